@@ -15,16 +15,17 @@
 
 #include "common/util.h"
 
-#define FACILITY_MAIL (2 << 3) /* RFC 5424, 6.2.1 */
+#define FACILITY_MAIL 2 /* RFC 5424, 6.2.1 */
 
 static struct {
 	char name[64];
 	char process[32];
 	int pid; /* 0: ask the kernel */
+	unsigned facility;
 	bool syslog;
 	bool json;
 	bool lost;
-} sink = { "postern", "posternd", 0, false, false, false };
+} sink = { "postern", "posternd", 0, FACILITY_MAIL, false, false, false };
 
 void
 log_open(const char *syslog_name, const char *process, bool syslog, bool json)
@@ -41,6 +42,12 @@ void
 log_set_pid(int pid)
 {
 	sink.pid = pid;
+}
+
+void
+log_set_facility(unsigned facility)
+{
+	sink.facility = facility;
 }
 
 int
@@ -88,7 +95,7 @@ head(char *buf, size_t size, enum log_level level, const char *process)
 		memset(&tm, 0, sizeof(tm));
 	if (sink.syslog) { /* the receiver stamps what has no time */
 		return snprintf(buf, size,
-		    "<%d>%s/%s[%d]: ", FACILITY_MAIL | (int)level, sink.name,
+		    "<%d>%s/%s[%d]: ", (int)(sink.facility << 3 | level), sink.name,
 		    process, pid);
 	}
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);

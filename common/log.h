@@ -29,6 +29,9 @@ enum log_level {
 void log_open(const char *syslog_name, const char *process, bool syslog,
     bool json);
 
+/* Of the lines to syslog: mail (2) where nobody says another. */
+void log_set_facility(unsigned facility);
+
 /* The process id to show, where our own is that of a PID namespace. */
 void log_set_pid(int pid);
 

@@ -48,7 +48,8 @@ struct msg_config {
 struct msg_log_sink {
 	uint8_t syslog; /* a connected /dev/log; else a plain stream */
 	uint8_t json;
-	uint8_t pad[6];
+	uint8_t facility; /* RFC 5424, 6.2.1 */
+	uint8_t pad[5];
 	char name[64]; /* syslog_name of the configuration */
 };
 
@@ -76,6 +77,14 @@ enum listener_kind {
 struct msg_listener {
 	uint8_t kind; /* enum listener_kind */
 	uint8_t pad[7];
+};
+
+#define SUBMITTERS_MAX 256
+
+/* Who may submit, besides root; tail: count times uint32_t, user ids. */
+struct msg_submitters {
+	uint32_t any; /* 1: whomever the socket's mode lets in */
+	uint32_t count;
 };
 
 struct msg_trust {

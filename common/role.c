@@ -92,6 +92,7 @@ handle_log_sink(struct role *role, const struct message *m)
 	strlcpy(name, s->name, sizeof(name)); /* the master's: trusted */
 	if (dup3(m->fd, STDERR_FILENO, O_CLOEXEC) != -1)
 		log_open(name, role_name(role->self), s->syslog, s->json);
+	log_set_facility(s->facility);
 	close(m->fd);
 }
 
