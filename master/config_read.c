@@ -801,7 +801,7 @@ read_all(struct reader *r, const char *text, size_t len)
 	if (r->block != BLOCK_GLOBAL || r->skipping)
 		complain(r, r->block_line, "this block is not closed by }");
 	block_close(r);
-	if (r->count == 0 && add_builtin(r->config) == -1)
+	if (add_builtin(r->config) == -1)
 		complain_memory(r);
 	resolve_routes(r);
 	expand_paths(r);

@@ -112,7 +112,8 @@ scan_word(struct config_text *text)
 		       "* + ( or ) stand in quotation marks";
 	if (strncmp(text->in + start, "//", 2) == 0)
 		return "a comment begins with #";
-	if (memmem(text->in + start, text->at - start, "${", 2) != NULL)
+	if (text->in[text->at - 1] == '$' && text->at < text->len &&
+	    text->in[text->at] == '{')
 		return "${ is not replaced here; write the value out";
 	return NULL;
 }

@@ -202,9 +202,12 @@ string_complaint(const struct config_row *row, const char *word)
 		return "is too long";
 	if (row->type != CONFIG_TYPE_PATH || len == 0)
 		return NULL;
-	if (word[0] != '/' && strncmp(word, "$run_directory/", 15) != 0)
-		return "must be an absolute path, beginning with /";
-	return NULL;
+	if (word[0] == '/')
+		return NULL;
+	if (row->scope == CONFIG_SCOPE_GLOBAL &&
+	    strncmp(word, "$run_directory/", 15) == 0)
+		return NULL;
+	return "must be an absolute path, beginning with /";
 }
 
 static int
