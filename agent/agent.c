@@ -47,8 +47,9 @@ child_compare(const struct child *a, const struct child *b)
 }
 
 RB_HEAD(children, child);
-RB_PROTOTYPE_STATIC(children, child, entry, child_compare)
-RB_GENERATE_STATIC(children, child, entry, child_compare)
+/* libbsd disables the macro that RB_GENERATE_STATIC is made of. */
+RB_GENERATE_INTERNAL(children, child, entry, child_compare,
+    __attribute__((unused)) static)
 
 struct agent {
 	struct role role;
