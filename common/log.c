@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: ISC */
+/* See log.h.  What is worth a line is decided by who calls. */
+#include "common/log.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/util.h"
+
+#define FACILITY_MAIL (2 << 3) /* RFC 5424, 6.2.1 */
+
+static struct {
+	char name[64];
+	char process[32];
+	int fd;
+	bool syslog;
+	bool json;
+	bool lost;
+} sink = { "postern", "posternd", STDERR_FILENO, false, false, false };
+
+void
+log_open(const char *syslog_name, const char *process, int fd, bool syslog,
+    bool json)
+{
+	if (sink.fd > STDERR_FILENO && sink.fd != fd)
+		close(sink.fd);
+	strlcpy(sink.name, syslog_name, sizeof(sink.name));
+	strlcpy(sink.process, process, sizeof(sink.process));
+	sink.fd = fd;
+	sink.syslog = syslog;
+	sink.json = json;
+	sink.lost = false;
+}
+
+int
+log_connect_syslog(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd;
+
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return -1;
+	strlcpy(un.sun_path, "/dev/log", sizeof(un.sun_path));
+	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) == -1) {
+		fd_close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+bool
+log_lost(void)
+{
+	bool lost = sink.lost;
+
+	sink.lost = false;
+	return lost;
+}
+
+bool
+log_is_json(void)
+{
+	return sink.json;
+}
+
+/* The octets in front of the text: priority and time as the sink wants them. */
+static int
+head(char *buf, size_t size, enum log_level level, const char *process)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+	char stamp[32];
+
+	if (gmtime_r(&now, &tm) == NULL)
+		memset(&tm, 0, sizeof(tm));
+	if (sink.syslog) { /* the receiver stamps what has no time */
+		return snprintf(buf, size, "<%d>%s/%s[%d]: ",
+		    FACILITY_MAIL | (int)level, sink.name, process,
+		    (int)getpid());
+	}
+	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (sink.json) {
+		return snprintf(buf, size,
+		    "{\"time\":\"%s\",\"process\":\"%s/%s\",\"pid\":%d,"
+		    "\"level\":%d,",
+		    stamp, sink.name, process, (int)getpid(), (int)level);
+	}
+	return snprintf(buf, size, "%s %s/%s[%d]: ", stamp, sink.name, process,
+	    (int)getpid());
+}
+
+/* Writes head, text and line end as one octet string. */
+static void
+emit(enum log_level level, const char *process, const char *text,
+    const char *end)
+{
+	char line[LOG_LINE_MAX + 256];
+	int saved = errno, n;
+	size_t len;
+
+	n = head(line, sizeof(line), level, process);
+	if (n < 0)
+		n = 0;
+	len = (size_t)n;
+	len += strlcpy(line + len, text, sizeof(line) - len - 4);
+	if (len > sizeof(line) - 5)
+		len = sizeof(line) - 5;
+	len += strlcpy(line + len, end, 4);
+	if (!sink.syslog)
+		line[len++] = '\n';
+	if (sink.syslog) {
+		if (send(sink.fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+			-1 &&
+		    errno != EAGAIN)
+			sink.lost = true;
+	} else if (write(sink.fd, line, len) == -1 && errno != EAGAIN) {
+		sink.lost = true;
+	}
+	errno = saved;
+}
+
+void
+log_event(enum log_level level, const char *process, const char *text,
+    const char *json)
+{
+	if (sink.json)
+		emit(level, process, json, "}");
+	else
+		emit(level, process, text, "");
+}
+
+static void
+log_va(enum log_level level, const char *fmt, va_list ap)
+{
+	char text[LOG_LINE_MAX / 2], json[LOG_LINE_MAX];
+	size_t len;
+
+	(void)vsnprintf(text, sizeof(text), fmt, ap); /* cut short is fine */
+	if (!sink.json) {
+		emit(level, sink.process, text, "");
+		return;
+	}
+	len = strlcpy(json, "\"text\":\"", sizeof(json));
+	log_escape_json(json + len, sizeof(json) - len - 1, text, strlen(text));
+	strlcat(json, "\"", sizeof(json));
+	emit(level, sink.process, json, "}");
+}
+
+void
+log_line(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_va(level, fmt, ap);
+	va_end(ap);
+}
+
+void
+fatal(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_va(LOG_ERROR, fmt, ap);
+	va_end(ap);
+	exit(1);
+}
+
+char *
+log_escape(char *out, size_t size, const char *in, size_t n)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t o = 0, i;
+	uint8_t c;
+
+	for (i = 0; i < n && o + 5 <= size; i++) {
+		c = (uint8_t)in[i];
+		if (c == '\\') {
+			out[o++] = '\\';
+			out[o++] = '\\';
+		} else if (c >= ' ' && c < 0x7f) {
+			out[o++] = (char)c;
+		} else {
+			out[o++] = '\\';
+			out[o++] = 'x';
+			out[o++] = hex[c >> 4];
+			out[o++] = hex[c & 15];
+		}
+	}
+	out[o] = '\0';
+	return out;
+}
+
+char *
+log_escape_json(char *out, size_t size, const char *in, size_t n)
+{
+	size_t o = 0, i;
+	uint8_t c;
+
+	for (i = 0; i < n && o + 7 <= size; i++) {
+		c = (uint8_t)in[i];
+		if (c == '"' || c == '\\') {
+			out[o++] = '\\';
+			out[o++] = (char)c;
+		} else if (c >= ' ' && c < 0x7f) {
+			out[o++] = (char)c;
+		} else {
+			o += (size_t)snprintf(out + o, size - o, "\\u%04x", c);
+		}
+	}
+	out[o] = '\0';
+	return out;
+}

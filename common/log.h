@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Log lines.  The sink is a descriptor that the master opened: a plain stream
+ * (standard error) or a connected /dev/log, so that a role without files can
+ * log.  A line is one write; a sink that is full or gone loses the line, never
+ * the process.
+ */
+#ifndef POSTERN_COMMON_LOG_H
+#define POSTERN_COMMON_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum log_level {
+	LOG_ERROR = 3, /* syslog's numbers (RFC 5424, 6.2.1) */
+	LOG_WARN = 4,
+	LOG_INFO = 6,
+	LOG_DEBUG = 7,
+};
+
+#define LOG_LINE_MAX 4096
+
+/*
+ * log_open - what this process is called, and where its lines go.
+ *
+ * The line is headed "<syslog_name>/<process>[pid]: ".  fd is ours from here on
+ * and replaces the former one.  The strings are copied.
+ */
+void log_open(const char *syslog_name, const char *process, int fd,
+    bool syslog, bool json);
+
+/* A SOCK_DGRAM connection to /dev/log, or -1 with errno. */
+int log_connect_syslog(void);
+
+/* Whether a write found the sink gone since the last call. */
+bool log_lost(void);
+
+/* Whether lines are to be JSON objects (one format for all roles). */
+bool log_is_json(void);
+
+/*
+ * One line, without line end, of this process.  In JSON it becomes
+ * {"time","process","pid","level","text"}.
+ */
+void log_line(enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/*
+ * A whole line of a process name other than our own ("smtp" for outcomes).
+ * text is what stands behind the "]: "; json, an object's members without its
+ * braces, stands instead where lines are JSON.
+ */
+void log_event(enum log_level level, const char *process, const char *text,
+    const char *json);
+
+/*
+ * Copy n octets to out, where all but printable ASCII becomes "\xHH", and a
+ * backslash "\\".  Ends with a NUL and fits size (> 4).  Returns out.
+ */
+char *log_escape(char *out, size_t size, const char *in, size_t n);
+
+/*
+ * Copy n octets to out as the inside of a JSON string (RFC 8259, 7); octets
+ * that are no ASCII leave as \u00HH.  Returns out.
+ */
+char *log_escape_json(char *out, size_t size, const char *in, size_t n);
+
+/* LOG_ERROR, then the end of the process.  Start-up alone may call it. */
+_Noreturn void fatal(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Messages between processes: the structs of messages.def, and the one place
+ * that encodes and checks them.  Pure but for message_receive() and
+ * message_send(), which move one packet.
+ *
+ * Strings in payloads are NUL-terminated inside their array; message_check()
+ * does not see them, so a receiver asks message_string_ok() before use.  A tail
+ * made of strings is read by message_tail_next(), which checks each.
+ */
+#ifndef POSTERN_COMMON_MESSAGE_H
+#define POSTERN_COMMON_MESSAGE_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/outcome.h"
+#include "common/roles.h"
+
+#define MSG_HOST_SIZE    256 /* a domain name and its NUL (RFC 1035, 2.3.4) */
+#define MSG_PATH_SIZE    108 /* sun_path */
+#define MSG_ADDRESS_SIZE 257 /* a path without its brackets, and NUL */
+#define MSG_RELAY_SIZE   344 /* "host[address]:port" for log and report */
+#define MSG_PACKET_SIZE  (40 * 1024)
+
+enum msg_type {
+#define MSG(name, from, to, payload, tail, fds) MSG_##name,
+#include "common/messages.def"
+#undef MSG
+	MSG_COUNT,
+};
+
+/* For a message that says all by its type. */
+struct msg_none {
+	uint64_t pad;
+};
+
+/* Setting up. */
+
+struct msg_config {
+	uint32_t generation; /* 1 at start, one more each reload; tail: the
+	                        file's name without NUL */
+	uint32_t pad;
+};
+
+struct msg_log_sink {
+	uint8_t syslog; /* a connected /dev/log; else a plain stream */
+	uint8_t pad[7];
+};
+
+struct msg_peer {
+	uint32_t role; /* enum role_id */
+	uint32_t pad;
+};
+
+enum listener_kind {
+	LISTENER_JOB,
+	LISTENER_CONTROL,
+	LISTENER_CLIENT, /* no listener: one connected client of the job socket,
+	                    of `postern deliver` */
+};
+
+struct msg_listener {
+	uint8_t kind; /* enum listener_kind */
+	uint8_t pad[7];
+};
+
+struct msg_trust {
+	uint32_t index; /* of the transport in the configuration */
+	uint32_t pad;
+};
+
+struct msg_ready {
+	uint32_t landlock_abi;   /* 0: the kernel has none, or refused */
+	uint32_t landlock_shown; /* 1: an open() that the user's rights allow was
+	                            seen refused before the filter went on */
+};
+
+struct msg_fault {
+	uint32_t role; /* enum role_id; tail: what it did */
+	uint32_t pad;
+};
+
+struct msg_request {
+	uint64_t request; /* intake's number for a client's question or job */
+};
+
+struct msg_status {
+	uint64_t request;
+	uint32_t role;
+	uint32_t pid;
+	uint32_t restarts;
+	uint32_t last;    /* 1: nothing follows */
+	uint64_t since_s; /* CLOCK_REALTIME of the start; tail: the layers as
+	                     text, "key=value" lines read from /proc */
+};
+
+/* Jobs. */
+
+enum submit_wait {
+	WAIT_QUEUED,  /* ACCEPTED is all */
+	WAIT_ATTEMPT, /* RESULT of each recipient's first attempt */
+	WAIT_FINAL,   /* RESULT of each attempt until delivered or failed */
+};
+
+#define SUBMIT_8BIT    (1u << 0) /* an octet above 127 is in the message */
+#define SUBMIT_VERBOSE (1u << 1) /* TRACE wanted */
+#define SUBMIT_ONCE    (1u << 2) /* one attempt, then done with: `deliver` */
+
+/*
+ * tail: strings, each with its NUL: reverse-path (may be empty), ref (may be
+ * empty), via (transport name, or empty), then recipients.
+ */
+struct msg_submit {
+	uint64_t request;
+	uint64_t size; /* octets of the body, which holds CRLF line ends */
+	uint32_t flags;
+	uint32_t wait; /* enum submit_wait */
+	uint32_t uid;  /* of the client */
+	uint32_t pid;
+};
+
+struct msg_accepted {
+	uint64_t request;
+	uint64_t id; /* queue id; shown in upper-case hexadecimal */
+};
+
+struct msg_refused {
+	uint64_t request;
+	uint16_t code; /* 452, 451, 554 ... */
+	char dsn[OUTCOME_DSN_SIZE];
+	uint16_t pad; /* tail: why, without NUL */
+};
+
+/* tail: strings: recipient, relay, reply. */
+struct msg_result {
+	uint64_t request;
+	uint64_t id;
+	struct outcome outcome;
+	struct tls_info tls;
+	uint32_t final; /* 1: no further attempt will be made */
+};
+
+/* tail: text of one line, sanitised, without line end. */
+struct msg_trace {
+	uint64_t request;
+	uint8_t from_remote;
+	uint8_t pad[7];
+};
+
+#define LIST_LIMIT_MAX 1000
+
+/* tail: domain to match, or nothing; without NUL. */
+struct msg_list {
+	uint64_t request;
+	uint64_t after_id;    /* cursor: rows behind this recipient */
+	uint32_t after_index; /* of this message */
+	uint32_t limit;       /* rows, at most LIST_LIMIT_MAX; 0: counts only */
+	uint64_t id;          /* one message; 0: all */
+};
+
+/* The states of a recipient (DESIGN, "The queue"). */
+enum recipient_state {
+	RECIPIENT_QUEUED,
+	RECIPIENT_ACTIVE,
+	RECIPIENT_DELIVERED,
+	RECIPIENT_DEFERRED,
+	RECIPIENT_FAILED,
+	RECIPIENT_HELD,
+	RECIPIENT_STATES,
+};
+
+/* tail: strings: reverse-path, recipient, relay, reply, ref. */
+struct msg_listed {
+	uint64_t request;
+	uint64_t id;
+	uint64_t size;
+	int64_t arrived_ms; /* CLOCK_REALTIME */
+	int64_t next_ms;    /* of the next attempt; 0: none */
+	uint32_t index;     /* of the recipient in its message */
+	uint32_t attempts;
+	uint32_t state; /* enum recipient_state */
+	uint32_t in_doubt;
+	struct outcome outcome; /* of the last attempt */
+	uint32_t uid;
+};
+
+struct msg_list_end {
+	uint64_t request;
+	uint64_t counts[RECIPIENT_STATES]; /* of recipients in the whole queue */
+	uint32_t sessions;                 /* live workers */
+	uint32_t more; /* 1: the limit cut the answer short */
+};
+
+/* Where a destination is. */
+
+enum resolve_mode {
+	RESOLVE_MX,   /* a recipient's domain (RFC 5321, 5.1) */
+	RESOLVE_HOST, /* a server by name: A and AAAA only */
+};
+
+/* tail: domain, host or address literal with its brackets; without NUL. */
+struct msg_resolve {
+	uint32_t id;
+	uint8_t mode;     /* enum resolve_mode */
+	uint8_t families; /* bit 0: IPv4, bit 1: IPv6 */
+	uint8_t prefer;   /* 0: as they come, 4, 6 */
+	uint8_t loopback; /* 1: loopback addresses are no error */
+	uint16_t port;    /* copied to every address */
+	uint16_t pad[3];
+};
+
+#define RESOLVE_IPV4 1
+#define RESOLVE_IPV6 2
+
+/* One address of a plan. */
+struct plan_address {
+	uint8_t family; /* AF_INET, AF_INET6 */
+	uint8_t pad;
+	uint16_t port;       /* host order */
+	uint16_t preference; /* of its MX */
+	uint8_t addr[16];    /* network order; IPv4 in the first 4 */
+	char host[MSG_HOST_SIZE]; /* the MX or server name, without last dot */
+	uint16_t pad2;
+};
+
+#define PLAN_ADDRESSES_MAX 40
+
+/*
+ * tail: OUTCOME_DELIVERED as status: count times struct plan_address, in the
+ * order to try.  Otherwise the reason as text without NUL, count 0.
+ */
+struct msg_resolved {
+	uint32_t id;
+	uint32_t ttl_s; /* how long the answer may be kept */
+	uint32_t count;
+	struct outcome outcome; /* step STEP_RESOLVE */
+};
+
+/* A session. */
+
+struct msg_fork {
+	uint32_t session; /* the queue's number, not reused in its life */
+	uint32_t pad;
+};
+
+struct msg_gone {
+	uint32_t session;
+	int32_t status; /* as waitpid() gives it; -1: it was never forked */
+};
+
+struct msg_dial {
+	uint8_t family; /* AF_INET, AF_INET6, AF_UNIX */
+	uint8_t has_source;
+	uint16_t port; /* host order */
+	uint8_t addr[16];
+	uint8_t source[16];
+	char path[MSG_PATH_SIZE]; /* AF_UNIX, NUL-terminated */
+};
+
+struct msg_dialed {
+	uint8_t family;
+	uint8_t pad;
+	uint16_t port;      /* ours, host order */
+	uint8_t addr[16];   /* ours, for the EHLO literal (RFC 5321, 4.1.3) */
+	uint32_t pad2;
+};
+
+struct msg_dial_failed {
+	int32_t error; /* errno */
+	uint32_t pad;
+};
+
+enum session_protocol {
+	SESSION_SMTP,
+	SESSION_LMTP,
+};
+
+enum tls_level {
+	TLS_NONE,    /* never */
+	TLS_MAY,     /* where offered; unverified */
+	TLS_ENCRYPT, /* or nothing; unverified */
+	TLS_VERIFY,  /* or nothing; chain and name */
+};
+
+enum session_timer {
+	TIMER_CONNECT,
+	TIMER_GREETING,
+	TIMER_EHLO,
+	TIMER_STARTTLS, /* reply and handshake */
+	TIMER_MAIL,
+	TIMER_RCPT,
+	TIMER_DATA_INIT,
+	TIMER_DATA_BLOCK,
+	TIMER_DATA_FINAL,
+	TIMER_QUIT,
+	TIMER_SESSION, /* cap over all, from SESSION on */
+	TIMER_COUNT,
+};
+
+struct msg_session {
+	uint8_t protocol;  /* enum session_protocol */
+	uint8_t tls_level; /* enum tls_level */
+	uint8_t implicit_tls;
+	uint8_t tls_fallback; /* at TLS_MAY: NEXT with again after a failed
+	                         STARTTLS or handshake, then in clear */
+	uint8_t verbose;
+	uint8_t pad[3];
+	uint32_t trust;               /* index as in msg_trust */
+	uint32_t timer_ms[TIMER_COUNT];
+	char ehlo_name[MSG_HOST_SIZE]; /* empty: literal of the local address */
+};
+
+struct msg_address {
+	char host[MSG_HOST_SIZE];      /* for words to people */
+	char tls_name[MSG_HOST_SIZE];  /* SNI, and what a certificate must bear;
+	                                  an address literal without brackets
+	                                  is matched as an address, not sent */
+	char relay[MSG_RELAY_SIZE];
+};
+
+/*
+ * tail: strings: reverse-path (may be empty), then nrcpt recipients.  The body
+ * has CRLF line ends, size octets, and is descriptor 5 until DONE.
+ */
+struct msg_job {
+	uint64_t job; /* the queue's number for this transaction */
+	uint64_t size;
+	uint32_t nrcpt;
+	uint32_t flags; /* SUBMIT_8BIT */
+};
+
+struct msg_job_ref {
+	uint64_t job;
+};
+
+/* tail: the reply or the reason, sanitised, without NUL. */
+struct msg_next {
+	uint8_t has_failure; /* 0: the first call */
+	uint8_t again;       /* 1: the same address, in clear */
+	uint16_t pad;
+	struct outcome outcome; /* of the former address */
+	struct tls_info tls;
+};
+
+struct msg_session_up {
+	struct tls_info tls;
+	uint32_t extensions; /* bits of agent/ehlo.h, for the log alone */
+	uint32_t pad;
+};
+
+/* tail: as in msg_next. */
+struct msg_outcome {
+	uint64_t job;
+	uint32_t rcpt; /* index in the job */
+	struct outcome outcome;
+};
+
+/* tail: as in msg_next.  Jobs without DONE were not begun, or have their
+ * OUTCOME from here: the queue gives this outcome to those it saw BEGUN. */
+struct msg_closed {
+	struct outcome outcome;
+	uint32_t failed; /* 0: a QUIT that was asked for */
+};
+
+/* tail: one line without its end, sanitised; secrets and bodies left out. */
+struct msg_dialogue {
+	uint8_t from_remote;
+	uint8_t pad[7];
+};
+
+/* One row of messages.def. */
+struct msg_desc {
+	const char *name;
+	unsigned sender;
+	unsigned receiver;
+	size_t size;
+	size_t tail;
+	unsigned nfds;
+};
+
+extern const struct msg_desc msg_descs[MSG_COUNT];
+
+/* A checked packet; payload and tail point into the caller's buffer. */
+struct message {
+	enum msg_type type;
+	const void *payload; /* of msg_descs[type].size octets, 8-aligned */
+	const uint8_t *tail;
+	size_t tail_len;
+	int fd; /* -1: none; the receiver's to close */
+};
+
+/*
+ * message_encode - write one packet into buf, which must hold MSG_PACKET_SIZE.
+ *
+ * payload is of the row's size.  Returns the octets of the packet, or 0 when
+ * tail_len is over what the row allows.  Pure.
+ */
+size_t message_encode(uint8_t *buf, enum msg_type type, const void *payload,
+    const void *tail, size_t tail_len);
+
+/*
+ * message_decode - check a packet of n octets with nfds descriptors that came
+ * from one of the roles `from` to one of the roles `to`.
+ *
+ * buf is 8-aligned.  Fills *m but for its fd; returns NULL, or what is wrong as
+ * a static string.  Pure.
+ */
+const char *message_decode(struct message *m, const uint8_t *buf, size_t n,
+    unsigned nfds, unsigned from, unsigned to);
+
+/*
+ * message_receive - read one packet from a SOCK_SEQPACKET socket.
+ *
+ * buf holds MSG_PACKET_SIZE octets, 8-aligned; flags go to recvmsg().  Returns
+ * 1 with *m filled (its fd is the caller's), 0 at end of file, -1 with errno:
+ * EPROTO and *why set where the packet broke a rule (its descriptors closed).
+ */
+int message_receive(int sock, uint8_t *buf, unsigned from, unsigned to,
+    int flags, struct message *m, const char **why);
+
+/*
+ * message_send - write one packet, with fd as its descriptor unless -1.
+ *
+ * flags go to sendmsg().  fd stays the caller's.  0, or -1 with errno.
+ */
+int message_send(int sock, enum msg_type type, const void *payload,
+    const void *tail, size_t tail_len, int fd, int flags);
+
+/*
+ * message_tail_next - the next string of a tail made of strings.
+ *
+ * *at starts at 0.  Returns a pointer into the tail and moves *at behind its
+ * NUL, or NULL at the end; a last string without NUL is no string.
+ */
+const char *message_tail_next(const struct message *m, size_t *at);
+
+/*
+ * message_tail_add - append a string and its NUL to a tail being built.
+ *
+ * Returns false, and adds nothing, where it does not fit into size.
+ */
+bool message_tail_add(char *tail, size_t size, size_t *len, const char *str);
+
+/* Whether s, an array of size octets, holds a NUL. */
+bool message_string_ok(const char *s, size_t size);
+
+#endif

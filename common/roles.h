@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The roles of posternd (DESIGN, "Processes"): one bit each, so that a row of
+ * messages.def can name several senders or receivers.  The entry of each role
+ * is declared here and not in its own header, because the main program must
+ * reach them all while master/ and agent/ never include each other.
+ */
+#ifndef POSTERN_COMMON_ROLES_H
+#define POSTERN_COMMON_ROLES_H
+
+enum role_id {
+	ROLE_MASTER = 1 << 0,
+	ROLE_INTAKE = 1 << 1,
+	ROLE_QUEUE = 1 << 2,
+	ROLE_RESOLVER = 1 << 3,
+	ROLE_DIALER = 1 << 4,
+	ROLE_AGENT = 1 << 5,
+	ROLE_WORKER = 1 << 6,
+};
+
+/* Those whom the master executes. */
+#define ROLE_SERVANTS                                                          \
+	(ROLE_INTAKE | ROLE_QUEUE | ROLE_RESOLVER | ROLE_DIALER | ROLE_AGENT)
+
+/* The channel to the parent (master, or the queue for a worker) is this one. */
+#define ROLE_PARENT_FD 3
+
+/* "queue" for ROLE_QUEUE; "role?" for what is no single role. */
+const char *role_name(unsigned role);
+
+/* Entry of each role; parent_fd is ours.  Returns the exit status. */
+int intake_run(int parent_fd);
+int queue_run(int parent_fd);
+int resolver_run(int parent_fd);
+int dialer_run(int parent_fd);
+int agent_run(int parent_fd);
+
+#endif

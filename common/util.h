@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: ISC */
+/* What is too small for a file of its own. */
+#ifndef POSTERN_COMMON_UTIL_H
+#define POSTERN_COMMON_UTIL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define NELEM(a) (sizeof(a) / sizeof((a)[0]))
+
+/* CLOCK_MONOTONIC in milliseconds: for timers. */
+int64_t time_monotonic_ms(void);
+
+/* CLOCK_REALTIME in milliseconds: for what is stored and shown. */
+int64_t time_real_ms(void);
+
+/* close() that takes -1 and keeps errno. */
+void fd_close(int fd);
+
+/* write() of all n octets, in spite of short writes and EINTR; 0 or -1. */
+int fd_write(int fd, const void *buf, size_t n);
+
+/*
+ * A read-write memfd with a copy of n octets, sealed against any change
+ * (write, grow, shrink, seal).  The caller's to close; -1 with errno.
+ */
+int fd_sealed(const char *name, const void *octets, size_t n);
+
+/* The seals of a body and of a configuration: none can alter it any more. */
+#define FD_SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+
+#endif
