@@ -24,7 +24,7 @@ WARN += -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wjump-misses-init 
 HARD += -ftrivial-auto-var-init=zero -fzero-call-used-regs=used-gpr
 endif
 
-PKGS := libssl libcrypto libbsd-overlay libseccomp sqlite3 libunbound jansson libconfuse libidn2 libevent_core
+PKGS := libssl libcrypto libbsd-overlay libseccomp sqlite3 libunbound jansson libconfuse libidn2 libevent_core libcap
 PATHS := -DPOSTERN_SBINDIR='"$(SBINDIR)"' -DPOSTERN_SYSCONFDIR='"$(SYSCONFDIR)"'
 CPPFLAGS += -std=c11 -D_GNU_SOURCE -MMD -MP -I. $(PATHS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)

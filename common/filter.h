@@ -28,8 +28,7 @@ struct filter_rule {
 
 #define ARG(n, op, value) SCMP_CMP64(n, SCMP_CMP_##op, value)
 /* The bits of mask that the argument has set are exactly value. */
-#define ARG_MASK(n, mask, value)                                               \
-	SCMP_CMP64(n, SCMP_CMP_MASKED_EQ, mask, value)
+#define ARG_MASK(n, mask, value) SCMP_CMP64(n, SCMP_CMP_MASKED_EQ, mask, value)
 
 #define ALLOW(...)                                                             \
 	FILTER_PICK(__VA_ARGS__, FILTER_3, FILTER_2, FILTER_1, FILTER_0, )     \
@@ -39,7 +38,9 @@ struct filter_rule {
 	{                                                                      \
 		SCMP_SYS(c), #c, why, 0,                                       \
 		{                                                              \
-			{ 0 }                                                  \
+			{                                                      \
+				0                                              \
+			}                                                      \
 		}                                                              \
 	}
 #define FILTER_1(c, x, why)                                                    \

@@ -15,29 +15,39 @@
 
 #include "common/util.h"
 
-#define FACILITY_MAIL (2 << 3) /* RFC 5424, 6.2.1 */
+#define FACILITY_MAIL 2 /* RFC 5424, 6.2.1 */
 
 static struct {
 	char name[64];
 	char process[32];
-	int fd;
+	int pid; /* 0: ask the kernel */
+	unsigned facility;
 	bool syslog;
 	bool json;
 	bool lost;
-} sink = { "postern", "posternd", STDERR_FILENO, false, false, false };
+} sink = { "postern", "posternd", 0, FACILITY_MAIL, false, false, false };
 
 void
-log_open(const char *syslog_name, const char *process, int fd, bool syslog,
-    bool json)
+log_open(const char *syslog_name, const char *process, bool syslog, bool json)
 {
-	if (sink.fd > STDERR_FILENO && sink.fd != fd)
-		close(sink.fd);
+	tzset(); /* opens its file now, not on the first line */
 	strlcpy(sink.name, syslog_name, sizeof(sink.name));
 	strlcpy(sink.process, process, sizeof(sink.process));
-	sink.fd = fd;
 	sink.syslog = syslog;
 	sink.json = json;
 	sink.lost = false;
+}
+
+void
+log_set_pid(int pid)
+{
+	sink.pid = pid;
+}
+
+void
+log_set_facility(unsigned facility)
+{
+	sink.facility = facility;
 }
 
 int
@@ -77,25 +87,26 @@ static int
 head(char *buf, size_t size, enum log_level level, const char *process)
 {
 	time_t now = time(NULL);
+	int pid = sink.pid != 0 ? sink.pid : (int)getpid();
 	struct tm tm;
 	char stamp[32];
 
 	if (gmtime_r(&now, &tm) == NULL)
 		memset(&tm, 0, sizeof(tm));
 	if (sink.syslog) { /* the receiver stamps what has no time */
-		return snprintf(buf, size, "<%d>%s/%s[%d]: ",
-		    FACILITY_MAIL | (int)level, sink.name, process,
-		    (int)getpid());
+		return snprintf(buf, size,
+		    "<%d>%s/%s[%d]: ", (int)(sink.facility << 3 | level), sink.name,
+		    process, pid);
 	}
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	if (sink.json) {
 		return snprintf(buf, size,
 		    "{\"time\":\"%s\",\"process\":\"%s/%s\",\"pid\":%d,"
 		    "\"level\":%d,",
-		    stamp, sink.name, process, (int)getpid(), (int)level);
+		    stamp, sink.name, process, pid, (int)level);
 	}
 	return snprintf(buf, size, "%s %s/%s[%d]: ", stamp, sink.name, process,
-	    (int)getpid());
+	    pid);
 }
 
 /* Writes head, text and line end as one octet string. */
@@ -118,11 +129,11 @@ emit(enum log_level level, const char *process, const char *text,
 	if (!sink.syslog)
 		line[len++] = '\n';
 	if (sink.syslog) {
-		if (send(sink.fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT) ==
-			-1 &&
+		if (send(STDERR_FILENO, line, len,
+			MSG_NOSIGNAL | MSG_DONTWAIT) == -1 &&
 		    errno != EAGAIN)
 			sink.lost = true;
-	} else if (write(sink.fd, line, len) == -1 && errno != EAGAIN) {
+	} else if (write(STDERR_FILENO, line, len) == -1 && errno != EAGAIN) {
 		sink.lost = true;
 	}
 	errno = saved;

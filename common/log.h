@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Log lines.  The sink is a descriptor that the master opened: a plain stream
- * (standard error) or a connected /dev/log, so that a role without files can
- * log.  A line is one write; a sink that is full or gone loses the line, never
- * the process.
+ * Log lines.  The sink is always descriptor 2: a plain stream, or a connected
+ * /dev/log that the master put there, so that a role without files can log and
+ * a filter can name the number.  A line is one write; a sink that is full or
+ * gone loses the line, never the process.
  */
 #ifndef POSTERN_COMMON_LOG_H
 #define POSTERN_COMMON_LOG_H
@@ -22,13 +22,18 @@ enum log_level {
 #define LOG_LINE_MAX 4096
 
 /*
- * log_open - what this process is called, and where its lines go.
+ * log_open - what this process is called, and what descriptor 2 is.
  *
- * The line is headed "<syslog_name>/<process>[pid]: ".  fd is ours from here on
- * and replaces the former one.  The strings are copied.
+ * A line is headed "<syslog_name>/<process>[pid]: ".  The strings are copied.
  */
-void log_open(const char *syslog_name, const char *process, int fd,
-    bool syslog, bool json);
+void log_open(const char *syslog_name, const char *process, bool syslog,
+    bool json);
+
+/* Of the lines to syslog: mail (2) where nobody says another. */
+void log_set_facility(unsigned facility);
+
+/* The process id to show, where our own is that of a PID namespace. */
+void log_set_pid(int pid);
 
 /* A SOCK_DGRAM connection to /dev/log, or -1 with errno. */
 int log_connect_syslog(void);

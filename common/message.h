@@ -47,7 +47,19 @@ struct msg_config {
 
 struct msg_log_sink {
 	uint8_t syslog; /* a connected /dev/log; else a plain stream */
-	uint8_t pad[7];
+	uint8_t json;
+	uint8_t facility; /* RFC 5424, 6.2.1 */
+	uint8_t pad[5];
+	char name[64]; /* syslog_name of the configuration */
+};
+
+struct msg_start {
+	uint32_t switch_user; /* 1: become uid and gid */
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t pid;        /* ours as the master sees it, for the log */
+	uint32_t namespaces; /* CLONE_NEW* bits that hold */
+	uint32_t pad;
 };
 
 struct msg_peer {
@@ -67,14 +79,23 @@ struct msg_listener {
 	uint8_t pad[7];
 };
 
+#define SUBMITTERS_MAX 256
+
+/* Who may submit, besides root; tail: count times uint32_t, user ids. */
+struct msg_submitters {
+	uint32_t any; /* 1: whomever the socket's mode lets in */
+	uint32_t count;
+};
+
 struct msg_trust {
 	uint32_t index; /* of the transport in the configuration */
 	uint32_t pad;
 };
 
 struct msg_ready {
-	uint32_t landlock_abi;   /* 0: the kernel has none, or refused */
-	uint32_t landlock_shown; /* 1: an open() that the user's rights allow was
+	uint32_t landlock_abi; /* 0: the kernel has none, or refused */
+	uint32_t
+	    landlock_shown; /* 1: an open() that the user's rights allow was
 	                            seen refused before the filter went on */
 };
 
@@ -189,9 +210,10 @@ struct msg_listed {
 
 struct msg_list_end {
 	uint64_t request;
-	uint64_t counts[RECIPIENT_STATES]; /* of recipients in the whole queue */
-	uint32_t sessions;                 /* live workers */
-	uint32_t more; /* 1: the limit cut the answer short */
+	uint64_t
+	    counts[RECIPIENT_STATES]; /* of recipients in the whole queue */
+	uint32_t sessions;            /* live workers */
+	uint32_t more;                /* 1: the limit cut the answer short */
 };
 
 /* Where a destination is. */
@@ -219,9 +241,9 @@ struct msg_resolve {
 struct plan_address {
 	uint8_t family; /* AF_INET, AF_INET6 */
 	uint8_t pad;
-	uint16_t port;       /* host order */
-	uint16_t preference; /* of its MX */
-	uint8_t addr[16];    /* network order; IPv4 in the first 4 */
+	uint16_t port;            /* host order */
+	uint16_t preference;      /* of its MX */
+	uint8_t addr[16];         /* network order; IPv4 in the first 4 */
 	char host[MSG_HOST_SIZE]; /* the MX or server name, without last dot */
 	uint16_t pad2;
 };
@@ -263,8 +285,8 @@ struct msg_dial {
 struct msg_dialed {
 	uint8_t family;
 	uint8_t pad;
-	uint16_t port;      /* ours, host order */
-	uint8_t addr[16];   /* ours, for the EHLO literal (RFC 5321, 4.1.3) */
+	uint16_t port;    /* ours, host order */
+	uint8_t addr[16]; /* ours, for the EHLO literal (RFC 5321, 4.1.3) */
 	uint32_t pad2;
 };
 
@@ -308,14 +330,14 @@ struct msg_session {
 	                         STARTTLS or handshake, then in clear */
 	uint8_t verbose;
 	uint8_t pad[3];
-	uint32_t trust;               /* index as in msg_trust */
+	uint32_t trust; /* index as in msg_trust */
 	uint32_t timer_ms[TIMER_COUNT];
 	char ehlo_name[MSG_HOST_SIZE]; /* empty: literal of the local address */
 };
 
 struct msg_address {
-	char host[MSG_HOST_SIZE];      /* for words to people */
-	char tls_name[MSG_HOST_SIZE];  /* SNI, and what a certificate must bear;
+	char host[MSG_HOST_SIZE];     /* for words to people */
+	char tls_name[MSG_HOST_SIZE]; /* SNI, and what a certificate must bear;
 	                                  an address literal without brackets
 	                                  is matched as an address, not sent */
 	char relay[MSG_RELAY_SIZE];

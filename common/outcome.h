@@ -36,12 +36,12 @@ enum outcome_step {
 #define OUTCOME_DSN_SIZE 12 /* "5.123.123" and its NUL (RFC 3463, 2) */
 
 struct outcome {
-	uint8_t status;   /* enum outcome_status */
-	uint8_t step;     /* enum outcome_step */
-	uint8_t in_doubt; /* 1: perhaps delivered all the same */
-	uint8_t again;    /* 1: not refused, but belongs into another
+	uint8_t status;             /* enum outcome_status */
+	uint8_t step;               /* enum outcome_step */
+	uint8_t in_doubt;           /* 1: perhaps delivered all the same */
+	uint8_t again;              /* 1: not refused, but belongs into another
 	                     transaction at once (RFC 5321, 4.5.3.1.10) */
-	uint16_t code;    /* of the reply; 0 where there was none */
+	uint16_t code;              /* of the reply; 0 where there was none */
 	char dsn[OUTCOME_DSN_SIZE]; /* enhanced status code, always set */
 	uint16_t pad;
 };

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: ISC */
+/* Loop, channels and dispatch.  What a message does stands with each role. */
+#include "common/role.h"
+
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/util.h"
+
+/* Packets handled before other descriptors have their turn. */
+#define CHANNEL_BURST 64
+/* Packets kept for a slow reader; over it the reader is given up. */
+#define CHANNEL_BACKLOG_MAX 65536
+
+struct packet {
+	STAILQ_ENTRY(packet) entry;
+	int fd; /* a copy, or -1 */
+	enum msg_type type;
+	size_t tail_len;
+	uint8_t octets[]; /* payload and tail */
+};
+
+struct channel {
+	struct role *role;
+	struct event *readable;
+	struct event *writable;
+	void *arg;
+	STAILQ_HEAD(, packet) backlog;
+	size_t nbacklog;
+	int fd; /* -1: closed */
+	unsigned peer;
+	bool busy;   /* inside channel_read */
+	bool failed; /* the owner is to hear `closed` */
+};
+
+static void
+packet_free(struct packet *p)
+{
+	if (p == NULL)
+		return;
+	fd_close(p->fd);
+	free(p);
+}
+
+static void
+channel_free(struct channel *ch)
+{
+	struct packet *p;
+
+	while ((p = STAILQ_FIRST(&ch->backlog)) != NULL) {
+		STAILQ_REMOVE_HEAD(&ch->backlog, entry);
+		packet_free(p);
+	}
+	if (ch->readable != NULL)
+		event_free(ch->readable);
+	if (ch->writable != NULL)
+		event_free(ch->writable);
+	fd_close(ch->fd);
+	free(ch);
+}
+
+/* The other end is gone or broke a rule: tell the owner, and free. */
+static void
+channel_end(struct channel *ch, const char *why)
+{
+	struct role *role = ch->role;
+
+	if (ch == role->parent) {
+		if (why != NULL)
+			log_line(LOG_ERROR, "the master's channel: %s", why);
+		role->parent = NULL;
+		event_base_loopbreak(role->base);
+	} else if (role->closed != NULL) {
+		role->closed(role->ctx, ch, why);
+	}
+	channel_free(ch);
+}
+
+static void
+handle_log_sink(struct role *role, const struct message *m)
+{
+	const struct msg_log_sink *s = m->payload;
+	char name[sizeof(s->name)];
+
+	strlcpy(name, s->name, sizeof(name)); /* the master's: trusted */
+	if (dup3(m->fd, STDERR_FILENO, O_CLOEXEC) != -1)
+		log_open(name, role_name(role->self), s->syslog, s->json);
+	log_set_facility(s->facility);
+	close(m->fd);
+}
+
+/* NULL, or the rule that m broke. */
+static const char *
+dispatch(struct channel *ch, const struct message *m)
+{
+	struct role *role = ch->role;
+	const struct handler *h;
+	size_t i;
+
+	if (m->type == MSG_LOG_SINK) {
+		handle_log_sink(role, m);
+		return NULL;
+	}
+	if (m->type == MSG_START && role->phase == PHASE_SETUP) {
+		memcpy(&role->start, m->payload, sizeof(role->start));
+		log_set_pid((int)role->start.pid);
+		role->phase = PHASE_READY;
+		return NULL;
+	}
+	for (i = 0; i < role->nhandlers; i++) {
+		h = &role->handlers[i];
+		if (h->type == m->type && (h->phases & role->phase) != 0) {
+			h->handle(role->ctx, ch, m);
+			return NULL;
+		}
+	}
+	fd_close(m->fd);
+	return "a message out of phase";
+}
+
+/* 1: one packet was handled; 0: none is there; -1: the channel is over. */
+static int
+channel_take(struct channel *ch, int flags, const char **why)
+{
+	struct message m;
+	int n;
+
+	do {
+		n = message_receive(ch->fd, ch->role->packet, ch->peer,
+		    ch->role->self, flags, &m, why);
+	} while (n == -1 && errno == EINTR);
+	if (n == -1 && errno == EAGAIN)
+		return 0;
+	if (n != 1)
+		return -1;
+	*why = dispatch(ch, &m);
+	if (*why == NULL)
+		return 1;
+	log_line(LOG_ERROR, "%s sent %s: %s", role_name(ch->peer),
+	    msg_descs[m.type].name, *why);
+	return -1;
+}
+
+/* Handles up to `most` packets; may end and free the channel. */
+static void
+channel_read(struct channel *ch, int most)
+{
+	const char *why = NULL;
+	int i, n = 1;
+
+	ch->busy = true;
+	for (i = 0; i < most && n == 1 && ch->fd != -1 && !ch->failed; i++)
+		n = channel_take(ch, MSG_DONTWAIT, &why);
+	ch->busy = false;
+	if (ch->fd == -1)
+		channel_free(ch); /* closed by a handler */
+	else if (n == -1 || ch->failed)
+		channel_end(ch, why);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	channel_read(arg, CHANNEL_BURST);
+}
+
+void
+channel_drain(struct channel *ch)
+{
+	const char *why = NULL;
+
+	if (ch->busy)
+		return; /* the reader above us goes on by itself */
+	ch->busy = true;
+	while (ch->fd != -1 && channel_take(ch, MSG_DONTWAIT, &why) == 1)
+		;
+	ch->busy = false;
+	if (ch->fd == -1)
+		channel_free(ch);
+}
+
+/* Makes the reader run, and so the owner hear `closed`. */
+static void
+channel_fail(struct channel *ch)
+{
+	ch->failed = true;
+	event_active(ch->readable, EV_READ, 0);
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct channel *ch = arg;
+	struct packet *p;
+	const uint8_t *tail;
+
+	(void)what;
+	while ((p = STAILQ_FIRST(&ch->backlog)) != NULL) {
+		tail = p->octets + msg_descs[p->type].size;
+		if (message_send(fd, p->type, p->octets, tail, p->tail_len,
+			p->fd, MSG_DONTWAIT) == -1) {
+			if (errno != EAGAIN && errno != ETOOMANYREFS)
+				channel_fail(ch);
+			else
+				event_add(ch->writable, NULL);
+			return;
+		}
+		STAILQ_REMOVE_HEAD(&ch->backlog, entry);
+		ch->nbacklog--;
+		packet_free(p);
+	}
+}
+
+/* Keeps a packet that the socket does not take now. */
+static int
+channel_keep(struct channel *ch, enum msg_type type, const void *payload,
+    const void *tail, size_t tail_len, int fd)
+{
+	size_t size = msg_descs[type].size;
+	struct packet *p = NULL;
+
+	if (ch->nbacklog >= CHANNEL_BACKLOG_MAX) {
+		errno = ENOBUFS;
+		return -1;
+	}
+	p = calloc(1, sizeof(*p) + size + tail_len);
+	if (p == NULL)
+		return -1;
+	p->type = type;
+	p->tail_len = tail_len;
+	memcpy(p->octets, payload, size);
+	if (tail_len > 0)
+		memcpy(p->octets + size, tail, tail_len);
+	p->fd = -1;
+	if (fd != -1 && (p->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) == -1) {
+		free(p);
+		return -1;
+	}
+	STAILQ_INSERT_TAIL(&ch->backlog, p, entry);
+	ch->nbacklog++;
+	event_add(ch->writable, NULL);
+	return 0;
+}
+
+int
+channel_send(struct channel *ch, enum msg_type type, const void *payload,
+    const void *tail, size_t tail_len, int fd)
+{
+	int ret = -1;
+
+	if (ch->fd == -1 || ch->failed) {
+		errno = EPIPE;
+		return -1;
+	}
+	errno = EAGAIN;
+	if (ch->nbacklog == 0)
+		ret = message_send(ch->fd, type, payload, tail, tail_len, fd,
+		    MSG_DONTWAIT);
+	if (ret == -1 && (errno == EAGAIN || errno == ETOOMANYREFS))
+		ret = channel_keep(ch, type, payload, tail, tail_len, fd);
+	if (ret == -1 && errno != EPIPE && errno != ECONNRESET)
+		channel_fail(ch); /* else what it sent is still to be read */
+	return ret;
+}
+
+struct channel *
+channel_new(struct role *role, int fd, unsigned peer, void *arg)
+{
+	struct channel *ch;
+
+	ch = calloc(1, sizeof(*ch));
+	if (ch == NULL) {
+		fd_close(fd);
+		return NULL;
+	}
+	STAILQ_INIT(&ch->backlog);
+	ch->role = role;
+	ch->fd = fd;
+	ch->peer = peer;
+	ch->arg = arg;
+	ch->readable =
+	    event_new(role->base, fd, EV_READ | EV_PERSIST, on_readable, ch);
+	ch->writable = event_new(role->base, fd, EV_WRITE, on_writable, ch);
+	if (ch->readable == NULL || ch->writable == NULL ||
+	    event_add(ch->readable, NULL) == -1) {
+		channel_free(ch);
+		return NULL;
+	}
+	return ch;
+}
+
+void
+channel_close(struct channel *ch)
+{
+	if (ch == NULL)
+		return;
+	if (!ch->busy) {
+		channel_free(ch);
+		return;
+	}
+	event_del(ch->readable);
+	event_del(ch->writable);
+	fd_close(ch->fd);
+	ch->fd = -1;
+}
+
+size_t
+channel_backlog(const struct channel *ch)
+{
+	return ch->nbacklog;
+}
+
+unsigned
+channel_peer(const struct channel *ch)
+{
+	return ch->peer;
+}
+
+void *
+channel_arg(const struct channel *ch)
+{
+	return ch->arg;
+}
+
+int
+channel_fd(const struct channel *ch)
+{
+	return ch->fd;
+}
+
+void
+role_init(struct role *role, unsigned self, int parent_fd,
+    const struct handler *handlers, size_t nhandlers, void *ctx,
+    void (*closed)(void *, struct channel *, const char *))
+{
+	memset(role, 0, sizeof(*role));
+	role->self = self;
+	role->phase = PHASE_SETUP;
+	role->handlers = handlers;
+	role->nhandlers = nhandlers;
+	role->ctx = ctx;
+	role->closed = closed;
+	log_open("postern", role_name(self), false, false);
+	role->base = event_base_new();
+	role->packet = aligned_alloc(64, MSG_PACKET_SIZE);
+	if (role->base == NULL || role->packet == NULL)
+		fatal("cannot start: %s", strerror(errno));
+	role->parent = channel_new(role, parent_fd, ROLE_MASTER, NULL);
+	if (role->parent == NULL)
+		fatal("channel to the master: %s", strerror(errno));
+}
+
+void
+role_setup(struct role *role)
+{
+	const char *why = NULL;
+
+	while (role->phase == PHASE_SETUP) {
+		if (channel_take(role->parent, 0, &why) != 1)
+			fatal("the master's messages end before START%s%s",
+			    why != NULL ? ": " : "", why != NULL ? why : "");
+	}
+}
+
+void
+role_loop(struct role *role, const struct msg_ready *ready)
+{
+	(void)channel_send(role->parent, MSG_READY, ready, NULL, 0, -1);
+	while (role->parent != NULL && event_base_loop(role->base, 0) == 0 &&
+	    !event_base_got_break(role->base))
+		;
+}
+
+void
+role_stop(struct role *role)
+{
+	event_base_loopbreak(role->base);
+}
+
+void
+role_clear(struct role *role)
+{
+	if (role->parent != NULL)
+		channel_free(role->parent);
+	if (role->base != NULL)
+		event_base_free(role->base);
+	free(role->packet);
+	memset(role, 0, sizeof(*role));
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the long-lived roles have in common: a loop (libevent), channels to
+ * other processes, and one table of handlers.
+ *
+ * A role runs in this order: role_init(); role_setup(), which takes the
+ * master's messages up to START; sandbox_enter(); role_loop().
+ *
+ * What is in no row of the table, or not in this phase, ends the channel it
+ * came by; who owned the other end hears of it by `closed`.
+ */
+#ifndef POSTERN_COMMON_ROLE_H
+#define POSTERN_COMMON_ROLE_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/message.h"
+
+enum role_phase {
+	PHASE_SETUP = 1 << 0,    /* until START */
+	PHASE_READY = 1 << 1,    /* working */
+	PHASE_DRAINING = 1 << 2, /* DRAIN came: finish, take nothing new */
+};
+
+struct channel;
+
+struct handler {
+	enum msg_type type;
+	unsigned phases; /* enum role_phase bits */
+	/* m and what it points to are void on return; m->fd is the handler's
+	 * to close, or to keep. */
+	void (
+	    *handle)(void *ctx, struct channel *from, const struct message *m);
+};
+
+struct role {
+	unsigned self; /* enum role_id */
+	unsigned phase;
+	void *ctx; /* handed to handlers */
+	const struct handler *handlers;
+	size_t nhandlers;
+	/*
+	 * A channel ended: why is NULL when its other end closed it, else the
+	 * rule that was broken.  The channel is freed on return.  The parent's
+	 * end is not told: it ends the loop.
+	 */
+	void (*closed)(void *ctx, struct channel *ch, const char *why);
+	struct event_base *base;
+	struct channel *parent;
+	struct msg_start start; /* of the master */
+	uint8_t *packet;        /* receive buffer of MSG_PACKET_SIZE */
+};
+
+/*
+ * role_init - take the channel to the parent, and make the loop.
+ *
+ * Ends the process on failure: this is start-up.  handlers outlive the role.
+ */
+void role_init(struct role *role, unsigned self, int parent_fd,
+    const struct handler *handlers, size_t nhandlers, void *ctx,
+    void (*closed)(void *ctx, struct channel *ch, const char *why));
+
+/* Handle the master's messages, blocking, until START. */
+void role_setup(struct role *role);
+
+/* Tell the master READY, and run until role_stop() or the parent's end. */
+void role_loop(struct role *role, const struct msg_ready *ready);
+
+/* Leave the loop once the current event is handled. */
+void role_stop(struct role *role);
+
+void role_clear(struct role *role);
+
+/*
+ * channel_new - a channel over fd (SOCK_SEQPACKET), ours from here on.
+ *
+ * peer is what may speak from its other end (enum role_id bits).  arg is for
+ * the owner.  NULL with errno, and fd closed.
+ */
+struct channel *channel_new(struct role *role, int fd, unsigned peer,
+    void *arg);
+
+/* End a channel.  Safe inside a handler, and on NULL. */
+void channel_close(struct channel *ch);
+
+/*
+ * channel_send - send a message, or keep it until the socket takes it.
+ *
+ * fd is -1 where the row has none, and stays the caller's.  0, or -1 with
+ * errno: the other end is gone, or too far behind (ENOBUFS).  On -1 the owner
+ * hears `closed` soon; nothing is to be done at once.
+ */
+int channel_send(struct channel *ch, enum msg_type type, const void *payload,
+    const void *tail, size_t tail_len, int fd);
+
+/* Handle what has arrived already, without waiting: before a channel whose
+ * other end died is given up.  Inside a handler it voids that handler's m. */
+void channel_drain(struct channel *ch);
+
+/* Packets that wait for the socket. */
+size_t channel_backlog(const struct channel *ch);
+
+/* The other end's role, the owner's pointer, and the socket. */
+unsigned channel_peer(const struct channel *ch);
+void *channel_arg(const struct channel *ch);
+int channel_fd(const struct channel *ch);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The walls round a role, other than its seccomp filter: namespaces with a root
+ * of their own, user and groups, capabilities, Landlock, and what keeps memory
+ * from becoming code.  sandbox_enter() sets them all, outermost first; which of
+ * them the kernel grants is told by sandbox_enter()'s *ready and by /proc,
+ * never assumed.
+ */
+#ifndef POSTERN_COMMON_SANDBOX_H
+#define POSTERN_COMMON_SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/filter.h"
+#include "common/message.h"
+
+/* The namespaces that the master makes for a role (clone(2) flags). */
+#define SANDBOX_NS_ALL                                                         \
+	(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+
+struct sandbox {
+	/* The folder that becomes "/"; NULL: an empty one.  Used where the
+	 * role has a mount namespace. */
+	const char *root;
+	bool keeps_root;  /* the root stays: the dialer names Unix sockets */
+	bool root_files;  /* Landlock grants the files below "/" */
+	bool net_connect; /* Landlock leaves TCP connect and bind alone */
+};
+
+/*
+ * sandbox_root - put the role into its root folder, then become its user.
+ *
+ * The first half, before a role opens its own files inside that root.  start is
+ * what the master granted.  Ends the process on failure: a wall that the master
+ * promised and the kernel refuses is no start.
+ */
+void sandbox_root(const struct sandbox *box, const struct msg_start *start);
+
+/*
+ * sandbox_confine - drop what is left, and load the filter (rules, n).
+ *
+ * rules may be NULL: a role whose filter goes on later.  Fills *ready.  Ends the
+ * process on failure; Landlock alone may be absent (an old kernel).
+ */
+void sandbox_confine(const struct sandbox *box, const char *files_root,
+    const struct filter_rule *rules, size_t n, struct msg_ready *ready);
+
+#endif

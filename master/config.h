@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The configuration: postern.conf read whole and checked before anything acts
+ * on it.  Whether its files exist and its users resolve is the master's to ask.
+ */
+#ifndef MASTER_CONFIG_H
+#define MASTER_CONFIG_H
+
+#include <sys/types.h>
+
+#include <netinet/in.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CONFIG_TEXT_MAX       (1024 * 1024) /* octets of a configuration */
+#define CONFIG_TRANSPORTS_MAX 256
+#define CONFIG_ROUTES_MAX     4096
+#define CONFIG_ERRORS_MAX     64
+#define CONFIG_ERROR_SIZE     320
+
+/* The values of ENUM parameters, in the order of the words in config.def. */
+enum config_log {
+	CONFIG_LOG_STDERR,
+	CONFIG_LOG_SYSLOG,
+};
+
+enum config_log_format {
+	CONFIG_LOG_FORMAT_TEXT,
+	CONFIG_LOG_FORMAT_JSON,
+};
+
+enum config_syslog_facility {
+	CONFIG_FACILITY_MAIL,
+	CONFIG_FACILITY_DAEMON,
+	CONFIG_FACILITY_USER,
+	CONFIG_FACILITY_LOCAL0,
+	CONFIG_FACILITY_LOCAL1,
+	CONFIG_FACILITY_LOCAL2,
+	CONFIG_FACILITY_LOCAL3,
+	CONFIG_FACILITY_LOCAL4,
+	CONFIG_FACILITY_LOCAL5,
+	CONFIG_FACILITY_LOCAL6,
+	CONFIG_FACILITY_LOCAL7,
+};
+
+enum config_queue_store {
+	CONFIG_QUEUE_STORE_SQLITE,
+	CONFIG_QUEUE_STORE_MEMORY,
+};
+
+enum config_protocol {
+	CONFIG_PROTOCOL_SMTP,
+	CONFIG_PROTOCOL_LMTP,
+};
+
+enum config_tls_security_level {
+	CONFIG_TLS_NONE,
+	CONFIG_TLS_MAY,
+	CONFIG_TLS_ENCRYPT,
+	CONFIG_TLS_VERIFY,
+};
+
+enum config_inet_protocols {
+	CONFIG_INET_ALL,
+	CONFIG_INET_IPV4,
+	CONFIG_INET_IPV6,
+};
+
+enum config_address_preference {
+	CONFIG_PREFER_ANY,
+	CONFIG_PREFER_IPV4,
+	CONFIG_PREFER_IPV6,
+};
+
+struct config_list {
+	char **words;
+	size_t count;
+};
+
+/* The C type of a parameter.  Strings are never NULL: absent is empty. */
+#define CONFIG_MEMBER_STRING(name)   char *name;
+#define CONFIG_MEMBER_PATH(name)     char *name; /* absolute, or empty */
+#define CONFIG_MEMBER_INT(name)      int name;
+#define CONFIG_MEMBER_DURATION(name) int name;      /* seconds */
+#define CONFIG_MEMBER_SIZE(name)     uint64_t name; /* octets */
+#define CONFIG_MEMBER_BOOL(name)     bool name;
+#define CONFIG_MEMBER_ENUM(name)     enum config_##name name;
+#define CONFIG_MEMBER_LIST(name)     struct config_list name;
+#define CONFIG_MEMBER_MODE(name)     mode_t name;
+
+/* What a transport's server says, taken apart. */
+enum next_hop_kind {
+	NEXT_HOP_MX,      /* the recipient's domain; port */
+	NEXT_HOP_HOST,    /* host, by A and AAAA; port */
+	NEXT_HOP_ADDRESS, /* host is an IP address without brackets; port */
+	NEXT_HOP_UNIX,    /* path */
+};
+
+struct next_hop {
+	enum next_hop_kind kind;
+	uint16_t port; /* the protocol's own where server names none */
+	char host[254];
+	char path[108];
+};
+
+struct transport {
+	char *name;
+	int line; /* in the file; 0 for the built-in one */
+	struct next_hop next_hop;
+#define GLOBAL(name, type, value, least, most, unit, text)
+#define TRANSPORT(name, type, value, least, most, unit, text)                  \
+	CONFIG_MEMBER_##type(name)
+#include "master/config.def"
+};
+
+struct route {
+	char *domain; /* "example.org", ".example.org" or "*"; lower case */
+	char *transport_name;
+	const struct transport *transport;
+	int line;
+};
+
+struct config {
+	struct transport *transports; /* in the file's order */
+	size_t ntransports;
+	struct route *routes; /* sorted by domain */
+	size_t nroutes;
+#define GLOBAL(name, type, value, least, most, unit, text)                     \
+	CONFIG_MEMBER_##type(name)
+#define TRANSPORT(name, type, value, least, most, unit, text)
+#include "master/config.def"
+};
+
+/*
+ * What is wrong with a configuration, each as "file:line: what to do", in the
+ * file's order.  count may exceed what the list holds.
+ */
+struct config_errors {
+	size_t count;
+	size_t nlines; /* used of lines, at most CONFIG_ERRORS_MAX */
+	char lines[CONFIG_ERRORS_MAX][CONFIG_ERROR_SIZE];
+};
+
+/*
+ * config_read - read a configuration of len octets; name stands in the errors.
+ *
+ * NULL where anything is wrong, with every error in errors (whose former
+ * content is lost).  Opens no file; looks at nothing but text and the
+ * machine's host name.  Free with config_free.
+ */
+struct config *config_read(const char *name, const char *text, size_t len,
+    struct config_errors *errors);
+
+/* NULL is fine. */
+void config_free(struct config *config);
+
+/*
+ * The transport for a recipient's domain (any letter case): the exact domain,
+ * else the longest ".parent", else "*".  NULL where no route fits.
+ */
+const struct transport *config_route(const struct config *config,
+    const char *domain);
+
+/* The transport of that name, or NULL. */
+const struct transport *config_transport(const struct config *config,
+    const char *name);
+
+/* Writes all of it, defaults included, as config_read would take it. */
+void config_dump(const struct config *config, FILE *out);
+
+/*
+ * Whether name may stand for a host in TLS and EHLO: LDH labels of 1 to 63
+ * octets, 253 in all, no trailing dot, the last label not all digits.
+ */
+bool config_host_is_legal(const char *name);
+
+/* One row of config.def, for the dump and the tests. */
+enum config_scope {
+	CONFIG_SCOPE_GLOBAL,
+	CONFIG_SCOPE_TRANSPORT,
+};
+
+enum config_type {
+	CONFIG_TYPE_STRING,
+	CONFIG_TYPE_PATH,
+	CONFIG_TYPE_INT,
+	CONFIG_TYPE_DURATION,
+	CONFIG_TYPE_SIZE,
+	CONFIG_TYPE_BOOL,
+	CONFIG_TYPE_ENUM,
+	CONFIG_TYPE_LIST,
+	CONFIG_TYPE_MODE,
+};
+
+struct config_row {
+	enum config_scope scope;
+	enum config_type type;
+	const char *name;
+	const char *value; /* the default, as a file would write it */
+	uint64_t least;
+	uint64_t most;
+	const char *unit;
+	const char *text;
+	size_t offset; /* of the member in struct config or transport */
+};
+
+/* The rows of a scope, and how many; static storage. */
+const struct config_row *config_rows(enum config_scope scope, size_t *count);
+
+#endif
