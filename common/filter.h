@@ -26,44 +26,25 @@ struct filter_rule {
 	struct scmp_arg_cmp args[FILTER_ARGS_MAX];
 };
 
-#define ARG(n, op, value) SCMP_CMP64(n, SCMP_CMP_##op, value)
+/* clang-format off */
+#define ARG(n, op, value) (n, SCMP_CMP_##op, value, 0)
 /* The bits of mask that the argument has set are exactly value. */
-#define ARG_MASK(n, mask, value) SCMP_CMP64(n, SCMP_CMP_MASKED_EQ, mask, value)
+#define ARG_MASK(n, mask, value) (n, SCMP_CMP_MASKED_EQ, mask, value)
 
 #define ALLOW(...)                                                             \
 	FILTER_PICK(__VA_ARGS__, FILTER_3, FILTER_2, FILTER_1, FILTER_0, )     \
 	(__VA_ARGS__),
 #define FILTER_PICK(a, b, c, d, e, f, ...) f
-#define FILTER_0(c, why)                                                       \
-	{                                                                      \
-		SCMP_SYS(c), #c, why, 0,                                       \
-		{                                                              \
-			{                                                      \
-				0                                              \
-			}                                                      \
-		}                                                              \
-	}
+#define FILTER_0(c, why) { SCMP_SYS(c), #c, why, 0, { { 0 } } }
 #define FILTER_1(c, x, why)                                                    \
-	{                                                                      \
-		SCMP_SYS(c), #c, why, 1,                                       \
-		{                                                              \
-			x                                                      \
-		}                                                              \
-	}
+	{ SCMP_SYS(c), #c, why, 1, { FILTER_ARG x } }
 #define FILTER_2(c, x, y, why)                                                 \
-	{                                                                      \
-		SCMP_SYS(c), #c, why, 2,                                       \
-		{                                                              \
-			x, y                                                   \
-		}                                                              \
-	}
+	{ SCMP_SYS(c), #c, why, 2, { FILTER_ARG x, FILTER_ARG y } }
 #define FILTER_3(c, x, y, z, why)                                              \
-	{                                                                      \
-		SCMP_SYS(c), #c, why, 3,                                       \
-		{                                                              \
-			x, y, z                                                \
-		}                                                              \
-	}
+	{ SCMP_SYS(c), #c, why, 3,                                             \
+	    { FILTER_ARG x, FILTER_ARG y, FILTER_ARG z } }
+#define FILTER_ARG(n, op, a, b) { n, op, a, b }
+/* clang-format on */
 
 /*
  * filter_compile - turn rules into a program for the kernel.

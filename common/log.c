@@ -22,10 +22,12 @@ static struct {
 	char process[32];
 	int pid; /* 0: ask the kernel */
 	unsigned facility;
+	unsigned least;
 	bool syslog;
 	bool json;
 	bool lost;
-} sink = { "postern", "posternd", 0, FACILITY_MAIL, false, false, false };
+} sink = { "postern", "posternd", 0, FACILITY_MAIL, LOG_INFO, false, false,
+	false };
 
 void
 log_open(const char *syslog_name, const char *process, bool syslog, bool json)
@@ -48,6 +50,12 @@ void
 log_set_facility(unsigned facility)
 {
 	sink.facility = facility;
+}
+
+void
+log_set_least(unsigned level)
+{
+	sink.least = level;
 }
 
 int
@@ -95,8 +103,8 @@ head(char *buf, size_t size, enum log_level level, const char *process)
 		memset(&tm, 0, sizeof(tm));
 	if (sink.syslog) { /* the receiver stamps what has no time */
 		return snprintf(buf, size,
-		    "<%d>%s/%s[%d]: ", (int)(sink.facility << 3 | level), sink.name,
-		    process, pid);
+		    "<%d>%s/%s[%d]: ", (int)(sink.facility << 3 | level),
+		    sink.name, process, pid);
 	}
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	if (sink.json) {
@@ -118,6 +126,8 @@ emit(enum log_level level, const char *process, const char *text,
 	int saved = errno, n;
 	size_t len;
 
+	if ((unsigned)level > sink.least)
+		return;
 	n = head(line, sizeof(line), level, process);
 	if (n < 0)
 		n = 0;

@@ -29,6 +29,9 @@ enum log_level {
 void log_open(const char *syslog_name, const char *process, bool syslog,
     bool json);
 
+/* The least grave lines to write; LOG_INFO where nobody says another. */
+void log_set_least(unsigned level);
+
 /* Of the lines to syslog: mail (2) where nobody says another. */
 void log_set_facility(unsigned facility);
 

@@ -20,6 +20,7 @@
 #define AGENT    ROLE_AGENT
 #define WORKER   ROLE_WORKER
 #define SERVANTS ROLE_SERVANTS
+#define READERS  ROLE_READERS
 
 const struct msg_desc msg_descs[MSG_COUNT] = {
 #define MSG(name, from, to, payload, tail, fds)                                \

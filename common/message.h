@@ -49,7 +49,8 @@ struct msg_log_sink {
 	uint8_t syslog; /* a connected /dev/log; else a plain stream */
 	uint8_t json;
 	uint8_t facility; /* RFC 5424, 6.2.1 */
-	uint8_t pad[5];
+	uint8_t least;    /* enum log_level: the least grave to write */
+	uint8_t pad[4];
 	char name[64]; /* syslog_name of the configuration */
 };
 

@@ -93,6 +93,7 @@ handle_log_sink(struct role *role, const struct message *m)
 	if (dup3(m->fd, STDERR_FILENO, O_CLOEXEC) != -1)
 		log_open(name, role_name(role->self), s->syslog, s->json);
 	log_set_facility(s->facility);
+	log_set_least(s->least);
 	close(m->fd);
 }
 
@@ -354,6 +355,8 @@ role_init(struct role *role, unsigned self, int parent_fd,
 	role->packet = aligned_alloc(64, MSG_PACKET_SIZE);
 	if (role->base == NULL || role->packet == NULL)
 		fatal("cannot start: %s", strerror(errno));
+	if (parent_fd == -1)
+		return; /* the master */
 	role->parent = channel_new(role, parent_fd, ROLE_MASTER, NULL);
 	if (role->parent == NULL)
 		fatal("channel to the master: %s", strerror(errno));

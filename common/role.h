@@ -55,7 +55,7 @@ struct role {
 };
 
 /*
- * role_init - take the channel to the parent, and make the loop.
+ * role_init - take the channel to the parent (-1: none), and make the loop.
  *
  * Ends the process on failure: this is start-up.  handlers outlive the role.
  */

@@ -22,6 +22,9 @@ enum role_id {
 #define ROLE_SERVANTS                                                          \
 	(ROLE_INTAKE | ROLE_QUEUE | ROLE_RESOLVER | ROLE_DIALER | ROLE_AGENT)
 
+/* Those of them that read the configuration. */
+#define ROLE_READERS (ROLE_INTAKE | ROLE_QUEUE | ROLE_RESOLVER)
+
 /* The channel to the parent (master, or the queue for a worker) is this one. */
 #define ROLE_PARENT_FD 3
 

@@ -8,12 +8,12 @@
 
 #include <sys/types.h>
 
-#include <netinet/in.h>
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
+#include "master/next_hop.h"
 
 #define CONFIG_TEXT_MAX       (1024 * 1024) /* octets of a configuration */
 #define CONFIG_TRANSPORTS_MAX 256
@@ -91,21 +91,6 @@ struct config_list {
 #define CONFIG_MEMBER_LIST(name)     struct config_list name;
 #define CONFIG_MEMBER_MODE(name)     mode_t name;
 
-/* What a transport's server says, taken apart. */
-enum next_hop_kind {
-	NEXT_HOP_MX,      /* the recipient's domain; port */
-	NEXT_HOP_HOST,    /* host, by A and AAAA; port */
-	NEXT_HOP_ADDRESS, /* host is an IP address without brackets; port */
-	NEXT_HOP_UNIX,    /* path */
-};
-
-struct next_hop {
-	enum next_hop_kind kind;
-	uint16_t port; /* the protocol's own where server names none */
-	char host[254];
-	char path[108];
-};
-
 struct transport {
 	char *name;
 	int line; /* in the file; 0 for the built-in one */
@@ -120,7 +105,7 @@ struct route {
 	char *domain; /* "example.org", ".example.org" or "*"; lower case */
 	char *transport_name;
 	const struct transport *transport;
-	int line;
+	int line; /* where the transport is named */
 };
 
 struct config {
@@ -170,12 +155,6 @@ const struct transport *config_transport(const struct config *config,
 
 /* Writes all of it, defaults included, as config_read would take it. */
 void config_dump(const struct config *config, FILE *out);
-
-/*
- * Whether name may stand for a host in TLS and EHLO: LDH labels of 1 to 63
- * octets, 253 in all, no trailing dot, the last label not all digits.
- */
-bool config_host_is_legal(const char *name);
 
 /* One row of config.def, for the dump and the tests. */
 enum config_scope {

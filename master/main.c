@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: ISC */
+/* posternd: reads its arguments, then is the master or one role. */
+#include <err.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/roles.h"
+#include "common/util.h"
+#include "master/master.h"
+
+#define EXIT_USAGE 64
+
+static _Noreturn void
+usage(void)
+{
+	fprintf(stderr, "usage: posternd [-dnq] [-c file]\n");
+	exit(EXIT_USAGE);
+}
+
+/* One role, executed by the master with its channel as descriptor 3. */
+static int
+run_role(const char *name)
+{
+	static const struct {
+		unsigned role;
+		int (*run)(int parent_fd);
+	} rows[] = {
+		{ ROLE_INTAKE, intake_run },
+		{ ROLE_QUEUE, queue_run },
+		{ ROLE_RESOLVER, resolver_run },
+		{ ROLE_DIALER, dialer_run },
+		{ ROLE_AGENT, agent_run },
+	};
+	size_t i;
+
+	for (i = 0; i < NELEM(rows); i++) {
+		if (strcmp(name, role_name(rows[i].role)) == 0)
+			return rows[i].run(ROLE_PARENT_FD);
+	}
+	usage();
+}
+
+int
+main(int argc, char **argv)
+{
+	struct master_options options = { POSTERN_SYSCONFDIR "/postern.conf",
+		-1, false };
+	bool check = false, dump = false;
+	const char *error;
+	int c;
+
+	while ((c = getopt(argc, argv, "c:dnqr:C:")) != -1) {
+		switch (c) {
+		case 'c':
+			options.config_name = optarg;
+			break;
+		case 'd':
+			dump = true;
+			break;
+		case 'n':
+			check = true;
+			break;
+		case 'q':
+			options.quiet = true;
+			break;
+		case 'r': /* the master's own; not for people */
+			return run_role(optarg);
+		case 'C': /* the same, for `postern deliver` */
+			options.client_fd =
+			    (int)strtonum(optarg, 3, INT_MAX, &error);
+			if (error != NULL)
+				usage();
+			break;
+		default:
+			usage();
+		}
+	}
+	if (optind != argc)
+		usage();
+	if (check)
+		return master_check(options.config_name) ? 0 : 1;
+	if (dump)
+		return master_dump(options.config_name) ? 0 : 1;
+	return master_run(&options);
+}

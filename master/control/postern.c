@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: ISC */
+/* postern: finds the subcommand. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/util.h"
+#include "master/control/control.h"
+#include "master/control/link.h"
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *usage;
+} commands[] = {
+	{ "send", control_send,
+	    "postern send [-c FILE] [--socket PATH] [--via TRANSPORT] "
+	    "[--wait queued|attempt|final] [--ref TEXT] [--json] "
+	    "--from ADDRESS RECIPIENT... < message" },
+	{ "queue", control_queue,
+	    "postern queue [-c FILE] [--socket PATH] [--json] "
+	    "[--domain DOMAIN] list | show ID" },
+	{ "status", control_status,
+	    "postern status [-c FILE] [--socket PATH] [--json]" },
+	{ "deliver", control_deliver,
+	    "postern deliver [--lmtp] [--server HOST[:PORT]|unix:PATH] "
+	    "[--tls none|may|encrypt|verify] [--implicit-tls] [--ca FILE] "
+	    "[--tls-name NAME] [--timeout SECONDS] [--step-timeout SECONDS] "
+	    "[--ehlo NAME] [--json] [--verbose] "
+	    "--from ADDRESS RECIPIENT... < message" },
+};
+
+int
+control_usage(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NELEM(commands); i++) {
+		if (name == NULL || strcmp(name, commands[i].name) == 0)
+			fprintf(stderr, "usage: %s\n", commands[i].usage);
+	}
+	return EXIT_USAGE;
+}
+
+int
+main(int argc, char **argv)
+{
+	size_t i;
+
+	for (i = 0; argc > 1 && i < NELEM(commands); i++) {
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	}
+	return control_usage(NULL);
+}

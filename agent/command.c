@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The command writer.  A line is put together behind what the buffer holds,
+ * and counts only when it is whole and within its limit.
+ */
+#include "agent/command.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct line {
+	struct command_out *out;
+	size_t len;
+	size_t max;
+	enum command_error error;
+};
+
+static void
+put(struct line *line, const char *text, size_t n)
+{
+	size_t room = line->out->size - line->out->len - line->len;
+
+	if (line->error != COMMAND_OK)
+		return;
+	if (n > line->max - line->len) {
+		line->error = COMMAND_TOO_LONG;
+	} else if (n > room) {
+		line->error = COMMAND_NO_ROOM;
+	} else {
+		memcpy(line->out->octets + line->out->len + line->len, text, n);
+		line->len += n;
+	}
+}
+
+static void
+put_text(struct line *line, const char *text)
+{
+	put(line, text, strlen(text));
+}
+
+static void
+put_number(struct line *line, uint64_t number)
+{
+	char digits[21];
+	int len;
+
+	len = snprintf(digits, sizeof(digits), "%" PRIu64, number);
+	put(line, digits, (size_t)len);
+}
+
+/* A word of the caller's: no octet of it may end the word or the line. */
+static void
+put_argument(struct line *line, const char *text, const char *syntax)
+{
+	for (const char *c = text; *c != '\0'; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f ||
+		    strchr(syntax, *c) != NULL)
+			line->error = COMMAND_BAD_OCTET;
+	put_text(line, text);
+}
+
+static void
+begin(struct line *line, struct command_out *out, size_t extra)
+{
+	line->out = out;
+	line->len = 0;
+	line->max = COMMAND_LINE_MAX + extra;
+	line->error = COMMAND_OK;
+}
+
+static enum command_error
+end(struct line *line)
+{
+	put_text(line, "\r\n");
+	if (line->error == COMMAND_OK)
+		line->out->len += line->len;
+	return line->error;
+}
+
+enum command_error
+command_write_hello(struct command_out *out, enum command_hello verb,
+    const char *name)
+{
+	static const char *const verbs[] = {
+		[COMMAND_EHLO] = "EHLO ",
+		[COMMAND_LHLO] = "LHLO ",
+		[COMMAND_HELO] = "HELO ",
+	};
+	struct line line;
+
+	begin(&line, out, 0);
+	put_text(&line, verbs[verb]);
+	put_argument(&line, name, " ");
+	return end(&line);
+}
+
+enum command_error
+command_write_word(struct command_out *out, enum command_word word)
+{
+	static const char *const words[] = {
+		[COMMAND_STARTTLS] = "STARTTLS",
+		[COMMAND_DATA] = "DATA",
+		[COMMAND_RSET] = "RSET",
+		[COMMAND_NOOP] = "NOOP",
+		[COMMAND_QUIT] = "QUIT",
+	};
+	struct line line;
+
+	begin(&line, out, 0);
+	put_text(&line, words[word]);
+	return end(&line);
+}
+
+enum command_error
+command_write_mail(struct command_out *out, const char *reverse_path,
+    const struct command_mail *mail)
+{
+	struct line line;
+
+	begin(&line, out,
+	    (mail->has_size ? COMMAND_SIZE_EXTRA : 0u) +
+		(mail->eight_bit ? COMMAND_BODY_EXTRA : 0u));
+	put_text(&line, "MAIL FROM:<");
+	put_argument(&line, reverse_path, ">");
+	put_text(&line, ">");
+	if (mail->has_size) {
+		put_text(&line, " SIZE=");
+		put_number(&line, mail->size);
+	}
+	if (mail->eight_bit)
+		put_text(&line, " BODY=8BITMIME");
+	return end(&line);
+}
+
+enum command_error
+command_write_rcpt(struct command_out *out, const char *forward_path)
+{
+	struct line line;
+
+	begin(&line, out, 0);
+	put_text(&line, "RCPT TO:<");
+	put_argument(&line, forward_path, ">");
+	put_text(&line, ">");
+	return end(&line);
+}
+
+enum command_error
+command_write_bdat(struct command_out *out, uint64_t octets, bool last)
+{
+	struct line line;
+
+	begin(&line, out, 0);
+	put_text(&line, "BDAT ");
+	put_number(&line, octets);
+	if (last)
+		put_text(&line, " LAST");
+	return end(&line);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The commands of SMTP and LMTP, written into the caller's buffer.  Which
+ * command may follow which is the session's to say.
+ */
+#ifndef POSTERN_AGENT_COMMAND_H
+#define POSTERN_AGENT_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define COMMAND_LINE_MAX   512 /* CRLF included; RFC 5321, 4.5.3.1.4 */
+#define COMMAND_SIZE_EXTRA 26  /* for SIZE at MAIL; RFC 1870, 3 (5) */
+#define COMMAND_BODY_EXTRA 17  /* for BODY at MAIL; RFC 6152, 2 */
+
+/* Where commands are gathered: len of size octets are in use. */
+struct command_out {
+	uint8_t *octets;
+	size_t size;
+	size_t len;
+};
+
+/* On any but COMMAND_OK, out is as it was. */
+enum command_error {
+	COMMAND_OK,
+	COMMAND_NO_ROOM,   /* the buffer is full; send it and try again */
+	COMMAND_TOO_LONG,  /* no server needs to accept such a line */
+	COMMAND_BAD_OCTET, /* CR, LF, NUL or another that would be syntax */
+};
+
+enum command_hello {
+	COMMAND_EHLO,
+	COMMAND_LHLO,
+	COMMAND_HELO,
+};
+
+/* The commands that are one word. */
+enum command_word {
+	COMMAND_STARTTLS,
+	COMMAND_DATA,
+	COMMAND_RSET,
+	COMMAND_NOOP,
+	COMMAND_QUIT,
+};
+
+/* What MAIL says beside the reverse-path; only what the server offers. */
+struct command_mail {
+	bool has_size;
+	bool eight_bit; /* BODY=8BITMIME */
+	uint64_t size;
+};
+
+enum command_error command_write_hello(struct command_out *out,
+    enum command_hello verb, const char *name);
+enum command_error command_write_word(struct command_out *out,
+    enum command_word word);
+
+/* Paths stand without brackets; the empty one gives "<>" (RFC 5321, 4.5.5). */
+enum command_error command_write_mail(struct command_out *out,
+    const char *reverse_path, const struct command_mail *mail);
+enum command_error command_write_rcpt(struct command_out *out,
+    const char *forward_path);
+
+/* RFC 3030, 2: the octets of the chunk follow at once. */
+enum command_error command_write_bdat(struct command_out *out, uint64_t octets,
+    bool last);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: ISC */
+/* The parser of EHLO keywords: a line is a keyword and words behind it. */
+#include "agent/ehlo.h"
+
+#include <string.h>
+#include <strings.h>
+
+struct words {
+	const char *at;
+	const char *end;
+};
+
+static const char *const keywords[] = {
+#define CAPABILITY(name, keyword) keyword,
+#include "agent/capabilities.def"
+#undef CAPABILITY
+};
+
+static const char *const mechanism_names[] = {
+#define AUTH_MECHANISM(name, keyword) keyword,
+#include "agent/auth_mechanisms.def"
+#undef AUTH_MECHANISM
+};
+
+void
+capabilities_clear(struct capabilities *caps)
+{
+	memset(caps, 0, sizeof(*caps));
+}
+
+/* The index of a word in names, or count. */
+static size_t
+find(const char *const *names, size_t count, const char *word, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (strlen(names[i]) == n &&
+		    strncasecmp(names[i], word, n) == 0)
+			break;
+	return i;
+}
+
+/* The length of the next word, which starts at *word; 0 behind the last. */
+static size_t
+next_word(struct words *words, const char **word)
+{
+	while (words->at < words->end && *words->at == ' ')
+		words->at++;
+	*word = words->at;
+	while (words->at < words->end && *words->at != ' ')
+		words->at++;
+	return (size_t)(words->at - *word);
+}
+
+/* An ehlo-param is of printing ASCII; so is all the rest of a good line. */
+static bool
+line_is_printable(const uint8_t *line, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (line[i] < 0x20 || line[i] > 0x7e)
+			return false;
+	return true;
+}
+
+static void
+add_size(struct capabilities *caps, struct words *words)
+{
+	const char *word;
+	uint64_t limit = 0;
+	size_t n;
+
+	n = next_word(words, &word);
+	for (size_t i = 0; i < n; i++) {
+		if (word[i] < '0' || word[i] > '9' ||
+		    __builtin_mul_overflow(limit, 10, &limit) ||
+		    __builtin_add_overflow(limit, word[i] - '0', &limit)) {
+			limit = 0;
+			break;
+		}
+	}
+	caps->size_limit = limit;
+}
+
+static void
+add_mechanisms(struct capabilities *caps, struct words *words)
+{
+	const char *word;
+	size_t n, i;
+
+	while ((n = next_word(words, &word)) > 0) {
+		i = find(mechanism_names, AUTH_MECHANISM_COUNT, word, n);
+		if (i < AUTH_MECHANISM_COUNT)
+			caps->mechanisms |= UINT32_C(1) << i;
+	}
+}
+
+void
+capabilities_add_line(struct capabilities *caps, const uint8_t *line, size_t n)
+{
+	struct words words = { (const char *)line, (const char *)line + n };
+	const char *word;
+	size_t cap, len;
+
+	if (!caps->has_name) {
+		caps->has_name = true;
+		return;
+	}
+	if (n == 0 || line[0] == ' ' || !line_is_printable(line, n))
+		return;
+	len = next_word(&words, &word);
+	if (len > 5 && strncasecmp(word, "AUTH=", 5) == 0) {
+		words.at = word + 5;
+		len = 4;
+	}
+	cap = find(keywords, CAPABILITY_COUNT, word, len);
+	if (cap == CAPABILITY_COUNT)
+		return;
+	caps->offered |= UINT32_C(1) << cap;
+	if (cap == CAPABILITY_SIZE)
+		add_size(caps, &words);
+	else if (cap == CAPABILITY_AUTH)
+		add_mechanisms(caps, &words);
+}
+
+void
+capabilities_finish(struct capabilities *caps, bool in_tls)
+{
+	/* RFC 3030, 3: BINARYMIME is sent by BDAT alone. */
+	if (!capabilities_offer(caps, CAPABILITY_CHUNKING))
+		caps->offered &= ~(UINT32_C(1) << CAPABILITY_BINARYMIME);
+	/* RFC 8689, 2 (3): offered within TLS, or it is not offered. */
+	if (!in_tls)
+		caps->offered &= ~(UINT32_C(1) << CAPABILITY_REQUIRETLS);
+}
+
+bool
+capabilities_offer(const struct capabilities *caps, enum capability cap)
+{
+	return (caps->offered >> cap & 1) != 0;
+}
+
+bool
+capabilities_offer_auth(const struct capabilities *caps,
+    enum auth_mechanism mechanism)
+{
+	return (caps->mechanisms >> mechanism & 1) != 0;
+}

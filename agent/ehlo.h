@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a server offers, from the lines of its reply to EHLO or LHLO
+ * (RFC 5321, 4.1.1.1).
+ */
+#ifndef POSTERN_AGENT_EHLO_H
+#define POSTERN_AGENT_EHLO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum capability {
+#define CAPABILITY(name, keyword) CAPABILITY_##name,
+#include "agent/capabilities.def"
+#undef CAPABILITY
+	CAPABILITY_COUNT
+};
+
+enum auth_mechanism {
+#define AUTH_MECHANISM(name, keyword) AUTH_MECHANISM_##name,
+#include "agent/auth_mechanisms.def"
+#undef AUTH_MECHANISM
+	AUTH_MECHANISM_COUNT
+};
+
+struct capabilities {
+	uint32_t offered;    /* a bit for each enum capability */
+	uint32_t mechanisms; /* a bit for each enum auth_mechanism */
+	uint64_t size_limit; /* octets; 0: none that we know of */
+	bool has_name;       /* the first line, which is no keyword, is past */
+};
+
+/* Forget everything: before each EHLO, and after each handshake. */
+void capabilities_clear(struct capabilities *caps);
+
+/*
+ * One line of the reply, without its code.  The first bears the server's name
+ * and is skipped.  A line that is malformed is skipped too; the others count.
+ *
+ * Lenient towards servers that put several spaces between the words, or some
+ * at the end, and knows the "AUTH=LOGIN" of before RFC 2554.
+ */
+void capabilities_add_line(struct capabilities *caps, const uint8_t *line,
+    size_t n);
+
+/* After the last line: drop what makes no sense without something else. */
+void capabilities_finish(struct capabilities *caps, bool in_tls);
+
+bool capabilities_offer(const struct capabilities *caps, enum capability cap);
+
+bool capabilities_offer_auth(const struct capabilities *caps,
+    enum auth_mechanism mechanism);
+
+#endif

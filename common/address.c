@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The address parser: one cursor that walks over the octets, one function for
+ * each rule of the grammar.
+ */
+#include "common/address.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <strings.h>
+
+struct cursor {
+	const char *at;
+	const char *end;
+};
+
+static const char *const error_texts[] = {
+	[ADDRESS_OK] = "address is fine",
+#define ADDRESS_ERROR(name, text) [ADDRESS_##name] = text,
+#include "common/address.def"
+#undef ADDRESS_ERROR
+};
+
+const char *
+address_error_text(enum address_error error)
+{
+	if ((unsigned int)error >= ADDRESS_ERROR_COUNT)
+		return "address is malformed";
+	return error_texts[error];
+}
+
+/* The C library's classes depend on the locale; the RFC's do not. */
+static bool
+is_alnum(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	    (c >= '0' && c <= '9');
+}
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* RFC 5322, 3.2.3 */
+static bool
+is_atext(char c)
+{
+	return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c));
+}
+
+static bool
+at_char(const struct cursor *cur, char c)
+{
+	return cur->at < cur->end && *cur->at == c;
+}
+
+static enum address_error
+check_octets(const char *in, size_t n)
+{
+	enum address_error error = ADDRESS_OK;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)in[i];
+
+		if (c < 0x20 || c == 0x7f)
+			return ADDRESS_CONTROL;
+		if (c >= 0x80)
+			error = ADDRESS_NOT_ASCII;
+	}
+	return error;
+}
+
+/* Take one pair of brackets off, and see that no other stands in the way. */
+static enum address_error
+strip_brackets(struct cursor *cur)
+{
+	if (at_char(cur, '<')) {
+		if (cur->end - cur->at < 2 || cur->end[-1] != '>')
+			return ADDRESS_BRACKETS;
+		cur->at++;
+		cur->end--;
+	}
+	if (memchr(cur->at, '>', (size_t)(cur->end - cur->at)) != NULL)
+		return ADDRESS_BRACKETS;
+	return ADDRESS_OK;
+}
+
+static enum address_error
+take_label(struct cursor *cur)
+{
+	const char *start = cur->at;
+
+	while (cur->at < cur->end && (is_alnum(*cur->at) || *cur->at == '-'))
+		cur->at++;
+	if (cur->at == start)
+		return cur->at == cur->end || *cur->at == '.'
+		    ? ADDRESS_LABEL_EMPTY
+		    : ADDRESS_DOMAIN;
+	if (cur->at - start > ADDRESS_LABEL_MAX)
+		return ADDRESS_LABEL_TOO_LONG;
+	if (*start == '-' || cur->at[-1] == '-')
+		return ADDRESS_LABEL_HYPHEN;
+	return ADDRESS_OK;
+}
+
+static enum address_error
+take_domain_name(struct cursor *cur)
+{
+	enum address_error error;
+
+	for (;;) {
+		error = take_label(cur);
+		if (error != ADDRESS_OK || !at_char(cur, '.'))
+			return error;
+		cur->at++;
+	}
+}
+
+static enum address_error
+take_literal(struct cursor *cur, enum address_domain_kind *kind)
+{
+	static const char tag[] = "IPv6:";
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr octets;
+	const char *start = cur->at + 1;
+	const char *close;
+	size_t len;
+
+	close = memchr(start, ']', (size_t)(cur->end - start));
+	if (close == NULL)
+		return ADDRESS_LITERAL;
+	cur->at = close + 1;
+	*kind = ADDRESS_DOMAIN_IPV4;
+	if ((size_t)(close - start) > strlen(tag) &&
+	    strncasecmp(start, tag, strlen(tag)) == 0) {
+		*kind = ADDRESS_DOMAIN_IPV6;
+		start += strlen(tag);
+	}
+	len = (size_t)(close - start);
+	if (len >= sizeof(text))
+		return ADDRESS_LITERAL;
+	memcpy(text, start, len);
+	text[len] = '\0';
+	if (inet_pton(*kind == ADDRESS_DOMAIN_IPV6 ? AF_INET6 : AF_INET, text,
+		&octets) != 1)
+		return ADDRESS_LITERAL;
+	return ADDRESS_OK;
+}
+
+static enum address_error
+take_domain(struct cursor *cur, enum address_domain_kind *kind)
+{
+	if (cur->at == cur->end)
+		return ADDRESS_NO_DOMAIN;
+	if (*cur->at == '[')
+		return take_literal(cur, kind);
+	*kind = ADDRESS_DOMAIN_NAME;
+	return take_domain_name(cur);
+}
+
+/* A-d-l ":" of RFC 5321, 4.1.2: "@one.example,@two.example:". */
+static enum address_error
+skip_route(struct cursor *cur)
+{
+	enum address_domain_kind ignored;
+
+	while (at_char(cur, '@')) {
+		cur->at++;
+		if (take_domain(cur, &ignored) != ADDRESS_OK)
+			return ADDRESS_ROUTE;
+		if (at_char(cur, ':')) {
+			cur->at++;
+			return ADDRESS_OK;
+		}
+		if (!at_char(cur, ','))
+			return ADDRESS_ROUTE;
+		cur->at++;
+	}
+	return ADDRESS_ROUTE;
+}
+
+static enum address_error
+take_dot_string(struct cursor *cur)
+{
+	const char *start;
+
+	for (;;) {
+		start = cur->at;
+		while (cur->at < cur->end && is_atext(*cur->at))
+			cur->at++;
+		if (cur->at == start)
+			return ADDRESS_LOCAL;
+		if (!at_char(cur, '.'))
+			return ADDRESS_OK;
+		cur->at++;
+	}
+}
+
+static enum address_error
+take_quoted_string(struct cursor *cur)
+{
+	for (cur->at++; cur->at < cur->end; cur->at++) {
+		if (*cur->at == '"') {
+			cur->at++;
+			return ADDRESS_OK;
+		}
+		if (*cur->at == '\\' && ++cur->at == cur->end)
+			break;
+	}
+	return ADDRESS_LOCAL;
+}
+
+static enum address_error
+take_local_part(struct cursor *cur)
+{
+	if (cur->at == cur->end)
+		return ADDRESS_EMPTY;
+	if (*cur->at == '@')
+		return ADDRESS_NO_LOCAL;
+	if (*cur->at == '"')
+		return take_quoted_string(cur);
+	return take_dot_string(cur);
+}
+
+static void
+keep(struct address *addr, const char *start, const struct cursor *cur,
+    const char *domain)
+{
+	size_t len = (size_t)(cur->at - start);
+
+	memcpy(addr->path, start, len);
+	if (domain == NULL) {
+		addr->local_len = (uint16_t)len;
+		return;
+	}
+	addr->local_len = (uint16_t)(domain - 1 - start);
+	addr->domain_at = (uint16_t)(domain - start);
+	for (size_t i = 0; domain + i < cur->at; i++) {
+		char c = domain[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c - 'A' + 'a');
+		addr->domain[i] = c;
+	}
+}
+
+static enum address_error
+parse_mailbox(struct address *addr, struct cursor *cur, bool bare_postmaster)
+{
+	const char *start = cur->at;
+	const char *domain = NULL;
+	enum address_domain_kind kind = ADDRESS_DOMAIN_NONE;
+	enum address_error error;
+
+	error = take_local_part(cur);
+	if (error != ADDRESS_OK)
+		return error;
+	if (cur->at - start > ADDRESS_LOCAL_MAX)
+		return ADDRESS_LOCAL_TOO_LONG;
+	if (at_char(cur, '@')) {
+		domain = ++cur->at;
+		error = take_domain(cur, &kind);
+		if (error != ADDRESS_OK)
+			return error;
+		if (cur->at != cur->end)
+			return ADDRESS_DOMAIN;
+	} else if (cur->at != cur->end) {
+		return ADDRESS_LOCAL;
+	} else if (!bare_postmaster || cur->at - start != 10 ||
+	    strncasecmp(start, "postmaster", 10) != 0) {
+		return ADDRESS_NO_DOMAIN;
+	}
+	if (cur->at - start > ADDRESS_PATH_MAX)
+		return ADDRESS_TOO_LONG;
+	keep(addr, start, cur, domain);
+	addr->kind = kind;
+	return ADDRESS_OK;
+}
+
+static enum address_error
+parse_path(struct address *addr, const char *in, size_t n, bool forward)
+{
+	struct cursor cur = { in, in + n };
+	enum address_error error;
+
+	memset(addr, 0, sizeof(*addr));
+	error = check_octets(in, n);
+	if (error != ADDRESS_OK)
+		return error;
+	error = strip_brackets(&cur);
+	if (error != ADDRESS_OK)
+		return error;
+	if (!forward && cur.at == cur.end)
+		return ADDRESS_OK;
+	if (at_char(&cur, '@') &&
+	    memchr(cur.at, ':', (size_t)(cur.end - cur.at))) {
+		error = skip_route(&cur);
+		if (error != ADDRESS_OK)
+			return error;
+	}
+	return parse_mailbox(addr, &cur, forward);
+}
+
+enum address_error
+address_parse_reverse_path(struct address *addr, const char *in, size_t n)
+{
+	return parse_path(addr, in, n, false);
+}
+
+enum address_error
+address_parse_forward_path(struct address *addr, const char *in, size_t n)
+{
+	return parse_path(addr, in, n, true);
+}
+
+bool
+address_domain_is_host_name(const char *name)
+{
+	struct cursor cur = { name, name + strlen(name) };
+	const char *last;
+
+	if (cur.end - cur.at > 253 || take_domain_name(&cur) != ADDRESS_OK ||
+	    cur.at != cur.end)
+		return false;
+	last = strrchr(name, '.');
+	for (last = last == NULL ? name : last + 1; *last != '\0'; last++)
+		if (!is_digit(*last))
+			return true;
+	return false;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The rows of all parameters, and the answers of a configuration that has
+ * been read (config_read.c).
+ */
+#include "master/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "master/config_value.h"
+
+#define NELEM(a) (sizeof(a) / sizeof((a)[0]))
+
+#define ROW(scope, holder, name, type, value, least, most, unit, text)         \
+	{ CONFIG_SCOPE_##scope, CONFIG_TYPE_##type, #name, value, least, most, \
+		unit, text, offsetof(struct holder, name) },
+
+static const struct config_row global_rows[] = {
+#define GLOBAL(...) ROW(GLOBAL, config, __VA_ARGS__)
+#define TRANSPORT(...)
+#include "master/config.def"
+};
+
+static const struct config_row transport_rows[] = {
+#define GLOBAL(...)
+#define TRANSPORT(...) ROW(TRANSPORT, transport, __VA_ARGS__)
+#include "master/config.def"
+};
+
+const struct config_row *
+config_rows(enum config_scope scope, size_t *count)
+{
+	bool global = scope == CONFIG_SCOPE_GLOBAL;
+
+	*count = global ? NELEM(global_rows) : NELEM(transport_rows);
+	return global ? global_rows : transport_rows;
+}
+
+static void
+transport_clear(struct transport *t)
+{
+	for (size_t i = 0; i < NELEM(transport_rows); i++)
+		config_value_clear(&transport_rows[i], t);
+	free(t->name);
+}
+
+void
+config_free(struct config *config)
+{
+	if (config == NULL)
+		return;
+	for (size_t i = 0; i < config->ntransports; i++)
+		transport_clear(&config->transports[i]);
+	for (size_t i = 0; i < config->nroutes; i++) {
+		free(config->routes[i].domain);
+		free(config->routes[i].transport_name);
+	}
+	for (size_t i = 0; i < NELEM(global_rows); i++)
+		config_value_clear(&global_rows[i], config);
+	free(config->transports);
+	free(config->routes);
+	free(config);
+}
+
+const struct transport *
+config_transport(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->ntransports; i++) {
+		if (strcmp(config->transports[i].name, name) == 0)
+			return &config->transports[i];
+	}
+	return NULL;
+}
+
+static void
+lower(char *word)
+{
+	for (; *word != '\0'; word++) {
+		if (*word >= 'A' && *word <= 'Z')
+			*word = (char)(*word - 'A' + 'a');
+	}
+}
+
+static int
+route_compare(const void *a, const void *b)
+{
+	const struct route *left = a, *right = b;
+
+	return strcmp(left->domain, right->domain);
+}
+
+static const struct route *
+route_find(const struct config *config, char *domain)
+{
+	struct route key = { .domain = domain };
+
+	if (config->nroutes == 0)
+		return NULL;
+	return bsearch(&key, config->routes, config->nroutes, sizeof(key),
+	    route_compare);
+}
+
+const struct transport *
+config_route(const struct config *config, const char *domain)
+{
+	char name[256], any[] = "*";
+	const struct route *route = NULL;
+	char *at = name;
+
+	/* What is too long for a domain can only go the default way. */
+	if (strlcpy(name, domain, sizeof(name)) < sizeof(name)) {
+		lower(name);
+		if (strcmp(name, any) != 0)
+			route = route_find(config, name);
+		while (route == NULL && (at = strchr(at, '.')) != NULL) {
+			route = route_find(config, at);
+			at++;
+		}
+	}
+	if (route == NULL)
+		route = route_find(config, any);
+	return route != NULL ? route->transport : NULL;
+}
+
+static void
+dump_rows(const struct config_row *row, size_t count, const void *base,
+    const char *indent, FILE *out)
+{
+	for (size_t i = 0; i < count; i++, row++) {
+		(void)fprintf(out, "%s%s = ", indent, row->name);
+		config_value_print(row, base, out);
+		(void)fputc('\n', out);
+	}
+}
+
+/* Failures to write show in ferror(), which is for who owns out. */
+void
+config_dump(const struct config *config, FILE *out)
+{
+	const struct transport *t = config->transports;
+	const struct route *route = config->routes;
+
+	dump_rows(global_rows, NELEM(global_rows), config, "", out);
+	for (size_t i = 0; i < config->ntransports; i++, t++) {
+		(void)fprintf(out, "\ntransport %s {\n", t->name);
+		dump_rows(transport_rows, NELEM(transport_rows), t, "\t", out);
+		(void)fputs("}\n", out);
+	}
+	for (size_t i = 0; i < config->nroutes; i++, route++)
+		(void)fprintf(out, "\nroute \"%s\" {\n\ttransport = %s\n}\n",
+		    route->domain, route->transport_name);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The shapes of words.  Whether hosts answer and users exist is not asked.
+ */
+#include "master/config_word.h"
+
+#include <sys/socket.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "master/next_hop.h"
+
+#define NELEM(a) (sizeof(a) / sizeof((a)[0]))
+
+static const char *
+check_host(const char *word)
+{
+	if (next_hop_host_is_legal(word))
+		return NULL;
+	return "no legal host name: letters, digits and hyphens, in labels "
+	       "of 1 to 63 octets, no dot at the end";
+}
+
+static const char *
+check_ipv4(const char *word)
+{
+	struct in_addr address;
+
+	if (inet_pton(AF_INET, word, &address) == 1)
+		return NULL;
+	return "no IPv4 address";
+}
+
+static const char *
+check_ipv6(const char *word)
+{
+	struct in6_addr address;
+
+	if (inet_pton(AF_INET6, word, &address) == 1)
+		return NULL;
+	return "no IPv6 address";
+}
+
+/* ADDRESS or ADDRESS@PORT */
+static const char *
+check_name_server(const char *word)
+{
+	char address[INET6_ADDRSTRLEN];
+	const char *port = strchr(word, '@'), *error = NULL;
+	size_t len = strcspn(word, "@");
+
+	if (port != NULL) {
+		(void)strtonum(port + 1, 1, 65535, &error);
+		if (error != NULL || port[1] < '1' || port[1] > '9')
+			return "the port behind @ must be 1 to 65535";
+	}
+	if (len >= sizeof(address))
+		return "no IP address";
+	memcpy(address, word, len);
+	address[len] = '\0';
+	if (check_ipv4(address) != NULL && check_ipv6(address) != NULL)
+		return "no IP address; write ADDRESS or ADDRESS@PORT";
+	return NULL;
+}
+
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS  "0123456789"
+
+/* A user, group or transport, and the program name in the log. */
+const char *
+config_word_check_name(const char *word)
+{
+	if (word[strspn(word, LETTERS DIGITS "_.-")] != '\0')
+		return "a name has letters, digits, dots, hyphens and "
+		       "underscores";
+	if (word[0] == '-' || word[0] == '.')
+		return "a name does not begin with a hyphen or dot";
+	if (strlen(word) > 32)
+		return "a name has at most 32 octets";
+	return NULL;
+}
+
+/* A name, or a number that a uid may be. */
+static const char *
+check_user(const char *word)
+{
+	const char *error = NULL;
+
+	if (word[strspn(word, DIGITS)] != '\0')
+		return config_word_check_name(word);
+	(void)strtonum(word, 0, UINT32_MAX - 1, &error);
+	return error == NULL ? NULL : "no uid: it is too large";
+}
+
+static const char *
+check_server(const char *word)
+{
+	struct next_hop any;
+
+	return next_hop_parse(word, 0, &any);
+}
+
+static const struct {
+	const char *name;
+	const char *(*check)(const char *word);
+} checks[] = {
+	{ "hostname", check_host },
+	{ "ehlo_name", check_host },
+	{ "tls_name", check_host },
+	{ "syslog_name", config_word_check_name },
+	{ "job_socket_group", config_word_check_name },
+	{ "control_socket_group", config_word_check_name },
+	{ "intake_user", config_word_check_name },
+	{ "queue_user", config_word_check_name },
+	{ "resolver_user", config_word_check_name },
+	{ "dialer_user", config_word_check_name },
+	{ "agent_user", config_word_check_name },
+	{ "job_users", check_user },
+	{ "name_servers", check_name_server },
+	{ "server", check_server },
+	{ "bind_address", check_ipv4 },
+	{ "bind_address6", check_ipv6 },
+	{ "transport", config_word_check_name },
+};
+
+const char *
+config_word_check(const char *parameter, const char *word)
+{
+	if (word[0] == '\0') /* its type's to judge */
+		return NULL;
+	for (size_t i = 0; i < NELEM(checks); i++) {
+		if (strcmp(checks[i].name, parameter) == 0)
+			return checks[i].check(word);
+	}
+	return NULL;
+}

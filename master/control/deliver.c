@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * postern deliver: one delivery now, without a daemon.  Starts a private
+ * posternd whose queue is in memory and whose one client we are, so what runs
+ * is the same code in the same cage.
+ */
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/address.h"
+#include "common/util.h"
+#include "master/config.h"
+#include "master/control/control.h"
+#include "master/control/link.h"
+
+#define CONFIG_SIZE 8192
+/* Beyond --timeout: what a session's own end may take to reach us. */
+#define GRACE_MS 3000
+
+struct deliver_options {
+	struct link_job job;
+	const char *server;
+	const char *tls;
+	const char *ca;
+	const char *tls_name;
+	const char *ehlo;
+	const char *timeout;
+	const char *step_timeout;
+	bool lmtp;
+	bool implicit_tls;
+	bool json;
+};
+
+struct deliver {
+	struct deliver_options options;
+	struct control_tally tally;
+	bool *decided; /* of each recipient */
+	int config_fd;
+	int link_fd;
+	pid_t daemon;
+};
+
+static int
+parse(int argc, char **argv, struct deliver_options *o)
+{
+	static const struct option longs[] = {
+		{ "ca", required_argument, NULL, 'c' },
+		{ "ehlo", required_argument, NULL, 'e' },
+		{ "from", required_argument, NULL, 'f' },
+		{ "implicit-tls", no_argument, NULL, 'i' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "lmtp", no_argument, NULL, 'l' },
+		{ "server", required_argument, NULL, 's' },
+		{ "step-timeout", required_argument, NULL, 'S' },
+		{ "timeout", required_argument, NULL, 'T' },
+		{ "tls", required_argument, NULL, 't' },
+		{ "tls-name", required_argument, NULL, 'n' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "f:v", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->ca = optarg;
+			break;
+		case 'e':
+			o->ehlo = optarg;
+			break;
+		case 'f':
+			o->job.from = optarg;
+			break;
+		case 'i':
+			o->implicit_tls = true;
+			break;
+		case 'j':
+			o->json = true;
+			break;
+		case 'l':
+			o->lmtp = true;
+			break;
+		case 's':
+			o->server = optarg;
+			break;
+		case 'S':
+			o->step_timeout = optarg;
+			break;
+		case 'T':
+			o->timeout = optarg;
+			break;
+		case 't':
+			o->tls = optarg;
+			break;
+		case 'n':
+			o->tls_name = optarg;
+			break;
+		case 'v':
+			o->job.verbose = true;
+			break;
+		default:
+			return -1;
+		}
+	}
+	o->job.rcpts = argv + optind;
+	o->job.nrcpts = (size_t)(argc - optind);
+	return o->job.from == NULL || o->job.nrcpts == 0 ? -1 : 0;
+}
+
+static int
+complain(const char *what, const char *value, const char *why)
+{
+	fprintf(stderr, "postern: %s %s: %s\n", what, value, why);
+	return -1;
+}
+
+static int
+check_seconds(const char *option, const char *text, long most)
+{
+	const char *error = NULL;
+
+	if (text == NULL)
+		return 0;
+	(void)strtonum(text, 1, most, &error);
+	if (error == NULL)
+		return 0;
+	fprintf(stderr, "postern: %s %s: must be 1 to %ld seconds\n", option,
+	    text, most);
+	return -1;
+}
+
+/* A word that may stand between quotes in the configuration. */
+static int
+check_word(const char *option, const char *text)
+{
+	const char *p;
+
+	for (p = text; p != NULL && *p != '\0'; p++) {
+		if (*p <= ' ' || *p > '~' || *p == '"' || *p == '\\' ||
+		    *p == '$')
+			return complain(option, text,
+			    "holds a character that it may not");
+	}
+	return 0;
+}
+
+static int
+check_addresses(const struct link_job *job)
+{
+	enum address_error e;
+	struct address addr;
+	size_t i;
+
+	e = address_parse_reverse_path(&addr, job->from, strlen(job->from));
+	if (e != ADDRESS_OK)
+		return complain("--from", job->from, address_error_text(e));
+	for (i = 0; i < job->nrcpts; i++) {
+		e = address_parse_forward_path(&addr, job->rcpts[i],
+		    strlen(job->rcpts[i]));
+		if (e != ADDRESS_OK)
+			return complain("recipient", job->rcpts[i],
+			    address_error_text(e));
+	}
+	return 0;
+}
+
+static int
+check(const struct deliver_options *o)
+{
+	if (check_addresses(&o->job) == -1 ||
+	    check_seconds("--timeout", o->timeout, 86400) == -1 ||
+	    check_seconds("--step-timeout", o->step_timeout, 3600) == -1 ||
+	    check_word("--server", o->server) == -1 ||
+	    check_word("--tls", o->tls) == -1 ||
+	    check_word("--ca", o->ca) == -1 ||
+	    check_word("--tls-name", o->tls_name) == -1 ||
+	    check_word("--ehlo", o->ehlo) == -1)
+		return -1;
+	if (o->lmtp && o->server == NULL)
+		return complain("--lmtp", "", "needs --server: LMTP has no MX");
+	return 0;
+}
+
+static void
+add_string(FILE *f, const char *name, const char *value)
+{
+	if (value != NULL)
+		fprintf(f, "\t%s = \"%s\"\n", name, value);
+}
+
+static void
+add_timers(FILE *f, const char *seconds)
+{
+	static const char *const names[] = { "connect_timeout",
+		"greeting_timeout", "helo_timeout", "starttls_timeout",
+		"mail_timeout", "rcpt_timeout", "data_init_timeout",
+		"data_xfer_timeout", "data_done_timeout", "quit_timeout" };
+	size_t i;
+
+	for (i = 0; seconds != NULL && i < NELEM(names); i++) {
+		/* QUIT is never worth more than its default */
+		if (strcmp(names[i], "quit_timeout") != 0 || atoi(seconds) < 5)
+			fprintf(f, "\t%s = %ss\n", names[i], seconds);
+	}
+}
+
+/* The whole configuration of the private daemon. */
+static size_t
+write_config(const struct deliver_options *o, char *text, size_t size)
+{
+	char ca[PATH_MAX];
+	FILE *f;
+	long len;
+
+	f = fmemopen(text, size, "w");
+	if (f == NULL)
+		return 0;
+	fprintf(f, "queue_store = \"memory\"\nstop_timeout = 2s\n");
+	if (o->timeout != NULL)
+		fprintf(f, "resolver_timeout = %ds\n",
+		    atoi(o->timeout) < 600 ? atoi(o->timeout) : 600);
+	fprintf(f, "transport deliver {\n");
+	fprintf(f, "\tprotocol = %s\n", o->lmtp ? "lmtp" : "smtp");
+	add_string(f, "server", o->server);
+	add_string(f, "tls_security_level", o->tls);
+	if (o->ca != NULL && realpath(o->ca, ca) != NULL)
+		add_string(f, "tls_CAfile", ca);
+	else
+		add_string(f, "tls_CAfile", o->ca);
+	add_string(f, "tls_name", o->tls_name);
+	add_string(f, "ehlo_name", o->ehlo);
+	if (o->implicit_tls)
+		fprintf(f, "\ttls_wrappermode = yes\n");
+	if (o->timeout != NULL)
+		fprintf(f, "\tsession_timeout = %ss\n", o->timeout);
+	add_timers(f, o->step_timeout);
+	fprintf(f,
+	    "\tconnection_reuse_time_limit = 0\n}\n"
+	    "route \"*\" {\n\ttransport = deliver\n}\n");
+	len = ftell(f);
+	fclose(f);
+	return len > 0 ? (size_t)len : 0;
+}
+
+/* Says what is wrong in words of options, not of a file nobody wrote. */
+static int
+check_config(const char *text, size_t len)
+{
+	struct config_errors *errors;
+	struct config *config;
+	const char *what;
+	size_t i;
+
+	errors = calloc(1, sizeof(*errors));
+	if (errors == NULL)
+		return complain("deliver", "", "no memory");
+	config = config_read("options", text, len, errors);
+	for (i = 0; i < errors->nlines; i++) {
+		what = strchr(errors->lines[i], ' ');
+		fprintf(stderr, "postern: options:%s\n",
+		    what != NULL ? what : errors->lines[i]);
+	}
+	config_free(config);
+	free(errors);
+	return config != NULL ? 0 : -1;
+}
+
+static int
+make_config(struct deliver *d)
+{
+	char text[CONFIG_SIZE];
+	size_t len;
+
+	len = write_config(&d->options, text, sizeof(text));
+	if (len == 0)
+		return complain("deliver", "", "the options are too long");
+	if (check_config(text, len) == -1)
+		return -1;
+	d->config_fd = fd_sealed("options", text, len);
+	return d->config_fd == -1 ? complain("deliver", "", strerror(errno))
+				  : 0;
+}
+
+/* posternd stands beside us, or where it was installed. */
+static void
+exec_daemon(char *const argv[])
+{
+	char path[PATH_MAX + sizeof("/posternd")];
+	ssize_t n;
+	char *slash;
+
+	n = readlink("/proc/self/exe", path, PATH_MAX);
+	path[n > 0 ? n : 0] = '\0';
+	slash = strrchr(path, '/');
+	if (slash != NULL) {
+		strlcpy(slash, "/posternd",
+		    sizeof(path) - (size_t)(slash - path));
+		execv(path, argv);
+	}
+	execv(POSTERN_SBINDIR "/posternd", argv);
+	fprintf(stderr, "postern: %s/posternd: %s\n", POSTERN_SBINDIR,
+	    strerror(errno));
+}
+
+static _Noreturn void
+become_daemon(const struct deliver *d, int client_fd)
+{
+	char config[32], client[16];
+	char name[] = "posternd", quiet[] = "-q", c[] = "-c", C[] = "-C";
+	char *argv[] = { name, quiet, c, config, C, client, NULL };
+
+	/* Both are to outlive the exec(): the daemon's own from there on. */
+	(void)fcntl(client_fd, F_SETFD, 0);
+	(void)fcntl(d->config_fd, F_SETFD, 0);
+	(void)snprintf(config, sizeof(config), "/dev/fd/%d", d->config_fd);
+	(void)snprintf(client, sizeof(client), "%d", client_fd);
+	exec_daemon(argv);
+	_exit(1);
+}
+
+static int
+start_daemon(struct deliver *d)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1)
+		return complain("socketpair", "", strerror(errno));
+	d->daemon = fork();
+	if (d->daemon == 0)
+		become_daemon(d, fds[1]);
+	close(fds[1]);
+	d->link_fd = fds[0];
+	return d->daemon == -1 ? complain("fork", "", strerror(errno)) : 0;
+}
+
+/* Its one client's end is its own. */
+static void
+stop_daemon(struct deliver *d)
+{
+	fd_close(d->link_fd);
+	if (d->daemon <= 0)
+		return;
+	while (waitpid(d->daemon, NULL, 0) == -1 && errno == EINTR)
+		;
+}
+
+static void
+print_trace(const json_t *line)
+{
+	fprintf(stderr, "%s %s\n",
+	    strcmp(link_string(line, "from"), "remote") == 0 ? "<" : ">",
+	    link_string(line, "line"));
+}
+
+/* Drops what belongs to the queue alone, and prints the rest. */
+static void
+take_result(struct deliver *d, json_t *result)
+{
+	const char *rcpt = link_string(result, "recipient");
+	struct address addr;
+	size_t i;
+
+	for (i = 0; i < d->options.job.nrcpts; i++) {
+		(void)address_parse_forward_path(&addr, d->options.job.rcpts[i],
+		    strlen(d->options.job.rcpts[i]));
+		if (!d->decided[i] && strcmp(addr.path, rcpt) == 0) {
+			d->decided[i] = true;
+			break;
+		}
+	}
+	(void)json_object_del(result, "id");
+	(void)json_object_del(result, "final");
+	control_print_result(result, d->options.json, &d->tally);
+}
+
+/* Who had no result until the end is deferred: nobody knows better. */
+static void
+defer_rest(struct deliver *d, const char *why)
+{
+	json_t *result;
+	size_t i;
+
+	for (i = 0; i < d->options.job.nrcpts; i++) {
+		if (d->decided[i])
+			continue;
+		result = json_pack("{s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:b,s:n}",
+		    "recipient", d->options.job.rcpts[i], "status", "deferred",
+		    "code", 0, "dsn", "4.4.7", "reply", why, "relay", "",
+		    "step", "queue", "in_doubt", 0, "tls");
+		control_print_result(result, d->options.json, &d->tally);
+		json_decref(result);
+	}
+}
+
+static int
+time_left(const struct deliver *d, int64_t started_ms)
+{
+	int64_t left;
+
+	if (d->options.timeout == NULL)
+		return -1;
+	left = started_ms + (int64_t)atoi(d->options.timeout) * 1000 +
+	    GRACE_MS - time_monotonic_ms();
+	return left > 0 ? (int)left : 0;
+}
+
+/* NULL once all is said; else why it is not. */
+static const char *
+take_answers(struct deliver *d)
+{
+	int64_t started_ms = time_monotonic_ms();
+	static char why[512];
+	json_t *answer;
+	bool done = false;
+
+	why[0] = '\0';
+	while (!done) {
+		answer = link_receive(d->link_fd, time_left(d, started_ms));
+		if (answer == NULL)
+			return errno == ETIMEDOUT
+			    ? "the time for the whole run is over"
+			    : "the private posternd ended early";
+		if (json_object_get(answer, "line") != NULL) {
+			print_trace(answer);
+		} else if (json_object_get(answer, "recipient") != NULL) {
+			take_result(d, answer);
+		} else if (strcmp(link_string(answer, "status"), "refused") ==
+		    0) {
+			strlcpy(why, link_string(answer, "error"), sizeof(why));
+			done = true;
+		} else {
+			done = json_is_true(json_object_get(answer, "done"));
+		}
+		json_decref(answer);
+	}
+	return why[0] != '\0' ? why : NULL;
+}
+
+static int
+deliver(struct deliver *d)
+{
+	const char *why;
+
+	if (start_daemon(d) == -1)
+		return EXIT_DEFERRED;
+	why = link_send_job(d->link_fd, &d->options.job) == -1
+	    ? "the private posternd did not start"
+	    : take_answers(d);
+	if (why != NULL) {
+		fprintf(stderr, "postern: %s\n", why);
+		defer_rest(d, why);
+	}
+	stop_daemon(d);
+	return control_exit_status(&d->tally);
+}
+
+int
+control_deliver(int argc, char **argv)
+{
+	struct deliver d = { 0 };
+	int ret = EXIT_USAGE;
+
+	d.config_fd = d.link_fd = d.options.job.message_fd = -1;
+	if (parse(argc, argv, &d.options) == -1)
+		return control_usage("deliver");
+	d.options.job.wait = "attempt";
+	d.options.job.once = true;
+	d.decided = calloc(d.options.job.nrcpts, sizeof(*d.decided));
+	if (d.decided == NULL || check(&d.options) == -1 ||
+	    make_config(&d) == -1)
+		goto out;
+	ret = EXIT_DEFERRED;
+	signal(SIGPIPE, SIG_IGN);
+	d.options.job.message_fd = link_read_message();
+	if (d.options.job.message_fd != -1)
+		ret = deliver(&d);
+out:
+	fd_close(d.options.job.message_fd);
+	fd_close(d.config_fd);
+	free(d.decided);
+	return ret;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: ISC */
+/* See link.h. */
+#include "master/control/link.h"
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/util.h"
+#include "master/config.h"
+#include "master/intake/job.h"
+
+/* Recipients of one packet: each at most 256 octets, escaped at most twice. */
+#define RCPTS_A_PACKET 120
+
+int
+link_open(const char *path)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlcpy(un.sun_path, path, sizeof(un.sun_path)) >=
+	    sizeof(un.sun_path)) {
+		fprintf(stderr, "postern: %s: the path is too long\n", path);
+		return -1;
+	}
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd != -1 && connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0)
+		return fd;
+	fprintf(stderr, "postern: %s: %s%s\n", path, strerror(errno),
+	    errno == ENOENT || errno == ECONNREFUSED
+		? ": is posternd running, with this configuration?"
+		: errno == EACCES
+		? ": your user may not: see the socket's mode and group in "
+		  "postern.conf(5)"
+		: "");
+	fd_close(fd);
+	return -1;
+}
+
+const char *
+link_socket(const char *given, const char *config_name, bool control)
+{
+	static char path[108];
+	struct config_errors *errors = NULL;
+	struct config *config = NULL;
+	char *text = NULL;
+	FILE *f;
+	size_t n;
+
+	if (given != NULL)
+		return given;
+	strlcpy(path, control ? "/run/postern/control" : "/run/postern/job",
+	    sizeof(path));
+	f = fopen(config_name, "re");
+	if (f == NULL)
+		return path; /* it need not be readable to a client */
+	text = malloc(CONFIG_TEXT_MAX);
+	errors = calloc(1, sizeof(*errors));
+	if (text != NULL && errors != NULL) {
+		n = fread(text, 1, CONFIG_TEXT_MAX, f);
+		config = config_read(config_name, text, n, errors);
+	}
+	if (config != NULL)
+		strlcpy(path,
+		    control ? config->control_socket : config->job_socket,
+		    sizeof(path));
+	config_free(config);
+	free(errors);
+	free(text);
+	fclose(f);
+	return path;
+}
+
+int
+link_send(int fd, json_t *object, int passed_fd)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct msghdr mh = { 0 };
+	struct iovec iov;
+	struct cmsghdr *c;
+	char *text;
+	int ret;
+
+	text = json_dumps(object, JSON_COMPACT);
+	json_decref(object);
+	if (text == NULL) {
+		errno = ENOMEM;
+		return -1;
+	}
+	iov = (struct iovec){ text, strlen(text) };
+	mh.msg_iov = &iov;
+	mh.msg_iovlen = 1;
+	if (passed_fd != -1) {
+		mh.msg_control = &control;
+		mh.msg_controllen = sizeof(control.room);
+		c = CMSG_FIRSTHDR(&mh);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &passed_fd, sizeof(passed_fd));
+	}
+	ret = sendmsg(fd, &mh, MSG_NOSIGNAL) == -1 ? -1 : 0;
+	free(text);
+	return ret;
+}
+
+static json_t *
+rcpts_from(const struct link_job *job, size_t first, size_t n)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = first; i < first + n; i++) {
+		if (json_array_append_new(list, json_string(job->rcpts[i])) ==
+		    -1)
+			fprintf(stderr,
+			    "postern: recipient %zu is no UTF-8: left out\n",
+			    i + 1);
+	}
+	return list;
+}
+
+static void
+set(json_t *object, const char *name, const char *value)
+{
+	if (value != NULL)
+		(void)json_object_set_new(object, name, json_string(value));
+}
+
+int
+link_send_job(int fd, const struct link_job *job)
+{
+	size_t at = 0, n;
+	json_t *object;
+
+	do {
+		n = job->nrcpts - at;
+		if (n > RCPTS_A_PACKET)
+			n = RCPTS_A_PACKET;
+		object = json_object();
+		if (at == 0) {
+			set(object, "from", job->from);
+			set(object, "via", job->via);
+			set(object, "wait", job->wait);
+			set(object, "ref", job->ref);
+			(void)json_object_set_new(object, "verbose",
+			    json_boolean(job->verbose));
+			(void)json_object_set_new(object, "once",
+			    json_boolean(job->once));
+		}
+		(void)json_object_set_new(object, "rcpts",
+		    rcpts_from(job, at, n));
+		(void)json_object_set_new(object, "more",
+		    json_boolean(at + n < job->nrcpts));
+		if (link_send(fd, object, at == 0 ? job->message_fd : -1) == -1)
+			return -1;
+		at += n;
+	} while (at < job->nrcpts);
+	return 0;
+}
+
+json_t *
+link_receive(int fd, int timeout_ms)
+{
+	static char text[JOB_PACKET_MAX];
+	struct pollfd pfd = { fd, POLLIN, 0 };
+	json_t *object;
+	ssize_t n;
+	int ready;
+
+	do {
+		ready = poll(&pfd, 1, timeout_ms);
+	} while (ready == -1 && errno == EINTR);
+	if (ready == 0)
+		errno = ETIMEDOUT;
+	if (ready != 1)
+		return NULL;
+	n = recv(fd, text, sizeof(text), 0);
+	if (n <= 0) {
+		errno = n == 0 ? 0 : errno;
+		return NULL;
+	}
+	object = json_loadb(text, (size_t)n, 0, NULL);
+	if (object == NULL)
+		errno = EPROTO;
+	return object;
+}
+
+const char *
+link_string(const json_t *object, const char *name)
+{
+	const char *s = json_string_value(json_object_get(object, name));
+
+	return s != NULL ? s : "";
+}
+
+int
+link_read_message(void)
+{
+	static char chunk[65536];
+	ssize_t n = 1;
+	int fd;
+
+	if (isatty(STDIN_FILENO))
+		fprintf(stderr,
+		    "postern: reading the message from the "
+		    "terminal, to end-of-file\n");
+	fd = memfd_create("message", MFD_CLOEXEC);
+	while (fd != -1 && n != 0) {
+		n = read(STDIN_FILENO, chunk, sizeof(chunk));
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 || fd_write(fd, chunk, (size_t)n) == -1) {
+			fd_close(fd);
+			fd = -1;
+		}
+	}
+	if (fd == -1)
+		fprintf(stderr, "postern: the message: %s\n", strerror(errno));
+	return fd;
+}

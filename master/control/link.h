@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: ISC */
+/* The client's side of the job and control sockets, postern-job(5). */
+#ifndef POSTERN_MASTER_CONTROL_LINK_H
+#define POSTERN_MASTER_CONTROL_LINK_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* sysexits.h's numbers, as the manual names them. */
+enum exit_status {
+	EXIT_ALL_WELL = 0,
+	EXIT_USAGE = 64,    /* wrong arguments */
+	EXIT_FAILED = 69,   /* some recipients failed, none is deferred */
+	EXIT_DEFERRED = 75, /* some are deferred, or the daemon is away */
+};
+
+struct link_job {
+	const char *from;
+	const char *via;  /* NULL: by the routes */
+	const char *wait; /* NULL: "queued" */
+	const char *ref;  /* NULL: none */
+	bool verbose;
+	bool once;
+	char *const *rcpts;
+	size_t nrcpts;
+	int message_fd;
+};
+
+/*
+ * link_open - connect to a socket.  On failure says on stderr what to do, and
+ * returns -1.
+ */
+int link_open(const char *path);
+
+/*
+ * link_socket - the path of the daemon's job or control socket: given, or from
+ * the configuration, or the default one.  Static storage.
+ */
+const char *link_socket(const char *given, const char *config_name,
+    bool control);
+
+/* Send a job, its recipients in as many packets as it takes.  0, or -1. */
+int link_send_job(int fd, const struct link_job *job);
+
+/* Send one object, which is freed.  0, or -1 with errno. */
+int link_send(int fd, json_t *object, int passed_fd);
+
+/*
+ * link_receive - the next answer, within timeout_ms (-1: for ever).
+ *
+ * The caller's to json_decref().  NULL with errno: ETIMEDOUT, or 0 where the
+ * daemon closed.
+ */
+json_t *link_receive(int fd, int timeout_ms);
+
+/* A string member, or "". */
+const char *link_string(const json_t *object, const char *name);
+
+/* All of standard input in a memfd; -1 after a word on stderr. */
+int link_read_message(void);
+
+#endif

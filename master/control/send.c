@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: ISC */
+/* postern send: hands a message in over the job socket. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/util.h"
+#include "master/control/control.h"
+#include "master/control/link.h"
+
+struct send_options {
+	struct link_job job;
+	const char *config_name;
+	const char *socket;
+	bool json;
+};
+
+static int
+parse(int argc, char **argv, struct send_options *o)
+{
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "from", required_argument, NULL, 'f' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "ref", required_argument, NULL, 'r' },
+		{ "socket", required_argument, NULL, 's' },
+		{ "via", required_argument, NULL, 'v' },
+		{ "wait", required_argument, NULL, 'w' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:f:", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->config_name = optarg;
+			break;
+		case 'f':
+			o->job.from = optarg;
+			break;
+		case 'j':
+			o->json = true;
+			break;
+		case 'r':
+			o->job.ref = optarg;
+			break;
+		case 's':
+			o->socket = optarg;
+			break;
+		case 'v':
+			o->job.via = optarg;
+			break;
+		case 'w':
+			o->job.wait = optarg;
+			break;
+		default:
+			return -1;
+		}
+	}
+	o->job.rcpts = argv + optind;
+	o->job.nrcpts = (size_t)(argc - optind);
+	return o->job.from == NULL || o->job.nrcpts == 0 ? -1 : 0;
+}
+
+static int
+print_refusal(const json_t *answer, bool json)
+{
+	json_int_t code = json_integer_value(json_object_get(answer, "code"));
+
+	if (json) {
+		(void)json_dumpf(answer, stdout, JSON_COMPACT);
+		putchar('\n');
+	}
+	fprintf(stderr, "postern: refused: %s\n", link_string(answer, "error"));
+	return code >= 500 ? EXIT_FAILED : EXIT_DEFERRED;
+}
+
+static void
+print_queued(const json_t *answer, bool json)
+{
+	if (json) {
+		(void)json_dumpf(answer, stdout, JSON_COMPACT);
+		putchar('\n');
+	} else {
+		printf("queued as %s\n", link_string(answer, "id"));
+	}
+	fflush(stdout);
+}
+
+/* Prints answers until the last one that this job's wait brings. */
+static int
+print_answers(int fd, const struct send_options *o)
+{
+	struct control_tally tally = { 0, 0 };
+	const char *status;
+	json_t *answer;
+	bool waits;
+	int ret = -1;
+
+	waits = o->job.wait != NULL && strcmp(o->job.wait, "queued") != 0;
+	while (ret == -1) {
+		answer = link_receive(fd, -1);
+		if (answer == NULL) {
+			fprintf(stderr,
+			    "postern: posternd closed the connection%s%s\n",
+			    errno != 0 ? ": " : "",
+			    errno != 0 ? strerror(errno) : "");
+			return EXIT_DEFERRED;
+		}
+		status = link_string(answer, "status");
+		if (strcmp(status, "refused") == 0)
+			ret = print_refusal(answer, o->json);
+		else if (json_is_true(json_object_get(answer, "done")))
+			ret = control_exit_status(&tally);
+		else if (strcmp(status, "queued") != 0)
+			control_print_result(answer, o->json, &tally);
+		else {
+			print_queued(answer, o->json);
+			ret = waits ? -1 : EXIT_ALL_WELL;
+		}
+		json_decref(answer);
+	}
+	return ret;
+}
+
+int
+control_send(int argc, char **argv)
+{
+	struct send_options o = { .config_name =
+				      POSTERN_SYSCONFDIR "/postern.conf" };
+	int fd = -1, ret = EXIT_DEFERRED;
+
+	if (parse(argc, argv, &o) == -1)
+		return control_usage("send");
+	o.job.message_fd = link_read_message();
+	if (o.job.message_fd == -1)
+		return EXIT_DEFERRED;
+	fd = link_open(link_socket(o.socket, o.config_name, false));
+	if (fd == -1)
+		goto out;
+	if (link_send_job(fd, &o.job) == -1) {
+		fprintf(stderr, "postern: sending the job: %s\n",
+		    strerror(errno));
+		goto out;
+	}
+	ret = print_answers(fd, &o);
+out:
+	fd_close(fd);
+	fd_close(o.job.message_fd);
+	return ret;
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: ISC */
+/* See client.h. */
+#include "master/intake/client.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/util.h"
+#include "master/intake/job.h"
+
+/* Answers kept for a client that does not read; over it, it is gone. */
+#define CLIENT_BACKLOG_MAX 16384
+/* Packets read before others have their turn. */
+#define CLIENT_BURST 32
+
+struct answer {
+	STAILQ_ENTRY(answer) entry;
+	size_t len;
+	char text[];
+};
+
+struct client {
+	const struct client_handlers *handlers;
+	void *ctx;
+	struct event *readable;
+	struct event *writable;
+	STAILQ_HEAD(, answer) backlog;
+	size_t nbacklog;
+	struct request *begun;
+	unsigned unanswered;
+	enum listener_kind kind;
+	struct ucred cred;
+	int fd; /* -1: closed */
+	bool busy;
+	bool failed;
+};
+
+static void
+client_free(struct client *c)
+{
+	struct answer *a;
+
+	while ((a = STAILQ_FIRST(&c->backlog)) != NULL) {
+		STAILQ_REMOVE_HEAD(&c->backlog, entry);
+		free(a);
+	}
+	if (c->readable != NULL)
+		event_free(c->readable);
+	if (c->writable != NULL)
+		event_free(c->writable);
+	fd_close(c->fd);
+	free(c);
+}
+
+/* At most one descriptor is wanted; the kernel closes what does not fit. */
+static int
+take_fd(struct msghdr *mh)
+{
+	struct cmsghdr *c;
+	int fd = -1;
+
+	for (c = CMSG_FIRSTHDR(mh); c != NULL; c = CMSG_NXTHDR(mh, c)) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+		    c->cmsg_len >= CMSG_LEN(sizeof(int)))
+			memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	}
+	return fd;
+}
+
+/* 1: a packet was handled; 0: none is there; -1: the client is gone. */
+static int
+client_take(struct client *c)
+{
+	static char text[JOB_PACKET_MAX];
+	union {
+		struct cmsghdr align;
+		uint8_t room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { text, sizeof(text) };
+	struct msghdr mh = { 0 };
+	ssize_t n;
+
+	mh.msg_iov = &iov;
+	mh.msg_iovlen = 1;
+	mh.msg_control = &control;
+	mh.msg_controllen = sizeof(control.room);
+	n = recvmsg(c->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n == -1)
+		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	if (n == 0)
+		return -1;
+	c->handlers->packet(c->ctx, c, text, (size_t)n,
+	    (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0, take_fd(&mh));
+	return 1;
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct client *c = arg;
+	int i, n = 1;
+
+	(void)fd;
+	(void)what;
+	c->busy = true;
+	for (i = 0; i < CLIENT_BURST && n == 1 && c->fd != -1 && !c->failed &&
+	     (i == 0 || event_pending(c->readable, EV_READ, NULL));
+	     i++)
+		n = client_take(c);
+	c->busy = false;
+	if (c->fd != -1 && (n == -1 || c->failed))
+		c->handlers->gone(c->ctx, c);
+	else if (c->fd != -1)
+		return;
+	client_free(c);
+}
+
+static void
+client_fail(struct client *c)
+{
+	c->failed = true;
+	event_active(c->readable, EV_READ, 0);
+}
+
+/* Whether the socket took it; *gone says that it never will. */
+static bool
+send_now(struct client *c, const char *text, size_t len, bool *gone)
+{
+	*gone = false;
+	if (send(c->fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL) != -1)
+		return true;
+	*gone = errno != EAGAIN && errno != EINTR;
+	return false;
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct client *c = arg;
+	struct answer *a;
+	bool gone;
+
+	(void)fd;
+	(void)what;
+	while ((a = STAILQ_FIRST(&c->backlog)) != NULL) {
+		if (!send_now(c, a->text, a->len, &gone)) {
+			if (gone)
+				client_fail(c);
+			else
+				event_add(c->writable, NULL);
+			return;
+		}
+		STAILQ_REMOVE_HEAD(&c->backlog, entry);
+		c->nbacklog--;
+		free(a);
+	}
+}
+
+void
+client_send(struct client *c, const char *text)
+{
+	struct answer *a;
+	size_t len;
+	bool gone;
+
+	if (c->fd == -1 || c->failed)
+		return;
+	if (text == NULL) {
+		client_fail(c);
+		return;
+	}
+	len = strlen(text);
+	if (c->nbacklog == 0 && send_now(c, text, len, &gone))
+		return;
+	a = c->nbacklog < CLIENT_BACKLOG_MAX ? malloc(sizeof(*a) + len) : NULL;
+	if (a == NULL) {
+		client_fail(c);
+		return;
+	}
+	a->len = len;
+	memcpy(a->text, text, len);
+	STAILQ_INSERT_TAIL(&c->backlog, a, entry);
+	c->nbacklog++;
+	event_add(c->writable, NULL);
+}
+
+void
+client_pause(struct client *c, bool pause)
+{
+	if (c->fd == -1)
+		return;
+	if (pause)
+		event_del(c->readable);
+	else
+		event_add(c->readable, NULL);
+}
+
+struct client *
+client_new(struct event_base *base, int fd, enum listener_kind kind,
+    const struct client_handlers *handlers, void *ctx)
+{
+	struct client *c;
+	socklen_t len = sizeof(c->cred);
+
+	c = calloc(1, sizeof(*c));
+	if (c == NULL) {
+		fd_close(fd);
+		return NULL;
+	}
+	STAILQ_INIT(&c->backlog);
+	c->fd = fd;
+	c->kind = kind;
+	c->handlers = handlers;
+	c->ctx = ctx;
+	c->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, c);
+	c->writable = event_new(base, fd, EV_WRITE, on_writable, c);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c->cred, &len) == -1 ||
+	    c->readable == NULL || c->writable == NULL ||
+	    event_add(c->readable, NULL) == -1) {
+		client_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void
+client_close(struct client *c)
+{
+	if (!c->busy) {
+		client_free(c);
+		return;
+	}
+	event_del(c->readable);
+	event_del(c->writable);
+	fd_close(c->fd);
+	c->fd = -1;
+}
+
+enum listener_kind
+client_kind(const struct client *c)
+{
+	return c->kind;
+}
+
+uid_t
+client_uid(const struct client *c)
+{
+	return c->cred.uid;
+}
+
+pid_t
+client_pid(const struct client *c)
+{
+	return c->cred.pid;
+}
+
+struct request **
+client_begun(struct client *c)
+{
+	return &c->begun;
+}
+
+unsigned *
+client_unanswered(struct client *c)
+{
+	return &c->unanswered;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Connected clients of a Unix socket: packets in, packets out.  What they mean
+ * is the intake's business.
+ */
+#ifndef POSTERN_MASTER_INTAKE_CLIENT_H
+#define POSTERN_MASTER_INTAKE_CLIENT_H
+
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/message.h"
+
+struct client;
+
+/* What a client did.  Inside either call the client may be closed. */
+struct client_handlers {
+	/* One packet of len octets (> 0), cut where truncated is set; fd is
+	 * the handler's to close, -1 where none came. */
+	void (*packet)(void *ctx, struct client *c, const char *text,
+	    size_t len, bool truncated, int fd);
+	/* It is gone; freed on return. */
+	void (*gone)(void *ctx, struct client *c);
+};
+
+/*
+ * client_new - take over a connected socket, ours from here on, closed on
+ * failure (NULL with errno).  kind tells whom it came to.
+ */
+struct client *client_new(struct event_base *base, int fd,
+    enum listener_kind kind, const struct client_handlers *handlers, void *ctx);
+
+/* Close it.  Safe inside a handler. */
+void client_close(struct client *c);
+
+/* Send one packet, now or when its reader has room.  A reader too far behind
+ * is closed, and `gone` said, before the loop's next turn.  NULL is fine: what
+ * had no memory to be written is a reader lost. */
+void client_send(struct client *c, const char *text);
+
+/* Read no further packets until told to; a brake for who is too fast. */
+void client_pause(struct client *c, bool pause);
+
+enum listener_kind client_kind(const struct client *c);
+
+/* Of its credentials when it connected (unix(7), SO_PEERCRED). */
+uid_t client_uid(const struct client *c);
+pid_t client_pid(const struct client *c);
+
+/* For the intake's own use: the job that is not yet whole, and how many of
+ * its requests are unanswered. */
+struct request;
+struct request **client_begun(struct client *c);
+unsigned *client_unanswered(struct client *c);
+
+#endif

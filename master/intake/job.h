@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The packets of the job socket, postern-job(5): JSON in, and nothing else is
+ * done here.  No I/O, no clock.
+ */
+#ifndef POSTERN_MASTER_INTAKE_JOB_H
+#define POSTERN_MASTER_INTAKE_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/message.h"
+
+#define JOB_PACKET_MAX 65536 /* octets of one packet */
+#define JOB_REF_SIZE   128   /* of the client's own reference, and NUL */
+#define JOB_NAME_SIZE  128   /* of a transport's name, and NUL */
+#define JOB_ERROR_SIZE 512
+/* The tail of one SUBMIT or SUBMIT_MORE. */
+#define JOB_TAIL_SIZE 32768
+
+/* One packet: the first of a job, or one that continues its recipients. */
+struct job_packet {
+	bool first;     /* it has "from": a job begins */
+	bool more;      /* another packet continues it */
+	uint32_t wait;  /* enum submit_wait */
+	uint32_t flags; /* SUBMIT_VERBOSE, SUBMIT_ONCE */
+	char from[MSG_ADDRESS_SIZE];
+	char ref[JOB_REF_SIZE];
+	char via[JOB_NAME_SIZE];
+	char *rcpts; /* nrcpts strings, each with its NUL; owned */
+	size_t rcpts_len;
+	size_t nrcpts;
+};
+
+/* What a client of the control socket asks. */
+enum job_question {
+	QUESTION_STATUS,
+	QUESTION_LIST,
+};
+
+struct job_command {
+	enum job_question question;
+	uint64_t id;       /* of one message; 0: all */
+	uint64_t after_id; /* the cursor of a former answer */
+	uint32_t after_index;
+	uint32_t limit;
+	char domain[MSG_HOST_SIZE];
+};
+
+/*
+ * job_parse - read one packet of the job socket.
+ *
+ * begun says that a former packet said "more", and so which members are
+ * allowed.  Addresses are checked and normalised (common/address.h).  0 with
+ * *job filled (free with job_clear), or -1 with one sentence in error.
+ */
+int job_parse(struct job_packet *job, const char *text, size_t len, bool begun,
+    char error[JOB_ERROR_SIZE]);
+
+void job_clear(struct job_packet *job);
+
+/* The same for a packet of the control socket. */
+int job_parse_command(struct job_command *command, const char *text, size_t len,
+    char error[JOB_ERROR_SIZE]);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: ISC */
+/* See listen.h. */
+#include "master/listen.h"
+
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/util.h"
+
+#define LISTEN_BACKLOG 256
+
+/* Whether somebody accepts at un; a refused one is stale. */
+static int
+answers(const struct sockaddr_un *un)
+{
+	int fd, ret;
+
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return -1;
+	ret = connect(fd, (const struct sockaddr *)un, sizeof(*un)) == 0;
+	fd_close(fd);
+	return ret;
+}
+
+/* Takes away what is left of a former posternd's socket. */
+static int
+clear_stale(const struct sockaddr_un *un)
+{
+	struct stat st;
+
+	if (lstat(un->sun_path, &st) == -1)
+		return errno == ENOENT ? 0 : -1;
+	if (!S_ISSOCK(st.st_mode)) {
+		errno = EEXIST;
+		return -1;
+	}
+	if (answers(un) != 0) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	return unlink(un->sun_path);
+}
+
+int
+listen_open(const char *path, mode_t mode, gid_t gid)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	mode_t mask;
+	int fd = -1, ret = -1;
+
+	if (strlcpy(un.sun_path, path, sizeof(un.sun_path)) >=
+	    sizeof(un.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	if (clear_stale(&un) == -1)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return -1;
+	mask = umask(0777); /* nobody connects before it is what it shall be */
+	ret = bind(fd, (struct sockaddr *)&un, sizeof(un));
+	umask(mask);
+	if (ret == -1)
+		goto out;
+	ret = -1;
+	if (chown(path, (uid_t)-1, gid) == -1 || chmod(path, mode) == -1)
+		goto out;
+	ret = listen(fd, LISTEN_BACKLOG);
+out:
+	if (ret == -1) {
+		fd_close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int
+listen_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
+{
+	struct stat st;
+
+	if (mkdir(path, mode) == 0) {
+		if (chmod(path, mode) == -1) /* whatever the umask is */
+			return -1;
+		return uid == (uid_t)-1 ? 0 : chown(path, uid, gid);
+	}
+	if (errno != EEXIST || stat(path, &st) == -1)
+		return -1;
+	if (!S_ISDIR(st.st_mode)) {
+		errno = ENOTDIR;
+		return -1;
+	}
+	if (uid != (uid_t)-1 && st.st_uid != uid) {
+		errno = EPERM;
+		return -1;
+	}
+	return 0;
+}
+
+int
+listen_pid_file(const char *path)
+{
+	char line[32];
+	int fd, n;
+
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd == -1)
+		return -1;
+	n = snprintf(line, sizeof(line), "%d\n", (int)getpid());
+	if (flock(fd, LOCK_EX | LOCK_NB) == -1 || ftruncate(fd, 0) == -1 ||
+	    fd_write(fd, line, (size_t)n) == -1) {
+		fd_close(fd);
+		return -1;
+	}
+	return fd;
+}

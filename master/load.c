@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: ISC */
+/* See load.h. */
+#include "master/load.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/util.h"
+
+struct loading {
+	const char *name;
+	struct load *load;
+	struct config_errors *errors;
+};
+
+static void wrong(struct loading *l, int line, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void
+wrong(struct loading *l, int line, const char *fmt, ...)
+{
+	struct config_errors *e = l->errors;
+	char *out;
+	va_list ap;
+	int n;
+
+	e->count++;
+	if (e->nlines == CONFIG_ERRORS_MAX)
+		return;
+	out = e->lines[e->nlines++];
+	if (line > 0)
+		n = snprintf(out, CONFIG_ERROR_SIZE, "%s:%d: ", l->name, line);
+	else
+		n = snprintf(out, CONFIG_ERROR_SIZE, "%s: ", l->name);
+	if (n < 0 || n >= CONFIG_ERROR_SIZE)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(out + n, (size_t)(CONFIG_ERROR_SIZE - n), fmt, ap);
+	va_end(ap);
+}
+
+/* The whole file, at most CONFIG_TEXT_MAX octets and one. */
+static char *
+read_text(struct loading *l, size_t *len)
+{
+	FILE *f;
+	char *text;
+
+	f = fopen(l->name, "re");
+	if (f == NULL) {
+		wrong(l, 0, "cannot be opened: %s", strerror(errno));
+		return NULL;
+	}
+	text = malloc(CONFIG_TEXT_MAX + 2);
+	if (text != NULL) {
+		*len = fread(text, 1, CONFIG_TEXT_MAX + 1, f);
+		if (ferror(f)) {
+			wrong(l, 0, "cannot be read: %s", strerror(errno));
+			free(text);
+			text = NULL;
+		}
+	} else {
+		wrong(l, 0, "no memory to read it");
+	}
+	fclose(f);
+	return text;
+}
+
+/* The user of a role.  As root alone, for else none is switched to; `nobody`
+ * stands in where the queue is in memory and nothing was ever installed. */
+static void
+look_up_user(struct loading *l, const char *param, const char *name,
+    struct load_user *out)
+{
+	struct passwd *pw;
+
+	if (geteuid() != 0)
+		return;
+	pw = getpwnam(name);
+	if (pw == NULL &&
+	    l->load->config->queue_store == CONFIG_QUEUE_STORE_MEMORY)
+		pw = getpwnam("nobody");
+	if (pw == NULL) {
+		wrong(l, 0,
+		    "%s: there is no user %s: `make install` creates it, or "
+		    "name another",
+		    param, name);
+		return;
+	}
+	if (pw->pw_uid == 0)
+		wrong(l, 0, "%s: %s is root; name a user without power", param,
+		    name);
+	out->uid = pw->pw_uid;
+	out->gid = pw->pw_gid;
+}
+
+static gid_t
+look_up_group(struct loading *l, const char *param, const char *name)
+{
+	struct group *gr;
+
+	if (name[0] == '\0')
+		return (gid_t)-1;
+	gr = getgrnam(name);
+	if (gr == NULL) {
+		wrong(l, 0, "%s: there is no group %s", param, name);
+		return (gid_t)-1;
+	}
+	return gr->gr_gid;
+}
+
+static void
+look_up_submitters(struct loading *l)
+{
+	const struct config_list *users = &l->load->config->job_users;
+	const char *error;
+	struct passwd *pw;
+	size_t i;
+	uint32_t uid;
+
+	for (i = 0; i < users->count && i < SUBMITTERS_MAX; i++) {
+		uid = (uint32_t)strtonum(users->words[i], 0, UINT32_MAX - 1,
+		    &error);
+		if (error != NULL) {
+			pw = getpwnam(users->words[i]);
+			if (pw == NULL) {
+				wrong(l, 0, "job_users: there is no user %s",
+				    users->words[i]);
+				continue;
+			}
+			uid = pw->pw_uid;
+		}
+		l->load->submitters[l->load->nsubmitters++] = uid;
+	}
+}
+
+/* Only `verify` cannot do without; elsewhere it would decide nothing. */
+static void
+open_trust(struct loading *l)
+{
+	const struct config *c = l->load->config;
+	const struct transport *t;
+	size_t i;
+
+	l->load->trust_fds = calloc(c->ntransports, sizeof(int));
+	if (l->load->trust_fds == NULL) {
+		wrong(l, 0, "no memory");
+		return;
+	}
+	for (i = 0; i < c->ntransports; i++) {
+		t = &c->transports[i];
+		l->load->trust_fds[i] = -1;
+		if (t->tls_security_level == CONFIG_TLS_NONE &&
+		    !t->tls_wrappermode)
+			continue;
+		if (t->tls_CAfile[0] == '\0')
+			continue;
+		l->load->trust_fds[i] =
+		    open(t->tls_CAfile, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		if (l->load->trust_fds[i] == -1 &&
+		    t->tls_security_level == CONFIG_TLS_VERIFY)
+			wrong(l, t->line, "transport %s: tls_CAfile: %s: %s",
+			    t->name, t->tls_CAfile, strerror(errno));
+	}
+}
+
+static void
+look_up_all(struct loading *l)
+{
+	struct load *ld = l->load;
+	const struct config *c = ld->config;
+
+	look_up_user(l, "intake_user", c->intake_user, &ld->intake);
+	look_up_user(l, "queue_user", c->queue_user, &ld->queue);
+	look_up_user(l, "resolver_user", c->resolver_user, &ld->resolver);
+	look_up_user(l, "dialer_user", c->dialer_user, &ld->dialer);
+	look_up_user(l, "agent_user", c->agent_user, &ld->agent);
+	ld->job_group =
+	    look_up_group(l, "job_socket_group", c->job_socket_group);
+	ld->control_group =
+	    look_up_group(l, "control_socket_group", c->control_socket_group);
+	look_up_submitters(l);
+	open_trust(l);
+}
+
+struct load *
+load_read(const char *name, struct config_errors *errors)
+{
+	struct loading l = { name, NULL, errors };
+	char *text = NULL;
+	size_t len = 0;
+
+	errors->count = 0;
+	errors->nlines = 0;
+	l.load = calloc(1, sizeof(*l.load));
+	if (l.load == NULL) {
+		wrong(&l, 0, "no memory");
+		return NULL;
+	}
+	l.load->text_fd = -1;
+	text = read_text(&l, &len);
+	if (text != NULL)
+		l.load->config = config_read(name, text, len, errors);
+	if (l.load->config != NULL) {
+		l.load->text_fd = fd_sealed("configuration", text, len);
+		if (l.load->text_fd == -1)
+			wrong(&l, 0, "cannot be kept in memory: %s",
+			    strerror(errno));
+		look_up_all(&l);
+	}
+	free(text);
+	if (errors->count > 0) {
+		load_free(l.load);
+		return NULL;
+	}
+	return l.load;
+}
+
+void
+load_free(struct load *load)
+{
+	size_t i;
+
+	if (load == NULL)
+		return;
+	for (i = 0; load->trust_fds != NULL && load->config != NULL &&
+	     i < load->config->ntransports;
+	     i++)
+		fd_close(load->trust_fds[i]);
+	free(load->trust_fds);
+	config_free(load->config);
+	fd_close(load->text_fd);
+	free(load);
+}

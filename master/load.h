@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A configuration with what the system says to it: the users and groups that it
+ * names, and its file as the roles will get it.  Loaded whole or not at all.
+ */
+#ifndef POSTERN_MASTER_LOAD_H
+#define POSTERN_MASTER_LOAD_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/message.h"
+#include "master/config.h"
+
+struct load_user {
+	uid_t uid;
+	gid_t gid;
+};
+
+struct load {
+	struct config *config;
+	int text_fd; /* its text, a sealed memfd */
+	struct load_user intake;
+	struct load_user queue;
+	struct load_user resolver;
+	struct load_user dialer;
+	struct load_user agent;
+	gid_t job_group; /* (gid_t)-1: our own */
+	gid_t control_group;
+	uint32_t submitters[SUBMITTERS_MAX];
+	size_t nsubmitters;
+	int *trust_fds; /* one for each transport; -1: it needs none */
+};
+
+/*
+ * load_read - read the file `name` and look up all that it names.
+ *
+ * Users are looked up where we are root, for else none is switched to.  NULL
+ * where anything is wrong, with every error in errors.  Free with load_free.
+ */
+struct load *load_read(const char *name, struct config_errors *errors);
+
+/* NULL is fine. */
+void load_free(struct load *load);
+
+#endif

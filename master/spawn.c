@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: ISC */
+/* See spawn.h.  What a role does once executed is its own business. */
+#include "master/spawn.h"
+
+#include <sys/capability.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/roles.h"
+#include "common/util.h"
+
+#define CHILD_FAILED 127
+
+/* Our program: an open descriptor outlives the replacement of its file. */
+static int program_fd = -1;
+
+int
+spawn_open(void)
+{
+	program_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	return program_fd == -1 ? -1 : 0;
+}
+
+static int
+write_file(const char *name, const char *text)
+{
+	int fd, ret;
+
+	fd = open(name, O_WRONLY | O_CLOEXEC);
+	if (fd == -1)
+		return -1;
+	ret = fd_write(fd, text, strlen(text));
+	fd_close(fd);
+	return ret;
+}
+
+/*
+ * In a new user namespace: we stay who we are, so that what we are told of
+ * other processes' users is still true of our own.
+ */
+static int
+map_ourselves(uid_t uid, gid_t gid)
+{
+	char line[64];
+
+	if (write_file("/proc/self/setgroups", "deny") == -1)
+		return -1;
+	(void)snprintf(line, sizeof(line), "%u %u 1\n", uid, uid);
+	if (write_file("/proc/self/uid_map", line) == -1)
+		return -1;
+	(void)snprintf(line, sizeof(line), "%u %u 1\n", gid, gid);
+	return write_file("/proc/self/gid_map", line);
+}
+
+/* Lets the capabilities of a user namespace outlive exec(), for the role to
+ * make its root and then give them up. */
+static int
+keep_capabilities(void)
+{
+	static const cap_value_t needed[] = { CAP_SYS_ADMIN, CAP_SETPCAP };
+	cap_t caps;
+	size_t i;
+	int ret = -1;
+
+	caps = cap_get_proc();
+	if (caps == NULL)
+		return -1;
+	if (cap_set_flag(caps, CAP_INHERITABLE, (int)NELEM(needed), needed,
+		CAP_SET) == -1 ||
+	    cap_set_proc(caps) == -1)
+		goto out;
+	for (i = 0; i < NELEM(needed); i++) {
+		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE,
+			(unsigned long)needed[i], 0, 0) == -1)
+			goto out;
+	}
+	ret = 0;
+out:
+	cap_free(caps);
+	return ret;
+}
+
+/* fork() into new namespaces. */
+static pid_t
+fork_into(uint32_t namespaces)
+{
+	return (pid_t)syscall(SYS_clone, (unsigned long)namespaces | SIGCHLD,
+	    NULL, NULL, NULL, 0ul);
+}
+
+static int
+enter_user_namespace(uint32_t namespaces, uid_t uid, gid_t gid)
+{
+	if ((namespaces & CLONE_NEWUSER) == 0)
+		return 0;
+	return map_ourselves(uid, gid) == -1 ? -1 : keep_capabilities();
+}
+
+uint32_t
+spawn_namespaces(uint32_t wanted)
+{
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	int status;
+	pid_t pid;
+
+	if (uid != 0)
+		wanted |= CLONE_NEWUSER;
+	pid = fork_into(wanted);
+	if (pid == -1)
+		return 0;
+	if (pid == 0) {
+		if (enter_user_namespace(wanted, uid, gid) == -1 ||
+		    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1 ||
+		    mount("none", "/tmp", "tmpfs", MS_RDONLY, NULL) == -1)
+			_exit(1);
+		_exit(0);
+	}
+	while (waitpid(pid, &status, 0) == -1) {
+		if (errno != EINTR)
+			return 0;
+	}
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? wanted : 0;
+}
+
+/* The new process, up to its exec(). */
+static _Noreturn void
+become_role(const char *name, int fd, uint32_t namespaces, uid_t uid, gid_t gid)
+{
+	/* The thread caches of malloc would cost each worker memory. */
+	char tunables[] = "GLIBC_TUNABLES=glibc.malloc.tcache_count=0";
+	char program[] = "posternd", option[] = "-r";
+	char *argv[] = { program, option, NULL, NULL };
+	char *envp[] = { NULL, NULL };
+	sigset_t none;
+	int null_fd;
+
+	if (strcmp(name, role_name(ROLE_AGENT)) == 0)
+		envp[0] = tunables;
+	argv[2] = strdup(name);
+	sigemptyset(&none);
+	if (argv[2] == NULL || sigprocmask(SIG_SETMASK, &none, NULL) == -1 ||
+	    enter_user_namespace(namespaces, uid, gid) == -1 || setsid() == -1)
+		_exit(CHILD_FAILED);
+	/* 3 may be program_fd, which is only needed up to here: move both. */
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+	program_fd = fcntl(program_fd, F_DUPFD_CLOEXEC, 10);
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (fd == -1 || program_fd == -1 || null_fd == -1 ||
+	    dup2(null_fd, STDIN_FILENO) == -1 ||
+	    dup2(null_fd, STDOUT_FILENO) == -1 ||
+	    dup2(fd, ROLE_PARENT_FD) == -1)
+		_exit(CHILD_FAILED);
+	(void)close_range(ROLE_PARENT_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+	fexecve(program_fd, argv, envp);
+	_exit(CHILD_FAILED);
+}
+
+pid_t
+spawn_role(const char *name, int fd, uint32_t namespaces)
+{
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	pid_t pid;
+
+	pid = fork_into(namespaces);
+	if (pid == 0)
+		become_role(name, fd, namespaces, uid, gid);
+	return pid;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: ISC */
+#include "agent/command.h"
+
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+static uint8_t octets[2048];
+
+static struct command_out
+fresh(size_t size)
+{
+	struct command_out out = { octets, size, 0 };
+
+	memset(octets, 0, sizeof(octets));
+	return out;
+}
+
+Test(command, every_command_is_one_line)
+{
+	struct command_out out = fresh(sizeof(octets));
+	struct command_mail all = { true, true, UINT64_MAX };
+	struct command_mail none = { false, false, 7 };
+
+	command_write_hello(&out, COMMAND_EHLO, "a.example");
+	command_write_hello(&out, COMMAND_LHLO, "[192.0.2.1]");
+	command_write_hello(&out, COMMAND_HELO, "a");
+	command_write_word(&out, COMMAND_STARTTLS);
+	command_write_mail(&out, "", &none);
+	command_write_mail(&out, "ana@x", &all);
+	command_write_rcpt(&out, "\"b c\"@[IPv6:::1]");
+	command_write_word(&out, COMMAND_DATA);
+	command_write_bdat(&out, 10, false);
+	command_write_bdat(&out, 0, true);
+	command_write_word(&out, COMMAND_RSET);
+	command_write_word(&out, COMMAND_NOOP);
+	command_write_word(&out, COMMAND_QUIT);
+	cr_expect_str_eq((char *)octets,
+	    "EHLO a.example\r\n"
+	    "LHLO [192.0.2.1]\r\n"
+	    "HELO a\r\n"
+	    "STARTTLS\r\n"
+	    "MAIL FROM:<>\r\n" /* S-075, S-076 */
+	    "MAIL FROM:<ana@x> SIZE=18446744073709551615 BODY=8BITMIME\r\n"
+	    "RCPT TO:<\"b c\"@[IPv6:::1]>\r\n"
+	    "DATA\r\n"
+	    "BDAT 10\r\n"
+	    "BDAT 0 LAST\r\n"
+	    "RSET\r\n"
+	    "NOOP\r\n"
+	    "QUIT\r\n");
+	cr_expect_eq(out.len, strlen((char *)octets));
+}
+
+Test(command, what_would_be_syntax_is_refused)
+{
+	static const char *const paths[] = { "a\r@x", "a\n@x", "a@x> SIZE=1",
+		"a\x01@x", "\x7f@x" };
+	struct command_out out = fresh(sizeof(octets));
+	struct command_mail none = { 0 };
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		cr_expect_eq(command_write_rcpt(&out, paths[i]),
+		    COMMAND_BAD_OCTET);
+		cr_expect_eq(command_write_mail(&out, paths[i], &none),
+		    COMMAND_BAD_OCTET);
+	}
+	cr_expect_eq(command_write_hello(&out, COMMAND_EHLO, "a b"),
+	    COMMAND_BAD_OCTET);
+	cr_expect_eq(command_write_hello(&out, COMMAND_EHLO, "a\r\nQUIT"),
+	    COMMAND_BAD_OCTET);
+	cr_expect_eq(out.len, 0);
+}
+
+Test(command, a_line_has_512_octets_and_what_was_granted)
+{
+	struct command_out out = fresh(sizeof(octets));
+	struct command_mail size = { true, false, 1 };
+	char path[600] = "";
+
+	/* S-102: "RCPT TO:<" and ">" CRLF are 12 of the 512. */
+	memset(path, 'x', 500);
+	cr_expect_eq(command_write_rcpt(&out, path), COMMAND_OK);
+	cr_expect_eq(out.len, 512);
+	path[500] = 'x';
+	cr_expect_eq(command_write_rcpt(&out, path), COMMAND_TOO_LONG);
+	/* "MAIL FROM:<", ">", " SIZE=1", CRLF are 21 of 512 + 26. */
+	memset(path, 'x', 517);
+	cr_expect_eq(command_write_mail(&out, path, &size), COMMAND_OK);
+	path[517] = 'x';
+	cr_expect_eq(command_write_mail(&out, path, &size), COMMAND_TOO_LONG);
+	cr_expect_eq(out.len, 512 + 538);
+}
+
+Test(command, a_full_buffer_is_left_as_it_was)
+{
+	struct command_out out;
+
+	for (size_t size = 0; size < 6 + 6; size++) {
+		out = fresh(size);
+		if (size >= 6)
+			cr_assert_eq(command_write_word(&out, COMMAND_DATA),
+			    COMMAND_OK);
+		cr_expect_eq(command_write_word(&out, COMMAND_QUIT),
+		    COMMAND_NO_ROOM);
+		cr_expect_eq(out.len, size >= 6 ? 6 : 0);
+	}
+}

@@ -1,0 +1,647 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The configuration: what it reads, every error it finds, and that its file
+ * and its manual say what its rows say.
+ */
+#include "master/config.h"
+
+#include <criterion/criterion.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NELEM(a) (sizeof(a) / sizeof((a)[0]))
+
+static struct config_errors errors;
+
+static struct config *
+read_text(const char *text)
+{
+	return config_read("f", text, strlen(text), &errors);
+}
+
+/* One that must be right. */
+static struct config *
+read_good(const char *text)
+{
+	struct config *config = read_text(text);
+
+	cr_assert_not_null(config, "%s: %s", text,
+	    errors.nlines ? errors.lines[0] : "");
+	cr_assert_eq(errors.count, 0);
+	return config;
+}
+
+static char *
+dump(const struct config *config)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	cr_assert_not_null(out);
+	config_dump(config, out);
+	cr_assert_eq(fclose(out), 0);
+	return text;
+}
+
+static char *
+slurp(const char *path)
+{
+	static char text[256 * 1024];
+	FILE *in = fopen(path, "r");
+	size_t len;
+
+	cr_assert_not_null(in, "%s", path);
+	len = fread(text, 1, sizeof(text) - 1, in);
+	cr_assert_eq(fclose(in), 0);
+	cr_assert_lt(len, sizeof(text) - 1);
+	text[len] = '\0';
+	return text;
+}
+
+Test(config, nothing_means_the_mx_of_every_domain)
+{
+	struct config *c = read_good("");
+	const struct transport *t = config_route(c, "example.org");
+
+	cr_assert_not_null(t);
+	cr_expect_str_eq(t->name, "smtp");
+	cr_expect_eq(t->next_hop.kind, NEXT_HOP_MX);
+	cr_expect_eq(t->next_hop.port, 25);
+	cr_expect_eq(t->tls_security_level, CONFIG_TLS_MAY);
+	cr_expect_eq(t->data_done_timeout, 600);
+	cr_expect(t->tls_fallback);
+	cr_expect_eq(c->message_size_limit, 50 * 1024 * 1024);
+	cr_expect_eq(c->job_socket_mode, 0660);
+	cr_expect_eq(c->job_users.count, 0);
+	cr_expect_str_eq(c->job_socket, "/run/postern/job");
+	cr_expect_str_eq(c->pid_file, "/run/postern/posternd.pid");
+	config_free(c);
+}
+
+Test(config, every_type_is_read)
+{
+	struct config *c = read_good("hostname = 'mx.example.org'\r\n"
+				     "log = syslog # not stderr\n"
+				     "syslog_facility = local7\n"
+				     "message_size_limit = 2k\n"
+				     "minimal_backoff_time = 1m\n"
+				     "maximal_backoff_time = 2h\n"
+				     "maximal_queue_lifetime = 3d\n"
+				     "failed_keep_time = 4s\n"
+				     "process_limit = 7\n"
+				     "job_socket_mode = 600\n"
+				     "run_directory = /tmp/r\n"
+				     "job_socket = /tmp/j\n"
+				     "job_users = { ana, # first\n\t1005,\n}\n"
+				     "name_servers = ::1@5353\n"
+				     "transport a { tls_wrappermode = yes }\n");
+	const struct transport *t = config_transport(c, "a");
+
+	cr_expect_str_eq(c->hostname, "mx.example.org");
+	cr_expect_eq(c->log, CONFIG_LOG_SYSLOG);
+	cr_expect_eq(c->syslog_facility, CONFIG_FACILITY_LOCAL7);
+	cr_expect_eq(c->message_size_limit, 2048);
+	cr_expect_eq(c->minimal_backoff_time, 60);
+	cr_expect_eq(c->maximal_backoff_time, 7200);
+	cr_expect_eq(c->maximal_queue_lifetime, 3 * 86400);
+	cr_expect_eq(c->failed_keep_time, 4);
+	cr_expect_eq(c->process_limit, 7);
+	cr_expect_eq(c->job_socket_mode, 0600);
+	cr_expect_str_eq(c->job_socket, "/tmp/j");
+	cr_expect_str_eq(c->control_socket, "/tmp/r/control");
+	cr_assert_eq(c->job_users.count, 2);
+	cr_expect_str_eq(c->job_users.words[1], "1005");
+	cr_assert_eq(c->name_servers.count, 1);
+	cr_expect_str_eq(c->name_servers.words[0], "::1@5353");
+	cr_assert_not_null(t);
+	cr_expect(t->tls_wrappermode);
+	cr_expect_eq(t->next_hop.port, 465);
+	config_free(c);
+}
+
+static const struct {
+	const char *domain, *want;
+} route_cases[] = {
+	{ "example.org", "exact" },
+	{ "EXAMPLE.Org", "exact" },
+	{ "a.example.org", "below" },
+	{ "b.a.example.org", "below" },
+	{ "x.deep.example.org", "deep" },
+	{ "deep.example.org", "below" },
+	{ "org", "rest" },
+	{ "notexample.org", "rest" },
+	{ "", "rest" },
+	{ "*", "rest" },
+	{ ".", "rest" },
+	{ "[127.0.0.1]", "rest" },
+};
+
+Test(config, the_longest_route_wins)
+{
+	struct config *c =
+	    read_good("transport exact {} transport below {}\n"
+		      "transport deep {} transport rest {}\n"
+		      "route Example.ORG { transport = exact }\n"
+		      "route .example.org { transport = below }\n"
+		      "route .deep.example.org { transport = deep }\n"
+		      "route \"*\" { transport = rest }\n");
+
+	for (size_t i = 0; i < NELEM(route_cases); i++)
+		cr_expect_str_eq(config_route(c, route_cases[i].domain)->name,
+		    route_cases[i].want, "%s", route_cases[i].domain);
+	config_free(c);
+}
+
+Test(config, own_transports_without_a_default_route_leave_the_rest)
+{
+	struct config *c = read_good("transport a {}\n"
+				     "route a.org { transport = a }");
+
+	cr_expect_not_null(config_route(c, "a.org"));
+	cr_expect_null(config_route(c, "b.org"));
+	cr_expect_null(config_transport(c, "smtp"));
+	config_free(c);
+}
+
+Test(config, routes_may_name_the_builtin_transport)
+{
+	struct config *c = read_good("route a.org { transport = smtp }");
+
+	cr_expect_str_eq(config_route(c, "a.org")->name, "smtp");
+	cr_expect_str_eq(config_route(c, "b.org")->name, "smtp");
+	config_free(c);
+}
+
+static const struct {
+	const char *word;
+	enum next_hop_kind kind;
+	const char *host;
+	uint16_t port;
+} server_cases[] = {
+	{ "mail.example.org", NEXT_HOP_HOST, "mail.example.org", 25 },
+	{ "mail.example.org:587", NEXT_HOP_HOST, "mail.example.org", 587 },
+	{ "[mail.example.org]:587", NEXT_HOP_HOST, "mail.example.org", 587 },
+	{ "localhost", NEXT_HOP_HOST, "localhost", 25 },
+	{ "127.0.0.1", NEXT_HOP_ADDRESS, "127.0.0.1", 25 },
+	{ "127.0.0.1:65535", NEXT_HOP_ADDRESS, "127.0.0.1", 65535 },
+	{ "[127.0.0.1]", NEXT_HOP_ADDRESS, "127.0.0.1", 25 },
+	{ "[::1]", NEXT_HOP_ADDRESS, "::1", 25 },
+	{ "[2001:db8::1]:1", NEXT_HOP_ADDRESS, "2001:db8::1", 1 },
+	{ "", NEXT_HOP_MX, "", 25 },
+	{ "unix:/run/x", NEXT_HOP_UNIX, "", 25 },
+};
+
+Test(config, a_server_is_taken_apart)
+{
+	struct next_hop hop;
+
+	for (size_t i = 0; i < NELEM(server_cases); i++) {
+		cr_expect_null(next_hop_parse(server_cases[i].word, 25, &hop),
+		    "%s", server_cases[i].word);
+		cr_expect_eq(hop.kind, server_cases[i].kind);
+		cr_expect_str_eq(hop.host, server_cases[i].host);
+		cr_expect_eq(hop.port, server_cases[i].port);
+	}
+	cr_expect_null(next_hop_parse("unix:/run/x", 24, &hop));
+	cr_expect_str_eq(hop.path, "/run/x");
+}
+
+/* 64 octets */
+#define LONG_LABEL                                                             \
+	"a123456789b123456789c123456789d123456789e123456789f123456789g123"
+
+static const char *const bad_servers[] = { "host:", "host:0", "host:65536",
+	"host:25x", "host:+25", "host:-1", "[::1", "[::1]x", "::1", "[]", ":25",
+	"unix:", "unix:x", "a..b", ".a", "a.", "-a.org", "a-.org", "a_b.org",
+	"256.1.1.1", "1.2.3", "a b", "m\xc3\xbcller.org", "host/x",
+	LONG_LABEL ".org", "unix:/" LONG_LABEL LONG_LABEL };
+
+/* S-056: a host that is no legal TLS name never comes near a connect. */
+Test(config, s_056_a_server_that_is_no_legal_name_is_refused)
+{
+	char text[300];
+	struct next_hop hop;
+
+	for (size_t i = 0; i < NELEM(bad_servers); i++) {
+		cr_expect_not_null(next_hop_parse(bad_servers[i], 25, &hop),
+		    "%s", bad_servers[i]);
+		(void)snprintf(text, sizeof(text),
+		    "transport a {\n server = \"%s\"\n}", bad_servers[i]);
+		cr_expect_null(read_text(text), "%s", bad_servers[i]);
+		cr_expect_eq(strncmp(errors.lines[0], "f:2: server: ", 13), 0,
+		    "%s", errors.lines[0]);
+	}
+}
+
+Test(config, labels_of_63_and_names_of_253_octets_are_legal)
+{
+	char name[300];
+
+	memset(name, 'a', sizeof(name));
+	for (size_t i = 63; i < sizeof(name); i += 64)
+		name[i] = '.';
+	name[253] = '\0';
+	cr_expect(next_hop_host_is_legal(name));
+	name[253] = 'a';
+	name[254] = '\0';
+	cr_expect_not(next_hop_host_is_legal(name));
+}
+
+/* One error, with its line. */
+static const struct {
+	const char *text;
+	const char *want; /* what the error begins with */
+} error_cases[] = {
+	{ "\nnonsense = 3", "f:2: nonsense is no parameter" },
+	{ "\n\ninclude(\"x\")", "f:3: a character" },
+	{ "include = \"x\"", "f:1: include is no parameter" },
+	{ "protocol = lmtp", "f:1: protocol belongs into a block transport" },
+	{ "transport a {\nlog = text\n}", "f:2: log belongs outside" },
+	{ "route a.org {\ntransport = smtp\nlog = text\n}", "f:3: log belong" },
+	{ "log = stderr\nlog = stderr", "f:2: log is set already, on line 1" },
+	{ "log = tomato", "f:1: log: tomato is none of stderr|syslog" },
+	{ "log = stder", "f:1: log: stder is none of" },
+	{ "log = {stderr}", "f:1: log: this is no single value" },
+	{ "log =\nlog_format = text", "f:1: no value stands behind =" },
+	{ "log stderr", "f:1: write NAME = VALUE" },
+	{ "log", "f:1: the name stands alone" },
+	{ "= x", "f:1: a statement begins with a name" },
+	{ "\"log\" = stderr", "f:1: a statement begins with a name" },
+	{ "log += stderr", "f:1: a character" },
+	{ "/* x */", "f:1: a character" },
+	{ "// x", "f:1: a comment begins with #" },
+	{ "process_limit = 0",
+	    "f:1: process_limit: 0 is out of range; give 1" },
+	{ "process_limit = 10001", "f:1: process_limit: 10001 is out of" },
+	{ "process_limit = -1", "f:1: process_limit: -1 is no number" },
+	{ "process_limit = 1k", "f:1: process_limit: 1k is no number" },
+	{ "process_limit = ''", "f:1: process_limit:  is no number" },
+	{ "process_limit = 99999999999999999999999", "f:1: process_limit: 99" },
+	{ "stop_timeout = 1w", "f:1: stop_timeout: 1w is no number" },
+	{ "stop_timeout = 1ms", "f:1: stop_timeout: 1ms is no number" },
+	{ "stop_timeout = 2h", "f:1: stop_timeout: 2h is out of range" },
+	{ "message_size_limit = 3000m",
+	    "f:1: message_size_limit: 3000m is ou" },
+	{ "job_socket_mode = 0888", "f:1: job_socket_mode: 0888 is no mode" },
+	{ "job_socket_mode = 7777", "f:1: job_socket_mode: 7777 is out of" },
+	{ "job_socket_mode = rw", "f:1: job_socket_mode: rw is no mode" },
+	{ "spool_directory = spool", "f:1: spool_directory: must be an absol" },
+	{ "spool_directory = ''", "f:1: spool_directory: must not be empty" },
+	{ "run_directory = $run_directory/x", "f:1: run_directory: must be" },
+	{ "job_socket = $spool_directory/x", "f:1: job_socket: must be" },
+	{ "job_users = { a b }", "f:1: a list is written" },
+	{ "job_users = { a,\n'b'\n'c' }", "f:3: a list is written" },
+	{ "job_users = { a", "f:1: the list does not end" },
+	{ "job_users = { '' }", "f:1: job_users: a word is empty" },
+	{ "job_users = { -a }", "f:1: job_users: -a: a name does not begin" },
+	{ "job_users = { 4294967295 }", "f:1: job_users: 4294967295: no uid" },
+	{ "name_servers = { a.org }", "f:1: name_servers: a.org: no IP" },
+	{ "name_servers = ::1@0", "f:1: name_servers: ::1@0: the port" },
+	{ "name_servers = {::1,::1,::1,::1,::1,::1,::1,::1,::1}",
+	    "f:1: name_servers: the number of words is out of range" },
+	{ "hostname = a_b", "f:1: hostname: a_b: no legal host name" },
+	{ "hostname = \"a", "f:1: the string does not end on its line" },
+	{ "hostname = 'a\\", "f:1: the string does not end on its line" },
+	{ "hostname = \"a\nlog = stderr",
+	    "f:1: the string does not end on its line" },
+	{ "hostname = \"\\x41\"", "f:1: a backslash may stand only" },
+	{ "hostname = \"\001\"", "f:1: a control character" },
+	{ "hostname = \"${HOME}\"", "f:1: ${ is not replaced" },
+	{ "hostname = x${HOME}", "f:1: ${ is not replaced" },
+	{ "minimal_backoff_time = 2h", "f:1: minimal_backoff_time: more than" },
+	{ "control_socket = /run/postern/job", "f:1: control_socket: must no" },
+	{ "route a.org {\ntransport = nix\n}", "f:2: transport: there is no" },
+	{ "\nroute a.org {\n}", "f:2: route a.org: write transport = NAME" },
+	{ "route a..b { transport = smtp }", "f:1: route a..b: no legal" },
+	{ "route * { transport = smtp }", "f:1: a character" },
+	{ "route a { transport = smtp }\nroute A { transport = smtp }",
+	    "f:2: route a stands already on line 1" },
+	{ "transport a { }\ntransport a { }", "f:2: transport a stands alre" },
+	{ "transport a b { }", "f:1: write NAME = VALUE" },
+	{ "transport { }", "f:1: transport: write its name" },
+	{ "transport '' { }", "f:1: transport : a transport needs a name" },
+	{ "transport 'a b' { }", "f:1: transport a b: a name has letters" },
+	{ "listener a {\nlog = 1\n x { } }", "f:1: listener is no block" },
+	{ "}", "f:1: this } closes no block" },
+	{ "\ntransport a {\n", "f:2: this block is not closed" },
+	{ "transport a {\n\nroute b { }\n}", "f:3: a block cannot stand in" },
+	{ "transport a {\nserver = h\nprotocol = lmtp\n"
+	  "server = h\n}",
+	    "f:4: server is set already, on line 2" },
+	{ "transport a {\nprotocol = lmtp\n}", "f:2: protocol: lmtp needs" },
+	{ "transport a {\nprotocol = lmtp\nserver = ''\n}", "f:3: protocol: " },
+	{ "transport a {\ntls_security_level = verify\ntls_CAfile = ''\n}",
+	    "f:3: tls_CAfile: level verify needs" },
+	{ "transport a {\ntls_security_level = verify\nserver = unix:/x\n}",
+	    "f:2: tls_security_level: verify over unix: needs tls_name" },
+	{ "transport a {\ntls_wrappermode = yes\ntls_security_level = none\n}",
+	    "f:2: tls_wrappermode: yes and tls_security_level none" },
+	{ "transport a {\ntls_wrappermode = maybe\n}",
+	    "f:2: tls_wrappermode:" },
+	{ "transport a {\nbind_address = ::1\n}", "f:2: bind_address: ::1: n" },
+	{ "transport a {\nbind_address6 = 1.2.3.4\n}", "f:2: bind_address6: " },
+	{ "transport a {\ntls_CAfile = $run_directory/ca\n}",
+	    "f:2: tls_CAfile: must be an absolute path" },
+	{ "transport a {\ndestination_concurrency_limit = 3\n"
+	  "initial_destination_concurrency = 4\n}",
+	    "f:3: initial_destination_concurrency: more than" },
+};
+
+Test(config, each_error_has_its_line_and_says_what_to_do)
+{
+	const char *want;
+
+	for (size_t i = 0; i < NELEM(error_cases); i++) {
+		want = error_cases[i].want;
+		cr_expect_null(read_text(error_cases[i].text), "%s",
+		    error_cases[i].text);
+		cr_expect_eq(errors.count, 1, "%s: %zu errors, %s; %s",
+		    error_cases[i].text, errors.count, errors.lines[0],
+		    errors.lines[1]);
+		cr_expect_eq(strncmp(errors.lines[0], want, strlen(want)), 0,
+		    "%s: %s", error_cases[i].text, errors.lines[0]);
+	}
+}
+
+/* S-143: by the default of no protocol, and by no word, is it port 25. */
+Test(config, s_143_lmtp_on_port_25_is_refused)
+{
+	struct config *c;
+
+	cr_expect_null(read_text("transport a {\nprotocol = lmtp\n"
+				 "server = mail.example.org:25\n}"));
+	cr_expect_eq(strncmp(errors.lines[0], "f:3: server: lmtp must", 22), 0);
+	c = read_good("transport a { protocol = lmtp server = localhost }");
+	cr_expect_eq(c->transports[0].next_hop.port, 24);
+	config_free(c);
+	c = read_good("transport a { protocol = lmtp server = unix:/l }");
+	cr_expect_str_eq(c->transports[0].next_hop.path, "/l");
+	config_free(c);
+}
+
+Test(config, all_errors_come_in_the_order_of_their_lines)
+{
+	static const char text[] = "hostname = \"x\n"
+				   "route a.org { transport = nix }\n"
+				   "transport a {\n"
+				   "  bogus = 1\n"
+				   "  inner { x = 1\n"
+				   "    y { } z = \"\n"
+				   "  }\n"
+				   "  tls_name = a..b\n"
+				   "  protocol = lmtp\n"
+				   "}\n"
+				   "foo { bar = {\n"
+				   "} }\n"
+				   "process_limit = none\n"
+				   "job_users = { a, { b } }\n"
+				   "log = tomato\n"
+				   "minimal_backoff_time = 99h\n"
+				   "}\n";
+	static const int lines[] = { 1, 2, 4, 5, 6, 8, 9, 11, 13, 14, 15, 16,
+		17 };
+	char want[16];
+
+	cr_assert_null(read_text(text));
+	cr_expect_eq(errors.count, NELEM(lines), "%zu", errors.count);
+	for (size_t i = 0; i < NELEM(lines) && i < errors.nlines; i++) {
+		(void)snprintf(want, sizeof(want), "f:%d: ", lines[i]);
+		cr_expect_eq(strncmp(errors.lines[i], want, strlen(want)), 0,
+		    "%s%s", want, errors.lines[i]);
+	}
+}
+
+Test(config, errors_are_bounded_and_the_first_ones_kept)
+{
+	char text[CONFIG_ERRORS_MAX * 3 * 6 + 1] = "";
+
+	for (size_t i = 0; i < CONFIG_ERRORS_MAX * 3; i++)
+		strlcat(text, "x = 1\n", sizeof(text));
+	cr_assert_null(read_text(text));
+	cr_expect_eq(errors.count, CONFIG_ERRORS_MAX * 3);
+	cr_expect_eq(errors.nlines, CONFIG_ERRORS_MAX);
+	cr_expect_eq(strncmp(errors.lines[0], "f:1: ", 5), 0);
+	cr_expect_eq(strncmp(errors.lines[CONFIG_ERRORS_MAX - 1], "f:64: ", 6),
+	    0);
+}
+
+Test(config, a_text_with_nul_or_without_end_is_refused)
+{
+	size_t size = 10 * 1024 * 1024;
+	char *big = malloc(size);
+
+	cr_assert_not_null(big);
+	cr_expect_null(config_read("f", "\nlog\0=", 6, &errors));
+	cr_expect_eq(strncmp(errors.lines[0], "f:2: an octet NUL", 17), 0);
+	memset(big, '#', size);
+	cr_expect_null(config_read("f", big, size, &errors));
+	cr_expect_eq(strncmp(errors.lines[0], "f:1: the configuration", 22), 0);
+	/* As large as allowed, in the shapes that nest or repeat. */
+	for (const char *c = "#{}\"'=,a\n\\/$("; *c != '\0'; c++) {
+		memset(big, *c, CONFIG_TEXT_MAX);
+		config_free(config_read("f", big, CONFIG_TEXT_MAX, &errors));
+		memcpy(big, "hostname = ", 11);
+		config_free(config_read("f", big, CONFIG_TEXT_MAX, &errors));
+	}
+	free(big);
+}
+
+/* xorshift; the same texts on every run. */
+static uint32_t
+next_random(uint32_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 17;
+	*state ^= *state << 5;
+	return *state;
+}
+
+Test(config, no_text_made_of_its_own_pieces_crashes_it)
+{
+	static const char *const pieces[] = { "transport", "route", "hostname",
+		"job_users", "server", " ", "\n", "=", "{", "}", ",", "\"", "'",
+		"#", "\\", "*", "a", "unix:/x", "/", "$", "${", "(", "\t", "\r",
+		"smtp", "\xff", "protocol", "lmtp", "[::1]:25", "+=" };
+	char text[512];
+	uint32_t state = 2463534242;
+	struct config *c;
+
+	for (int turn = 0; turn < 20000; turn++) {
+		text[0] = '\0';
+		for (uint32_t n = next_random(&state) % 24; n > 0; n--)
+			strlcat(text,
+			    pieces[next_random(&state) % NELEM(pieces)],
+			    sizeof(text));
+		c = read_text(text);
+		cr_assert_eq(c == NULL, errors.count > 0, "%s", text);
+		config_free(c);
+	}
+}
+
+Test(config, what_it_dumps_it_reads_again)
+{
+	struct config *c =
+	    read_good("hostname = mx.example.org\njob_users = { a, 7 }\n"
+		      "run_directory = \"/tmp/a \\\"b\\\" \\\\\"\n"
+		      "transport dovecot { protocol = lmtp server = unix:/l\n"
+		      "connect_timeout = 7 tls_security_level = none }\n"
+		      "transport t { server = [::1]:26 allow_loopback = yes }\n"
+		      "route a.org { transport = dovecot }\n"
+		      "route \"*\" { transport = t }\n");
+	char *first = dump(c), *second;
+
+	config_free(c);
+	c = read_good(first);
+	second = dump(c);
+	cr_expect_str_eq(first, second);
+	cr_expect_not_null(strstr(first, "\tconnect_timeout = 7s\n"));
+	cr_expect_not_null(strstr(first,
+	    "\nrun_directory = "
+	    "\"/tmp/a \\\"b\\\" \\\\\"\n"));
+	free(first);
+	free(second);
+	config_free(c);
+}
+
+/* Each word of an enum stands where its enumerator does. */
+Test(config, words_and_enumerators_agree)
+{
+	struct config *c = read_good(
+	    "log_format = json queue_store = memory syslog_facility = user\n"
+	    "transport a { tls_security_level = verify inet_protocols = ipv6\n"
+	    "address_preference = ipv4 }\n"
+	    "transport b { tls_security_level = encrypt inet_protocols = ipv4\n"
+	    "address_preference = ipv6 }\n"
+	    "transport c { tls_security_level = none }\n");
+
+	cr_expect_eq(c->log_format, CONFIG_LOG_FORMAT_JSON);
+	cr_expect_eq(c->queue_store, CONFIG_QUEUE_STORE_MEMORY);
+	cr_expect_eq(c->syslog_facility, CONFIG_FACILITY_USER);
+	cr_assert_eq(c->ntransports, 3);
+	cr_expect_eq(c->transports[0].tls_security_level, CONFIG_TLS_VERIFY);
+	cr_expect_eq(c->transports[0].inet_protocols, CONFIG_INET_IPV6);
+	cr_expect_eq(c->transports[0].address_preference, CONFIG_PREFER_IPV4);
+	cr_expect_eq(c->transports[1].tls_security_level, CONFIG_TLS_ENCRYPT);
+	cr_expect_eq(c->transports[1].inet_protocols, CONFIG_INET_IPV4);
+	cr_expect_eq(c->transports[1].address_preference, CONFIG_PREFER_IPV6);
+	cr_expect_eq(c->transports[2].tls_security_level, CONFIG_TLS_NONE);
+	config_free(c);
+}
+
+static bool
+is_string(const struct config_row *row)
+{
+	return row->type == CONFIG_TYPE_STRING || row->type == CONFIG_TYPE_PATH;
+}
+
+static const char *
+default_word(const struct config_row *row)
+{
+	if (row->type == CONFIG_TYPE_LIST && row->value[0] == '\0')
+		return "{}";
+	return row->value;
+}
+
+static void
+conf_line(const struct config_row *row, char *out, size_t size)
+{
+	const char *quote = is_string(row) ? "\"" : "";
+
+	(void)snprintf(out, size, "#%s = %s%s%s\n", row->name, quote,
+	    default_word(row), quote);
+}
+
+/* mdoc's Qq puts its words, even none, into quotation marks. */
+static void
+man_line(const struct config_row *row, char *out, size_t size)
+{
+	const char *word = default_word(row);
+
+	(void)snprintf(out, size, ".It Ic %s No = %s%s%s\n", row->name,
+	    is_string(row) ? "Qq" : "Ar", word[0] != '\0' ? " " : "", word);
+}
+
+static void
+expect_rows(const char *text,
+    void (*format)(const struct config_row *row, char *out, size_t size))
+{
+	static const enum config_scope scopes[] = { CONFIG_SCOPE_GLOBAL,
+		CONFIG_SCOPE_TRANSPORT };
+	const struct config_row *row;
+	char line[300];
+	size_t count;
+
+	for (size_t i = 0; i < NELEM(scopes); i++) {
+		row = config_rows(scopes[i], &count);
+		cr_assert_gt(count, 20);
+		for (; count > 0; count--, row++) {
+			format(row, line, sizeof(line));
+			cr_expect_not_null(strstr(text, line), "%s", line);
+		}
+	}
+}
+
+Test(config, the_file_has_every_parameter_at_its_default)
+{
+	expect_rows(slurp("conf/postern.conf"), conf_line);
+}
+
+Test(config, the_manual_has_every_parameter_with_its_default)
+{
+	expect_rows(slurp("master/postern.conf.5"), man_line);
+}
+
+/* Takes the # from each line that sets or closes something. */
+static void
+uncomment(char *text)
+{
+	char *line = text, *word;
+
+	for (; line != NULL; line = strchr(line, '\n')) {
+		line += line > text || *line == '\n';
+		word = line + strspn(line, "\t");
+		if (word[0] == '#' && word[1] != ' ' && word[1] != '\n' &&
+		    word[1] != '\0')
+			word[0] = ' ';
+	}
+}
+
+Test(config, the_file_without_its_comments_is_the_default)
+{
+	char *text = slurp("conf/postern.conf");
+	struct config *c = read_good("");
+	char *want = dump(c), *have;
+	char *example = strstr(text, "# An example");
+
+	config_free(c);
+	cr_assert_not_null(example);
+	c = read_good(text);
+	have = dump(c);
+	cr_expect_str_eq(have, want);
+	free(have);
+	config_free(c);
+	*example = '\0';
+	uncomment(text);
+	c = read_good(text);
+	have = dump(c);
+	cr_expect_str_eq(have, want);
+	config_free(c);
+	free(have);
+	free(want);
+}
+
+Test(config, the_example_of_the_file_is_right)
+{
+	char *example = strstr(slurp("conf/postern.conf"), "# An example");
+	struct config *c;
+
+	cr_assert_not_null(example);
+	uncomment(example);
+	c = read_good(example);
+	cr_expect_str_eq(config_route(c, "example.org")->name, "dovecot");
+	cr_expect_str_eq(config_route(c, "a.example.com")->name, "smarthost");
+	cr_expect_str_eq(config_route(c, "example.net")->name, "smtp");
+	config_free(c);
+}

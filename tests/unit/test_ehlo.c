@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC */
+#include "agent/ehlo.h"
+
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define CAP(c)   (UINT32_C(1) << CAPABILITY_##c)
+#define MECH(m)  (UINT32_C(1) << AUTH_MECHANISM_##m)
+
+struct row {
+	const char *lines; /* separated by "|" */
+	bool in_tls;
+	uint32_t offered;
+	uint32_t mechanisms;
+	uint64_t size_limit;
+};
+
+static const struct row rows[] = {
+	{ "mx.example", false, 0, 0, 0 },
+	{ "x|PIPELINING|8BITMIME|STARTTLS", false,
+	    CAP(PIPELINING) | CAP(EIGHTBITMIME) | CAP(STARTTLS), 0, 0 },
+	{ "x|pipelining|Size 10|StartTLS", false,
+	    CAP(PIPELINING) | CAP(SIZE) | CAP(STARTTLS), 0, 10 }, /* S-024 */
+	{ "SIZE 5", false, 0, 0, 0 },                             /* S-025 */
+	{ "SIZE.example", false, 0, 0, 0 },
+	{ "x|\x01|| DSN|DSN\xff|PIPE LINING|-|8BITMIME", false,
+	    CAP(EIGHTBITMIME), 0, 0 }, /* S-026 */
+	{ "x|PIPELININGX|XPIPELINING|DS", false, 0, 0, 0 },
+	{ "x|SIZE", false, CAP(SIZE), 0, 0 },     /* S-027 */
+	{ "x|SIZE 0", false, CAP(SIZE), 0, 0 },   /* S-028 */
+	{ "x|SIZE abc", false, CAP(SIZE), 0, 0 }, /* S-029 */
+	{ "x|SIZE -1", false, CAP(SIZE), 0, 0 },
+	{ "x|SIZE 18446744073709551615", false, CAP(SIZE), 0, UINT64_MAX },
+	{ "x|SIZE 18446744073709551616", false, CAP(SIZE), 0, 0 },
+	{ "x|SIZE 99999999999999999999999", false, CAP(SIZE), 0, 0 },
+	{ "x|SIZE  12  ", false, CAP(SIZE), 0, 12 },
+	{ "x|AUTH plain Login", false, CAP(AUTH), MECH(PLAIN) | MECH(LOGIN),
+	    0 }, /* S-030 */
+	{ "x|AUTH=LOGIN|AUTH PLAIN|AUTH X-NEW", false, CAP(AUTH),
+	    MECH(PLAIN) | MECH(LOGIN), 0 }, /* S-031 */
+	{ "x|AUTH=LOGIN PLAIN", false, CAP(AUTH), MECH(PLAIN) | MECH(LOGIN),
+	    0 },
+	{ "x|SASL-IR", false, 0, 0, 0 },    /* S-032 */
+	{ "x|BINARYMIME", false, 0, 0, 0 }, /* S-033 */
+	{ "x|BINARYMIME|CHUNKING", false, CAP(BINARYMIME) | CAP(CHUNKING), 0,
+	    0 },
+	{ "x|REQUIRETLS", false, 0, 0, 0 }, /* S-034 */
+	{ "x|REQUIRETLS", true, CAP(REQUIRETLS), 0, 0 },
+	{ "x||PIPELINING|", false, CAP(PIPELINING), 0, 0 }, /* smtp-sink */
+};
+
+static void
+parse(struct capabilities *caps, const char *lines, bool in_tls)
+{
+	const char *end;
+
+	capabilities_clear(caps);
+	for (;; lines = end + 1) {
+		end = strchrnul(lines, '|');
+		capabilities_add_line(caps, (const uint8_t *)lines,
+		    (size_t)(end - lines));
+		if (*end == '\0')
+			break;
+	}
+	capabilities_finish(caps, in_tls);
+}
+
+Test(ehlo, good_lines_count_and_others_are_skipped)
+{
+	struct capabilities caps;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		parse(&caps, rows[i].lines, rows[i].in_tls);
+		cr_expect_eq(caps.offered, rows[i].offered, "%s: %x",
+		    rows[i].lines, caps.offered);
+		cr_expect_eq(caps.mechanisms, rows[i].mechanisms, "%s",
+		    rows[i].lines);
+		cr_expect_eq(caps.size_limit, rows[i].size_limit, "%s",
+		    rows[i].lines);
+	}
+}
+
+Test(ehlo, a_second_ehlo_replaces_everything)
+{
+	struct capabilities caps;
+
+	/* S-035 */
+	parse(&caps, "x|SIZE 5|PIPELINING|AUTH PLAIN", true);
+	cr_expect(capabilities_offer(&caps, CAPABILITY_PIPELINING));
+	cr_expect(capabilities_offer_auth(&caps, AUTH_MECHANISM_PLAIN));
+	parse(&caps, "x|DSN", true);
+	cr_expect(!capabilities_offer(&caps, CAPABILITY_PIPELINING));
+	cr_expect(!capabilities_offer_auth(&caps, AUTH_MECHANISM_PLAIN));
+	cr_expect_eq(caps.size_limit, 0);
+}
