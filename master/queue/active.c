@@ -177,7 +177,7 @@ schedule_drop_message(struct schedule *schedule,
 		return;
 	LIST_REMOVE(message, hash);
 	if (schedule->hooks.message_gone != NULL)
-		schedule->hooks.message_gone(message);
+		schedule->hooks.message_gone(schedule->hooks.ctx, message);
 	free(message->bits);
 	free(message);
 }
@@ -204,7 +204,8 @@ schedule_make_recipient(struct schedule_message *message,
 int
 schedule_add(struct schedule *schedule,
     struct schedule_destination *destination,
-    const struct store_envelope *envelope, const struct store_recipient *from)
+    const struct store_envelope *envelope, const struct store_recipient *from,
+    int64_t now_ms)
 {
 	struct schedule_recipient *recipient = NULL;
 	struct schedule_message *message;
@@ -229,6 +230,7 @@ schedule_add(struct schedule *schedule,
 	recipient = schedule_make_recipient(message, domain, from);
 	if (recipient == NULL)
 		goto fail;
+	recipient->added_ms = now_ms;
 	if (schedule_enqueue(destination, recipient, false) == -1)
 		goto fail;
 	message->bits[from->index / 8] |= (uint8_t)(1U << (from->index % 8));

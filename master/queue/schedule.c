@@ -148,7 +148,7 @@ schedule_release(struct schedule *schedule,
     struct schedule_destination *destination, int64_t now_ms)
 {
 	if (destination->waiting == 0 && destination->sessions == 0 &&
-	    destination->data == NULL &&
+	    !destination->paused && destination->keep_until_ms <= now_ms &&
 	    destination->blocked_until_ms <= now_ms)
 		schedule_drop_destination(schedule, destination);
 }
@@ -266,7 +266,7 @@ schedule_wants_session(const struct schedule *schedule,
 	const struct schedule_transport_state *transport;
 
 	transport = &schedule->transports[destination->transport];
-	return destination->waiting > 0 &&
+	return destination->waiting > 0 && !destination->paused &&
 	    destination->sessions < destination->concurrency &&
 	    destination->blocked_until_ms <= now_ms &&
 	    transport->sessions < transport->limits.process_limit;

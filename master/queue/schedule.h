@@ -71,6 +71,7 @@ struct schedule_recipient {
 	struct schedule_domain *domain;
 	uint32_t index;
 	uint32_t attempts; /* before this one */
+	int64_t added_ms;  /* as given to schedule_add */
 	bool in_doubt;
 	char address[];
 };
@@ -98,13 +99,16 @@ struct schedule_destination {
 	uint32_t successes;   /* since concurrency last grew */
 	uint32_t failures;    /* in a row, without any success */
 	int64_t blocked_until_ms;
-	void *data; /* the owner's; see schedule_new */
+	int64_t keep_until_ms; /* what data knows is worth keeping till then */
+	bool paused;           /* by the owner: no new session, not freed */
+	void *data;            /* the owner's; see schedule_hooks */
 	char next_hop[];
 };
 
 struct schedule_hooks {
+	void *ctx;
 	/* Before it is freed: close body_fd. */
-	void (*message_gone)(struct schedule_message *message);
+	void (*message_gone)(void *ctx, struct schedule_message *message);
 	/* Before it is freed: clear data. */
 	void (*destination_gone)(struct schedule_destination *destination);
 };
@@ -152,7 +156,7 @@ bool schedule_is_loaded(const struct schedule *schedule, uint64_t message,
 int schedule_add(struct schedule *schedule,
     struct schedule_destination *destination,
     const struct store_envelope *envelope,
-    const struct store_recipient *recipient);
+    const struct store_recipient *recipient, int64_t now_ms);
 
 /* Forgets a recipient that schedule_take or _suspend gave. */
 void schedule_forget(struct schedule *schedule,
@@ -224,7 +228,7 @@ void schedule_suspend(struct schedule *schedule,
     struct schedule_destination *destination,
     struct schedule_recipients *recipients);
 
-/* Frees it where nothing waits, nothing runs, and no block holds. */
+/* Frees it where nothing waits, nothing runs, and nothing is to be kept. */
 void schedule_release(struct schedule *schedule,
     struct schedule_destination *destination, int64_t now_ms);
 

@@ -347,6 +347,12 @@ store_open_database(struct store *store, const char *path, char *error,
 		errno = EINVAL;
 		return -1;
 	}
+	/* The WAL stays where it is at the end: no file has to be removed. */
+	if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL,
+		&(int){ 1 }) != SQLITE_OK) {
+		errno = EINVAL;
+		return -1;
+	}
 	if (store_configure(store) == -1 ||
 	    store_check_schema(store, path, error, error_size) == -1 ||
 	    store_prepare(store) == -1)
@@ -432,10 +438,6 @@ store_close(struct store *store)
 		store_rollback(store);
 	for (i = 0; i < STORE_SQL_COUNT; i++)
 		(void)sqlite3_finalize(store->sql[i]);
-	/*
-	 * Out of a chroot the engine no longer finds its file by name, and then
-	 * leaves the WAL for the next start, which is as good.
-	 */
 	(void)sqlite3_close(store->db);
 	if (store->bodies_fd != -1)
 		(void)close(store->bodies_fd);

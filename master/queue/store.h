@@ -78,9 +78,9 @@ struct store_outcome {
 	int64_t next_attempt_ms; /* QUEUED and DEFERRED */
 	int64_t finished_ms;     /* FAILED */
 	int code;
-	bool in_doubt; /* perhaps delivered; once set, it stays */
-	bool begun;    /* false: the attempt never began and is not counted */
-	const char *dsn;
+	bool in_doubt;   /* perhaps delivered; once set, it stays */
+	bool begun;      /* false: the attempt never began and is not counted */
+	const char *dsn; /* NULL: it stays as it was, and the code too */
 	const char *reply;
 	const char *relay;
 };

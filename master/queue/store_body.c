@@ -18,14 +18,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/util.h"
 #include "master/queue/store_internal.h"
 
 enum {
 	STORE_FILES_STEP = 64
 };
-
-static const int store_seals =
-    F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
 
 /* Remembers a file for the end of the group. */
 int
@@ -59,24 +57,26 @@ store_files_unlink(struct store *store, struct store_files *files)
 	files->len = 0;
 }
 
+/* By pwrite: a filter may then keep write() for the log. */
 static int
-store_write_all(int fd, const uint8_t *octets, size_t n)
+store_write_all(int fd, const uint8_t *octets, size_t n, uint64_t at)
 {
 	ssize_t written;
 
 	while (n > 0) {
-		written = write(fd, octets, n);
+		written = pwrite(fd, octets, n, (off_t)at);
 		if (written == -1 && errno == EINTR)
 			continue;
 		if (written == -1)
 			return -1;
 		octets += written;
+		at += (uint64_t)written;
 		n -= (size_t)written;
 	}
 	return 0;
 }
 
-/* Copies size octets from the start of one descriptor to the end of another. */
+/* Copies size octets from the start of one descriptor to that of another. */
 static int
 store_copy(struct store *store, int from_fd, int to_fd, uint64_t size)
 {
@@ -94,7 +94,7 @@ store_copy(struct store *store, int from_fd, int to_fd, uint64_t size)
 			errno = EBADMSG; /* shorter than it was */
 		if (n <= 0)
 			return -1;
-		if (store_write_all(to_fd, store->buffer, (size_t)n) == -1)
+		if (store_write_all(to_fd, store->buffer, (size_t)n, at) == -1)
 			return -1;
 		at += (uint64_t)n;
 	}
@@ -107,7 +107,6 @@ store_body_write_file(struct store *store, uint64_t id, int body_fd,
 {
 	char name[STORE_ID_SIZE];
 	int ret = -1;
-	int saved;
 	int fd;
 
 	if (store_files_add(&store->added, id) == -1)
@@ -125,9 +124,7 @@ store_body_write_file(struct store *store, uint64_t id, int body_fd,
 		goto out;
 	ret = 0;
 out:
-	saved = errno;
-	(void)close(fd); /* synced, or given up */
-	errno = saved;
+	fd_close(fd); /* synced, or given up */
 	return ret;
 }
 
@@ -137,7 +134,6 @@ store_file_to_memfd(struct store *store, uint64_t id, int fd)
 	char name[STORE_ID_SIZE];
 	struct stat st;
 	int ret = -1;
-	int saved;
 	int from_fd;
 
 	store_id_format(id, name);
@@ -149,9 +145,7 @@ store_file_to_memfd(struct store *store, uint64_t id, int fd)
 		goto out;
 	ret = store_copy(store, from_fd, fd, (uint64_t)st.st_size);
 out:
-	saved = errno;
-	(void)close(from_fd); /* only read */
-	errno = saved;
+	fd_close(from_fd);
 	return ret;
 }
 
@@ -171,7 +165,7 @@ store_row_to_memfd(struct store *store, uint64_t id, int fd)
 		errno = ENOMEM;
 		return -1;
 	}
-	return store_write_all(fd, octets, (size_t)n);
+	return store_write_all(fd, octets, (size_t)n, 0);
 }
 
 int
@@ -196,7 +190,7 @@ store_body_fd(struct store *store, uint64_t message, int *fdp)
 		goto out;
 	if (store_row_to_memfd(store, message, fd) == -1)
 		goto out;
-	if (fcntl(fd, F_ADD_SEALS, store_seals) == -1)
+	if (fcntl(fd, F_ADD_SEALS, FD_SEALS) == -1)
 		goto out;
 	*fdp = fd; /* the caller's from here on */
 	fd = -1;
@@ -204,9 +198,8 @@ store_body_fd(struct store *store, uint64_t message, int *fdp)
 out:
 	saved = errno;
 	store_reset(store, STORE_SQL_BODY);
-	if (fd != -1)
-		(void)close(fd);
 	errno = saved;
+	fd_close(fd);
 	return ret;
 }
 
@@ -294,9 +287,7 @@ store_body_sweep(struct store *store, struct store_recovered *recovered)
 		return -1;
 	dir = fdopendir(fd);
 	if (dir == NULL) {
-		saved = errno;
-		(void)close(fd);
-		errno = saved;
+		fd_close(fd);
 		return -1;
 	}
 	if (store_sweep_files(store, dir, &recovered->swept_bodies) == -1)

@@ -247,7 +247,10 @@ store_set_outcome(struct store *store, const struct store_outcome *outcome,
 	store_bind_time(sql, 4, outcome->next_attempt_ms, waits);
 	store_bind_time(sql, 5, outcome->finished_ms,
 	    outcome->state == STORE_FAILED);
-	(void)sqlite3_bind_int(sql, 6, outcome->code);
+	if (outcome->dsn != NULL)
+		(void)sqlite3_bind_int(sql, 6, outcome->code);
+	else
+		(void)sqlite3_bind_null(sql, 6);
 	(void)sqlite3_bind_int(sql, 7, outcome->in_doubt ? 1 : 0);
 	store_bind_text(sql, 8, outcome->dsn);
 	store_bind_text(sql, 9, outcome->reply);
