@@ -8,8 +8,10 @@
 #	peers.sh start DIR	run them in the fresh folder DIR; see DIR/env
 #	peers.sh stop DIR	end what was started in DIR
 #
-# Everything listens on 127.0.0.1 and on sockets in DIR.  DIR/env holds shell
-# assignments: what runs, where it listens, its certificates and mailboxes.
+# DIR is best below /tmp: the servers' users have to get there, and a socket's
+# path is short.  Everything listens on 127.0.0.1 and on sockets in DIR.
+# DIR/env holds shell assignments: what runs, where it listens, its
+# certificates and mailboxes.
 
 set -eu
 umask 022
@@ -511,6 +513,16 @@ start_postfix()
 	say "Postfix: SMTP with STARTTLS on 127.0.0.1:$smtp_port"
 }
 
+# The servers' users may not get through to a clone below /root.
+make_root_reachable()
+{
+	is_root || return 0
+	setpriv --reuid=65534 --regid=65534 --clear-groups \
+		test -x "$root/usr/sbin/dovecot" && return
+	cp -a "$root" "$dir/root"
+	root=$dir/root
+}
+
 # --- start, stop ---------------------------------------------------------
 
 start()
@@ -522,8 +534,10 @@ start()
 	dir=$(cd "$1" && pwd)
 	# The servers' users have to pass through.
 	! is_root || chmod a+x "$dir"
+	make_root_reachable
 	libraries=$(library_path)
 	trap 'failed' EXIT
+	trap 'exit 1' INT TERM
 	: >"$dir/env"
 	make_certificates
 	put SERVER_NAME "$name"
@@ -535,7 +549,7 @@ start()
 		put POSTFIX no
 		say "Postfix is skipped: it needs root"
 	fi
-	trap - EXIT
+	trap - EXIT INT TERM
 }
 
 failed()
@@ -557,10 +571,13 @@ end_process()
 	wait_for 5 group_has_ended "$1" || say "process group $1 remains"
 }
 
-# Each server was made the leader of a process group of its own.
+# Whether all of a process group is gone, or dead and not waited for: init may
+# take its time.  /proc/PID/stat goes on with state, parent, group.
 group_has_ended()
 {
-	! kill -0 "-$1" 2>/dev/null
+	! cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^[0-9]* (.*) //' |
+		awk -v group="$1" '$3 == group && $1 != "Z" { found = 1 }
+			END { exit !found }'
 }
 
 stop()
