@@ -347,8 +347,10 @@ store_open_database(struct store *store, const char *path, char *error,
 		errno = EINVAL;
 		return -1;
 	}
-	/* The WAL stays where it is at the end: no file has to be removed. */
-	if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL,
+	/* The WAL stays where it is at the end: no file has to be removed.  A
+	 * database in memory has none. */
+	if (strcmp(path, ":memory:") != 0 &&
+	    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL,
 		&(int){ 1 }) != SQLITE_OK) {
 		errno = EINVAL;
 		return -1;
