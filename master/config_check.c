@@ -123,6 +123,15 @@ resolve_routes(struct reader *r)
 	}
 }
 
+/* The line of the first of two global parameters that the file sets. */
+static int
+line_of_either(struct reader *r, const char *first, const char *second)
+{
+	int line = config_line_of(r, first);
+
+	return line != 0 ? line : config_line_of(r, second);
+}
+
 /* Puts the run directory in the place of its variable. */
 static void
 expand_path(struct reader *r, const struct config_row *row, char **path)
@@ -146,7 +155,8 @@ expand_path(struct reader *r, const struct config_row *row, char **path)
 	free(*path);
 	*path = expanded;
 	if (strlen(expanded) > row->most)
-		complain(&r->complaints, config_line_of(r, row->name),
+		complain(&r->complaints,
+		    line_of_either(r, row->name, "run_directory"),
 		    "%s: is too long with run_directory in it", row->name);
 }
 
@@ -171,15 +181,12 @@ check_global(struct reader *r)
 
 	if (c->minimal_backoff_time > c->maximal_backoff_time)
 		complain(&r->complaints,
-		    config_line_of(r, "minimal_backoff_time") != 0
-			? config_line_of(r, "minimal_backoff_time")
-			: config_line_of(r, "maximal_backoff_time"),
+		    line_of_either(r, "minimal_backoff_time",
+			"maximal_backoff_time"),
 		    "minimal_backoff_time: more than maximal_backoff_time");
 	if (strcmp(c->job_socket, c->control_socket) == 0)
 		complain(&r->complaints,
-		    config_line_of(r, "control_socket") != 0
-			? config_line_of(r, "control_socket")
-			: config_line_of(r, "job_socket"),
+		    line_of_either(r, "control_socket", "job_socket"),
 		    "control_socket: must not be the job socket");
 }
 
