@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Group commit: every change to the store waits here for the next commit, and
+ * the news of it (an answer to a client, a job for a worker, a log line) waits
+ * for its success.
+ *
+ * Where the store fails, new jobs are refused, jobs for workers go back to the
+ * end of the queue, and outcomes, which are facts, are kept and tried again.
+ */
+#include "master/queue/queue_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/util.h"
+
+struct queue_op *
+group_new_op(enum queue_op_kind kind, size_t text_size)
+{
+	struct queue_op *op;
+
+	op = calloc(1, sizeof(*op) + text_size);
+	if (op != NULL)
+		op->kind = kind;
+	return op;
+}
+
+static void
+group_arm(struct queue *q, int64_t ms)
+{
+	struct timeval tv = { .tv_sec = ms / 1000,
+		.tv_usec = ms % 1000 * 1000 };
+
+	/* Fails where memory has run out; the sweep commits too. */
+	(void)evtimer_add(q->commit_timer, &tv);
+}
+
+void
+group_add(struct queue *q, struct queue_op *op)
+{
+	STAILQ_INSERT_TAIL(&q->ops, op, entry);
+	q->nops++;
+	if (!evtimer_pending(q->commit_timer, NULL))
+		group_arm(q, q->config->group_commit_delay);
+}
+
+static int
+group_mark_active(struct queue *q, const struct job *job)
+{
+	uint32_t i;
+
+	for (i = 0; i < job->nrcpt; i++)
+		if (store_mark_active(q->store, job->message->id,
+			job->recipients[i]->index) == -1 &&
+		    errno != ENOENT)
+			return -1;
+	return 0;
+}
+
+static int
+group_submit(struct queue *q, struct submission *s)
+{
+	return store_add_message(q->store, &s->envelope,
+	    (const char *const *)s->addresses, s->body_fd, &s->envelope.id);
+}
+
+static int
+group_apply(struct queue *q, struct queue_op *op)
+{
+	uint64_t count;
+
+	switch (op->kind) {
+	case OP_SUBMIT:
+		return group_submit(q, op->submission);
+	case OP_ACTIVATE:
+		return op->job != NULL ? group_mark_active(q, op->job) : 0;
+	case OP_OUTCOME:
+		if (store_set_outcome(q->store, &op->outcome, &op->removed) ==
+			-1 &&
+		    errno != ENOENT)
+			return -1;
+		return 0;
+	case OP_EXPIRE:
+		return store_expire_failed(q->store, op->before_ms, &count);
+	}
+	return 0;
+}
+
+/* *failedp: the change that failed; NULL: the commit itself. */
+static int
+group_write(struct queue *q, struct queue_op **failedp)
+{
+	struct queue_op *op;
+
+	*failedp = NULL;
+	if (store_begin(q->store) == -1)
+		return -1;
+	STAILQ_FOREACH(op, &q->ops, entry) {
+		if (group_apply(q, op) == 0)
+			continue;
+		*failedp = op;
+		store_rollback(q->store);
+		return -1;
+	}
+	return store_commit(q->store);
+}
+
+static void
+group_drop(struct queue *q, struct queue_op *op)
+{
+	STAILQ_REMOVE(&q->ops, op, queue_op, entry);
+	q->nops--;
+	submission_free(op->submission);
+	free(op);
+}
+
+/* Refuses one submission, or all; says whether there was any. */
+static bool
+group_refuse(struct queue *q, const struct queue_op *only, int error)
+{
+	struct queue_op *op;
+	struct queue_op *next;
+	bool any = false;
+
+	for (op = STAILQ_FIRST(&q->ops); op != NULL; op = next) {
+		next = STAILQ_NEXT(op, entry);
+		if (op->kind != OP_SUBMIT || (only != NULL && op != only))
+			continue;
+		any = true;
+		if (error == ENOSPC || error == EDQUOT)
+			submit_refused(q, op->submission, 452, "4.3.1",
+			    "the queue's disk is full");
+		else
+			submit_refused(q, op->submission, 451, "4.3.0",
+			    "the queue cannot be written");
+		group_drop(q, op);
+	}
+	return any;
+}
+
+static void
+group_void_activations(struct queue *q)
+{
+	struct queue_op *op;
+	struct queue_op *next;
+	struct job *job;
+
+	for (op = STAILQ_FIRST(&q->ops); op != NULL; op = next) {
+		next = STAILQ_NEXT(op, entry);
+		if (op->kind != OP_ACTIVATE)
+			continue;
+		job = op->job;
+		group_drop(q, op);
+		if (job == NULL)
+			continue;
+		job->activation = NULL;
+		session_job_failed(q, job);
+	}
+}
+
+static void
+group_tell_event(const struct queue_op *op, const struct event *event)
+{
+	char text[LOG_LINE_MAX];
+	char json[LOG_LINE_MAX];
+	const char *process = "qmgr";
+
+	if (event->kind == EVENT_OUTCOME)
+		process = op->lmtp ? "lmtp" : "smtp";
+	text[0] = '\0';
+	json[0] = '\0';
+	if (log_is_json())
+		event_json(event, json, sizeof(json));
+	else
+		event_text(event, text, sizeof(text));
+	log_event(LOG_INFO, process, text, json);
+}
+
+static void
+group_news(struct queue *q, struct queue_op *op)
+{
+	struct event removed = { .kind = EVENT_REMOVED };
+
+	switch (op->kind) {
+	case OP_SUBMIT:
+		submit_committed(q, op);
+		break;
+	case OP_ACTIVATE:
+		if (op->job == NULL)
+			break;
+		op->job->activation = NULL;
+		session_job_committed(q, op->job);
+		break;
+	case OP_OUTCOME:
+		if (op->told) {
+			group_tell_event(op, &op->event);
+			report_result(q, op);
+		}
+		if (op->removed) {
+			removed.id = op->outcome.message;
+			group_tell_event(op, &removed);
+		}
+		break;
+	case OP_EXPIRE:
+		break;
+	}
+}
+
+void
+group_commit(struct queue *q)
+{
+	struct queue_ops ops = STAILQ_HEAD_INITIALIZER(ops);
+	struct queue_op *failed;
+	struct queue_op *op;
+	int error;
+
+	while (!STAILQ_EMPTY(&q->ops) && group_write(q, &failed) == -1) {
+		error = errno;
+		log_line(LOG_ERROR, "the queue's store: %s (%s)",
+		    strerror(error), store_error(q->store));
+		if (failed != NULL &&
+		    (failed->kind != OP_SUBMIT || error != EBADMSG))
+			failed = NULL;
+		if (group_refuse(q, failed, error))
+			continue;
+		group_void_activations(q);
+		group_arm(q, QUEUE_RETRY_MS);
+		return;
+	}
+	STAILQ_CONCAT(&ops, &q->ops);
+	q->nops = 0;
+	while ((op = STAILQ_FIRST(&ops)) != NULL) {
+		STAILQ_REMOVE_HEAD(&ops, entry);
+		group_news(q, op);
+		submission_free(op->submission);
+		free(op);
+	}
+	queue_pump_soon(q);
+}
+
+/* What never reached the disk is as if it had not been; for the end. */
+void
+group_clear(struct queue *q)
+{
+	struct queue_op *op;
+
+	while ((op = STAILQ_FIRST(&q->ops)) != NULL)
+		group_drop(q, op);
+}

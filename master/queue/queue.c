@@ -1,0 +1,638 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The queue: takes jobs, keeps them, and hands them to workers.
+ *
+ * Open, drop, confine, loop, clear.  What each message means stands in the file
+ * that handles it; here is the table, and what starts, turns and stops it all.
+ */
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/roles.h"
+#include "common/sandbox.h"
+#include "common/util.h"
+#include "master/queue/queue_internal.h"
+
+enum {
+	QUEUE_BODIES_MAX = 4096,
+	QUEUE_CHANCE_SEED = 2463534242U & 0x7fffffff,
+};
+
+static const struct filter_rule queue_filter[] = {
+#include "common/role_filter.def"
+#include "master/queue/queue_filter.def"
+};
+
+/* xorshift: for spreading retries, not for secrets. */
+uint32_t
+queue_chance(struct queue *q)
+{
+	q->chance ^= q->chance << 13;
+	q->chance ^= q->chance >> 17;
+	q->chance ^= q->chance << 5;
+	return q->chance;
+}
+
+void
+queue_pump_soon(struct queue *q)
+{
+	event_active(q->pump_timer, EV_TIMEOUT, 0);
+}
+
+/* Transports. */
+
+/* The slot of a transport's name; -1 where it cannot be had. */
+static int
+queue_transport_slot(struct queue *q, const char *name)
+{
+	struct queue_transport *grown;
+	uint32_t i;
+
+	for (i = 0; i < q->ntransports; i++)
+		if (strcmp(q->transports[i].name, name) == 0)
+			return (int)i;
+	grown = recallocarray(q->transports, q->ntransports,
+	    q->ntransports + 1U, sizeof(*grown));
+	if (grown == NULL)
+		return -1;
+	q->transports = grown;
+	grown[i].name = strdup(name);
+	if (grown[i].name == NULL)
+		return -1;
+	q->ntransports++;
+	return (int)i;
+}
+
+const struct queue_transport *
+queue_route(struct queue *q, const char *via, const char *domain,
+    const char **hopp, uint32_t *indexp)
+{
+	const struct transport *transport;
+	uint32_t i;
+
+	transport = via[0] != '\0' ? config_transport(q->config, via)
+				   : config_route(q->config, domain);
+	if (transport == NULL)
+		return NULL;
+	/* An address without a domain has no MX. */
+	if (transport->next_hop.kind == NEXT_HOP_MX && domain[0] == '\0')
+		return NULL;
+	*hopp = transport->next_hop.kind == NEXT_HOP_MX ? domain : "";
+	for (i = 0; i < q->ntransports; i++)
+		if (q->transports[i].config == transport) {
+			*indexp = i;
+			return &q->transports[i];
+		}
+	return NULL;
+}
+
+static int
+queue_use_transports(struct queue *q)
+{
+	const struct transport *t;
+	struct schedule_transport limits;
+	size_t i;
+	int slot;
+
+	for (i = 0; i < q->ntransports; i++)
+		q->transports[i].config = NULL;
+	for (i = 0; i < q->config->ntransports; i++) {
+		t = &q->config->transports[i];
+		slot = queue_transport_slot(q, t->name);
+		if (slot == -1)
+			return -1;
+		q->transports[slot].config = t;
+		q->transports[slot].trust = (uint32_t)i;
+		limits.process_limit = (uint32_t)q->config->process_limit;
+		limits.initial_concurrency =
+		    (uint32_t)t->initial_destination_concurrency;
+		limits.concurrency_limit =
+		    (uint32_t)t->destination_concurrency_limit;
+		if (limits.initial_concurrency > limits.concurrency_limit)
+			limits.initial_concurrency = limits.concurrency_limit;
+		limits.recipient_limit =
+		    (uint32_t)t->destination_recipient_limit;
+		if (schedule_set_transport(q->schedule, (uint32_t)slot,
+			&limits) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+/* Configuration. */
+
+static struct config *
+queue_read_config(const struct message *m)
+{
+	static struct config_errors errors;
+	struct config *config = NULL;
+	char name[256];
+	char *text = NULL;
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(m->fd, &st) == -1 || st.st_size > CONFIG_TEXT_MAX)
+		return NULL;
+	text = malloc((size_t)st.st_size + 1);
+	if (text == NULL)
+		return NULL;
+	n = pread(m->fd, text, (size_t)st.st_size, 0);
+	if (n == st.st_size) {
+		memset(name, 0, sizeof(name));
+		memcpy(name, m->tail,
+		    m->tail_len < sizeof(name) ? m->tail_len
+					       : sizeof(name) - 1);
+		config = config_read(name, text, (size_t)n, &errors);
+	}
+	free(text);
+	return config;
+}
+
+/* All that waits in memory goes back to the store, to be routed anew. */
+static void
+queue_unload(struct queue *q)
+{
+	struct schedule_destination *d;
+	struct schedule_recipients recipients;
+	struct schedule_recipient *r;
+	struct target *t;
+
+	for (d = schedule_first_destination(q->schedule); d != NULL;
+	     d = TAILQ_NEXT(d, entry)) {
+		STAILQ_INIT(&recipients);
+		schedule_suspend(q->schedule, d, &recipients);
+		while ((r = STAILQ_FIRST(&recipients)) != NULL) {
+			STAILQ_REMOVE_HEAD(&recipients, entry);
+			r->domain->has_more = true;
+			schedule_forget(q->schedule, r);
+		}
+		t = d->data;
+		if (t != NULL)
+			t->plan_until_ms = 0;
+		d->keep_until_ms = 0;
+		d->blocked_until_ms = 0;
+	}
+	q->scan_again = true;
+}
+
+static void
+queue_set_limits(struct queue *q)
+{
+	q->limits.active_recipients =
+	    (uint32_t)q->config->qmgr_recipient_active_limit;
+	q->limits.minimal_backoff_ms =
+	    (int64_t)q->config->minimal_backoff_time * 1000;
+	q->limits.maximal_backoff_ms =
+	    (int64_t)q->config->maximal_backoff_time * 1000;
+	if (q->schedule != NULL)
+		schedule_set_limits(q->schedule, &q->limits);
+}
+
+/* The master has checked the text; what fails here leaves the old one. */
+static void
+queue_configure(void *ctx, struct channel *from, const struct message *m)
+{
+	struct queue *q = ctx;
+	struct config *config = queue_read_config(m);
+	struct config *old = q->config;
+
+	(void)from;
+	fd_close(m->fd);
+	if (config == NULL && old == NULL)
+		fatal("the configuration cannot be read");
+	if (config == NULL) {
+		log_line(LOG_ERROR,
+		    "the new configuration cannot be read; "
+		    "the old one stays");
+		return;
+	}
+	q->config = config;
+	queue_set_limits(q);
+	if (q->schedule == NULL) /* setting up; old is one never used */
+		goto out;
+	session_quit_all(q);
+	queue_unload(q);
+	if (queue_use_transports(q) == -1)
+		log_line(LOG_ERROR,
+		    "out of memory: some transports wait for "
+		    "the next reload");
+	queue_pump_soon(q);
+out:
+	config_free(old);
+}
+
+/* Channels. */
+
+static struct channel **
+queue_channel(struct queue *q, unsigned role)
+{
+	switch (role) {
+	case ROLE_INTAKE:
+		return &q->intake;
+	case ROLE_RESOLVER:
+		return &q->resolver;
+	case ROLE_DIALER:
+		return &q->dialer;
+	case ROLE_AGENT:
+		return &q->agent;
+	default:
+		return NULL;
+	}
+}
+
+/* Whoever waited in the former intake is gone; what was whole stays. */
+static void
+queue_intake_gone(struct queue *q)
+{
+	struct queue_op *op;
+
+	submit_clear(q);
+	report_clear(q);
+	STAILQ_FOREACH(op, &q->ops, entry)
+		if (op->kind == OP_SUBMIT)
+			op->submission->cancelled = true;
+}
+
+static void
+queue_peer(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_peer *msg = m->payload;
+	struct queue *q = ctx;
+	struct channel **slot = queue_channel(q, msg->role);
+
+	(void)from;
+	if (slot == NULL) {
+		fd_close(m->fd);
+		return;
+	}
+	channel_close(*slot);
+	*slot = channel_new(&q->role, m->fd, msg->role, NULL);
+	if (*slot == NULL) {
+		log_line(LOG_ERROR, "channel to %s: %s", role_name(msg->role),
+		    strerror(errno));
+		return;
+	}
+	if (msg->role == ROLE_INTAKE)
+		queue_intake_gone(q);
+	else if (msg->role == ROLE_RESOLVER)
+		target_ask_again(q);
+	else if (msg->role == ROLE_DIALER)
+		session_dial_again(q);
+	if (q->pump_timer != NULL)
+		queue_pump_soon(q);
+}
+
+/* A role that broke a rule is ended by the master, and started anew. */
+static void
+queue_fault(struct queue *q, unsigned role, const char *why)
+{
+	struct msg_fault msg;
+
+	memset(&msg, 0, sizeof(msg));
+	msg.role = role;
+	if (q->role.parent != NULL)
+		(void)channel_send(q->role.parent, MSG_FAULT, &msg, why,
+		    strlen(why), -1);
+}
+
+static void
+queue_closed(void *ctx, struct channel *ch, const char *why)
+{
+	struct queue *q = ctx;
+	struct channel **slot;
+
+	if (channel_peer(ch) == ROLE_WORKER) {
+		session_lost(channel_arg(ch), why);
+		return;
+	}
+	slot = queue_channel(q, channel_peer(ch));
+	if (slot == NULL || *slot != ch)
+		return;
+	*slot = NULL;
+	if (why != NULL)
+		queue_fault(q, channel_peer(ch), why);
+	if (channel_peer(ch) == ROLE_INTAKE)
+		queue_intake_gone(q);
+}
+
+/* Turning. */
+
+static void
+queue_start_sessions(struct queue *q)
+{
+	struct schedule_destination *d;
+	uint32_t limit = (uint32_t)q->config->process_limit;
+	uint32_t left;
+
+	while (q->agent != NULL) {
+		left = limit > q->nsessions ? limit - q->nsessions : 0;
+		d = schedule_pick(q->schedule, left, time_monotonic_ms());
+		if (d == NULL)
+			break;
+		if (!target_ready(q, d->data)) {
+			if (!d->paused)
+				break; /* no memory: the next turn */
+			continue;
+		}
+		if (session_start(q, d->data) == -1)
+			break;
+	}
+	if (q->nsessions >= limit &&
+	    schedule_is_short(q->schedule, time_monotonic_ms()))
+		session_quit_idle(q);
+}
+
+static void
+queue_feed_sessions(struct queue *q, uint32_t ahead)
+{
+	struct schedule_destination *d;
+
+	for (d = schedule_first_destination(q->schedule); d != NULL;
+	     d = TAILQ_NEXT(d, entry))
+		if (d->waiting > 0 && d->sessions > 0)
+			(void)session_feed(q, d->data, ahead);
+}
+
+static void
+queue_arm_pump(struct queue *q)
+{
+	int64_t now_ms = time_monotonic_ms();
+	int64_t wake_ms = schedule_wake_ms(q->schedule, now_ms);
+	int64_t wait_ms = refill_wait_ms(q);
+	struct timeval tv;
+
+	if (wake_ms != 0 && wake_ms - now_ms < wait_ms)
+		wait_ms = wake_ms - now_ms;
+	tv.tv_sec = wait_ms / 1000;
+	tv.tv_usec = wait_ms % 1000 * 1000;
+	(void)evtimer_add(q->pump_timer, &tv); /* the sweep pumps too */
+}
+
+/* Everybody is home, and all that is known is on disk. */
+static void
+queue_finish(struct queue *q)
+{
+	if (q->nsessions > 0)
+		return;
+	group_commit(q);
+	role_stop(&q->role);
+}
+
+static void
+queue_pump(evutil_socket_t fd, short what, void *arg)
+{
+	struct queue *q = arg;
+
+	(void)fd;
+	(void)what;
+	if (q->draining) {
+		queue_finish(q);
+		return;
+	}
+	refill_run(q);
+	queue_feed_sessions(q, 1);
+	queue_start_sessions(q);
+	queue_feed_sessions(q, QUEUE_JOBS_AHEAD);
+	queue_arm_pump(q);
+}
+
+static void
+queue_commit(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	group_commit(arg);
+}
+
+static void
+queue_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	struct queue *q = arg;
+	struct msg_none none = { 0 };
+
+	(void)fd;
+	(void)what;
+	if (log_lost() && q->role.parent != NULL)
+		(void)channel_send(q->role.parent, MSG_LOG_REOPEN, &none, NULL,
+		    0, -1);
+	schedule_sweep(q->schedule, time_monotonic_ms());
+	if (!q->draining)
+		refill_expire(q);
+	queue_pump_soon(q);
+}
+
+/* Stopping. */
+
+static void
+queue_stop(evutil_socket_t fd, short what, void *arg)
+{
+	struct queue *q = arg;
+
+	(void)fd;
+	(void)what;
+	log_line(LOG_WARN, "%u sessions did not end in stop_timeout",
+	    q->nsessions);
+	session_kill_all(q, "posternd was stopped");
+	queue_finish(q);
+}
+
+static void
+queue_drain(void *ctx, struct channel *from, const struct message *m)
+{
+	struct queue *q = ctx;
+	struct timeval tv = { .tv_sec = q->config->stop_timeout };
+
+	(void)from;
+	(void)m;
+	q->role.phase = PHASE_DRAINING;
+	q->draining = true;
+	session_quit_all(q);
+	if (evtimer_add(q->stop_timer, &tv) == -1)
+		queue_stop(-1, 0, q);
+	queue_pump_soon(q);
+}
+
+enum {
+	QUEUE_ALWAYS = PHASE_SETUP | PHASE_READY | PHASE_DRAINING,
+	QUEUE_WORKING = PHASE_READY | PHASE_DRAINING,
+};
+
+/* What the queue takes, and in which of its phases. */
+static const struct handler queue_handlers[] = {
+	{ MSG_CONFIG, QUEUE_ALWAYS, queue_configure },
+	{ MSG_PEER, QUEUE_ALWAYS, queue_peer },
+	{ MSG_DRAIN, PHASE_READY, queue_drain },
+	{ MSG_SUBMIT, QUEUE_WORKING, submit_begin },
+	{ MSG_SUBMIT_MORE, QUEUE_WORKING, submit_more },
+	{ MSG_SUBMIT_END, QUEUE_WORKING, submit_end },
+	{ MSG_CANCEL, QUEUE_WORKING, submit_cancel },
+	{ MSG_LIST, QUEUE_WORKING, report_list },
+	{ MSG_RESOLVED, QUEUE_WORKING, target_resolved },
+	{ MSG_GONE, QUEUE_WORKING, session_gone },
+	{ MSG_NEXT, QUEUE_WORKING, session_next },
+	{ MSG_SESSION_UP, QUEUE_WORKING, session_up },
+	{ MSG_BEGUN, QUEUE_WORKING, session_begun },
+	{ MSG_COMMITTING, QUEUE_WORKING, session_committing },
+	{ MSG_OUTCOME, QUEUE_WORKING, session_outcome },
+	{ MSG_DONE, QUEUE_WORKING, session_done },
+	{ MSG_CLOSED, QUEUE_WORKING, session_closed },
+	{ MSG_DIALOGUE, QUEUE_WORKING, session_dialogue },
+};
+
+static void
+queue_message_gone(void *ctx, struct schedule_message *message)
+{
+	struct queue *q = ctx;
+
+	if (message->body_fd == -1)
+		return;
+	fd_close(message->body_fd);
+	q->bodies--;
+}
+
+/* Bodies in memory and sessions take descriptors: as many as we may have. */
+static void
+queue_raise_descriptors(struct queue *q)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) == -1 &&
+	    getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return;
+	q->bodies_max = limit.rlim_cur / 4 < QUEUE_BODIES_MAX
+	    ? (uint32_t)(limit.rlim_cur / 4)
+	    : QUEUE_BODIES_MAX;
+}
+
+static void
+queue_init(struct queue *q, int parent_fd)
+{
+	memset(q, 0, sizeof(*q));
+	STAILQ_INIT(&q->ops);
+	TAILQ_INIT(&q->half_jobs);
+	TAILQ_INIT(&q->waiters);
+	TAILQ_INIT(&q->resolving);
+	TAILQ_INIT(&q->sessions);
+	q->started_ms = time_monotonic_ms();
+	q->scan_again = true;
+	q->scan_last_ms = -QUEUE_SWEEP_MS;
+	q->scan_wake_ms = INT64_MAX;
+	q->chance = QUEUE_CHANCE_SEED ^ (uint32_t)time_real_ms();
+	/* A file that may not grow is an error to handle, not a death. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
+	queue_raise_descriptors(q);
+	role_init(&q->role, ROLE_QUEUE, parent_fd, queue_handlers,
+	    NELEM(queue_handlers), q, queue_closed);
+	q->commit_timer = evtimer_new(q->role.base, queue_commit, q);
+	q->pump_timer = evtimer_new(q->role.base, queue_pump, q);
+	q->stop_timer = evtimer_new(q->role.base, queue_stop, q);
+	q->sweep_timer = event_new(q->role.base, -1, EV_PERSIST | EV_TIMEOUT,
+	    queue_sweep, q);
+	if (q->commit_timer == NULL || q->pump_timer == NULL ||
+	    q->stop_timer == NULL || q->sweep_timer == NULL)
+		fatal("out of memory");
+}
+
+static void
+queue_open(struct queue *q, const char *spool)
+{
+	struct store_options options = { .spool = spool,
+		.inline_body_limit = q->config->inline_body_limit };
+	struct schedule_hooks hooks = { .ctx = q,
+		.message_gone = queue_message_gone,
+		.destination_gone = target_gone };
+	struct timeval sweep = { .tv_sec = QUEUE_SWEEP_MS / 1000 };
+	struct store_recovered recovered;
+	char error[1024];
+
+	if (store_open(&options, &q->store, error, sizeof(error)) == -1)
+		fatal("%s", error);
+	if (store_recover(q->store, time_real_ms(), &recovered) == -1)
+		fatal("the queue cannot be recovered: %s (%s)", strerror(errno),
+		    store_error(q->store));
+	log_line(LOG_INFO,
+	    "queue open: %" PRIu64 " messages, %" PRIu64
+	    " recipients perhaps delivered, %" PRIu64 " bodies swept",
+	    recovered.messages, recovered.in_doubt, recovered.swept_bodies);
+	if (recovered.lost_bodies > 0)
+		log_line(LOG_ERROR,
+		    "%" PRIu64 " messages have lost their body file",
+		    recovered.lost_bodies);
+	q->schedule = schedule_new(&q->limits, &hooks);
+	if (q->schedule == NULL || queue_use_transports(q) == -1 ||
+	    evtimer_add(q->sweep_timer, &sweep) == -1)
+		fatal("out of memory");
+}
+
+static void
+queue_clear(struct queue *q)
+{
+	uint32_t i;
+
+	session_kill_all(q, "the queue ends");
+	group_commit(q);
+	group_clear(q);
+	submit_clear(q);
+	report_clear(q);
+	channel_close(q->intake);
+	channel_close(q->resolver);
+	channel_close(q->dialer);
+	channel_close(q->agent);
+	event_free(q->commit_timer);
+	event_free(q->pump_timer);
+	event_free(q->sweep_timer);
+	event_free(q->stop_timer);
+	schedule_free(q->schedule);
+	store_close(q->store);
+	for (i = 0; i < q->ntransports; i++)
+		free(q->transports[i].name);
+	free(q->transports);
+	config_free(q->config);
+	role_clear(&q->role);
+}
+
+int
+queue_run(int parent_fd)
+{
+	static struct queue q;
+	struct sandbox box = { 0 };
+	struct msg_ready ready;
+	const char *spool;
+	bool in_memory;
+
+	queue_init(&q, parent_fd);
+	role_setup(&q.role);
+	if (q.config == NULL)
+		fatal("START without a configuration");
+	in_memory = q.config->queue_store == CONFIG_QUEUE_STORE_MEMORY;
+	if (!in_memory) {
+		box.root = q.config->spool_directory;
+		box.root_files = true;
+	}
+	sandbox_root(&box, &q.role.start);
+	spool = (q.role.start.namespaces & CLONE_NEWNS) != 0
+	    ? "/"
+	    : q.config->spool_directory;
+	queue_open(&q, in_memory ? ":memory:" : spool);
+	sandbox_confine(&box, spool, queue_filter, NELEM(queue_filter), &ready);
+	queue_pump_soon(&q);
+	role_loop(&q.role, &ready);
+	queue_clear(&q);
+	return 0;
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The queue's own state, and what its files ask of each other.
+ *
+ *   queue.c    the role: start, handlers, reload, stop
+ *   group.c    what is written: one list of changes, one commit, then the news
+ *   submit.c   jobs from the intake
+ *   report.c   results for clients that wait, and listings
+ *   refill.c   from the store into memory
+ *   target.c   where a destination is: plans, the resolver, the dialer
+ *   session.c  workers: sessions, their jobs, and what ends them
+ *   settle.c   what an outcome means for a recipient
+ *
+ * Two clocks: store times and delays are CLOCK_REALTIME, all else (blocks,
+ * idle time, plans) is CLOCK_MONOTONIC.
+ */
+#ifndef MASTER_QUEUE_QUEUE_INTERNAL_H
+#define MASTER_QUEUE_QUEUE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/message.h"
+#include "common/outcome.h"
+#include "common/role.h"
+#include "master/config.h"
+#include "master/queue/event.h"
+#include "master/queue/schedule.h"
+#include "master/queue/store.h"
+
+enum {
+	QUEUE_JOBS_AHEAD = 2,       /* jobs a worker holds at once */
+	QUEUE_HALF_JOBS_MAX = 1024, /* envelopes that are not whole yet */
+	QUEUE_BUCKETS = 1024,
+	QUEUE_RETRY_MS = 1000, /* after the store failed */
+	QUEUE_SWEEP_MS = 5000,
+	QUEUE_DEATH_PAUSE_MS = 1000, /* a destination whose worker died */
+	QUEUE_DEATHS_MAX = 5,
+	QUEUE_REPLY_SIZE = 1025,
+};
+
+struct queue;
+struct session;
+
+/* A plan in use; sessions keep theirs while a newer one comes. */
+struct plan {
+	unsigned refs;
+	uint32_t count;
+	struct plan_address addresses[];
+};
+
+/* What we know of a destination (schedule_destination.data). */
+struct target {
+	struct schedule_destination *destination;
+	TAILQ_HEAD(, session) sessions;
+	struct plan *plan; /* or NULL */
+	int64_t plan_until_ms;
+	uint32_t resolve_id; /* 0: nothing is asked */
+	uint32_t deaths;     /* seconds with dead workers since a success */
+	int64_t death_ms;    /* the last of them */
+	TAILQ_ENTRY(target) resolving;
+	/* Why it is blocked. */
+	struct outcome outcome;
+	char reply[QUEUE_REPLY_SIZE];
+	char relay[MSG_RELAY_SIZE];
+};
+
+/* One transaction of a session. */
+struct job {
+	TAILQ_ENTRY(job) entry;
+	uint64_t id;
+	struct session *session;
+	struct schedule_message *message;
+	struct queue_op *activation; /* until it is committed */
+	bool sent;
+	bool begun;
+	bool committing;
+	int64_t taken_ms; /* real */
+	int64_t begun_ms; /* real */
+	uint32_t left;    /* recipients without an outcome */
+	uint32_t nrcpt;
+	struct schedule_recipient *recipients[]; /* NULL: settled */
+};
+
+struct session {
+	TAILQ_ENTRY(session) entry;     /* of all */
+	TAILQ_ENTRY(session) of_target; /* of its destination */
+	struct queue *queue;
+	struct target *target;
+	struct channel *channel;
+	struct plan *plan;
+	struct event *timer; /* idle time */
+	TAILQ_HEAD(, job) jobs;
+	uint32_t njobs;
+	uint32_t number;
+	uint32_t next_address;
+	uint32_t messages; /* jobs given so far */
+	uint32_t succeeded;
+	bool up;
+	bool dialing;
+	bool quitting; /* takes no more jobs */
+	bool quit_sent;
+	bool has_failure;
+	bool closed;             /* it said CLOSED */
+	int64_t started_ms;      /* real */
+	int64_t up_ms;           /* real */
+	int64_t started_mono_ms; /* for reuse and the cap */
+	struct outcome failure;  /* of addresses so far */
+	char failure_reply[QUEUE_REPLY_SIZE];
+	char relay[MSG_RELAY_SIZE];
+	struct msg_dial dial; /* the last, in case the dialer dies */
+	struct tls_info tls;
+};
+
+/* A job from the intake, whole or not. */
+struct submission {
+	TAILQ_ENTRY(submission) entry; /* while not whole */
+	uint64_t request;
+	struct store_envelope envelope;
+	enum submit_wait wait;
+	int body_fd;
+	bool cancelled;
+	char **addresses;
+	uint32_t addresses_size;
+	char *ref;
+	char *via;
+	char *reverse_path;
+};
+
+/* Who waits for results. */
+struct waiter {
+	LIST_ENTRY(waiter) by_id;
+	TAILQ_ENTRY(waiter) entry;
+	uint64_t request;
+	uint64_t id;
+	enum submit_wait wait;
+	uint32_t left; /* recipients that have no last result yet */
+	uint8_t *told; /* WAIT_ATTEMPT: which had theirs; bits by index */
+	uint32_t nrcpts;
+	bool verbose;
+};
+
+enum queue_op_kind {
+	OP_SUBMIT,
+	OP_ACTIVATE,
+	OP_OUTCOME,
+	OP_EXPIRE,
+};
+
+/* A change for the next commit, and the news that follow it. */
+struct queue_op {
+	STAILQ_ENTRY(queue_op) entry;
+	enum queue_op_kind kind;
+	bool done; /* in the group that is about to be committed */
+	struct submission *submission;
+	struct job *job; /* ACTIVATE; NULL: void meanwhile */
+	int64_t before_ms;
+	/* OUTCOME; its strings are in text. */
+	struct store_outcome outcome;
+	bool removed;
+	bool told;  /* an event and a result follow */
+	bool final; /* no further attempt */
+	bool lmtp;
+	struct event event;
+	struct tls_info tls;
+	char text[];
+};
+
+STAILQ_HEAD(queue_ops, queue_op);
+
+/* A transport under its name, which outlives reloads of the configuration. */
+struct queue_transport {
+	char *name;
+	const struct transport *config; /* NULL: it is gone */
+	uint32_t trust;                 /* its index in the configuration */
+};
+
+struct queue {
+	struct role role;
+	struct channel *intake;
+	struct channel *resolver;
+	struct channel *dialer;
+	struct channel *agent;
+	struct config *config;
+	struct queue_transport *transports;
+	uint32_t ntransports;
+	struct store *store;
+	struct schedule *schedule;
+	struct schedule_limits limits;
+	struct event *commit_timer;
+	struct event *pump_timer;
+	struct event *sweep_timer;
+	struct event *stop_timer;
+	struct queue_ops ops;
+	uint32_t nops;
+	TAILQ_HEAD(, submission) half_jobs;
+	uint32_t nhalf_jobs;
+	TAILQ_HEAD(, waiter) waiters;
+	LIST_HEAD(, waiter) waiters_by_id[QUEUE_BUCKETS];
+	TAILQ_HEAD(, target) resolving;
+	TAILQ_HEAD(, session) sessions;
+	uint32_t nsessions;
+	uint32_t last_session;
+	uint32_t last_resolve;
+	uint64_t last_job;
+	uint32_t bodies; /* body descriptors kept in memory */
+	uint32_t bodies_max;
+	uint32_t chance; /* state of queue_chance */
+	bool draining;
+	/* refill.c */
+	bool scanning;
+	bool scan_again; /* something may be due that no scan has seen */
+	bool scan_started;
+	char scan_domain[STORE_DOMAIN_SIZE];
+	int64_t scan_wake_ms; /* real; the next scan's time */
+	int64_t scan_min_ms;
+	int64_t scan_last_ms; /* monotonic */
+	int64_t started_ms;   /* monotonic */
+};
+
+/* queue.c */
+uint32_t queue_chance(struct queue *q);
+void queue_pump_soon(struct queue *q);
+/* The transport of a recipient, its next hop in *hopp; or NULL. */
+const struct queue_transport *queue_route(struct queue *q, const char *via,
+    const char *domain, const char **hopp, uint32_t *indexp);
+
+/* group.c */
+void group_add(struct queue *q, struct queue_op *op);
+struct queue_op *group_new_op(enum queue_op_kind kind, size_t text_size);
+void group_commit(struct queue *q);
+void group_clear(struct queue *q);
+
+/* submit.c */
+void submit_begin(void *ctx, struct channel *from, const struct message *m);
+void submit_more(void *ctx, struct channel *from, const struct message *m);
+void submit_end(void *ctx, struct channel *from, const struct message *m);
+void submit_cancel(void *ctx, struct channel *from, const struct message *m);
+void submit_clear(struct queue *q);
+void submit_committed(struct queue *q, struct queue_op *op);
+void submit_refused(struct queue *q, struct submission *submission,
+    uint16_t code, const char *dsn, const char *why);
+void submission_free(struct submission *submission);
+
+/* report.c */
+int report_wait(struct queue *q, const struct submission *submission,
+    uint64_t id);
+void report_cancel(struct queue *q, uint64_t request);
+void report_clear(struct queue *q);
+void report_result(struct queue *q, const struct queue_op *op);
+void report_trace(struct queue *q, struct session *s, bool from_remote,
+    const void *text, size_t n);
+void report_list(void *ctx, struct channel *from, const struct message *m);
+
+/* refill.c */
+void refill_run(struct queue *q);
+void refill_later(struct queue *q, int64_t due_ms);
+/* A recipient that the store holds comes into memory, or is left there. */
+void refill_new(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient);
+void refill_expire(struct queue *q);
+/* Milliseconds until refill_run has work; -1: none known. */
+int64_t refill_wait_ms(const struct queue *q);
+
+/* target.c */
+struct target *target_of(struct queue *q, uint32_t transport,
+    const char *next_hop);
+bool target_ready(struct queue *q, struct target *t);
+void target_gone(struct schedule_destination *destination);
+void target_resolved(void *ctx, struct channel *from, const struct message *m);
+void target_ask_again(struct queue *q);
+void target_suspend(struct queue *q, struct target *t,
+    const struct outcome *outcome, const char *reply, const char *relay);
+struct plan *plan_hold(struct plan *plan);
+void plan_release(struct plan *plan);
+
+/* session.c */
+int session_start(struct queue *q, struct target *t);
+bool session_feed(struct queue *q, struct target *t, uint32_t ahead);
+void session_job_committed(struct queue *q, struct job *job);
+void session_job_failed(struct queue *q, struct job *job);
+void session_quit_idle(struct queue *q);
+void session_quit_all(struct queue *q);
+void session_lost(struct session *s, const char *why);
+void session_kill_all(struct queue *q, const char *why);
+void session_dial_again(struct queue *q);
+void session_next(void *ctx, struct channel *from, const struct message *m);
+void session_up(void *ctx, struct channel *from, const struct message *m);
+void session_begun(void *ctx, struct channel *from, const struct message *m);
+void session_committing(void *ctx, struct channel *from,
+    const struct message *m);
+void session_outcome(void *ctx, struct channel *from, const struct message *m);
+void session_done(void *ctx, struct channel *from, const struct message *m);
+void session_closed(void *ctx, struct channel *from, const struct message *m);
+void session_dialogue(void *ctx, struct channel *from, const struct message *m);
+void session_gone(void *ctx, struct channel *from, const struct message *m);
+
+/* settle.c */
+
+/* A recipient with what its attempt was like; strings are borrowed. */
+struct attempt {
+	uint64_t id;
+	uint32_t index;
+	uint32_t flags; /* of the message */
+	int64_t created_ms;
+	uint32_t attempts; /* with this one */
+	bool begun;        /* false: not counted as an attempt */
+	bool was_in_doubt;
+	bool lmtp;
+	int64_t not_before_ms; /* real; the destination is blocked till then */
+	const char *recipient;
+	const char *relay;
+	const char *reply;
+	struct outcome outcome;
+	struct tls_info tls;
+	int64_t delays_ms[4];
+};
+
+void settle(struct queue *q, const struct attempt *attempt);
+/* The attempt never began: it is due again at once. */
+void settle_unbegun(struct queue *q, uint64_t id, uint32_t index);
+void settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
+    const char *dsn);
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the intake hears for its clients: results as they fall, the dialogue
+ * where one was asked for, and listings of the queue.
+ */
+#include "master/queue/queue_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/util.h"
+
+static struct waiter *
+report_find(const struct queue *q, uint64_t id)
+{
+	struct waiter *w;
+
+	LIST_FOREACH(w, &q->waiters_by_id[id % QUEUE_BUCKETS], by_id)
+		if (w->id == id)
+			return w;
+	return NULL;
+}
+
+static void
+report_drop(struct queue *q, struct waiter *w)
+{
+	LIST_REMOVE(w, by_id);
+	TAILQ_REMOVE(&q->waiters, w, entry);
+	free(w->told);
+	free(w);
+}
+
+int
+report_wait(struct queue *q, const struct submission *s, uint64_t id)
+{
+	struct waiter *w;
+
+	w = calloc(1, sizeof(*w));
+	if (w == NULL)
+		return -1;
+	w->told = calloc(1, s->envelope.nrcpts / 8 + 1);
+	if (w->told == NULL) {
+		free(w);
+		return -1;
+	}
+	w->request = s->request;
+	w->id = id;
+	w->wait = s->wait;
+	w->left = s->envelope.nrcpts;
+	w->nrcpts = s->envelope.nrcpts;
+	w->verbose = (s->envelope.flags & SUBMIT_VERBOSE) != 0;
+	LIST_INSERT_HEAD(&q->waiters_by_id[id % QUEUE_BUCKETS], w, by_id);
+	TAILQ_INSERT_TAIL(&q->waiters, w, entry);
+	return 0;
+}
+
+void
+report_cancel(struct queue *q, uint64_t request)
+{
+	struct waiter *w;
+
+	TAILQ_FOREACH(w, &q->waiters, entry)
+		if (w->request == request)
+			break;
+	if (w != NULL)
+		report_drop(q, w);
+}
+
+void
+report_clear(struct queue *q)
+{
+	while (!TAILQ_EMPTY(&q->waiters))
+		report_drop(q, TAILQ_FIRST(&q->waiters));
+}
+
+static void
+report_send_result(struct queue *q, const struct waiter *w,
+    const struct queue_op *op)
+{
+	struct msg_result result;
+	char tail[2048];
+	size_t len = 0;
+
+	memset(&result, 0, sizeof(result));
+	result.request = w->request;
+	result.id = w->id;
+	result.outcome = op->event.outcome;
+	result.tls = op->tls;
+	result.final = op->final;
+	(void)message_tail_add(tail, sizeof(tail), &len, op->event.recipient);
+	(void)message_tail_add(tail, sizeof(tail), &len, op->event.relay);
+	(void)message_tail_add(tail, sizeof(tail), &len, op->event.reply);
+	(void)channel_send(q->intake, MSG_RESULT, &result, tail, len, -1);
+}
+
+void
+report_result(struct queue *q, const struct queue_op *op)
+{
+	uint32_t index = op->outcome.index;
+	struct waiter *w = report_find(q, op->outcome.message);
+	struct msg_request end;
+	bool last;
+
+	if (w == NULL || index >= w->nrcpts || q->intake == NULL ||
+	    (w->told[index / 8] >> (index % 8) & 1) != 0)
+		return;
+	report_send_result(q, w, op);
+	last = op->final || w->wait == WAIT_ATTEMPT;
+	if (!last)
+		return;
+	w->told[index / 8] |= (uint8_t)(1U << (index % 8));
+	if (--w->left > 0)
+		return;
+	memset(&end, 0, sizeof(end));
+	end.request = w->request;
+	(void)channel_send(q->intake, MSG_RESULTS_END, &end, NULL, 0, -1);
+	report_drop(q, w);
+}
+
+/* A line of a session's dialogue, to each client whose job it carries. */
+void
+report_trace(struct queue *q, struct session *s, bool from_remote,
+    const void *text, size_t n)
+{
+	const struct waiter *w;
+	const struct job *job;
+	struct msg_trace trace;
+
+	TAILQ_FOREACH(job, &s->jobs, entry) {
+		w = report_find(q, job->message->id);
+		if (w == NULL || !w->verbose || q->intake == NULL)
+			continue;
+		memset(&trace, 0, sizeof(trace));
+		trace.request = w->request;
+		trace.from_remote = from_remote;
+		(void)channel_send(q->intake, MSG_TRACE, &trace, text, n, -1);
+	}
+}
+
+struct report_walk {
+	struct queue *queue;
+	uint64_t request;
+	uint32_t limit;
+	uint32_t sent;
+};
+
+static unsigned
+report_status(enum store_state state)
+{
+	if (state == STORE_FAILED)
+		return OUTCOME_FAILED;
+	return state == STORE_DELIVERED ? OUTCOME_DELIVERED : OUTCOME_DEFERRED;
+}
+
+/* Sends one row; ends the walk at the row that is over the limit. */
+static int
+report_row(const struct store_envelope *envelope,
+    const struct store_recipient *recipient, void *arg)
+{
+	struct report_walk *walk = arg;
+	struct msg_listed row;
+	char tail[2560];
+	size_t len = 0;
+
+	if (walk->sent == walk->limit)
+		return 1;
+	memset(&row, 0, sizeof(row));
+	row.request = walk->request;
+	row.id = envelope->id;
+	row.size = envelope->size;
+	row.arrived_ms = envelope->created_ms;
+	row.next_ms = recipient->next_attempt_ms;
+	row.index = recipient->index;
+	row.attempts = recipient->attempts;
+	row.state = (uint32_t)recipient->state;
+	row.in_doubt = recipient->in_doubt;
+	settle_outcome(&row.outcome, report_status(recipient->state),
+	    STEP_QUEUE, recipient->dsn);
+	row.outcome.code = (uint16_t)recipient->code;
+	row.outcome.in_doubt = recipient->in_doubt;
+	row.uid = envelope->uid;
+	(void)message_tail_add(tail, sizeof(tail), &len,
+	    envelope->reverse_path);
+	(void)message_tail_add(tail, sizeof(tail), &len, recipient->address);
+	(void)message_tail_add(tail, sizeof(tail), &len, recipient->relay);
+	(void)message_tail_add(tail, sizeof(tail), &len, recipient->reply);
+	(void)message_tail_add(tail, sizeof(tail), &len, envelope->ref);
+	walk->sent++;
+	return channel_send(walk->queue->intake, MSG_LISTED, &row, tail, len,
+	    -1);
+}
+
+_Static_assert((int)RECIPIENT_STATES == (int)STORE_STATE_COUNT &&
+	(int)RECIPIENT_HELD == (int)STORE_HELD,
+    "the states of the store are those of the messages");
+
+void
+report_list(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_list *msg = m->payload;
+	struct queue *q = ctx;
+	struct report_walk walk = { .queue = q, .request = msg->request };
+	struct store_cursor cursor = { .message = msg->after_id,
+		.index = msg->after_index };
+	struct store_filter filter = { .message = msg->id };
+	struct msg_list_end end;
+	char domain[STORE_DOMAIN_SIZE];
+
+	walk.limit = msg->limit < LIST_LIMIT_MAX ? msg->limit : LIST_LIMIT_MAX;
+	memset(&end, 0, sizeof(end));
+	end.request = msg->request;
+	if (m->tail_len > 0 && m->tail_len < sizeof(domain)) {
+		memcpy(domain, m->tail, m->tail_len);
+		domain[m->tail_len] = '\0';
+		filter.domain = domain;
+	}
+	if (walk.limit > 0)
+		end.more = store_list(q->store, &cursor, &filter,
+			       walk.limit + 1, report_row, &walk) == 1;
+	if (store_count_states(q->store, end.counts) == -1)
+		memset(end.counts, 0, sizeof(end.counts));
+	end.sessions = q->nsessions;
+	(void)channel_send(from, MSG_LIST_END, &end, NULL, 0, -1);
+}

@@ -1,0 +1,983 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Workers: a session from its fork to its end, and the jobs it holds.
+ *
+ * A worker met the outside: what it says is checked against what it was given,
+ * and what does not fit ends it.  A recipient gets its outcome from here once.
+ */
+#include "master/queue/queue_internal.h"
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/util.h"
+
+static void session_end(struct session *s, const struct outcome *outcome,
+    const char *reply, bool died);
+
+static const struct transport *
+session_config(const struct session *s)
+{
+	return s->queue->transports[s->target->destination->transport].config;
+}
+
+/* The text of a tail, with a NUL. */
+static void
+session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE])
+{
+	size_t n =
+	    m->tail_len < QUEUE_REPLY_SIZE ? m->tail_len : QUEUE_REPLY_SIZE - 1;
+
+	if (n > 0)
+		memcpy(out, m->tail, n);
+	out[n] = '\0';
+}
+
+/* Jobs. */
+
+static struct job *
+job_find(const struct session *s, uint64_t id)
+{
+	struct job *job;
+
+	TAILQ_FOREACH(job, &s->jobs, entry)
+		if (job->id == id && job->sent)
+			return job;
+	return NULL;
+}
+
+static void
+job_free(struct job *job)
+{
+	struct session *s = job->session;
+
+	if (job->activation != NULL)
+		job->activation->job = NULL;
+	TAILQ_REMOVE(&s->jobs, job, entry);
+	s->njobs--;
+	free(job);
+}
+
+/* What is left of a job goes back, and is due as it was before. */
+static void
+job_give_back(struct job *job)
+{
+	struct queue *q = job->session->queue;
+	struct schedule_recipients back = STAILQ_HEAD_INITIALIZER(back);
+	uint32_t i;
+
+	for (i = 0; i < job->nrcpt; i++) {
+		if (job->recipients[i] == NULL)
+			continue;
+		if (job->activation == NULL)
+			settle_unbegun(q, job->message->id,
+			    job->recipients[i]->index);
+		STAILQ_INSERT_TAIL(&back, job->recipients[i], entry);
+	}
+	if (schedule_give_back(q->schedule, job->session->target->destination,
+		&back) == -1)
+		q->scan_again = true;
+	job_free(job);
+}
+
+static void
+job_delays(const struct job *job, const struct schedule_recipient *r,
+    int64_t delays_ms[static 4])
+{
+	const struct session *s = job->session;
+	int64_t now_ms = time_real_ms();
+	int64_t setup_from = s->started_ms;
+	int64_t work_from = job->begun ? job->begun_ms : now_ms;
+	int i;
+
+	if (setup_from < job->taken_ms)
+		setup_from = job->taken_ms;
+	if (setup_from > work_from)
+		setup_from = work_from;
+	/* Of a session that was up already, the wait is the queue's. */
+	if (s->up && s->up_ms <= setup_from)
+		setup_from = work_from;
+	delays_ms[0] = r->added_ms - job->message->created_ms;
+	delays_ms[1] = setup_from - r->added_ms;
+	delays_ms[2] = work_from - setup_from;
+	delays_ms[3] = now_ms - work_from;
+	for (i = 0; i < 4; i++)
+		if (delays_ms[i] < 0)
+			delays_ms[i] = 0; /* the clock was set */
+}
+
+static void
+job_settle(struct job *job, uint32_t i, const struct outcome *outcome,
+    const char *reply)
+{
+	struct session *s = job->session;
+	const struct transport *config = session_config(s);
+	struct schedule_recipient *r = job->recipients[i];
+	struct attempt a = { .id = job->message->id,
+		.index = r->index,
+		.flags = job->message->flags,
+		.created_ms = job->message->created_ms,
+		.attempts = r->attempts + 1,
+		.begun = true,
+		.was_in_doubt = r->in_doubt,
+		.recipient = r->address,
+		.relay = s->relay,
+		.reply = reply,
+		.outcome = *outcome,
+		.tls = s->tls };
+	int64_t mono_ms = time_monotonic_ms();
+	int64_t until_ms = s->target->destination->blocked_until_ms;
+
+	a.lmtp = config != NULL && config->protocol == CONFIG_PROTOCOL_LMTP;
+	if (until_ms > mono_ms)
+		a.not_before_ms = time_real_ms() + until_ms - mono_ms;
+	job_delays(job, r, a.delays_ms);
+	settle(s->queue, &a);
+	job->recipients[i] = NULL;
+	job->left--;
+	schedule_forget(s->queue->schedule, r);
+}
+
+static void
+job_settle_all(struct job *job, const struct outcome *outcome, bool died,
+    const char *reply)
+{
+	struct outcome each = *outcome;
+	uint32_t i;
+
+	if (died)
+		each.in_doubt = job->committing;
+	for (i = 0; i < job->nrcpt; i++)
+		if (job->recipients[i] != NULL)
+			job_settle(job, i, &each, reply);
+	job_free(job);
+}
+
+/* As many recipients as a JOB's tail holds; the others go back. */
+static struct job *
+job_take(struct session *s)
+{
+	struct queue *q = s->queue;
+	struct schedule_destination *d = s->target->destination;
+	struct schedule_recipients all = STAILQ_HEAD_INITIALIZER(all);
+	struct schedule_recipient *r;
+	struct job *job;
+	size_t room = msg_descs[MSG_JOB].tail;
+	uint32_t n;
+
+	n = schedule_take(q->schedule, d, &all);
+	job = calloc(1, sizeof(*job) + n * sizeof(job->recipients[0]));
+	if (job == NULL) {
+		(void)schedule_give_back(q->schedule, d, &all);
+		return NULL;
+	}
+	job->message = STAILQ_FIRST(&all)->message;
+	room -= strlen(job->message->reverse_path) + 1;
+	while ((r = STAILQ_FIRST(&all)) != NULL &&
+	    strlen(r->address) + 1 <= room) {
+		STAILQ_REMOVE_HEAD(&all, entry);
+		room -= strlen(r->address) + 1;
+		job->recipients[job->nrcpt++] = r;
+	}
+	if (schedule_give_back(q->schedule, d, &all) == -1)
+		q->scan_again = true;
+	job->left = job->nrcpt;
+	job->id = ++q->last_job;
+	job->session = s;
+	job->taken_ms = time_real_ms();
+	TAILQ_INSERT_TAIL(&s->jobs, job, entry);
+	s->njobs++;
+	return job;
+}
+
+/* Takes a transaction, and has it marked on disk before it is sent. */
+static bool
+session_give(struct session *s)
+{
+	struct job *job;
+
+	job = job_take(s);
+	if (job == NULL)
+		return false;
+	job->activation = group_new_op(OP_ACTIVATE, 0);
+	if (job->activation == NULL) {
+		job_free(job);
+		s->queue->scan_again = true;
+		return false;
+	}
+	job->activation->job = job;
+	s->messages++;
+	(void)evtimer_del(s->timer); /* fails for no timer that was set */
+	group_add(s->queue, job->activation);
+	return true;
+}
+
+static int
+job_body(struct queue *q, const struct job *job, int *fdp, bool *ownp)
+{
+	*ownp = false;
+	*fdp = job->message->body_fd;
+	if (*fdp != -1)
+		return 0;
+	*ownp = true;
+	return store_body_fd(q->store, job->message->id, fdp);
+}
+
+static int
+job_send(const struct job *job, int fd)
+{
+	struct msg_job msg;
+	char tail[16384];
+	size_t len = 0;
+	uint32_t i;
+
+	memset(&msg, 0, sizeof(msg));
+	msg.job = job->id;
+	msg.size = job->message->size;
+	msg.nrcpt = job->nrcpt;
+	msg.flags = job->message->flags & SUBMIT_8BIT;
+	(void)message_tail_add(tail, sizeof(tail), &len,
+	    job->message->reverse_path);
+	for (i = 0; i < job->nrcpt; i++)
+		(void)message_tail_add(tail, sizeof(tail), &len,
+		    job->recipients[i]->address);
+	return channel_send(job->session->channel, MSG_JOB, &msg, tail, len,
+	    fd);
+}
+
+void
+session_job_committed(struct queue *q, struct job *job)
+{
+	struct outcome outcome;
+	bool own;
+	int fd;
+
+	if (job_body(q, job, &fd, &own) == -1) {
+		log_line(LOG_ERROR, "%" PRIX64 ": the body cannot be read: %s",
+		    job->message->id, strerror(errno));
+		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.3.0");
+		job_settle_all(job, &outcome, false,
+		    "the queue cannot read the message");
+		return;
+	}
+	job->sent = true;
+	/* Where the worker is gone, its channel's end settles the job. */
+	(void)job_send(job, fd);
+	if (own)
+		fd_close(fd);
+}
+
+static void
+session_quit(struct session *s)
+{
+	struct msg_none none = { 0 };
+	struct job *job;
+	struct job *next;
+
+	if (s->quit_sent)
+		return;
+	s->quitting = true;
+	s->quit_sent = true;
+	/* What is not sent must not follow a QUIT. */
+	for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
+		next = TAILQ_NEXT(job, entry);
+		if (!job->sent)
+			job_give_back(job);
+	}
+	(void)channel_send(s->channel, MSG_QUIT, &none, NULL, 0, -1);
+}
+
+/* With nothing to do a session waits for a while, then quits. */
+static void
+session_rest(struct session *s)
+{
+	const struct transport *config = session_config(s);
+	struct timeval tv = { 0 };
+
+	if (s->njobs > 0 || s->quit_sent)
+		return;
+	if (s->quitting || config == NULL ||
+	    config->connection_idle_time == 0) {
+		session_quit(s);
+		return;
+	}
+	tv.tv_sec = config->connection_idle_time;
+	if (evtimer_add(s->timer, &tv) == -1)
+		session_quit(s);
+}
+
+/* The store failed: the job waits, and so does its session. */
+void
+session_job_failed(struct queue *q, struct job *job)
+{
+	struct session *s = job->session;
+	struct schedule_recipients back = STAILQ_HEAD_INITIALIZER(back);
+	uint32_t i;
+
+	for (i = 0; i < job->nrcpt; i++)
+		STAILQ_INSERT_TAIL(&back, job->recipients[i], entry);
+	if (schedule_give_back(q->schedule, s->target->destination, &back) ==
+	    -1)
+		q->scan_again = true;
+	job_free(job);
+	session_rest(s);
+}
+
+/* Sessions. */
+
+static void
+session_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	session_quit(arg);
+}
+
+static bool
+session_may_take(struct session *s)
+{
+	const struct transport *config = session_config(s);
+	int64_t age_ms = time_monotonic_ms() - s->started_mono_ms;
+
+	if (s->quitting || config == NULL)
+		return false;
+	if (config->messages_per_connection_limit > 0 &&
+	    s->messages >= (uint32_t)config->messages_per_connection_limit)
+		s->quitting = true;
+	if (s->messages > 0 &&
+	    age_ms >= (int64_t)config->connection_reuse_time_limit * 1000)
+		s->quitting = true;
+	if (s->quitting)
+		session_rest(s);
+	return !s->quitting;
+}
+
+bool
+session_feed(struct queue *q, struct target *t, uint32_t ahead)
+{
+	struct session *s;
+	struct session *next;
+	bool any = false;
+
+	if (q->draining)
+		return false;
+	for (s = TAILQ_FIRST(&t->sessions); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, of_target);
+		while (t->destination->waiting > 0 && s->up &&
+		    s->njobs < ahead && session_may_take(s))
+			if (session_give(s))
+				any = true;
+			else
+				return any;
+	}
+	return any;
+}
+
+/* A destination and the times of its transport, as the worker gets them. */
+static int
+session_introduce(struct session *s, const struct transport *config)
+{
+	struct msg_session msg;
+	const struct job *job = TAILQ_FIRST(&s->jobs);
+	const char *name = config->ehlo_name[0] != '\0'
+	    ? config->ehlo_name
+	    : s->queue->config->hostname;
+	const int seconds[TIMER_COUNT] = {
+		[TIMER_CONNECT] = config->connect_timeout,
+		[TIMER_GREETING] = config->greeting_timeout,
+		[TIMER_EHLO] = config->helo_timeout,
+		[TIMER_STARTTLS] = config->starttls_timeout,
+		[TIMER_MAIL] = config->mail_timeout,
+		[TIMER_RCPT] = config->rcpt_timeout,
+		[TIMER_DATA_INIT] = config->data_init_timeout,
+		[TIMER_DATA_BLOCK] = config->data_xfer_timeout,
+		[TIMER_DATA_FINAL] = config->data_done_timeout,
+		[TIMER_QUIT] = config->quit_timeout,
+		[TIMER_SESSION] = config->session_timeout,
+	};
+	size_t i;
+
+	memset(&msg, 0, sizeof(msg));
+	msg.protocol = config->protocol == CONFIG_PROTOCOL_LMTP ? SESSION_LMTP
+								: SESSION_SMTP;
+	msg.tls_level = (uint8_t)config->tls_security_level;
+	msg.implicit_tls = config->tls_wrappermode;
+	msg.tls_fallback = config->tls_fallback;
+	msg.verbose =
+	    job != NULL && (job->message->flags & SUBMIT_VERBOSE) != 0;
+	msg.trust =
+	    s->queue->transports[s->target->destination->transport].trust;
+	for (i = 0; i < TIMER_COUNT; i++)
+		msg.timer_ms[i] = (uint32_t)seconds[i] * 1000U;
+	(void)strlcpy(msg.ehlo_name, name, sizeof(msg.ehlo_name));
+	return channel_send(s->channel, MSG_SESSION, &msg, NULL, 0, -1);
+}
+
+_Static_assert((int)TLS_NONE == (int)CONFIG_TLS_NONE &&
+	(int)TLS_MAY == (int)CONFIG_TLS_MAY &&
+	(int)TLS_ENCRYPT == (int)CONFIG_TLS_ENCRYPT &&
+	(int)TLS_VERIFY == (int)CONFIG_TLS_VERIFY,
+    "the levels of the configuration are those of the messages");
+
+/* Takes a session off every list; its channel is the caller's matter. */
+static void
+session_free(struct session *s)
+{
+	struct queue *q = s->queue;
+
+	TAILQ_REMOVE(&s->target->sessions, s, of_target);
+	TAILQ_REMOVE(&q->sessions, s, entry);
+	q->nsessions--;
+	schedule_session_ended(q->schedule, s->target->destination);
+	plan_release(s->plan);
+	if (s->timer != NULL)
+		event_free(s->timer);
+	free(s);
+	queue_pump_soon(q);
+}
+
+static struct session *
+session_new(struct queue *q, struct target *t, int fd)
+{
+	struct session *s;
+
+	s = calloc(1, sizeof(*s));
+	if (s == NULL) {
+		fd_close(fd);
+		return NULL;
+	}
+	s->timer = evtimer_new(q->role.base, session_timeout, s);
+	if (s->timer == NULL) {
+		fd_close(fd);
+		free(s);
+		return NULL;
+	}
+	s->channel = channel_new(&q->role, fd, ROLE_WORKER, s);
+	if (s->channel == NULL) {
+		event_free(s->timer);
+		free(s);
+		return NULL;
+	}
+	TAILQ_INIT(&s->jobs);
+	s->queue = q;
+	s->target = t;
+	s->plan = plan_hold(t->plan);
+	s->number = ++q->last_session;
+	s->started_ms = time_real_ms();
+	s->started_mono_ms = time_monotonic_ms();
+	TAILQ_INSERT_TAIL(&t->sessions, s, of_target);
+	TAILQ_INSERT_TAIL(&q->sessions, s, entry);
+	q->nsessions++;
+	schedule_session_begun(q->schedule, t->destination);
+	return s;
+}
+
+/*
+ * session_start - fork a worker for a destination, and give it its first job.
+ *
+ * The job is marked while the worker connects, so its commit costs no time.
+ */
+int
+session_start(struct queue *q, struct target *t)
+{
+	const struct transport *config =
+	    q->transports[t->destination->transport].config;
+	struct msg_fork fork_msg;
+	struct session *s;
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
+		log_line(LOG_ERROR, "socketpair: %s", strerror(errno));
+		return -1;
+	}
+	s = session_new(q, t, fds[0]);
+	if (s == NULL) {
+		fd_close(fds[1]);
+		return -1;
+	}
+	memset(&fork_msg, 0, sizeof(fork_msg));
+	fork_msg.session = s->number;
+	/* Where the agent is gone, the pair's other end ends with it. */
+	(void)channel_send(q->agent, MSG_FORK, &fork_msg, NULL, 0, fds[1]);
+	fd_close(fds[1]);
+	if (!session_give(s))
+		session_rest(s);
+	(void)session_introduce(s, config);
+	return 0;
+}
+
+static void
+session_end_job(struct job *job, const struct outcome *outcome,
+    const char *reply, bool died, bool all)
+{
+	if (outcome != NULL && job->sent && (job->begun || all))
+		job_settle_all(job, outcome, died, reply);
+	else
+		job_give_back(job);
+}
+
+/* Whether a session that ends tells us something of its destination. */
+static void
+session_learn(struct session *s, const struct outcome *outcome,
+    const char *reply)
+{
+	struct queue *q = s->queue;
+	struct target *t = s->target;
+
+	if (s->succeeded > 0 || outcome->status == OUTCOME_FAILED)
+		return;
+	if (schedule_failed(q->schedule, t->destination, time_monotonic_ms()))
+		target_suspend(q, t, outcome, reply, s->relay);
+}
+
+/*
+ * A worker's death says little of its destination: it may be the agent that
+ * died.  Time and again it does, and then it is a failure like any other.
+ */
+static void
+session_learn_death(struct session *s, const struct outcome *outcome,
+    const char *reply)
+{
+	struct target *t = s->target;
+	int64_t now_ms = time_monotonic_ms();
+
+	if (now_ms - t->death_ms >= QUEUE_DEATH_PAUSE_MS) {
+		t->death_ms = now_ms;
+		t->deaths++;
+	}
+	if (t->deaths >= QUEUE_DEATHS_MAX)
+		session_learn(s, outcome, reply);
+	else if (t->destination->blocked_until_ms <
+	    now_ms + QUEUE_DEATH_PAUSE_MS)
+		t->destination->blocked_until_ms =
+		    now_ms + QUEUE_DEATH_PAUSE_MS;
+}
+
+/*
+ * session_end - every job of a session gets its end.
+ *
+ * outcome is for jobs that were begun, and where no address answered for those
+ * that were only sent; NULL gives all back.  died: the worker cannot tell what
+ * it last did, so whether it was committing decides upon doubt.
+ */
+static void
+session_end(struct session *s, const struct outcome *outcome, const char *reply,
+    bool died)
+{
+	struct job *job;
+	struct job *next;
+	bool all = !s->up && !died;
+
+	s->quitting = true;
+	if (outcome != NULL) {
+		/* First, so that the jobs' next attempts heed the block. */
+		struct outcome learnt = *outcome;
+
+		for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
+			next = TAILQ_NEXT(job, entry);
+			if (!job->sent || (!job->begun && !all))
+				session_end_job(job, NULL, reply, died, all);
+		}
+		if (died)
+			session_learn_death(s, &learnt, reply);
+		else
+			session_learn(s, &learnt, reply);
+	}
+	while ((job = TAILQ_FIRST(&s->jobs)) != NULL)
+		session_end_job(job, outcome, reply, died, all);
+}
+
+/* The worker's end is gone; the channel is freed by who tells us. */
+void
+session_lost(struct session *s, const char *why)
+{
+	struct outcome outcome;
+	char reply[QUEUE_REPLY_SIZE];
+
+	if (s->njobs > 0 || (!s->closed && !s->quitting)) {
+		log_line(LOG_WARN, "session %u to %s: the worker is gone%s%s",
+		    s->number, s->target->destination->next_hop,
+		    why != NULL ? ": " : "", why != NULL ? why : "");
+		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.3.0");
+		(void)strlcpy(reply, "the worker process died", sizeof(reply));
+		session_end(s, &outcome, reply, true);
+	}
+	session_free(s);
+}
+
+/* A worker that breaks a rule is ended, with all it has in hand. */
+static void
+session_fault(struct session *s, const char *why)
+{
+	struct queue *q = s->queue;
+	struct channel *channel = s->channel;
+	struct msg_fork msg;
+
+	log_line(LOG_ERROR, "session %u: worker: %s", s->number, why);
+	memset(&msg, 0, sizeof(msg));
+	msg.session = s->number;
+	if (q->agent != NULL)
+		(void)channel_send(q->agent, MSG_KILL, &msg, NULL, 0, -1);
+	s->closed = false;
+	s->quitting = false;
+	session_lost(s, why);
+	channel_close(channel);
+}
+
+void
+session_kill_all(struct queue *q, const char *why)
+{
+	while (!TAILQ_EMPTY(&q->sessions))
+		session_fault(TAILQ_FIRST(&q->sessions), why);
+}
+
+/* The session that has rested longest makes room for another destination. */
+void
+session_quit_idle(struct queue *q)
+{
+	struct session *s;
+
+	TAILQ_FOREACH(s, &q->sessions, entry)
+		if (s->njobs == 0 && s->up && !s->quitting) {
+			session_quit(s);
+			return;
+		}
+}
+
+void
+session_quit_all(struct queue *q)
+{
+	struct session *s;
+
+	TAILQ_FOREACH(s, &q->sessions, entry)
+		session_quit(s);
+}
+
+/* Addresses. */
+
+static void
+session_relay(const struct transport *config,
+    const struct plan_address *address, char out[static MSG_RELAY_SIZE])
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	if (address->family == AF_UNIX) {
+		(void)snprintf(out, MSG_RELAY_SIZE, "localhost[%s]",
+		    config->next_hop.path);
+		return;
+	}
+	(void)inet_ntop(address->family, address->addr, text, sizeof(text));
+	(void)snprintf(out, MSG_RELAY_SIZE, "%s[%s]:%u", address->host, text,
+	    address->port);
+}
+
+static void
+session_send_address(struct session *s, const struct transport *config,
+    const struct plan_address *address)
+{
+	struct msg_address msg;
+	const char *name =
+	    config->tls_name[0] != '\0' ? config->tls_name : address->host;
+
+	memset(&msg, 0, sizeof(msg));
+	session_relay(config, address, s->relay);
+	(void)strlcpy(msg.host, address->host, sizeof(msg.host));
+	(void)strlcpy(msg.tls_name, name, sizeof(msg.tls_name));
+	(void)strlcpy(msg.relay, s->relay, sizeof(msg.relay));
+	(void)channel_send(s->channel, MSG_ADDRESS, &msg, NULL, 0, -1);
+}
+
+static void
+session_dial(struct session *s)
+{
+	struct queue *q = s->queue;
+
+	s->dialing = true;
+	if (q->dialer != NULL)
+		(void)channel_send(q->dialer, MSG_DIAL, &s->dial, NULL, 0,
+		    channel_fd(s->channel));
+}
+
+static void
+session_dial_address(struct session *s, const struct transport *config,
+    const struct plan_address *address)
+{
+	const char *source = address->family == AF_INET ? config->bind_address
+							: config->bind_address6;
+
+	memset(&s->dial, 0, sizeof(s->dial));
+	s->dial.family = address->family;
+	s->dial.port = address->port;
+	memcpy(s->dial.addr, address->addr, sizeof(s->dial.addr));
+	if (address->family == AF_UNIX)
+		(void)strlcpy(s->dial.path, config->next_hop.path,
+		    sizeof(s->dial.path));
+	else if (source[0] != '\0' &&
+	    inet_pton(address->family, source, s->dial.source) == 1)
+		s->dial.has_source = 1;
+	session_send_address(s, config, address);
+	session_dial(s);
+}
+
+/* A new dialer: those who had no answer yet ask again. */
+void
+session_dial_again(struct queue *q)
+{
+	struct session *s;
+
+	TAILQ_FOREACH(s, &q->sessions, entry)
+		if (s->dialing)
+			session_dial(s);
+}
+
+/* Of several addresses, one that may do better another time decides. */
+static void
+session_note_failure(struct session *s, const struct message *m)
+{
+	const struct msg_next *msg = m->payload;
+
+	if (s->has_failure && s->failure.status == OUTCOME_DEFERRED &&
+	    msg->outcome.status != OUTCOME_DEFERRED)
+		return;
+	s->has_failure = true;
+	s->failure = msg->outcome;
+	if (s->failure.status != OUTCOME_FAILED)
+		s->failure.status = OUTCOME_DEFERRED;
+	s->failure.dsn[sizeof(s->failure.dsn) - 1] = '\0';
+	session_text(m, s->failure_reply);
+}
+
+static void
+session_no_address(struct session *s)
+{
+	if (!s->has_failure) {
+		settle_outcome(&s->failure, OUTCOME_DEFERRED, STEP_CONNECT,
+		    "4.4.1");
+		(void)strlcpy(s->failure_reply, "no address to connect to",
+		    sizeof(s->failure_reply));
+	}
+	session_end(s, &s->failure, s->failure_reply, false);
+	session_quit(s);
+}
+
+void
+session_next(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_next *msg = m->payload;
+	struct session *s = channel_arg(from);
+	const struct transport *config = session_config(s);
+
+	(void)ctx;
+	if (s->up || s->closed) {
+		session_fault(s, "asked for an address behind SESSION_UP");
+		return;
+	}
+	s->dialing = false;
+	if (msg->has_failure && !msg->again) {
+		session_note_failure(s, m);
+		s->tls = msg->tls;
+		log_line(LOG_INFO, "session %u: %s: %s", s->number,
+		    s->relay[0] != '\0' ? s->relay : "none", s->failure_reply);
+	}
+	if (msg->again && s->next_address > 0)
+		s->next_address--;
+	if (config == NULL || s->quitting ||
+	    s->next_address >= s->plan->count) {
+		session_no_address(s);
+		return;
+	}
+	session_dial_address(s, config, &s->plan->addresses[s->next_address++]);
+}
+
+void
+session_up(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_session_up *msg = m->payload;
+	struct session *s = channel_arg(from);
+
+	(void)ctx;
+	if (s->up || s->closed) {
+		session_fault(s, "SESSION_UP twice");
+		return;
+	}
+	s->dialing = false;
+	s->up = true;
+	s->up_ms = time_real_ms();
+	s->tls = msg->tls;
+	s->tls.version[sizeof(s->tls.version) - 1] = '\0';
+	s->tls.cipher[sizeof(s->tls.cipher) - 1] = '\0';
+	session_rest(s);
+	queue_pump_soon(s->queue);
+}
+
+void
+session_begun(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_job_ref *msg = m->payload;
+	struct session *s = channel_arg(from);
+	struct job *job = job_find(s, msg->job);
+
+	(void)ctx;
+	if (job == NULL || job->begun || !s->up) {
+		session_fault(s, "BEGUN of no job");
+		return;
+	}
+	job->begun = true;
+	job->begun_ms = time_real_ms();
+}
+
+void
+session_committing(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_job_ref *msg = m->payload;
+	struct session *s = channel_arg(from);
+	struct job *job = job_find(s, msg->job);
+
+	(void)ctx;
+	if (job == NULL || !job->begun) {
+		session_fault(s, "COMMITTING of no job");
+		return;
+	}
+	job->committing = true;
+}
+
+/* It belongs into another transaction, at once. */
+static void
+session_again(struct session *s, struct job *job, uint32_t i)
+{
+	struct schedule_recipients back = STAILQ_HEAD_INITIALIZER(back);
+	struct schedule_recipient *r = job->recipients[i];
+
+	settle_unbegun(s->queue, job->message->id, r->index);
+	STAILQ_INSERT_TAIL(&back, r, entry);
+	job->recipients[i] = NULL;
+	job->left--;
+	if (schedule_give_back(s->queue->schedule, s->target->destination,
+		&back) == -1)
+		s->queue->scan_again = true;
+}
+
+void
+session_outcome(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_outcome *msg = m->payload;
+	struct session *s = channel_arg(from);
+	struct job *job = job_find(s, msg->job);
+	char reply[QUEUE_REPLY_SIZE];
+
+	(void)ctx;
+	if (job == NULL || msg->rcpt >= job->nrcpt ||
+	    job->recipients[msg->rcpt] == NULL ||
+	    msg->outcome.status > OUTCOME_FAILED ||
+	    !message_string_ok(msg->outcome.dsn, sizeof(msg->outcome.dsn)) ||
+	    (msg->outcome.status == OUTCOME_DELIVERED && !job->begun)) {
+		session_fault(s, "OUTCOME of no recipient");
+		return;
+	}
+	session_text(m, reply);
+	if (msg->outcome.status == OUTCOME_DELIVERED)
+		s->succeeded++;
+	/* One recipient alone in a transaction has no other to go into. */
+	if (msg->outcome.again && job->nrcpt > 1)
+		session_again(s, job, msg->rcpt);
+	else
+		job_settle(job, msg->rcpt, &msg->outcome, reply);
+}
+
+void
+session_done(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_job_ref *msg = m->payload;
+	struct session *s = channel_arg(from);
+	struct job *job = job_find(s, msg->job);
+
+	(void)ctx;
+	if (job == NULL || job->left > 0) {
+		session_fault(s, "DONE of a job that is not");
+		return;
+	}
+	job_free(job);
+	/* Even a refusal is an answer: the destination is alive. */
+	s->succeeded++;
+	s->target->deaths = 0;
+	schedule_succeeded(s->queue->schedule, s->target->destination);
+	if (s->target->destination->waiting == 0 || s->quitting)
+		session_rest(s);
+	queue_pump_soon(s->queue);
+}
+
+void
+session_closed(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_closed *msg = m->payload;
+	struct session *s = channel_arg(from);
+	struct outcome outcome = msg->outcome;
+	char reply[QUEUE_REPLY_SIZE];
+
+	(void)ctx;
+	if (s->closed) {
+		session_fault(s, "CLOSED twice");
+		return;
+	}
+	session_text(m, reply);
+	if (outcome.status != OUTCOME_FAILED)
+		outcome.status = OUTCOME_DEFERRED;
+	if (!message_string_ok(outcome.dsn, sizeof(outcome.dsn)) ||
+	    outcome.dsn[0] == '\0')
+		(void)strlcpy(outcome.dsn, "4.4.2", sizeof(outcome.dsn));
+	if (msg->failed)
+		log_line(LOG_INFO, "session %u: %s: %s", s->number, s->relay,
+		    reply);
+	session_end(s, msg->failed || s->njobs > 0 ? &outcome : NULL, reply,
+	    false);
+	s->closed = true;
+	s->quitting = true;
+	s->quit_sent = true; /* its end is all that may follow */
+	queue_pump_soon(s->queue);
+}
+
+void
+session_dialogue(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_dialogue *msg = m->payload;
+
+	report_trace(ctx, channel_arg(from), msg->from_remote != 0, m->tail,
+	    m->tail_len);
+}
+
+/* Mostly its channel has ended before, and there is nothing left to find. */
+void
+session_gone(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_gone *msg = m->payload;
+	struct queue *q = ctx;
+	struct session *s;
+	int status = msg->status;
+
+	(void)from;
+	if (status == -1)
+		log_line(LOG_ERROR, "session %u: no worker could be forked",
+		    msg->session);
+	else if (WIFSIGNALED(status))
+		log_line(LOG_ERROR, "session %u: worker ended by signal %d%s",
+		    msg->session, WTERMSIG(status),
+		    WTERMSIG(status) == SIGSYS ? " (a call it may not make)"
+					       : "");
+	if (status != -1)
+		return;
+	TAILQ_FOREACH(s, &q->sessions, entry)
+		if (s->number == msg->session)
+			break;
+	if (s != NULL)
+		session_fault(s, "was never forked");
+}

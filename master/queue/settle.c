@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What an outcome means for a recipient: when it is tried again, or whether
+ * its time is over.
+ */
+#include "master/queue/queue_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/util.h"
+
+void
+settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
+    const char *dsn)
+{
+	memset(outcome, 0, sizeof(*outcome));
+	outcome->status = (uint8_t)status;
+	outcome->step = (uint8_t)step;
+	(void)strlcpy(outcome->dsn, dsn, sizeof(outcome->dsn));
+}
+
+/* RFC 3463, 3.5: X.4.7, delivery time expired. */
+static void
+settle_lifetime(const struct queue *q, const struct attempt *a, int64_t now_ms,
+    struct outcome *outcome, char *reply, size_t size)
+{
+	int64_t lifetime_ms = (int64_t)q->config->maximal_queue_lifetime * 1000;
+
+	(void)strlcpy(reply, a->reply, size);
+	if (outcome->status != OUTCOME_DEFERRED ||
+	    (a->flags & SUBMIT_ONCE) != 0 ||
+	    now_ms - a->created_ms < lifetime_ms)
+		return;
+	outcome->status = OUTCOME_FAILED;
+	(void)strlcpy(outcome->dsn, "5.4.7", sizeof(outcome->dsn));
+	(void)snprintf(reply, size, "delivery time expired: %s", a->reply);
+}
+
+static void
+settle_plan(struct queue *q, const struct attempt *a,
+    const struct outcome *outcome, int64_t now_ms, struct queue_op *op)
+{
+	struct store_outcome *to = &op->outcome;
+
+	op->final = true;
+	to->message = a->id;
+	to->index = a->index;
+	to->begun = a->begun;
+	to->in_doubt = outcome->in_doubt != 0;
+	to->code = outcome->code;
+	to->finished_ms = now_ms;
+	if (outcome->status == OUTCOME_DELIVERED ||
+	    (a->flags & SUBMIT_ONCE) != 0) {
+		to->state = STORE_DELIVERED;
+	} else if (outcome->status == OUTCOME_FAILED) {
+		to->state = STORE_FAILED;
+	} else {
+		op->final = false;
+		to->state = STORE_DEFERRED;
+		to->next_attempt_ms = now_ms +
+		    schedule_retry_ms(&q->limits, a->attempts, queue_chance(q));
+		if (to->next_attempt_ms < a->not_before_ms)
+			to->next_attempt_ms = a->not_before_ms;
+		refill_later(q, to->next_attempt_ms);
+	}
+}
+
+/* Copies the strings behind the change, which outlives their owners. */
+static void
+settle_strings(struct queue_op *op, const struct attempt *a, const char *reply)
+{
+	size_t recipient_size = strlen(a->recipient) + 1;
+	size_t relay_size = strlen(a->relay) + 1;
+	char *relay = op->text + recipient_size;
+	char *to_reply = relay + relay_size;
+
+	memcpy(op->text, a->recipient, recipient_size);
+	memcpy(relay, a->relay, relay_size);
+	memcpy(to_reply, reply, strlen(reply) + 1);
+	op->event.recipient = op->text;
+	op->event.relay = relay;
+	op->event.reply = to_reply;
+	op->outcome.dsn = op->event.outcome.dsn;
+	op->outcome.reply = to_reply;
+	op->outcome.relay = relay;
+}
+
+void
+settle(struct queue *q, const struct attempt *a)
+{
+	int64_t now_ms = time_real_ms();
+	char reply[QUEUE_REPLY_SIZE + 32];
+	struct outcome outcome = a->outcome;
+	struct queue_op *op;
+
+	outcome.dsn[sizeof(outcome.dsn) - 1] = '\0';
+	if (a->was_in_doubt && outcome.status != OUTCOME_DELIVERED)
+		outcome.in_doubt = 1;
+	settle_lifetime(q, a, now_ms, &outcome, reply, sizeof(reply));
+	op = group_new_op(OP_OUTCOME,
+	    strlen(a->recipient) + strlen(a->relay) + strlen(reply) + 3);
+	if (op == NULL) {
+		/* It stays active on disk: in doubt after the next start. */
+		log_line(LOG_ERROR, "out of memory: an outcome is lost");
+		return;
+	}
+	op->told = true;
+	op->lmtp = a->lmtp;
+	op->tls = a->tls;
+	op->event.kind = EVENT_OUTCOME;
+	op->event.id = a->id;
+	op->event.outcome = outcome;
+	memcpy(op->event.delays_ms, a->delays_ms, sizeof(a->delays_ms));
+	settle_plan(q, a, &outcome, now_ms, op);
+	settle_strings(op, a, reply);
+	group_add(q, op);
+}
+
+void
+settle_unbegun(struct queue *q, uint64_t id, uint32_t index)
+{
+	struct queue_op *op;
+
+	op = group_new_op(OP_OUTCOME, 0);
+	if (op == NULL)
+		return; /* active on disk, and marked so again next time */
+	op->outcome.message = id;
+	op->outcome.index = index;
+	op->outcome.state = STORE_QUEUED;
+	op->outcome.next_attempt_ms = time_real_ms();
+	group_add(q, op);
+}

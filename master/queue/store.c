@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The queue on disk: opening, groups, and what goes wrong.
+ *
+ * Rows are written in store_write.c and read in store_read.c; bodies are in
+ * store_body.c.  The database is in WAL mode, held by one process: with
+ * locking_mode=EXCLUSIVE its index lives in our memory, and no shared memory
+ * file is made.  The first write, here, opens the WAL, so that nothing is left
+ * to open when the process is confined.
+ */
+#include "master/queue/store.h"
+
+#include <sys/stat.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "master/queue/store_internal.h"
+
+enum {
+	STORE_SCHEMA_VERSION = 1,
+	STORE_APPLICATION_ID = 0x504f5354, /* "POST" */
+	/* Below this a whole check is cheap enough for every start. */
+	STORE_CHECK_BYTES = 32 * 1024 * 1024,
+};
+
+static const char *const store_texts[STORE_SQL_COUNT] = {
+#define SQL(name, text) [STORE_SQL_##name] = text,
+#include "master/queue/store_sql.def"
+#undef SQL
+};
+
+/*
+ * Ids start where they have six hex digits, which readers of Postfix's logs
+ * expect of a queue id.
+ */
+static const char store_schema[] =
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
+    "INSERT INTO meta VALUES ('next_id', 1048576);"
+    "CREATE TABLE message (id INTEGER PRIMARY KEY, created INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, flags INTEGER NOT NULL, uid INTEGER NOT NULL,"
+    " nrcpts INTEGER NOT NULL, reverse_path TEXT NOT NULL, ref TEXT NOT NULL,"
+    " via TEXT NOT NULL, in_file INTEGER NOT NULL, body BLOB);"
+    "CREATE INDEX in_file ON message (id) WHERE in_file = 1;"
+    "CREATE TABLE recipient (message INTEGER NOT NULL, idx INTEGER NOT NULL,"
+    " address TEXT NOT NULL, domain TEXT NOT NULL, state INTEGER NOT NULL,"
+    " next_attempt INTEGER, finished INTEGER, attempts INTEGER NOT NULL"
+    " DEFAULT 0, in_doubt INTEGER NOT NULL DEFAULT 0, code INTEGER, dsn TEXT,"
+    " reply TEXT, relay TEXT, PRIMARY KEY (message, idx)) WITHOUT ROWID;"
+    "CREATE INDEX due ON recipient (domain, next_attempt)"
+    " WHERE next_attempt IS NOT NULL;"
+    "CREATE INDEX failed ON recipient (finished) WHERE state = 4;"
+    "PRAGMA application_id = 1347375956;"
+    "PRAGMA user_version = 1;";
+
+int
+store_fail(struct store *store, int rc)
+{
+	int system;
+
+	switch (rc & 0xff) {
+	case SQLITE_FULL:
+		errno = ENOSPC;
+		break;
+	case SQLITE_NOMEM:
+		errno = ENOMEM;
+		break;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		errno = EBADMSG;
+		break;
+	case SQLITE_READONLY:
+		errno = EROFS;
+		break;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		errno = EBUSY;
+		break;
+	default:
+		system = sqlite3_system_errno(store->db);
+		errno = system != 0 ? system : EIO;
+		break;
+	}
+	return -1;
+}
+
+void
+store_reset(struct store *store, enum store_sql which)
+{
+	/* Repeats the step's own error, which was seen already. */
+	(void)sqlite3_reset(store->sql[which]);
+}
+
+int
+store_run(struct store *store, enum store_sql which)
+{
+	int rc;
+
+	rc = sqlite3_step(store->sql[which]);
+	if (rc != SQLITE_DONE)
+		(void)store_fail(store, rc);
+	store_reset(store, which);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+const char *
+store_error(const struct store *store)
+{
+	return store->db != NULL ? sqlite3_errmsg(store->db) : "not open";
+}
+
+/*
+ * One number out of a pragma.  Here and in store_open no statement is
+ * prepared yet.
+ */
+static int
+store_pragma(struct store *store, const char *text, int64_t *valuep)
+{
+	sqlite3_stmt *sql = NULL;
+	int rc;
+
+	rc = sqlite3_prepare_v2(store->db, text, -1, &sql, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(sql);
+	if (rc == SQLITE_ROW) {
+		*valuep = sqlite3_column_int64(sql, 0);
+		rc = SQLITE_OK;
+	}
+	(void)sqlite3_finalize(sql); /* its error is the step's */
+	return rc == SQLITE_OK ? 0 : store_fail(store, rc);
+}
+
+static int
+store_exec(struct store *store, const char *text)
+{
+	int rc;
+
+	rc = sqlite3_exec(store->db, text, NULL, NULL, NULL);
+	return rc == SQLITE_OK ? 0 : store_fail(store, rc);
+}
+
+static int
+store_configure(struct store *store)
+{
+	/*
+	 * Pages of 4 KiB cost least where much is queued, as each change of an
+	 * index writes one.  A checkpoint after 4,000 pages writes those that
+	 * every group touches once for many groups.
+	 */
+	return store_exec(store,
+	    "PRAGMA page_size = 4096;"
+	    "PRAGMA locking_mode = EXCLUSIVE;"
+	    "PRAGMA journal_mode = WAL;"
+	    "PRAGMA synchronous = FULL;"
+	    "PRAGMA temp_store = MEMORY;"
+	    "PRAGMA wal_autocheckpoint = 4000;"
+	    "PRAGMA journal_size_limit = 67108864;"
+	    "PRAGMA cache_size = -32768;"
+	    "PRAGMA trusted_schema = OFF;");
+}
+
+/* What a damaged database says differs; what to do about it does not. */
+static int
+store_say_damaged(struct store *store, const char *path, char *error,
+    size_t error_size, const char *what)
+{
+	int saved = errno;
+
+	(void)snprintf(error, error_size,
+	    "%s: the queue database is damaged (%s); stop posternd, keep a copy "
+	    "of the spool, and try \"sqlite3 %s .recover | sqlite3 new.db\", "
+	    "then put new.db in its place",
+	    path, what != NULL ? what : store_error(store), path);
+	errno = saved;
+	return -1;
+}
+
+static int
+store_quick_check(struct store *store, const char *path, char *error,
+    size_t error_size)
+{
+	sqlite3_stmt *sql = NULL;
+	int64_t pages = 0;
+	int64_t page_size = 0;
+	int ret = -1;
+	int rc;
+
+	if (store_pragma(store, "PRAGMA page_count", &pages) == -1 ||
+	    store_pragma(store, "PRAGMA page_size", &page_size) == -1)
+		return -1;
+	if (pages * page_size > STORE_CHECK_BYTES)
+		return 0; /* damage shows when it is read: EBADMSG */
+	rc = sqlite3_prepare_v2(store->db, "PRAGMA quick_check(1)", -1, &sql,
+	    NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(sql);
+	if (rc != SQLITE_ROW) {
+		(void)store_fail(store, rc);
+		goto out;
+	}
+	if (strcmp((const char *)sqlite3_column_text(sql, 0), "ok") != 0) {
+		errno = EBADMSG;
+		(void)store_say_damaged(store, path, error, error_size,
+		    (const char *)sqlite3_column_text(sql, 0));
+		goto out;
+	}
+	ret = 0;
+out:
+	(void)sqlite3_finalize(sql);
+	return ret;
+}
+
+/* Makes the tables of a new database; refuses one that is not ours. */
+static int
+store_check_schema(struct store *store, const char *path, char *error,
+    size_t error_size)
+{
+	int64_t tables = 0;
+	int64_t application = 0;
+	int64_t version = 0;
+
+	if (store_pragma(store, "SELECT count(*) FROM sqlite_schema",
+		&tables) == -1 ||
+	    store_pragma(store, "PRAGMA application_id", &application) == -1 ||
+	    store_pragma(store, "PRAGMA user_version", &version) == -1)
+		return -1;
+	if (tables == 0 && version == 0) {
+		if (store_exec(store, "BEGIN IMMEDIATE") == -1 ||
+		    store_exec(store, store_schema) == -1)
+			return -1;
+		return store_exec(store, "COMMIT");
+	}
+	errno = EINVAL;
+	if (application != STORE_APPLICATION_ID) {
+		(void)snprintf(error, error_size,
+		    "%s: not a queue of postern; move it away or name another "
+		    "queue_directory",
+		    path);
+		return -1;
+	}
+	if (version != STORE_SCHEMA_VERSION) {
+		(void)snprintf(error, error_size,
+		    "%s: the queue has schema %" PRId64
+		    ", this posternd knows %d; start the newer posternd that "
+		    "wrote it, or let that one empty it first",
+		    path, version, STORE_SCHEMA_VERSION);
+		return -1;
+	}
+	return store_quick_check(store, path, error, error_size);
+}
+
+static int
+store_prepare(struct store *store)
+{
+	size_t i;
+	int rc;
+
+	for (i = 0; i < STORE_SQL_COUNT; i++) {
+		rc = sqlite3_prepare_v3(store->db, store_texts[i], -1,
+		    SQLITE_PREPARE_PERSISTENT, &store->sql[i], NULL);
+		if (rc != SQLITE_OK)
+			return store_fail(store, rc);
+	}
+	return 0;
+}
+
+/* Reserves ids by a write that is on disk before one of them is given. */
+static int
+store_reserve_first(struct store *store)
+{
+	int rc;
+
+	rc = sqlite3_step(store->sql[STORE_SQL_GET_NEXT_ID]);
+	if (rc != SQLITE_ROW) {
+		(void)store_fail(store,
+		    rc == SQLITE_DONE ? SQLITE_CORRUPT : rc);
+		store_reset(store, STORE_SQL_GET_NEXT_ID);
+		return -1;
+	}
+	store->next_id = (uint64_t)sqlite3_column_int64(
+	    store->sql[STORE_SQL_GET_NEXT_ID], 0);
+	store->reserved_id = store->next_id;
+	store_reset(store, STORE_SQL_GET_NEXT_ID);
+
+	/* This first write also opens the WAL. */
+	if (store_begin(store) == -1)
+		return -1;
+	(void)sqlite3_bind_int64(store->sql[STORE_SQL_SET_NEXT_ID], 1,
+	    (sqlite3_int64)store->next_id);
+	if (store_run(store, STORE_SQL_SET_NEXT_ID) == -1) {
+		store_rollback(store);
+		return -1;
+	}
+	return store_commit(store);
+}
+
+static int
+store_open_bodies(struct store *store, const char *spool)
+{
+	int spool_fd;
+	int ret = -1;
+
+	spool_fd = open(spool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (spool_fd == -1)
+		return -1;
+	if (mkdirat(spool_fd, "bodies", 0700) == -1 && errno != EEXIST)
+		goto out;
+	store->bodies_fd = openat(spool_fd, "bodies",
+	    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (store->bodies_fd == -1)
+		goto out;
+	if (fsync(spool_fd) == -1)
+		goto out;
+	ret = 0;
+out:
+	(void)close(spool_fd); /* only read */
+	return ret;
+}
+
+static int
+store_open_database(struct store *store, const char *path, char *error,
+    size_t error_size)
+{
+	mode_t mask;
+	int rc;
+
+	mask = umask(077);
+	rc = sqlite3_open_v2(path, &store->db,
+	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+		SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE,
+	    NULL);
+	(void)umask(mask);
+	if (store->db == NULL) {
+		errno = ENOMEM;
+		return -1;
+	}
+	if (rc != SQLITE_OK)
+		return store_fail(store, rc);
+	if (sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1,
+		(int *)NULL) != SQLITE_OK) {
+		errno = EINVAL;
+		return -1;
+	}
+	/* The WAL stays where it is at the end: no file has to be removed.  A
+	 * database in memory has none. */
+	if (strcmp(path, ":memory:") != 0 &&
+	    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL,
+		&(int){ 1 }) != SQLITE_OK) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (store_configure(store) == -1 ||
+	    store_check_schema(store, path, error, error_size) == -1 ||
+	    store_prepare(store) == -1)
+		return -1;
+	return store_reserve_first(store);
+}
+
+/* The sentence for what failed without one of its own. */
+static void
+store_say(struct store *store, const char *path, char *error, size_t error_size)
+{
+	int saved = errno;
+
+	if (error_size == 0 || error[0] != '\0')
+		return;
+	if (saved == EBADMSG)
+		(void)store_say_damaged(store, path, error, error_size, NULL);
+	else if (saved == EBUSY)
+		(void)snprintf(error, error_size,
+		    "%s: another posternd has this queue open; stop it first",
+		    path);
+	else
+		(void)snprintf(error, error_size, "%s: %s (%s)", path,
+		    strerror(saved), store_error(store));
+	errno = saved;
+}
+
+int
+store_open(const struct store_options *options, struct store **storep,
+    char *error, size_t error_size)
+{
+	struct store *store;
+	char path[4096];
+	bool in_memory;
+	int n;
+
+	if (error_size > 0)
+		error[0] = '\0';
+	/* One thread, no statistics; refused, harmlessly, once in use. */
+	(void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+
+	in_memory = strcmp(options->spool, ":memory:") == 0;
+	n = snprintf(path, sizeof(path), in_memory ? "%s" : "%s/queue.db",
+	    options->spool);
+	store = calloc(1, sizeof(*store));
+	if (store == NULL) {
+		(void)strlcpy(error, "out of memory", error_size);
+		return -1;
+	}
+	store->bodies_fd = -1;
+	store->inline_body_limit =
+	    in_memory ? UINT64_MAX : options->inline_body_limit;
+	if (n < 0 || (size_t)n >= sizeof(path)) {
+		errno = ENAMETOOLONG;
+		goto fail;
+	}
+	store->buffer_size = STORE_BUFFER_SIZE;
+	store->buffer = malloc(store->buffer_size);
+	if (store->buffer == NULL)
+		goto fail;
+	if (!in_memory && store_open_bodies(store, options->spool) == -1)
+		goto fail;
+	if (store_open_database(store, path, error, error_size) == -1)
+		goto fail;
+	*storep = store;
+	return 0;
+fail:
+	store_say(store, path, error, error_size);
+	store_close(store);
+	return -1;
+}
+
+void
+store_close(struct store *store)
+{
+	int saved = errno;
+	size_t i;
+
+	if (store == NULL)
+		return;
+	if (store->in_group)
+		store_rollback(store);
+	for (i = 0; i < STORE_SQL_COUNT; i++)
+		(void)sqlite3_finalize(store->sql[i]);
+	(void)sqlite3_close(store->db);
+	if (store->bodies_fd != -1)
+		(void)close(store->bodies_fd);
+	free(store->added.ids);
+	free(store->removed.ids);
+	free(store->buffer);
+	free(store);
+	errno = saved;
+}
+
+int
+store_recover(struct store *store, int64_t now_ms,
+    struct store_recovered *recovered)
+{
+	sqlite3_stmt *count = store->sql[STORE_SQL_COUNT_MSGS];
+	int rc;
+
+	memset(recovered, 0, sizeof(*recovered));
+	if (store_begin(store) == -1)
+		return -1;
+	(void)sqlite3_bind_int64(store->sql[STORE_SQL_RECOVER], 1, now_ms);
+	if (store_run(store, STORE_SQL_RECOVER) == -1)
+		goto fail;
+	recovered->in_doubt = (uint64_t)sqlite3_changes64(store->db);
+	if (store_commit(store) == -1)
+		return -1;
+	rc = sqlite3_step(count);
+	if (rc == SQLITE_ROW)
+		recovered->messages = (uint64_t)sqlite3_column_int64(count, 0);
+	else
+		(void)store_fail(store, rc);
+	store_reset(store, STORE_SQL_COUNT_MSGS);
+	if (rc != SQLITE_ROW)
+		return -1;
+	return store_body_sweep(store, recovered);
+fail:
+	store_rollback(store);
+	return -1;
+}
+
+int
+store_begin(struct store *store)
+{
+	assert(!store->in_group);
+	if (store_run(store, STORE_SQL_BEGIN) == -1)
+		return -1;
+	store->in_group = true;
+	return 0;
+}
+
+int
+store_commit(struct store *store)
+{
+	assert(store->in_group);
+	if (store_run(store, STORE_SQL_COMMIT) == -1) {
+		store_rollback(store);
+		return -1;
+	}
+	store->in_group = false;
+	store->added.len = 0;
+	store_files_unlink(store, &store->removed);
+	return 0;
+}
+
+void
+store_rollback(struct store *store)
+{
+	int saved = errno;
+
+	if (!store->in_group)
+		return;
+	store->in_group = false;
+	/* A full disk has undone the group already: then this is refused. */
+	if (sqlite3_get_autocommit(store->db) == 0)
+		(void)store_run(store, STORE_SQL_ROLLBACK);
+	store->removed.len = 0;
+	store_files_unlink(store, &store->added);
+	/* The reservation may be undone too; what was given is not given again. */
+	store->reserved_id = store->next_id;
+	errno = saved;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The queue on disk: envelopes, recipients with their states, and bodies.
+ *
+ * One process holds a store, and holds it alone.  This header is the whole
+ * doorway: nothing outside knows that SQLite stands behind it, so a second
+ * engine needs no change to the scheduler.
+ *
+ * Writing goes in groups: store_begin, any number of changes, store_commit.
+ * What a commit has confirmed outlives a power failure.  Any failure inside a
+ * group calls for store_rollback, which undoes the whole group.
+ *
+ * 0 or -1 with errno: ENOSPC for a full disk, EBADMSG for a damaged database,
+ * ENOMEM, EIO; never abort.  Times are CLOCK_REALTIME in milliseconds.
+ */
+#ifndef MASTER_QUEUE_STORE_H
+#define MASTER_QUEUE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	STORE_DOMAIN_SIZE = 256, /* RFC 5321, 4.5.3.1.2, and a NUL */
+	STORE_ID_SIZE = 17,      /* 16 hex digits and a NUL */
+};
+
+enum store_state {
+	STORE_QUEUED,    /* waits for its first attempt, or is due again */
+	STORE_ACTIVE,    /* a worker has it; a crash now leaves doubt */
+	STORE_DELIVERED, /* final; its row goes at once */
+	STORE_DEFERRED,  /* waits for next_attempt_ms */
+	STORE_FAILED,    /* final; kept until store_expire_failed */
+	STORE_HELD,      /* waits for an operator */
+	STORE_STATE_COUNT
+};
+
+struct store;
+
+struct store_options {
+	const char *spool;          /* directory, or ":memory:" */
+	uint64_t inline_body_limit; /* a larger body is a file */
+};
+
+struct store_envelope {
+	uint64_t id;        /* never reused; 0 before store_add_message */
+	int64_t created_ms; /* when we took it */
+	uint64_t size;      /* octets on the wire */
+	uint32_t flags;     /* the caller's own bits */
+	uint32_t uid;       /* who handed it in */
+	uint32_t nrcpts;    /* as handed in; those left may be fewer */
+	const char *reverse_path;
+	const char *ref; /* the client's own name for it, or "" */
+	const char *via; /* the transport it asked for, or "" */
+};
+
+struct store_recipient {
+	uint64_t message;
+	uint32_t index; /* its place in the envelope, from 0 */
+	enum store_state state;
+	int64_t next_attempt_ms; /* 0 where none is planned */
+	int64_t finished_ms;     /* 0 before a final outcome */
+	uint32_t attempts;
+	int code; /* of the last reply, or 0 */
+	bool in_doubt;
+	const char *address;
+	const char *domain; /* lower case, without the '@'; may be "" */
+	const char *dsn;
+	const char *reply;
+	const char *relay;
+};
+
+/* What became of one recipient. */
+struct store_outcome {
+	uint64_t message;
+	uint32_t index;
+	enum store_state state;
+	int64_t next_attempt_ms; /* QUEUED and DEFERRED */
+	int64_t finished_ms;     /* FAILED */
+	int code;
+	bool in_doubt;   /* perhaps delivered; once set, it stays */
+	bool begun;      /* false: the attempt never began and is not counted */
+	const char *dsn; /* NULL: it stays as it was, and the code too */
+	const char *reply;
+	const char *relay;
+};
+
+/* A place in the order of a domain's due recipients; zeroed is its start. */
+struct store_cursor {
+	int64_t next_attempt_ms;
+	uint64_t message;
+	uint32_t index;
+};
+
+struct store_filter {
+	uint32_t states;    /* bits 1 << STORE_...; 0 is all */
+	const char *domain; /* or NULL for all */
+	uint64_t message;   /* or 0 for all */
+};
+
+struct store_recovered {
+	uint64_t messages;     /* in the store */
+	uint64_t in_doubt;     /* recipients a crash found active */
+	uint64_t swept_bodies; /* files that no envelope named */
+	uint64_t lost_bodies;  /* envelopes whose file is gone: see log */
+};
+
+/*
+ * Called once a row; the strings hold until it returns.  Another answer than
+ * 0 ends the walk, and becomes the walk's own.
+ */
+typedef int (*store_row_fn)(const struct store_envelope *envelope,
+    const struct store_recipient *recipient, void *arg);
+
+/*
+ * store_open - open the queue, or create it, and take it for this process.
+ *
+ * Afterwards nothing is opened but files in the spool's own "bodies", through
+ * a descriptor held from here on: the caller may go into a chroot.
+ *
+ * -1: error holds a sentence for the operator, with what to do.
+ */
+int store_open(const struct store_options *options, struct store **storep,
+    char *error, size_t error_size);
+void store_close(struct store *store);
+
+/*
+ * store_recover - put right what a crash left, once, before anything else.
+ *
+ * Recipients found active become queued and in doubt.  Body files that no
+ * envelope names are removed.
+ */
+int store_recover(struct store *store, int64_t now_ms,
+    struct store_recovered *recovered);
+
+int store_begin(struct store *store);
+int store_commit(struct store *store);
+void store_rollback(struct store *store);
+
+/*
+ * store_add_message - take over a message; part of the group.
+ *
+ * Every recipient becomes QUEUED, due at once.  body_fd is read from its
+ * start to its end and stays the caller's.  envelope->nrcpts addresses.
+ */
+int store_add_message(struct store *store,
+    const struct store_envelope *envelope, const char *const *addresses,
+    int body_fd, uint64_t *idp);
+
+/* Counts an attempt; the commit must come before a worker sees the message. */
+int store_mark_active(struct store *store, uint64_t message,
+    uint32_t recipient_index);
+
+/* *removedp: the last recipient is gone, and the message with its body. */
+int store_set_outcome(struct store *store, const struct store_outcome *outcome,
+    bool *removedp);
+
+/* Forgets failed recipients that were final before that time. */
+int store_expire_failed(struct store *store, int64_t before_ms,
+    uint64_t *countp);
+
+/* The body as a memfd sealed against every change; the caller's to close. */
+int store_body_fd(struct store *store, uint64_t message, int *fdp);
+
+/*
+ * store_next_domain - the next domain, in byte order, with waiting mail.
+ *
+ * 1: domain and *earliest_ms hold it; 0: there is none behind "after".
+ * after NULL starts.  Costs the same however much is queued.
+ */
+int store_next_domain(struct store *store, const char *after,
+    char domain[static STORE_DOMAIN_SIZE], int64_t *earliest_ms);
+
+/* How many recipients of a domain wait, and for when the first is. */
+int store_count_domain(struct store *store, const char *domain,
+    uint64_t *countp, int64_t *earliest_ms);
+
+/*
+ * store_load_due - at most limit recipients of a domain due by now_ms.
+ *
+ * Goes on behind *cursor, which it moves.  Returns what row returned, or -1;
+ * *countp how many there were.
+ */
+int store_load_due(struct store *store, const char *domain,
+    struct store_cursor *cursor, int64_t now_ms, uint32_t limit,
+    store_row_fn row, void *arg, uint32_t *countp);
+
+/* Waiting recipients of messages taken before that time, oldest first. */
+int store_load_older(struct store *store, int64_t before_ms, uint32_t limit,
+    store_row_fn row, void *arg);
+
+/*
+ * store_list - at most limit recipients behind (message, index), in that order.
+ *
+ * The cursor's next_attempt_ms is not used.  To start, zero it.
+ */
+int store_list(struct store *store, struct store_cursor *cursor,
+    const struct store_filter *filter, uint32_t limit, store_row_fn row,
+    void *arg);
+
+int store_count_states(struct store *store,
+    uint64_t counts[static STORE_STATE_COUNT]);
+
+/* What the engine said of the last failure; for the log, never NULL. */
+const char *store_error(const struct store *store);
+
+/* The domain of an address in lower case; "" where there is none. */
+void store_address_domain(const char *address,
+    char domain[static STORE_DOMAIN_SIZE]);
+
+/* A message's id as people see it: upper-case hex. */
+void store_id_format(uint64_t id, char text[static STORE_ID_SIZE]);
+int store_id_parse(const char *text, uint64_t *idp);
+
+const char *store_state_name(enum store_state state);
+
+#endif

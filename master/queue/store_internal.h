@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the files of the store share; nobody else includes it.
+ */
+#ifndef MASTER_QUEUE_STORE_INTERNAL_H
+#define MASTER_QUEUE_STORE_INTERNAL_H
+
+#include <sqlite3.h>
+
+#include "master/queue/store.h"
+
+enum store_sql {
+#define SQL(name, text) STORE_SQL_##name,
+#include "master/queue/store_sql.def"
+#undef SQL
+	STORE_SQL_COUNT
+};
+
+/* Files whose rows a group adds or removes: their fate is the commit's. */
+struct store_files {
+	uint64_t *ids;
+	size_t len;
+	size_t size;
+};
+
+struct store {
+	sqlite3 *db;
+	sqlite3_stmt *sql[STORE_SQL_COUNT];
+	uint64_t inline_body_limit;
+	uint64_t next_id;
+	uint64_t reserved_id; /* ids below it are ours to give, on disk */
+	int bodies_fd;        /* the directory; -1 in memory */
+	bool in_group;
+	struct store_files added;   /* unlinked by a rollback */
+	struct store_files removed; /* unlinked after a commit */
+	uint8_t *buffer;            /* STORE_BUFFER_SIZE or the inline limit */
+	size_t buffer_size;
+};
+
+enum {
+	STORE_BUFFER_SIZE = 64 * 1024,
+	STORE_ID_BLOCK = 4096, /* ids reserved by one write */
+};
+
+/* Sets errno from the engine's code, and returns -1. */
+int store_fail(struct store *store, int rc);
+
+/* Runs a statement that gives no rows, and makes it ready for the next use. */
+int store_run(struct store *store, enum store_sql which);
+
+/* Ends a use of a statement that failed or gave its rows. */
+void store_reset(struct store *store, enum store_sql which);
+
+/* store_body.c */
+int store_files_add(struct store_files *files, uint64_t id);
+void store_files_unlink(struct store *store, struct store_files *files);
+int store_body_write_file(struct store *store, uint64_t id, int body_fd,
+    uint64_t size);
+/* 1: the message has its body in a file; 0: it has not, or is not there. */
+int store_body_in_file(struct store *store, uint64_t id);
+int store_body_sweep(struct store *store, struct store_recovered *recovered);
+
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the scheduler and the operator ask of the store, and its small words.
+ */
+#include "master/queue/store.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "master/queue/store_internal.h"
+
+static const char *
+store_column_text(sqlite3_stmt *sql, int at)
+{
+	const unsigned char *text = sqlite3_column_text(sql, at);
+
+	return text != NULL ? (const char *)text : "";
+}
+
+/* The columns of ROW_COLUMNS, in its order. */
+static void
+store_read_row(sqlite3_stmt *sql, struct store_envelope *envelope,
+    struct store_recipient *recipient)
+{
+	envelope->id = (uint64_t)sqlite3_column_int64(sql, 0);
+	envelope->created_ms = sqlite3_column_int64(sql, 1);
+	envelope->size = (uint64_t)sqlite3_column_int64(sql, 2);
+	envelope->flags = (uint32_t)sqlite3_column_int64(sql, 3);
+	envelope->uid = (uint32_t)sqlite3_column_int64(sql, 4);
+	envelope->nrcpts = (uint32_t)sqlite3_column_int64(sql, 5);
+	envelope->reverse_path = store_column_text(sql, 6);
+	envelope->ref = store_column_text(sql, 7);
+	envelope->via = store_column_text(sql, 8);
+	recipient->message = envelope->id;
+	recipient->index = (uint32_t)sqlite3_column_int64(sql, 9);
+	recipient->state = (enum store_state)sqlite3_column_int(sql, 10);
+	recipient->next_attempt_ms = sqlite3_column_int64(sql, 11);
+	recipient->finished_ms = sqlite3_column_int64(sql, 12);
+	recipient->attempts = (uint32_t)sqlite3_column_int64(sql, 13);
+	recipient->code = sqlite3_column_int(sql, 14);
+	recipient->in_doubt = sqlite3_column_int(sql, 15) != 0;
+	recipient->address = store_column_text(sql, 16);
+	recipient->domain = store_column_text(sql, 17);
+	recipient->dsn = store_column_text(sql, 18);
+	recipient->reply = store_column_text(sql, 19);
+	recipient->relay = store_column_text(sql, 20);
+}
+
+/* Steps once.  1: a row; 0: the end; -1: failed. */
+static int
+store_step_row(struct store *store, enum store_sql which,
+    struct store_envelope *envelope, struct store_recipient *recipient)
+{
+	int rc;
+
+	rc = sqlite3_step(store->sql[which]);
+	if (rc == SQLITE_DONE)
+		return 0;
+	if (rc != SQLITE_ROW)
+		return store_fail(store, rc);
+	store_read_row(store->sql[which], envelope, recipient);
+	if ((unsigned int)recipient->state < STORE_STATE_COUNT)
+		return 1;
+	errno = EBADMSG;
+	return -1;
+}
+
+static int
+store_domain_row(struct store *store, enum store_sql which,
+    char domain[static STORE_DOMAIN_SIZE], int64_t *earliest_ms)
+{
+	sqlite3_stmt *sql = store->sql[which];
+	int ret = 0;
+	int rc;
+
+	rc = sqlite3_step(sql);
+	if (rc == SQLITE_ROW) {
+		(void)strlcpy(domain, store_column_text(sql, 0),
+		    STORE_DOMAIN_SIZE);
+		*earliest_ms = sqlite3_column_int64(sql, 1);
+		ret = 1;
+	} else if (rc != SQLITE_DONE) {
+		ret = store_fail(store, rc);
+	}
+	store_reset(store, which);
+	return ret;
+}
+
+int
+store_next_domain(struct store *store, const char *after,
+    char domain[static STORE_DOMAIN_SIZE], int64_t *earliest_ms)
+{
+	/* "after" may be the very buffer that is filled: bind a copy. */
+	if (after == NULL)
+		return store_domain_row(store, STORE_SQL_FIRST_DOMAIN, domain,
+		    earliest_ms);
+	(void)sqlite3_bind_text(store->sql[STORE_SQL_NEXT_DOMAIN], 1, after, -1,
+	    SQLITE_TRANSIENT);
+	return store_domain_row(store, STORE_SQL_NEXT_DOMAIN, domain,
+	    earliest_ms);
+}
+
+int
+store_count_domain(struct store *store, const char *domain, uint64_t *countp,
+    int64_t *earliest_ms)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_COUNT_DOMAIN];
+	int rc;
+
+	(void)sqlite3_bind_text(sql, 1, domain, -1, SQLITE_STATIC);
+	rc = sqlite3_step(sql);
+	if (rc == SQLITE_ROW) {
+		*countp = (uint64_t)sqlite3_column_int64(sql, 0);
+		*earliest_ms = sqlite3_column_int64(sql, 1);
+	} else {
+		(void)store_fail(store, rc);
+	}
+	store_reset(store, STORE_SQL_COUNT_DOMAIN);
+	return rc == SQLITE_ROW ? 0 : -1;
+}
+
+int
+store_load_due(struct store *store, const char *domain,
+    struct store_cursor *cursor, int64_t now_ms, uint32_t limit,
+    store_row_fn row, void *arg, uint32_t *countp)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_LOAD_DUE];
+	struct store_envelope envelope;
+	struct store_recipient recipient;
+	int ret;
+
+	*countp = 0;
+	(void)sqlite3_bind_text(sql, 1, domain, -1, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(sql, 2, cursor->next_attempt_ms);
+	(void)sqlite3_bind_int64(sql, 3, (sqlite3_int64)cursor->message);
+	(void)sqlite3_bind_int64(sql, 4, cursor->index);
+	(void)sqlite3_bind_int64(sql, 5, now_ms);
+	(void)sqlite3_bind_int64(sql, 6, limit);
+	for (;;) {
+		ret = store_step_row(store, STORE_SQL_LOAD_DUE, &envelope,
+		    &recipient);
+		if (ret != 1)
+			break;
+		cursor->next_attempt_ms = recipient.next_attempt_ms;
+		cursor->message = recipient.message;
+		cursor->index = recipient.index;
+		(*countp)++;
+		ret = row(&envelope, &recipient, arg);
+		if (ret != 0)
+			break;
+	}
+	store_reset(store, STORE_SQL_LOAD_DUE);
+	return ret;
+}
+
+int
+store_load_older(struct store *store, int64_t before_ms, uint32_t limit,
+    store_row_fn row, void *arg)
+{
+	struct store_envelope envelope;
+	struct store_recipient recipient;
+	uint32_t n;
+	int ret = 0;
+
+	for (n = 0; n < limit; n++) {
+		ret = store_step_row(store, STORE_SQL_LOAD_OLDER, &envelope,
+		    &recipient);
+		if (ret != 1)
+			break;
+		ret = 0;
+		/* Ids rise with time: behind the first younger one are more. */
+		if (envelope.created_ms >= before_ms)
+			break;
+		ret = row(&envelope, &recipient, arg);
+		if (ret != 0)
+			break;
+	}
+	store_reset(store, STORE_SQL_LOAD_OLDER);
+	return ret;
+}
+
+int
+store_list(struct store *store, struct store_cursor *cursor,
+    const struct store_filter *filter, uint32_t limit, store_row_fn row,
+    void *arg)
+{
+	enum store_sql which =
+	    filter->message != 0 ? STORE_SQL_LIST_MESSAGE : STORE_SQL_LIST;
+	sqlite3_stmt *sql = store->sql[which];
+	struct store_envelope envelope;
+	struct store_recipient recipient;
+	int ret;
+
+	/* Message ids start above 0, so (0, 0) is before them all. */
+	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)cursor->message);
+	(void)sqlite3_bind_int64(sql, 2,
+	    cursor->message == 0 ? -1 : (sqlite3_int64)cursor->index);
+	(void)sqlite3_bind_int64(sql, 3, filter->states);
+	if (filter->domain != NULL)
+		(void)sqlite3_bind_text(sql, 4, filter->domain, -1,
+		    SQLITE_STATIC);
+	else
+		(void)sqlite3_bind_null(sql, 4);
+	(void)sqlite3_bind_int64(sql, 5, limit);
+	if (which == STORE_SQL_LIST_MESSAGE)
+		(void)sqlite3_bind_int64(sql, 6,
+		    (sqlite3_int64)filter->message);
+	for (;;) {
+		ret = store_step_row(store, which, &envelope, &recipient);
+		if (ret != 1)
+			break;
+		cursor->message = recipient.message;
+		cursor->index = recipient.index;
+		ret = row(&envelope, &recipient, arg);
+		if (ret != 0)
+			break;
+	}
+	store_reset(store, which);
+	return ret;
+}
+
+int
+store_count_states(struct store *store,
+    uint64_t counts[static STORE_STATE_COUNT])
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_COUNT_STATES];
+	int state;
+	int rc;
+
+	memset(counts, 0, STORE_STATE_COUNT * sizeof(counts[0]));
+	while ((rc = sqlite3_step(sql)) == SQLITE_ROW) {
+		state = sqlite3_column_int(sql, 0);
+		if (state >= 0 && state < STORE_STATE_COUNT)
+			counts[state] = (uint64_t)sqlite3_column_int64(sql, 1);
+	}
+	if (rc != SQLITE_DONE)
+		(void)store_fail(store, rc);
+	store_reset(store, STORE_SQL_COUNT_STATES);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+void
+store_address_domain(const char *address, char domain[static STORE_DOMAIN_SIZE])
+{
+	const char *at = strrchr(address, '@');
+	size_t i;
+
+	domain[0] = '\0';
+	if (at == NULL)
+		return;
+	(void)strlcpy(domain, at + 1, STORE_DOMAIN_SIZE);
+	for (i = 0; domain[i] != '\0'; i++)
+		if (domain[i] >= 'A' && domain[i] <= 'Z')
+			domain[i] = (char)(domain[i] - 'A' + 'a');
+}
+
+void
+store_id_format(uint64_t id, char text[static STORE_ID_SIZE])
+{
+	(void)snprintf(text, STORE_ID_SIZE, "%" PRIX64, id);
+}
+
+int
+store_id_parse(const char *text, uint64_t *idp)
+{
+	uint64_t id = 0;
+	size_t i;
+
+	for (i = 0; isxdigit((unsigned char)text[i]); i++) {
+		if (i == STORE_ID_SIZE - 1)
+			break;
+		id = id << 4 |
+		    (uint64_t)(text[i] <= '9' ? text[i] - '0'
+					      : (text[i] | 0x20) - 'a' + 10);
+	}
+	if (i == 0 || text[i] != '\0' || id == 0 || id > INT64_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	*idp = id;
+	return 0;
+}
+
+const char *
+store_state_name(enum store_state state)
+{
+	static const char *const names[STORE_STATE_COUNT] = {
+		[STORE_QUEUED] = "queued",
+		[STORE_ACTIVE] = "active",
+		[STORE_DELIVERED] = "delivered",
+		[STORE_DEFERRED] = "deferred",
+		[STORE_FAILED] = "failed",
+		[STORE_HELD] = "held",
+	};
+
+	return (unsigned int)state < STORE_STATE_COUNT ? names[state]
+						       : "unknown";
+}

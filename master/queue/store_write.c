@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The store's changes: a message comes in, is tried, and goes.
+ */
+#include "master/queue/store.h"
+
+#include <sys/stat.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "master/queue/store_internal.h"
+
+/* Strings outlive the step, and are bound without a copy. */
+static void
+store_bind_text(sqlite3_stmt *sql, int at, const char *text)
+{
+	if (text != NULL)
+		(void)sqlite3_bind_text(sql, at, text, -1, SQLITE_STATIC);
+	else
+		(void)sqlite3_bind_null(sql, at);
+}
+
+static void
+store_bind_time(sqlite3_stmt *sql, int at, int64_t time_ms, bool present)
+{
+	if (present)
+		(void)sqlite3_bind_int64(sql, at, time_ms);
+	else
+		(void)sqlite3_bind_null(sql, at);
+}
+
+static int
+store_take_id(struct store *store, uint64_t *idp)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_SET_NEXT_ID];
+
+	if (store->next_id == store->reserved_id) {
+		(void)sqlite3_bind_int64(sql, 1,
+		    (sqlite3_int64)(store->reserved_id + STORE_ID_BLOCK));
+		if (store_run(store, STORE_SQL_SET_NEXT_ID) == -1)
+			return -1;
+		store->reserved_id += STORE_ID_BLOCK;
+	}
+	*idp = store->next_id++;
+	return 0;
+}
+
+/* Reads a body that becomes part of its row into the store's buffer. */
+static int
+store_read_body(struct store *store, int fd, size_t size)
+{
+	uint8_t *grown;
+	size_t at = 0;
+	ssize_t n;
+
+	if (size > store->buffer_size) {
+		grown = realloc(store->buffer, size);
+		if (grown == NULL)
+			return -1;
+		store->buffer = grown;
+		store->buffer_size = size;
+	}
+	while (at < size) {
+		n = pread(fd, store->buffer + at, size - at, (off_t)at);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == 0)
+			errno = EBADMSG; /* shorter than it was */
+		if (n <= 0)
+			return -1;
+		at += (size_t)n;
+	}
+	return 0;
+}
+
+static int
+store_add_body(struct store *store, uint64_t id, int body_fd)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_ADD_MESSAGE];
+	struct stat st;
+	uint64_t size;
+
+	if (fstat(body_fd, &st) == -1)
+		return -1;
+	size = (uint64_t)st.st_size;
+	if (size > store->inline_body_limit) {
+		(void)sqlite3_bind_int(sql, 10, 1);
+		(void)sqlite3_bind_null(sql, 11);
+		return store_body_write_file(store, id, body_fd, size);
+	}
+	if (size > INT_MAX) {
+		errno = EFBIG;
+		return -1;
+	}
+	if (store_read_body(store, body_fd, (size_t)size) == -1)
+		return -1;
+	(void)sqlite3_bind_int(sql, 10, 0);
+	(void)sqlite3_bind_blob(sql, 11, store->buffer, (int)size,
+	    SQLITE_STATIC);
+	return 0;
+}
+
+static int
+store_add_recipients(struct store *store, const struct store_envelope *envelope,
+    uint64_t id, const char *const *addresses)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_ADD_RCPT];
+	char domain[STORE_DOMAIN_SIZE];
+	uint32_t i;
+
+	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)id);
+	(void)sqlite3_bind_int64(sql, 5, envelope->created_ms);
+	for (i = 0; i < envelope->nrcpts; i++) {
+		store_address_domain(addresses[i], domain);
+		(void)sqlite3_bind_int64(sql, 2, i);
+		store_bind_text(sql, 3, addresses[i]);
+		store_bind_text(sql, 4, domain);
+		if (store_run(store, STORE_SQL_ADD_RCPT) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+int
+store_add_message(struct store *store, const struct store_envelope *envelope,
+    const char *const *addresses, int body_fd, uint64_t *idp)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_ADD_MESSAGE];
+	uint64_t id;
+
+	assert(store->in_group);
+	if (store_take_id(store, &id) == -1)
+		return -1;
+	if (store_add_body(store, id, body_fd) == -1)
+		return -1;
+	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)id);
+	(void)sqlite3_bind_int64(sql, 2, envelope->created_ms);
+	(void)sqlite3_bind_int64(sql, 3, (sqlite3_int64)envelope->size);
+	(void)sqlite3_bind_int64(sql, 4, envelope->flags);
+	(void)sqlite3_bind_int64(sql, 5, envelope->uid);
+	(void)sqlite3_bind_int64(sql, 6, envelope->nrcpts);
+	store_bind_text(sql, 7, envelope->reverse_path);
+	store_bind_text(sql, 8, envelope->ref != NULL ? envelope->ref : "");
+	store_bind_text(sql, 9, envelope->via != NULL ? envelope->via : "");
+	if (store_run(store, STORE_SQL_ADD_MESSAGE) == -1)
+		return -1;
+	if (store_add_recipients(store, envelope, id, addresses) == -1)
+		return -1;
+	*idp = id;
+	return 0;
+}
+
+int
+store_mark_active(struct store *store, uint64_t message,
+    uint32_t recipient_index)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_MARK_ACTIVE];
+
+	assert(store->in_group);
+	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)message);
+	(void)sqlite3_bind_int64(sql, 2, recipient_index);
+	if (store_run(store, STORE_SQL_MARK_ACTIVE) == -1)
+		return -1;
+	if (sqlite3_changes(store->db) == 1)
+		return 0;
+	errno = ENOENT;
+	return -1;
+}
+
+/* 1: some recipient is left; 0: none. */
+static int
+store_has_recipient(struct store *store, uint64_t message)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_HAS_RCPT];
+	int rc;
+
+	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)message);
+	rc = sqlite3_step(sql);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		(void)store_fail(store, rc);
+	store_reset(store, STORE_SQL_HAS_RCPT);
+	if (rc == SQLITE_ROW)
+		return 1;
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+static int
+store_delete_message(struct store *store, uint64_t message)
+{
+	int in_file;
+
+	in_file = store_body_in_file(store, message);
+	if (in_file == -1)
+		return -1;
+	if (in_file == 1 && store_files_add(&store->removed, message) == -1)
+		return -1;
+	(void)sqlite3_bind_int64(store->sql[STORE_SQL_DELETE_MSG], 1,
+	    (sqlite3_int64)message);
+	return store_run(store, STORE_SQL_DELETE_MSG);
+}
+
+/* Removes a recipient, and the message with the last of them. */
+static int
+store_delete_recipient(struct store *store, uint64_t message, uint32_t at,
+    bool *removedp)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_DELETE_RCPT];
+	int left;
+
+	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)message);
+	(void)sqlite3_bind_int64(sql, 2, at);
+	if (store_run(store, STORE_SQL_DELETE_RCPT) == -1)
+		return -1;
+	if (sqlite3_changes(store->db) != 1) {
+		errno = ENOENT;
+		return -1;
+	}
+	left = store_has_recipient(store, message);
+	if (left != 0)
+		return left == 1 ? 0 : -1;
+	*removedp = true;
+	return store_delete_message(store, message);
+}
+
+int
+store_set_outcome(struct store *store, const struct store_outcome *outcome,
+    bool *removedp)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_SET_OUTCOME];
+	bool waits;
+
+	assert(store->in_group);
+	*removedp = false;
+	if (outcome->state == STORE_DELIVERED)
+		return store_delete_recipient(store, outcome->message,
+		    outcome->index, removedp);
+	waits =
+	    outcome->state == STORE_QUEUED || outcome->state == STORE_DEFERRED;
+	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)outcome->message);
+	(void)sqlite3_bind_int64(sql, 2, outcome->index);
+	(void)sqlite3_bind_int(sql, 3, (int)outcome->state);
+	store_bind_time(sql, 4, outcome->next_attempt_ms, waits);
+	store_bind_time(sql, 5, outcome->finished_ms,
+	    outcome->state == STORE_FAILED);
+	if (outcome->dsn != NULL)
+		(void)sqlite3_bind_int(sql, 6, outcome->code);
+	else
+		(void)sqlite3_bind_null(sql, 6);
+	(void)sqlite3_bind_int(sql, 7, outcome->in_doubt ? 1 : 0);
+	store_bind_text(sql, 8, outcome->dsn);
+	store_bind_text(sql, 9, outcome->reply);
+	store_bind_text(sql, 10, outcome->relay);
+	(void)sqlite3_bind_int(sql, 11, outcome->begun ? 0 : 1);
+	if (store_run(store, STORE_SQL_SET_OUTCOME) == -1)
+		return -1;
+	if (sqlite3_changes(store->db) == 1)
+		return 0;
+	errno = ENOENT;
+	return -1;
+}
+
+int
+store_expire_failed(struct store *store, int64_t before_ms, uint64_t *countp)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_EXPIRED];
+	uint64_t message = 0;
+	uint32_t at = 0;
+	bool removed;
+	int rc;
+
+	assert(store->in_group);
+	for (*countp = 0;; (*countp)++) {
+		(void)sqlite3_bind_int64(sql, 1, before_ms);
+		rc = sqlite3_step(sql);
+		if (rc == SQLITE_ROW) {
+			message = (uint64_t)sqlite3_column_int64(sql, 0);
+			at = (uint32_t)sqlite3_column_int64(sql, 1);
+		} else if (rc != SQLITE_DONE) {
+			(void)store_fail(store, rc);
+		}
+		store_reset(store, STORE_SQL_EXPIRED);
+		if (rc != SQLITE_ROW)
+			return rc == SQLITE_DONE ? 0 : -1;
+		removed = false;
+		if (store_delete_recipient(store, message, at, &removed) == -1)
+			return -1;
+	}
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Jobs from the intake: an envelope comes in one or more packets, is committed,
+ * and only then is its client told.
+ *
+ * The intake speaks with clients, so it is less trusted than we: what breaks a
+ * rule of message.h here ends its channel.
+ */
+#include "master/queue/queue_internal.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/util.h"
+
+enum {
+	SUBMIT_ADDRESSES_STEP = 16
+};
+
+void
+submission_free(struct submission *s)
+{
+	uint32_t i;
+
+	if (s == NULL)
+		return;
+	for (i = 0; i < s->envelope.nrcpts; i++)
+		free(s->addresses[i]);
+	free(s->addresses);
+	free(s->ref);
+	free(s->via);
+	free(s->reverse_path);
+	fd_close(s->body_fd);
+	free(s);
+}
+
+static void
+submit_drop(struct queue *q, struct submission *s)
+{
+	TAILQ_REMOVE(&q->half_jobs, s, entry);
+	q->nhalf_jobs--;
+	submission_free(s);
+}
+
+void
+submit_clear(struct queue *q)
+{
+	while (!TAILQ_EMPTY(&q->half_jobs))
+		submit_drop(q, TAILQ_FIRST(&q->half_jobs));
+}
+
+static struct submission *
+submit_find(struct queue *q, uint64_t request)
+{
+	struct submission *s;
+
+	TAILQ_FOREACH(s, &q->half_jobs, entry)
+		if (s->request == request)
+			return s;
+	return NULL;
+}
+
+static void
+submit_refuse(struct queue *q, uint64_t request, uint16_t code, const char *dsn,
+    const char *why)
+{
+	struct msg_refused refused;
+
+	memset(&refused, 0, sizeof(refused));
+	refused.request = request;
+	refused.code = code;
+	(void)strlcpy(refused.dsn, dsn, sizeof(refused.dsn));
+	if (q->intake != NULL)
+		(void)channel_send(q->intake, MSG_REFUSED, &refused, why,
+		    strlen(why), -1);
+}
+
+void
+submit_refused(struct queue *q, struct submission *s, uint16_t code,
+    const char *dsn, const char *why)
+{
+	if (!s->cancelled)
+		submit_refuse(q, s->request, code, dsn, why);
+}
+
+/* What the intake has seen to already; here it keeps the log in one piece. */
+static bool
+submit_string_ok(const char *text)
+{
+	size_t n;
+
+	for (n = 0; text[n] != '\0'; n++)
+		if ((unsigned char)text[n] < 0x20 || text[n] == 0x7f)
+			return false;
+	return n < MSG_ADDRESS_SIZE;
+}
+
+static int
+submit_add_address(struct submission *s, const char *address)
+{
+	char **grown;
+	char *copy;
+
+	if (s->envelope.nrcpts == s->addresses_size) {
+		grown = recallocarray(s->addresses, s->addresses_size,
+		    s->addresses_size + SUBMIT_ADDRESSES_STEP, sizeof(*grown));
+		if (grown == NULL)
+			return -1;
+		s->addresses = grown;
+		s->addresses_size += SUBMIT_ADDRESSES_STEP;
+	}
+	copy = strdup(address);
+	if (copy == NULL)
+		return -1;
+	s->addresses[s->envelope.nrcpts++] = copy;
+	return 0;
+}
+
+/* Reads recipients up to the end of the tail.  NULL, or why not. */
+static const char *
+submit_read_recipients(const struct queue *q, struct submission *s,
+    const struct message *m, size_t *at)
+{
+	const char *address;
+
+	while ((address = message_tail_next(m, at)) != NULL) {
+		if (address[0] == '\0' || !submit_string_ok(address))
+			return "an address is empty, too long or has controls";
+		if (s->envelope.nrcpts >=
+		    (uint32_t)q->config->job_recipient_limit)
+			return "too many recipients";
+		if (submit_add_address(s, address) == -1)
+			return "out of memory";
+	}
+	return NULL;
+}
+
+static const char *
+submit_read_strings(struct submission *s, const struct message *m, size_t *at)
+{
+	const char *strings[3];
+	size_t i;
+
+	for (i = 0; i < NELEM(strings); i++) {
+		strings[i] = message_tail_next(m, at);
+		if (strings[i] == NULL || !submit_string_ok(strings[i]))
+			return "sender, ref or via is too long or has controls";
+	}
+	s->reverse_path = strdup(strings[0]);
+	s->ref = strdup(strings[1]);
+	s->via = strdup(strings[2]);
+	if (s->reverse_path == NULL || s->ref == NULL || s->via == NULL)
+		return "out of memory";
+	s->envelope.reverse_path = s->reverse_path;
+	s->envelope.ref = s->ref;
+	s->envelope.via = s->via;
+	return NULL;
+}
+
+/* Nobody may change or cut a body while a worker reads it. */
+static bool
+submit_body_ok(const struct queue *q, int fd, uint64_t size)
+{
+	struct stat st;
+	int seals;
+
+	seals = fcntl(fd, F_GET_SEALS);
+	if (seals == -1 || (seals & FD_SEALS) != FD_SEALS)
+		return false;
+	return fstat(fd, &st) == 0 && (uint64_t)st.st_size == size &&
+	    size <= q->config->message_size_limit;
+}
+
+static const char *
+submit_read(struct queue *q, struct submission *s, const struct message *m)
+{
+	const char *why;
+	size_t at = 0;
+
+	if (!submit_body_ok(q, s->body_fd, s->envelope.size))
+		return "the body is not sealed, or not of its size";
+	why = submit_read_strings(s, m, &at);
+	if (why != NULL)
+		return why;
+	if (s->via[0] != '\0' && config_transport(q->config, s->via) == NULL)
+		return "via names no transport";
+	return submit_read_recipients(q, s, m, &at);
+}
+
+void
+submit_begin(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_submit *msg = m->payload;
+	struct queue *q = ctx;
+	struct submission *s;
+	const char *why;
+
+	(void)from;
+	s = calloc(1, sizeof(*s));
+	if (s == NULL) {
+		fd_close(m->fd);
+		submit_refuse(q, msg->request, 451, "4.3.0", "out of memory");
+		return;
+	}
+	s->request = msg->request;
+	s->body_fd = m->fd;
+	s->wait =
+	    msg->wait <= WAIT_FINAL ? (enum submit_wait)msg->wait : WAIT_QUEUED;
+	s->envelope.size = msg->size;
+	s->envelope.flags = msg->flags;
+	s->envelope.uid = msg->uid;
+	TAILQ_INSERT_TAIL(&q->half_jobs, s, entry);
+	q->nhalf_jobs++;
+	if (q->draining) {
+		submit_refuse(q, s->request, 451, "4.3.2", "shutting down");
+		submit_drop(q, s);
+		return;
+	}
+	why = q->nhalf_jobs > QUEUE_HALF_JOBS_MAX ? "too many jobs at once"
+						  : submit_read(q, s, m);
+	if (why == NULL)
+		return;
+	submit_refuse(q, s->request, 554, "5.5.4", why);
+	submit_drop(q, s);
+}
+
+/* A part of a job that was refused before is dropped in silence. */
+void
+submit_more(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_request *msg = m->payload;
+	struct queue *q = ctx;
+	struct submission *s = submit_find(q, msg->request);
+	const char *why;
+	size_t at = 0;
+
+	(void)from;
+	if (s == NULL)
+		return;
+	why = submit_read_recipients(q, s, m, &at);
+	if (why == NULL)
+		return;
+	submit_refuse(q, s->request, 554, "5.5.4", why);
+	submit_drop(q, s);
+}
+
+void
+submit_end(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_request *msg = m->payload;
+	struct queue *q = ctx;
+	struct submission *s = submit_find(q, msg->request);
+	struct queue_op *op;
+
+	(void)from;
+	if (s == NULL)
+		return;
+	if (s->envelope.nrcpts == 0) {
+		submit_refuse(q, s->request, 554, "5.5.1", "no recipients");
+		submit_drop(q, s);
+		return;
+	}
+	op = group_new_op(OP_SUBMIT, 0);
+	if (op == NULL) {
+		submit_refuse(q, s->request, 451, "4.3.0", "out of memory");
+		submit_drop(q, s);
+		return;
+	}
+	TAILQ_REMOVE(&q->half_jobs, s, entry);
+	q->nhalf_jobs--;
+	s->envelope.created_ms = time_real_ms();
+	op->submission = s;
+	group_add(q, op);
+}
+
+void
+submit_cancel(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_request *msg = m->payload;
+	struct queue *q = ctx;
+	struct submission *s = submit_find(q, msg->request);
+	struct queue_op *op;
+
+	(void)from;
+	if (s != NULL)
+		submit_drop(q, s);
+	/* A whole one is on its way to the disk, and is delivered. */
+	STAILQ_FOREACH(op, &q->ops, entry)
+		if (op->kind == OP_SUBMIT &&
+		    op->submission->request == msg->request)
+			op->submission->cancelled = true;
+	report_cancel(q, msg->request);
+}
+
+/* A body in memory spares reading it back; small ones, and not too many. */
+static void
+submit_keep_body(struct queue *q, struct submission *s)
+{
+	struct schedule_message *message;
+
+	message = schedule_find_message(q->schedule, s->envelope.id);
+	if (message == NULL || message->body_fd != -1 ||
+	    q->bodies >= q->bodies_max ||
+	    s->envelope.size > q->config->inline_body_limit)
+		return;
+	message->body_fd = s->body_fd; /* closed by queue_message_gone */
+	s->body_fd = -1;
+	q->bodies++;
+}
+
+void
+submit_committed(struct queue *q, struct queue_op *op)
+{
+	struct submission *s = op->submission;
+	struct store_recipient recipient = { .message = s->envelope.id };
+	struct msg_accepted accepted;
+	char domain[STORE_DOMAIN_SIZE];
+	uint32_t i;
+
+	if (!s->cancelled && q->intake != NULL) {
+		memset(&accepted, 0, sizeof(accepted));
+		accepted.request = s->request;
+		accepted.id = s->envelope.id;
+		/* Before the first result, which may follow at once. */
+		(void)channel_send(q->intake, MSG_ACCEPTED, &accepted, NULL, 0,
+		    -1);
+		if (s->wait != WAIT_QUEUED &&
+		    report_wait(q, s, s->envelope.id) == -1)
+			log_line(LOG_WARN,
+			    "out of memory: no results for a "
+			    "client");
+	}
+	recipient.next_attempt_ms = s->envelope.created_ms;
+	recipient.domain = domain;
+	for (i = 0; i < s->envelope.nrcpts; i++) {
+		recipient.index = i;
+		recipient.address = s->addresses[i];
+		store_address_domain(recipient.address, domain);
+		refill_new(q, &s->envelope, &recipient);
+	}
+	submit_keep_body(q, s);
+}

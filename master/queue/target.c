@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Where a destination is: its plan, which the resolver makes and we keep as
+ * long as it says, and why it is blocked.
+ */
+#include "master/queue/queue_internal.h"
+
+#include <sys/socket.h>
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/util.h"
+
+enum {
+	PLAN_TTL_MIN_S = 5,
+	PLAN_TTL_MAX_S = 3600,
+};
+
+struct plan *
+plan_hold(struct plan *plan)
+{
+	plan->refs++;
+	return plan;
+}
+
+void
+plan_release(struct plan *plan)
+{
+	if (plan != NULL && --plan->refs == 0)
+		free(plan);
+}
+
+static struct plan *
+plan_new(uint32_t count)
+{
+	struct plan *plan;
+
+	plan = calloc(1, sizeof(*plan) + count * sizeof(plan->addresses[0]));
+	if (plan == NULL)
+		return NULL;
+	plan->refs = 1;
+	plan->count = count;
+	return plan;
+}
+
+void
+target_gone(struct schedule_destination *destination)
+{
+	struct target *t = destination->data;
+
+	if (t == NULL)
+		return;
+	plan_release(t->plan);
+	free(t);
+}
+
+struct target *
+target_of(struct queue *q, uint32_t transport, const char *next_hop)
+{
+	struct schedule_destination *destination;
+	struct target *t;
+
+	destination = schedule_destination(q->schedule, transport, next_hop);
+	if (destination == NULL)
+		return NULL;
+	if (destination->data != NULL)
+		return destination->data;
+	t = calloc(1, sizeof(*t));
+	if (t == NULL)
+		return NULL; /* the sweep frees the destination */
+	TAILQ_INIT(&t->sessions);
+	t->destination = destination;
+	destination->data = t;
+	return t;
+}
+
+static void
+target_set_plan(struct target *t, struct plan *plan, uint32_t ttl_s)
+{
+	plan_release(t->plan);
+	t->plan = plan;
+	if (ttl_s < PLAN_TTL_MIN_S)
+		ttl_s = PLAN_TTL_MIN_S;
+	if (ttl_s > PLAN_TTL_MAX_S)
+		ttl_s = PLAN_TTL_MAX_S;
+	t->plan_until_ms = time_monotonic_ms() + (int64_t)ttl_s * 1000;
+	t->destination->keep_until_ms = t->plan_until_ms;
+}
+
+/* A plan that needs no question: an address, or a Unix socket. */
+static struct plan *
+target_own_plan(const struct next_hop *hop)
+{
+	struct plan_address *address;
+	struct plan *plan = plan_new(1);
+
+	if (plan == NULL)
+		return NULL;
+	address = &plan->addresses[0];
+	address->port = hop->port;
+	if (hop->kind == NEXT_HOP_UNIX) {
+		address->family = AF_UNIX;
+		(void)strlcpy(address->host, "localhost",
+		    sizeof(address->host));
+		return plan;
+	}
+	address->family = strchr(hop->host, ':') != NULL ? AF_INET6 : AF_INET;
+	(void)strlcpy(address->host, hop->host, sizeof(address->host));
+	if (inet_pton(address->family, hop->host, address->addr) != 1) {
+		plan_release(plan); /* the configuration was checked */
+		return NULL;
+	}
+	return plan;
+}
+
+static void
+target_ask(struct queue *q, const struct target *t)
+{
+	const struct transport *config =
+	    q->transports[t->destination->transport].config;
+	struct msg_resolve ask;
+	const char *name = t->destination->next_hop;
+
+	if (q->resolver == NULL || config == NULL)
+		return; /* asked again when there is one */
+	memset(&ask, 0, sizeof(ask));
+	ask.id = t->resolve_id;
+	ask.mode =
+	    config->next_hop.kind == NEXT_HOP_MX ? RESOLVE_MX : RESOLVE_HOST;
+	ask.families = RESOLVE_IPV4 | RESOLVE_IPV6;
+	if (config->inet_protocols == CONFIG_INET_IPV4)
+		ask.families = RESOLVE_IPV4;
+	else if (config->inet_protocols == CONFIG_INET_IPV6)
+		ask.families = RESOLVE_IPV6;
+	if (config->address_preference == CONFIG_PREFER_IPV4)
+		ask.prefer = 4;
+	else if (config->address_preference == CONFIG_PREFER_IPV6)
+		ask.prefer = 6;
+	ask.loopback =
+	    config->allow_loopback || ask.mode == RESOLVE_HOST ? 1 : 0;
+	ask.port = config->next_hop.port;
+	if (ask.mode == RESOLVE_HOST)
+		name = config->next_hop.host;
+	(void)channel_send(q->resolver, MSG_RESOLVE, &ask, name, strlen(name),
+	    -1);
+}
+
+/* Whether a session may start; if not, the plan is asked for. */
+bool
+target_ready(struct queue *q, struct target *t)
+{
+	const struct transport *config =
+	    q->transports[t->destination->transport].config;
+	struct plan *plan;
+
+	if (config == NULL)
+		return false;
+	if (t->plan != NULL && t->plan_until_ms > time_monotonic_ms())
+		return true;
+	if (config->next_hop.kind == NEXT_HOP_UNIX ||
+	    config->next_hop.kind == NEXT_HOP_ADDRESS) {
+		plan = target_own_plan(&config->next_hop);
+		if (plan != NULL)
+			target_set_plan(t, plan, PLAN_TTL_MAX_S);
+		return plan != NULL;
+	}
+	if (t->resolve_id != 0)
+		return false;
+	t->resolve_id = ++q->last_resolve;
+	if (t->resolve_id == 0)
+		t->resolve_id = ++q->last_resolve;
+	TAILQ_INSERT_TAIL(&q->resolving, t, resolving);
+	t->destination->paused = true;
+	target_ask(q, t);
+	return false;
+}
+
+void
+target_ask_again(struct queue *q)
+{
+	const struct target *t;
+
+	TAILQ_FOREACH(t, &q->resolving, resolving)
+		target_ask(q, t);
+}
+
+/* Settles what is handed over, unbegun, with one outcome. */
+static void
+target_settle(struct queue *q, struct target *t,
+    struct schedule_recipients *recipients, const struct outcome *outcome,
+    const char *reply, const char *relay, bool counted)
+{
+	const struct transport *config =
+	    q->transports[t->destination->transport].config;
+	int64_t now_ms = time_real_ms();
+	int64_t mono_ms = time_monotonic_ms();
+	struct schedule_recipient *r;
+	struct attempt a;
+
+	while ((r = STAILQ_FIRST(recipients)) != NULL) {
+		STAILQ_REMOVE_HEAD(recipients, entry);
+		memset(&a, 0, sizeof(a));
+		a.id = r->message->id;
+		a.index = r->index;
+		a.flags = r->message->flags;
+		a.created_ms = r->message->created_ms;
+		a.attempts = r->attempts + (counted ? 1 : 0);
+		a.was_in_doubt = r->in_doubt;
+		a.lmtp =
+		    config != NULL && config->protocol == CONFIG_PROTOCOL_LMTP;
+		a.recipient = r->address;
+		a.relay = relay;
+		a.reply = reply;
+		a.outcome = *outcome;
+		a.outcome.in_doubt = 0; /* nothing of it was sent */
+		a.delays_ms[0] = r->added_ms - r->message->created_ms;
+		a.delays_ms[1] = now_ms - r->added_ms;
+		if (t->destination->blocked_until_ms > mono_ms)
+			a.not_before_ms =
+			    now_ms + t->destination->blocked_until_ms - mono_ms;
+		settle(q, &a);
+		schedule_forget(q->schedule, r);
+	}
+}
+
+void
+target_suspend(struct queue *q, struct target *t, const struct outcome *outcome,
+    const char *reply, const char *relay)
+{
+	struct schedule_recipients recipients =
+	    STAILQ_HEAD_INITIALIZER(recipients);
+	char text[QUEUE_REPLY_SIZE + 64];
+
+	t->outcome = *outcome;
+	t->outcome.in_doubt = 0;
+	t->outcome.status = OUTCOME_DEFERRED;
+	(void)strlcpy(t->reply, reply, sizeof(t->reply));
+	(void)strlcpy(t->relay, relay, sizeof(t->relay));
+	(void)snprintf(text, sizeof(text), "delivery temporarily suspended: %s",
+	    reply);
+	schedule_suspend(q->schedule, t->destination, &recipients);
+	target_settle(q, t, &recipients, &t->outcome, text, relay, false);
+}
+
+/* The domain cannot be delivered to: so it is for all who wait. */
+static void
+target_unresolved(struct queue *q, struct target *t,
+    const struct outcome *outcome, const char *reply)
+{
+	struct schedule_recipients recipients =
+	    STAILQ_HEAD_INITIALIZER(recipients);
+
+	if (outcome->status == OUTCOME_DEFERRED)
+		(void)schedule_failed(q->schedule, t->destination,
+		    time_monotonic_ms());
+	schedule_suspend(q->schedule, t->destination, &recipients);
+	t->outcome = *outcome;
+	(void)strlcpy(t->reply, reply, sizeof(t->reply));
+	t->relay[0] = '\0';
+	target_settle(q, t, &recipients, outcome, reply, "", true);
+}
+
+static bool
+target_plan_ok(const struct message *m, uint32_t count)
+{
+	struct plan_address address;
+	uint32_t i;
+
+	if (count == 0 || count > PLAN_ADDRESSES_MAX ||
+	    m->tail_len != count * sizeof(address))
+		return false;
+	for (i = 0; i < count; i++) {
+		memcpy(&address, m->tail + i * sizeof(address),
+		    sizeof(address));
+		if (!message_string_ok(address.host, sizeof(address.host)) ||
+		    (address.family != AF_INET && address.family != AF_INET6))
+			return false;
+	}
+	return true;
+}
+
+static void
+target_take_plan(struct queue *q, struct target *t, const struct message *m)
+{
+	const struct msg_resolved *answer = m->payload;
+	char reply[QUEUE_REPLY_SIZE];
+	struct outcome outcome = answer->outcome;
+	struct plan *plan;
+	size_t n = m->tail_len;
+
+	if (outcome.status == OUTCOME_DELIVERED &&
+	    target_plan_ok(m, answer->count)) {
+		plan = plan_new(answer->count);
+		if (plan == NULL)
+			return; /* asked again by the next pump */
+		memcpy(plan->addresses, m->tail, m->tail_len);
+		target_set_plan(t, plan, answer->ttl_s);
+		return;
+	}
+	if (outcome.status != OUTCOME_DEFERRED &&
+	    outcome.status != OUTCOME_FAILED) {
+		log_line(LOG_ERROR, "the resolver sent a plan that is none");
+		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_RESOLVE,
+		    "4.3.0");
+		target_unresolved(q, t, &outcome, "resolver failure");
+		return;
+	}
+	if (n >= sizeof(reply))
+		n = sizeof(reply) - 1;
+	memcpy(reply, m->tail, n);
+	reply[n] = '\0';
+	target_unresolved(q, t, &outcome, reply);
+}
+
+void
+target_resolved(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_resolved *answer = m->payload;
+	struct queue *q = ctx;
+	struct target *t;
+
+	(void)from;
+	TAILQ_FOREACH(t, &q->resolving, resolving)
+		if (t->resolve_id == answer->id)
+			break;
+	if (t == NULL)
+		return; /* asked twice over a restart: the first one counted */
+	TAILQ_REMOVE(&q->resolving, t, resolving);
+	t->resolve_id = 0;
+	t->destination->paused = false;
+	target_take_plan(q, t, m);
+	queue_pump_soon(q);
+}

@@ -1,0 +1,802 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The store on a real directory: groups, crashes, bodies, and bad files.
+ */
+#include "master/queue/store.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+#include <sqlite3.h>
+
+static char spool[64];
+static struct store *store;
+
+static void
+open_store(void)
+{
+	struct store_options options = { .spool = spool,
+		.inline_body_limit = 1000 };
+	char error[512];
+
+	cr_assert_eq(store_open(&options, &store, error, sizeof(error)), 0,
+	    "%s", error);
+}
+
+static void
+set_up(void)
+{
+	(void)strlcpy(spool, "/tmp/test_store.XXXXXX", sizeof(spool));
+	cr_assert_neq(mkdtemp(spool), NULL);
+	open_store();
+}
+
+static void
+tear_down(void)
+{
+	char command[128];
+
+	store_close(store);
+	(void)snprintf(command, sizeof(command), "rm -rf '%s'", spool);
+	cr_assert_eq(system(command), 0);
+}
+
+TestSuite(store, .init = set_up, .fini = tear_down);
+
+static int
+body_of(size_t size)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+	size_t i;
+	char octet;
+
+	for (i = 0; i < size; i++) {
+		octet = (char)('a' + i % 26);
+		cr_assert_eq(write(fd, &octet, 1), 1);
+	}
+	return fd;
+}
+
+/* One message with one to three recipients, in the group that is open. */
+static uint64_t
+add(int64_t created_ms, size_t size, const char *a, const char *b)
+{
+	const char *addresses[2] = { a, b };
+	struct store_envelope envelope = { .created_ms = created_ms,
+		.size = size,
+		.flags = 5,
+		.uid = 1000,
+		.nrcpts = b != NULL ? 2 : 1,
+		.reverse_path = "ana@example.org",
+		.ref = "r-1",
+		.via = "" };
+	uint64_t id = 0;
+	int fd = body_of(size);
+
+	cr_assert_eq(store_add_message(store, &envelope, addresses, fd, &id), 0,
+	    "%s", store_error(store));
+	(void)close(fd);
+	return id;
+}
+
+static uint64_t
+add_one(int64_t created_ms, size_t size, const char *a, const char *b)
+{
+	uint64_t id;
+
+	cr_assert_eq(store_begin(store), 0);
+	id = add(created_ms, size, a, b);
+	cr_assert_eq(store_commit(store), 0);
+	return id;
+}
+
+static void
+activate(uint64_t id, uint32_t at)
+{
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(store_mark_active(store, id, at), 0);
+	cr_assert_eq(store_commit(store), 0);
+}
+
+static bool
+finish(const struct store_outcome *outcome)
+{
+	bool removed;
+
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(store_set_outcome(store, outcome, &removed), 0);
+	cr_assert_eq(store_commit(store), 0);
+	return removed;
+}
+
+struct seen {
+	size_t n;
+	uint64_t id[64];
+	uint32_t at[64];
+	struct store_recipient last; /* its strings are not kept */
+	char address[64];
+	char reply[64];
+	char reverse_path[64];
+	uint32_t flags;
+};
+
+static int
+see(const struct store_envelope *envelope,
+    const struct store_recipient *recipient, void *arg)
+{
+	struct seen *seen = arg;
+
+	cr_assert_lt(seen->n, 64);
+	seen->id[seen->n] = recipient->message;
+	seen->at[seen->n++] = recipient->index;
+	seen->last = *recipient;
+	seen->flags = envelope->flags;
+	(void)strlcpy(seen->address, recipient->address, sizeof(seen->address));
+	(void)strlcpy(seen->reply, recipient->reply, sizeof(seen->reply));
+	(void)strlcpy(seen->reverse_path, envelope->reverse_path,
+	    sizeof(seen->reverse_path));
+	return 0;
+}
+
+static struct seen
+list(uint32_t states)
+{
+	struct store_filter filter = { .states = states };
+	struct store_cursor cursor = { 0 };
+	struct seen seen = { 0 };
+
+	cr_assert_eq(store_list(store, &cursor, &filter, 64, see, &seen), 0);
+	return seen;
+}
+
+static size_t
+count_files(void)
+{
+	char command[128];
+	FILE *pipe;
+	size_t n = 0;
+	int c;
+
+	(void)snprintf(command, sizeof(command), "ls '%s/bodies'", spool);
+	pipe = popen(command, "r");
+	cr_assert_neq(pipe, NULL);
+	while ((c = getc(pipe)) != EOF)
+		n += c == '\n';
+	(void)pclose(pipe);
+	return n;
+}
+
+Test(store, an_envelope_comes_back_as_it_went_in)
+{
+	uint64_t id = add_one(17, 10, "Ben@Example.COM", NULL);
+	struct seen seen = list(0);
+
+	cr_expect_eq(seen.n, 1);
+	cr_expect_eq(seen.id[0], id);
+	cr_expect_eq(seen.last.state, STORE_QUEUED);
+	cr_expect_eq(seen.last.next_attempt_ms, 17);
+	cr_expect_eq(seen.last.attempts, 0);
+	cr_expect_eq(seen.flags, 5);
+	cr_expect_str_eq(seen.address, "Ben@Example.COM");
+	cr_expect_str_eq(seen.reverse_path, "ana@example.org");
+}
+
+Test(store, a_rollback_leaves_nothing_and_gives_no_id_twice)
+{
+	uint64_t first;
+
+	cr_assert_eq(store_begin(store), 0);
+	first = add(1, 5000, "a@b.example", NULL);
+	cr_expect_eq(count_files(), 1);
+	store_rollback(store);
+	cr_expect_eq(count_files(), 0);
+	cr_expect_eq(list(0).n, 0);
+	cr_expect_gt(add_one(1, 10, "a@b.example", NULL), first);
+}
+
+Test(store, ids_are_never_reused_even_after_all_mail_is_gone)
+{
+	struct store_outcome outcome = { .state = STORE_DELIVERED };
+	uint64_t first = add_one(1, 10, "a@b.example", NULL);
+
+	outcome.message = first;
+	cr_expect(finish(&outcome));
+	store_close(store);
+	open_store();
+	cr_expect_gt(add_one(1, 10, "a@b.example", NULL), first);
+}
+
+Test(store, the_last_delivered_recipient_takes_the_message_along)
+{
+	struct store_outcome outcome = { .state = STORE_DELIVERED };
+	int fd;
+
+	outcome.message = add_one(1, 5000, "a@b.example", "c@d.example");
+	cr_expect_eq(count_files(), 1);
+	activate(outcome.message, 0);
+	cr_expect_not(finish(&outcome));
+	cr_expect_eq(list(0).n, 1);
+	outcome.index = 1;
+	cr_expect(finish(&outcome));
+	cr_expect_eq(list(0).n, 0);
+	cr_expect_eq(count_files(), 0);
+	cr_expect_eq(store_body_fd(store, outcome.message, &fd), -1);
+	cr_expect_eq(errno, ENOENT);
+}
+
+Test(store, a_failed_recipient_keeps_the_message_until_it_expires)
+{
+	struct store_outcome outcome = { .state = STORE_FAILED,
+		.finished_ms = 100,
+		.code = 550,
+		.begun = true,
+		.dsn = "5.1.1",
+		.reply = "550 5.1.1 no such user",
+		.relay = "mx.example[192.0.2.1]:25" };
+	struct seen seen;
+	uint64_t n;
+
+	outcome.message = add_one(1, 10, "a@b.example", NULL);
+	activate(outcome.message, 0);
+	cr_expect_not(finish(&outcome));
+	seen = list(1U << STORE_FAILED);
+	cr_expect_eq(seen.n, 1);
+	cr_expect_eq(seen.last.code, 550);
+	cr_expect_eq(seen.last.attempts, 1);
+	cr_expect_str_eq(seen.reply, "550 5.1.1 no such user");
+	cr_assert_eq(store_begin(store), 0);
+	cr_expect_eq(store_expire_failed(store, 100, &n), 0);
+	cr_expect_eq(n, 0, "it was final at 100, which is not before 100");
+	cr_expect_eq(store_expire_failed(store, 101, &n), 0);
+	cr_assert_eq(store_commit(store), 0);
+	cr_expect_eq(n, 1);
+	cr_expect_eq(list(0).n, 0);
+}
+
+Test(store, an_outcome_for_nobody_is_an_error)
+{
+	struct store_outcome outcome = { .message = 99,
+		.state = STORE_DEFERRED };
+	bool removed;
+
+	cr_assert_eq(store_begin(store), 0);
+	cr_expect_eq(store_set_outcome(store, &outcome, &removed), -1);
+	cr_expect_eq(errno, ENOENT);
+	cr_expect_eq(store_mark_active(store, 99, 0), -1);
+	cr_expect_eq(errno, ENOENT);
+	store_rollback(store);
+}
+
+Test(store, an_attempt_that_never_began_is_not_counted)
+{
+	struct store_outcome outcome = { .state = STORE_QUEUED,
+		.next_attempt_ms = 7 };
+	struct seen seen;
+
+	outcome.message = add_one(1, 10, "a@b.example", NULL);
+	activate(outcome.message, 0);
+	cr_expect_not(finish(&outcome));
+	seen = list(0);
+	cr_expect_eq(seen.last.attempts, 0);
+	cr_expect_eq(seen.last.state, STORE_QUEUED);
+	cr_expect_not(seen.last.in_doubt);
+}
+
+Test(store, doubt_once_there_stays_through_later_deferrals)
+{
+	struct store_outcome outcome = { .state = STORE_DEFERRED,
+		.next_attempt_ms = 7,
+		.begun = true,
+		.in_doubt = true };
+
+	outcome.message = add_one(1, 10, "a@b.example", NULL);
+	activate(outcome.message, 0);
+	(void)finish(&outcome);
+	cr_expect(list(0).last.in_doubt);
+	outcome.in_doubt = false;
+	activate(outcome.message, 0);
+	(void)finish(&outcome);
+	cr_expect(list(0).last.in_doubt);
+	cr_expect_eq(list(0).last.attempts, 2);
+}
+
+/* Ends like a crash: no close, no rollback, and the locks go with it. */
+static void
+crash_with(void (*work)(void))
+{
+	pid_t pid;
+	int status;
+
+	store_close(store);
+	store = NULL;
+	pid = fork();
+	cr_assert_neq(pid, -1);
+	if (pid == 0) {
+		open_store();
+		work();
+		_exit(0);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	open_store();
+}
+
+static void
+leave_one_active(void)
+{
+	activate(add_one(1, 10, "active@b.example", NULL), 0);
+	(void)add_one(2, 10, "queued@b.example", NULL);
+	cr_assert_eq(store_begin(store), 0);
+	(void)add(3, 10, "unconfirmed@b.example", NULL);
+}
+
+Test(store, a_crash_returns_active_to_queued_and_in_doubt)
+{
+	struct store_recovered recovered;
+	struct store_filter filter = { 0 };
+	struct store_cursor cursor = { 0 };
+	struct seen seen = { 0 };
+
+	crash_with(leave_one_active);
+	cr_assert_eq(store_recover(store, 50, &recovered), 0);
+	cr_expect_eq(recovered.messages, 2, "what was not committed is gone");
+	cr_expect_eq(recovered.in_doubt, 1);
+	cr_assert_eq(store_list(store, &cursor, &filter, 1, see, &seen), 0);
+	cr_expect_eq(seen.last.state, STORE_QUEUED);
+	cr_expect_str_eq(seen.address, "active@b.example");
+	cr_expect(seen.last.in_doubt);
+	cr_expect_eq(seen.last.next_attempt_ms, 50);
+	cr_assert_eq(store_list(store, &cursor, &filter, 1, see, &seen), 0);
+	cr_expect_str_eq(seen.address, "queued@b.example");
+	cr_expect_not(seen.last.in_doubt);
+}
+
+static void
+leave_files(void)
+{
+	(void)add_one(1, 5000, "kept@b.example", NULL);
+	cr_assert_eq(store_begin(store), 0);
+	(void)add(2, 6000, "unconfirmed@b.example", NULL);
+}
+
+Test(store, a_sweep_removes_the_bodies_nobody_names)
+{
+	struct store_recovered recovered;
+	int fd;
+
+	crash_with(leave_files);
+	cr_expect_eq(count_files(), 2);
+	cr_assert_eq(store_recover(store, 50, &recovered), 0);
+	cr_expect_eq(recovered.swept_bodies, 1);
+	cr_expect_eq(recovered.lost_bodies, 0);
+	cr_expect_eq(count_files(), 1);
+	cr_assert_eq(store_body_fd(store, list(0).id[0], &fd), 0);
+	(void)close(fd);
+}
+
+Test(store, a_body_file_that_is_gone_is_counted)
+{
+	struct store_recovered recovered;
+	char command[128];
+
+	(void)add_one(1, 5000, "a@b.example", NULL);
+	(void)snprintf(command, sizeof(command), "rm '%s'/bodies/*", spool);
+	cr_assert_eq(system(command), 0);
+	cr_assert_eq(store_recover(store, 50, &recovered), 0);
+	cr_expect_eq(recovered.lost_bodies, 1);
+}
+
+static void
+expect_sealed(size_t size)
+{
+	uint64_t id = add_one(1, size, "a@b.example", NULL);
+	char buffer[8192] = { 0 };
+	struct stat st;
+	int fd;
+
+	cr_assert_eq(store_body_fd(store, id, &fd), 0);
+	cr_expect_eq(pread(fd, buffer, sizeof(buffer), 0), (ssize_t)size);
+	if (size > 26)
+		cr_expect_eq(buffer[size - 1], (char)('a' + (size - 1) % 26));
+	cr_expect_eq(pwrite(fd, "x", 1, 0), -1);
+	cr_expect_eq(errno, EPERM);
+	cr_expect_eq(ftruncate(fd, 0), -1 + (size == 0));
+	cr_expect_eq(ftruncate(fd, 9000), -1);
+	cr_expect_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
+	cr_expect_eq(fstat(fd, &st), 0);
+	cr_expect_eq(st.st_size, (off_t)size);
+	(void)close(fd);
+}
+
+Test(store, bodies_small_large_and_empty_come_back_sealed)
+{
+	expect_sealed(0);
+	expect_sealed(100);
+	expect_sealed(1000);
+	cr_expect_eq(count_files(), 0, "up to the limit they are rows");
+	expect_sealed(1001);
+	cr_expect_eq(count_files(), 1);
+	expect_sealed(8000);
+}
+
+Test(store, domains_are_walked_in_order_with_their_earliest_time)
+{
+	char domain[STORE_DOMAIN_SIZE] = "";
+	int64_t earliest = 0;
+	uint64_t n = 0;
+
+	(void)add_one(5, 10, "x@b.example", NULL);
+	(void)add_one(9, 10, "x@B.example", "y@a.example");
+	(void)add_one(3, 10, "postmaster", NULL);
+	cr_expect_eq(store_next_domain(store, NULL, domain, &earliest), 1);
+	cr_expect_str_eq(domain, "");
+	cr_expect_eq(earliest, 3);
+	cr_expect_eq(store_next_domain(store, domain, domain, &earliest), 1);
+	cr_expect_str_eq(domain, "a.example");
+	cr_expect_eq(earliest, 9);
+	cr_expect_eq(store_next_domain(store, domain, domain, &earliest), 1);
+	cr_expect_str_eq(domain, "b.example");
+	cr_expect_eq(earliest, 5);
+	cr_expect_eq(store_next_domain(store, domain, domain, &earliest), 0);
+	cr_expect_eq(store_count_domain(store, "b.example", &n, &earliest), 0);
+	cr_expect_eq(n, 2);
+	cr_expect_eq(earliest, 5);
+}
+
+Test(store, due_recipients_come_in_their_order_behind_the_cursor)
+{
+	struct store_cursor cursor = { 0 };
+	struct seen seen = { 0 };
+	uint64_t late = add_one(30, 10, "late@b.example", NULL);
+	uint64_t pair = add_one(10, 10, "1@b.example", "2@b.example");
+	uint32_t n;
+
+	(void)add_one(10, 10, "other@c.example", NULL);
+	cr_expect_eq(
+	    store_load_due(store, "b.example", &cursor, 20, 1, see, &seen, &n),
+	    0);
+	cr_expect_eq(n, 1);
+	cr_expect_eq(seen.id[0], pair);
+	cr_expect_eq(seen.at[0], 0);
+	cr_expect_eq(
+	    store_load_due(store, "b.example", &cursor, 20, 9, see, &seen, &n),
+	    0);
+	cr_expect_eq(n, 1, "the late one is not due");
+	cr_expect_eq(seen.at[1], 1);
+	cr_expect_eq(
+	    store_load_due(store, "b.example", &cursor, 30, 9, see, &seen, &n),
+	    0);
+	cr_expect_eq(n, 1);
+	cr_expect_eq(seen.id[2], late);
+}
+
+Test(store, what_is_active_held_or_final_is_not_due)
+{
+	struct store_outcome outcome = { .state = STORE_HELD, .index = 1 };
+	char domain[STORE_DOMAIN_SIZE];
+	int64_t earliest;
+
+	outcome.message = add_one(1, 10, "1@b.example", "2@b.example");
+	activate(outcome.message, 0);
+	(void)finish(&outcome);
+	cr_expect_eq(store_next_domain(store, NULL, domain, &earliest), 0);
+	cr_expect_eq(list(1U << STORE_HELD).n, 1);
+}
+
+Test(store, older_messages_come_first_and_younger_ones_not_at_all)
+{
+	struct seen seen = { 0 };
+	uint64_t first = add_one(10, 10, "a@b.example", NULL);
+
+	(void)add_one(20, 10, "b@b.example", NULL);
+	(void)add_one(30, 10, "c@b.example", NULL);
+	cr_expect_eq(store_load_older(store, 30, 9, see, &seen), 0);
+	cr_expect_eq(seen.n, 2);
+	cr_expect_eq(seen.id[0], first);
+	seen.n = 0;
+	cr_expect_eq(store_load_older(store, 30, 1, see, &seen), 0);
+	cr_expect_eq(seen.n, 1);
+}
+
+Test(store, a_list_goes_on_where_it_ended_and_filters)
+{
+	struct store_filter filter = { 0 };
+	struct store_cursor cursor = { 0 };
+	struct seen seen = { 0 };
+	uint64_t pair = add_one(1, 10, "1@b.example", "2@c.example");
+
+	(void)add_one(1, 10, "3@b.example", NULL);
+	cr_expect_eq(store_list(store, &cursor, &filter, 2, see, &seen), 0);
+	cr_expect_eq(seen.n, 2);
+	cr_expect_eq(store_list(store, &cursor, &filter, 2, see, &seen), 0);
+	cr_expect_eq(seen.n, 3);
+	cr_expect_eq(store_list(store, &cursor, &filter, 2, see, &seen), 0);
+	cr_expect_eq(seen.n, 3);
+
+	memset(&cursor, 0, sizeof(cursor));
+	memset(&seen, 0, sizeof(seen));
+	filter.domain = "b.example";
+	cr_expect_eq(store_list(store, &cursor, &filter, 9, see, &seen), 0);
+	cr_expect_eq(seen.n, 2);
+
+	memset(&cursor, 0, sizeof(cursor));
+	memset(&seen, 0, sizeof(seen));
+	filter.domain = NULL;
+	filter.message = pair;
+	cr_expect_eq(store_list(store, &cursor, &filter, 9, see, &seen), 0);
+	cr_expect_eq(seen.n, 2);
+	cr_expect_eq(seen.id[1], pair);
+}
+
+Test(store, states_are_counted)
+{
+	uint64_t counts[STORE_STATE_COUNT];
+
+	activate(add_one(1, 10, "1@b.example", "2@c.example"), 1);
+	cr_expect_eq(store_count_states(store, counts), 0);
+	cr_expect_eq(counts[STORE_QUEUED], 1);
+	cr_expect_eq(counts[STORE_ACTIVE], 1);
+	cr_expect_eq(counts[STORE_FAILED], 0);
+}
+
+static void
+expect_refusal(const char *words, int want_errno)
+{
+	struct store_options options = { .spool = spool };
+	struct store *other = NULL;
+	char error[512];
+
+	cr_expect_eq(store_open(&options, &other, error, sizeof(error)), -1);
+	cr_expect_eq(errno, want_errno, "%s", strerror(errno));
+	cr_expect_neq(strstr(error, words), NULL, "said: %s", error);
+	cr_expect_neq(strstr(error, spool), NULL, "said: %s", error);
+}
+
+static void
+change_database(const char *text)
+{
+	char path[128];
+	sqlite3 *db;
+
+	store_close(store);
+	store = NULL;
+	(void)snprintf(path, sizeof(path), "%s/queue.db", spool);
+	cr_assert_eq(sqlite3_open(path, &db), SQLITE_OK);
+	cr_assert_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	(void)sqlite3_close(db);
+}
+
+Test(store, a_newer_schema_is_refused)
+{
+	change_database("PRAGMA user_version = 2");
+	expect_refusal("schema 2", EINVAL);
+}
+
+Test(store, the_database_of_another_program_is_refused)
+{
+	change_database("PRAGMA application_id = 7");
+	expect_refusal("not a queue of postern", EINVAL);
+}
+
+static void
+overwrite(const char *octets, size_t n, off_t at)
+{
+	char path[128];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/queue.db", spool);
+	fd = open(path, O_WRONLY);
+	cr_assert_neq(fd, -1);
+	cr_assert_eq(pwrite(fd, octets, n, at), (ssize_t)n);
+	(void)close(fd);
+}
+
+Test(store, a_file_that_is_no_database_is_refused)
+{
+	store_close(store);
+	store = NULL;
+	overwrite("this is not what it was", 23, 0);
+	expect_refusal("is damaged", EBADMSG);
+}
+
+Test(store, a_damaged_page_is_refused_with_what_to_do)
+{
+	char junk[4096];
+	int i;
+
+	for (i = 0; i < 50; i++)
+		(void)add_one(1, 900, "1@b.example", "2@c.example");
+	store_close(store);
+	store = NULL;
+	memset(junk, 0xa5, sizeof(junk));
+	for (i = 2; i < 8; i++)
+		overwrite(junk, sizeof(junk), (off_t)i * 4096);
+	expect_refusal(".recover", EBADMSG);
+}
+
+Test(store, a_second_process_is_refused)
+{
+	pid_t pid;
+	int status;
+
+	pid = fork();
+	cr_assert_neq(pid, -1);
+	if (pid == 0) {
+		struct store_options options = { .spool = spool };
+		struct store *other = NULL;
+		char error[512];
+		int ret = store_open(&options, &other, error, sizeof(error));
+
+		_exit(ret == -1 && errno == EBUSY &&
+			    strstr(error, "another posternd") != NULL
+			? 0
+			: 1);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* Adds until it fails; says what failed. */
+static int
+fill(size_t size)
+{
+	const char *addresses[1] = { "a@b.example" };
+	struct store_envelope envelope = { .nrcpts = 1, .reverse_path = "" };
+	uint64_t id;
+	int fd = body_of(size);
+	int failed = 0;
+	int i;
+
+	for (i = 0; i < 2000 && failed == 0; i++) {
+		if (store_begin(store) == -1 ||
+		    store_add_message(store, &envelope, addresses, fd, &id) ==
+			-1 ||
+		    store_commit(store) == -1)
+			failed = errno;
+		if (failed != 0)
+			store_rollback(store);
+	}
+	(void)close(fd);
+	return failed;
+}
+
+/* Sets a limit under which files end; gives back the old one. */
+static struct rlimit
+limit_files(rlim_t size)
+{
+	struct rlimit old;
+	struct rlimit limit;
+
+	/* The default action of its signal is to die. */
+	cr_assert_neq(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+	cr_assert_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+	limit = old;
+	limit.rlim_cur = size;
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	return old;
+}
+
+Test(store, a_body_file_that_cannot_be_written_fails_the_group)
+{
+	const char *addresses[1] = { "a@b.example" };
+	struct store_envelope envelope = { .nrcpts = 1, .reverse_path = "" };
+	struct rlimit old;
+	uint64_t id;
+	int fd = body_of(70000);
+
+	cr_assert_eq(store_begin(store), 0);
+	old = limit_files(65536);
+	cr_expect_eq(store_add_message(store, &envelope, addresses, fd, &id),
+	    -1);
+	cr_expect_eq(errno, EFBIG);
+	store_rollback(store);
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+	cr_expect_eq(count_files(), 0);
+	(void)close(fd);
+	(void)add_one(1, 70000, "after@b.example", NULL);
+	cr_expect_eq(list(0).n, 1);
+}
+
+Test(store, a_database_that_cannot_grow_fails_the_group)
+{
+	struct store_filter filter = { 0 };
+	struct store_cursor cursor = { 0 };
+	struct seen seen = { 0 };
+	struct rlimit old;
+	int failed;
+
+	old = limit_files(512 * 1024);
+	failed = fill(900);
+	/* The engine may have forgotten which of the two it was. */
+	cr_expect(failed == EFBIG || failed == EIO, "%s", strerror(failed));
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+	(void)add_one(1, 900, "after@b.example", NULL);
+	store_close(store);
+	open_store();
+	cr_expect_eq(store_list(store, &cursor, &filter, 1, see, &seen), 0);
+	cr_expect_eq(seen.n, 1, "what was committed is there");
+}
+
+Test(store, a_full_file_system_is_enospc)
+{
+	char command[160];
+
+	(void)snprintf(command, sizeof(command),
+	    "mount -t tmpfs -o size=1m none '%s' 2>/dev/null", spool);
+	store_close(store);
+	store = NULL;
+	if (geteuid() != 0 || system(command) != 0)
+		cr_skip_test("mounting a tmpfs needs root");
+	open_store();
+	cr_expect_eq(fill(900), ENOSPC, "%s", strerror(errno));
+	cr_expect_eq(fill(5000), ENOSPC);
+	store_close(store);
+	store = NULL;
+	(void)snprintf(command, sizeof(command), "umount '%s'", spool);
+	cr_expect_eq(system(command), 0);
+}
+
+Test(store, a_queue_in_memory_needs_no_directory)
+{
+	struct store_options options = { .spool = ":memory:" };
+	char error[512];
+	int fd;
+
+	store_close(store);
+	cr_assert_eq(store_open(&options, &store, error, sizeof(error)), 0,
+	    "%s", error);
+	cr_assert_eq(
+	    store_body_fd(store, add_one(1, 90000, "a@b.example", NULL), &fd),
+	    0);
+	cr_expect_eq(lseek(fd, 0, SEEK_END), 90000);
+	(void)close(fd);
+}
+
+Test(store_words, a_domain_is_what_follows_the_last_at_in_lower_case)
+{
+	static const struct {
+		const char *address;
+		const char *want;
+	} cases[] = {
+		{ "a@Example.ORG", "example.org" },
+		{ "\"x@y\"@Z.example", "z.example" },
+		{ "postmaster", "" },
+		{ "a@", "" },
+		{ "a@[IPv6:2001:DB8::1]", "[ipv6:2001:db8::1]" },
+	};
+	char domain[STORE_DOMAIN_SIZE];
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		store_address_domain(cases[i].address, domain);
+		cr_expect_str_eq(domain, cases[i].want);
+	}
+}
+
+Test(store_words, an_id_is_read_as_it_was_written)
+{
+	static const char *const bad[] = { "", "G", "1 ", "0", "x1",
+		"FFFFFFFFFFFFFFFF", "11111111111111111" };
+	char text[STORE_ID_SIZE];
+	uint64_t id = 0;
+	size_t i;
+
+	store_id_format(UINT64_C(0x4f1a09), text);
+	cr_expect_str_eq(text, "4F1A09");
+	cr_expect_eq(store_id_parse(text, &id), 0);
+	cr_expect_eq(id, 0x4f1a09);
+	cr_expect_eq(store_id_parse("4f1a09", &id), 0);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		cr_expect_eq(store_id_parse(bad[i], &id), -1, "%s", bad[i]);
+}
