@@ -21,6 +21,7 @@
 
 #include "agent/tls_warm_up.h"
 #include "common/address.h"
+#include "common/message.h"
 
 struct tls_trusts {
 	X509_STORE *stores[TLS_TRUSTS_MAX];
@@ -218,6 +219,7 @@ static int
 set_name(const char *name)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(client);
+	char sni[MSG_HOST_SIZE]; /* for a macro that is not const-correct */
 
 	client_has_name = true;
 	X509_VERIFY_PARAM_set_hostflags(param,
@@ -228,7 +230,8 @@ set_name(const char *name)
 		client_has_name = false;
 		return 0;
 	}
-	if (SSL_set_tlsext_host_name(client, name) != 1 ||
+	strlcpy(sni, name, sizeof(sni));
+	if (SSL_set_tlsext_host_name(client, sni) != 1 ||
 	    X509_VERIFY_PARAM_set1_host(param, name, 0) != 1)
 		return -1;
 	return 0;
