@@ -328,6 +328,7 @@ store_open_database(struct store *store, const char *path, char *error,
     size_t error_size)
 {
 	mode_t mask;
+	int persist = 1;
 	int rc;
 
 	mask = umask(077);
@@ -348,8 +349,9 @@ store_open_database(struct store *store, const char *path, char *error,
 		return -1;
 	}
 	/* The WAL stays where it is at the end: no file has to be removed. */
-	if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL,
-		&(int){ 1 }) != SQLITE_OK) {
+	rc = sqlite3_file_control(
+	    store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
+	if (rc != SQLITE_OK && rc != SQLITE_NOTFOUND) { /* in memory */
 		errno = EINVAL;
 		return -1;
 	}
