@@ -47,7 +47,7 @@ $(BUILD)/postern: $(BUILD)/obj/master/control/postern.o $(BUILD)/libpostern.a
 
 $(BUILD)/libpostern.a: $(OBJS)
 	@rm -f $@
-	@ar rcs $@ $^
+	@ar qcs $@ $^
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)

@@ -105,15 +105,27 @@ filter_clear(struct sock_fprog *prog)
 	memset(prog, 0, sizeof(*prog));
 }
 
-int
-filter_enter(const struct filter_rule *rules, size_t n)
+static int
+enter(const struct filter_rule *rules, size_t n, unsigned flags)
 {
 	struct sock_fprog prog;
 	int ret;
 
 	if (filter_compile(rules, n, &prog) == -1)
 		return -1;
-	ret = filter_load(&prog);
+	ret = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
 	filter_clear(&prog);
 	return ret;
+}
+
+int
+filter_enter(const struct filter_rule *rules, size_t n)
+{
+	return enter(rules, n, 0);
+}
+
+int
+filter_enter_threads(const struct filter_rule *rules, size_t n)
+{
+	return enter(rules, n, SECCOMP_FILTER_FLAG_TSYNC);
 }

@@ -66,4 +66,7 @@ void filter_clear(struct sock_fprog *prog);
 /* Compiles, loads and clears; for a role that confines itself alone. */
 int filter_enter(const struct filter_rule *rules, size_t n);
 
+/* The same, for every thread of this process. */
+int filter_enter_threads(const struct filter_rule *rules, size_t n);
+
 #endif

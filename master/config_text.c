@@ -110,7 +110,7 @@ scan_word(struct config_text *text)
 	if (text->at == start)
 		return "a character that means nothing here; words with "
 		       "* + ( or ) stand in quotation marks";
-	if (strncmp(text->in + start, "//", 2) == 0)
+	if (text->at - start >= 2 && memcmp(text->in + start, "//", 2) == 0)
 		return "a comment begins with #";
 	if (text->in[text->at - 1] == '$' && text->at < text->len &&
 	    text->in[text->at] == '{')

@@ -293,11 +293,10 @@ servant_set_up(struct servant *s)
 	unsigned role = s->desc->role;
 
 	send_log_sink(s);
-	if (role == ROLE_AGENT)
-		send_trust(
-		    s); /* files, not words: it parses no configuration */
-	else
+	if ((role & ROLE_READERS) != 0)
 		send_config(s);
+	if (role == ROLE_AGENT)
+		send_trust(s); /* files, not words: it parses nothing */
 	if (role == ROLE_INTAKE) {
 		send_submitters(s);
 		send_listeners(s);

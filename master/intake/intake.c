@@ -726,6 +726,7 @@ intake_run(int parent_fd)
 	in.drain_timer = evtimer_new(in.role.base, on_drain_timer, &in);
 	if (in.drain_timer == NULL)
 		fatal("no memory");
+	job_init();
 	role_setup(&in.role);
 	if (in.config == NULL)
 		fatal("no configuration");

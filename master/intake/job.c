@@ -14,6 +14,12 @@
 
 #define QUOTE_SIZE 128 /* of a client's word, escaped, inside an error */
 
+void
+job_init(void)
+{
+	json_object_seed(0);
+}
+
 static int complain(char error[JOB_ERROR_SIZE], const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

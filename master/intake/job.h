@@ -48,6 +48,9 @@ struct job_command {
 	char domain[MSG_HOST_SIZE];
 };
 
+/* Once, before the role is confined: jansson opens /dev/urandom. */
+void job_init(void);
+
 /*
  * job_parse - read one packet of the job socket.
  *

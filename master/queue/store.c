@@ -328,7 +328,6 @@ store_open_database(struct store *store, const char *path, char *error,
     size_t error_size)
 {
 	mode_t mask;
-	int persist = 1;
 	int rc;
 
 	mask = umask(077);
@@ -348,10 +347,11 @@ store_open_database(struct store *store, const char *path, char *error,
 		errno = EINVAL;
 		return -1;
 	}
-	/* The WAL stays where it is at the end: no file has to be removed. */
-	rc = sqlite3_file_control(
-	    store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
-	if (rc != SQLITE_OK && rc != SQLITE_NOTFOUND) { /* in memory */
+	/* The WAL stays where it is at the end: no file has to be removed.  A
+	 * database in memory has none. */
+	if (strcmp(path, ":memory:") != 0 &&
+	    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL,
+		&(int){ 1 }) != SQLITE_OK) {
 		errno = EINVAL;
 		return -1;
 	}

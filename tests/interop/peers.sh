@@ -8,8 +8,10 @@
 #	peers.sh start DIR	run them in the fresh folder DIR; see DIR/env
 #	peers.sh stop DIR	end what was started in DIR
 #
-# Everything listens on 127.0.0.1 and on sockets in DIR.  DIR/env holds shell
-# assignments: what runs, where it listens, its certificates and mailboxes.
+# DIR is best below /tmp: the servers' users have to get there, and a socket's
+# path is short.  Everything listens on 127.0.0.1 and on sockets in DIR.
+# DIR/env holds shell assignments: what runs, where it listens, its
+# certificates and mailboxes.
 
 set -eu
 umask 022
@@ -19,10 +21,12 @@ home=${PEERS_HOME:-$top/build/peers}
 root=$home/root
 name=mx.postern.test
 users="ana bob carla dora"
-# Ids of nobody on this machine; only our mount namespace knows their names.
-postfix_id=64901
-postdrop_id=64902
+# Whose mailboxes they are, as root: nobody's on this machine.
 mail_id=64903
+# Postfix wants a user and a group that nothing else runs as, by name.  These
+# are on every Debian, and unlike those of an installed Postfix they own nothing.
+postfix_user=games
+postfix_group=operator
 
 say()
 {
@@ -112,6 +116,15 @@ check_libraries()
 	[ -z "$missing" ] || die "libraries are missing: $missing (rm -r $home and fetch again?)"
 }
 
+# Dovecot loads its modules from where Debian installs them, whatever its
+# configuration says.  Its working directory is its base_dir: so that name is
+# made into one of the same length there, to which start links the modules.
+relocate_modules()
+{
+	find "$root/usr/lib/dovecot" -type f -exec \
+		sed -i 's,/usr/lib/dovecot/modules,.//./././././././modules,' {} +
+}
+
 fetch()
 {
 	if [ -e "$home/complete" ]; then
@@ -123,6 +136,7 @@ fetch()
 		fetch_with_libraries "$package"
 	done
 	check_libraries
+	relocate_modules
 	: >"$home/complete"
 	say "ready"
 }
@@ -221,39 +235,12 @@ put()
 	printf "%s='%s'\n" "$1" "$2" >>"$dir/env"
 }
 
-# The namespace that both servers live in: their compiled-in paths below
-# /usr/lib, and for Postfix its users, over those of the machine, which itself
-# is left as it is.  The network is the machine's: clients have to reach them.
-# An ordinary user gets one where the kernel allows user namespaces.
-set_namespace()
-{
-	namespace="unshare -m --propagation private"
-	is_root || namespace="unshare -c --keep-caps -m --propagation private"
-	$namespace sh -c "$enter" sh "$root" '' true 2>/dev/null || namespace=
-}
-
-# sh -c "$enter" sh ROOT FOLDER-OF-PASSWD-AND-GROUP COMMAND...
-# shellcheck disable=SC2016 # it is for the inner shell to expand
-enter='
-	mount -t overlay overlay -o "ro,lowerdir=$1/usr/lib:/usr/lib" /usr/lib || exit
-	if [ -n "$2" ]; then
-		mount --bind "$2/passwd" /etc/passwd || exit
-		mount --bind "$2/group" /etc/group || exit
-	fi
-	shift 2
-	exec "$@"'
-
-# launch OUTPUT FOLDER-OF-PASSWD-AND-GROUP COMMAND...: in the background, as the
-# leader of a process group; its pid is in $!.
+# launch OUTPUT COMMAND...: in the background, as the leader of a process group;
+# its pid is in $!.
 launch()
 {
 	output=$1
-	names=$2
-	shift 2
-	if [ -n "$namespace" ]; then
-		# shellcheck disable=SC2086 # several words
-		set -- $namespace sh -c "$enter" sh "$root" "$names" "$@"
-	fi
+	shift
 	LD_LIBRARY_PATH=$libraries setsid "$@" </dev/null >>"$output" 2>&1 &
 }
 
@@ -297,7 +284,7 @@ write_dovecot()
 	default_internal_group = $internal_group
 	default_login_user = $internal_user
 	first_valid_uid = 1
-	ssl = $ssl
+	ssl = yes
 	ssl_cert = <$dir/tls/server.pem
 	ssl_key = <$dir/tls/server.key
 	auth_username_format = %Ln
@@ -345,16 +332,14 @@ start_dovecot()
 		internal_user=nobody
 		internal_group=nogroup
 	fi
-	# Its TLS is a module, which it looks for below /usr/lib.
-	ssl=yes
-	[ -n "$namespace" ] || ssl=no
 	lmtp_port=$(free_port)
 	mkdir "$dir/dovecot" "$dir/dovecot/run" "$dir/dovecot/state" "$dir/mail"
+	ln -s "$root/usr/lib/dovecot/modules" "$dir/dovecot/run/modules"
 	write_accounts
 	write_dovecot >"$dir/dovecot/dovecot.conf"
 	# dovecot by itself looks for doveconf where Debian installs it; so
 	# doveconf comes first, and executes it with the settings.
-	launch "$dir/dovecot/out" '' "$root/usr/bin/doveconf" \
+	launch "$dir/dovecot/out" "$root/usr/bin/doveconf" \
 		-f service=master -c "$dir/dovecot/dovecot.conf" -m master \
 		-e "$root/usr/sbin/dovecot" -F -c "$dir/dovecot/dovecot.conf"
 	put DOVECOT_PID $!
@@ -364,7 +349,6 @@ start_dovecot()
 	}
 	put LMTP_SOCKET "$dir/lmtp"
 	put LMTP_PORT "$lmtp_port"
-	put LMTP_STARTTLS "$ssl"
 	put LMTP_DOMAIN dovecot.test
 	put LMTP_USERS "$users"
 	put LMTP_FULL_USER full
@@ -391,8 +375,8 @@ write_main()
 	meta_directory = $dir/postfix/etc
 	sendmail_path = $root/usr/sbin/sendmail
 	import_environment = MAIL_CONFIG, LD_LIBRARY_PATH=$libraries
-	mail_owner = postfix
-	setgid_group = postdrop
+	mail_owner = $postfix_user
+	setgid_group = $postfix_group
 	maillog_file = $dir/postfix/log
 	maillog_file_prefixes = $dir
 	inet_interfaces = 127.0.0.1
@@ -476,12 +460,12 @@ make_postfix_folders()
 	for folder in active bounce corrupt defer deferred flush hold incoming \
 		maildrop pid private public saved trace; do
 		mkdir "$queue/$folder"
-		chown $postfix_id "$queue/$folder"
+		chown $postfix_user "$queue/$folder"
 	done
 	chown root "$queue/pid"
-	chown $postfix_id "$dir/postfix/data"
+	chown $postfix_user "$dir/postfix/data"
 	chmod 700 "$queue/private" "$dir/postfix/data"
-	chgrp $postdrop_id "$queue/maildrop" "$queue/public"
+	chgrp $postfix_group "$queue/maildrop" "$queue/public"
 	chmod 710 "$queue/public"
 	chmod 730 "$queue/maildrop"
 	for user in $users; do
@@ -490,20 +474,11 @@ make_postfix_folders()
 	done
 }
 
-# The machine's users and groups, and ours behind them.
-write_names()
+listens_all()
 {
-	{
-		cat /etc/passwd
-		echo "postfix:x:$postfix_id:$postfix_id::$dir/postfix:/bin/false"
-	} >"$dir/postfix/passwd"
-	{
-		cat /etc/group
-		echo "postfix:x:$postfix_id:"
-		echo "postdrop:x:$postdrop_id:"
-	} >"$dir/postfix/group"
-	sed -i '/^postfix:/{/:'$postfix_id':/!d;};/^postdrop:/{/:'$postdrop_id':/!d;}' \
-		"$dir/postfix/passwd" "$dir/postfix/group"
+	listens "$smtp_port" && listens "$smtps_port" &&
+		listens "$expired_port" && listens "$wrongname_port" &&
+		listens "$untrusted_port" && listens "$clear_port"
 }
 
 start_postfix()
@@ -515,13 +490,12 @@ start_postfix()
 	untrusted_port=$(free_port)
 	clear_port=$(free_port)
 	make_postfix_folders
-	write_names
 	write_main >"$dir/postfix/etc/main.cf"
 	write_master >"$dir/postfix/etc/master.cf"
-	launch "$dir/postfix/out" "$dir/postfix" \
-		"$root/usr/lib/postfix/sbin/master" -c "$dir/postfix/etc" -d
+	launch "$dir/postfix/out" "$root/usr/lib/postfix/sbin/master" \
+		-c "$dir/postfix/etc" -d
 	put POSTFIX_PID $!
-	wait_for 10 listens "$smtp_port" && wait_for 5 listens "$clear_port" || {
+	wait_for 10 listens_all || {
 		cat "$dir/postfix/out" "$dir/postfix/log" >&2 || :
 		die "Postfix does not listen"
 	}
@@ -539,6 +513,16 @@ start_postfix()
 	say "Postfix: SMTP with STARTTLS on 127.0.0.1:$smtp_port"
 }
 
+# The servers' users may not get through to a clone below /root.
+make_root_reachable()
+{
+	is_root || return 0
+	setpriv --reuid=65534 --regid=65534 --clear-groups \
+		test -x "$root/usr/sbin/dovecot" && return
+	cp -a "$root" "$dir/root"
+	root=$dir/root
+}
+
 # --- start, stop ---------------------------------------------------------
 
 start()
@@ -550,21 +534,22 @@ start()
 	dir=$(cd "$1" && pwd)
 	# The servers' users have to pass through.
 	! is_root || chmod a+x "$dir"
+	make_root_reachable
 	libraries=$(library_path)
-	set_namespace
 	trap 'failed' EXIT
+	trap 'exit 1' INT TERM
 	: >"$dir/env"
 	make_certificates
 	put SERVER_NAME "$name"
 	put CA_FILE "$dir/tls/ca.pem"
 	start_dovecot
-	if is_root && [ -n "$namespace" ]; then
+	if is_root; then
 		start_postfix
 	else
 		put POSTFIX no
-		say "Postfix is skipped: it needs root and a mount namespace"
+		say "Postfix is skipped: it needs root"
 	fi
-	trap - EXIT
+	trap - EXIT INT TERM
 }
 
 failed()
@@ -579,22 +564,20 @@ failed()
 end_process()
 {
 	is_ours "$1" || return 0
-	kill -TERM "$1" 2>/dev/null || :
-	wait_for 10 has_ended "$1" && wait_for 5 group_has_ended "$1" && return
+	kill -TERM "-$1" 2>/dev/null || :
+	wait_for 10 group_has_ended "$1" && return
 	say "process $1 does not end: killing it"
 	kill -KILL "-$1" 2>/dev/null || :
 	wait_for 5 group_has_ended "$1" || say "process group $1 remains"
 }
 
-has_ended()
-{
-	! is_ours "$1"
-}
-
-# Each server was made the leader of a process group of its own.
+# Whether all of a process group is gone, or dead and not waited for: init may
+# take its time.  /proc/PID/stat goes on with state, parent, group.
 group_has_ended()
 {
-	! kill -0 "-$1" 2>/dev/null
+	! cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^[0-9]* (.*) //' |
+		awk -v group="$1" '$3 == group && $1 != "Z" { found = 1 }
+			END { exit !found }'
 }
 
 stop()
@@ -603,6 +586,7 @@ stop()
 	dir=$(cd "$1" && pwd)
 	DOVECOT_PID=
 	POSTFIX_PID=
+	# shellcheck source=/dev/null
 	. "$dir/env"
 	[ -z "$POSTFIX_PID" ] || end_process "$POSTFIX_PID"
 	[ -z "$DOVECOT_PID" ] || end_process "$DOVECOT_PID"

@@ -22,6 +22,7 @@
 
 #include <criterion/criterion.h>
 
+#include "common/log.h"
 #include "common/message.h"
 #include "common/roles.h"
 #include "common/util.h"
@@ -114,7 +115,7 @@ static void
 start_with(const char *backoff)
 {
 	struct msg_config config = { .generation = 1 };
-	struct msg_log_sink sink = { .name = "postern" };
+	struct msg_log_sink sink = { .name = "postern", .least = LOG_INFO };
 	struct msg_start start = { 0 };
 	char text[2048];
 	int fds[2];
@@ -742,5 +743,7 @@ Test(queue, a_reload_keeps_what_waits_and_uses_the_new_text)
 	fd = fd_sealed("config", "nonsense", 8);
 	say_fd(master, MSG_CONFIG, &config, "test.conf", 9, fd);
 	(void)close(fd);
-	cr_expect(log_will_say("the old one stays"));
+	cr_expect(log_will_say("test.conf:1: "));
+	hand_in(2, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
 }

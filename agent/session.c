@@ -1,0 +1,733 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * From the first address to QUIT: connect, greeting, EHLO, STARTTLS, EHLO
+ * again.  What happens between MAIL and the final reply is in transaction.c.
+ */
+#include "agent/session.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/session_internal.h"
+#include "agent/tls.h"
+#include "common/util.h"
+
+static const struct state_desc {
+	uint8_t step;
+	uint8_t timer; /* TIMER_COUNT: none */
+	const char *waiting;
+} states[] = {
+#define STATE(name, step, timer, waiting)                                      \
+	[STATE_##name] = { step, timer, waiting },
+#include "agent/session_states.def"
+#undef STATE
+};
+
+void
+session_init(struct session *s, const struct session_ops *ops, void *arg)
+{
+	s->ops = ops;
+	s->arg = arg;
+	s->out.octets = s->out_octets;
+	s->out.size = sizeof(s->out_octets);
+}
+
+bool
+session_wants_message(const struct session *s)
+{
+	return s->state == STATE_START || s->state == STATE_DIAL ||
+	    s->state == STATE_READY;
+}
+
+bool
+session_is_connected(const struct session *s)
+{
+	return s->state >= STATE_GREETING && s->state <= STATE_QUIT &&
+	    s->state != STATE_TLS;
+}
+
+bool
+session_is_over(const struct session *s)
+{
+	return s->state == STATE_OVER;
+}
+
+void
+session_enter(struct session *s, enum session_state state)
+{
+	uint8_t timer = states[state].timer;
+
+	s->state = state;
+	s->ops->set_timer(s->arg,
+	    timer == TIMER_COUNT ? 0 : s->conf.timer_ms[timer]);
+}
+
+void
+session_report(struct session *s, enum msg_type type, const void *payload,
+    const char *text)
+{
+	s->ops->report(s->arg, type, payload, text, strlen(text));
+}
+
+/* A line for whoever watches; the octets are a stranger's, or our own. */
+static void
+show(struct session *s, bool from_remote, const uint8_t *line, size_t n)
+{
+	struct msg_dialogue dialogue = { 0 };
+	char text[SESSION_TEXT_SIZE];
+
+	if (!s->conf.verbose)
+		return;
+	dialogue.from_remote = from_remote;
+	(void)reply_write_sanitized(text, sizeof(text), line, n);
+	session_report(s, MSG_DIALOGUE, &dialogue, text);
+}
+
+void
+session_wrote(struct session *s, size_t from)
+{
+	s->expected++;
+	show(s, false, s->out.octets + from, s->out.len - from - 2);
+}
+
+static void
+write_word(struct session *s, enum command_word word)
+{
+	size_t from = s->out.len;
+
+	if (command_write_word(&s->out, word) == COMMAND_OK)
+		session_wrote(s, from);
+}
+
+/* Verdicts. */
+
+void
+session_judge(struct session *s, const char *dsn, const char *fmt, ...)
+{
+	struct verdict *v = &s->verdict;
+	va_list ap;
+
+	memset(&v->outcome, 0, sizeof(v->outcome));
+	v->outcome.status = dsn[0] == '5' ? OUTCOME_FAILED : OUTCOME_DEFERRED;
+	v->outcome.step = states[s->state].step;
+	strlcpy(v->outcome.dsn, dsn, sizeof(v->outcome.dsn));
+	va_start(ap, fmt);
+	(void)vsnprintf(v->text, sizeof(v->text), fmt, ap); /* may be cut */
+	va_end(ap);
+}
+
+bool
+session_judge_reply(struct session *s)
+{
+	const struct reply *r = &s->reply;
+	struct outcome *o = &s->verdict.outcome;
+	char report[SESSION_TEXT_SIZE / 2];
+	unsigned int class = r->code / 100;
+
+	if (class == 3 || (class == 2 && states[s->state].step != STEP_FINAL)) {
+		reply_write_report(r, report, sizeof(report));
+		session_judge(s, "4.5.0",
+		    "protocol error: unexpected reply %u where we wait for %s: %s",
+		    r->code, states[s->state].waiting, report);
+		o->code = (uint16_t)r->code;
+		return false;
+	}
+	memset(o, 0, sizeof(*o));
+	o->status = class == 2 ? OUTCOME_DELIVERED
+	    : class == 5       ? OUTCOME_FAILED
+			       : OUTCOME_DEFERRED;
+	o->step = states[s->state].step;
+	o->code = (uint16_t)r->code;
+	(void)snprintf(o->dsn, sizeof(o->dsn), "%u.%u.%u", class % 10,
+	    r->enhanced.subject % 1000, r->enhanced.detail % 1000);
+	reply_write_report(r, s->verdict.text, sizeof(s->verdict.text));
+	return true;
+}
+
+/* The end of a connection. */
+
+/*
+ * At the level "may", a server whose TLS does not work is worth a second
+ * connection without it; an injection, or 421, is not.
+ */
+static bool
+is_worth_clear(const struct session *s)
+{
+	const struct outcome *o = &s->failure.outcome;
+
+	if (s->conf.tls_level != TLS_MAY || !s->conf.tls_fallback ||
+	    s->conf.implicit_tls || s->in_clear)
+		return false;
+	return o->step == STEP_TLS ||
+	    (o->step == STEP_STARTTLS && o->code >= 400 && o->code != 421);
+}
+
+static void
+ask_next_address(struct session *s)
+{
+	struct msg_next next = { 0 };
+
+	next.has_failure = 1;
+	next.again = is_worth_clear(s);
+	next.outcome = s->failure.outcome;
+	s->ops->get_tls_info(s->arg, &next.tls);
+	s->in_clear = next.again;
+	session_enter(s, STATE_DIAL);
+	session_report(s, MSG_NEXT, &next, s->failure.text);
+}
+
+static void
+tell_closed(struct session *s)
+{
+	struct msg_closed closed = { 0 };
+
+	closed.failed = s->has_failure;
+	closed.outcome = s->failure.outcome;
+	if (!s->has_failure)
+		strlcpy(closed.outcome.dsn, "2.0.0",
+		    sizeof(closed.outcome.dsn));
+	session_enter(s, STATE_OVER);
+	session_report(s, MSG_CLOSED, &closed, s->failure.text);
+}
+
+static void
+conclude(struct session *s)
+{
+	bool over = s->up || s->cap_is_over;
+
+	if (!over)
+		ask_next_address(s);
+	s->ops->hang_up(s->arg);
+	s->out.len = 0;
+	s->expected = 0;
+	s->greeted = false;
+	s->in_tls = false;
+	capabilities_clear(&s->caps);
+	reply_init(&s->reply);
+	if (over)
+		tell_closed(s);
+}
+
+void
+session_fail(struct session *s, enum farewell farewell)
+{
+	size_t from = s->out.len;
+
+	s->failure = s->verdict;
+	s->has_failure = true;
+	transaction_abandon(s);
+	if (farewell != FAREWELL_NONE)
+		write_word(s, COMMAND_QUIT);
+	else
+		s->out.len = 0; /* no end of a message may slip out */
+	if (farewell == FAREWELL_QUIT && s->out.len > from)
+		session_enter(s, STATE_QUIT);
+	else
+		conclude(s);
+}
+
+void
+session_fail_by_reply(struct session *s, enum farewell farewell)
+{
+	(void)session_judge_reply(s); /* either way it is the verdict */
+	session_fail(s, farewell);
+}
+
+/* Events that are much the same in every state. */
+
+static void
+meet_goodbye(struct session *s)
+{
+	session_fail_by_reply(s, FAREWELL_QUIT_NO_WAIT);
+}
+
+static void
+meet_bad_reply(struct session *s)
+{
+	session_judge(s, "4.5.0", "protocol error: %s, waiting for %s",
+	    reply_error_text(s->reply.error), states[s->state].waiting);
+	session_fail(s, FAREWELL_NONE);
+}
+
+void
+session_meet_unsolicited(struct session *s)
+{
+	char report[SESSION_TEXT_SIZE / 2];
+
+	reply_write_report(&s->reply, report, sizeof(report));
+	session_judge(s, "4.5.0",
+	    "protocol error: a reply came before its command: %s", report);
+	session_fail(s, FAREWELL_QUIT);
+}
+
+static void
+meet_tls_failure(struct session *s)
+{
+	session_judge(s, "4.7.5", "TLS handshake failed: %s", s->cause);
+	session_fail(s, FAREWELL_NONE);
+}
+
+static void
+meet_close(struct session *s)
+{
+	if (s->cause != NULL)
+		session_judge(s, "4.4.2",
+		    "connection lost while waiting for %s: %s",
+		    states[s->state].waiting, s->cause);
+	else
+		session_judge(s, "4.4.2",
+		    "connection closed by the remote while waiting for %s",
+		    states[s->state].waiting);
+	session_fail(s, FAREWELL_NONE);
+}
+
+static void
+meet_timeout(struct session *s)
+{
+	const char *dsn = s->state <= STATE_CONNECT ? "4.4.1" : "4.4.2";
+
+	if (s->cap_is_over)
+		session_judge(s, dsn,
+		    "the session's time is up, while waiting for %s",
+		    states[s->state].waiting);
+	else
+		session_judge(s, dsn, "timed out while waiting for %s",
+		    states[s->state].waiting);
+	session_fail(s, FAREWELL_NONE);
+}
+
+static void
+go_on(struct session *s)
+{
+	(void)s; /* nothing was waiting for room */
+}
+
+/* From the first address to a session that is up. */
+
+static void
+ask_first_address(struct session *s)
+{
+	struct msg_next next = { 0 };
+
+	s->conf = *(const struct msg_session *)s->message->payload;
+	if (!message_string_ok(s->conf.ehlo_name, sizeof(s->conf.ehlo_name)) ||
+	    s->conf.protocol > SESSION_LMTP || s->conf.tls_level > TLS_VERIFY) {
+		s->is_misled = true;
+		return;
+	}
+	session_enter(s, STATE_DIAL);
+	session_report(s, MSG_NEXT, &next, "");
+}
+
+static void
+take_address(struct session *s)
+{
+	struct msg_address *a = &s->address;
+
+	*a = *(const struct msg_address *)s->message->payload;
+	s->is_misled = !message_string_ok(a->host, sizeof(a->host)) ||
+	    !message_string_ok(a->tls_name, sizeof(a->tls_name));
+}
+
+static void
+refuse_address(struct session *s)
+{
+	const struct msg_dial_failed *failed = s->message->payload;
+	const char *why = strerrordesc_np(failed->error);
+
+	session_judge(s, "4.4.1", "cannot connect: %s",
+	    why != NULL ? why : "unknown error");
+	session_fail(s, FAREWELL_NONE);
+}
+
+static void
+end_without_address(struct session *s)
+{
+	session_enter(s, STATE_OVER);
+}
+
+static void
+begin_connect(struct session *s)
+{
+	s->local = *(const struct msg_dialed *)s->message->payload;
+	session_enter(s, STATE_CONNECT);
+	if (s->conf.tls_level == TLS_VERIFY &&
+	    !tls_name_is_legal(s->address.tls_name)) {
+		session_judge(s, "4.7.5",
+		    "protocol error: no legal name to verify in a certificate");
+		session_fail(s, FAREWELL_NONE);
+	}
+}
+
+static void
+start_tls(struct session *s)
+{
+	enum session_tls_start how = SESSION_TLS_INJECTED;
+	const char *why = "";
+
+	if (s->leftover == 0)
+		how = s->ops->start_tls(s->arg, &why);
+	switch (how) {
+	case SESSION_TLS_STARTED:
+		s->out.len = 0;
+		session_enter(s, STATE_TLS);
+		break;
+	case SESSION_TLS_INJECTED:
+		session_judge(s, "4.7.0",
+		    "injection: octets in clear where TLS was to start");
+		session_fail(s, FAREWELL_NONE);
+		break;
+	case SESSION_TLS_REFUSED:
+		session_enter(s, STATE_TLS);
+		s->cause = why;
+		meet_tls_failure(s);
+		break;
+	}
+}
+
+static void
+await_greeting(struct session *s)
+{
+	s->expected = 1;
+	session_enter(s, STATE_GREETING);
+}
+
+static void
+begin_connection(struct session *s)
+{
+	if (s->conf.implicit_tls)
+		start_tls(s);
+	else
+		await_greeting(s);
+}
+
+/* The configured name, or the literal of our end (RFC 5321, 4.1.3). */
+static void
+write_own_name(const struct session *s, char *name, size_t size)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	(void)inet_ntop(s->local.family, s->local.addr, text, sizeof(text));
+	if (s->conf.ehlo_name[0] != '\0')
+		strlcpy(name, s->conf.ehlo_name, size);
+	else if (s->local.family == AF_INET)
+		(void)snprintf(name, size, "[%s]", text);
+	else if (s->local.family == AF_INET6)
+		(void)snprintf(name, size, "[IPv6:%s]", text);
+	else
+		strlcpy(name, "localhost", size);
+}
+
+static void
+say_hello(struct session *s, enum command_hello verb, enum session_state state)
+{
+	char name[MSG_HOST_SIZE];
+	size_t from = s->out.len;
+
+	capabilities_clear(&s->caps);
+	write_own_name(s, name, sizeof(name));
+	session_enter(s, state);
+	if (command_write_hello(&s->out, verb, name) != COMMAND_OK) {
+		session_judge(s, "4.3.5", "our own name cannot be sent");
+		session_fail(s, FAREWELL_QUIT);
+		return;
+	}
+	session_wrote(s, from);
+}
+
+static void
+say_first_hello(struct session *s)
+{
+	say_hello(s,
+	    s->conf.protocol == SESSION_LMTP ? COMMAND_LHLO : COMMAND_EHLO,
+	    STATE_HELLO);
+}
+
+static void
+take_greeting(struct session *s)
+{
+	if (s->reply.code != 220) {
+		session_fail_by_reply(s, FAREWELL_QUIT);
+		return;
+	}
+	s->greeted = true;
+	say_first_hello(s);
+}
+
+static void
+come_up(struct session *s)
+{
+	struct msg_session_up up = { 0 };
+
+	s->ops->get_tls_info(s->arg, &up.tls);
+	up.extensions = s->caps.offered;
+	s->up = true;
+	s->has_failure = false;
+	s->needs_rset = false;
+	session_enter(s, STATE_READY);
+	session_report(s, MSG_SESSION_UP, &up, "");
+}
+
+/* Capabilities are known: up into TLS, or on. */
+static void
+choose_security(struct session *s)
+{
+	bool offered = capabilities_offer(&s->caps, CAPABILITY_STARTTLS);
+
+	if (s->in_tls || s->in_clear || s->conf.tls_level == TLS_NONE ||
+	    (s->conf.tls_level == TLS_MAY && !offered)) {
+		come_up(s);
+		return;
+	}
+	session_enter(s, STATE_STARTTLS);
+	if (offered) {
+		write_word(s, COMMAND_STARTTLS);
+		return;
+	}
+	session_judge(s, "4.7.4",
+	    "STARTTLS unavailable: the server does not offer it");
+	session_fail(s, FAREWELL_QUIT);
+}
+
+static void
+take_hello(struct session *s)
+{
+	unsigned int code = s->reply.code;
+
+	if (code == 250) {
+		capabilities_finish(&s->caps, s->in_tls);
+		choose_security(s);
+	} else if ((code == 500 || code == 502 || code == 504) &&
+	    s->conf.protocol == SESSION_SMTP && !s->in_tls) {
+		say_hello(s, COMMAND_HELO, STATE_HELO);
+	} else {
+		session_fail_by_reply(s, FAREWELL_QUIT);
+	}
+}
+
+static void
+take_helo(struct session *s)
+{
+	if (s->reply.code != 250)
+		session_fail_by_reply(s, FAREWELL_QUIT);
+	else
+		choose_security(s);
+}
+
+static void
+take_starttls(struct session *s)
+{
+	if (s->reply.code == 220) {
+		start_tls(s);
+	} else if (session_judge_reply(s)) {
+		session_fail(s, FAREWELL_QUIT);
+	} else {
+		session_judge(s, "4.5.0",
+		    "protocol error: reply %u to STARTTLS (RFC 3207, 4)",
+		    s->reply.code);
+		s->verdict.outcome.code = (uint16_t)s->reply.code;
+		session_fail(s, FAREWELL_QUIT);
+	}
+}
+
+/* RFC 3207, 4.2: what was said in clear is void. */
+static void
+begin_in_tls(struct session *s)
+{
+	s->in_tls = true;
+	s->expected = 0;
+	capabilities_clear(&s->caps);
+	reply_init(&s->reply);
+	if (s->greeted)
+		say_first_hello(s);
+	else
+		await_greeting(s);
+}
+
+static void
+end_on_request(struct session *s)
+{
+	session_enter(s, STATE_QUIT);
+	write_word(s, COMMAND_QUIT);
+}
+
+/* Replies to what was pipelined before QUIT come first. */
+static void
+take_quit(struct session *s)
+{
+	if (s->expected == 0)
+		conclude(s);
+}
+
+/* The table, and the events. */
+
+typedef void handler(struct session *s);
+
+static handler *const table[STATE_COUNT][EVENT_COUNT] = {
+#define ON(state, event, handler) [STATE_##state][EVENT_##event] = handler,
+#define ANY(event, handler)
+#include "agent/session_table.def"
+#undef ON
+#undef ANY
+};
+
+static handler *const any_state[EVENT_COUNT] = {
+#define ON(state, event, handler)
+#define ANY(event, handler) [EVENT_##event] = handler,
+#include "agent/session_table.def"
+#undef ON
+#undef ANY
+};
+
+static bool
+handle(struct session *s, enum session_event event)
+{
+	handler *h = table[s->state][event];
+
+	if (h == NULL)
+		h = any_state[event];
+	if (h == NULL)
+		return false;
+	h(s);
+	return true;
+}
+
+bool
+session_message(struct session *s, const struct message *m)
+{
+	static const struct {
+		enum msg_type type;
+		enum session_event event;
+	} events[] = {
+		{ MSG_SESSION, EVENT_BEGIN },
+		{ MSG_ADDRESS, EVENT_ADDRESS },
+		{ MSG_DIALED, EVENT_DIALED },
+		{ MSG_DIAL_FAILED, EVENT_DIAL_FAILED },
+		{ MSG_JOB, EVENT_JOB },
+		{ MSG_QUIT, EVENT_QUIT },
+	};
+	bool ok = false;
+
+	s->message = m;
+	for (size_t i = 0; i < NELEM(events); i++)
+		if (events[i].type == m->type)
+			ok = handle(s, events[i].event);
+	s->message = NULL;
+	return ok && !s->is_misled;
+}
+
+/* One line of a reply: the dialogue, and the keywords of EHLO. */
+static void
+take_line(struct session *s)
+{
+	const uint8_t *text;
+	size_t n;
+
+	show(s, true, s->reply.line, s->reply.line_len);
+	if (s->state != STATE_HELLO || s->reply.code != 250)
+		return;
+	text = reply_line_text(&s->reply, &n);
+	capabilities_add_line(&s->caps, text, n);
+}
+
+/*
+ * A whole reply.  Where octets stand behind the last one that was asked for,
+ * the remote answered a command that it cannot have seen (S-074); it may be
+ * saying goodbye, and then that counts.
+ */
+static void
+take_reply(struct session *s, const uint8_t *rest, size_t n)
+{
+	bool ahead;
+
+	if (s->expected > 0)
+		s->expected--;
+	ahead =
+	    s->expected == 0 && n > 0 && (n < 3 || memcmp(rest, "421", 3) != 0);
+	s->leftover = n;
+	(void)handle(s, s->reply.code == 421 ? EVENT_GOODBYE : EVENT_REPLY);
+	s->leftover = 0;
+	if (ahead && session_is_connected(s) && s->state != STATE_READY &&
+	    s->state != STATE_BODY && s->state != STATE_QUIT)
+		(void)handle(s, EVENT_UNSOLICITED);
+}
+
+void
+session_octets(struct session *s, const uint8_t *in, size_t n)
+{
+	enum reply_event event;
+	size_t used;
+
+	while (n > 0 && session_is_connected(s)) {
+		event = reply_feed(&s->reply, in, n, &used);
+		in += used;
+		n -= used;
+		switch (event) {
+		case REPLY_MORE:
+			break;
+		case REPLY_LINE:
+			take_line(s);
+			break;
+		case REPLY_READY:
+			take_line(s);
+			take_reply(s, in, n);
+			break;
+		case REPLY_BAD:
+			show(s, true, s->reply.line, s->reply.line_len);
+			(void)handle(s, EVENT_BAD_REPLY);
+			return;
+		}
+	}
+}
+
+void
+session_connected(struct session *s)
+{
+	(void)handle(s, EVENT_CONNECTED);
+}
+
+void
+session_connect_failed(struct session *s, const char *why)
+{
+	session_judge(s, "4.4.1", "cannot connect: %s", why);
+	session_fail(s, FAREWELL_NONE);
+}
+
+void
+session_tls_up(struct session *s)
+{
+	(void)handle(s, EVENT_TLS_UP);
+}
+
+void
+session_tls_failed(struct session *s, const char *why)
+{
+	s->cause = why;
+	(void)handle(s, EVENT_TLS_FAILED);
+	s->cause = NULL;
+}
+
+void
+session_flushed(struct session *s)
+{
+	(void)handle(s, EVENT_FLUSHED);
+}
+
+void
+session_timeout(struct session *s, bool cap)
+{
+	s->cap_is_over = cap;
+	(void)handle(s, EVENT_TIMEOUT);
+}
+
+void
+session_closed(struct session *s, const char *why)
+{
+	s->cause = why;
+	(void)handle(s, EVENT_CLOSED);
+	s->cause = NULL;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The session with one destination as a state machine (DESIGN, "The session").
+ * Pure: what comes from the remote and the queue goes in as events, what is to
+ * be done goes out through struct session_ops and the buffer out.  The worker
+ * beneath it owns the sockets and the clock.
+ */
+#ifndef POSTERN_AGENT_SESSION_H
+#define POSTERN_AGENT_SESSION_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/body.h"
+#include "agent/command.h"
+#include "agent/ehlo.h"
+#include "agent/reply.h"
+#include "common/message.h"
+
+#define SESSION_CHUNK_SIZE    16384 /* octets of a message at a time */
+#define SESSION_OUT_SIZE      (2 * SESSION_CHUNK_SIZE + BODY_END_MAX)
+#define SESSION_ENVELOPE_SIZE 16384 /* the tail of JOB */
+#define SESSION_RCPTS_MAX     (SESSION_ENVELOPE_SIZE / 2)
+#define SESSION_TEXT_SIZE     1024 /* the tail of OUTCOME, NEXT, CLOSED */
+
+enum session_state {
+#define STATE(name, step, timer, waiting) STATE_##name,
+#include "agent/session_states.def"
+#undef STATE
+	STATE_COUNT
+};
+
+enum session_event {
+	EVENT_BEGIN, /* the queue's messages */
+	EVENT_ADDRESS,
+	EVENT_DIALED,
+	EVENT_DIAL_FAILED,
+	EVENT_JOB,
+	EVENT_QUIT,
+	EVENT_CONNECTED, /* the remote's doings */
+	EVENT_TLS_UP,
+	EVENT_TLS_FAILED,
+	EVENT_REPLY,   /* any but 421 */
+	EVENT_GOODBYE, /* 421 */
+	EVENT_BAD_REPLY,
+	EVENT_UNSOLICITED, /* a reply before its command */
+	EVENT_FLUSHED,     /* out is empty again */
+	EVENT_CLOSED,
+	EVENT_TIMEOUT,
+	EVENT_COUNT
+};
+
+enum session_tls_start {
+	SESSION_TLS_STARTED,
+	SESSION_TLS_INJECTED, /* octets in clear behind the reply */
+	SESSION_TLS_REFUSED,  /* *why says so */
+};
+
+/* What the session asks of whoever runs it. */
+struct session_ops {
+	/* Send to the queue.  Does not return where that is impossible. */
+	void (*report)(void *arg, enum msg_type type, const void *payload,
+	    const char *tail, size_t len);
+	ssize_t (
+	    *read_body)(void *arg, uint8_t *out, size_t n, uint64_t offset);
+	void (*close_body)(void *arg);
+	/* Then TLS_UP or TLS_FAILED follows. */
+	enum session_tls_start (*start_tls)(void *arg, const char **why);
+	/* What the handshake came to; asked after TLS_UP and at the end. */
+	void (*get_tls_info)(void *arg, struct tls_info *info);
+	/* Try once to send what is in out, then close. */
+	void (*hang_up)(void *arg);
+	/* TIMEOUT after that time; the former timer is void.  0: none. */
+	void (*set_timer)(void *arg, uint32_t ms);
+};
+
+/* What was decided, and why. */
+struct verdict {
+	struct outcome outcome;
+	char text[SESSION_TEXT_SIZE];
+};
+
+/* What is to be written next in a transaction. */
+enum transaction_fill {
+	FILL_MAIL,
+	FILL_RCPT,
+	FILL_DATA,
+	FILL_NOTHING,
+};
+
+/* One job: MAIL to the final reply. */
+struct transaction {
+	bool active; /* a job was taken, and is not done */
+	bool begun;  /* the queue knows so */
+	bool data_asked;
+	bool body_ended; /* its last octet is in out, or beyond */
+	uint64_t job;
+	uint64_t size;
+	uint32_t flags;
+	uint32_t nrcpt;
+	uint32_t accepted;   /* recipients */
+	uint32_t unanswered; /* RCPTs */
+	uint32_t write_at;   /* the next recipient to ask about */
+	uint32_t answer_at;  /* the next one to hear about */
+	enum transaction_fill fill;
+	const char *write_path;
+	uint64_t body_at;
+	struct body_encoder encoder;
+	uint8_t rcpts[SESSION_RCPTS_MAX];
+	char envelope[SESSION_ENVELOPE_SIZE];
+	uint8_t chunk[SESSION_CHUNK_SIZE];
+};
+
+struct session {
+	enum session_state state;
+	const struct session_ops *ops;
+	void *arg;
+	struct msg_session conf;
+	struct msg_address address;
+	struct msg_dialed local;
+	struct capabilities caps;
+	struct command_out out;
+	struct verdict verdict;        /* the last one made */
+	struct verdict failure;        /* the one that ends the connection */
+	const struct message *message; /* while a queue's event is handled */
+	const char *cause;             /* while CLOSED or TLS_FAILED is */
+	uint32_t expected;             /* replies to commands in out, or sent */
+	size_t leftover;               /* octets behind the reply in hand */
+	bool has_failure;
+	bool greeted;
+	bool in_tls;
+	bool in_clear; /* this connection goes without STARTTLS */
+	bool up;
+	bool needs_rset;
+	bool is_misled;   /* a message of the queue makes no sense */
+	bool cap_is_over; /* the timer that fired is the session's */
+	struct reply reply;
+	struct transaction trans;
+	uint8_t out_octets[SESSION_OUT_SIZE];
+};
+
+/* s is zeroed; what is not used of it is not touched, and costs no memory. */
+void session_init(struct session *s, const struct session_ops *ops, void *arg);
+
+/* What the session is waiting for decides what to poll. */
+bool session_wants_message(const struct session *s);
+bool session_is_connected(const struct session *s); /* octets may come */
+bool session_is_over(const struct session *s);
+
+/*
+ * session_message - a checked message of the queue or the dialer.
+ *
+ * False where it is out of phase or malformed: a fault of ours, not of the
+ * remote.  A descriptor in it is the caller's business.
+ */
+bool session_message(struct session *s, const struct message *m);
+
+/* Octets of the remote; all are taken. */
+void session_octets(struct session *s, const uint8_t *in, size_t n);
+
+void session_connected(struct session *s);
+void session_connect_failed(struct session *s, const char *why);
+void session_tls_up(struct session *s);
+void session_tls_failed(struct session *s, const char *why);
+void session_flushed(struct session *s);
+void session_timeout(struct session *s, bool cap);
+
+/* The remote closed, or the connection broke: why, or NULL. */
+void session_closed(struct session *s, const char *why);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: ISC */
+/* Handshakes in memory, for tls.c alone. */
+#ifndef POSTERN_AGENT_TLS_WARM_UP_H
+#define POSTERN_AGENT_TLS_WARM_UP_H
+
+#include <openssl/ssl.h>
+
+/*
+ * Shake hands with a server of our own over TLS 1.3 with an EC key and over
+ * 1.2 with an RSA key, pass octets both ways, verify and fail to verify.
+ * 0 or -1.
+ */
+int tls_warm_up_handshakes(SSL_CTX *client_ctx);
+
+#endif

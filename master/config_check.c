@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the parameters of a configuration say about each other.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "master/config_reader.h"
+
+#define RUN_VARIABLE    "$run_directory"
+#define PORT_SUBMISSION 465 /* implicit TLS, RFC 8314 */
+#define PORT_LMTP       24  /* never 25, RFC 2033, 5 */
+
+static uint16_t
+default_port(const struct transport *t)
+{
+	if (t->protocol == CONFIG_PROTOCOL_LMTP)
+		return PORT_LMTP;
+	return t->tls_wrappermode ? PORT_SUBMISSION : CONFIG_PORT_SMTP;
+}
+
+static void
+check_next_hop(struct reader *r, struct transport *t)
+{
+	bool lmtp = t->protocol == CONFIG_PROTOCOL_LMTP;
+
+	/* A word that is wrong has been complained about, and not kept. */
+	(void)next_hop_parse(t->server, default_port(t), &t->next_hop);
+	if (lmtp && t->next_hop.kind == NEXT_HOP_MX)
+		complain(&r->complaints,
+		    config_line_of(r, "server") != r->block_line
+			? config_line_of(r, "server")
+			: config_line_of(r, "protocol"),
+		    "protocol: lmtp needs a server, for an MX speaks smtp");
+	if (lmtp && t->next_hop.kind != NEXT_HOP_UNIX &&
+	    t->next_hop.port == CONFIG_PORT_SMTP)
+		complain(&r->complaints, config_line_of(r, "server"),
+		    "server: lmtp must not be spoken on port 25 "
+		    "(RFC 2033, 5); name another port");
+}
+
+static void
+check_tls(struct reader *r, const struct transport *t)
+{
+	if (t->tls_wrappermode && t->tls_security_level == CONFIG_TLS_NONE)
+		complain(&r->complaints, config_line_of(r, "tls_wrappermode"),
+		    "tls_wrappermode: yes and tls_security_level none "
+		    "contradict each other");
+	if (t->tls_security_level != CONFIG_TLS_VERIFY)
+		return;
+	if (t->tls_CAfile[0] == '\0')
+		complain(&r->complaints, config_line_of(r, "tls_CAfile"),
+		    "tls_CAfile: level verify needs the file of the "
+		    "authorities we trust");
+	if (t->next_hop.kind == NEXT_HOP_UNIX && t->tls_name[0] == '\0')
+		complain(&r->complaints,
+		    config_line_of(r, "tls_security_level"),
+		    "tls_security_level: verify over unix: needs tls_name, "
+		    "for a path names no host");
+}
+
+void
+config_check_transport(struct reader *r, struct transport *t)
+{
+	check_next_hop(r, t);
+	check_tls(r, t);
+	if (t->initial_destination_concurrency <=
+	    t->destination_concurrency_limit)
+		return;
+	/* Who lowers the limit alone wants to begin there as well. */
+	if (config_line_of(r, "initial_destination_concurrency") ==
+	    r->block_line)
+		t->initial_destination_concurrency =
+		    t->destination_concurrency_limit;
+	else
+		complain(&r->complaints,
+		    config_line_of(r, "initial_destination_concurrency"),
+		    "initial_destination_concurrency: more than "
+		    "destination_concurrency_limit, %d",
+		    t->destination_concurrency_limit);
+}
+
+void
+config_check_route(struct reader *r, struct route *route)
+{
+	route->line = config_line_of(r, "transport");
+	if (route->line == r->block_line && route->transport_name[0] == '\0')
+		complain(&r->complaints, r->block_line,
+		    "route %s: write transport = NAME in it", route->domain);
+}
+
+static int
+route_compare(const void *a, const void *b)
+{
+	const struct route *left = a, *right = b;
+
+	return strcmp(left->domain, right->domain);
+}
+
+static void
+resolve_routes(struct reader *r)
+{
+	struct config *c = r->config;
+	struct route *route = c->routes;
+
+	if (c->nroutes > 0)
+		qsort(c->routes, c->nroutes, sizeof(*route), route_compare);
+	for (size_t i = 0; i < c->nroutes; i++, route++) {
+		if (i > 0 && route_compare(route - 1, route) == 0)
+			complain(&r->complaints,
+			    route[0].line > route[-1].line ? route[0].line
+							   : route[-1].line,
+			    "route %s stands already on line %d", route->domain,
+			    route[0].line < route[-1].line ? route[0].line
+							   : route[-1].line);
+		route->transport = config_transport(c, route->transport_name);
+		if (route->transport == NULL &&
+		    route->transport_name[0] != '\0')
+			complain(&r->complaints, route->line,
+			    "transport: there is no transport %s in this file",
+			    route->transport_name);
+	}
+}
+
+/* The line of the first of two global parameters that the file sets. */
+static int
+line_of_either(struct reader *r, const char *first, const char *second)
+{
+	int line = config_line_of(r, first);
+
+	return line != 0 ? line : config_line_of(r, second);
+}
+
+/* Puts the run directory in the place of its variable. */
+static void
+expand_path(struct reader *r, const struct config_row *row, char **path)
+{
+	size_t prefix = strlen(RUN_VARIABLE);
+	char *expanded;
+
+	if (strncmp(*path, RUN_VARIABLE, prefix) != 0)
+		return;
+	if (path == &r->config->run_directory) {
+		complain(&r->complaints, config_line_of(r, row->name),
+		    "run_directory: must be an absolute path, beginning "
+		    "with /");
+		return;
+	}
+	if (asprintf(&expanded, "%s%s", r->config->run_directory,
+		*path + prefix) == -1) {
+		complain_memory(&r->complaints);
+		return;
+	}
+	free(*path);
+	*path = expanded;
+	if (strlen(expanded) > row->most)
+		complain(&r->complaints,
+		    line_of_either(r, row->name, "run_directory"),
+		    "%s: is too long with run_directory in it", row->name);
+}
+
+static void
+expand_paths(struct reader *r)
+{
+	const struct rows *rows = &r->rows[BLOCK_GLOBAL];
+	const struct config_row *row = rows->row;
+	void *member;
+
+	for (size_t i = 0; i < rows->count; i++, row++) {
+		member = (char *)r->config + row->offset;
+		if (row->type == CONFIG_TYPE_PATH)
+			expand_path(r, row, member);
+	}
+}
+
+static void
+check_global(struct reader *r)
+{
+	const struct config *c = r->config;
+
+	if (c->minimal_backoff_time > c->maximal_backoff_time)
+		complain(&r->complaints,
+		    line_of_either(r, "minimal_backoff_time",
+			"maximal_backoff_time"),
+		    "minimal_backoff_time: more than maximal_backoff_time");
+	if (strcmp(c->job_socket, c->control_socket) == 0)
+		complain(&r->complaints,
+		    line_of_either(r, "control_socket", "job_socket"),
+		    "control_socket: must not be the job socket");
+}
+
+void
+config_check_whole(struct reader *r)
+{
+	resolve_routes(r);
+	expand_paths(r);
+	check_global(r);
+}

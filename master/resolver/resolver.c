@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The resolver: turns a domain or a host into a plan, the addresses to try in
+ * their order.  It reaches name servers and sees no envelope.  What it read at
+ * its start holds for its life: a reload is a new resolver.
+ */
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/filter.h"
+#include "common/log.h"
+#include "common/role.h"
+#include "common/sandbox.h"
+#include "common/util.h"
+#include "master/config.h"
+#include "master/config_fd.h"
+#include "master/resolver/lookup.h"
+
+#define OWN_ADDRESSES_MAX 256
+
+struct resolver {
+	struct role role;
+	struct channel *queue; /* NULL: dead, or not yet told */
+	struct config *config;
+	struct lookups *lookups;
+	struct plan_self self;
+	struct plan_address addresses[OWN_ADDRESSES_MAX];
+};
+
+static const struct sandbox resolver_sandbox = { .net_connect = true };
+
+static const struct filter_rule resolver_filter[] = {
+#include "master/resolver/resolver_filter.def"
+};
+
+static void
+resolver_answer(void *ctx, const struct msg_resolved *answer,
+    const struct plan_address *addresses, const char *why)
+{
+	struct resolver *r = ctx;
+
+	if (r->queue == NULL)
+		return; /* a new queue asks anew */
+	if (answer->outcome.status == OUTCOME_DELIVERED)
+		(void)channel_send(r->queue, MSG_RESOLVED, answer, addresses,
+		    answer->count * sizeof(addresses[0]), -1);
+	else
+		(void)channel_send(r->queue, MSG_RESOLVED, answer, why,
+		    strlen(why), -1);
+}
+
+static void
+resolver_resolve(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_resolve *ask = m->payload;
+	char name[MSG_HOST_SIZE];
+	struct resolver *r = ctx;
+
+	(void)from;
+	if (m->tail_len == 0 || m->tail_len >= sizeof(name) ||
+	    memchr(m->tail, '\0', m->tail_len) != NULL) {
+		log_line(LOG_ERROR, "RESOLVE without a name");
+		return;
+	}
+	memcpy(name, m->tail, m->tail_len);
+	name[m->tail_len] = '\0';
+	lookup_begin(r->lookups, ask, name);
+}
+
+static void
+resolver_config(void *ctx, struct channel *from, const struct message *m)
+{
+	struct resolver *r = ctx;
+
+	(void)from;
+	r->config = config_from_fd(m);
+}
+
+/* The files that it names cannot be opened from in here. */
+static void
+resolver_restart(void *ctx, struct channel *from, const struct message *m)
+{
+	struct resolver *r = ctx;
+
+	(void)from;
+	fd_close(m->fd);
+	role_stop(&r->role);
+}
+
+static void
+resolver_peer(void *ctx, struct channel *from, const struct message *m)
+{
+	struct resolver *r = ctx;
+
+	(void)from;
+	channel_close(r->queue);
+	r->queue = channel_new(&r->role, m->fd, ROLE_QUEUE, NULL);
+}
+
+static void
+resolver_drain(void *ctx, struct channel *from, const struct message *m)
+{
+	struct resolver *r = ctx;
+
+	(void)from;
+	(void)m;
+	role_stop(&r->role);
+}
+
+/* What the resolver takes, and in which of its phases. */
+static const struct handler resolver_handlers[] = {
+	{ MSG_CONFIG, PHASE_SETUP, resolver_config },
+	{ MSG_CONFIG, PHASE_READY, resolver_restart },
+	{ MSG_PEER, PHASE_SETUP | PHASE_READY, resolver_peer },
+	{ MSG_RESOLVE, PHASE_READY, resolver_resolve },
+	{ MSG_DRAIN, PHASE_READY, resolver_drain },
+};
+
+static void
+resolver_closed(void *ctx, struct channel *ch, const char *why)
+{
+	struct resolver *r = ctx;
+
+	(void)why;
+	if (ch == r->queue)
+		r->queue = NULL; /* the master sends another */
+}
+
+/* The addresses of this machine, so that no mail comes back to it. */
+static void
+read_own_addresses(struct resolver *r)
+{
+	const struct sockaddr_in6 *in6;
+	const struct sockaddr_in *in;
+	struct ifaddrs *list, *i;
+	struct plan_address *a;
+
+	if (getifaddrs(&list) == -1)
+		return; /* then only the name shows a loop */
+	for (i = list; i != NULL && r->self.naddresses < OWN_ADDRESSES_MAX;
+	     i = i->ifa_next) {
+		if (i->ifa_addr == NULL)
+			continue;
+		a = &r->addresses[r->self.naddresses];
+		a->family = (uint8_t)i->ifa_addr->sa_family;
+		in = (const struct sockaddr_in *)(const void *)i->ifa_addr;
+		in6 = (const struct sockaddr_in6 *)(const void *)i->ifa_addr;
+		if (a->family == AF_INET)
+			memcpy(a->addr, &in->sin_addr, sizeof(in->sin_addr));
+		else if (a->family == AF_INET6)
+			memcpy(a->addr, &in6->sin6_addr,
+			    sizeof(in6->sin6_addr));
+		else
+			continue;
+		r->self.naddresses++;
+	}
+	freeifaddrs(list);
+	r->self.addresses = r->addresses;
+}
+
+int
+resolver_run(int parent_fd)
+{
+	struct msg_ready ready;
+	struct resolver r = { 0 };
+
+	role_init(&r.role, ROLE_RESOLVER, parent_fd, resolver_handlers,
+	    NELEM(resolver_handlers), &r, resolver_closed);
+	role_setup(&r.role);
+	if (r.config == NULL)
+		fatal("no configuration");
+	r.self.hostname = r.config->hostname;
+	read_own_addresses(&r);
+	r.lookups =
+	    lookups_new(r.role.base, r.config, &r.self, resolver_answer, &r);
+	sandbox_root(&resolver_sandbox, &r.role.start);
+	sandbox_confine(&resolver_sandbox, NULL, NULL, 0, &ready);
+	lookups_start_thread(r.lookups);
+	if (filter_enter_threads(resolver_filter, NELEM(resolver_filter)) == -1)
+		fatal("seccomp filter: %s", strerror(errno));
+	role_loop(&r.role, &ready);
+	_exit(0); /* the thread has nothing to finish */
+}

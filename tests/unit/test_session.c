@@ -1,0 +1,858 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The session as scripts.  A step is
+ *   "S text"  the server says it; "|" is CRLF, and one is added
+ *   "C text"  exactly that has been written since the last "C"; "|" is CRLF
+ *   "Q text"  the next report to the queue, as written by report() below
+ *   "! word"  something happens, see happen()
+ * At its end, nothing written and nothing reported may be left.
+ */
+#include "agent/session.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+static struct session session;
+static char queue[65536]; /* reports, a line each */
+static size_t queue_len;
+static enum session_tls_start tls_answer;
+static struct tls_info tls;
+static const char *body;
+static bool body_is_broken;
+static unsigned int timer_ms;
+static int hang_ups;
+static char left[65536]; /* what hang_up() found in out */
+
+static void
+say(const char *text)
+{
+	queue_len += (size_t)snprintf(queue + queue_len,
+	    sizeof(queue) - queue_len, "%s\n", text);
+}
+
+static void
+describe(char *line, size_t size, const char *word,
+    const struct outcome *outcome, const char *tail, size_t len)
+{
+	(void)snprintf(line, size, "%s %s %s %u %s%s%s: %.*s", word,
+	    outcome_status_name(outcome->status),
+	    outcome_step_name(outcome->step), outcome->code, outcome->dsn,
+	    outcome->in_doubt ? " in-doubt" : "",
+	    outcome->again ? " again" : "", (int)len, tail);
+}
+
+static void
+report(void *arg, enum msg_type type, const void *payload, const char *tail,
+    size_t len)
+{
+	const struct msg_next *next = payload;
+	const struct msg_outcome *outcome = payload;
+	const struct msg_closed *closed = payload;
+	const struct msg_dialogue *dialogue = payload;
+	char line[2048];
+	char word[32];
+
+	(void)arg;
+	(void)snprintf(line, sizeof(line), "%s", msg_descs[type].name);
+	if (type == MSG_NEXT && next->has_failure)
+		describe(line, sizeof(line),
+		    next->again ? "NEXT in-clear" : "NEXT", &next->outcome,
+		    tail, len);
+	if (type == MSG_CLOSED && closed->failed)
+		describe(line, sizeof(line), "CLOSED", &closed->outcome, tail,
+		    len);
+	if (type == MSG_DIALOGUE)
+		(void)snprintf(line, sizeof(line), "%c: %.*s",
+		    dialogue->from_remote ? 's' : 'c', (int)len, tail);
+	if (type == MSG_OUTCOME) {
+		(void)snprintf(word, sizeof(word), "%u", outcome->rcpt);
+		describe(line, sizeof(line), word, &outcome->outcome, tail,
+		    len);
+	}
+	say(line);
+}
+
+static ssize_t
+read_body(void *arg, uint8_t *out, size_t n, uint64_t offset)
+{
+	(void)arg;
+	if (body_is_broken)
+		return -1;
+	memcpy(out, body + offset, n);
+	return (ssize_t)n;
+}
+
+static void
+close_body(void *arg)
+{
+	(void)arg;
+}
+
+static enum session_tls_start
+start_tls(void *arg, const char **why)
+{
+	(void)arg;
+	*why = "refused";
+	return tls_answer;
+}
+
+static void
+get_tls_info(void *arg, struct tls_info *info)
+{
+	(void)arg;
+	*info = tls;
+}
+
+static void
+hang_up(void *arg)
+{
+	(void)arg;
+	hang_ups++;
+	memcpy(left, session.out.octets, session.out.len);
+	left[session.out.len] = '\0';
+	tls.on = 0;
+}
+
+static void
+set_timer(void *arg, uint32_t ms)
+{
+	(void)arg;
+	timer_ms = ms;
+}
+
+static const struct session_ops ops = { report, read_body, close_body,
+	start_tls, get_tls_info, hang_up, set_timer };
+
+static void
+send_message(enum msg_type type, const void *payload, const char *tail,
+    size_t len)
+{
+	_Alignas(8) static uint8_t packet[MSG_PACKET_SIZE];
+	struct message m;
+	size_t n;
+
+	n = message_encode(packet, type, payload, tail, len);
+	cr_assert_null(message_decode(&m, packet, n, msg_descs[type].nfds,
+	    ROLE_QUEUE | ROLE_DIALER, ROLE_WORKER));
+	if (!session_message(&session, &m))
+		say("misled");
+}
+
+/* "JOB 8BIT sender rcpt rcpt" or "JOB sender rcpt"; "-" is no sender. */
+static void
+send_job(const char *text)
+{
+	struct msg_job job = { 0 };
+	char tail[1024];
+	size_t len = strlen(text) + 1;
+
+	if (strncmp(text, "8BIT ", 5) == 0) {
+		job.flags = SUBMIT_8BIT;
+		text += 5;
+		len -= 5;
+	}
+	if (*text == '-') {
+		text++;
+		len--;
+	}
+	memcpy(tail, text, len);
+	for (size_t i = 0; i < len; i++) {
+		if (tail[i] != ' ')
+			continue;
+		tail[i] = '\0';
+		job.nrcpt++;
+	}
+	job.job = 7;
+	job.size = strlen(body);
+	send_message(MSG_JOB, &job, tail, len);
+}
+
+static void
+dial(uint8_t family, const char *addr)
+{
+	struct msg_dialed dialed = { 0 };
+
+	dialed.family = family;
+	(void)inet_pton(family, addr, dialed.addr);
+	send_message(MSG_DIALED, &dialed, NULL, 0);
+}
+
+static void
+feed(const char *text, size_t n, bool whole)
+{
+	char octets[8192];
+	size_t len = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] == '|')
+			octets[len++] = '\r';
+		octets[len++] = text[i] == '|' ? '\n' : text[i];
+	}
+	if (whole) {
+		memcpy(octets + len, "\r\n", 2);
+		len += 2;
+	}
+	session_octets(&session, (const uint8_t *)octets, len);
+}
+
+static void
+happen(const char *word)
+{
+	struct msg_none none = { 0 };
+	struct msg_address address = { .tls_name = "mx.example" };
+	struct msg_address nameless = { .tls_name = "no_name" };
+	struct msg_dial_failed failed = { ECONNREFUSED, 0 };
+
+	if (strcmp(word, "quit") == 0)
+		send_message(MSG_QUIT, &none, NULL, 0);
+	else if (strcmp(word, "address") == 0)
+		send_message(MSG_ADDRESS, &address, NULL, 0);
+	else if (strcmp(word, "no-name") == 0)
+		send_message(MSG_ADDRESS, &nameless, NULL, 0);
+	else if (strcmp(word, "dialed") == 0)
+		dial(AF_INET, "192.0.2.9");
+	else if (strcmp(word, "dialed6") == 0)
+		dial(AF_INET6, "2001:db8::9");
+	else if (strcmp(word, "dialed-unix") == 0)
+		dial(AF_UNIX, "");
+	else if (strcmp(word, "dial-failed") == 0)
+		send_message(MSG_DIAL_FAILED, &failed, NULL, 0);
+	else if (strcmp(word, "connected") == 0)
+		session_connected(&session);
+	else if (strcmp(word, "refused") == 0)
+		session_connect_failed(&session, "Connection refused");
+	else if (strcmp(word, "tls-up") == 0) {
+		tls.on = 1;
+		session_tls_up(&session);
+	} else if (strcmp(word, "tls-failed") == 0)
+		session_tls_failed(&session, "wrong name");
+	else if (strcmp(word, "closed") == 0)
+		session_closed(&session, NULL);
+	else if (strcmp(word, "reset") == 0)
+		session_closed(&session, "Connection reset by peer");
+	else if (strcmp(word, "timeout") == 0)
+		session_timeout(&session, false);
+	else if (strcmp(word, "cap") == 0)
+		session_timeout(&session, true);
+	else if (strcmp(word, "injection") == 0)
+		tls_answer = SESSION_TLS_INJECTED;
+	else if (strcmp(word, "broken-body") == 0)
+		body_is_broken = true;
+	else if (strcmp(word, "hung-up") == 0)
+		cr_expect_eq(hang_ups, 1);
+	else if (strncmp(word, "left ", 5) == 0)
+		cr_expect_str_eq(left, word + 5);
+	else if (strncmp(word, "timer ", 6) == 0)
+		cr_expect_eq(timer_ms, (unsigned int)atoi(word + 6),
+		    "timer is %u, want %s", timer_ms, word + 6);
+	else if (strncmp(word, "job ", 4) == 0)
+		send_job(word + 4);
+	else if (strncmp(word, "body ", 5) == 0)
+		body = word + 5;
+	else if (strncmp(word, "part ", 5) == 0)
+		feed(word + 5, strlen(word + 5), false);
+	else
+		cr_assert_fail("no such step: %s", word);
+}
+
+static void
+expect_written(const char *want, const char *name)
+{
+	char got[65536];
+	size_t len = 0;
+
+	for (size_t i = 0; i < session.out.len; i++) {
+		char c = (char)session.out.octets[i];
+
+		if (c != '\r')
+			got[len++] = c == '\n' ? '|' : c;
+	}
+	got[len] = '\0';
+	cr_assert_str_eq(got, want, "%s: wrote \"%s\", want \"%s\"", name, got,
+	    want);
+	session.out.len = 0;
+	if (len > 0)
+		session_flushed(&session);
+}
+
+static void
+expect_report(const char *want, const char *name)
+{
+	char *end = memchr(queue, '\n', queue_len);
+	size_t len;
+
+	cr_assert_not_null(end, "%s: no report, want \"%s\"", name, want);
+	*end = '\0';
+	cr_assert_str_eq(queue, want, "%s: report \"%s\", want \"%s\"", name,
+	    queue, want);
+	len = (size_t)(end + 1 - queue);
+	queue_len -= len;
+	memmove(queue, end + 1, queue_len);
+}
+
+static void
+run_steps(const char *name, const char *const *steps)
+{
+	for (; *steps != NULL; steps++) {
+		const char *text = *steps + (strlen(*steps) > 1 ? 2 : 1);
+
+		switch (**steps) {
+		case 'S':
+			feed(text, strlen(text), true);
+			break;
+		case 'C':
+			expect_written(text, name);
+			break;
+		case 'Q':
+			expect_report(text, name);
+			break;
+		default:
+			happen(text);
+			break;
+		}
+	}
+	expect_written("", name);
+	cr_expect_eq(queue_len, 0, "%s: left %.*s", name, (int)queue_len,
+	    queue);
+}
+
+static void
+start(struct msg_session *conf)
+{
+	memset(&session, 0, sizeof(session));
+	memset(&tls, 0, sizeof(tls));
+	queue_len = 0;
+	hang_ups = 0;
+	body = "Subject: x\r\n\r\n.hi\r\n";
+	body_is_broken = false;
+	tls_answer = SESSION_TLS_STARTED;
+	for (uint32_t i = 0; i < TIMER_COUNT; i++)
+		conf->timer_ms[i] = 1000 + i;
+	session_init(&session, &ops, NULL);
+	send_message(MSG_SESSION, conf, NULL, 0);
+	expect_report("NEXT", "start");
+}
+
+#define STEPS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define CONNECT    "! address", "! dialed", "! connected"
+#define CONF(...)                                                              \
+	(struct msg_session)                                                   \
+	{                                                                      \
+		.ehlo_name = "me.example", __VA_ARGS__                         \
+	}
+#define RUN(conf, ...)                                                         \
+	do {                                                                   \
+		struct msg_session c_ = conf;                                  \
+		start(&c_);                                                    \
+		run_steps(__func__, STEPS(__VA_ARGS__));                       \
+	} while (0)
+
+#define SMTP CONF(.protocol = SESSION_SMTP)
+#define LMTP CONF(.protocol = SESSION_LMTP)
+/* A session that is up, with those keywords. */
+#define UP(keywords)                                                           \
+	CONNECT, "S 220 hi", "C EHLO me.example|",                             \
+	    "S 250-x|" keywords "250 OK", "Q SESSION_UP"
+#define UP_LMTP(keywords)                                                      \
+	CONNECT, "S 220 hi", "C LHLO me.example|",                             \
+	    "S 250-x|" keywords "250 OK", "Q SESSION_UP"
+#define CLOSING(what) "Q " what
+
+Test(session, a_greeting_of_220_leads_to_ehlo)
+{
+	/* S-001, S-002, S-003 */
+	RUN(SMTP, CONNECT, "C", "! part 220-hi", "C", "! part |220 ", "C",
+	    "S there", "C EHLO me.example|", "! closed",
+	    "Q NEXT deferred ehlo 0 4.4.2: connection closed by the remote while waiting for the reply to EHLO");
+	RUN(LMTP, CONNECT, "S 220 hi", "C LHLO me.example|");
+}
+
+Test(session, any_other_greeting_ends_it)
+{
+	/* S-004, S-005, S-006 */
+	RUN(SMTP, CONNECT, "S 554 go away", "C QUIT|", "S 221 bye",
+	    "Q NEXT failed greeting 554 5.0.0: 554 go away", "! hung-up");
+	RUN(SMTP, CONNECT, "S 450 4.3.2 later", "C QUIT|", "S 221 bye",
+	    "Q NEXT deferred greeting 450 4.3.2: 450 4.3.2 later");
+	RUN(SMTP, CONNECT, "S 421 busy",
+	    "Q NEXT deferred greeting 421 4.0.0: 421 busy", "! left QUIT\r\n");
+	/* S-007, S-010 */
+	RUN(SMTP, CONNECT, "S 250 hi", "C QUIT|", "S 221 bye",
+	    "Q NEXT deferred greeting 250 4.5.0: protocol error: unexpected reply 250 where we wait for the greeting: 250 hi");
+	RUN(SMTP, CONNECT, "S 354 hi", "C QUIT|", "! closed",
+	    "Q NEXT deferred greeting 354 4.5.0: protocol error: unexpected reply 354 where we wait for the greeting: 354 hi");
+	/* S-008, S-009 */
+	RUN(SMTP, CONNECT, "S 554 no", "C QUIT|", "! closed",
+	    "Q NEXT failed greeting 554 5.0.0: 554 no");
+	RUN(SMTP, CONNECT, "S 554 no", "C QUIT|", "! timer 1009", "! timeout",
+	    "Q NEXT failed greeting 554 5.0.0: 554 no");
+	/* S-011 */
+	RUN(SMTP, CONNECT, "! timer 1001", "! timeout", "C",
+	    "Q NEXT deferred greeting 0 4.4.2: timed out while waiting for the greeting");
+	/* S-036, S-063 */
+	RUN(SMTP, CONNECT, "S abc", "C",
+	    "Q NEXT deferred greeting 0 4.5.0: protocol error: line of the reply has no valid code, waiting for the greeting");
+}
+
+Test(session, addresses_are_tried_in_order)
+{
+	/* S-012, S-013 */
+	RUN(SMTP, "! address", "! dial-failed",
+	    "Q NEXT deferred connect 0 4.4.1: cannot connect: Connection refused",
+	    "! address", "! dialed", "! refused",
+	    "Q NEXT deferred connect 0 4.4.1: cannot connect: Connection refused",
+	    "! address", "! dialed", "! timer 1000", "! timeout",
+	    "Q NEXT deferred connect 0 4.4.1: timed out while waiting for the connection",
+	    UP(""));
+	RUN(SMTP, "! quit");
+	cr_expect(session_is_over(&session));
+}
+
+Test(session, without_a_name_we_are_our_address)
+{
+	/* S-015, S-016 */
+	RUN(((struct msg_session){ 0 }), CONNECT, "S 220 hi",
+	    "C EHLO [192.0.2.9]|");
+	RUN(((struct msg_session){ 0 }), "! address", "! dialed6",
+	    "! connected", "S 220 hi", "C EHLO [IPv6:2001:db8::9]|");
+	RUN(((struct msg_session){ 0 }), "! address", "! dialed-unix",
+	    "! connected", "S 220 hi", "C EHLO localhost|");
+}
+
+Test(session, helo_is_for_servers_that_know_no_ehlo)
+{
+	/* S-018 */
+	RUN(SMTP, CONNECT, "S 220 hi", "C EHLO me.example|", "S 550 no",
+	    "C QUIT|", "S 221 bye", "Q NEXT failed ehlo 550 5.0.0: 550 no");
+	/* S-019 */
+	RUN(LMTP, CONNECT, "S 220 hi", "C LHLO me.example|", "S 500 no",
+	    "C QUIT|", "S 221 bye", "Q NEXT failed ehlo 500 5.0.0: 500 no");
+	/* S-020, S-023 */
+	RUN(SMTP, CONNECT, "S 220 hi", "C EHLO me.example|", "S 502 no",
+	    "C HELO me.example|", "S 250-x|250-SIZE 5|250 PIPELINING",
+	    "Q SESSION_UP", "! job a@x b@y", "Q BEGUN", "C MAIL FROM:<a@x>|",
+	    "S 250 ok", "C RCPT TO:<b@y>|", "S 250 ok", "C DATA|", "S 354 go",
+	    "Q COMMITTING", "C Subject: x||..hi|.|", "S 250 ok",
+	    "Q 0 delivered final 250 2.0.0: 250 ok", "Q DONE");
+	/* S-021 */
+	RUN(SMTP, CONNECT, "S 220 hi", "C EHLO me.example|", "S 451 no",
+	    "C QUIT|", "! closed", "Q NEXT deferred ehlo 451 4.0.0: 451 no");
+	/* S-022 */
+	RUN(SMTP, CONNECT, "S 220 hi", "C EHLO me.example|", "S 500 no",
+	    "C HELO me.example|", "S 550 no", "C QUIT|", "S 221 bye",
+	    "Q NEXT failed ehlo 550 5.0.0: 550 no");
+}
+
+Test(session, starttls_is_sent_where_it_is_wanted_and_offered)
+{
+	/* S-037 */
+	for (uint8_t level = TLS_ENCRYPT; level <= TLS_VERIFY; level++)
+		RUN(CONF(.tls_level = level, .tls_fallback = 1), CONNECT,
+		    "S 220 hi", "C EHLO me.example|", "S 250 x", "C QUIT|",
+		    "S 221 bye",
+		    "Q NEXT deferred starttls 0 4.7.4: STARTTLS unavailable: the server does not offer it");
+	RUN(CONF(.tls_level = TLS_MAY), UP("250-SIZE|"));
+	/* S-038 */
+	RUN(SMTP, UP("250-STARTTLS|"));
+	/* S-040, S-046, S-047, S-052 */
+	RUN(CONF(.tls_level = TLS_VERIFY), CONNECT, "S 220 hi",
+	    "C EHLO me.example|", "S 250-x|250-STARTTLS|250 PIPELINING",
+	    "C STARTTLS|", "C", "S 220 go", "C", "! tls-up",
+	    "C EHLO me.example|", "S 250-x|250 STARTTLS", "Q SESSION_UP",
+	    "! job a@x b@y", "Q BEGUN", "C MAIL FROM:<a@x>|");
+	/* S-041 */
+	RUN(CONF(.tls_level = TLS_ENCRYPT, .tls_fallback = 1), CONNECT,
+	    "S 220 hi", "C EHLO me.example|", "S 250-x|250 STARTTLS",
+	    "C STARTTLS|", "S 454 no", "C QUIT|", "S 221 bye",
+	    "Q NEXT deferred starttls 454 4.0.0: 454 no");
+	/* S-042 */
+	RUN(CONF(.tls_level = TLS_ENCRYPT), CONNECT, "S 220 hi",
+	    "C EHLO me.example|", "S 250-x|250 STARTTLS", "C STARTTLS|",
+	    "S 501 no", "C QUIT|", "S 221 bye",
+	    "Q NEXT failed starttls 501 5.0.0: 501 no");
+	/* S-043 */
+	RUN(CONF(.tls_level = TLS_ENCRYPT), CONNECT, "S 220 hi",
+	    "C EHLO me.example|", "S 250-x|250 STARTTLS", "C STARTTLS|",
+	    "S 250 ok", "C QUIT|", "S 221 bye",
+	    "Q NEXT deferred starttls 250 4.5.0: protocol error: reply 250 to STARTTLS (RFC 3207, 4)");
+	/* S-044 */
+	RUN(CONF(.tls_level = TLS_MAY, .tls_fallback = 1), CONNECT, "S 220 hi",
+	    "C EHLO me.example|", "S 250-x|250 STARTTLS", "C STARTTLS|",
+	    "S 421 no", "Q NEXT deferred starttls 421 4.0.0: 421 no");
+	/* S-045 */
+	RUN(CONF(.tls_level = TLS_MAY), CONNECT, "S 220 hi",
+	    "C EHLO me.example|", "S 250-x|250 STARTTLS", "C STARTTLS|",
+	    "! closed",
+	    "Q NEXT deferred starttls 0 4.4.2: connection closed by the remote while waiting for the reply to STARTTLS");
+}
+
+#define TO_STARTTLS                                                            \
+	CONNECT, "S 220 hi", "C EHLO me.example|", "S 250-x|250 STARTTLS",     \
+	    "C STARTTLS|"
+
+Test(session, octets_behind_220_are_an_injection)
+{
+	/* S-048, S-049: a line, or the start of one, in the same segment */
+	RUN(CONF(.tls_level = TLS_MAY, .tls_fallback = 1), TO_STARTTLS,
+	    "S 220 go|250 injected",
+	    "Q NEXT deferred starttls 0 4.7.0: injection: octets in clear where TLS was to start");
+	RUN(CONF(.tls_level = TLS_MAY, .tls_fallback = 1), TO_STARTTLS,
+	    "! part 220 go|2",
+	    "Q NEXT deferred starttls 0 4.7.0: injection: octets in clear where TLS was to start");
+	/* or in another that is there already */
+	RUN(CONF(.tls_level = TLS_ENCRYPT), TO_STARTTLS, "! injection",
+	    "S 220 go",
+	    "Q NEXT deferred starttls 0 4.7.0: injection: octets in clear where TLS was to start");
+}
+
+Test(session, a_failed_handshake_ends_the_connection)
+{
+	/* S-050, S-058 */
+	RUN(CONF(.tls_level = TLS_VERIFY, .tls_fallback = 1), TO_STARTTLS,
+	    "S 220 go", "! timer 1003", "! tls-failed", "! hung-up",
+	    "Q NEXT deferred tls 0 4.7.5: TLS handshake failed: wrong name");
+	RUN(CONF(.tls_level = TLS_VERIFY), TO_STARTTLS, "S 220 go", "! timeout",
+	    "Q NEXT deferred tls 0 4.4.2: timed out while waiting for the TLS handshake");
+	/* S-051 */
+	RUN(CONF(.tls_level = TLS_VERIFY), TO_STARTTLS, "S 220 go", "! tls-up",
+	    "C EHLO me.example|", "S 502 no", "C QUIT|", "S 221 bye",
+	    "Q NEXT failed ehlo 502 5.0.0: 502 no");
+	/* S-056 */
+	RUN(CONF(.tls_level = TLS_VERIFY), "! no-name", "! dialed",
+	    "Q NEXT deferred connect 0 4.7.5: protocol error: no legal name to verify in a certificate");
+}
+
+Test(session, opportunistic_tls_falls_back_to_clear_by_policy)
+{
+	/* S-059 */
+	RUN(CONF(.tls_level = TLS_MAY, .tls_fallback = 1), TO_STARTTLS,
+	    "S 454 no", "C QUIT|", "S 221 bye",
+	    "Q NEXT in-clear deferred starttls 454 4.0.0: 454 no",
+	    UP("250-STARTTLS|"));
+	RUN(CONF(.tls_level = TLS_MAY, .tls_fallback = 1), TO_STARTTLS,
+	    "S 220 go", "! tls-failed",
+	    "Q NEXT in-clear deferred tls 0 4.7.5: TLS handshake failed: wrong name",
+	    CONNECT, "! closed",
+	    "Q NEXT deferred greeting 0 4.4.2: connection closed by the remote while waiting for the greeting",
+	    TO_STARTTLS);
+	RUN(CONF(.tls_level = TLS_MAY), TO_STARTTLS, "S 220 go", "! tls-failed",
+	    "Q NEXT deferred tls 0 4.7.5: TLS handshake failed: wrong name");
+}
+
+Test(session, implicit_tls_is_before_everything)
+{
+	/* S-055, S-039 */
+	RUN(CONF(.tls_level = TLS_VERIFY, .implicit_tls = 1), CONNECT, "C",
+	    "! tls-up", "C", "S 220 hi", "C EHLO me.example|",
+	    "S 250-x|250 STARTTLS", "Q SESSION_UP");
+	RUN(CONF(.tls_level = TLS_MAY, .tls_fallback = 1, .implicit_tls = 1),
+	    CONNECT, "! tls-failed",
+	    "Q NEXT deferred tls 0 4.7.5: TLS handshake failed: wrong name");
+}
+
+Test(session, a_reply_before_its_command_ends_it)
+{
+	/* S-074 */
+	RUN(SMTP, CONNECT, "S 220 hi|250 eager", "C EHLO me.example|QUIT|",
+	    "S 250 x", "C", "S 221 bye",
+	    "Q NEXT deferred ehlo 0 4.5.0: protocol error: a reply came before its command: 220 hi");
+	RUN(SMTP, UP(""), "S 250 eager", "C QUIT|", "S 221 bye",
+	    "Q CLOSED deferred quit 0 4.5.0: protocol error: a reply came before its command: 250 eager");
+	RUN(SMTP, UP(""), "S 421 idle too long",
+	    "Q CLOSED deferred quit 421 4.0.0: 421 idle too long",
+	    "! left QUIT\r\n");
+	RUN(SMTP, UP(""), "! closed",
+	    "Q CLOSED deferred quit 0 4.4.2: connection closed by the remote while waiting for a job");
+}
+
+Test(session, quit_is_waited_for)
+{
+	/* S-127 */
+	RUN(SMTP, UP(""), "! timer 0", "! quit", "C QUIT|", "! timer 1009",
+	    "S 221 bye", "Q CLOSED", "! hung-up");
+	RUN(SMTP, UP(""), "! quit", "C QUIT|", "! timeout", "Q CLOSED");
+	RUN(SMTP, UP(""), "! quit", "C QUIT|", "! closed", "Q CLOSED");
+	cr_expect(session_is_over(&session));
+}
+
+Test(session, the_cap_ends_everything)
+{
+	RUN(SMTP, CONNECT, "! cap",
+	    "Q CLOSED deferred greeting 0 4.4.2: the session's time is up, while waiting for the greeting");
+	cr_expect(session_is_over(&session));
+}
+
+Test(session, messages_out_of_phase_are_refused)
+{
+	RUN(SMTP, "! job a@x b@y", "Q misled");
+	RUN(SMTP, "! dialed", "! dialed", "Q misled");
+	RUN(SMTP, UP(""), "! job a@x", "Q misled");
+}
+
+Test(session, the_dialogue_is_shown_on_request)
+{
+	RUN(CONF(.verbose = 1), CONNECT, "S 220-a|220 b\xff", "Q s: 220-a",
+	    "Q s: 220 b\\xff", "Q c: EHLO me.example", "C EHLO me.example|");
+}
+
+#define BATCH            "250-PIPELINING|"
+#define GO(job, written) "! job " job, "Q BEGUN", "C " written
+
+Test(transaction, without_pipelining_one_command_at_a_time)
+{
+	/* S-104, S-120, S-017, S-075, S-076 */
+	RUN(SMTP, UP(""), "! job - b@y c@y", "Q BEGUN", "C MAIL FROM:<>|",
+	    "! timer 1004", "S 250 ok", "! timer 1005", "C RCPT TO:<b@y>|",
+	    "S 250 ok", "C RCPT TO:<c@y>|", "S 250 ok", "C DATA|",
+	    "! timer 1006", "S 354 go", "! timer 1007", "Q COMMITTING",
+	    "C Subject: x||..hi|.|", "! timer 1008", "S 250 2.1.5 got it",
+	    "Q 0 delivered final 250 2.1.5: 250 2.1.5 got it",
+	    "Q 1 delivered final 250 2.1.5: 250 2.1.5 got it", "Q DONE");
+}
+
+#define TWO "MAIL FROM:<a@x>|RCPT TO:<b@y>|RCPT TO:<c@y>|DATA|"
+#define ONE "MAIL FROM:<a@x>|RCPT TO:<b@y>|DATA|"
+
+Test(transaction, with_pipelining_one_batch_up_to_data)
+{
+	/* S-105, S-106, S-107, S-124 */
+	RUN(SMTP, UP(BATCH), GO("a@x b@y c@y", TWO), "S 250 ok", "C",
+	    "S 250 ok|550 5.1.1 no", "Q 1 failed rcpt 550 5.1.1: 550 5.1.1 no",
+	    "C", "S 354 go", "Q COMMITTING", "C Subject: x||..hi|.|",
+	    "S 250 ok", "Q 0 delivered final 250 2.0.0: 250 ok", "Q DONE",
+	    GO("a@x b@y", ONE), "S 250 ok|251 ok|354 go", "Q COMMITTING",
+	    "C Subject: x||..hi|.|", "S 452 4.3.1 disk",
+	    "Q 0 deferred final 452 4.3.1: 452 4.3.1 disk", "Q DONE",
+	    "! job a@x b@y", "C RSET|", "S 250 ok", "Q BEGUN", "C " ONE,
+	    "S 250 ok|252 ok|354 go", "Q COMMITTING", "C Subject: x||..hi|.|",
+	    "S 554 spam", "Q 0 failed final 554 5.0.0: 554 spam", "Q DONE");
+}
+
+Test(transaction, parameters_go_out_where_they_are_offered)
+{
+	/* S-083, S-084, S-086 */
+	RUN(SMTP, UP("250-SIZE|250-8BITMIME|"), "! job 8BIT a@x b@y", "Q BEGUN",
+	    "C MAIL FROM:<a@x> SIZE=19 BODY=8BITMIME|");
+	RUN(SMTP, UP("250-SIZE|250-8BITMIME|"), "! body no end",
+	    "! job a@x b@y", "Q BEGUN", "C MAIL FROM:<a@x> SIZE=8|");
+	/* S-085 */
+	RUN(SMTP, UP("250-SIZE 18|"), "! job a@x b@y",
+	    "Q 0 failed mail 0 5.3.4: message is larger than the size that the server offers",
+	    "Q DONE", "! body 7", GO("a@x b@y", "MAIL FROM:<a@x> SIZE=3|"));
+	RUN(SMTP, UP("250-SIZE 19|"), "! job a@x b@y", "Q BEGUN",
+	    "C MAIL FROM:<a@x> SIZE=19|");
+	/* S-087 */
+	RUN(SMTP, UP(""), "! job 8BIT a@x b@y",
+	    "Q 0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME",
+	    "Q DONE");
+}
+
+Test(transaction, nobody_accepted_means_no_message)
+{
+	/* S-108 */
+	RUN(SMTP, UP(""), GO("a@x b@y", "MAIL FROM:<a@x>|"), "S 250 ok",
+	    "C RCPT TO:<b@y>|", "S 550 no", "Q 0 failed rcpt 550 5.0.0: 550 no",
+	    "Q DONE", "! job a@x b@y", "C RSET|");
+	/* S-109 */
+	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|550 no|354 go",
+	    "Q 0 failed rcpt 550 5.0.0: 550 no", "C .|", "S 554 nobody",
+	    "Q DONE", "! job a@x b@y", "C RSET|");
+	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|550 no|503 no",
+	    "Q 0 failed rcpt 550 5.0.0: 550 no", "Q DONE");
+	RUN(LMTP, UP_LMTP(BATCH), GO("a@x b@y", ONE), "S 250 ok|550 no|354 go",
+	    "Q 0 failed rcpt 550 5.0.0: 550 no", "Q DONE", "C .|QUIT|",
+	    "S 221 bye",
+	    "Q CLOSED deferred data 0 4.5.0: protocol error: DATA was accepted without a recipient");
+	/* S-110 */
+	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 450 wait",
+	    "Q 0 deferred mail 450 4.0.0: 450 wait", "C", "S 503 no|503 no",
+	    "Q DONE");
+	RUN(SMTP, UP(""), GO("a@x b@y", "MAIL FROM:<a@x>|"), "S 555 what",
+	    "Q 0 failed mail 555 5.0.0: 555 what", "Q DONE");
+}
+
+Test(transaction, too_many_recipients_go_in_another_one)
+{
+	/* S-112 */
+	RUN(SMTP, UP(BATCH), GO("a@x b@y c@y", TWO),
+	    "S 250 ok|250 ok|452 4.5.3 many",
+	    "Q 1 deferred rcpt 452 4.5.3 again: 452 4.5.3 many", "S 354 go",
+	    "Q COMMITTING", "C Subject: x||..hi|.|", "S 250 ok",
+	    "Q 0 delivered final 250 2.0.0: 250 ok", "Q DONE");
+	RUN(SMTP, UP(BATCH), GO("a@x b@y c@y", TWO), "S 250 ok|250 ok|552 many",
+	    "Q 1 deferred rcpt 552 4.0.0 again: 552 many");
+	RUN(SMTP, UP(BATCH), GO("a@x b@y c@y", TWO),
+	    "S 250 ok|250 ok|552 5.3.4 big",
+	    "Q 1 failed rcpt 552 5.3.4: 552 5.3.4 big");
+	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|452 many",
+	    "Q 0 deferred rcpt 452 4.0.0: 452 many");
+}
+
+Test(transaction, data_is_answered_by_354_alone)
+{
+	/* S-113 */
+	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|250 ok|250 ok",
+	    "Q 0 deferred data 250 4.5.0: protocol error: unexpected reply 250 where we wait for the reply to DATA: 250 ok",
+	    "Q DONE",
+	    "Q CLOSED deferred data 250 4.5.0: protocol error: unexpected reply 250 where we wait for the reply to DATA: 250 ok");
+	/* S-114 */
+	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|250 ok|451 no",
+	    "Q 0 deferred data 451 4.0.0: 451 no", "Q DONE", "! job a@x b@y",
+	    "C RSET|", "S 500 no", "C QUIT|", "S 221 bye",
+	    "Q CLOSED failed rset 500 5.0.0: 500 no");
+	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|250 ok|554 no",
+	    "Q 0 failed data 554 5.0.0: 554 no", "Q DONE");
+}
+
+#define TO_END                                                                 \
+	UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|250 ok|354 go", "Q COMMITTING"
+#define LOST(step, dsn, text)                                                  \
+	"Q 0 deferred " step " 0 " dsn ": " text, "Q DONE",                    \
+	    "Q CLOSED deferred " step " 0 4.4.2: " text
+
+Test(transaction, a_lost_final_reply_leaves_a_doubt)
+{
+	/* S-121 */
+	RUN(SMTP, TO_END, "C Subject: x||..hi|.|", "! closed",
+	    LOST("final", "4.4.2 in-doubt",
+		"connection closed by the remote while waiting for the reply to the end of the message"));
+	RUN(SMTP, TO_END, "C Subject: x||..hi|.|", "! timeout",
+	    LOST("final", "4.4.2 in-doubt",
+		"timed out while waiting for the reply to the end of the message"));
+	/* The end is not out yet, and will never be. */
+	RUN(SMTP, TO_END, "! reset",
+	    LOST("body", "4.4.2",
+		"connection lost while waiting for the remote to take the message: Connection reset by peer"),
+	    "! left ");
+	/* S-072: half a reply is none */
+	RUN(SMTP, TO_END, "C Subject: x||..hi|.|", "! part 250 o", "! closed",
+	    LOST("final", "4.4.2 in-doubt",
+		"connection closed by the remote while waiting for the reply to the end of the message"));
+	RUN(SMTP, TO_END, "C Subject: x||..hi|.|", "S 421 4.3.2 down",
+	    "Q 0 deferred final 421 4.3.2: 421 4.3.2 down", "Q DONE",
+	    "Q CLOSED deferred final 421 4.3.2: 421 4.3.2 down");
+}
+
+Test(transaction, trouble_in_the_message_ends_it_without_the_dot)
+{
+	/* S-122 */
+	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "! broken-body",
+	    "S 250 ok|250 ok|354 go",
+	    "Q 0 deferred body 0 4.3.0: the message cannot be read", "Q DONE",
+	    "Q CLOSED deferred body 0 4.3.0: the message cannot be read",
+	    "! left ");
+	/* S-123 */
+	RUN(SMTP, TO_END, "S 552 5.3.4 too big",
+	    "Q 0 failed body 552 5.3.4: 552 5.3.4 too big", "Q DONE",
+	    "Q CLOSED failed body 552 5.3.4: 552 5.3.4 too big", "! left ");
+}
+
+Test(transaction, goodbye_in_the_middle_defers_everybody)
+{
+	/* S-073 */
+	RUN(SMTP, UP(BATCH), GO("a@x b@y c@y", TWO), "S 250 ok|250 ok|421 bye",
+	    "Q 0 deferred rcpt 421 4.0.0: 421 bye",
+	    "Q 1 deferred rcpt 421 4.0.0: 421 bye", "Q DONE",
+	    "Q CLOSED deferred rcpt 421 4.0.0: 421 bye", "! left QUIT\r\n");
+	/* A job that was not begun has no outcome. */
+	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|250 ok|451 no",
+	    "Q 0 deferred data 451 4.0.0: 451 no", "Q DONE", "! job a@x b@y",
+	    "C RSET|", "! closed",
+	    "Q CLOSED deferred rset 0 4.4.2: connection closed by the remote while waiting for the reply to RSET");
+}
+
+#define THREE "MAIL FROM:<a@x>|RCPT TO:<b@y>|RCPT TO:<c@y>|RCPT TO:<b@y>|DATA|"
+
+Test(transaction, lmtp_answers_for_each_recipient)
+{
+	/* S-135, S-137, S-138, S-139, S-141 */
+	RUN(LMTP, UP_LMTP(BATCH), GO("a@x b@y c@y b@y", THREE),
+	    "S 250 ok|250 ok|250 ok|250 ok|354 go", "Q COMMITTING",
+	    "C Subject: x||..hi|.|", "! timer 1008",
+	    "S 250-2.0.0 one|250 2.0.0 more",
+	    "Q 0 delivered final 250 2.0.0: 250 2.0.0 one more",
+	    "S 452 4.2.2 full", "Q 1 deferred final 452 4.2.2: 452 4.2.2 full",
+	    "S 550 no", "Q 2 failed final 550 5.0.0: 550 no", "Q DONE",
+	    "! job a@x b@y", "C RSET|");
+	/* S-136 */
+	RUN(LMTP, UP_LMTP(BATCH), GO("a@x b@y c@y b@y", THREE),
+	    "S 250 ok|250 ok|550 no|250 ok|354 go",
+	    "Q 1 failed rcpt 550 5.0.0: 550 no", "Q COMMITTING",
+	    "C Subject: x||..hi|.|", "S 250 one|250 two",
+	    "Q 0 delivered final 250 2.0.0: 250 one",
+	    "Q 2 delivered final 250 2.0.0: 250 two", "Q DONE",
+	    GO("a@x b@y", ONE));
+	/* S-140 */
+	RUN(LMTP, UP_LMTP(BATCH), GO("a@x b@y c@y", TWO),
+	    "S 250 ok|250 ok|250 ok|354 go", "Q COMMITTING",
+	    "C Subject: x||..hi|.|", "S 250 one",
+	    "Q 0 delivered final 250 2.0.0: 250 one", "! closed",
+	    "Q 1 deferred final 0 4.4.2 in-doubt: connection closed by the remote while waiting for the reply to the end of the message",
+	    "Q DONE",
+	    "Q CLOSED deferred final 0 4.4.2: connection closed by the remote while waiting for the reply to the end of the message");
+}
+
+Test(transaction, a_long_message_leaves_in_pieces)
+{
+	static char text[100001];
+	size_t dots = 0, got = 0;
+	const char *tail;
+
+	memset(text, 'x', sizeof(text) - 1);
+	for (size_t i = 0; i + 82 < sizeof(text) - 1; i += 82) {
+		text[i] = '.';
+		memcpy(text + i + 80, "\r\n", 2);
+		dots++;
+	}
+	memcpy(text + sizeof(text) - 3, "\r\n", 2);
+	RUN(SMTP, UP(BATCH));
+	body = text;
+	run_steps(__func__, STEPS(GO("a@x b@y", ONE)));
+	feed("250 ok|250 ok|354 go", 20, true);
+	while (session.out.len > 0) {
+		got += session.out.len;
+		tail = (const char *)session.out_octets + session.out.len - 5;
+		/* The queue hears of the end when it is in out, not before. */
+		if (memcmp(tail, "\r\n.\r\n", 5) == 0)
+			expect_report("COMMITTING", __func__);
+		cr_expect_eq(queue_len, 0);
+		session.out.len = 0;
+		session_flushed(&session);
+	}
+	cr_expect_eq(got, sizeof(text) - 1 + dots + 3);
+	cr_expect_eq(session.state, STATE_FINAL);
+}
+
+Test(transaction, a_long_list_of_recipients_leaves_in_pieces)
+{
+	struct msg_job job = { 0 };
+	static char tail[16384];
+	size_t len = 1, mail = 0, rcpt = 0, data = 0;
+
+	RUN(SMTP, UP(BATCH));
+	for (; len + 4 <= sizeof(tail); len += 4, job.nrcpt++)
+		memcpy(tail + len, "b@y", 4);
+	job.size = strlen(body);
+	send_message(MSG_JOB, &job, tail, len);
+	expect_report("BEGUN", __func__);
+	while (session.out.len > 0) {
+		session.out_octets[session.out.len] = '\0';
+		for (char *line = strtok((char *)session.out_octets, "\r\n");
+		     line != NULL; line = strtok(NULL, "\r\n")) {
+			mail += strncmp(line, "MAIL", 4) == 0;
+			rcpt += strcmp(line, "RCPT TO:<b@y>") == 0;
+			data += strcmp(line, "DATA") == 0;
+		}
+		session.out.len = 0;
+		session_flushed(&session);
+	}
+	cr_expect_eq(mail, 1);
+	cr_expect_eq(rcpt, 4095);
+	cr_expect_eq(data, 1);
+}
