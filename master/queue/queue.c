@@ -5,6 +5,7 @@
  * Open, drop, confine, loop, clear.  What each message means stands in the file
  * that handles it; here is the table, and what starts, turns and stops it all.
  */
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -460,7 +461,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_COMMITTING, QUEUE_WORKING, session_committing },
 	{ MSG_OUTCOME, QUEUE_WORKING, session_outcome },
 	{ MSG_DONE, QUEUE_WORKING, session_done },
-	{ MSG_CLOSED, QUEUE_WORKING, session_closed },
+	{ MSG_CLOSED, QUEUE_WORKING, session_over },
 	{ MSG_DIALOGUE, QUEUE_WORKING, session_dialogue },
 };
 

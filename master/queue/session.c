@@ -917,7 +917,7 @@ session_done(void *ctx, struct channel *from, const struct message *m)
 }
 
 void
-session_closed(void *ctx, struct channel *from, const struct message *m)
+session_over(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_closed *msg = m->payload;
 	struct session *s = channel_arg(from);

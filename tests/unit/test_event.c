@@ -44,9 +44,9 @@ static const struct {
 		  .code = 550,
 		  .dsn = "5.1.1" },
 	      .delays_ms = { 9949, 12, 0, 0 } },
-	    "1: to=<a\\x0Ab@example.org>, relay=h[::1]:25, delay=10, "
-	    "delays=9.9/0.01/0/0, dsn=5.1.1, status=bounced "
-	    "(550 \"no\"\\x0D\\x0Ax)" },
+	    "1: to=<a\\x0ab@example.org>, relay=h[::1]:25, delay=10, "
+	    "delays=9.9/0.012/0/0, dsn=5.1.1, status=bounced "
+	    "(550 \"no\"\\x0d\\x0ax)" },
 	{ { .kind = EVENT_ACTIVE,
 	      .id = 255,
 	      .reverse_path = "",

@@ -314,9 +314,9 @@ bring_up(int worker, bool unix_socket)
 	say(worker, MSG_SESSION_UP, &up);
 }
 
-/* The next packet that is not SESSION or ADDRESS. */
+/* The next packet that is not SESSION or ADDRESS, which must be of a type. */
 static struct message
-hear_job(int worker)
+hear_behind(int worker, enum msg_type type)
 {
 	struct message m = { .fd = -1 };
 	const char *why = NULL;
@@ -324,16 +324,18 @@ hear_job(int worker)
 	do {
 		cr_assert_eq(message_receive(worker, packet, ROLE_QUEUE,
 				 ROLE_WORKER, 0, &m, &why),
-		    1, "no job: %s", why != NULL ? why : strerror(errno));
+		    1, "waiting for %s: %s", msg_descs[type].name,
+		    why != NULL ? why : strerror(errno));
 	} while (m.type == MSG_SESSION || m.type == MSG_ADDRESS);
-	cr_assert_eq(m.type, MSG_JOB, "%s", msg_descs[m.type].name);
+	cr_assert_eq(m.type, type, "%s instead of %s", msg_descs[m.type].name,
+	    msg_descs[type].name);
 	return m;
 }
 
 static uint64_t
 take_job(int worker)
 {
-	struct message m = hear_job(worker);
+	struct message m = hear_behind(worker, MSG_JOB);
 
 	(void)close(m.fd);
 	return ((const struct msg_job *)m.payload)->job;
@@ -443,7 +445,7 @@ Test(queue, a_worker_is_told_its_destination_and_gets_a_sealed_body)
 	cr_expect_eq(session->protocol, SESSION_LMTP);
 	cr_expect_eq(session->timer_ms[TIMER_QUIT], 5000);
 	cr_expect_str_eq(session->ehlo_name, "client.example");
-	m = hear_job(worker);
+	m = hear_behind(worker, MSG_JOB);
 	cr_expect_eq(((const struct msg_job *)m.payload)->size, 5000);
 	cr_expect_eq(fcntl(m.fd, F_GET_SEALS) & FD_SEALS, FD_SEALS);
 	cr_expect_eq(fstat(m.fd, &st), 0);
@@ -474,7 +476,7 @@ Test(queue, a_session_is_used_for_the_next_message_and_quits_when_idle)
 	deliver(worker, job);
 	cr_expect_eq(result().request, 2);
 	cr_expect(is_quiet(agent, 0), "no second worker");
-	(void)hear(worker, ROLE_WORKER, MSG_QUIT);
+	(void)hear_behind(worker, MSG_QUIT);
 	(void)close(worker);
 }
 
@@ -587,8 +589,7 @@ Test(queue, a_destination_that_cannot_be_reached_is_suspended_as_a_whole)
 	next.outcome.step = STEP_CONNECT;
 	(void)strlcpy(next.outcome.dsn, "4.4.1", sizeof(next.outcome.dsn));
 	say_fd(worker, MSG_NEXT, &next, "connection refused", 18, -1);
-	(void)hear(worker, ROLE_WORKER, MSG_ADDRESS);
-	(void)hear(worker, ROLE_WORKER, MSG_QUIT);
+	(void)hear_behind(worker, MSG_QUIT);
 	(void)close(worker);
 	cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
 	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
@@ -705,7 +706,7 @@ Test(queue, a_drain_lets_a_message_end_and_takes_no_new_one)
 
 	tell(worker, MSG_BEGUN, job);
 	say(master, MSG_DRAIN, &none);
-	(void)hear(worker, ROLE_WORKER, MSG_QUIT);
+	(void)hear_behind(worker, MSG_QUIT);
 	hand_in(2, WAIT_QUEUED, 100, "a@b.example", NULL);
 	(void)hear(intake, ROLE_INTAKE, MSG_REFUSED);
 	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0", "250 ok");
