@@ -75,32 +75,49 @@ read_text(struct loading *l, size_t *len)
 	return text;
 }
 
-/* The user of a role.  As root alone, for else none is switched to; `nobody`
- * stands in where the queue is in memory and nothing was ever installed. */
+/* A number that need not stand in the password file, its group the same. */
+static bool
+read_uid(const char *name, struct load_user *out)
+{
+	const char *error;
+
+	out->uid = (uid_t)strtonum(name, 0, INT32_MAX, &error);
+	out->gid = (gid_t)out->uid;
+	return error == NULL;
+}
+
+/* A user of the password file; `nobody` stands in where the queue is in memory
+ * and nothing was ever installed. */
+static bool
+read_user(const struct loading *l, const char *name, struct load_user *out)
+{
+	struct passwd *pw = getpwnam(name);
+
+	if (pw == NULL &&
+	    l->load->config->queue_store == CONFIG_QUEUE_STORE_MEMORY)
+		pw = getpwnam("nobody");
+	if (pw == NULL)
+		return false;
+	out->uid = pw->pw_uid;
+	out->gid = pw->pw_gid;
+	return true;
+}
+
+/* The user of a role.  As root alone, for else none is switched to. */
 static void
 look_up_user(struct loading *l, const char *param, const char *name,
     struct load_user *out)
 {
-	struct passwd *pw;
-
 	if (geteuid() != 0)
 		return;
-	pw = getpwnam(name);
-	if (pw == NULL &&
-	    l->load->config->queue_store == CONFIG_QUEUE_STORE_MEMORY)
-		pw = getpwnam("nobody");
-	if (pw == NULL) {
+	if (!read_uid(name, out) && !read_user(l, name, out))
 		wrong(l, 0,
 		    "%s: there is no user %s: `make install` creates it, or "
 		    "name another",
 		    param, name);
-		return;
-	}
-	if (pw->pw_uid == 0)
+	else if (out->uid == 0)
 		wrong(l, 0, "%s: %s is root; name a user without power", param,
 		    name);
-	out->uid = pw->pw_uid;
-	out->gid = pw->pw_gid;
 }
 
 static gid_t

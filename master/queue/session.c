@@ -255,8 +255,10 @@ job_send(const struct job *job, int fd)
 	    fd);
 }
 
-void
-session_job_committed(struct queue *q, struct job *job)
+/* Once the mark is on disk and the session is up: before, a body would take
+ * the number that the worker keeps for its remote. */
+static void
+job_send_now(struct queue *q, struct job *job)
 {
 	struct outcome outcome;
 	bool own;
@@ -275,6 +277,14 @@ session_job_committed(struct queue *q, struct job *job)
 	(void)job_send(job, fd);
 	if (own)
 		fd_close(fd);
+}
+
+void
+session_job_committed(struct queue *q, struct job *job)
+{
+	job->committed = true;
+	if (job->session->up)
+		job_send_now(q, job);
 }
 
 static void
@@ -804,6 +814,8 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_session_up *msg = m->payload;
 	struct session *s = channel_arg(from);
+	struct job *job;
+	struct job *next;
 
 	(void)ctx;
 	if (s->up || s->closed) {
@@ -816,6 +828,11 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	s->tls = msg->tls;
 	s->tls.version[sizeof(s->tls.version) - 1] = '\0';
 	s->tls.cipher[sizeof(s->tls.cipher) - 1] = '\0';
+	for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
+		next = TAILQ_NEXT(job, entry);
+		if (job->committed)
+			job_send_now(s->queue, job);
+	}
 	session_rest(s);
 	queue_pump_soon(s->queue);
 }
