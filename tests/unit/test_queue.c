@@ -431,6 +431,7 @@ Test(queue, a_job_is_delivered_told_logged_and_gone)
 Test(queue, a_worker_is_told_its_destination_and_gets_a_sealed_body)
 {
 	struct msg_next next = { 0 };
+	struct msg_session_up up = { 0 };
 	const struct msg_session *session;
 	const struct msg_address *address;
 	struct message m;
@@ -445,12 +446,7 @@ Test(queue, a_worker_is_told_its_destination_and_gets_a_sealed_body)
 	cr_expect_eq(session->protocol, SESSION_LMTP);
 	cr_expect_eq(session->timer_ms[TIMER_QUIT], 5000);
 	cr_expect_str_eq(session->ehlo_name, "client.example");
-	m = hear_behind(worker, MSG_JOB);
-	cr_expect_eq(((const struct msg_job *)m.payload)->size, 5000);
-	cr_expect_eq(fcntl(m.fd, F_GET_SEALS) & FD_SEALS, FD_SEALS);
-	cr_expect_eq(fstat(m.fd, &st), 0);
-	cr_expect_eq(st.st_size, 5000);
-	(void)close(m.fd);
+	cr_expect(is_quiet(worker, 50), "no body before there is a socket");
 	say(worker, MSG_NEXT, &next);
 	m = hear(worker, ROLE_WORKER, MSG_ADDRESS);
 	address = m.payload;
@@ -458,6 +454,13 @@ Test(queue, a_worker_is_told_its_destination_and_gets_a_sealed_body)
 	m = hear(dialer, ROLE_DIALER, MSG_DIAL);
 	cr_expect_str_eq(((const struct msg_dial *)m.payload)->path,
 	    "/run/lmtp");
+	(void)close(m.fd);
+	say(worker, MSG_SESSION_UP, &up);
+	m = hear(worker, ROLE_WORKER, MSG_JOB);
+	cr_expect_eq(((const struct msg_job *)m.payload)->size, 5000);
+	cr_expect_eq(fcntl(m.fd, F_GET_SEALS) & FD_SEALS, FD_SEALS);
+	cr_expect_eq(fstat(m.fd, &st), 0);
+	cr_expect_eq(st.st_size, 5000);
 	(void)close(m.fd);
 	(void)close(worker);
 }
@@ -567,30 +570,33 @@ Test(queue, a_crash_of_the_queue_returns_active_mail_in_doubt)
 	(void)close(worker);
 }
 
+/* The first address does not work, and there is no second. */
+static void
+fail_session(unsigned status, unsigned step, const char *dsn, const char *text)
+{
+	struct msg_next next = { 0 };
+	int worker = fork_worker();
+
+	say(worker, MSG_NEXT, &next);
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	next.has_failure = 1;
+	next.outcome.status = (uint8_t)status;
+	next.outcome.step = (uint8_t)step;
+	(void)strlcpy(next.outcome.dsn, dsn, sizeof(next.outcome.dsn));
+	say_fd(worker, MSG_NEXT, &next, text, strlen(text), -1);
+	(void)hear_behind(worker, MSG_QUIT);
+	(void)close(worker);
+}
+
 Test(queue, a_destination_that_cannot_be_reached_is_suspended_as_a_whole)
 {
-	struct msg_next next = { .has_failure = 1 };
-	uint64_t job;
-	int worker;
-
 	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
 	hand_in(2, WAIT_ATTEMPT, 100, "c@b.example", NULL);
 	(void)accepted();
 	(void)accepted();
 	answer_plan("b.example");
-	worker = fork_worker();
-	next.has_failure = 0;
-	say(worker, MSG_NEXT, &next);
-	job = take_job(worker);
-	(void)job;
-	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
-	next.has_failure = 1;
-	next.outcome.status = OUTCOME_DEFERRED;
-	next.outcome.step = STEP_CONNECT;
-	(void)strlcpy(next.outcome.dsn, "4.4.1", sizeof(next.outcome.dsn));
-	say_fd(worker, MSG_NEXT, &next, "connection refused", 18, -1);
-	(void)hear_behind(worker, MSG_QUIT);
-	(void)close(worker);
+	fail_session(OUTCOME_DEFERRED, STEP_CONNECT, "4.4.1",
+	    "connection refused");
 	cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
 	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
 	cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
@@ -599,6 +605,48 @@ Test(queue, a_destination_that_cannot_be_reached_is_suspended_as_a_whole)
 	cr_expect(log_will_say("status=deferred (delivery temporarily "
 			       "suspended: connection refused)"));
 	cr_expect_eq(counts().counts[RECIPIENT_DEFERRED], 2);
+	/* A third one hears so at once, and no worker is forked for it. */
+	hand_in(3, WAIT_ATTEMPT, 100, "d@b.example", NULL);
+	(void)accepted();
+	cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	cr_expect(is_quiet(agent, 0));
+}
+
+Test(queue, a_suspended_destination_is_probed_again)
+{
+	uint64_t job;
+	int worker;
+
+	hand_in(1, WAIT_FINAL, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	fail_session(OUTCOME_DEFERRED, STEP_CONNECT, "4.4.1",
+	    "connection refused");
+	cr_expect_eq(result().final, 0);
+	worker = fork_worker();
+	bring_up(worker, false);
+	job = take_job(worker);
+	deliver(worker, job);
+	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	(void)close(worker);
+}
+
+Test(queue, a_permanent_greeting_fails_the_message_and_not_the_next)
+{
+	hand_in(1, WAIT_FINAL, 100, "a@b.example", NULL);
+	hand_in(2, WAIT_FINAL, 100, "c@b.example", NULL);
+	(void)accepted();
+	(void)accepted();
+	answer_plan("b.example");
+	fail_session(OUTCOME_FAILED, STEP_GREETING, "5.3.2", "554 go away");
+	cr_expect_eq(result().outcome.status, OUTCOME_FAILED);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	fail_session(OUTCOME_FAILED, STEP_GREETING, "5.3.2", "554 go away");
+	cr_expect_eq(result().final, 1);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	cr_expect_eq(counts().counts[RECIPIENT_FAILED], 2);
 }
 
 Test(queue, a_domain_that_does_not_exist_fails_its_recipients)
