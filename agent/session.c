@@ -39,8 +39,7 @@ session_init(struct session *s, const struct session_ops *ops, void *arg)
 bool
 session_wants_message(const struct session *s)
 {
-	return s->state == STATE_START || s->state == STATE_DIAL ||
-	    s->state == STATE_READY;
+	return s->state <= STATE_READY;
 }
 
 bool
@@ -344,9 +343,12 @@ refuse_address(struct session *s)
 	session_fail(s, FAREWELL_NONE);
 }
 
+/* Before a transaction was possible, nobody is owed a farewell. */
 static void
-end_without_address(struct session *s)
+end_early(struct session *s)
 {
+	s->out.len = 0;
+	s->ops->hang_up(s->arg);
 	session_enter(s, STATE_OVER);
 }
 
