@@ -87,6 +87,12 @@ show(struct session *s, bool from_remote, const uint8_t *line, size_t n)
 }
 
 void
+session_show(struct session *s, const char *line)
+{
+	show(s, false, (const uint8_t *)line, strlen(line));
+}
+
+void
 session_wrote(struct session *s, size_t from)
 {
 	s->expected++;

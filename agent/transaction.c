@@ -456,6 +456,7 @@ end_body(struct session *s)
 	struct msg_job_ref ref = { t->job };
 
 	session_report(s, MSG_COMMITTING, &ref, "");
+	session_show(s, ".");
 	s->out.len += body_end(&t->encoder, s->out.octets + s->out.len);
 	t->body_ended = true;
 }

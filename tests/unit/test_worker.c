@@ -382,6 +382,22 @@ quit(void)
 
 TestSuite(worker, .init = set_up, .timeout = 30);
 
+Test(worker, the_filter_names_twelve_calls_and_a_reason_for_each)
+{
+	int calls[64];
+	size_t n = 0, j;
+
+	cr_assert_leq(NELEM(rules), NELEM(calls));
+	for (size_t i = 0; i < NELEM(rules); i++) {
+		cr_expect_gt(strlen(rules[i].why), 5);
+		for (j = 0; j < n && calls[j] != rules[i].call; j++)
+			;
+		if (j == n)
+			calls[n++] = rules[i].call;
+	}
+	cr_expect_leq(n, 12, "%zu calls", n);
+}
+
 Test(worker, several_messages_in_clear)
 {
 	come_up_in_clear();
@@ -601,6 +617,44 @@ Test(worker, implicit_tls_comes_before_the_greeting)
 	reply("250-x\r\n250 PIPELINING\r\n");
 	expect(MSG_SESSION_UP);
 	transact();
+	quit();
+}
+
+/* Send in one segment what the server has written so far. */
+static void
+send_all(BIO *out)
+{
+	char *octets;
+	long n = BIO_get_mem_data(out, &octets);
+
+	cr_assert_eq(write(h.remote, octets, (size_t)n), n);
+	(void)BIO_reset(out);
+}
+
+Test(worker, a_greeting_glued_to_the_handshake_is_read)
+{
+	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+	ssize_t n;
+
+	h.conf.implicit_tls = 1;
+	start_worker();
+	connect_as("mx.example");
+	start_server_tls(good_cert(), TLS1_2_VERSION);
+	SSL_set_accept_state(h.ssl);
+	SSL_set_bio(h.ssl, in, out);
+	while (SSL_do_handshake(h.ssl) != 1) {
+		if (BIO_ctrl_pending(out) > 0)
+			send_all(out);
+		n = read(h.remote, h.heard, sizeof(h.heard));
+		cr_assert_gt(n, 0);
+		BIO_write(in, h.heard, (int)n);
+	}
+	reply("220 hi\r\n");
+	send_all(out);
+	SSL_set_fd(h.ssl, h.remote);
+	command("EHLO me.example\r\n");
+	reply("250 x\r\n");
+	expect(MSG_SESSION_UP);
 	quit();
 }
 
