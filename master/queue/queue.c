@@ -115,7 +115,8 @@ queue_use_transports(struct queue *q)
 		if (slot == -1)
 			return -1;
 		q->transports[slot].config = t;
-		q->transports[slot].trust = (uint32_t)i;
+		q->transports[slot].trust =
+		    (uint32_t)config_trust(q->config, i);
 		limits.process_limit = (uint32_t)q->config->process_limit;
 		limits.initial_concurrency =
 		    (uint32_t)t->initial_destination_concurrency;
