@@ -91,7 +91,8 @@ queue_route(struct queue *q, const char *via, const char *domain,
 	/* An address without a domain has no MX. */
 	if (transport->next_hop.kind == NEXT_HOP_MX && domain[0] == '\0')
 		return NULL;
-	*hopp = transport->next_hop.kind == NEXT_HOP_MX ? domain : "";
+	*hopp =
+	    transport->next_hop.kind == NEXT_HOP_MX ? domain : transport->name;
 	for (i = 0; i < q->ntransports; i++)
 		if (q->transports[i].config == transport) {
 			*indexp = i;

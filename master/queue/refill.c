@@ -135,15 +135,16 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 	return true;
 }
 
-static bool
-refill_is_behind(const struct store_cursor *cursor,
+/* Its time may be before that of rows that were read before its commit. */
+static void
+refill_look_back(struct store_cursor *cursor,
     const struct store_recipient *recipient)
 {
-	if (recipient->next_attempt_ms != cursor->next_attempt_ms)
-		return recipient->next_attempt_ms > cursor->next_attempt_ms;
-	if (recipient->message != cursor->message)
-		return recipient->message > cursor->message;
-	return recipient->index > cursor->index;
+	if (recipient->next_attempt_ms > cursor->next_attempt_ms)
+		return;
+	cursor->next_attempt_ms = recipient->next_attempt_ms;
+	cursor->message = recipient->message - 1;
+	cursor->index = UINT32_MAX;
 }
 
 void
@@ -163,13 +164,13 @@ refill_new(struct queue *q, const struct store_envelope *envelope,
 	    (domain->blocked_until_ms <= now_ms &&
 		schedule_room(q->schedule, recipient->domain, now_ms) == 0)) {
 		domain->has_more = true;
+		refill_look_back(&domain->cursor, recipient);
 		return;
 	}
-	if (refill_is_behind(&domain->cursor, recipient)) {
-		domain->cursor.next_attempt_ms = recipient->next_attempt_ms;
-		domain->cursor.message = recipient->message;
-		domain->cursor.index = recipient->index;
-	}
+	/*
+	 * The cursor stays: between it and this one a deferred recipient may
+	 * come due.  That both are seen again costs less than to miss it.
+	 */
 	(void)refill_place(q, envelope, recipient, domain, true);
 }
 

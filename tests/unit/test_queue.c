@@ -633,6 +633,46 @@ Test(queue, a_suspended_destination_is_probed_again)
 	(void)close(worker);
 }
 
+/* Takes the next job, delivers it, and says whether it is for somebody. */
+static bool
+deliver_next(int worker, const char *recipient)
+{
+	struct message m = hear_behind(worker, MSG_JOB);
+	const char *to;
+	size_t at = 0;
+	bool is_theirs;
+
+	(void)close(m.fd);
+	(void)message_tail_next(&m, &at);
+	to = message_tail_next(&m, &at);
+	cr_assert_neq(to, NULL);
+	is_theirs = strcmp(to, recipient) == 0;
+	deliver(worker, ((const struct msg_job *)m.payload)->job);
+	return is_theirs;
+}
+
+Test(queue, a_deferred_recipient_returns_in_time_while_new_mail_flows)
+{
+	int64_t until_ms = time_monotonic_ms() + 2500;
+	uint64_t job;
+	int worker = worker_with_job(&job);
+	uint64_t i;
+
+	tell(worker, MSG_BEGUN, job);
+	tell_outcome(worker, job, 0, OUTCOME_DEFERRED, "4.2.0", "450 later");
+	tell(worker, MSG_DONE, job);
+	(void)result();
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	/* Some of it is always in memory when its time comes. */
+	for (i = 0; time_monotonic_ms() < until_ms; i++) {
+		hand_in(10 + i, WAIT_QUEUED, 100, "other@b.example", NULL);
+		(void)accepted();
+	}
+	while (!deliver_next(worker, "a@b.example"))
+		;
+	(void)close(worker);
+}
+
 Test(queue, a_permanent_greeting_fails_the_message_and_not_the_next)
 {
 	hand_in(1, WAIT_FINAL, 100, "a@b.example", NULL);
