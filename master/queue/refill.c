@@ -271,6 +271,22 @@ refill_end_scan(struct queue *q)
 	refill_later(q, q->scan_min_ms);
 }
 
+/* What of a domain is due now, and when the scan has to come again for it. */
+static void
+refill_scan_domain(struct queue *q, int64_t earliest_ms)
+{
+	int64_t now_ms = time_real_ms();
+
+	if (earliest_ms <= now_ms) {
+		refill_domain(q, q->scan_domain);
+		if (store_next_due(q->store, q->scan_domain, now_ms,
+			&earliest_ms) != 1)
+			return;
+	}
+	if (earliest_ms < q->scan_min_ms)
+		q->scan_min_ms = earliest_ms;
+}
+
 static void
 refill_scan(struct queue *q)
 {
@@ -287,10 +303,7 @@ refill_scan(struct queue *q)
 			return;
 		}
 		q->scan_started = true;
-		if (earliest_ms <= time_real_ms())
-			refill_domain(q, q->scan_domain);
-		else if (earliest_ms < q->scan_min_ms)
-			q->scan_min_ms = earliest_ms;
+		refill_scan_domain(q, earliest_ms);
 	}
 }
 
@@ -326,8 +339,14 @@ refill_run(struct queue *q)
 	if (q->draining)
 		return;
 	refill_known(q);
-	if (!q->scanning && refill_scan_wait_ms(q) <= 0)
-		refill_begin_scan(q);
+	if (!q->scanning && refill_scan_wait_ms(q) <= 0) {
+		/* A scan must see every deferral that it is to remember. */
+		group_commit(q);
+		if (q->nops == 0)
+			refill_begin_scan(q);
+		else /* the store fails: not again at once */
+			q->scan_last_ms = time_monotonic_ms();
+	}
 	if (q->scanning)
 		refill_scan(q);
 }
