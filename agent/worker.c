@@ -16,6 +16,9 @@
 #include "agent/session.h"
 #include "common/roles.h"
 #include "common/util.h"
+#ifdef POSTERN_ATTACKS
+#include "tests/confine/attack.h"
+#endif
 
 #define NEVER     INT64_MAX
 #define READ_SIZE 16384
@@ -56,6 +59,10 @@ report(void *arg, enum msg_type type, const void *payload, const char *tail,
 			_exit(WORKER_ALONE);
 		(void)ppoll(&pfd, 1, NULL, NULL); /* write() tells */
 	}
+#ifdef POSTERN_ATTACKS
+	if (type == MSG_BEGUN) /* all descriptors are there */
+		attack_run(w->session.conf.ehlo_name);
+#endif
 }
 
 static ssize_t
@@ -234,26 +241,6 @@ finish_connect(struct worker *w)
 		session_closed(s, NULL);
 }
 
-static void
-shake_hands(struct worker *w)
-{
-	switch (tls_client_handshake()) {
-	case TLS_OK:
-		session_tls_up(&w->session);
-		break;
-	case TLS_WANT_READ:
-		w->handshake_events = POLLIN;
-		break;
-	case TLS_WANT_WRITE:
-		w->handshake_events = POLLOUT;
-		break;
-	case TLS_CLOSED:
-	case TLS_ERROR:
-		session_tls_failed(&w->session, tls_client_error());
-		break;
-	}
-}
-
 /* Up to n octets; 0 where none can be read now, or where it is all over. */
 static size_t
 read_clear(struct worker *w)
@@ -310,6 +297,29 @@ read_remote(struct worker *w)
 		if (n > 0)
 			session_octets(&w->session, w->in, n);
 	} while (n > 0 && is_speaking(w) && tls_client_has_pending());
+}
+
+static void
+shake_hands(struct worker *w)
+{
+	switch (tls_client_handshake()) {
+	case TLS_OK:
+		session_tls_up(&w->session);
+		/* A greeting may have come with the handshake's last octets. */
+		if (tls_client_has_pending())
+			read_remote(w);
+		break;
+	case TLS_WANT_READ:
+		w->handshake_events = POLLIN;
+		break;
+	case TLS_WANT_WRITE:
+		w->handshake_events = POLLOUT;
+		break;
+	case TLS_CLOSED:
+	case TLS_ERROR:
+		session_tls_failed(&w->session, tls_client_error());
+		break;
+	}
 }
 
 /*
