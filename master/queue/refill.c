@@ -232,10 +232,12 @@ refill_domain(struct queue *q, const char *name)
 static bool
 refill_is_worth(const struct queue *q, const struct schedule_domain *domain)
 {
-	uint32_t room =
-	    schedule_room(q->schedule, domain->name, time_monotonic_ms());
+	uint32_t room;
 
-	return domain->has_more && room > 0 &&
+	if (!domain->has_more)
+		return false;
+	room = schedule_room(q->schedule, domain->name, time_monotonic_ms());
+	return room > 0 &&
 	    (domain->loaded < REFILL_BATCH / 4 || room >= REFILL_BATCH / 4);
 }
 
