@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "common/log.h"
 #include "common/util.h"
 
@@ -684,18 +685,25 @@ session_relay(const struct transport *config,
 	    address->port);
 }
 
+/* What a certificate must bear, and SNI carry. */
+static const char *
+session_tls_name(const struct transport *config,
+    const struct plan_address *address)
+{
+	return config->tls_name[0] != '\0' ? config->tls_name : address->host;
+}
+
 static void
 session_send_address(struct session *s, const struct transport *config,
     const struct plan_address *address)
 {
 	struct msg_address msg;
-	const char *name =
-	    config->tls_name[0] != '\0' ? config->tls_name : address->host;
 
 	memset(&msg, 0, sizeof(msg));
 	session_relay(config, address, s->relay);
 	(void)strlcpy(msg.host, address->host, sizeof(msg.host));
-	(void)strlcpy(msg.tls_name, name, sizeof(msg.tls_name));
+	(void)strlcpy(msg.tls_name, session_tls_name(config, address),
+	    sizeof(msg.tls_name));
 	(void)strlcpy(msg.relay, s->relay, sizeof(msg.relay));
 	(void)channel_send(s->channel, MSG_ADDRESS, &msg, NULL, 0, -1);
 }
@@ -744,20 +752,61 @@ session_dial_again(struct queue *q)
 }
 
 /* Of several addresses, one that may do better another time decides. */
+/* Of several addresses' failures the one counts that leaves hope, and of those
+ * the one that came furthest: it says most. */
 static void
-session_note_failure(struct session *s, const struct message *m)
+session_note_failure(struct session *s, const struct outcome *outcome,
+    const char *reply)
 {
-	const struct msg_next *msg = m->payload;
-
-	if (s->has_failure && s->failure.status == OUTCOME_DEFERRED &&
-	    msg->outcome.status != OUTCOME_DEFERRED)
+	if (s->has_failure && s->failure.status != outcome->status &&
+	    s->failure.status == OUTCOME_DEFERRED)
+		return;
+	if (s->has_failure && s->failure.status == outcome->status &&
+	    s->failure.step > outcome->step)
 		return;
 	s->has_failure = true;
-	s->failure = msg->outcome;
+	s->failure = *outcome;
 	if (s->failure.status != OUTCOME_FAILED)
 		s->failure.status = OUTCOME_DEFERRED;
 	s->failure.dsn[sizeof(s->failure.dsn) - 1] = '\0';
-	session_text(m, s->failure_reply);
+	(void)strlcpy(s->failure_reply, reply, sizeof(s->failure_reply));
+}
+
+/* A name that no certificate can bear is found out before anything connects. */
+static bool
+session_can_verify(const struct transport *config,
+    const struct plan_address *address)
+{
+	const char *name = session_tls_name(config, address);
+	uint8_t octets[16];
+
+	return config->tls_security_level != CONFIG_TLS_VERIFY ||
+	    address_domain_is_host_name(name) ||
+	    inet_pton(AF_INET, name, octets) == 1 ||
+	    inet_pton(AF_INET6, name, octets) == 1;
+}
+
+/* The next address of the plan that may be dialled; NULL: none is left. */
+static const struct plan_address *
+session_next_address(struct session *s, const struct transport *config)
+{
+	const struct plan_address *address;
+	struct outcome outcome;
+	char reply[QUEUE_REPLY_SIZE];
+
+	while (s->next_address < s->plan->count) {
+		address = &s->plan->addresses[s->next_address++];
+		if (session_can_verify(config, address))
+			return address;
+		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_CONNECT,
+		    "4.7.5");
+		(void)snprintf(reply, sizeof(reply),
+		    "protocol error: %s is no legal name to verify in a "
+		    "certificate",
+		    session_tls_name(config, address));
+		session_note_failure(s, &outcome, reply);
+	}
+	return NULL;
 }
 
 static void
@@ -779,6 +828,8 @@ session_next(void *ctx, struct channel *from, const struct message *m)
 	const struct msg_next *msg = m->payload;
 	struct session *s = channel_arg(from);
 	const struct transport *config = session_config(s);
+	const struct plan_address *address = NULL;
+	char reply[QUEUE_REPLY_SIZE];
 
 	(void)ctx;
 	if (s->up || s->closed) {
@@ -787,19 +838,20 @@ session_next(void *ctx, struct channel *from, const struct message *m)
 	}
 	s->dialing = false;
 	if (msg->has_failure && !msg->again) {
-		session_note_failure(s, m);
+		session_text(m, reply);
+		session_note_failure(s, &msg->outcome, reply);
 		s->tls = msg->tls;
 		log_line(LOG_INFO, "session %u: %s: %s", s->number,
-		    s->relay[0] != '\0' ? s->relay : "none", s->failure_reply);
+		    s->relay[0] != '\0' ? s->relay : "none", reply);
 	}
 	if (msg->again && s->next_address > 0)
 		s->next_address--;
-	if (config == NULL || s->quitting ||
-	    s->next_address >= s->plan->count) {
+	if (config != NULL && !s->quitting)
+		address = session_next_address(s, config);
+	if (address == NULL)
 		session_no_address(s);
-		return;
-	}
-	session_dial_address(s, config, &s->plan->addresses[s->next_address++]);
+	else
+		session_dial_address(s, config, address);
 }
 
 void
