@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: ISC
 # Builds build/posternd and build/postern; `make help` lists the rest.
 
-CC      ?= cc
-PREFIX  ?= /usr/local
-SBINDIR ?= $(PREFIX)/sbin
-BINDIR  ?= $(PREFIX)/bin
-MANDIR  ?= $(PREFIX)/share/man
-SYSCONFDIR ?= /etc/postern
-BUILD   ?= build
+CC      = gcc
+PREFIX  = /usr/local
+SBINDIR = $(PREFIX)/sbin
+BINDIR  = $(PREFIX)/bin
+MANDIR  = $(PREFIX)/share/man
+SYSCONFDIR = /etc/postern
+BUILD   = build
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wpointer-arith -Wcast-qual -Wcast-align -Wwrite-strings \
 	-Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wredundant-decls -Wundef -Wvla \
@@ -24,27 +24,49 @@ WARN += -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wjump-misses-init 
 HARD += -ftrivial-auto-var-init=zero -fzero-call-used-regs=used-gpr
 endif
 
-PKGS := libssl libcrypto libbsd-overlay libseccomp sqlite3 libunbound jansson libconfuse libidn2 libevent_core libcap
+PKGS := libssl libcrypto libbsd-overlay libseccomp sqlite3 libunbound jansson libconfuse libevent_core libcap
 PATHS := -DPOSTERN_SBINDIR='"$(SBINDIR)"' -DPOSTERN_SYSCONFDIR='"$(SYSCONFDIR)"'
-CPPFLAGS += -std=c11 -D_GNU_SOURCE -MMD -MP -I. $(PATHS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+CPPFLAGS = -std=c11 -D_GNU_SOURCE -MMD -MP -I. $(PATHS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
 # Every file below common/, agent/ and master/ but the two mains is in one
-# archive, which the programs and the unit tests link.
+# archive, which the programs and the tests link.
 MAINS := master/main.c master/control/postern.c
 SRCS  := $(filter-out $(MAINS),$(wildcard common/*.c agent/*.c master/*.c master/*/*.c))
+# ATTACKS=1 makes a posternd whose workers can be told to attack their cage
+# (tests/confine); no other build has that code.
+ifdef ATTACKS
+CPPFLAGS += -DPOSTERN_ATTACKS
+SRCS += tests/confine/attack.c
+endif
 OBJS  := $(SRCS:%.c=$(BUILD)/obj/%.o)
 UNIT  := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*.c))
+FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/intake/postern-job.5
 
-.PHONY: all unit clean
+.PHONY: all help deps demo check unit session interop confine chaos fuzz bench lint man-lint format install clean
+
 all: $(BUILD)/posternd $(BUILD)/postern
 
+help:
+	@echo "make           build $(BUILD)/posternd and $(BUILD)/postern"
+	@echo "make deps      install the Debian packages that are missing"
+	@echo "make demo      deliver to a private Dovecot and Postfix, step by step"
+	@echo "make check     all tests; or one kind: unit session interop confine chaos fuzz"
+	@echo "make bench     speed and memory, figures only"
+	@echo "make lint      gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
+	@echo "make install   programs, manuals, configuration, users (DESTDIR, PREFIX)"
+	@echo "make clean     remove what was built; build/peers stays"
+
 $(BUILD)/posternd: $(BUILD)/obj/master/main.o $(BUILD)/libpostern.a
-	$(CC) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
+	@echo "link $@"
+	@$(CC) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/postern: $(BUILD)/obj/master/control/postern.o $(BUILD)/libpostern.a
-	$(CC) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
+	@echo "link $@"
+	@$(CC) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# q, not r: two files of one name stand in it.
 $(BUILD)/libpostern.a: $(OBJS)
 	@rm -f $@
 	@ar qcs $@ $^
@@ -55,12 +77,86 @@ $(BUILD)/obj/%.o: %.c Makefile
 	@$(CC) $(CPPFLAGS) $(WARN) $(HARD) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/unit: $(UNIT) $(BUILD)/libpostern.a
-	$(CC) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS) -lcriterion
+	@echo "link $@"
+	@$(CC) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS) -lcriterion
+
+deps:
+	@sh conf/deps.sh
+
+demo:
+	@sh conf/deps.sh check
+	@$(MAKE) --no-print-directory all
+	@sh tests/interop/demo.sh
+
+check:
+	@sh conf/deps.sh check
+	@sh tests/check.sh
 
 unit: $(BUILD)/unit
 	$(BUILD)/unit -j2
 
+session: all
+	python3 tests/session/run.py
+
+interop: all
+	python3 tests/interop/run.py
+
+confine: all
+	@$(MAKE) --no-print-directory ATTACKS=1 BUILD=$(BUILD)/attacks all
+	@$(MAKE) --no-print-directory $(BUILD)/filters
+	python3 tests/confine/run.py
+
+$(BUILD)/filters: tests/confine/filters.c $(BUILD)/libpostern.a
+	@echo "link $@"
+	@$(CC) $(CPPFLAGS) $(WARN) $(HARD) $(LINK) -o $@ $^ $(LIBS)
+
+chaos: all
+	python3 tests/chaos/run.py
+
+bench: all
+	python3 tests/bench/run.py
+
+# libFuzzer with both sanitizers; FUZZ_SECONDS for each target.
+FUZZ_SECONDS = 60
+FUZZ_CC = clang-14
+$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(SRCS) Makefile
+	@mkdir -p $(@D)/obj
+	@echo "fuzz target $*"
+	@$(MAKE) --no-print-directory -s CC=$(FUZZ_CC) BUILD=$(BUILD)/fuzz/lib \
+	    HARD="$(SAN) -fsanitize=fuzzer-no-link -fPIE" $(BUILD)/fuzz/lib/libpostern.a
+	@$(FUZZ_CC) $(CPPFLAGS) $(SAN) -fsanitize=fuzzer -o $@ $< $(BUILD)/fuzz/lib/libpostern.a $(LIBS)
+
+fuzz: $(FUZZ:%=$(BUILD)/fuzz/%)
+	@sh tests/fuzz/run.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+lint: man-lint
+	@sh conf/deps.sh lint
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/analyzer CFLAGS="-fanalyzer -Wnull-dereference" all
+	clang-tidy-14 --quiet $(SRCS) $(MAINS) -- $(CPPFLAGS)
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --suppressions-list=conf/cppcheck.suppress \
+	    --enable=warning,portability -I. common agent master
+
+man-lint:
+	mandoc -Tlint -W warning $(PAGES)
+
+format:
+	clang-format-14 -i $(wildcard common/*.[ch] agent/*.[ch] master/*.[ch] master/*/*.[ch] tests/*/*.[ch])
+
+install: all
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(SYSCONFDIR) \
+	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
+	install -m 755 $(BUILD)/posternd $(DESTDIR)$(SBINDIR)/posternd
+	install -m 755 $(BUILD)/postern $(DESTDIR)$(BINDIR)/postern
+	install -m 644 master/control/postern.1 $(DESTDIR)$(MANDIR)/man1/
+	install -m 644 master/postern.conf.5 master/intake/postern-job.5 $(DESTDIR)$(MANDIR)/man5/
+	install -m 644 master/posternd.8 $(DESTDIR)$(MANDIR)/man8/
+	test -e $(DESTDIR)$(SYSCONFDIR)/postern.conf || \
+	    install -m 644 conf/postern.conf $(DESTDIR)$(SYSCONFDIR)/postern.conf
+	@if [ -z "$(DESTDIR)" ]; then sh conf/users.sh; \
+	    else echo "install: DESTDIR is set: create the users with conf/users.sh on the target"; fi
+
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/libpostern.a $(BUILD)/posternd $(BUILD)/postern $(BUILD)/unit
+	rm -rf $(BUILD)/obj $(BUILD)/attacks $(BUILD)/analyzer $(BUILD)/fuzz $(BUILD)/libpostern.a \
+	    $(BUILD)/posternd $(BUILD)/postern $(BUILD)/unit $(BUILD)/filters
 
 -include $(OBJS:.o=.d) $(UNIT:.o=.d) $(MAINS:%.c=$(BUILD)/obj/%.d)

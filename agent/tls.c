@@ -21,6 +21,7 @@
 
 #include "agent/tls_warm_up.h"
 #include "common/address.h"
+#include "common/message.h"
 
 struct tls_trusts {
 	X509_STORE *stores[TLS_TRUSTS_MAX];
@@ -32,6 +33,7 @@ static SSL_CTX *client_ctx;
 /* Of a worker: one connection at a time. */
 static SSL *client;
 static bool client_has_name;
+static bool client_is_up; /* the handshake is done */
 static bool client_write_pending;
 static char client_error[256];
 
@@ -217,6 +219,7 @@ static int
 set_name(const char *name)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(client);
+	char sni[MSG_HOST_SIZE]; /* for a macro that is not const-correct */
 
 	client_has_name = true;
 	X509_VERIFY_PARAM_set_hostflags(param,
@@ -227,7 +230,8 @@ set_name(const char *name)
 		client_has_name = false;
 		return 0;
 	}
-	if (SSL_set_tlsext_host_name(client, name) != 1 ||
+	strlcpy(sni, name, sizeof(sni));
+	if (SSL_set_tlsext_host_name(client, sni) != 1 ||
 	    X509_VERIFY_PARAM_set1_host(param, name, 0) != 1)
 		return -1;
 	return 0;
@@ -264,6 +268,7 @@ tls_client_start(const struct tls_trusts *trusts, uint32_t trust,
 	    NULL);
 	SSL_set_connect_state(client);
 	client_error[0] = '\0';
+	client_is_up = false;
 	client_write_pending = false;
 	return 0;
 }
@@ -315,7 +320,7 @@ judge(int ret)
 	/* A cut without close_notify ends the octets as a close does. */
 	if (ERR_GET_REASON(ERR_peek_error()) ==
 		SSL_R_UNEXPECTED_EOF_WHILE_READING &&
-	    SSL_is_init_finished(client))
+	    client_is_up)
 		return TLS_CLOSED;
 	describe_error(saved_errno);
 	return TLS_ERROR;
@@ -331,8 +336,12 @@ prepare_call(void)
 enum tls_event
 tls_client_handshake(void)
 {
+	enum tls_event event;
+
 	prepare_call();
-	return judge(SSL_do_handshake(client));
+	event = judge(SSL_do_handshake(client));
+	client_is_up = event == TLS_OK;
+	return event;
 }
 
 enum tls_event
@@ -365,7 +374,7 @@ void
 tls_client_get_info(struct tls_info *info)
 {
 	memset(info, 0, sizeof(*info));
-	if (client == NULL || !SSL_is_init_finished(client))
+	if (client == NULL || !client_is_up)
 		return;
 	info->on = 1;
 	info->verified = client_has_name &&
@@ -393,7 +402,7 @@ tls_client_stop(void)
 	 * One try, no wait: the answer would tell us nothing.  None behind a
 	 * record that did not leave whole, for it would push that one out.
 	 */
-	if (SSL_is_init_finished(client) && !client_write_pending)
+	if (client_is_up && !client_write_pending)
 		(void)SSL_shutdown(client);
 	SSL_free(client);
 	client = NULL;

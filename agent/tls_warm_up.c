@@ -14,7 +14,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-static const char warm_name[] = "warm-up.invalid";
+static char warm_name[] = "warm-up.invalid";
 
 static int
 name_certificate(X509 *cert)
@@ -24,7 +24,7 @@ name_certificate(X509 *cert)
 	int ret;
 
 	if (X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
-		(const unsigned char *)warm_name, -1, -1, 0) != 1 ||
+		(unsigned char *)warm_name, -1, -1, 0) != 1 ||
 	    X509_set_issuer_name(cert, subject) != 1)
 		return -1;
 	ext = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name,

@@ -16,6 +16,9 @@
 #include "agent/session.h"
 #include "common/roles.h"
 #include "common/util.h"
+#ifdef POSTERN_ATTACKS
+#include "tests/confine/attack.h"
+#endif
 
 #define NEVER     INT64_MAX
 #define READ_SIZE 16384
@@ -56,6 +59,10 @@ report(void *arg, enum msg_type type, const void *payload, const char *tail,
 			_exit(WORKER_ALONE);
 		(void)ppoll(&pfd, 1, NULL, NULL); /* write() tells */
 	}
+#ifdef POSTERN_ATTACKS
+	if (type == MSG_BEGUN) /* all descriptors are there */
+		attack_run(w->session.conf.ehlo_name);
+#endif
 }
 
 static ssize_t

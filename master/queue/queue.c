@@ -5,6 +5,7 @@
  * Open, drop, confine, loop, clear.  What each message means stands in the file
  * that handles it; here is the table, and what starts, turns and stops it all.
  */
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -23,6 +24,7 @@
 #include "common/roles.h"
 #include "common/sandbox.h"
 #include "common/util.h"
+#include "master/config_fd.h"
 #include "master/queue/queue_internal.h"
 
 enum {
@@ -133,33 +135,6 @@ queue_use_transports(struct queue *q)
 
 /* Configuration. */
 
-static struct config *
-queue_read_config(const struct message *m)
-{
-	static struct config_errors errors;
-	struct config *config = NULL;
-	char name[256];
-	char *text = NULL;
-	struct stat st;
-	ssize_t n;
-
-	if (fstat(m->fd, &st) == -1 || st.st_size > CONFIG_TEXT_MAX)
-		return NULL;
-	text = malloc((size_t)st.st_size + 1);
-	if (text == NULL)
-		return NULL;
-	n = pread(m->fd, text, (size_t)st.st_size, 0);
-	if (n == st.st_size) {
-		memset(name, 0, sizeof(name));
-		memcpy(name, m->tail,
-		    m->tail_len < sizeof(name) ? m->tail_len
-					       : sizeof(name) - 1);
-		config = config_read(name, text, (size_t)n, &errors);
-	}
-	free(text);
-	return config;
-}
-
 /* All that waits in memory goes back to the store, to be routed anew. */
 static void
 queue_unload(struct queue *q)
@@ -205,11 +180,10 @@ static void
 queue_configure(void *ctx, struct channel *from, const struct message *m)
 {
 	struct queue *q = ctx;
-	struct config *config = queue_read_config(m);
+	struct config *config = config_from_fd(m); /* logs why not */
 	struct config *old = q->config;
 
 	(void)from;
-	fd_close(m->fd);
 	if (config == NULL && old == NULL)
 		fatal("the configuration cannot be read");
 	if (config == NULL) {

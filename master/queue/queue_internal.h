@@ -73,7 +73,7 @@ struct job {
 	struct session *session;
 	struct schedule_message *message;
 	struct queue_op *activation; /* until it is committed */
-	bool committed; /* marked on disk: it may be sent */
+	bool committed;              /* marked on disk: it may be sent */
 	bool sent;
 	bool begun;
 	bool committing;

@@ -526,11 +526,12 @@ session_start(struct queue *q, struct target *t)
 	return 0;
 }
 
+/* all: no address would have us, which is the outcome of every job. */
 static void
 session_end_job(struct job *job, const struct outcome *outcome,
     const char *reply, bool died, bool all)
 {
-	if (outcome != NULL && job->sent && (job->begun || all))
+	if (outcome != NULL && (job->begun || all))
 		job_settle_all(job, outcome, died, reply);
 	else
 		job_give_back(job);
@@ -576,8 +577,8 @@ session_learn_death(struct session *s, const struct outcome *outcome,
 /*
  * session_end - every job of a session gets its end.
  *
- * outcome is for jobs that were begun, and where no address answered for those
- * that were only sent; NULL gives all back.  died: the worker cannot tell what
+ * outcome is for jobs that were begun, and where no session came up for all of
+ * them; NULL gives all back.  died: the worker cannot tell what
  * it last did, so whether it was committing decides upon doubt.
  */
 static void
@@ -595,7 +596,7 @@ session_end(struct session *s, const struct outcome *outcome, const char *reply,
 
 		for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
 			next = TAILQ_NEXT(job, entry);
-			if (!job->sent || (!job->begun && !all))
+			if (!job->begun && !all)
 				session_end_job(job, NULL, reply, died, all);
 		}
 		if (died)

@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# Installs what building and testing need and the machine lacks: Debian 12's
+# packages.  Without root it prints the one command to run.  An argument, a
+# group, limits it: build, check or lint; none means all.
+set -eu
+
+build="gcc make pkg-config libc6-dev libssl-dev libbsd-dev libseccomp-dev
+	libsqlite3-dev libunbound-dev libjansson-dev libconfuse-dev libevent-dev
+	libcap-dev"
+check="libcriterion-dev clang-14 libclang-rt-14-dev mandoc python3 openssl
+	ca-certificates util-linux"
+lint="clang-tidy-14 clang-14 cppcheck mandoc"
+
+case "${1-all}" in
+build) wanted=$build ;;
+check) wanted="$build $check" ;;
+lint) wanted="$build $lint" ;;
+all) wanted="$build $check $lint" ;;
+*)
+	echo "usage: deps.sh [build | check | lint]" >&2
+	exit 64
+	;;
+esac
+
+missing=
+for package in $wanted; do
+	state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || :)
+	[ "$state" = "install ok installed" ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+install="apt-get install -y --no-install-recommends$missing"
+if [ "$(id -u)" -ne 0 ]; then
+	echo "deps: these packages are missing; run as root:" >&2
+	echo "    apt-get update && $install" >&2
+	exit 1
+fi
+echo "deps: installing$missing"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { apt-get update && DEBIAN_FRONTEND=noninteractive $install; } \
+	>"$log" 2>&1; then
+	cat "$log" >&2
+	echo "deps: apt-get failed: see above" >&2
+	exit 1
+fi

@@ -1,0 +1,50 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# All tests, one kind after the other; a kind that fails does not stop the
+# rest.  Ends with the sum of all kinds on a line of its own.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+make=${MAKE:-make}
+log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
+passed=0
+failed=0
+broken=
+
+# The kinds print either Criterion's closing line or "N passed, N failed".
+count() {
+	p=$(sed -n 's/.*Passing: \([0-9]*\).*/\1/p; s/^\([0-9]*\) passed, .*/\1/p' "$log" | tail -n 1)
+	f=$(sed -n 's/.*Failing: \([0-9]*\).*/\1/p; s/^[0-9]* passed, \([0-9]*\) failed.*/\1/p' "$log" | tail -n 1)
+	c=$(sed -n 's/.*Crashing: \([0-9]*\).*/\1/p' "$log" | tail -n 1)
+	passed=$((passed + ${p:-0}))
+	failed=$((failed + ${f:-0} + ${c:-0}))
+}
+
+run() {
+	echo "== $1"
+	shift
+	started=$(date +%s)
+	"$@" >"$log" 2>&1
+	status=$?
+	tail -n "${CHECK_LINES:-40}" "$log" | sed 's/\x1b\[[0-9;]*m//g'
+	count
+	if [ "$status" -ne 0 ]; then
+		broken="$broken $*"
+		[ "${f:-0}" -gt 0 ] || failed=$((failed + 1))
+	fi
+	echo "== $(($(date +%s) - started)) s, status $status"
+}
+
+run "build with gcc" $make -s -j2 CC=gcc all
+run "build with clang" $make -s -j2 CC=clang-14 BUILD=build/clang all
+run "manuals" $make -s man-lint
+run "unit tests" $make -s -j2 unit
+run "session tests, scripted servers" $make -s session
+run "interop tests, real Dovecot and Postfix" $make -s interop
+run "confine tests, attacks from inside" $make -s -j2 confine
+run "chaos tests, killed processes" $make -s chaos
+run "fuzz targets, a short run" $make -s -j2 fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-3}"
+
+[ -z "$broken" ] || echo "failed:$broken"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

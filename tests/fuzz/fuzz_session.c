@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A remote that says whatever it likes to a session with two jobs.  Octets of
+ * 0x01 to 0x07 between its lines are events instead.
+ */
+#include "agent/session.h"
+
+#include <assert.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static struct session session;
+static unsigned int jobs, outcomes, dones, ups, begun;
+static bool committed;
+
+static void
+report(void *arg, enum msg_type type, const void *payload, const char *tail,
+    size_t len)
+{
+	const struct msg_outcome *outcome = payload;
+
+	(void)arg;
+	assert(len <= msg_descs[type].tail);
+	for (size_t i = 0; i < len; i++)
+		assert(tail[i] >= 0x20 && tail[i] < 0x7f);
+	ups += type == MSG_SESSION_UP;
+	begun += type == MSG_BEGUN;
+	dones += type == MSG_DONE;
+	if (type == MSG_BEGUN)
+		committed = false;
+	if (type == MSG_COMMITTING)
+		committed = true;
+	if (type != MSG_OUTCOME)
+		return;
+	outcomes++;
+	assert(outcome->outcome.dsn[0] != '\0');
+	/* Nobody is delivered whose message has not ended. */
+	if (outcome->outcome.status == OUTCOME_DELIVERED ||
+	    outcome->outcome.in_doubt)
+		assert(committed);
+}
+
+static ssize_t
+read_body(void *arg, uint8_t *out, size_t n, uint64_t offset)
+{
+	(void)arg;
+	memset(out, '.', n);
+	return offset > 40000 ? -1 : (ssize_t)n;
+}
+
+static void
+close_body(void *arg)
+{
+	(void)arg;
+}
+
+static enum session_tls_start
+start_tls(void *arg, const char **why)
+{
+	(void)arg;
+	(void)why;
+	return SESSION_TLS_STARTED;
+}
+
+static void
+get_tls_info(void *arg, struct tls_info *info)
+{
+	(void)arg;
+	memset(info, 0, sizeof(*info));
+}
+
+static void
+hang_up(void *arg)
+{
+	(void)arg;
+}
+
+static void
+set_timer(void *arg, uint32_t ms)
+{
+	(void)arg;
+	(void)ms;
+}
+
+static const struct session_ops ops = { report, read_body, close_body,
+	start_tls, get_tls_info, hang_up, set_timer };
+
+static void
+tell(enum msg_type type, const void *payload, const char *tail, size_t len)
+{
+	_Alignas(8) static uint8_t packet[MSG_PACKET_SIZE];
+	struct message m;
+	size_t n = message_encode(packet, type, payload, tail, len);
+
+	assert(message_decode(&m, packet, n, msg_descs[type].nfds,
+		   ROLE_QUEUE | ROLE_DIALER, ROLE_WORKER) == NULL);
+	assert(session_message(&session, &m));
+}
+
+static void
+happen(uint8_t event)
+{
+	if (event == 1 && session.state == STATE_TLS)
+		session_tls_up(&session);
+	else if (event == 2 && session.state == STATE_TLS)
+		session_tls_failed(&session, "no");
+	else if (event == 3 && session_is_connected(&session))
+		session_closed(&session, NULL);
+	else if (event == 4 && session_is_connected(&session))
+		session_timeout(&session, false);
+}
+
+/* What the queue, the dialer and the socket do of themselves. */
+static void
+go_on(uint64_t size)
+{
+	struct msg_dialed dialed = { 0 };
+	struct msg_job job = { .job = 1, .size = size, .nrcpt = 2 };
+
+	if (session.state == STATE_DIAL) {
+		tell(MSG_DIALED, &dialed, NULL, 0);
+		session_connected(&session);
+	}
+	while (session.out.len > 0 && session_is_connected(&session)) {
+		assert(session.out.len <= session.out.size);
+		session.out.len = 0;
+		session_flushed(&session);
+	}
+	if (session.state == STATE_READY && jobs < 2) {
+		jobs++;
+		tell(MSG_JOB, &job, "a@x\0b@y\0c@y", 12);
+	}
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	struct msg_session conf = { 0 };
+	size_t len;
+
+	if (n < 2)
+		return 0;
+	memset(&session, 0, sizeof(session));
+	jobs = outcomes = dones = ups = begun = 0;
+	conf.protocol = data[0] & 1;
+	conf.tls_level = data[0] >> 1 & 1; /* none or may */
+	conf.tls_fallback = data[0] >> 2 & 1;
+	conf.implicit_tls = data[0] >> 3 & 1;
+	conf.verbose = data[0] >> 4 & 1;
+	session_init(&session, &ops, NULL);
+	tell(MSG_SESSION, &conf, NULL, 0);
+	go_on(data[1] * 200u);
+	for (data += 2, n -= 2; n > 0; data += len, n -= len) {
+		for (len = 1; len < n && data[len] > 7; len++)
+			;
+		if (data[0] <= 7)
+			happen(data[0]);
+		else
+			session_octets(&session, data, len);
+		if (data[0] <= 7)
+			len = 1;
+		go_on(data[0] * 200u);
+	}
+	if (session_is_connected(&session))
+		session_closed(&session, NULL);
+	/* Every job that was done has told of both its recipients. */
+	assert(ups <= 1 || !session.up || session_is_over(&session));
+	assert(outcomes <= 2 * jobs && dones <= jobs);
+	assert(begun <= jobs);
+	if (!session.trans.active)
+		assert(outcomes == 2 * dones);
+	return 0;
+}

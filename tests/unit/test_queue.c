@@ -1,0 +1,798 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The queue role, confined as it will be, among peers that the test plays:
+ * master, intake, resolver, dialer, agent and worker.
+ */
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "common/log.h"
+#include "common/message.h"
+#include "common/roles.h"
+#include "common/util.h"
+
+static char spool[64];
+static pid_t queue_pid = -1;
+static int master = -1;
+static int intake = -1;
+static int resolver = -1;
+static int dialer = -1;
+static int agent = -1;
+static int log_fd = -1;
+static _Alignas(64) uint8_t packet[MSG_PACKET_SIZE];
+
+static const char config_text[] =
+    "spool_directory = \"%s\"\n"
+    "hostname = \"client.example\"\n"
+    "minimal_backoff_time = %s\n"
+    "maximal_backoff_time = 4s\n"
+    "maximal_queue_lifetime = 1d\n"
+    "stop_timeout = 2s\n"
+    "inline_body_limit = 1k\n"
+    "transport smtp {\n tls_security_level = none\n"
+    " initial_destination_concurrency = 1\n"
+    " destination_concurrency_limit = 1\n connection_idle_time = 1s\n}\n"
+    "transport lmtp {\n protocol = lmtp\n server = \"unix:/run/lmtp\"\n"
+    " tls_security_level = none\n"
+    " initial_destination_concurrency = 1\n}\n"
+    "route \"*\" {\n transport = smtp\n}\n"
+    "route local.example {\n transport = lmtp\n}\n";
+
+static void
+say_fd(int sock, enum msg_type type, const void *payload, const void *tail,
+    size_t tail_len, int fd)
+{
+	cr_assert_eq(message_send(sock, type, payload, tail, tail_len, fd, 0),
+	    0, "%s: %s", msg_descs[type].name, strerror(errno));
+}
+
+static void
+say(int sock, enum msg_type type, const void *payload)
+{
+	say_fd(sock, type, payload, NULL, 0, -1);
+}
+
+/* The next packet, which must be of this type. */
+static struct message
+hear(int sock, unsigned to, enum msg_type type)
+{
+	const unsigned from = ROLE_QUEUE | ROLE_DIALER;
+	struct message m = { .fd = -1 };
+	const char *why = NULL;
+	int n;
+
+	n = message_receive(sock, packet, from, to, 0, &m, &why);
+	cr_assert_eq(n, 1, "waiting for %s: %s", msg_descs[type].name,
+	    n == 0            ? "end of file"
+		: why != NULL ? why
+			      : strerror(errno));
+	cr_assert_eq(m.type, type, "%s instead of %s", msg_descs[m.type].name,
+	    msg_descs[type].name);
+	return m;
+}
+
+static bool
+is_quiet(int sock, int ms)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+
+	return poll(&p, 1, ms) == 0;
+}
+
+static int
+peer_of(unsigned role)
+{
+	struct timeval tv = { .tv_sec = 5 };
+	struct msg_peer peer = { .role = role };
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds),
+	    0);
+	cr_assert_eq(
+	    setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)), 0);
+	say_fd(master, MSG_PEER, &peer, NULL, 0, fds[1]);
+	(void)close(fds[1]);
+	return fds[0];
+}
+
+static void
+start_with(const char *backoff)
+{
+	struct msg_config config = { .generation = 1 };
+	struct msg_log_sink sink = { .name = "postern", .least = LOG_INFO };
+	struct msg_start start = { 0 };
+	char text[2048];
+	int fds[2];
+	int fd;
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+	queue_pid = fork();
+	cr_assert_neq(queue_pid, -1);
+	if (queue_pid == 0) {
+		(void)close(fds[0]);
+		if (dup2(fds[1], ROLE_PARENT_FD) == -1)
+			_exit(99);
+		(void)close_range(ROLE_PARENT_FD + 1, ~0U, 0);
+		_exit(queue_run(ROLE_PARENT_FD));
+	}
+	(void)close(fds[1]);
+	master = fds[0];
+	(void)fcntl(master, F_SETFD, FD_CLOEXEC);
+	(void)snprintf(text, sizeof(text), config_text, spool, backoff);
+	fd = fd_sealed("config", text, strlen(text));
+	cr_assert_neq(fd, -1);
+	start.pid = (uint32_t)queue_pid;
+	say_fd(master, MSG_LOG_SINK, &sink, NULL, 0, log_fd);
+	say_fd(master, MSG_CONFIG, &config, "test.conf", 9, fd);
+	(void)close(fd);
+	intake = peer_of(ROLE_INTAKE);
+	resolver = peer_of(ROLE_RESOLVER);
+	dialer = peer_of(ROLE_DIALER);
+	agent = peer_of(ROLE_AGENT);
+	say(master, MSG_START, &start);
+	(void)hear(master, ROLE_MASTER, MSG_READY);
+}
+
+static void
+close_peers(void)
+{
+	(void)close(master);
+	(void)close(intake);
+	(void)close(resolver);
+	(void)close(dialer);
+	(void)close(agent);
+}
+
+static void
+crash(void)
+{
+	int status;
+
+	cr_assert_eq(kill(queue_pid, SIGKILL), 0);
+	cr_assert_eq(waitpid(queue_pid, &status, 0), queue_pid);
+	queue_pid = -1;
+	close_peers();
+}
+
+/* Asks for the end, and expects it to be a good one. */
+static void
+drain(void)
+{
+	struct msg_none none = { 0 };
+	int status;
+
+	if (queue_pid == -1)
+		return;
+	say(master, MSG_DRAIN, &none);
+	cr_assert_eq(waitpid(queue_pid, &status, 0), queue_pid);
+	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+	    "status 0x%x (signal 31 is a system call it may not make)", status);
+	queue_pid = -1;
+	close_peers();
+}
+
+static void
+set_up(void)
+{
+	(void)strlcpy(spool, "/tmp/test_queue.XXXXXX", sizeof(spool));
+	cr_assert_neq(mkdtemp(spool), NULL);
+	log_fd = memfd_create("log", MFD_CLOEXEC);
+	start_with("1s");
+}
+
+static void
+tear_down(void)
+{
+	char command[128];
+
+	drain();
+	(void)snprintf(command, sizeof(command), "rm -rf '%s'", spool);
+	cr_assert_eq(system(command), 0);
+}
+
+TestSuite(queue, .init = set_up, .fini = tear_down, .timeout = 30);
+
+/* What the log says so far. */
+static bool
+log_says(const char *words)
+{
+	static char text[65536];
+	ssize_t n;
+
+	n = pread(log_fd, text, sizeof(text) - 1, 0);
+	cr_assert_geq(n, 0);
+	text[n] = '\0';
+	return strstr(text, words) != NULL;
+}
+
+/* Lines follow commits, which follow what a test does. */
+static bool
+log_will_say(const char *words)
+{
+	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+	int i;
+
+	for (i = 0; i < 300 && !log_says(words); i++)
+		(void)nanosleep(&pause, NULL);
+	return log_says(words);
+}
+
+static void
+hand_in(uint64_t request, uint32_t wait, size_t size, const char *first,
+    const char *second)
+{
+	struct msg_submit submit = { .request = request,
+		.size = size,
+		.wait = wait,
+		.uid = 1000 };
+	struct msg_request end = { .request = request };
+	char tail[1024];
+	char *body = calloc(1, size + 1);
+	size_t len = 0;
+	int fd;
+
+	cr_assert_neq(body, NULL);
+	memset(body, 'x', size);
+	fd = fd_sealed("body", body, size);
+	free(body);
+	cr_assert(message_tail_add(tail, sizeof(tail), &len, "s@e.example"));
+	cr_assert(message_tail_add(tail, sizeof(tail), &len, "ref"));
+	cr_assert(message_tail_add(tail, sizeof(tail), &len, ""));
+	cr_assert(message_tail_add(tail, sizeof(tail), &len, first));
+	if (second != NULL)
+		cr_assert(message_tail_add(tail, sizeof(tail), &len, second));
+	say_fd(intake, MSG_SUBMIT, &submit, tail, len, fd);
+	(void)close(fd);
+	say(intake, MSG_SUBMIT_END, &end);
+}
+
+static uint64_t
+accepted(void)
+{
+	struct message m = hear(intake, ROLE_INTAKE, MSG_ACCEPTED);
+
+	return ((const struct msg_accepted *)m.payload)->id;
+}
+
+/* Answers one question with one address. */
+static void
+answer_plan(const char *want)
+{
+	struct message m = hear(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+	struct msg_resolved answer = { .ttl_s = 60, .count = 1 };
+	struct plan_address address = { .family = AF_INET,
+		.port = 25,
+		.host = "mx.b.example" };
+
+	cr_expect_eq(m.tail_len, strlen(want));
+	cr_expect_eq(memcmp(m.tail, want, strlen(want)), 0);
+	answer.id = ((const struct msg_resolve *)m.payload)->id;
+	cr_assert_eq(inet_pton(AF_INET, "192.0.2.1", address.addr), 1);
+	say_fd(resolver, MSG_RESOLVED, &answer, &address, sizeof(address), -1);
+}
+
+static int
+fork_worker(void)
+{
+	struct timeval tv = { .tv_sec = 5 };
+	struct message m = hear(agent, ROLE_AGENT, MSG_FORK);
+
+	cr_assert_eq(setsockopt(m.fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)),
+	    0);
+	return m.fd;
+}
+
+/* From SESSION to SESSION_UP; the first JOB may come at any time. */
+static void
+bring_up(int worker, bool unix_socket)
+{
+	struct msg_next next = { 0 };
+	struct msg_session_up up = { 0 };
+	struct message m;
+
+	say(worker, MSG_NEXT, &next);
+	m = hear(dialer, ROLE_DIALER, MSG_DIAL);
+	(void)close(m.fd);
+	cr_expect_eq(((const struct msg_dial *)m.payload)->family,
+	    unix_socket ? AF_UNIX : AF_INET);
+	say(worker, MSG_SESSION_UP, &up);
+}
+
+/* The next packet that is not SESSION or ADDRESS, which must be of a type. */
+static struct message
+hear_behind(int worker, enum msg_type type)
+{
+	struct message m = { .fd = -1 };
+	const char *why = NULL;
+
+	do {
+		cr_assert_eq(message_receive(worker, packet, ROLE_QUEUE,
+				 ROLE_WORKER, 0, &m, &why),
+		    1, "waiting for %s: %s", msg_descs[type].name,
+		    why != NULL ? why : strerror(errno));
+	} while (m.type == MSG_SESSION || m.type == MSG_ADDRESS);
+	cr_assert_eq(m.type, type, "%s instead of %s", msg_descs[m.type].name,
+	    msg_descs[type].name);
+	return m;
+}
+
+static uint64_t
+take_job(int worker)
+{
+	struct message m = hear_behind(worker, MSG_JOB);
+
+	(void)close(m.fd);
+	return ((const struct msg_job *)m.payload)->job;
+}
+
+static void
+tell(int worker, enum msg_type type, uint64_t job)
+{
+	struct msg_job_ref ref = { .job = job };
+
+	say(worker, type, &ref);
+}
+
+static void
+tell_outcome(int worker, uint64_t job, uint32_t rcpt, unsigned status,
+    const char *dsn, const char *reply)
+{
+	struct msg_outcome outcome = { .job = job, .rcpt = rcpt };
+
+	outcome.outcome.status = (uint8_t)status;
+	outcome.outcome.code = 250;
+	(void)strlcpy(outcome.outcome.dsn, dsn, sizeof(outcome.outcome.dsn));
+	say_fd(worker, MSG_OUTCOME, &outcome, reply, strlen(reply), -1);
+}
+
+static void
+deliver(int worker, uint64_t job)
+{
+	tell(worker, MSG_BEGUN, job);
+	tell(worker, MSG_COMMITTING, job);
+	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0",
+	    "250 2.0.0 ok");
+	tell(worker, MSG_DONE, job);
+}
+
+/* A worker with its first job, for one message to b.example. */
+static int
+worker_with_job(uint64_t *jobp)
+{
+	int worker;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	bring_up(worker, false);
+	*jobp = take_job(worker);
+	return worker;
+}
+
+static struct msg_list_end
+counts(void)
+{
+	struct msg_list list = { .request = 77 };
+	struct message m;
+
+	say(intake, MSG_LIST, &list);
+	m = hear(intake, ROLE_INTAKE, MSG_LIST_END);
+	return *(const struct msg_list_end *)m.payload;
+}
+
+static struct msg_result
+result(void)
+{
+	struct message m = hear(intake, ROLE_INTAKE, MSG_RESULT);
+
+	return *(const struct msg_result *)m.payload;
+}
+
+Test(queue, a_job_is_delivered_told_logged_and_gone)
+{
+	uint64_t job;
+	int worker = worker_with_job(&job);
+	struct msg_result r;
+
+	cr_expect_eq(counts().counts[RECIPIENT_ACTIVE], 1);
+	deliver(worker, job);
+	r = result();
+	cr_expect_eq(r.outcome.status, OUTCOME_DELIVERED);
+	cr_expect_eq(r.final, 1);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	cr_expect_eq(counts().counts[RECIPIENT_ACTIVE], 0);
+	cr_expect(log_will_say("postern/smtp["));
+	cr_expect(log_will_say(
+	    "to=<a@b.example>, relay=mx.b.example[192.0.2.1]:25, delay="));
+	cr_expect(log_will_say("dsn=2.0.0, status=sent (250 2.0.0 ok)"));
+	cr_expect(log_will_say("100000: removed"));
+	cr_expect(log_will_say("from=<s@e.example>, size=100, nrcpt=1 "
+			       "(queue active)"));
+	(void)close(worker);
+}
+
+Test(queue, a_worker_is_told_its_destination_and_gets_a_sealed_body)
+{
+	struct msg_next next = { 0 };
+	struct msg_session_up up = { 0 };
+	const struct msg_session *session;
+	const struct msg_address *address;
+	struct message m;
+	struct stat st;
+	int worker;
+
+	hand_in(1, WAIT_QUEUED, 5000, "u@local.example", NULL);
+	(void)accepted();
+	worker = fork_worker();
+	m = hear(worker, ROLE_WORKER, MSG_SESSION);
+	session = m.payload;
+	cr_expect_eq(session->protocol, SESSION_LMTP);
+	cr_expect_eq(session->timer_ms[TIMER_QUIT], 5000);
+	cr_expect_str_eq(session->ehlo_name, "client.example");
+	cr_expect(is_quiet(worker, 50), "no body before there is a socket");
+	say(worker, MSG_NEXT, &next);
+	m = hear(worker, ROLE_WORKER, MSG_ADDRESS);
+	address = m.payload;
+	cr_expect_str_eq(address->relay, "localhost[/run/lmtp]");
+	m = hear(dialer, ROLE_DIALER, MSG_DIAL);
+	cr_expect_str_eq(((const struct msg_dial *)m.payload)->path,
+	    "/run/lmtp");
+	(void)close(m.fd);
+	say(worker, MSG_SESSION_UP, &up);
+	m = hear(worker, ROLE_WORKER, MSG_JOB);
+	cr_expect_eq(((const struct msg_job *)m.payload)->size, 5000);
+	cr_expect_eq(fcntl(m.fd, F_GET_SEALS) & FD_SEALS, FD_SEALS);
+	cr_expect_eq(fstat(m.fd, &st), 0);
+	cr_expect_eq(st.st_size, 5000);
+	(void)close(m.fd);
+	(void)close(worker);
+}
+
+Test(queue, a_session_is_used_for_the_next_message_and_quits_when_idle)
+{
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	deliver(worker, job);
+	(void)result();
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	hand_in(2, WAIT_ATTEMPT, 100, "z@b.example", NULL);
+	(void)accepted();
+	job = take_job(worker);
+	deliver(worker, job);
+	cr_expect_eq(result().request, 2);
+	cr_expect(is_quiet(agent, 0), "no second worker");
+	(void)hear_behind(worker, MSG_QUIT);
+	(void)close(worker);
+}
+
+Test(queue, two_recipients_share_a_transaction_and_may_differ)
+{
+	uint64_t job;
+	int worker;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", "c@b.example");
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	bring_up(worker, false);
+	job = take_job(worker);
+	tell(worker, MSG_BEGUN, job);
+	tell_outcome(worker, job, 1, OUTCOME_FAILED, "5.1.1", "550 no");
+	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0", "250 ok");
+	tell(worker, MSG_DONE, job);
+	cr_expect_eq(result().outcome.status, OUTCOME_FAILED);
+	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	cr_expect_eq(counts().counts[RECIPIENT_FAILED], 1);
+	cr_expect(log_will_say("dsn=5.1.1, status=bounced (550 no)"));
+	(void)close(worker);
+}
+
+Test(queue, a_worker_that_dies_before_it_began_delays_nothing)
+{
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	(void)close(worker);
+	worker = fork_worker();
+	bring_up(worker, false);
+	deliver(worker, take_job(worker));
+	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
+	(void)close(worker);
+}
+
+Test(queue, a_worker_that_dies_in_mid_message_defers_without_doubt)
+{
+	uint64_t job;
+	int worker = worker_with_job(&job);
+	struct msg_result r;
+
+	tell(worker, MSG_BEGUN, job);
+	(void)close(worker);
+	r = result();
+	cr_expect_eq(r.outcome.status, OUTCOME_DEFERRED);
+	cr_expect_eq(r.outcome.in_doubt, 0);
+	cr_expect_eq(r.final, 0);
+	/* After minimal_backoff_time comes the second attempt. */
+	worker = fork_worker();
+	(void)close(worker);
+}
+
+Test(queue, a_worker_that_dies_while_committing_leaves_doubt)
+{
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	tell(worker, MSG_BEGUN, job);
+	tell(worker, MSG_COMMITTING, job);
+	(void)close(worker);
+	cr_expect_eq(result().outcome.in_doubt, 1);
+	cr_expect(log_will_say("status=deferred (perhaps delivered: "));
+}
+
+Test(queue, a_crash_of_the_queue_returns_active_mail_in_doubt)
+{
+	uint64_t job;
+	int worker = worker_with_job(&job);
+	struct msg_list list = { .request = 5, .limit = 10 };
+	struct message m;
+
+	crash();
+	(void)close(worker);
+	start_with("1s");
+	answer_plan("b.example");
+	say(intake, MSG_LIST, &list);
+	m = hear(intake, ROLE_INTAKE, MSG_LISTED);
+	cr_expect_eq(((const struct msg_listed *)m.payload)->in_doubt, 1);
+	(void)hear(intake, ROLE_INTAKE, MSG_LIST_END);
+	worker = fork_worker();
+	bring_up(worker, false);
+	deliver(worker, take_job(worker));
+	cr_expect(log_will_say("status=sent"));
+	(void)close(worker);
+}
+
+/* The first address does not work, and there is no second. */
+static void
+fail_session(unsigned status, unsigned step, const char *dsn, const char *text)
+{
+	struct msg_next next = { 0 };
+	int worker = fork_worker();
+
+	say(worker, MSG_NEXT, &next);
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	next.has_failure = 1;
+	next.outcome.status = (uint8_t)status;
+	next.outcome.step = (uint8_t)step;
+	(void)strlcpy(next.outcome.dsn, dsn, sizeof(next.outcome.dsn));
+	say_fd(worker, MSG_NEXT, &next, text, strlen(text), -1);
+	(void)hear_behind(worker, MSG_QUIT);
+	(void)close(worker);
+}
+
+Test(queue, a_destination_that_cannot_be_reached_is_suspended_as_a_whole)
+{
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+	hand_in(2, WAIT_ATTEMPT, 100, "c@b.example", NULL);
+	(void)accepted();
+	(void)accepted();
+	answer_plan("b.example");
+	fail_session(OUTCOME_DEFERRED, STEP_CONNECT, "4.4.1",
+	    "connection refused");
+	cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	cr_expect(log_will_say("status=deferred (connection refused)"));
+	cr_expect(log_will_say("status=deferred (delivery temporarily "
+			       "suspended: connection refused)"));
+	cr_expect_eq(counts().counts[RECIPIENT_DEFERRED], 2);
+	/* A third one hears so at once, and no worker is forked for it. */
+	hand_in(3, WAIT_ATTEMPT, 100, "d@b.example", NULL);
+	(void)accepted();
+	cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	cr_expect(is_quiet(agent, 0));
+}
+
+Test(queue, a_suspended_destination_is_probed_again)
+{
+	uint64_t job;
+	int worker;
+
+	hand_in(1, WAIT_FINAL, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	fail_session(OUTCOME_DEFERRED, STEP_CONNECT, "4.4.1",
+	    "connection refused");
+	cr_expect_eq(result().final, 0);
+	worker = fork_worker();
+	bring_up(worker, false);
+	job = take_job(worker);
+	deliver(worker, job);
+	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	(void)close(worker);
+}
+
+Test(queue, a_permanent_greeting_fails_the_message_and_not_the_next)
+{
+	hand_in(1, WAIT_FINAL, 100, "a@b.example", NULL);
+	hand_in(2, WAIT_FINAL, 100, "c@b.example", NULL);
+	(void)accepted();
+	(void)accepted();
+	answer_plan("b.example");
+	fail_session(OUTCOME_FAILED, STEP_GREETING, "5.3.2", "554 go away");
+	cr_expect_eq(result().outcome.status, OUTCOME_FAILED);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	fail_session(OUTCOME_FAILED, STEP_GREETING, "5.3.2", "554 go away");
+	cr_expect_eq(result().final, 1);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	cr_expect_eq(counts().counts[RECIPIENT_FAILED], 2);
+}
+
+Test(queue, a_domain_that_does_not_exist_fails_its_recipients)
+{
+	struct msg_resolved answer = { .ttl_s = 60 };
+	struct message m;
+
+	hand_in(1, WAIT_FINAL, 100, "a@gone.example", NULL);
+	(void)accepted();
+	m = hear(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+	answer.id = ((const struct msg_resolve *)m.payload)->id;
+	answer.outcome.status = OUTCOME_FAILED;
+	answer.outcome.step = STEP_RESOLVE;
+	(void)strlcpy(answer.outcome.dsn, "5.1.2", sizeof(answer.outcome.dsn));
+	say_fd(resolver, MSG_RESOLVED, &answer, "no such domain", 14, -1);
+	cr_expect_eq(result().final, 1);
+	cr_expect(log_will_say("relay=none"));
+	cr_expect(is_quiet(agent, 0), "no worker for it");
+}
+
+Test(queue, a_new_resolver_is_asked_again)
+{
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	(void)hear(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+	(void)close(resolver);
+	resolver = peer_of(ROLE_RESOLVER);
+	answer_plan("b.example");
+	(void)close(fork_worker());
+}
+
+Test(queue, a_new_dialer_is_asked_again)
+{
+	struct msg_next next = { 0 };
+	int worker;
+
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &next);
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	(void)close(dialer);
+	dialer = peer_of(ROLE_DIALER);
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	(void)close(worker);
+}
+
+Test(queue, without_an_agent_mail_waits_for_the_next_one)
+{
+	(void)close(agent);
+	hand_in(1, WAIT_QUEUED, 100, "u@local.example", NULL);
+	(void)accepted();
+	agent = peer_of(ROLE_AGENT);
+	(void)close(fork_worker());
+}
+
+Test(queue, a_new_intake_may_hand_in)
+{
+	hand_in(1, WAIT_FINAL, 100, "u@local.example", NULL);
+	(void)accepted();
+	(void)close(intake);
+	intake = peer_of(ROLE_INTAKE);
+	hand_in(1, WAIT_QUEUED, 100, "v@local.example", NULL);
+	(void)accepted();
+}
+
+Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
+{
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	tell_outcome(worker, job, 7, OUTCOME_DELIVERED, "2.0.0", "250 ok");
+	(void)hear(agent, ROLE_AGENT, MSG_KILL);
+	(void)close(worker);
+	cr_expect(log_will_say("OUTCOME of no recipient"));
+	worker = fork_worker();
+	bring_up(worker, false);
+	/* DELIVERED without BEGUN is a lie too. */
+	job = take_job(worker);
+	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0", "250 ok");
+	(void)hear(agent, ROLE_AGENT, MSG_KILL);
+	(void)close(worker);
+	cr_expect_eq(counts().counts[RECIPIENT_FAILED], 0);
+}
+
+Test(queue, a_body_that_is_not_sealed_is_refused)
+{
+	struct msg_submit submit = { .request = 1, .size = 0 };
+	char tail[] = "s@e.example\0\0\0a@b.example";
+	int fd = memfd_create("open", MFD_CLOEXEC);
+
+	say_fd(intake, MSG_SUBMIT, &submit, tail, sizeof(tail), fd);
+	(void)close(fd);
+	(void)hear(intake, ROLE_INTAKE, MSG_REFUSED);
+}
+
+Test(queue, a_drain_lets_a_message_end_and_takes_no_new_one)
+{
+	struct msg_none none = { 0 };
+	struct msg_closed closed = { 0 };
+	uint64_t job;
+	int worker = worker_with_job(&job);
+	int status;
+
+	tell(worker, MSG_BEGUN, job);
+	say(master, MSG_DRAIN, &none);
+	(void)hear_behind(worker, MSG_QUIT);
+	hand_in(2, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)hear(intake, ROLE_INTAKE, MSG_REFUSED);
+	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0", "250 ok");
+	tell(worker, MSG_DONE, job);
+	say(worker, MSG_CLOSED, &closed);
+	(void)close(worker);
+	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
+	cr_assert_eq(waitpid(queue_pid, &status, 0), queue_pid);
+	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	queue_pid = -1;
+	close_peers();
+}
+
+Test(queue, a_reload_keeps_what_waits_and_uses_the_new_text)
+{
+	struct msg_config config = { .generation = 2 };
+	char text[2048];
+	int worker;
+	int fd;
+
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	(void)hear(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+	(void)snprintf(text, sizeof(text),
+	    "spool_directory = \"%s\"\n"
+	    "transport other {\n server = \"[192.0.2.7]:2525\"\n}\n"
+	    "route \"*\" {\n transport = other\n}\n",
+	    spool);
+	fd = fd_sealed("config", text, strlen(text));
+	say_fd(master, MSG_CONFIG, &config, "test.conf", 9, fd);
+	(void)close(fd);
+	worker = fork_worker();
+	(void)hear(worker, ROLE_WORKER, MSG_SESSION);
+	(void)close(worker);
+	fd = fd_sealed("config", "nonsense", 8);
+	say_fd(master, MSG_CONFIG, &config, "test.conf", 9, fd);
+	(void)close(fd);
+	cr_expect(log_will_say("test.conf:1: "));
+	hand_in(2, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+}
