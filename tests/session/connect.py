@@ -141,21 +141,32 @@ route "*" {
 """
 
 
-def two_addresses(t, *scripts):
-    """A server on the second address of a name, whose first refuses."""
-    port = free_port_on("127.0.0.2", "127.0.0.3")
-    server = t.serve(*scripts, address="127.0.0.3", port=port)
-    dns = Dns({"two.test": [("A", "127.0.0.2"), ("A", "127.0.0.3")]})
-    return server, t.daemon(MX_CONFIG % (
-        dns.name, 'server = "two.test:%d"' % port))
-
-
 def s_013_second_address(t):
-    server, daemon = two_addresses(t, whole())
+    """Nobody listens at the address that is to be tried first."""
+    port = free_port_on("127.0.0.3")
+    server = t.serve(whole(), address="127.0.0.3", port=port)
+    dns = Dns({"two.test": [("A", "127.0.0.3"), ("AAAA", "::1")]})
+    daemon = t.daemon(MX_CONFIG % (
+        dns.name, 'server = "two.test:%d"\n\taddress_preference = ipv6' % port))
     run = daemon.send()
     t.delivered(run)
     holds("127.0.0.3", run.outcomes[0]["relay"], "relay")
-    equal(len(server.connections), 1, "connections")
+
+
+def s_013_second_address_after_a_refusal(t):
+    """A refusal for now, or the session's end, leads on to the next one."""
+    for first in ([say("421 4.3.2 busy"), drain()],
+                  [say("450 4.3.2 later"), bye()], [close()],
+                  [say("nonsense"), drain()]):
+        server = t.serve(first, whole(), address="0.0.0.0")
+        dns = Dns({"two.test": [("A", "127.0.0.2"), ("A", "127.0.0.3")]})
+        daemon = t.daemon(MX_CONFIG % (
+            dns.name, 'server = "two.test:%d"' % server.port))
+        run = daemon.send()
+        t.delivered(run)
+        equal(sorted(c.local[0] for c in server.connections),
+              ["127.0.0.2", "127.0.0.3"], "addresses")
+        daemon.stop()
 
 
 def s_014_own_name_as_given(t):

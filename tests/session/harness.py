@@ -47,9 +47,12 @@ class Run:
                     self.outcomes.append(row)
 
     def __str__(self):
+        said = [x[:400] for x in (self.stdout + self.stderr).splitlines()]
+        if len(said) > 60:
+            said[40:-10] = ["... %d lines more" % (len(said) - 50)]
         return "   $ %s\n      exit %s after %.2f s\n%s" % (
-            " ".join(self.argv), self.status, self.seconds, "\n".join(
-                "      " + x for x in (self.stdout + self.stderr).splitlines()))
+            " ".join(x[:200] for x in self.argv), self.status, self.seconds,
+            "\n".join("      " + x for x in said))
 
 
 def equal(got, want, what="value"):
