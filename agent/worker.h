@@ -12,13 +12,6 @@
 #define WORKER_REMOTE_FD  4
 #define WORKER_BODY_FD    5
 
-/* How a worker ends, where nobody kills it. */
-enum worker_exit {
-	WORKER_DONE = 0,
-	WORKER_ALONE = 1,  /* the queue is gone */
-	WORKER_MISLED = 2, /* the queue broke the rules */
-};
-
 /*
  * worker_run - serve the queue at the other end of descriptor 3.
  *

@@ -28,6 +28,13 @@ enum role_id {
 /* The channel to the parent (master, or the queue for a worker) is this one. */
 #define ROLE_PARENT_FD 3
 
+/* How a worker ends by itself; the agent tells the queue. */
+enum worker_status {
+	WORKER_DONE = 0,
+	WORKER_ALONE = 1,  /* the queue is gone */
+	WORKER_MISLED = 2, /* the queue broke the rules */
+};
+
 /* "queue" for ROLE_QUEUE; "role?" for what is no single role. */
 const char *role_name(unsigned role);
 

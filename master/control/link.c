@@ -70,6 +70,9 @@ link_socket(const char *given, const char *config_name, bool control)
 		n = fread(text, 1, CONFIG_TEXT_MAX, f);
 		config = config_read(config_name, text, n, errors);
 	}
+	if (errors != NULL && errors->nlines > 0)
+		fprintf(stderr, "postern: %s: taking the default socket\n",
+		    errors->lines[0]);
 	if (config != NULL)
 		strlcpy(path,
 		    control ? config->control_socket : config->job_socket,

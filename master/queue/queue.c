@@ -33,7 +33,6 @@ enum {
 };
 
 static const struct filter_rule queue_filter[] = {
-#include "common/role_filter.def"
 #include "master/queue/queue_filter.def"
 };
 

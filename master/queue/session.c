@@ -616,8 +616,8 @@ session_lost(struct session *s, const char *why)
 	char reply[QUEUE_REPLY_SIZE];
 
 	if (s->njobs > 0 || (!s->closed && !s->quitting)) {
-		log_line(LOG_WARN, "session %u to %s: the worker is gone%s%s",
-		    s->number, s->target->destination->next_hop,
+		log_line(LOG_WARN, "session %u (%s): the worker is gone%s%s",
+		    s->number, s->relay[0] != '\0' ? s->relay : "no relay",
 		    why != NULL ? ": " : "", why != NULL ? why : "");
 		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.3.0");
 		(void)strlcpy(reply, "the worker process died", sizeof(reply));
@@ -991,6 +991,9 @@ session_gone(void *ctx, struct channel *from, const struct message *m)
 		    msg->session, WTERMSIG(status),
 		    WTERMSIG(status) == SIGSYS ? " (a call it may not make)"
 					       : "");
+	else if (WEXITSTATUS(status) > WORKER_ALONE)
+		log_line(LOG_ERROR, "session %u: worker ended with status %d",
+		    msg->session, WEXITSTATUS(status));
 	if (status != -1)
 		return;
 	TAILQ_FOREACH(s, &q->sessions, entry)

@@ -324,7 +324,10 @@ start_dovecot()
 {
 	uid=$(id -u)
 	gid=$(id -g)
-	internal_user=$(id -un)
+	internal_user=$(id -un 2>/dev/null) || {
+		echo "peers: user $(id -u) has no name, which Dovecot needs" >&2
+		return 1
+	}
 	internal_group=$(id -gn)
 	if is_root; then
 		uid=$mail_id

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a message costs in the queue role alone: this program plays its peers,
+ * hands in N messages of 4 KiB for D destinations, and delivers each at once.
+ *
+ * usage: queue_bench [-d destinations] [-n messages] [-w window] DIRECTORY
+ */
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/message.h"
+#include "common/roles.h"
+#include "common/util.h"
+
+enum {
+	BODY = 4096,
+	EVENTS = 64
+};
+
+static int master, intake, resolver, dialer, agent, poller, body_fd;
+static unsigned long handed_in, accepted, delivered;
+static unsigned long messages = 20000, destinations = 1, window = 200;
+static _Alignas(64) uint8_t packet[MSG_PACKET_SIZE];
+
+static void
+say(int sock, enum msg_type type, const void *payload, const void *tail,
+    size_t len, int fd)
+{
+	if (message_send(sock, type, payload, tail, len, fd, 0) == -1)
+		err(1, "%s", msg_descs[type].name);
+}
+
+static void
+watch(int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+
+	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) == -1)
+		err(1, "epoll_ctl");
+}
+
+static int
+peer_of(unsigned role)
+{
+	struct msg_peer peer = { .role = role };
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1)
+		err(1, "socketpair");
+	say(master, MSG_PEER, &peer, NULL, 0, fds[1]);
+	(void)close(fds[1]);
+	watch(fds[0]);
+	return fds[0];
+}
+
+static pid_t
+start(const char *spool)
+{
+	static const char format[] =
+	    "spool_directory = \"%s\"\nhostname = c.example\n"
+	    "transport smtp {\n destination_concurrency_limit = 20\n}\n"
+	    "route \"*\" {\n transport = smtp\n}\n";
+	struct msg_config config = { .generation = 1 };
+	struct msg_log_sink sink = { .name = "postern", .least = LOG_INFO };
+	struct msg_start go = { 0 };
+	char text[4096];
+	int fds[2];
+	int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds) == -1)
+		err(1, "socketpair");
+	pid = fork();
+	if (pid == -1)
+		err(1, "fork");
+	if (pid == 0) {
+		if (dup2(fds[1], ROLE_PARENT_FD) == -1 ||
+		    close_range(ROLE_PARENT_FD + 1, ~0U, 0) == -1)
+			_exit(99);
+		_exit(queue_run(ROLE_PARENT_FD));
+	}
+	(void)close(fds[1]);
+	master = fds[0];
+	(void)snprintf(text, sizeof(text), format, spool);
+	say(master, MSG_LOG_SINK, &sink, NULL, 0, null_fd);
+	say(master, MSG_CONFIG, &config, "b", 1,
+	    fd_sealed("config", text, strlen(text)));
+	intake = peer_of(ROLE_INTAKE);
+	resolver = peer_of(ROLE_RESOLVER);
+	dialer = peer_of(ROLE_DIALER);
+	agent = peer_of(ROLE_AGENT);
+	say(master, MSG_START, &go, NULL, 0, -1);
+	watch(master);
+	return pid;
+}
+
+static void
+hand_in(void)
+{
+	struct msg_submit submit = { .size = BODY, .wait = WAIT_ATTEMPT };
+	struct msg_request end = { 0 };
+	char address[64];
+	char tail[256];
+	size_t len = 0;
+
+	submit.request = end.request = ++handed_in;
+	(void)snprintf(address, sizeof(address), "u%lu@d%lu.example", handed_in,
+	    handed_in % destinations);
+	if (!message_tail_add(tail, sizeof(tail), &len, "s@e.example") ||
+	    !message_tail_add(tail, sizeof(tail), &len, "") ||
+	    !message_tail_add(tail, sizeof(tail), &len, "") ||
+	    !message_tail_add(tail, sizeof(tail), &len, address))
+		errx(1, "tail");
+	say(intake, MSG_SUBMIT, &submit, tail, len, body_fd);
+	say(intake, MSG_SUBMIT_END, &end, NULL, 0, -1);
+}
+
+static void
+deliver(int worker, uint64_t id)
+{
+	struct msg_job_ref ref = { .job = id };
+	struct msg_outcome outcome = { .job = id };
+
+	outcome.outcome.status = OUTCOME_DELIVERED;
+	(void)strlcpy(outcome.outcome.dsn, "2.0.0", OUTCOME_DSN_SIZE);
+	say(worker, MSG_BEGUN, &ref, NULL, 0, -1);
+	say(worker, MSG_COMMITTING, &ref, NULL, 0, -1);
+	say(worker, MSG_OUTCOME, &outcome, "250 2.0.0 ok", 12, -1);
+	say(worker, MSG_DONE, &ref, NULL, 0, -1);
+}
+
+static void
+answer_plan(const struct message *m)
+{
+	const struct msg_resolve *ask = m->payload;
+	struct msg_resolved answer = { .id = ask->id,
+		.ttl_s = 3600,
+		.count = 1 };
+	struct plan_address address = { .family = AF_INET,
+		.port = 25,
+		.host = "mx.example" };
+
+	say(resolver, MSG_RESOLVED, &answer, &address, sizeof(address), -1);
+}
+
+static void
+adopt_worker(int worker)
+{
+	struct msg_next next = { 0 };
+	struct msg_session_up up = { 0 };
+
+	watch(worker);
+	say(worker, MSG_NEXT, &next, NULL, 0, -1);
+	say(worker, MSG_SESSION_UP, &up, NULL, 0, -1);
+}
+
+/* False: the other end is gone. */
+static bool
+handle(int fd)
+{
+	struct message m = { .fd = -1 };
+	const char *why = NULL;
+	int n;
+
+	n = message_receive(fd, packet, ROLE_QUEUE,
+	    ROLE_MASTER | ROLE_INTAKE | ROLE_RESOLVER | ROLE_DIALER |
+		ROLE_AGENT | ROLE_WORKER,
+	    0, &m, &why);
+	if (n != 1)
+		return false;
+	if (m.type == MSG_ACCEPTED)
+		accepted++;
+	else if (m.type == MSG_RESULT)
+		delivered++;
+	else if (m.type == MSG_RESOLVE)
+		answer_plan(&m);
+	else if (m.type == MSG_JOB)
+		deliver(fd, ((const struct msg_job *)m.payload)->job);
+	if (m.type == MSG_FORK)
+		adopt_worker(m.fd);
+	else
+		fd_close(m.fd);
+	return m.type != MSG_QUIT;
+}
+
+static void
+turn(void)
+{
+	struct epoll_event events[EVENTS];
+	int n = epoll_wait(poller, events, EVENTS, 5000);
+	int i;
+
+	if (n == 0)
+		errx(1, "stalled: %lu in, %lu accepted, %lu delivered",
+		    handed_in, accepted, delivered);
+	for (i = 0; i < n; i++) {
+		if (handle(events[i].data.fd))
+			continue;
+		if (events[i].data.fd == master)
+			errx(1, "the queue ended");
+		(void)close(events[i].data.fd);
+	}
+	while (handed_in < messages && handed_in - delivered < window)
+		hand_in();
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct msg_none none = { 0 };
+	struct rusage ru;
+	char body[BODY];
+	int64_t begun;
+	double wall;
+	double cpu;
+	pid_t pid;
+	int status;
+	int opt;
+
+	while ((opt = getopt(argc, argv, "d:n:w:")) != -1) {
+		if (opt == 'd')
+			destinations = strtoul(optarg, NULL, 10);
+		else if (opt == 'n')
+			messages = strtoul(optarg, NULL, 10);
+		else if (opt == 'w')
+			window = strtoul(optarg, NULL, 10);
+		else
+			return 64;
+	}
+	if (optind != argc - 1 || destinations == 0)
+		errx(64,
+		    "usage: queue_bench [-d destinations] [-n messages] "
+		    "[-w window] DIRECTORY");
+	memset(body, 'x', sizeof(body));
+	body_fd = fd_sealed("body", body, sizeof(body));
+	poller = epoll_create1(EPOLL_CLOEXEC);
+	if (body_fd == -1 || poller == -1)
+		err(1, "start");
+	pid = start(argv[optind]);
+	begun = time_monotonic_ms();
+	while (delivered < messages)
+		turn();
+	wall = (double)(time_monotonic_ms() - begun) / 1000;
+	say(master, MSG_DRAIN, &none, NULL, 0, -1);
+	(void)close(agent);
+	(void)kill(pid, SIGTERM);
+	if (wait4(pid, &status, 0, &ru) != pid)
+		err(1, "wait4");
+	cpu = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
+	    (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
+	printf("%lu messages, %lu destinations: %.0f /s, %.1f us CPU each "
+	       "(user %.1f), %ld KiB\n",
+	    messages, destinations, (double)messages / wall,
+	    cpu / (double)messages * 1e6,
+	    ((double)ru.ru_utime.tv_sec + (double)ru.ru_utime.tv_usec / 1e6) /
+		(double)messages * 1e6,
+	    ru.ru_maxrss);
+	return 0;
+}

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: ISC
+"""Attacks from inside a live worker, and the walls as the kernel tells them.
+
+Each attack of attacks.def runs in a worker whose TLS session is up and which
+holds all its descriptors; the kernel must end it there and then.  As root, and
+again without.
+"""
+import json
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from daemon import (ROOT, ROLE_UIDS, Daemon, Suite, layers, wait_for)  # noqa
+
+SIGSYS = "signal 31"
+SURVIVED = "status 77"
+
+
+class Server(threading.Thread):
+    """STARTTLS and any transaction, for as many connections as come."""
+
+    def __init__(self, folder):
+        super().__init__(daemon=True)
+        cert = os.path.join(folder, "cert.pem")
+        key = os.path.join(folder, "key.pem")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+             "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+             "/CN=mx.postern.test", "-keyout", key, "-out", cert],
+            check=True, capture_output=True)
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.load_cert_chain(cert, key)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            conn, _ = self.listener.accept()
+            threading.Thread(target=self.serve, args=(conn,),
+                             daemon=True).start()
+
+    def serve(self, conn):
+        try:
+            conn.sendall(b"220 mx.postern.test\r\n")
+            f = conn.makefile("rb")
+            for line in f:
+                verb = line[:4].upper()
+                if verb == b"STAR":
+                    conn.sendall(b"220 go\r\n")
+                    conn = self.tls.wrap_socket(conn, server_side=True)
+                    return self.serve_tls(conn)
+                conn.sendall(b"250-mx.postern.test\r\n250 STARTTLS\r\n")
+        except OSError:
+            pass
+
+    def serve_tls(self, conn):
+        f = conn.makefile("rb")
+        in_message = False
+        for line in f:
+            if in_message:
+                in_message = line != b".\r\n"
+                if not in_message:
+                    conn.sendall(b"250 2.0.0 taken\r\n")
+            elif line[:4].upper() == b"DATA":
+                in_message = True
+                conn.sendall(b"354 go\r\n")
+            elif line[:4].upper() == b"QUIT":
+                conn.sendall(b"221 bye\r\n")
+                return
+            else:
+                conn.sendall(b"250 mx.postern.test\r\n")
+
+
+def attacks():
+    with open(os.path.join(ROOT, "tests/confine/attacks.def")) as f:
+        return re.findall(r'^ATTACK\((\w+),\s*"(.*)"\)', f.read(), re.M)
+
+
+def attack(server, name, plain):
+    d = Daemon(build="build/attacks", plain=plain)
+    try:
+        r = d.postern(
+            "deliver", "--server", "127.0.0.1:%d" % server.port, "--tls",
+            "encrypt", "--ehlo",
+            "attack-%s.invalid" % name.replace("_", "-"), "--json", "--from",
+            "a@b.test", "c@d.test", message=b"Subject: x\n\nx\n")
+    finally:
+        d.clear()
+    log = r.stderr.decode()
+    result = json.loads(r.stdout)
+    want = SURVIVED if name == "nothing" else SIGSYS
+    assert want in log, "no %r in: %s" % (want, log)
+    assert result["status"] == "deferred", result
+    assert not result["in_doubt"], result
+    assert r.returncode == 75, r.returncode
+
+
+def expected_calls(path):
+    """The names of a .def list, with those it includes."""
+    with open(os.path.join(ROOT, path)) as f:
+        text = f.read()
+    names = set(re.findall(r"^ALLOW\((\w+),", text, re.M))
+    for include in re.findall(r'^#include "(.*)"', text, re.M):
+        names |= expected_calls(include)
+    return names
+
+
+FILTERS = {
+    "intake": "master/intake/intake_filter.def",
+    "queue": "master/queue/queue_filter.def",
+    "resolver": "master/resolver/resolver_filter.def",
+    "dialer": "master/dialer/dialer_filter.def",
+    "agent": "agent/agent_filter.def",
+    "worker": "agent/worker_filter.def",
+}
+
+
+def loaded_filter(pid, role):
+    r = subprocess.run([os.path.join(ROOT, "build/filters"), str(pid)],
+                       capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr
+    rows = dict(line.split() for line in r.stdout.splitlines())
+    want = expected_calls(FILTERS[role])
+    assert set(rows) == want, "loaded and listed differ: %s" % (
+        set(rows) ^ want)
+    print("   %s: %d calls, %d of them conditional" % (
+        role, len(rows), list(rows.values()).count("conditional")))
+    if role == "worker":
+        assert len(rows) <= 12, rows
+        print("   " + ", ".join(sorted(
+            n + ("*" if c == "conditional" else "")
+            for n, c in rows.items())))
+
+
+def walls(process, plain):
+    w = layers(process)
+    role = process["role"]
+    assert w["caps"] == "none" and w["bounding"] == "none" or plain, w
+    assert w["caps"] == "none", w
+    assert w["no_new_privs"] == "yes" and w["seccomp"] == "filter", w
+    if not plain:
+        uid = ROLE_UIDS["agent" if role == "worker" else role]
+        assert w["uid"] == str(uid) and w["groups"] == "none", w
+    if w["landlock"] != "no" and role != "queue":
+        assert w["landlock"].endswith(",seen"), w
+    spaces = w["namespaces"].split(",")
+    if spaces != ["none"] and role in ("agent", "worker", "intake", "queue"):
+        for space in ("net", "mnt", "ipc", "uts"):
+            assert space in spaces, w
+        if role != "queue":
+            assert w["root"] == "empty", w
+    if spaces != ["none"] and role in ("agent", "worker"):
+        assert "pid" in spaces, w
+    if role == "worker":
+        assert w["filters"] == "2", w
+        for limit, value in (("nproc", "0"), ("fsize", "0"), ("core", "0"),
+                             ("nofile", "6"), ("data", "0")):
+            assert w[limit] == value, w
+    if plain and spaces == ["none"]:
+        print("   this host grants no user namespace")
+
+
+def daemon_tests(suite, server, plain):
+    who = "plain user" if plain else "root"
+    body = """
+transport sink {
+	server = "127.0.0.1:%d"
+	tls_security_level = encrypt
+	connection_idle_time = 60s
+}
+route "*" { transport = sink }
+""" % server.port
+    with Daemon(body, plain=plain) as d:
+        answers = d.send(["c@d.test"], b"Subject: x\n\nx\n")
+        assert answers[-1]["status"] == "delivered", answers
+        processes = wait_for(
+            lambda: [p for p in d.status() if p["role"] != "master"],
+            what="status")
+        roles = {p["role"] for p in processes}
+        assert roles == set(FILTERS), roles
+        for p in processes:
+            suite.check("walls of the %s (%s)" % (p["role"], who),
+                        lambda p=p: walls(p, plain))
+            if not plain and os.geteuid() == 0:
+                suite.check(
+                    "loaded filter of the %s (%s)" % (p["role"], who),
+                    lambda p=p: loaded_filter(p["pid"], p["role"]))
+
+
+def main():
+    suite = Suite()
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(folder)
+        runs = [True] if os.geteuid() != 0 else [False, True]
+        for plain in runs:
+            who = "plain user" if plain else "root"
+            suite.check("a daemon with walls (%s)" % who,
+                        lambda p=plain: daemon_tests(suite, server, p))
+            for name, text in attacks():
+                suite.check("attack: %s (%s)" % (text, who),
+                            lambda n=name, p=plain: attack(server, n, p))
+        if os.geteuid() != 0:
+            suite.skip("the same as root", "this is a run without root")
+    suite.end()
+
+
+main()

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: ISC
+"""A posternd of a test's own: fresh folder, own sockets, ended by process id.
+
+Used by the interop, confine, chaos and bench tests.
+"""
+import array
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Numbers that no Debian account has; nothing needs to stand in /etc/passwd.
+ROLE_UIDS = {"intake": 61201, "queue": 61202, "resolver": 61203,
+             "dialer": 61204, "agent": 61205}
+# Whom the tests become for a run without root.
+PLAIN_UID = 61300
+
+
+def wait_for(condition, seconds=20, what="a condition"):
+    """Poll until condition() is true; its value, or an error at the end."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError("waited %d s for %s" % (seconds, what))
+        time.sleep(0.02)
+
+
+def as_plain_user(argv):
+    """The command, run without root."""
+    if os.geteuid() != 0:
+        return argv
+    return ["setpriv", "--reuid=%d" % PLAIN_UID, "--regid=%d" % PLAIN_UID,
+            "--clear-groups"] + argv
+
+
+class Daemon:
+    """posternd with a configuration; body holds transports and routes."""
+
+    def __init__(self, body="", build="build", plain=False):
+        self.plain = plain
+        self.dir = tempfile.mkdtemp(prefix="postern-test-")
+        os.chmod(self.dir, 0o755)
+        # Copied: a checkout may lie where other users cannot reach it.
+        for name in ("posternd", "postern"):
+            shutil.copy2(os.path.join(ROOT, build, name), self.dir)
+        self.config = os.path.join(self.dir, "postern.conf")
+        self.log = os.path.join(self.dir, "log")
+        self.process = None
+        self.write_config(body)
+        if plain and os.geteuid() == 0:
+            os.chown(self.dir, PLAIN_UID, PLAIN_UID)
+
+    def write_config(self, body):
+        lines = ['hostname = "client.postern.test"',
+                 'run_directory = "%s/run"' % self.dir,
+                 'spool_directory = "%s/spool"' % self.dir]
+        for role, uid in ROLE_UIDS.items():
+            lines.append('%s_user = "%d"' % (role, uid))
+        with open(self.config, "w") as f:
+            f.write("\n".join(lines) + "\n" + body)
+
+    def start(self, seconds=20):
+        argv = [self.dir + "/posternd", "-c", self.config]
+        if self.plain:
+            argv = as_plain_user(argv)
+        with open(self.log, "ab") as log:
+            start = log.tell()
+            self.process = subprocess.Popen(argv, stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL)
+        wait_for(lambda: self.process.poll() is not None or
+                 self.log_text()[start:].count(" ready: ") == 5,
+                 seconds, "posternd to be ready")
+        if self.process.poll() is not None:
+            raise AssertionError("posternd ended:\n" + self.log_text())
+        return self
+
+    def stop(self, kill=False):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(
+                signal.SIGKILL if kill else signal.SIGTERM)
+            self.process.wait(60)
+        return self.process.returncode if self.process else None
+
+    def clear(self):
+        self.stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exc):
+        if exc[0] is not None:
+            sys.stderr.write(self.log_text()[-6000:])
+        self.clear()
+
+    def log_text(self):
+        try:
+            with open(self.log, errors="replace") as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
+
+    def postern(self, *args, message=b"", timeout=60):
+        """Run a subcommand; the finished process."""
+        argv = [self.dir + "/postern", args[0]]
+        if args[0] != "deliver":
+            argv += ["-c", self.config]
+        argv += list(args[1:])
+        if self.plain:
+            argv = as_plain_user(argv)
+        return subprocess.run(argv, input=message, capture_output=True,
+                              timeout=timeout)
+
+    def send(self, rcpts, message, sender="sender@client.postern.test",
+             wait="final", extra=()):
+        """Hand a message in; the answers as objects."""
+        r = self.postern("send", "--json", "--from", sender, "--wait", wait,
+                         *extra, *rcpts, message=message)
+        return [json.loads(line) for line in r.stdout.splitlines()]
+
+    def status(self):
+        r = self.postern("status", "--json")
+        return [json.loads(line) for line in r.stdout.splitlines()]
+
+    def queue(self):
+        r = self.postern("queue", "--json", "list")
+        return [json.loads(line) for line in r.stdout.splitlines()]
+
+    def pids(self, role):
+        return [p["pid"] for p in self.status() if p["role"] == role]
+
+
+def layers(process):
+    """The words of a status line as a dictionary."""
+    return dict(w.split("=", 1) for w in process["layers"].split())
+
+
+class Job:
+    """A client of the job socket, for what `postern send` would not do."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.sock.settimeout(30)
+        self.sock.connect(path)
+
+    def send(self, obj, fd=None):
+        text = obj if isinstance(obj, bytes) else json.dumps(obj).encode()
+        ancillary = []
+        if fd is not None:
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                          array.array("i", [fd]))]
+        self.sock.sendmsg([text], ancillary)
+
+    def receive(self):
+        text = self.sock.recv(65536)
+        return json.loads(text) if text else None
+
+    def close(self):
+        self.sock.close()
+
+
+def memfd(octets):
+    fd = os.memfd_create("message")
+    os.write(fd, octets)
+    return fd
+
+
+class Suite:
+    """Counts; prints one line a test, and the closing line."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+        self.skipped = 0
+
+    def check(self, name, test):
+        try:
+            test()
+        except Exception as e:  # the next test runs all the same
+            self.failed += 1
+            print("FAILED %s: %s: %s" % (name, type(e).__name__, e))
+        else:
+            self.passed += 1
+            print("ok %s" % name)
+        sys.stdout.flush()
+
+    def skip(self, name, why):
+        self.skipped += 1
+        print("skipped %s: %s" % (name, why))
+
+    def end(self):
+        line = "%d passed, %d failed" % (self.passed, self.failed)
+        if self.skipped:
+            line += ", %d skipped" % self.skipped
+        print(line)
+        sys.exit(1 if self.failed else 0)

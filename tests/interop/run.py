@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: ISC
+"""The real Dovecot and the real Postfix, and clients of the job socket."""
+import glob
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from daemon import (ROOT, Daemon, Job, Suite, memfd, wait_for)  # noqa
+
+PEERS = os.path.join(ROOT, "tests/interop/peers.sh")
+MESSAGE = b"Subject: test\n\nfirst\n.dot\n..dots\n.\nlast"
+
+
+class Peers:
+    """The servers of peers.sh, in a folder of their own."""
+
+    def __enter__(self):
+        subprocess.run(["sh", PEERS, "fetch"], check=True)
+        self.folder = tempfile.TemporaryDirectory(prefix="postern-peers-")
+        os.chmod(self.folder.name, 0o755)
+        self.dir = self.folder.name + "/p"
+        os.mkdir(self.dir)
+        subprocess.run(["sh", PEERS, "start", self.dir], check=True)
+        with open(self.dir + "/env") as f:
+            for name, value in re.findall(r"^(\w+)='(.*)'$", f.read(), re.M):
+                setattr(self, name.lower(), value)
+        return self
+
+    def __exit__(self, *exc):
+        subprocess.run(["sh", PEERS, "stop", self.dir])
+        self.folder.cleanup()
+
+
+def body_of(path):
+    with open(path, "rb") as f:
+        return f.read().split(b"Subject: ", 1)[1]
+
+
+class Tests:
+    def __init__(self, peers, daemon):
+        self.p = peers
+        self.d = daemon
+
+    def mailbox(self, base, user):
+        return set(glob.glob("%s/%s/**/new/*" % (base, user), recursive=True))
+
+    def received(self, base, user, send):
+        """What send() put into a mailbox: exactly one message."""
+        before = self.mailbox(base, user)
+        send()
+        new = wait_for(lambda: self.mailbox(base, user) - before,
+                       what="the message in %s's mailbox" % user)
+        assert len(new) == 1, new
+        return body_of(new.pop())
+
+    def deliver(self, *args, message=MESSAGE):
+        r = self.d.postern("deliver", "--json", "--from", "a@b.test", *args,
+                           message=message)
+        results = {}
+        for line in r.stdout.splitlines():
+            result = json.loads(line)
+            results[result["recipient"].split("@")[0]] = result
+        return r.returncode, results, r.stderr.decode()
+
+    def to(self, users, domain):
+        return ["%s@%s" % (u, domain) for u in users.split()]
+
+    # Dovecot
+
+    def dovecot_by_unix_socket(self):
+        def send():
+            status, r, _ = self.deliver(
+                "--lmtp", "--server", "unix:" + self.p.lmtp_socket, "--tls",
+                "none", *self.to("ana", self.p.lmtp_domain))
+            assert status == 0 and r["ana"]["status"] == "delivered", r
+        body = self.received(self.p.maildir, "ana", send)
+        want = MESSAGE.split(b": ", 1)[1] + b"\n"
+        assert body.replace(b"\r\n", b"\n") == want, body
+
+    def dovecot_by_tcp_and_verified_starttls(self):
+        status, r, _ = self.deliver(
+            "--lmtp", "--server", "127.0.0.1:" + self.p.lmtp_port, "--tls",
+            "verify", "--ca", self.p.ca_file, "--tls-name",
+            self.p.server_name, *self.to("bob", self.p.lmtp_domain))
+        assert status == 0, r
+        assert r["bob"]["tls"]["verified"], r
+
+    def dovecot_answers_for_each_recipient(self):
+        status, r, _ = self.deliver(
+            "--lmtp", "--server", "unix:" + self.p.lmtp_socket, "--tls",
+            "none", *self.to("ana full nobody bob", self.p.lmtp_domain))
+        assert r["ana"]["status"] == "delivered", r
+        assert r["bob"]["status"] == "delivered", r
+        assert r["nobody"]["status"] == "failed", r
+        assert r["nobody"]["code"] == 550, r
+        assert r["nobody"]["step"] == "rcpt", r
+        assert r["full"]["code"] // 100 in (4, 5), r
+        assert r["full"]["step"] == "final", r
+        assert status in (69, 75), status
+
+    def dovecot_takes_many_messages_on_one_connection(self):
+        def connections():
+            with open(self.p.dovecot_log) as f:
+                return f.read().count(": Connect from ")
+        before = connections()
+        sock = Job(self.d.dir + "/run/job")
+        for i in range(20):
+            fd = memfd(b"Subject: %d\n\nx\n" % i)
+            sock.send({"from": "", "rcpts": self.to("carla",
+                       self.p.lmtp_domain), "wait": "final",
+                       "ref": str(i)}, fd)
+            os.close(fd)
+        done = set()
+        while len(done) < 20:
+            answer = sock.receive()
+            assert answer.get("status") in ("queued", "delivered", None), \
+                answer
+            if "done" in answer:
+                done.add(answer["ref"])
+        sock.close()
+        # five to start with, a few more as they succeed
+        assert 1 <= connections() - before <= 10, connections() - before
+
+    def a_large_message_arrives_octet_for_octet(self):
+        line = b"." + b"0123456789abcdef" * 4 + b"\n"
+        message = b"Subject: large\n\n" + line * 160000
+
+        def send():
+            status, r, _ = self.deliver(
+                "--lmtp", "--server", "unix:" + self.p.lmtp_socket, "--tls",
+                "none", *self.to("dora", self.p.lmtp_domain),
+                message=message)
+            assert status == 0, r
+        body = self.received(self.p.maildir, "dora", send)
+        assert body.replace(b"\r\n", b"\n") == message.split(b": ", 1)[1]
+
+    # Postfix
+
+    def postfix(self, port, *args, users="ana"):
+        return self.deliver("--server", "127.0.0.1:" + port, *args,
+                            *self.to(users, self.p.postfix_domain))
+
+    def verify(self):
+        return ("--tls", "verify", "--ca", self.p.ca_file, "--tls-name",
+                self.p.server_name)
+
+    def postfix_over_verified_starttls(self):
+        def send():
+            status, r, _ = self.postfix(self.p.postfix_port, *self.verify())
+            assert status == 0, r
+            assert r["ana"]["tls"]["verified"], r
+            assert r["ana"]["tls"]["version"] == "TLSv1.3", r
+        body = self.received(self.p.postfix_maildir, "ana", send)
+        assert b"\n.dot\n..dots\n.\nlast\n" in body, body
+
+    def postfix_over_implicit_tls(self):
+        status, r, _ = self.postfix(self.p.postfix_smtps_port,
+                                    "--implicit-tls", *self.verify())
+        assert status == 0 and r["ana"]["tls"]["verified"], r
+
+    def postfix_refuses_an_unknown_user(self):
+        status, r, _ = self.postfix(self.p.postfix_port, *self.verify(),
+                                    users="ana zed bob")
+        assert status == 69, status
+        assert r["ana"]["status"] == r["bob"]["status"] == "delivered", r
+        assert r["zed"]["status"] == "failed", r
+        assert (r["zed"]["code"], r["zed"]["dsn"]) == (550, "5.1.1"), r
+
+    def bad_certificate(self, port, word):
+        status, r, _ = self.postfix(port, *self.verify())
+        assert status == 75, status
+        assert r["ana"]["status"] == "deferred", r
+        assert r["ana"]["step"] == "tls", r
+        assert word in r["ana"]["reply"], r
+
+    def an_expired_certificate_is_refused(self):
+        self.bad_certificate(self.p.postfix_expired_port, "expired")
+
+    def a_certificate_of_another_name_is_refused(self):
+        self.bad_certificate(self.p.postfix_wrongname_port, "name")
+
+    def an_untrusted_certificate_is_refused(self):
+        self.bad_certificate(self.p.postfix_untrusted_port, "certificate")
+
+    def at_level_may_the_same_certificate_only_encrypts(self):
+        status, r, _ = self.postfix(self.p.postfix_expired_port, "--tls",
+                                    "may", "--ca", self.p.ca_file)
+        assert status == 0, r
+        assert r["ana"]["tls"] and not r["ana"]["tls"]["verified"], r
+
+    def encrypt_is_not_content_with_clear(self):
+        status, r, _ = self.postfix(self.p.postfix_clear_port, "--tls",
+                                    "encrypt")
+        assert status in (69, 75), status
+        assert "STARTTLS" in r["ana"]["reply"], r
+        status, r, _ = self.postfix(self.p.postfix_clear_port, "--tls", "may")
+        assert status == 0 and r["ana"]["tls"] is None, r
+
+    # The job socket
+
+    def job(self, obj, fd=None):
+        sock = Job(self.d.dir + "/run/job")
+        try:
+            sock.send(obj, fd)
+            return sock.receive()
+        finally:
+            sock.close()
+
+    def refusal(self, obj, fd, word):
+        answer = self.job(obj, fd)
+        assert answer["status"] == "refused", answer
+        assert word in answer["error"], answer
+
+    def good(self, **changes):
+        job = {"from": "a@b.test",
+               "rcpts": self.to("ana", self.p.lmtp_domain)}
+        job.update(changes)
+        return job
+
+    def bad_json_is_refused(self):
+        fd = memfd(MESSAGE)
+        self.refusal(b"{", fd, "JSON")
+        self.refusal(b"[]", fd, "object")
+        self.refusal(b"\xff\xfe{}", fd, "JSON")
+        self.refusal(self.good(wait="forever"), fd, "wait")
+        self.refusal(self.good(colour="red"), fd, "colour")
+        self.refusal(self.good(rcpts=[]), fd, "rcpts")
+        self.refusal(self.good(rcpts=[7]), fd, "rcpts")
+        self.refusal(self.good(via="nowhere"), fd, "via")
+        self.refusal({"rcpts": ["a@b.test"]}, fd, "from")
+        os.close(fd)
+
+    def bad_addresses_are_refused(self):
+        fd = memfd(MESSAGE)
+        for address in ("a@b.test\r\nRCPT TO:<x@y.test>", "a\0@b.test",
+                        "a@" + "x" * 64 + ".test", "@", "a@b..test",
+                        "x" * 65 + "@b.test", "a@-b.test", "a>b@c.test"):
+            answer = self.job(self.good(rcpts=[address]), fd)
+            assert answer["status"] == "refused", (address, answer)
+        os.close(fd)
+
+    def bad_descriptors_are_refused(self):
+        self.refusal(self.good(), None, "descriptor")
+        r, w = os.pipe()
+        self.refusal(self.good(), r, "regular file")
+        os.close(r)
+        os.close(w)
+        endless = os.open("/dev/zero", os.O_RDONLY)
+        self.refusal(self.good(), endless, "regular file")
+        os.close(endless)
+        a, b = socket.socketpair()
+        self.refusal(self.good(), a.fileno(), "regular file")
+        a.close()
+        b.close()
+        sparse = os.memfd_create("sparse")
+        os.ftruncate(sparse, 1 << 20)
+        self.refusal(self.good(), sparse, "holes")
+        os.ftruncate(sparse, 1 << 40)
+        self.refusal(self.good(), sparse, "limit")
+        os.close(sparse)
+        nul = memfd(b"Subject: x\n\na\0b\n")
+        self.refusal(self.good(), nul, "NUL")
+        os.close(nul)
+
+    def line_ends_become_crlf(self):
+        def send():
+            fd = memfd(b"Subject: ends\n\nlf\ncrlf\r\ncr\rend")
+            sock = Job(self.d.dir + "/run/job")
+            sock.send(self.good(wait="final"), fd)
+            os.close(fd)
+            answers = [sock.receive() for _ in range(3)]
+            assert answers[1]["status"] == "delivered", answers
+            sock.close()
+        body = self.received(self.p.maildir, "ana", send)
+        assert body.replace(b"\r\n", b"\n") == \
+            b"ends\n\nlf\ncrlf\ncr\nend\n", body
+
+    def a_long_list_continues_over_packets(self):
+        names = ["u%d@%s" % (i, self.p.lmtp_domain) for i in range(900)]
+        fd = memfd(MESSAGE)
+        sock = Job(self.d.dir + "/run/job")
+        sock.send({"from": "", "rcpts": names[:300], "more": True,
+                   "wait": "attempt"}, fd)
+        sock.send({"rcpts": names[300:600], "more": True})
+        sock.send({"rcpts": names[600:]})
+        os.close(fd)
+        seen = set()
+        answer = sock.receive()
+        assert answer["status"] == "queued", answer
+        while "done" not in answer:
+            answer = sock.receive()
+            if "recipient" in answer:
+                assert answer["status"] == "failed", answer
+                seen.add(answer["recipient"])
+        assert seen == set(names), len(seen)
+        sock.close()
+
+    def clients_are_told_from_each_other(self):
+        """The examples of postern-job(5), as they stand."""
+        message = self.d.dir + "/message"
+        with open(message, "wb") as f:
+            f.write(MESSAGE)
+        with open(message, "rb") as f:
+            r = subprocess.run(
+                ["python3", ROOT + "/conf/examples/job-client.py",
+                 self.d.dir + "/run/job", "a@b.test",
+                 *self.to("bob", self.p.lmtp_domain)],
+                stdin=f, capture_output=True, text=True, timeout=30)
+        assert '"status":"delivered"' in r.stdout, (r.stdout, r.stderr)
+        client = self.d.dir + "/job-client"
+        subprocess.run(["cc", "-D_GNU_SOURCE", "-o", client,
+                        ROOT + "/conf/examples/job-client.c"], check=True)
+        with open(message, "rb") as f:
+            r = subprocess.run(
+                [client, self.d.dir + "/run/job",
+                 json.dumps(self.good(wait="final"))],
+                stdin=f, capture_output=True, text=True, timeout=30)
+        assert '"status":"delivered"' in r.stdout, (r.stdout, r.stderr)
+
+    def a_bad_reload_leaves_the_old_configuration(self):
+        good = open(self.d.config).read()
+        with open(self.d.config, "a") as f:
+            f.write("\nnonsense = 1\ntransport x { protocol = uucp }\n")
+        os.kill(self.d.process.pid, 1)
+        wait_for(lambda: "reload refused" in self.d.log_text(),
+                 what="the refusal")
+        text = self.d.log_text()
+        assert re.search(r"postern.conf:\d+: .*nonsense", text), text[-500:]
+        assert re.search(r"postern.conf:\d+: .*uucp", text), text[-500:]
+        answers = self.d.send(
+            self.to("ana", self.p.lmtp_domain), MESSAGE,
+            extra=("--socket", self.d.dir + "/run/job"))
+        assert answers[-1]["status"] == "delivered", answers
+        with open(self.d.config, "w") as f:
+            f.write(good.replace("client.postern.test", "new.postern.test"))
+        os.kill(self.d.process.pid, 1)
+        wait_for(lambda: "generation 2" in self.d.log_text(),
+                 what="the reload")
+        answers = self.d.send(self.to("ana", self.p.lmtp_domain), MESSAGE)
+        assert answers[-1]["status"] == "delivered", answers
+
+
+DOVECOT = """
+transport dovecot {
+	protocol = lmtp
+	server = "unix:%s"
+	tls_security_level = none
+}
+route "%s" { transport = dovecot }
+"""
+
+
+def main():
+    suite = Suite()
+    with Peers() as peers:
+        # Dovecot as an ordinary user cannot give its socket away, nor need it.
+        body = DOVECOT % (peers.lmtp_socket, peers.lmtp_domain)
+        with Daemon(body) as daemon:
+            tests = Tests(peers, daemon)
+            skip = ("postfix", "certificate", "encrypt")
+            for name, test in list(Tests.__dict__.items()):
+                if not callable(test) or name in HELPERS:
+                    continue
+                title = name.replace("_", " ")
+                if peers.postfix != "yes" and any(w in name for w in skip):
+                    suite.skip(title, "Postfix needs root")
+                    continue
+                suite.check(title, lambda t=test: t(tests))
+    suite.end()
+
+
+HELPERS = ("__init__", "mailbox", "received", "deliver", "to", "postfix",
+           "verify", "bad_certificate", "job", "refusal", "good")
+
+main()
