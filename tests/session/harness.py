@@ -197,9 +197,9 @@ class Case:
             s.stop()
 
     def report(self):
-        return "\n".join([str(r) for r in self.runs] +
-                         [s.transcript() for s in self.servers] +
-                         [d.transcript() for d in self.daemons])
+        return "\n".join([str(r) for r in self.runs[-3:]] +
+                         [s.transcript() for s in self.servers[-3:]] +
+                         [d.transcript() for d in self.daemons[-1:]])
 
 
 class Daemon:
