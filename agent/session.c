@@ -39,8 +39,7 @@ session_init(struct session *s, const struct session_ops *ops, void *arg)
 bool
 session_wants_message(const struct session *s)
 {
-	return s->state == STATE_START || s->state == STATE_DIAL ||
-	    s->state == STATE_READY;
+	return s->state <= STATE_READY;
 }
 
 bool
@@ -85,6 +84,12 @@ show(struct session *s, bool from_remote, const uint8_t *line, size_t n)
 	dialogue.from_remote = from_remote;
 	(void)reply_write_sanitized(text, sizeof(text), line, n);
 	session_report(s, MSG_DIALOGUE, &dialogue, text);
+}
+
+void
+session_show(struct session *s, const char *line)
+{
+	show(s, false, (const uint8_t *)line, strlen(line));
 }
 
 void
@@ -344,9 +349,12 @@ refuse_address(struct session *s)
 	session_fail(s, FAREWELL_NONE);
 }
 
+/* Before a transaction was possible, nobody is owed a farewell. */
 static void
-end_without_address(struct session *s)
+end_early(struct session *s)
 {
+	s->out.len = 0;
+	s->ops->hang_up(s->arg);
 	session_enter(s, STATE_OVER);
 }
 

@@ -145,7 +145,8 @@ struct session {
 /* s is zeroed; what is not used of it is not touched, and costs no memory. */
 void session_init(struct session *s, const struct session_ops *ops, void *arg);
 
-/* What the session is waiting for decides what to poll. */
+/* What the session is waiting for decides what to poll.  Within a transaction
+ * messages stay unread: the next job's descriptor has no place yet. */
 bool session_wants_message(const struct session *s);
 bool session_is_connected(const struct session *s); /* octets may come */
 bool session_is_over(const struct session *s);

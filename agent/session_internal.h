@@ -40,6 +40,9 @@ void session_meet_unsolicited(struct session *s);
 /* Account for one command just written at out[from], and show it. */
 void session_wrote(struct session *s, size_t from);
 
+/* A line of our own for the dialogue. */
+void session_show(struct session *s, const char *line);
+
 void session_report(struct session *s, enum msg_type type, const void *payload,
     const char *text);
 

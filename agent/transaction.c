@@ -117,7 +117,8 @@ write_mail(struct session *s)
 	struct command_mail mail = { 0 };
 
 	mail.has_size = capabilities_offer(&s->caps, CAPABILITY_SIZE);
-	mail.size = octets_on_the_wire(s);
+	if (mail.has_size)
+		mail.size = octets_on_the_wire(s);
 	mail.eight_bit = (t->flags & SUBMIT_8BIT) &&
 	    capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME);
 	return command_write_mail(&s->out, t->envelope, &mail);
@@ -455,6 +456,7 @@ end_body(struct session *s)
 	struct msg_job_ref ref = { t->job };
 
 	session_report(s, MSG_COMMITTING, &ref, "");
+	session_show(s, ".");
 	s->out.len += body_end(&t->encoder, s->out.octets + s->out.len);
 	t->body_ended = true;
 }

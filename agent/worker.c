@@ -241,26 +241,6 @@ finish_connect(struct worker *w)
 		session_closed(s, NULL);
 }
 
-static void
-shake_hands(struct worker *w)
-{
-	switch (tls_client_handshake()) {
-	case TLS_OK:
-		session_tls_up(&w->session);
-		break;
-	case TLS_WANT_READ:
-		w->handshake_events = POLLIN;
-		break;
-	case TLS_WANT_WRITE:
-		w->handshake_events = POLLOUT;
-		break;
-	case TLS_CLOSED:
-	case TLS_ERROR:
-		session_tls_failed(&w->session, tls_client_error());
-		break;
-	}
-}
-
 /* Up to n octets; 0 where none can be read now, or where it is all over. */
 static size_t
 read_clear(struct worker *w)
@@ -317,6 +297,29 @@ read_remote(struct worker *w)
 		if (n > 0)
 			session_octets(&w->session, w->in, n);
 	} while (n > 0 && is_speaking(w) && tls_client_has_pending());
+}
+
+static void
+shake_hands(struct worker *w)
+{
+	switch (tls_client_handshake()) {
+	case TLS_OK:
+		session_tls_up(&w->session);
+		/* A greeting may have come with the handshake's last octets. */
+		if (tls_client_has_pending())
+			read_remote(w);
+		break;
+	case TLS_WANT_READ:
+		w->handshake_events = POLLIN;
+		break;
+	case TLS_WANT_WRITE:
+		w->handshake_events = POLLOUT;
+		break;
+	case TLS_CLOSED:
+	case TLS_ERROR:
+		session_tls_failed(&w->session, tls_client_error());
+		break;
+	}
 }
 
 /*

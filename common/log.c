@@ -159,6 +159,9 @@ log_event(enum log_level level, const char *process, const char *text,
 		emit(level, process, text, "");
 }
 
+static void log_va(enum log_level level, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
+
 static void
 log_va(enum log_level level, const char *fmt, va_list ap)
 {

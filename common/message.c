@@ -130,9 +130,11 @@ message_receive(int sock, uint8_t *buf, unsigned from, unsigned to, int flags,
 	mh.msg_control = &control;
 	mh.msg_controllen = sizeof(control);
 	n = recvmsg(sock, &mh, flags | MSG_CMSG_CLOEXEC);
-	if (n <= 0)
-		return (int)n;
+	if (n == -1)
+		return -1;
 	nfds = take_fds(&mh, fds);
+	if (n == 0 && nfds == 0)
+		return 0; /* or an empty packet, as good as an end */
 	if ((mh.msg_flags & MSG_TRUNC) != 0)
 		*why = "larger than any message";
 	else if ((mh.msg_flags & MSG_CTRUNC) != 0)

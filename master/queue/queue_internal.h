@@ -35,6 +35,7 @@ enum {
 	QUEUE_BUCKETS = 1024,
 	QUEUE_RETRY_MS = 1000, /* after the store failed */
 	QUEUE_SWEEP_MS = 5000,
+	QUEUE_WAKE_MS = 100, /* how late the end of a block may be seen */
 	QUEUE_DEATH_PAUSE_MS = 1000, /* a destination whose worker died */
 	QUEUE_DEATHS_MAX = 5,
 	QUEUE_REPLY_SIZE = 1025,
@@ -53,7 +54,6 @@ struct plan {
 /* What we know of a destination (schedule_destination.data). */
 struct target {
 	struct schedule_destination *destination;
-	TAILQ_HEAD(, session) sessions;
 	struct plan *plan; /* or NULL */
 	int64_t plan_until_ms;
 	uint32_t resolve_id; /* 0: nothing is asked */
@@ -85,8 +85,7 @@ struct job {
 };
 
 struct session {
-	TAILQ_ENTRY(session) entry;     /* of all */
-	TAILQ_ENTRY(session) of_target; /* of its destination */
+	TAILQ_ENTRY(session) entry;
 	struct queue *queue;
 	struct target *target;
 	struct channel *channel;
@@ -217,6 +216,8 @@ struct queue {
 	int64_t scan_wake_ms; /* real; the next scan's time */
 	int64_t scan_min_ms;
 	int64_t scan_last_ms; /* monotonic */
+	int64_t wake_ms;      /* monotonic: the end of the next block */
+	int64_t wake_seen_ms; /* monotonic: when that was looked up */
 	int64_t started_ms;   /* monotonic */
 };
 
@@ -278,7 +279,7 @@ void plan_release(struct plan *plan);
 
 /* session.c */
 int session_start(struct queue *q, struct target *t);
-bool session_feed(struct queue *q, struct target *t, uint32_t ahead);
+void session_feed_all(struct queue *q, uint32_t ahead);
 void session_job_committed(struct queue *q, struct job *job);
 void session_job_failed(struct queue *q, struct job *job);
 void session_quit_idle(struct queue *q);

@@ -372,25 +372,19 @@ session_may_take(struct session *s)
 	return !s->quitting;
 }
 
-bool
-session_feed(struct queue *q, struct target *t, uint32_t ahead)
+/* Every session that holds fewer jobs than that gets more of what waits. */
+void
+session_feed_all(struct queue *q, uint32_t ahead)
 {
+	const struct schedule_destination *d;
 	struct session *s;
-	struct session *next;
-	bool any = false;
 
-	if (q->draining)
-		return false;
-	for (s = TAILQ_FIRST(&t->sessions); s != NULL; s = next) {
-		next = TAILQ_NEXT(s, of_target);
-		while (t->destination->waiting > 0 && s->up &&
-		    s->njobs < ahead && session_may_take(s))
-			if (session_give(s))
-				any = true;
-			else
-				return any;
+	TAILQ_FOREACH(s, &q->sessions, entry) {
+		d = s->target->destination;
+		while (s->up && d->waiting > 0 && s->njobs < ahead &&
+		    session_may_take(s) && session_give(s))
+			;
 	}
-	return any;
 }
 
 /* A destination and the times of its transport, as the worker gets them. */
@@ -445,7 +439,6 @@ session_free(struct session *s)
 {
 	struct queue *q = s->queue;
 
-	TAILQ_REMOVE(&s->target->sessions, s, of_target);
 	TAILQ_REMOVE(&q->sessions, s, entry);
 	q->nsessions--;
 	schedule_session_ended(q->schedule, s->target->destination);
@@ -485,7 +478,6 @@ session_new(struct queue *q, struct target *t, int fd)
 	s->number = ++q->last_session;
 	s->started_ms = time_real_ms();
 	s->started_mono_ms = time_monotonic_ms();
-	TAILQ_INSERT_TAIL(&t->sessions, s, of_target);
 	TAILQ_INSERT_TAIL(&q->sessions, s, entry);
 	q->nsessions++;
 	schedule_session_begun(q->schedule, t->destination);

@@ -588,6 +588,16 @@ Test(session, the_cap_ends_everything)
 	cr_expect(session_is_over(&session));
 }
 
+Test(session, quit_ends_it_at_once_before_it_is_up)
+{
+	RUN(SMTP, "! address", "! dialed", "! quit", "! hung-up");
+	RUN(SMTP, CONNECT, "! quit", "! hung-up");
+	RUN(SMTP, CONNECT, "S 220 hi", "! quit", "! hung-up", "! left ");
+	RUN(CONF(.tls_level = TLS_VERIFY), TO_STARTTLS, "S 220 go", "! quit",
+	    "! hung-up");
+	cr_expect(session_is_over(&session));
+}
+
 Test(session, messages_out_of_phase_are_refused)
 {
 	RUN(SMTP, "! job a@x b@y", "Q misled");

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: ISC */
+/* Every row of messages.def, told honestly and in each way it can be false. */
+#include "common/message.h"
+
+#include <sys/socket.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "common/util.h"
+
+#define HEADER_SIZE 8 /* type and length, 32 bits each */
+
+static _Alignas(64) uint8_t packet[MSG_PACKET_SIZE];
+static const uint8_t zeros[MSG_PACKET_SIZE];
+
+static uint8_t *
+encode(enum msg_type type, size_t tail_len, size_t *n)
+{
+	*n = message_encode(packet, type, zeros, zeros, tail_len);
+	cr_assert_eq(*n, HEADER_SIZE + msg_descs[type].size + tail_len);
+	return packet;
+}
+
+/* The same octets with another length in the header. */
+static void
+set_length(size_t len)
+{
+	uint32_t n = (uint32_t)len;
+
+	memcpy(packet + 4, &n, sizeof(n));
+}
+
+static const char *
+decode(enum msg_type type, size_t n, unsigned nfds)
+{
+	const struct msg_desc *d = &msg_descs[type];
+	struct message m;
+
+	return message_decode(&m, packet, n, nfds, d->sender, d->receiver);
+}
+
+static void
+expect_why(const char *got, const char *want, enum msg_type type)
+{
+	cr_expect(got != NULL && strcmp(got, want) == 0, "%s: %s, not: %s",
+	    msg_descs[type].name, got != NULL ? got : "taken", want);
+}
+
+Test(message, every_row_is_read_as_it_was_written)
+{
+	const struct msg_desc *d;
+	struct message m;
+	size_t n;
+
+	for (unsigned t = 0; t < MSG_COUNT; t++) {
+		d = &msg_descs[t];
+		for (size_t tail = 0; tail <= d->tail; tail += d->tail | 1) {
+			encode(t, tail, &n);
+			memset(&m, 0, sizeof(m));
+			cr_assert_null(message_decode(&m, packet, n, d->nfds,
+					   d->sender, d->receiver),
+			    "%s", d->name);
+			cr_expect_eq(m.type, t);
+			cr_expect_eq(m.payload, packet + HEADER_SIZE);
+			cr_expect_eq(m.tail, packet + HEADER_SIZE + d->size);
+			cr_expect_eq(m.tail_len, tail);
+		}
+	}
+}
+
+Test(message, no_row_is_written_with_too_long_a_tail)
+{
+	for (unsigned t = 0; t < MSG_COUNT; t++)
+		cr_expect_eq(message_encode(packet, t, zeros, zeros,
+				 msg_descs[t].tail + 1),
+		    0, "%s", msg_descs[t].name);
+}
+
+Test(message, a_truncated_packet_is_refused_at_every_length)
+{
+	size_t n;
+
+	for (unsigned t = 0; t < MSG_COUNT; t++) {
+		encode(t, 0, &n);
+		for (size_t len = 0; len < n; len++) {
+			set_length(n - HEADER_SIZE);
+			expect_why(decode(t, len, msg_descs[t].nfds),
+			    len < HEADER_SIZE ? "shorter than a header"
+					      : "length and packet differ",
+			    t);
+			if (len < HEADER_SIZE)
+				continue;
+			set_length(len - HEADER_SIZE); /* a lie that agrees */
+			expect_why(decode(t, len, msg_descs[t].nfds),
+			    "wrong size", t);
+		}
+	}
+}
+
+Test(message, an_oversized_packet_is_refused)
+{
+	size_t n;
+
+	for (unsigned t = 0; t < MSG_COUNT; t++) {
+		encode(t, msg_descs[t].tail, &n);
+		expect_why(decode(t, n + 1, msg_descs[t].nfds),
+		    "length and packet differ", t);
+		set_length(n + 1 - HEADER_SIZE);
+		expect_why(decode(t, n + 1, msg_descs[t].nfds), "wrong size",
+		    t);
+		set_length(UINT32_MAX);
+		expect_why(decode(t, n, msg_descs[t].nfds),
+		    "length and packet differ", t);
+	}
+}
+
+Test(message, a_stray_or_missing_descriptor_is_refused)
+{
+	size_t n;
+
+	for (unsigned t = 0; t < MSG_COUNT; t++) {
+		encode(t, 0, &n);
+		for (unsigned nfds = 0; nfds <= 2; nfds++) {
+			if (nfds == msg_descs[t].nfds)
+				continue;
+			expect_why(decode(t, n, nfds),
+			    "wrong number of descriptors", t);
+		}
+	}
+}
+
+Test(message, only_its_sender_may_send_it_and_only_to_its_receiver)
+{
+	const struct msg_desc *d;
+	struct message m;
+	const char *why;
+	size_t n;
+
+	for (unsigned t = 0; t < MSG_COUNT; t++) {
+		d = &msg_descs[t];
+		encode(t, 0, &n);
+		for (unsigned from = 1; from <= ROLE_WORKER; from <<= 1) {
+			for (unsigned to = 1; to <= ROLE_WORKER; to <<= 1) {
+				why = message_decode(&m, packet, n, d->nfds,
+				    from, to);
+				if ((d->sender & from) && (d->receiver & to))
+					cr_expect_null(why, "%s", d->name);
+				else
+					expect_why(why, "wrong direction", t);
+			}
+		}
+	}
+}
+
+Test(message, a_worker_can_speak_to_nobody_but_the_queue)
+{
+	for (unsigned t = 0; t < MSG_COUNT; t++) {
+		if (msg_descs[t].sender & ROLE_WORKER)
+			cr_expect_eq(msg_descs[t].receiver, ROLE_QUEUE, "%s",
+			    msg_descs[t].name);
+	}
+}
+
+Test(message, an_unknown_type_is_refused)
+{
+	static const uint32_t types[] = { MSG_COUNT, MSG_COUNT + 1, 1u << 31,
+		UINT32_MAX };
+	struct message m;
+	size_t n;
+
+	for (size_t i = 0; i < NELEM(types); i++) {
+		encode(MSG_DRAIN, 0, &n);
+		memcpy(packet, &types[i], sizeof(types[i]));
+		cr_expect_str_eq(message_decode(&m, packet, n, 0, ~0u, ~0u),
+		    "unknown type");
+	}
+}
+
+static const struct {
+	const char *octets;
+	size_t len;
+	const char *want[4];
+} tails[] = {
+	{ "", 0, { NULL } },
+	{ "\0", 1, { "", NULL } },
+	{ "a\0b\0", 4, { "a", "b", NULL } },
+	{ "\0\0b\0", 4, { "", "", "b", NULL } },
+	{ "a\0b", 3, { "a", NULL } }, /* the last has no end */
+	{ "ab", 2, { NULL } },
+};
+
+Test(message, a_tail_is_read_string_by_string_and_never_beyond_its_end)
+{
+	struct message m = { 0 };
+	const char *s;
+	size_t at, j;
+
+	for (size_t i = 0; i < NELEM(tails); i++) {
+		m.tail = (const uint8_t *)tails[i].octets;
+		m.tail_len = tails[i].len;
+		at = 0;
+		for (j = 0; tails[i].want[j] != NULL; j++) {
+			s = message_tail_next(&m, &at);
+			cr_assert_not_null(s, "row %zu", i);
+			cr_expect_str_eq(s, tails[i].want[j], "row %zu", i);
+		}
+		cr_expect_null(message_tail_next(&m, &at), "row %zu", i);
+		cr_expect_null(message_tail_next(&m, &at), "row %zu", i);
+	}
+}
+
+Test(message, a_tail_is_filled_to_its_last_octet_and_no_further)
+{
+	char tail[7] = "......";
+	size_t len = 0;
+
+	cr_expect(message_tail_add(tail, 6, &len, "abc"));
+	cr_expect_not(message_tail_add(tail, 6, &len, "de"));
+	cr_expect_eq(len, 4);
+	cr_expect(message_tail_add(tail, 6, &len, "d"));
+	cr_expect_eq(len, 6);
+	cr_expect_not(message_tail_add(tail, 6, &len, ""));
+	cr_expect_arr_eq(tail, "abc\0d\0", 7); /* and its NUL is untouched */
+}
+
+Test(message, a_string_ends_inside_its_place)
+{
+	cr_expect(message_string_ok("abc", 4));
+	cr_expect(message_string_ok("", 1));
+	cr_expect_not(message_string_ok("abc", 3));
+	cr_expect_not(message_string_ok("abc", 0));
+}
+
+/* Over a real socket. */
+
+static int pair[2];
+
+static void
+open_pair(void)
+{
+	cr_assert_eq(
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
+}
+
+static unsigned
+count_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	cr_assert_not_null(d);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* n octets of packet with nfds descriptors, as no honest sender would. */
+static void
+send_raw(size_t n, unsigned nfds)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t room[CMSG_SPACE(8 * sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { packet, n };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	int fds[8] = { 0 };
+
+	if (nfds > 0) {
+		mh.msg_control = &control;
+		mh.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+		CMSG_FIRSTHDR(&mh)->cmsg_level = SOL_SOCKET;
+		CMSG_FIRSTHDR(&mh)->cmsg_type = SCM_RIGHTS;
+		CMSG_FIRSTHDR(&mh)->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&mh)), fds, nfds * sizeof(int));
+	}
+	cr_assert_eq(sendmsg(pair[0], &mh, 0), (ssize_t)n, "%s",
+	    strerror(errno));
+}
+
+static int
+receive(enum msg_type type, struct message *m, const char **why)
+{
+	return message_receive(pair[1], packet, msg_descs[type].sender,
+	    msg_descs[type].receiver, 0, m, why);
+}
+
+Test(message, every_row_crosses_a_socket_with_its_descriptor, .init = open_pair)
+{
+	const struct msg_desc *d;
+	struct message m;
+	const char *why;
+	unsigned before;
+
+	for (unsigned t = 0; t < MSG_COUNT; t++) {
+		d = &msg_descs[t];
+		before = count_fds();
+		cr_assert_eq(message_send(pair[0], t, zeros, zeros, d->tail,
+				 d->nfds == 1 ? pair[0] : -1, 0),
+		    0, "%s: %s", d->name, strerror(errno));
+		cr_assert_eq(receive(t, &m, &why), 1, "%s: %s", d->name, why);
+		cr_expect_null(why);
+		cr_expect_eq(m.tail_len, d->tail);
+		cr_expect_eq(m.fd != -1, d->nfds == 1, "%s", d->name);
+		if (m.fd != -1)
+			cr_expect_eq(fcntl(m.fd, F_GETFD), FD_CLOEXEC);
+		fd_close(m.fd);
+		cr_expect_eq(count_fds(), before, "%s", d->name);
+	}
+}
+
+Test(message, no_row_is_sent_with_a_wrong_descriptor_or_tail, .init = open_pair)
+{
+	const struct msg_desc *d;
+
+	for (unsigned t = 0; t < MSG_COUNT; t++) {
+		d = &msg_descs[t];
+		errno = 0;
+		cr_expect_eq(message_send(pair[0], t, zeros, NULL, 0,
+				 d->nfds == 1 ? -1 : pair[0], 0),
+		    -1, "%s", d->name);
+		cr_expect_eq(errno, EINVAL);
+		errno = 0;
+		cr_expect_eq(message_send(pair[0], t, zeros, zeros, d->tail + 1,
+				 d->nfds == 1 ? pair[0] : -1, 0),
+		    -1, "%s", d->name);
+		cr_expect_eq(errno, EINVAL);
+	}
+}
+
+/* Packets that break a rule, and how many descriptors come with them. */
+static const struct {
+	enum msg_type type;
+	size_t cut;  /* octets left out */
+	size_t more; /* octets too many */
+	unsigned nfds;
+	const char *why;
+} liars[] = {
+	{ MSG_DRAIN, 0, 0, 1, "wrong number of descriptors" },
+	{ MSG_DRAIN, 0, 0, 2, "wrong number of descriptors" },
+	{ MSG_DRAIN, 0, 0, 7, "too many descriptors" },
+	{ MSG_JOB, 0, 0, 0, "wrong number of descriptors" },
+	{ MSG_JOB, 0, 0, 2, "wrong number of descriptors" },
+	{ MSG_JOB, 0, 0, 3, "too many descriptors" },
+	{ MSG_JOB, 1, 0, 1, "length and packet differ" },
+	{ MSG_JOB, 0, 1, 1, "length and packet differ" },
+	{ MSG_JOB, sizeof(struct msg_job) + 1, 0, 2, "shorter than a header" },
+	{ MSG_JOB, 0, MSG_PACKET_SIZE, 1, "larger than any message" },
+};
+
+Test(message, what_breaks_a_rule_is_said_and_its_descriptors_are_closed,
+    .init = open_pair)
+{
+	struct message m;
+	const char *why;
+	unsigned before;
+	size_t n;
+
+	for (size_t i = 0; i < NELEM(liars); i++) {
+		static uint8_t big[2 * MSG_PACKET_SIZE];
+
+		before = count_fds();
+		encode(liars[i].type, 0, &n);
+		n = n - liars[i].cut + liars[i].more;
+		if (n <= MSG_PACKET_SIZE) {
+			send_raw(n, liars[i].nfds);
+		} else {
+			memcpy(big, packet, 64);
+			cr_assert_eq(write(pair[0], big, n), (ssize_t)n);
+		}
+		errno = 0;
+		cr_expect_eq(receive(liars[i].type, &m, &why), -1, "row %zu",
+		    i);
+		cr_expect_eq(errno, EPROTO);
+		cr_expect_str_eq(why, liars[i].why, "row %zu: %s", i, why);
+		cr_expect_eq(count_fds(), before, "row %zu", i);
+	}
+}
+
+Test(message, an_empty_packet_is_no_message_and_its_descriptors_are_closed,
+    .init = open_pair)
+{
+	unsigned before = count_fds();
+	struct message m;
+	const char *why;
+
+	send_raw(0, 2);
+	cr_expect_leq(receive(MSG_DRAIN, &m, &why), 0);
+	cr_expect_eq(count_fds(), before);
+}
+
+Test(message, the_end_of_the_other_side_is_told_from_nothing_yet,
+    .init = open_pair)
+{
+	struct message m;
+	const char *why;
+
+	cr_expect_eq(receive(MSG_DRAIN, &m, &why), -1);
+	cr_expect_eq(errno, EAGAIN);
+	cr_expect_null(why);
+	close(pair[0]);
+	cr_expect_eq(receive(MSG_DRAIN, &m, &why), 0);
+	cr_expect_null(why);
+}
+
+Test(message, to_a_side_that_is_gone_nothing_is_sent_and_no_signal_comes,
+    .init = open_pair)
+{
+	close(pair[1]);
+	cr_expect_eq(message_send(pair[0], MSG_DRAIN, zeros, NULL, 0, -1, 0),
+	    -1);
+	cr_expect_eq(errno, EPIPE);
+}
