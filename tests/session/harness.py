@@ -265,7 +265,7 @@ class Daemon:
 
 
 class Dns:
-    """A name server for MX, A and AAAA over UDP: rows name -> [(type, data)]."""
+    """A name server for MX, A and AAAA over UDP: name -> [(type, data)]."""
 
     TYPES = {"A": 1, "AAAA": 28, "MX": 15}
 
@@ -342,7 +342,8 @@ def host_name_namespace(name):
     """Words before a command that give it this host name, or Skip."""
     prefix = ["unshare", "--uts"] if os.geteuid() == 0 else [
         "unshare", "-U", "-r", "--uts"]
-    prefix += ["sh", "-c", 'printf %s "$0" >/proc/sys/kernel/hostname && exec "$@"', name]
+    prefix += ["sh", "-c", 'printf %s "$0" >/proc/sys/kernel/hostname && '
+               'exec "$@"', name]
     try:
         p = subprocess.run(prefix + ["true"], capture_output=True, check=False,
                            timeout=20)

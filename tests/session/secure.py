@@ -366,7 +366,8 @@ def s_056_illegal_server_name(t):
 def s_057_sni_is_the_host(t):
     server = t.serve([opened("STARTTLS"), upgrade(), hello(), transaction(),
                       bye()])
-    run = t.deliver("localhost:%d" % server.port, "--tls", "verify", "--ca", t.certs.ca)
+    run = t.deliver("localhost:%d" % server.port, "--tls", "verify",
+                    "--ca", t.certs.ca)
     row = t.delivered(run)
     equal(server.connections[0].sni, "localhost", "SNI")
     equal(row["tls"]["verified"], True, "verified")

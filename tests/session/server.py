@@ -176,11 +176,6 @@ def quiet(seconds=0.3):
     return step
 
 
-def batch(*patterns):
-    """These lines have to arrive although nothing is answered meanwhile."""
-    return [line(p) for p in patterns]
-
-
 def message():
     """Read up to the dot."""
     def step(c):
