@@ -36,8 +36,9 @@ struct channel {
 	size_t nbacklog;
 	int fd; /* -1: closed */
 	unsigned peer;
-	bool busy;   /* inside channel_read */
-	bool failed; /* the owner is to hear `closed` */
+	bool busy;       /* inside channel_read */
+	bool failed;     /* the owner is to hear `closed` */
+	const char *why; /* the rule that was broken in a drain */
 };
 
 static void
@@ -153,7 +154,7 @@ channel_take(struct channel *ch, int flags, const char **why)
 static void
 channel_read(struct channel *ch, int most)
 {
-	const char *why = NULL;
+	const char *why = ch->why;
 	int i, n = 1;
 
 	ch->busy = true;
@@ -174,27 +175,29 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	channel_read(arg, CHANNEL_BURST);
 }
 
-void
-channel_drain(struct channel *ch)
-{
-	const char *why = NULL;
-
-	if (ch->busy)
-		return; /* the reader above us goes on by itself */
-	ch->busy = true;
-	while (ch->fd != -1 && channel_take(ch, MSG_DONTWAIT, &why) == 1)
-		;
-	ch->busy = false;
-	if (ch->fd == -1)
-		channel_free(ch);
-}
-
 /* Makes the reader run, and so the owner hear `closed`. */
 static void
 channel_fail(struct channel *ch)
 {
 	ch->failed = true;
 	event_active(ch->readable, EV_READ, 0);
+}
+
+void
+channel_drain(struct channel *ch)
+{
+	int n = 1;
+
+	if (ch->busy)
+		return; /* the reader above us goes on by itself */
+	ch->busy = true;
+	while (ch->fd != -1 && n == 1 && ch->why == NULL)
+		n = channel_take(ch, MSG_DONTWAIT, &ch->why);
+	ch->busy = false;
+	if (ch->fd == -1)
+		channel_free(ch);
+	else if (n == -1)
+		channel_fail(ch); /* what comes behind it does not count */
 }
 
 static void

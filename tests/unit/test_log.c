@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: ISC */
+/* One line, escaped, in each of the three shapes a sink wants. */
+#include "common/log.h"
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+#include <jansson.h>
+
+#include "common/util.h"
+
+#define STR(s) s, sizeof(s) - 1
+
+static const struct {
+	const char *in;
+	size_t n;
+	const char *want;
+	const char *json;
+} escapes[] = {
+	{ STR(""), "", "" },
+	{ STR("plain text ~"), "plain text ~", "plain text ~" },
+	{ STR("a\r\nb"), "a\\x0d\\x0ab", "a\\u000d\\u000ab" },
+	{ STR("a\0b"), "a\\x00b", "a\\u0000b" },
+	{ STR("\x1b[31m"), "\\x1b[31m", "\\u001b[31m" },
+	{ STR("\\x0a"), "\\\\x0a", "\\\\x0a" },
+	{ STR("\"quoted\""), "\"quoted\"", "\\\"quoted\\\"" },
+	{ STR("\x7f\x80\xff"), "\\x7f\\x80\\xff", "\\u007f\\u0080\\u00ff" },
+	{ STR("M\xc3\xbcnchen"), "M\\xc3\\xbcnchen", "M\\u00c3\\u00bcnchen" },
+};
+
+Test(log, a_peers_octets_are_escaped)
+{
+	char out[128];
+
+	for (size_t i = 0; i < NELEM(escapes); i++) {
+		cr_expect_str_eq(
+		    log_escape(out, sizeof(out), escapes[i].in, escapes[i].n),
+		    escapes[i].want, "row %zu: %s", i, out);
+		cr_expect_str_eq(log_escape_json(out, sizeof(out),
+				     escapes[i].in, escapes[i].n),
+		    escapes[i].json, "row %zu: %s", i, out);
+	}
+}
+
+Test(log, what_is_escaped_fits_every_size_and_is_never_cut_inside_an_escape)
+{
+	static const char in[] = "a\n\"\\\xff_a\n\"\\\xff_";
+	char whole[128], whole_json[128], out[128];
+
+	log_escape(whole, sizeof(whole), in, sizeof(in) - 1);
+	log_escape_json(whole_json, sizeof(whole_json), in, sizeof(in) - 1);
+	for (size_t size = 5; size < 100; size++) {
+		memset(out, '#', sizeof(out));
+		log_escape(out, size, in, sizeof(in) - 1);
+		cr_assert_lt(strlen(out), size);
+		cr_expect_eq(out[size], '#');
+		cr_expect_eq(strncmp(whole, out, strlen(out)), 0);
+		cr_expect(strlen(out) < 2 || out[strlen(out) - 1] != 'x');
+		memset(out, '#', sizeof(out));
+		log_escape_json(out, size, in, sizeof(in) - 1);
+		cr_assert_lt(strlen(out), size);
+		cr_expect_eq(out[size], '#');
+		cr_expect_eq(strncmp(whole_json, out, strlen(out)), 0);
+	}
+}
+
+static int ends[2];
+static int saved;
+static char line[2 * LOG_LINE_MAX];
+
+/* Descriptor 2 is a datagram socket: one write is one read. */
+static void catch (void)
+{
+	cr_assert_eq(socketpair(AF_UNIX,
+			 SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+			 ends),
+	    0);
+	saved = fcntl(2, F_DUPFD_CLOEXEC, 3);
+	dup2(ends[1], 2);
+	log_set_pid(412);
+}
+
+static void
+release(void)
+{
+	dup2(saved, 2);
+	close(saved);
+}
+
+static const char *
+caught(void)
+{
+	ssize_t n = read(ends[0], line, sizeof(line) - 1);
+
+	line[n > 0 ? n : 0] = '\0';
+	return line;
+}
+
+/* The line as an object; behind it stands a line end and nothing else. */
+static json_t *
+caught_object(void)
+{
+	json_error_t e;
+	json_t *object;
+	size_t len = strlen(caught());
+
+	if (len == 0 || line[len - 1] != '\n')
+		return NULL;
+	object = json_loads(line, 0, &e);
+	return object;
+}
+
+static const char *
+member(json_t *object, const char *name)
+{
+	const char *s = json_string_value(json_object_get(object, name));
+
+	return s != NULL ? s : "";
+}
+
+Test(log, a_line_names_its_process)
+{
+	char tail[64] = "";
+	const char *got;
+
+	catch ();
+	log_open("gate", "queue", false, false);
+	log_line(LOG_INFO, "job=%s n=%d", "4F1A09", 3);
+	got = caught();
+	release();
+	cr_expect_eq(got[19], 'Z', "%s", got);
+	cr_assert_eq(got[20], ' ');
+	strlcpy(tail, got + 21, sizeof(tail));
+	cr_expect_str_eq(tail, "gate/queue[412]: job=4F1A09 n=3\n");
+}
+
+Test(log, an_event_names_another_process)
+{
+	catch ();
+	log_open("postfix", "queue", false, false);
+	log_event(LOG_INFO, "smtp", "4F: removed", "\"id\":\"4F\"");
+	caught();
+	release();
+	cr_expect_not_null(strstr(line, " postfix/smtp[412]: 4F: removed\n"),
+	    "%s", line);
+}
+
+Test(log, syslog_gets_priority_without_time_and_line_end)
+{
+	catch ();
+	log_open("gate", "queue", true, false);
+	log_line(LOG_WARN, "x");
+	caught();
+	release();
+	cr_expect_str_eq(line, "<20>gate/queue[412]: x"); /* mail.warning */
+}
+
+Test(log, syslog_gets_the_facility_that_was_set)
+{
+	catch ();
+	log_open("gate", "queue", true, false);
+	log_set_facility(16);
+	log_line(LOG_ERROR, "x");
+	caught();
+	release();
+	cr_expect_str_eq(line, "<131>gate/queue[412]: x"); /* local0.err */
+}
+
+Test(log, a_json_line_is_one_object_whatever_the_text_holds)
+{
+	json_t *o;
+
+	catch ();
+	log_open("gate", "queue", false, true);
+	log_line(LOG_WARN, "a \"b\" \\ \n \xff");
+	o = caught_object();
+	release();
+	cr_assert_not_null(o, "%s", line);
+	cr_expect(log_is_json());
+	cr_expect_str_eq(member(o, "text"), "a \"b\" \\ \n \xc3\xbf");
+	cr_expect_str_eq(member(o, "process"), "gate/queue");
+	cr_expect_eq(json_integer_value(json_object_get(o, "pid")), 412);
+	cr_expect_eq(json_integer_value(json_object_get(o, "level")), 4);
+	cr_expect_eq(strlen(member(o, "time")), 20);
+	json_decref(o);
+}
+
+Test(log, a_json_event_has_the_members_it_was_given)
+{
+	json_t *o;
+
+	catch ();
+	log_open("gate", "queue", false, true);
+	log_event(LOG_INFO, "smtp", "4F: removed", "\"id\":\"4F\"");
+	o = caught_object();
+	release();
+	cr_assert_not_null(o, "%s", line);
+	cr_expect_str_eq(member(o, "id"), "4F");
+	cr_expect_str_eq(member(o, "process"), "gate/smtp");
+	json_decref(o);
+}
+
+Test(log, a_text_without_end_is_cut_and_its_line_stays_whole)
+{
+	static char text[3 * LOG_LINE_MAX], name[200];
+	json_t *o;
+	size_t len;
+
+	memset(text, '\n', sizeof(text) - 1);
+	memset(name, 'n', sizeof(name) - 1);
+	catch ();
+	log_open(name, name, false, true);
+	log_line(LOG_INFO, "%s", text);
+	o = caught_object();
+	memset(text, 'x', sizeof(text) - 1);
+	log_open(name, name, false, false);
+	log_event(LOG_INFO, name, text, "");
+	len = strlen(caught());
+	release();
+	cr_expect_not_null(o, "%s", line);
+	json_decref(o);
+	cr_assert_gt(len, (size_t)LOG_LINE_MAX);
+	cr_expect_eq(line[len - 1], '\n');
+	cr_expect_eq(line[len - 2], 'x');
+}
+
+Test(log, what_is_less_grave_than_the_least_is_not_written)
+{
+	catch ();
+	log_open("gate", "queue", false, false);
+	log_line(LOG_DEBUG, "a");
+	cr_expect_str_eq(caught(), "");
+	log_set_least(LOG_DEBUG);
+	log_line(LOG_DEBUG, "b");
+	cr_expect_neq(caught()[0], '\0');
+	log_set_least(LOG_ERROR);
+	log_line(LOG_WARN, "c");
+	cr_expect_str_eq(caught(), "");
+	release();
+}
+
+Test(log, a_sink_that_is_gone_is_told_once_and_errno_stays)
+{
+	signal(SIGPIPE, SIG_IGN);
+	catch ();
+	log_open("gate", "queue", false, false);
+	cr_expect_not(log_lost());
+	close(ends[0]);
+	errno = EDOM;
+	log_line(LOG_INFO, "nobody reads this");
+	cr_expect_eq(errno, EDOM);
+	cr_expect(log_lost());
+	cr_expect_not(log_lost());
+	log_open("gate", "queue", true, false);
+	log_line(LOG_INFO, "nor this");
+	cr_expect(log_lost());
+	release();
+}
+
+Test(log, a_sink_that_is_full_loses_the_line_alone)
+{
+	int i;
+
+	catch ();
+	log_open("gate", "queue", false, false);
+	for (i = 0; i < 100000 && write(2, "x", 1) == 1; i++)
+		;
+	cr_assert_eq(errno, EAGAIN);
+	log_line(LOG_INFO, "lost");
+	cr_expect_not(log_lost());
+	release();
+}
+
+Test(log, fatal_ends_the_process, .exit_code = 1)
+{
+	fatal("%s", "this line is expected");
+}
