@@ -210,6 +210,8 @@ struct queue {
 	uint32_t bodies_max;
 	uint32_t chance; /* state of queue_chance */
 	bool draining;
+	uint64_t counts[STORE_STATE_COUNT]; /* report.c; as good till then: */
+	int64_t counts_until_ms;
 	/* refill.c */
 	bool scanning;
 	bool scan_again; /* something may be due that no scan has seen */
