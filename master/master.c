@@ -350,7 +350,7 @@ open_files(struct master *m)
 {
 	const struct config *c = m->load->config;
 	const struct load_user *queue = &m->load->queue;
-	bool root = geteuid() == 0;
+	bool root = load_switches_users();
 
 	if (c->queue_store == CONFIG_QUEUE_STORE_SQLITE &&
 	    listen_directory(c->spool_directory, 0700,
@@ -494,6 +494,10 @@ master_run(const struct master_options *options)
 	open_files(&m);
 	watch_signals(&m);
 	m.granted = spawn_namespaces(SANDBOX_NS_ALL | CLONE_NEWPID);
+	if (!load_switches_users() && geteuid() == 0)
+		log_line(LOG_WARN,
+		    "we are root without the right to become another user: "
+		    "the roles have no capabilities, but share our user");
 	if (m.granted == 0)
 		log_line(LOG_WARN,
 		    "this host grants us no namespaces: the "
