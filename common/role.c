@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -358,6 +359,7 @@ role_init(struct role *role, unsigned self, int parent_fd,
 	role->nhandlers = nhandlers;
 	role->ctx = ctx;
 	role->closed = closed;
+	tzset(); /* opens its file now: behind the filter it may not */
 	log_open("postern", role_name(self), false, false);
 	role->base = event_base_new();
 	role->packet = aligned_alloc(64, MSG_PACKET_SIZE);

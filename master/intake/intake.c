@@ -4,6 +4,7 @@
  * so it opens no file and makes no socket: listeners are given to it, messages
  * come as descriptors, and everything goes to the queue.
  */
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>

@@ -264,7 +264,7 @@ queue_peer(void *ctx, struct channel *from, const struct message *m)
 	else if (msg->role == ROLE_RESOLVER)
 		target_ask_again(q);
 	else if (msg->role == ROLE_DIALER)
-		session_dial_again(q);
+		dial_again(q);
 	if (q->pump_timer != NULL)
 		queue_pump_soon(q);
 }
@@ -462,7 +462,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_LIST, QUEUE_WORKING, report_list },
 	{ MSG_RESOLVED, QUEUE_WORKING, target_resolved },
 	{ MSG_GONE, QUEUE_WORKING, session_gone },
-	{ MSG_NEXT, QUEUE_WORKING, session_next },
+	{ MSG_NEXT, QUEUE_WORKING, dial_next },
 	{ MSG_SESSION_UP, QUEUE_WORKING, session_up },
 	{ MSG_BEGUN, QUEUE_WORKING, session_begun },
 	{ MSG_COMMITTING, QUEUE_WORKING, session_committing },

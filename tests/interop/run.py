@@ -70,6 +70,12 @@ class Tests:
     def to(self, users, domain):
         return ["%s@%s" % (u, domain) for u in users.split()]
 
+    def nobody_died(self):
+        died = [line for line in self.d.log_text().splitlines()
+                if "died of" in line or "ended with status" in line or
+                "ended by signal" in line]
+        assert not died, died
+
     # Dovecot
 
     def dovecot_by_unix_socket(self):
@@ -371,10 +377,12 @@ def main():
                     suite.skip(title, "Postfix needs root")
                     continue
                 suite.check(title, lambda t=test: t(tests))
+            suite.check("no process of ours ended meanwhile",
+                        tests.nobody_died)
     suite.end()
 
 
 HELPERS = ("__init__", "mailbox", "received", "deliver", "to", "postfix",
-           "verify", "bad_certificate", "job", "refusal", "good")
+           "verify", "bad_certificate", "job", "refusal", "good", "nobody_died")
 
 main()
