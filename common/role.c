@@ -128,7 +128,12 @@ dispatch(struct channel *ch, const struct message *m)
 	return "a message out of phase";
 }
 
-/* 1: one packet was handled; 0: none is there; -1: the channel is over. */
+/*
+ * 1: one packet was handled; 0: none is there; -1: the channel is over.
+ *
+ * A peer that closes with packets of ours unread leaves ECONNRESET, which
+ * comes once and before what it sent itself: that is still to be read.
+ */
 static int
 channel_take(struct channel *ch, int flags, const char **why)
 {
@@ -138,7 +143,7 @@ channel_take(struct channel *ch, int flags, const char **why)
 	do {
 		n = message_receive(ch->fd, ch->role->packet, ch->peer,
 		    ch->role->self, flags, &m, why);
-	} while (n == -1 && errno == EINTR);
+	} while (n == -1 && (errno == EINTR || errno == ECONNRESET));
 	if (n == -1 && errno == EAGAIN)
 		return 0;
 	if (n != 1)
@@ -213,11 +218,11 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		tail = p->octets + msg_descs[p->type].size;
 		if (message_send(fd, p->type, p->octets, tail, p->tail_len,
 			p->fd, MSG_DONTWAIT) == -1) {
-			if (errno != EAGAIN && errno != ETOOMANYREFS)
-				channel_fail(ch);
-			else
+			if (errno == EAGAIN || errno == ETOOMANYREFS)
 				event_add(ch->writable, NULL);
-			return;
+			else if (errno != EPIPE && errno != ECONNRESET)
+				channel_fail(ch);
+			return; /* the reader meets its end by itself */
 		}
 		STAILQ_REMOVE_HEAD(&ch->backlog, entry);
 		ch->nbacklog--;
