@@ -89,7 +89,7 @@ struct msg_submitters {
 };
 
 struct msg_trust {
-	uint32_t index; /* of the transport in the configuration */
+	uint32_t index; /* config_trust() of the transports that use it */
 	uint32_t pad;
 };
 

@@ -73,6 +73,17 @@ config_transport(const struct config *config, const char *name)
 	return NULL;
 }
 
+size_t
+config_trust(const struct config *config, size_t i)
+{
+	const char *file = config->transports[i].tls_CAfile;
+	size_t first = 0;
+
+	while (strcmp(config->transports[first].tls_CAfile, file) != 0)
+		first++;
+	return first;
+}
+
 static void
 lower(char *word)
 {

@@ -153,6 +153,12 @@ const struct transport *config_route(const struct config *config,
 const struct transport *config_transport(const struct config *config,
     const char *name);
 
+/*
+ * The number under which the agent keeps what transports[i] trusts: that of the
+ * first transport with the same tls_CAfile, so that a file is held once.
+ */
+size_t config_trust(const struct config *config, size_t i);
+
 /* Writes all of it, defaults included, as config_read would take it. */
 void config_dump(const struct config *config, FILE *out);
 

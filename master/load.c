@@ -160,31 +160,37 @@ look_up_submitters(struct loading *l)
 	}
 }
 
-/* Only `verify` cannot do without; elsewhere it would decide nothing. */
+static bool
+needs_trust(const struct transport *t)
+{
+	return t->tls_CAfile[0] != '\0' &&
+	    (t->tls_security_level != CONFIG_TLS_NONE || t->tls_wrappermode);
+}
+
+/* Each file once.  Only `verify` cannot do without; elsewhere it decides
+ * nothing. */
 static void
 open_trust(struct loading *l)
 {
 	const struct config *c = l->load->config;
 	const struct transport *t;
 	size_t i;
+	int *fd;
 
-	l->load->trust_fds = calloc(c->ntransports, sizeof(int));
+	l->load->trust_fds = malloc(c->ntransports * sizeof(int));
 	if (l->load->trust_fds == NULL) {
 		wrong(l, 0, "no memory");
 		return;
 	}
+	for (i = 0; i < c->ntransports; i++)
+		l->load->trust_fds[i] = -1;
 	for (i = 0; i < c->ntransports; i++) {
 		t = &c->transports[i];
-		l->load->trust_fds[i] = -1;
-		if (t->tls_security_level == CONFIG_TLS_NONE &&
-		    !t->tls_wrappermode)
+		fd = &l->load->trust_fds[config_trust(c, i)];
+		if (!needs_trust(t) || *fd != -1)
 			continue;
-		if (t->tls_CAfile[0] == '\0')
-			continue;
-		l->load->trust_fds[i] =
-		    open(t->tls_CAfile, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-		if (l->load->trust_fds[i] == -1 &&
-		    t->tls_security_level == CONFIG_TLS_VERIFY)
+		*fd = open(t->tls_CAfile, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		if (*fd == -1 && t->tls_security_level == CONFIG_TLS_VERIFY)
 			wrong(l, t->line, "transport %s: tls_CAfile: %s: %s",
 			    t->name, t->tls_CAfile, strerror(errno));
 	}

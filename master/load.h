@@ -32,7 +32,7 @@ struct load {
 	gid_t control_group;
 	uint32_t submitters[SUBMITTERS_MAX];
 	size_t nsubmitters;
-	int *trust_fds; /* one for each transport; -1: it needs none */
+	int *trust_fds; /* by config_trust(); -1: not needed */
 };
 
 /*

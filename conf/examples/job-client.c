@@ -29,7 +29,8 @@ main(int argc, char **argv)
 	    sendmsg(s, &packet, 0) != -1)
 		while ((n = recv(s, answer, sizeof(answer), 0)) > 0) {
 			printf("%.*s\n", (int)n, answer);
-			if (memmem(answer, (size_t)n, "\"done\"", 6) != NULL ||
+			if (strstr(argv[2], "\"wait\"") == NULL ||
+			    memmem(answer, (size_t)n, "\"done\"", 6) != NULL ||
 			    memmem(answer, (size_t)n, "\"refused\"", 9) != NULL)
 				return 0;
 		}

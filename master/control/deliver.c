@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include "common/address.h"
+#include "common/log.h"
+#include "common/outcome.h"
 #include "common/util.h"
 #include "master/config.h"
 #include "master/control/control.h"
@@ -118,10 +120,14 @@ parse(int argc, char **argv, struct deliver_options *o)
 	return o->job.from == NULL || o->job.nrcpts == 0 ? -1 : 0;
 }
 
+/* The value may hold what a terminal would obey. */
 static int
 complain(const char *what, const char *value, const char *why)
 {
-	fprintf(stderr, "postern: %s %s: %s\n", what, value, why);
+	char quote[1024];
+
+	log_escape(quote, sizeof(quote), value, strlen(value));
+	fprintf(stderr, "postern: %s %s: %s\n", what, quote, why);
 	return -1;
 }
 
@@ -187,6 +193,9 @@ check(const struct deliver_options *o)
 	    check_word("--tls-name", o->tls_name) == -1 ||
 	    check_word("--ehlo", o->ehlo) == -1)
 		return -1;
+	/* Unset in somebody's script, rather than a wish for the MX. */
+	if (o->server != NULL && o->server[0] == '\0')
+		return complain("--server", "\"\"", "names no server");
 	if (o->lmtp && o->server == NULL)
 		return complain("--lmtp", "", "needs --server: LMTP has no MX");
 	return 0;
@@ -384,10 +393,36 @@ take_result(struct deliver *d, json_t *result)
 	control_print_result(result, d->options.json, &d->tally);
 }
 
-/* Who had no result until the end is deferred: nobody knows better. */
+/* Why the rest has no result of its own. */
+struct ending {
+	char why[512]; /* empty: all is said */
+	char dsn[OUTCOME_DSN_SIZE];
+};
+
 static void
-defer_rest(struct deliver *d, const char *why)
+end_for(struct ending *end, const char *dsn, const char *why)
 {
+	strlcpy(end->dsn, dsn, sizeof(end->dsn));
+	strlcpy(end->why, why, sizeof(end->why));
+}
+
+/* Refused before it was queued: for good, or for now, as the code says. */
+static void
+end_by_refusal(struct ending *end, const json_t *answer)
+{
+	json_int_t code = json_integer_value(json_object_get(answer, "code"));
+	const char *dsn = link_string(answer, "dsn");
+
+	if (dsn[0] == '\0')
+		dsn = code >= 500 ? "5.3.0" : "4.3.0";
+	end_for(end, dsn, link_string(answer, "error"));
+}
+
+/* Who had no result until the end has this one. */
+static void
+settle_rest(struct deliver *d, const struct ending *end)
+{
+	const char *status = end->dsn[0] == '5' ? "failed" : "deferred";
 	json_t *result;
 	size_t i;
 
@@ -395,8 +430,8 @@ defer_rest(struct deliver *d, const char *why)
 		if (d->decided[i])
 			continue;
 		result = json_pack("{s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:b,s:n}",
-		    "recipient", d->options.job.rcpts[i], "status", "deferred",
-		    "code", 0, "dsn", "4.4.7", "reply", why, "relay", "",
+		    "recipient", d->options.job.rcpts[i], "status", status,
+		    "code", 0, "dsn", end->dsn, "reply", end->why, "relay", "",
 		    "step", "queue", "in_doubt", 0, "tls");
 		control_print_result(result, d->options.json, &d->tally);
 		json_decref(result);
@@ -415,51 +450,51 @@ time_left(const struct deliver *d, int64_t started_ms)
 	return left > 0 ? (int)left : 0;
 }
 
-/* NULL once all is said; else why it is not. */
-static const char *
-take_answers(struct deliver *d)
+static void
+take_answers(struct deliver *d, struct ending *end)
 {
 	int64_t started_ms = time_monotonic_ms();
-	static char why[512];
 	json_t *answer;
 	bool done = false;
 
-	why[0] = '\0';
 	while (!done) {
 		answer = link_receive(d->link_fd, time_left(d, started_ms));
-		if (answer == NULL)
-			return errno == ETIMEDOUT
-			    ? "the time for the whole run is over"
-			    : "the private posternd ended early";
+		if (answer == NULL) {
+			end_for(end, "4.4.7",
+			    errno == ETIMEDOUT
+				? "the time for the whole run is over"
+				: "the private posternd ended early");
+			return;
+		}
 		if (json_object_get(answer, "line") != NULL) {
 			print_trace(answer);
 		} else if (json_object_get(answer, "recipient") != NULL) {
 			take_result(d, answer);
 		} else if (strcmp(link_string(answer, "status"), "refused") ==
 		    0) {
-			strlcpy(why, link_string(answer, "error"), sizeof(why));
+			end_by_refusal(end, answer);
 			done = true;
 		} else {
 			done = json_is_true(json_object_get(answer, "done"));
 		}
 		json_decref(answer);
 	}
-	return why[0] != '\0' ? why : NULL;
 }
 
 static int
 deliver(struct deliver *d)
 {
-	const char *why;
+	struct ending end = { "", "" };
 
 	if (start_daemon(d) == -1)
 		return EXIT_DEFERRED;
-	why = link_send_job(d->link_fd, &d->options.job) == -1
-	    ? "the private posternd did not start"
-	    : take_answers(d);
-	if (why != NULL) {
-		fprintf(stderr, "postern: %s\n", why);
-		defer_rest(d, why);
+	if (link_send_job(d->link_fd, &d->options.job) == -1)
+		end_for(&end, "4.3.0", "the private posternd did not start");
+	else
+		take_answers(d, &end);
+	if (end.why[0] != '\0') {
+		fprintf(stderr, "postern: %s\n", end.why);
+		settle_rest(d, &end);
 	}
 	stop_daemon(d);
 	return control_exit_status(&d->tally);

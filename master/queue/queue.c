@@ -90,7 +90,8 @@ queue_route(struct queue *q, const char *via, const char *domain,
 	/* An address without a domain has no MX. */
 	if (transport->next_hop.kind == NEXT_HOP_MX && domain[0] == '\0')
 		return NULL;
-	*hopp = transport->next_hop.kind == NEXT_HOP_MX ? domain : "";
+	*hopp =
+	    transport->next_hop.kind == NEXT_HOP_MX ? domain : transport->name;
 	for (i = 0; i < q->ntransports; i++)
 		if (q->transports[i].config == transport) {
 			*indexp = i;
@@ -115,7 +116,8 @@ queue_use_transports(struct queue *q)
 		if (slot == -1)
 			return -1;
 		q->transports[slot].config = t;
-		q->transports[slot].trust = (uint32_t)i;
+		q->transports[slot].trust =
+		    (uint32_t)config_trust(q->config, i);
 		limits.process_limit = (uint32_t)q->config->process_limit;
 		limits.initial_concurrency =
 		    (uint32_t)t->initial_destination_concurrency;
@@ -262,7 +264,7 @@ queue_peer(void *ctx, struct channel *from, const struct message *m)
 	else if (msg->role == ROLE_RESOLVER)
 		target_ask_again(q);
 	else if (msg->role == ROLE_DIALER)
-		session_dial_again(q);
+		dial_again(q);
 	if (q->pump_timer != NULL)
 		queue_pump_soon(q);
 }
@@ -327,27 +329,33 @@ queue_start_sessions(struct queue *q)
 		session_quit_idle(q);
 }
 
-static void
-queue_feed_sessions(struct queue *q, uint32_t ahead)
+/* Looks through all that is blocked, so not at every turn. */
+static int64_t
+queue_wake_wait_ms(struct queue *q)
 {
-	struct schedule_destination *d;
+	int64_t now_ms = time_monotonic_ms();
 
-	for (d = schedule_first_destination(q->schedule); d != NULL;
-	     d = TAILQ_NEXT(d, entry))
-		if (d->waiting > 0 && d->sessions > 0)
-			(void)session_feed(q, d->data, ahead);
+	if (now_ms - q->wake_seen_ms >= QUEUE_WAKE_MS ||
+	    (q->wake_ms != 0 && q->wake_ms <= now_ms)) {
+		q->wake_seen_ms = now_ms;
+		q->wake_ms = schedule_wake_ms(q->schedule, now_ms);
+	} else if (q->wake_ms == 0) {
+		return QUEUE_WAKE_MS; /* looks again then */
+	}
+	if (q->wake_ms == 0)
+		return INT64_MAX;
+	return q->wake_ms - now_ms;
 }
 
 static void
 queue_arm_pump(struct queue *q)
 {
-	int64_t now_ms = time_monotonic_ms();
-	int64_t wake_ms = schedule_wake_ms(q->schedule, now_ms);
 	int64_t wait_ms = refill_wait_ms(q);
+	int64_t wake_ms = queue_wake_wait_ms(q);
 	struct timeval tv;
 
-	if (wake_ms != 0 && wake_ms - now_ms < wait_ms)
-		wait_ms = wake_ms - now_ms;
+	if (wake_ms < wait_ms)
+		wait_ms = wake_ms;
 	tv.tv_sec = wait_ms / 1000;
 	tv.tv_usec = wait_ms % 1000 * 1000;
 	(void)evtimer_add(q->pump_timer, &tv); /* the sweep pumps too */
@@ -375,9 +383,9 @@ queue_pump(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	refill_run(q);
-	queue_feed_sessions(q, 1);
+	session_feed_all(q, 1);
 	queue_start_sessions(q);
-	queue_feed_sessions(q, QUEUE_JOBS_AHEAD);
+	session_feed_all(q, QUEUE_JOBS_AHEAD);
 	queue_arm_pump(q);
 }
 
@@ -454,7 +462,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_LIST, QUEUE_WORKING, report_list },
 	{ MSG_RESOLVED, QUEUE_WORKING, target_resolved },
 	{ MSG_GONE, QUEUE_WORKING, session_gone },
-	{ MSG_NEXT, QUEUE_WORKING, session_next },
+	{ MSG_NEXT, QUEUE_WORKING, dial_next },
 	{ MSG_SESSION_UP, QUEUE_WORKING, session_up },
 	{ MSG_BEGUN, QUEUE_WORKING, session_begun },
 	{ MSG_COMMITTING, QUEUE_WORKING, session_committing },

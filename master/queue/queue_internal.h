@@ -8,7 +8,9 @@
  *   report.c   results for clients that wait, and listings
  *   refill.c   from the store into memory
  *   target.c   where a destination is: plans, the resolver, the dialer
- *   session.c  workers: sessions, their jobs, and what ends them
+ *   session.c  workers: sessions from their fork to what ends them
+ *   dial.c     the addresses of a session, until one works
+ *   transaction.c  the jobs of a session, and their recipients' outcomes
  *   settle.c   what an outcome means for a recipient
  *
  * Two clocks: store times and delays are CLOCK_REALTIME, all else (blocks,
@@ -32,9 +34,10 @@
 enum {
 	QUEUE_JOBS_AHEAD = 2,       /* jobs a worker holds at once */
 	QUEUE_HALF_JOBS_MAX = 1024, /* envelopes that are not whole yet */
-	QUEUE_BUCKETS = 1024,
+	QUEUE_BUCKETS = 4096,
 	QUEUE_RETRY_MS = 1000, /* after the store failed */
 	QUEUE_SWEEP_MS = 5000,
+	QUEUE_WAKE_MS = 100, /* how late the end of a block may be seen */
 	QUEUE_DEATH_PAUSE_MS = 1000, /* a destination whose worker died */
 	QUEUE_DEATHS_MAX = 5,
 	QUEUE_REPLY_SIZE = 1025,
@@ -53,7 +56,6 @@ struct plan {
 /* What we know of a destination (schedule_destination.data). */
 struct target {
 	struct schedule_destination *destination;
-	TAILQ_HEAD(, session) sessions;
 	struct plan *plan; /* or NULL */
 	int64_t plan_until_ms;
 	uint32_t resolve_id; /* 0: nothing is asked */
@@ -85,8 +87,7 @@ struct job {
 };
 
 struct session {
-	TAILQ_ENTRY(session) entry;     /* of all */
-	TAILQ_ENTRY(session) of_target; /* of its destination */
+	TAILQ_ENTRY(session) entry;
 	struct queue *queue;
 	struct target *target;
 	struct channel *channel;
@@ -217,6 +218,8 @@ struct queue {
 	int64_t scan_wake_ms; /* real; the next scan's time */
 	int64_t scan_min_ms;
 	int64_t scan_last_ms; /* monotonic */
+	int64_t wake_ms;      /* monotonic: the end of the next block */
+	int64_t wake_seen_ms; /* monotonic: when that was looked up */
 	int64_t started_ms;   /* monotonic */
 };
 
@@ -276,17 +279,37 @@ void target_suspend(struct queue *q, struct target *t,
 struct plan *plan_hold(struct plan *plan);
 void plan_release(struct plan *plan);
 
+/* transaction.c */
+struct job *transaction_find(const struct session *s, uint64_t id);
+void transaction_free(struct job *job);
+void transaction_give_back(struct job *job);
+void transaction_settle(struct job *job, uint32_t i,
+    const struct outcome *outcome, const char *reply);
+void transaction_settle_all(struct job *job, const struct outcome *outcome,
+    bool died, const char *reply);
+struct job *transaction_take(struct session *s);
+void transaction_send(struct queue *q, struct job *job);
+void transaction_again(struct session *s, struct job *job, uint32_t i);
+
+/* dial.c */
+void dial_again(struct queue *q);
+void dial_next(void *ctx, struct channel *from, const struct message *m);
+
 /* session.c */
+const struct transport *session_config(const struct session *s);
+void session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE]);
+void session_quit(struct session *s);
+void session_end(struct session *s, const struct outcome *outcome,
+    const char *reply, bool died);
+void session_fault(struct session *s, const char *why);
 int session_start(struct queue *q, struct target *t);
-bool session_feed(struct queue *q, struct target *t, uint32_t ahead);
+void session_feed_all(struct queue *q, uint32_t ahead);
 void session_job_committed(struct queue *q, struct job *job);
 void session_job_failed(struct queue *q, struct job *job);
 void session_quit_idle(struct queue *q);
 void session_quit_all(struct queue *q);
 void session_lost(struct session *s, const char *why);
 void session_kill_all(struct queue *q, const char *why);
-void session_dial_again(struct queue *q);
-void session_next(void *ctx, struct channel *from, const struct message *m);
 void session_up(void *ctx, struct channel *from, const struct message *m);
 void session_begun(void *ctx, struct channel *from, const struct message *m);
 void session_committing(void *ctx, struct channel *from,

@@ -135,15 +135,16 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 	return true;
 }
 
-static bool
-refill_is_behind(const struct store_cursor *cursor,
+/* Its time may be before that of rows that were read before its commit. */
+static void
+refill_look_back(struct store_cursor *cursor,
     const struct store_recipient *recipient)
 {
-	if (recipient->next_attempt_ms != cursor->next_attempt_ms)
-		return recipient->next_attempt_ms > cursor->next_attempt_ms;
-	if (recipient->message != cursor->message)
-		return recipient->message > cursor->message;
-	return recipient->index > cursor->index;
+	if (recipient->next_attempt_ms > cursor->next_attempt_ms)
+		return;
+	cursor->next_attempt_ms = recipient->next_attempt_ms;
+	cursor->message = recipient->message - 1;
+	cursor->index = UINT32_MAX;
 }
 
 void
@@ -163,13 +164,13 @@ refill_new(struct queue *q, const struct store_envelope *envelope,
 	    (domain->blocked_until_ms <= now_ms &&
 		schedule_room(q->schedule, recipient->domain, now_ms) == 0)) {
 		domain->has_more = true;
+		refill_look_back(&domain->cursor, recipient);
 		return;
 	}
-	if (refill_is_behind(&domain->cursor, recipient)) {
-		domain->cursor.next_attempt_ms = recipient->next_attempt_ms;
-		domain->cursor.message = recipient->message;
-		domain->cursor.index = recipient->index;
-	}
+	/*
+	 * The cursor stays: between it and this one a deferred recipient may
+	 * come due.  That both are seen again costs less than to miss it.
+	 */
 	(void)refill_place(q, envelope, recipient, domain, true);
 }
 
@@ -231,10 +232,12 @@ refill_domain(struct queue *q, const char *name)
 static bool
 refill_is_worth(const struct queue *q, const struct schedule_domain *domain)
 {
-	uint32_t room =
-	    schedule_room(q->schedule, domain->name, time_monotonic_ms());
+	uint32_t room;
 
-	return domain->has_more && room > 0 &&
+	if (!domain->has_more)
+		return false;
+	room = schedule_room(q->schedule, domain->name, time_monotonic_ms());
+	return room > 0 &&
 	    (domain->loaded < REFILL_BATCH / 4 || room >= REFILL_BATCH / 4);
 }
 
@@ -270,6 +273,22 @@ refill_end_scan(struct queue *q)
 	refill_later(q, q->scan_min_ms);
 }
 
+/* What of a domain is due now, and when the scan has to come again for it. */
+static void
+refill_scan_domain(struct queue *q, int64_t earliest_ms)
+{
+	int64_t now_ms = time_real_ms();
+
+	if (earliest_ms <= now_ms) {
+		refill_domain(q, q->scan_domain);
+		if (store_next_due(q->store, q->scan_domain, now_ms,
+			&earliest_ms) != 1)
+			return;
+	}
+	if (earliest_ms < q->scan_min_ms)
+		q->scan_min_ms = earliest_ms;
+}
+
 static void
 refill_scan(struct queue *q)
 {
@@ -286,10 +305,7 @@ refill_scan(struct queue *q)
 			return;
 		}
 		q->scan_started = true;
-		if (earliest_ms <= time_real_ms())
-			refill_domain(q, q->scan_domain);
-		else if (earliest_ms < q->scan_min_ms)
-			q->scan_min_ms = earliest_ms;
+		refill_scan_domain(q, earliest_ms);
 	}
 }
 
@@ -325,8 +341,14 @@ refill_run(struct queue *q)
 	if (q->draining)
 		return;
 	refill_known(q);
-	if (!q->scanning && refill_scan_wait_ms(q) <= 0)
-		refill_begin_scan(q);
+	if (!q->scanning && refill_scan_wait_ms(q) <= 0) {
+		/* A scan must see every deferral that it is to remember. */
+		group_commit(q);
+		if (q->nops == 0)
+			refill_begin_scan(q);
+		else /* the store fails: not again at once */
+			q->scan_last_ms = time_monotonic_ms();
+	}
 	if (q->scanning)
 		refill_scan(q);
 }

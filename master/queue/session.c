@@ -3,36 +3,30 @@
  * Workers: a session from its fork to its end, and the jobs it holds.
  *
  * A worker met the outside: what it says is checked against what it was given,
- * and what does not fit ends it.  A recipient gets its outcome from here once.
+ * and what does not fit ends it.  Its addresses are in dial.c, what it is given
+ * to deliver in transaction.c.
  */
 #include "master/queue/queue_internal.h"
 
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/log.h"
 #include "common/util.h"
 
-static void session_end(struct session *s, const struct outcome *outcome,
-    const char *reply, bool died);
-
-static const struct transport *
+const struct transport *
 session_config(const struct session *s)
 {
 	return s->queue->transports[s->target->destination->transport].config;
 }
 
 /* The text of a tail, with a NUL. */
-static void
+void
 session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE])
 {
 	size_t n =
@@ -43,176 +37,18 @@ session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE])
 	out[n] = '\0';
 }
 
-/* Jobs. */
-
-static struct job *
-job_find(const struct session *s, uint64_t id)
-{
-	struct job *job;
-
-	TAILQ_FOREACH(job, &s->jobs, entry)
-		if (job->id == id && job->sent)
-			return job;
-	return NULL;
-}
-
-static void
-job_free(struct job *job)
-{
-	struct session *s = job->session;
-
-	if (job->activation != NULL)
-		job->activation->job = NULL;
-	TAILQ_REMOVE(&s->jobs, job, entry);
-	s->njobs--;
-	free(job);
-}
-
-/* What is left of a job goes back, and is due as it was before. */
-static void
-job_give_back(struct job *job)
-{
-	struct queue *q = job->session->queue;
-	struct schedule_recipients back = STAILQ_HEAD_INITIALIZER(back);
-	uint32_t i;
-
-	for (i = 0; i < job->nrcpt; i++) {
-		if (job->recipients[i] == NULL)
-			continue;
-		if (job->activation == NULL)
-			settle_unbegun(q, job->message->id,
-			    job->recipients[i]->index);
-		STAILQ_INSERT_TAIL(&back, job->recipients[i], entry);
-	}
-	if (schedule_give_back(q->schedule, job->session->target->destination,
-		&back) == -1)
-		q->scan_again = true;
-	job_free(job);
-}
-
-static void
-job_delays(const struct job *job, const struct schedule_recipient *r,
-    int64_t delays_ms[static 4])
-{
-	const struct session *s = job->session;
-	int64_t now_ms = time_real_ms();
-	int64_t setup_from = s->started_ms;
-	int64_t work_from = job->begun ? job->begun_ms : now_ms;
-	int i;
-
-	if (setup_from < job->taken_ms)
-		setup_from = job->taken_ms;
-	if (setup_from > work_from)
-		setup_from = work_from;
-	/* Of a session that was up already, the wait is the queue's. */
-	if (s->up && s->up_ms <= setup_from)
-		setup_from = work_from;
-	delays_ms[0] = r->added_ms - job->message->created_ms;
-	delays_ms[1] = setup_from - r->added_ms;
-	delays_ms[2] = work_from - setup_from;
-	delays_ms[3] = now_ms - work_from;
-	for (i = 0; i < 4; i++)
-		if (delays_ms[i] < 0)
-			delays_ms[i] = 0; /* the clock was set */
-}
-
-static void
-job_settle(struct job *job, uint32_t i, const struct outcome *outcome,
-    const char *reply)
-{
-	struct session *s = job->session;
-	const struct transport *config = session_config(s);
-	struct schedule_recipient *r = job->recipients[i];
-	struct attempt a = { .id = job->message->id,
-		.index = r->index,
-		.flags = job->message->flags,
-		.created_ms = job->message->created_ms,
-		.attempts = r->attempts + 1,
-		.begun = true,
-		.was_in_doubt = r->in_doubt,
-		.recipient = r->address,
-		.relay = s->relay,
-		.reply = reply,
-		.outcome = *outcome,
-		.tls = s->tls };
-	int64_t mono_ms = time_monotonic_ms();
-	int64_t until_ms = s->target->destination->blocked_until_ms;
-
-	a.lmtp = config != NULL && config->protocol == CONFIG_PROTOCOL_LMTP;
-	if (until_ms > mono_ms)
-		a.not_before_ms = time_real_ms() + until_ms - mono_ms;
-	job_delays(job, r, a.delays_ms);
-	settle(s->queue, &a);
-	job->recipients[i] = NULL;
-	job->left--;
-	schedule_forget(s->queue->schedule, r);
-}
-
-static void
-job_settle_all(struct job *job, const struct outcome *outcome, bool died,
-    const char *reply)
-{
-	struct outcome each = *outcome;
-	uint32_t i;
-
-	if (died)
-		each.in_doubt = job->committing;
-	for (i = 0; i < job->nrcpt; i++)
-		if (job->recipients[i] != NULL)
-			job_settle(job, i, &each, reply);
-	job_free(job);
-}
-
-/* As many recipients as a JOB's tail holds; the others go back. */
-static struct job *
-job_take(struct session *s)
-{
-	struct queue *q = s->queue;
-	struct schedule_destination *d = s->target->destination;
-	struct schedule_recipients all = STAILQ_HEAD_INITIALIZER(all);
-	struct schedule_recipient *r;
-	struct job *job;
-	size_t room = msg_descs[MSG_JOB].tail;
-	uint32_t n;
-
-	n = schedule_take(q->schedule, d, &all);
-	job = calloc(1, sizeof(*job) + n * sizeof(job->recipients[0]));
-	if (job == NULL) {
-		(void)schedule_give_back(q->schedule, d, &all);
-		return NULL;
-	}
-	job->message = STAILQ_FIRST(&all)->message;
-	room -= strlen(job->message->reverse_path) + 1;
-	while ((r = STAILQ_FIRST(&all)) != NULL &&
-	    strlen(r->address) + 1 <= room) {
-		STAILQ_REMOVE_HEAD(&all, entry);
-		room -= strlen(r->address) + 1;
-		job->recipients[job->nrcpt++] = r;
-	}
-	if (schedule_give_back(q->schedule, d, &all) == -1)
-		q->scan_again = true;
-	job->left = job->nrcpt;
-	job->id = ++q->last_job;
-	job->session = s;
-	job->taken_ms = time_real_ms();
-	TAILQ_INSERT_TAIL(&s->jobs, job, entry);
-	s->njobs++;
-	return job;
-}
-
 /* Takes a transaction, and has it marked on disk before it is sent. */
 static bool
 session_give(struct session *s)
 {
 	struct job *job;
 
-	job = job_take(s);
+	job = transaction_take(s);
 	if (job == NULL)
 		return false;
 	job->activation = group_new_op(OP_ACTIVATE, 0);
 	if (job->activation == NULL) {
-		job_free(job);
-		s->queue->scan_again = true;
+		transaction_give_back(job);
 		return false;
 	}
 	job->activation->job = job;
@@ -222,72 +58,15 @@ session_give(struct session *s)
 	return true;
 }
 
-static int
-job_body(struct queue *q, const struct job *job, int *fdp, bool *ownp)
-{
-	*ownp = false;
-	*fdp = job->message->body_fd;
-	if (*fdp != -1)
-		return 0;
-	*ownp = true;
-	return store_body_fd(q->store, job->message->id, fdp);
-}
-
-static int
-job_send(const struct job *job, int fd)
-{
-	struct msg_job msg;
-	char tail[16384];
-	size_t len = 0;
-	uint32_t i;
-
-	memset(&msg, 0, sizeof(msg));
-	msg.job = job->id;
-	msg.size = job->message->size;
-	msg.nrcpt = job->nrcpt;
-	msg.flags = job->message->flags & SUBMIT_8BIT;
-	(void)message_tail_add(tail, sizeof(tail), &len,
-	    job->message->reverse_path);
-	for (i = 0; i < job->nrcpt; i++)
-		(void)message_tail_add(tail, sizeof(tail), &len,
-		    job->recipients[i]->address);
-	return channel_send(job->session->channel, MSG_JOB, &msg, tail, len,
-	    fd);
-}
-
-/* Once the mark is on disk and the session is up: before, a body would take
- * the number that the worker keeps for its remote. */
-static void
-job_send_now(struct queue *q, struct job *job)
-{
-	struct outcome outcome;
-	bool own;
-	int fd;
-
-	if (job_body(q, job, &fd, &own) == -1) {
-		log_line(LOG_ERROR, "%" PRIX64 ": the body cannot be read: %s",
-		    job->message->id, strerror(errno));
-		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.3.0");
-		job_settle_all(job, &outcome, false,
-		    "the queue cannot read the message");
-		return;
-	}
-	job->sent = true;
-	/* Where the worker is gone, its channel's end settles the job. */
-	(void)job_send(job, fd);
-	if (own)
-		fd_close(fd);
-}
-
 void
 session_job_committed(struct queue *q, struct job *job)
 {
 	job->committed = true;
 	if (job->session->up)
-		job_send_now(q, job);
+		transaction_send(q, job);
 }
 
-static void
+void
 session_quit(struct session *s)
 {
 	struct msg_none none = { 0 };
@@ -302,7 +81,7 @@ session_quit(struct session *s)
 	for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
 		next = TAILQ_NEXT(job, entry);
 		if (!job->sent)
-			job_give_back(job);
+			transaction_give_back(job);
 	}
 	(void)channel_send(s->channel, MSG_QUIT, &none, NULL, 0, -1);
 }
@@ -339,7 +118,7 @@ session_job_failed(struct queue *q, struct job *job)
 	if (schedule_give_back(q->schedule, s->target->destination, &back) ==
 	    -1)
 		q->scan_again = true;
-	job_free(job);
+	transaction_free(job);
 	session_rest(s);
 }
 
@@ -372,25 +151,19 @@ session_may_take(struct session *s)
 	return !s->quitting;
 }
 
-bool
-session_feed(struct queue *q, struct target *t, uint32_t ahead)
+/* Every session that holds fewer jobs than that gets more of what waits. */
+void
+session_feed_all(struct queue *q, uint32_t ahead)
 {
+	const struct schedule_destination *d;
 	struct session *s;
-	struct session *next;
-	bool any = false;
 
-	if (q->draining)
-		return false;
-	for (s = TAILQ_FIRST(&t->sessions); s != NULL; s = next) {
-		next = TAILQ_NEXT(s, of_target);
-		while (t->destination->waiting > 0 && s->up &&
-		    s->njobs < ahead && session_may_take(s))
-			if (session_give(s))
-				any = true;
-			else
-				return any;
+	TAILQ_FOREACH(s, &q->sessions, entry) {
+		d = s->target->destination;
+		while (s->up && d->waiting > 0 && s->njobs < ahead &&
+		    session_may_take(s) && session_give(s))
+			;
 	}
-	return any;
 }
 
 /* A destination and the times of its transport, as the worker gets them. */
@@ -445,7 +218,6 @@ session_free(struct session *s)
 {
 	struct queue *q = s->queue;
 
-	TAILQ_REMOVE(&s->target->sessions, s, of_target);
 	TAILQ_REMOVE(&q->sessions, s, entry);
 	q->nsessions--;
 	schedule_session_ended(q->schedule, s->target->destination);
@@ -485,7 +257,6 @@ session_new(struct queue *q, struct target *t, int fd)
 	s->number = ++q->last_session;
 	s->started_ms = time_real_ms();
 	s->started_mono_ms = time_monotonic_ms();
-	TAILQ_INSERT_TAIL(&t->sessions, s, of_target);
 	TAILQ_INSERT_TAIL(&q->sessions, s, entry);
 	q->nsessions++;
 	schedule_session_begun(q->schedule, t->destination);
@@ -532,9 +303,9 @@ session_end_job(struct job *job, const struct outcome *outcome,
     const char *reply, bool died, bool all)
 {
 	if (outcome != NULL && (job->begun || all))
-		job_settle_all(job, outcome, died, reply);
+		transaction_settle_all(job, outcome, died, reply);
 	else
-		job_give_back(job);
+		transaction_give_back(job);
 }
 
 /* Whether a session that ends tells us something of its destination. */
@@ -581,7 +352,7 @@ session_learn_death(struct session *s, const struct outcome *outcome,
  * them; NULL gives all back.  died: the worker cannot tell what
  * it last did, so whether it was committing decides upon doubt.
  */
-static void
+void
 session_end(struct session *s, const struct outcome *outcome, const char *reply,
     bool died)
 {
@@ -627,7 +398,7 @@ session_lost(struct session *s, const char *why)
 }
 
 /* A worker that breaks a rule is ended, with all it has in hand. */
-static void
+void
 session_fault(struct session *s, const char *why)
 {
 	struct queue *q = s->queue;
@@ -674,142 +445,6 @@ session_quit_all(struct queue *q)
 		session_quit(s);
 }
 
-/* Addresses. */
-
-static void
-session_relay(const struct transport *config,
-    const struct plan_address *address, char out[static MSG_RELAY_SIZE])
-{
-	char text[INET6_ADDRSTRLEN] = "";
-
-	if (address->family == AF_UNIX) {
-		(void)snprintf(out, MSG_RELAY_SIZE, "localhost[%s]",
-		    config->next_hop.path);
-		return;
-	}
-	(void)inet_ntop(address->family, address->addr, text, sizeof(text));
-	(void)snprintf(out, MSG_RELAY_SIZE, "%s[%s]:%u", address->host, text,
-	    address->port);
-}
-
-static void
-session_send_address(struct session *s, const struct transport *config,
-    const struct plan_address *address)
-{
-	struct msg_address msg;
-	const char *name =
-	    config->tls_name[0] != '\0' ? config->tls_name : address->host;
-
-	memset(&msg, 0, sizeof(msg));
-	session_relay(config, address, s->relay);
-	(void)strlcpy(msg.host, address->host, sizeof(msg.host));
-	(void)strlcpy(msg.tls_name, name, sizeof(msg.tls_name));
-	(void)strlcpy(msg.relay, s->relay, sizeof(msg.relay));
-	(void)channel_send(s->channel, MSG_ADDRESS, &msg, NULL, 0, -1);
-}
-
-static void
-session_dial(struct session *s)
-{
-	struct queue *q = s->queue;
-
-	s->dialing = true;
-	if (q->dialer != NULL)
-		(void)channel_send(q->dialer, MSG_DIAL, &s->dial, NULL, 0,
-		    channel_fd(s->channel));
-}
-
-static void
-session_dial_address(struct session *s, const struct transport *config,
-    const struct plan_address *address)
-{
-	const char *source = address->family == AF_INET ? config->bind_address
-							: config->bind_address6;
-
-	memset(&s->dial, 0, sizeof(s->dial));
-	s->dial.family = address->family;
-	s->dial.port = address->port;
-	memcpy(s->dial.addr, address->addr, sizeof(s->dial.addr));
-	if (address->family == AF_UNIX)
-		(void)strlcpy(s->dial.path, config->next_hop.path,
-		    sizeof(s->dial.path));
-	else if (source[0] != '\0' &&
-	    inet_pton(address->family, source, s->dial.source) == 1)
-		s->dial.has_source = 1;
-	session_send_address(s, config, address);
-	session_dial(s);
-}
-
-/* A new dialer: those who had no answer yet ask again. */
-void
-session_dial_again(struct queue *q)
-{
-	struct session *s;
-
-	TAILQ_FOREACH(s, &q->sessions, entry)
-		if (s->dialing)
-			session_dial(s);
-}
-
-/* Of several addresses, one that may do better another time decides. */
-static void
-session_note_failure(struct session *s, const struct message *m)
-{
-	const struct msg_next *msg = m->payload;
-
-	if (s->has_failure && s->failure.status == OUTCOME_DEFERRED &&
-	    msg->outcome.status != OUTCOME_DEFERRED)
-		return;
-	s->has_failure = true;
-	s->failure = msg->outcome;
-	if (s->failure.status != OUTCOME_FAILED)
-		s->failure.status = OUTCOME_DEFERRED;
-	s->failure.dsn[sizeof(s->failure.dsn) - 1] = '\0';
-	session_text(m, s->failure_reply);
-}
-
-static void
-session_no_address(struct session *s)
-{
-	if (!s->has_failure) {
-		settle_outcome(&s->failure, OUTCOME_DEFERRED, STEP_CONNECT,
-		    "4.4.1");
-		(void)strlcpy(s->failure_reply, "no address to connect to",
-		    sizeof(s->failure_reply));
-	}
-	session_end(s, &s->failure, s->failure_reply, false);
-	session_quit(s);
-}
-
-void
-session_next(void *ctx, struct channel *from, const struct message *m)
-{
-	const struct msg_next *msg = m->payload;
-	struct session *s = channel_arg(from);
-	const struct transport *config = session_config(s);
-
-	(void)ctx;
-	if (s->up || s->closed) {
-		session_fault(s, "asked for an address behind SESSION_UP");
-		return;
-	}
-	s->dialing = false;
-	if (msg->has_failure && !msg->again) {
-		session_note_failure(s, m);
-		s->tls = msg->tls;
-		log_line(LOG_INFO, "session %u: %s: %s", s->number,
-		    s->relay[0] != '\0' ? s->relay : "none", s->failure_reply);
-	}
-	if (msg->again && s->next_address > 0)
-		s->next_address--;
-	if (config == NULL || s->quitting ||
-	    s->next_address >= s->plan->count) {
-		session_no_address(s);
-		return;
-	}
-	session_dial_address(s, config, &s->plan->addresses[s->next_address++]);
-}
-
 void
 session_up(void *ctx, struct channel *from, const struct message *m)
 {
@@ -832,7 +467,7 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
 		next = TAILQ_NEXT(job, entry);
 		if (job->committed)
-			job_send_now(s->queue, job);
+			transaction_send(s->queue, job);
 	}
 	session_rest(s);
 	queue_pump_soon(s->queue);
@@ -843,7 +478,7 @@ session_begun(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_job_ref *msg = m->payload;
 	struct session *s = channel_arg(from);
-	struct job *job = job_find(s, msg->job);
+	struct job *job = transaction_find(s, msg->job);
 
 	(void)ctx;
 	if (job == NULL || job->begun || !s->up) {
@@ -859,7 +494,7 @@ session_committing(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_job_ref *msg = m->payload;
 	struct session *s = channel_arg(from);
-	struct job *job = job_find(s, msg->job);
+	struct job *job = transaction_find(s, msg->job);
 
 	(void)ctx;
 	if (job == NULL || !job->begun) {
@@ -869,28 +504,12 @@ session_committing(void *ctx, struct channel *from, const struct message *m)
 	job->committing = true;
 }
 
-/* It belongs into another transaction, at once. */
-static void
-session_again(struct session *s, struct job *job, uint32_t i)
-{
-	struct schedule_recipients back = STAILQ_HEAD_INITIALIZER(back);
-	struct schedule_recipient *r = job->recipients[i];
-
-	settle_unbegun(s->queue, job->message->id, r->index);
-	STAILQ_INSERT_TAIL(&back, r, entry);
-	job->recipients[i] = NULL;
-	job->left--;
-	if (schedule_give_back(s->queue->schedule, s->target->destination,
-		&back) == -1)
-		s->queue->scan_again = true;
-}
-
 void
 session_outcome(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_outcome *msg = m->payload;
 	struct session *s = channel_arg(from);
-	struct job *job = job_find(s, msg->job);
+	struct job *job = transaction_find(s, msg->job);
 	char reply[QUEUE_REPLY_SIZE];
 
 	(void)ctx;
@@ -907,9 +526,9 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 		s->succeeded++;
 	/* One recipient alone in a transaction has no other to go into. */
 	if (msg->outcome.again && job->nrcpt > 1)
-		session_again(s, job, msg->rcpt);
+		transaction_again(s, job, msg->rcpt);
 	else
-		job_settle(job, msg->rcpt, &msg->outcome, reply);
+		transaction_settle(job, msg->rcpt, &msg->outcome, reply);
 }
 
 void
@@ -917,14 +536,14 @@ session_done(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_job_ref *msg = m->payload;
 	struct session *s = channel_arg(from);
-	struct job *job = job_find(s, msg->job);
+	struct job *job = transaction_find(s, msg->job);
 
 	(void)ctx;
 	if (job == NULL || job->left > 0) {
 		session_fault(s, "DONE of a job that is not");
 		return;
 	}
-	job_free(job);
+	transaction_free(job);
 	/* Even a refusal is an answer: the destination is alive. */
 	s->succeeded++;
 	s->target->deaths = 0;

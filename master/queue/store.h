@@ -175,6 +175,10 @@ int store_next_domain(struct store *store, const char *after,
 int store_count_domain(struct store *store, const char *domain,
     uint64_t *countp, int64_t *earliest_ms);
 
+/* 1: *due_ms is when the next of a domain is due behind after_ms; 0: none. */
+int store_next_due(struct store *store, const char *domain, int64_t after_ms,
+    int64_t *due_ms);
+
 /*
  * store_load_due - at most limit recipients of a domain due by now_ms.
  *

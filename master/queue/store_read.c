@@ -124,6 +124,27 @@ store_count_domain(struct store *store, const char *domain, uint64_t *countp,
 }
 
 int
+store_next_due(struct store *store, const char *domain, int64_t after_ms,
+    int64_t *due_ms)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_NEXT_DUE];
+	int ret = 0;
+	int rc;
+
+	(void)sqlite3_bind_text(sql, 1, domain, -1, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(sql, 2, after_ms);
+	rc = sqlite3_step(sql);
+	if (rc == SQLITE_ROW) {
+		*due_ms = sqlite3_column_int64(sql, 0);
+		ret = 1;
+	} else if (rc != SQLITE_DONE) {
+		ret = store_fail(store, rc);
+	}
+	store_reset(store, STORE_SQL_NEXT_DUE);
+	return ret;
+}
+
+int
 store_load_due(struct store *store, const char *domain,
     struct store_cursor *cursor, int64_t now_ms, uint32_t limit,
     store_row_fn row, void *arg, uint32_t *countp)

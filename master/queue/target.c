@@ -72,7 +72,6 @@ target_of(struct queue *q, uint32_t transport, const char *next_hop)
 	t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		return NULL; /* the sweep frees the destination */
-	TAILQ_INIT(&t->sessions);
 	t->destination = destination;
 	destination->data = t;
 	return t;

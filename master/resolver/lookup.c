@@ -284,7 +284,8 @@ begin_literal(struct lookup *l)
 {
 	struct plan_address literal;
 
-	if (!plan_parse_literal(l->name, &literal))
+	if (!plan_parse_literal(l->name, l->ask.mode == RESOLVE_HOST,
+		&literal))
 		return false;
 	plan_add_host(l->plan, l->name);
 	if ((literal.family == AF_INET &&

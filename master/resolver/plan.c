@@ -8,7 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/address.h"
 
 /* A name as in a packet, uncompressed, to text without its last dot.  False
  * where it is cut off or too long.  "" is the root. */
@@ -29,6 +28,14 @@ read_name(const uint8_t *in, size_t len, char *out, size_t size)
 	}
 	out[o] = '\0';
 	return at + 1 == len && memchr(out, '\0', o) == NULL;
+}
+
+static bool
+is_plausible(const char *name)
+{
+	return strspn(name, "abcdefghijklmnopqrstuvwxyz"
+			    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+	    strlen(name);
 }
 
 /* Before whom a host comes. */
@@ -72,7 +79,7 @@ plan_add_mx(struct plan *plan, const uint8_t *rdata, size_t len,
 		plan->null_mx = true;
 		return;
 	}
-	if (!address_domain_is_host_name(host.name))
+	if (!is_plausible(host.name))
 		return;
 	host.order = random(UINT32_MAX);
 	insert(plan, &host);
@@ -211,7 +218,7 @@ plan_finish(struct plan *plan, unsigned prefer, struct plan_address *out,
 }
 
 bool
-plan_parse_literal(const char *text, struct plan_address *out)
+plan_parse_literal(const char *text, bool bare, struct plan_address *out)
 {
 	char inner[MSG_HOST_SIZE];
 	size_t len = strlen(text);
@@ -221,6 +228,8 @@ plan_parse_literal(const char *text, struct plan_address *out)
 	if (len >= sizeof(inner))
 		return false;
 	strlcpy(inner, text, sizeof(inner));
+	if (inner[0] != '[' && !bare)
+		return false;
 	if (inner[0] == '[' && len > 2 && inner[len - 1] == ']') {
 		inner[len - 1] = '\0';
 		p = inner + 1;

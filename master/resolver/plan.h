@@ -45,8 +45,9 @@ typedef uint32_t plan_random(uint32_t n);
 /*
  * plan_add_mx - take one MX record: rdata as in the packet (RFC 1035, 3.3.9).
  *
- * A name that is no legal host name is left out.  Where there are more than
- * PLAN_HOSTS_MAX, the most preferred stay.
+ * A name of other characters than letters, digits, hyphens and underscores
+ * (which many a real host has, against RFC 1123) is left out.  Where there are
+ * more than PLAN_HOSTS_MAX, the most preferred stay.
  */
 void plan_add_mx(struct plan *plan, const uint8_t *rdata, size_t len,
     plan_random *random);
@@ -77,11 +78,11 @@ size_t plan_finish(struct plan *plan, unsigned prefer, struct plan_address *out,
     size_t max, plan_random *random);
 
 /*
- * plan_parse_literal - "[192.0.2.1]" or "[IPv6:2001:db8::1]" (RFC 5321, 4.1.3),
- * or an address without brackets.
+ * plan_parse_literal - "[192.0.2.1]" or "[IPv6:2001:db8::1]" (RFC 5321, 4.1.3).
  *
+ * With bare, also an address without brackets: a server of the configuration.
  * Whether it is one; *out then has family and addr.
  */
-bool plan_parse_literal(const char *text, struct plan_address *out);
+bool plan_parse_literal(const char *text, bool bare, struct plan_address *out);
 
 #endif

@@ -151,6 +151,7 @@ route "*" { transport = sink }
             for role in ROLES:
                 kills[role] += kill_role(daemon, role, rng)
         time.sleep(0.5)
+        killed = time.monotonic()
         client.done = True
         client.join(30)
         assert daemon.process.poll() is None, "posternd is gone"
@@ -160,6 +161,7 @@ route "*" { transport = sink }
                  "an empty queue")
         log = daemon.log_text()
         status = daemon.stop()
+    print("   drained %.1f s after the last kill" % (time.monotonic() - killed))
     lost = client.acknowledged - set(sink.arrived)
     twice = sum(n - 1 for n in sink.arrived.values())
     doubts = in_doubt(log)

@@ -633,6 +633,63 @@ Test(queue, a_suspended_destination_is_probed_again)
 	(void)close(worker);
 }
 
+/* Delivers the next job; true where its recipient begins with "late". */
+static bool
+deliver_next(int worker)
+{
+	struct message m = hear_behind(worker, MSG_JOB);
+	const char *to;
+	size_t at = 0;
+	bool late;
+
+	(void)close(m.fd);
+	(void)message_tail_next(&m, &at);
+	to = message_tail_next(&m, &at);
+	cr_assert_neq(to, NULL);
+	late = strncmp(to, "late", 4) == 0;
+	deliver(worker, ((const struct msg_job *)m.payload)->job);
+	return late;
+}
+
+static void
+defer(int worker, uint64_t job)
+{
+	tell(worker, MSG_BEGUN, job);
+	tell_outcome(worker, job, 0, OUTCOME_DEFERRED, "4.2.0", "450 later");
+	tell(worker, MSG_DONE, job);
+	(void)result();
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+}
+
+Test(queue, deferred_recipients_return_in_time_while_new_mail_flows)
+{
+	const struct timespec pause = { .tv_nsec = 150 * 1000 * 1000 };
+	int64_t until_ms = time_monotonic_ms() + 2500;
+	uint64_t job;
+	int worker;
+	uint64_t i;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "late1@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	bring_up(worker, false);
+	job = take_job(worker);
+	defer(worker, job);
+	(void)nanosleep(&pause, NULL);
+	hand_in(2, WAIT_ATTEMPT, 100, "late2@b.example", NULL);
+	(void)accepted();
+	defer(worker, take_job(worker));
+	/* Some of it is always in memory when their times come. */
+	for (i = 0; time_monotonic_ms() < until_ms; i++) {
+		hand_in(10 + i, WAIT_QUEUED, 100, "other@b.example", NULL);
+		(void)accepted();
+	}
+	for (i = 0; i < 2;)
+		i += deliver_next(worker);
+	(void)close(worker);
+}
+
 Test(queue, a_permanent_greeting_fails_the_message_and_not_the_next)
 {
 	hand_in(1, WAIT_FINAL, 100, "a@b.example", NULL);

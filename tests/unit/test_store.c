@@ -460,6 +460,7 @@ Test(store, due_recipients_come_in_their_order_behind_the_cursor)
 	struct seen seen = { 0 };
 	uint64_t late = add_one(30, 10, "late@b.example", NULL);
 	uint64_t pair = add_one(10, 10, "1@b.example", "2@b.example");
+	int64_t due_ms = 0;
 	uint32_t n;
 
 	(void)add_one(10, 10, "other@c.example", NULL);
@@ -473,6 +474,9 @@ Test(store, due_recipients_come_in_their_order_behind_the_cursor)
 	    store_load_due(store, "b.example", &cursor, 20, 9, see, &seen, &n),
 	    0);
 	cr_expect_eq(n, 1, "the late one is not due");
+	cr_expect_eq(store_next_due(store, "b.example", 20, &due_ms), 1);
+	cr_expect_eq(due_ms, 30);
+	cr_expect_eq(store_next_due(store, "b.example", 30, &due_ms), 0);
 	cr_expect_eq(seen.at[1], 1);
 	cr_expect_eq(
 	    store_load_due(store, "b.example", &cursor, 30, 9, see, &seen, &n),

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of the master share, and nobody else sees. */
+#ifndef POSTERN_MASTER_MASTER_INTERNAL_H
+#define POSTERN_MASTER_MASTER_INTERNAL_H
+
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/role.h"
+#include "master/load.h"
+#include "master/master.h"
+
+/* A role that the master executes, and the namespaces it makes for it. */
+struct servant_desc {
+	unsigned role;
+	uint32_t namespaces;
+};
+
+/* One process of a role.  A reload leaves the former agent beside the new one
+ * until its workers have finished. */
+struct servant {
+	TAILQ_ENTRY(servant) entry;
+	struct master *master;
+	const struct servant_desc *desc;
+	struct channel *channel; /* NULL: not running */
+	struct event *restart;   /* pending while it waits to be executed */
+	pid_t pid;               /* -1: not running */
+	uint32_t namespaces;     /* granted */
+	uint32_t landlock_abi;
+	bool landlock_shown;
+	bool ready;
+	bool was_ready; /* once, since the master's start */
+	bool retired;
+	uint32_t restarts;
+	int64_t backoff_ms;
+	int64_t started_ms; /* CLOCK_MONOTONIC */
+	int64_t started_real_ms;
+};
+
+struct master {
+	struct role role;
+	const struct master_options *options;
+	struct load *load;
+	TAILQ_HEAD(, servant) servants;
+	struct event *signals[4];
+	struct event *stop_timer;
+	uint32_t generation;
+	uint32_t granted; /* namespaces that this host grants */
+	int job_fd;
+	int control_fd;
+	int pid_file_fd;
+	int stderr_fd; /* as we were started; descriptor 2 is the log */
+	bool stopping;
+	bool failed; /* the exit status is not 0 */
+};
+
+/* servant.c: the process of a role. */
+
+/* One that is not yet executed; desc outlives it.  NULL without memory. */
+struct servant *servant_new(struct master *m, const struct servant_desc *desc);
+void servant_free(struct servant *s);
+
+/* Execute it, and tell it all that it is to know; on failure, later again. */
+void servant_start(struct servant *s);
+
+/* Execute it again after its back-off. */
+void servant_wait(struct servant *s, int64_t lived_ms);
+
+/* The one of a role that is not retired; NULL: none. */
+struct servant *servant_find(struct master *m, unsigned role);
+
+/* Messages that are sent more than once in a servant's life. */
+void servant_send(struct servant *s, enum msg_type type);
+void servant_send_log_sink(struct servant *s);
+void servant_send_config(struct servant *s);
+void servant_send_submitters(struct servant *s);
+
+/* What log lines of a configuration look like, and where they go; *fdp is the
+ * caller's to close, -1 with errno where nothing can be opened. */
+void servant_log_sink(const struct master *m, struct msg_log_sink *sink,
+    int *fdp);
+
+/* status.c: what `postern status` and the start-up log tell. */
+
+/* "key=value" words of a process; s may be NULL. */
+void status_describe(const struct servant *s, pid_t pid, char *out,
+    size_t size);
+
+/* STATUS_ASK of the intake. */
+void status_answer(void *ctx, struct channel *from, const struct message *msg);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The addresses of a session: the worker asks for the next one, is told what it
+ * is, and gets its socket from the dialer, until one works or none is left.
+ */
+#include "master/queue/queue_internal.h"
+
+#include <sys/socket.h>
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/address.h"
+#include "common/log.h"
+
+static void
+dial_relay(const struct transport *config, const struct plan_address *address,
+    char out[static MSG_RELAY_SIZE])
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	if (address->family == AF_UNIX) {
+		(void)snprintf(out, MSG_RELAY_SIZE, "localhost[%s]",
+		    config->next_hop.path);
+		return;
+	}
+	(void)inet_ntop(address->family, address->addr, text, sizeof(text));
+	(void)snprintf(out, MSG_RELAY_SIZE, "%s[%s]:%u", address->host, text,
+	    address->port);
+}
+
+/* What a certificate must bear, and SNI carry. */
+static const char *
+dial_tls_name(const struct transport *config,
+    const struct plan_address *address)
+{
+	return config->tls_name[0] != '\0' ? config->tls_name : address->host;
+}
+
+static void
+dial_announce(struct session *s, const struct transport *config,
+    const struct plan_address *address)
+{
+	struct msg_address msg;
+
+	memset(&msg, 0, sizeof(msg));
+	dial_relay(config, address, s->relay);
+	(void)strlcpy(msg.host, address->host, sizeof(msg.host));
+	(void)strlcpy(msg.tls_name, dial_tls_name(config, address),
+	    sizeof(msg.tls_name));
+	(void)strlcpy(msg.relay, s->relay, sizeof(msg.relay));
+	(void)channel_send(s->channel, MSG_ADDRESS, &msg, NULL, 0, -1);
+}
+
+static void
+dial_ask(struct session *s)
+{
+	struct queue *q = s->queue;
+
+	s->dialing = true;
+	if (q->dialer != NULL)
+		(void)channel_send(q->dialer, MSG_DIAL, &s->dial, NULL, 0,
+		    channel_fd(s->channel));
+}
+
+static void
+dial_address(struct session *s, const struct transport *config,
+    const struct plan_address *address)
+{
+	const char *source = address->family == AF_INET ? config->bind_address
+							: config->bind_address6;
+
+	memset(&s->dial, 0, sizeof(s->dial));
+	s->dial.family = address->family;
+	s->dial.port = address->port;
+	memcpy(s->dial.addr, address->addr, sizeof(s->dial.addr));
+	if (address->family == AF_UNIX)
+		(void)strlcpy(s->dial.path, config->next_hop.path,
+		    sizeof(s->dial.path));
+	else if (source[0] != '\0' &&
+	    inet_pton(address->family, source, s->dial.source) == 1)
+		s->dial.has_source = 1;
+	dial_announce(s, config, address);
+	dial_ask(s);
+}
+
+/* A new dialer: those who had no answer yet ask again. */
+void
+dial_again(struct queue *q)
+{
+	struct session *s;
+
+	TAILQ_FOREACH(s, &q->sessions, entry)
+		if (s->dialing)
+			dial_ask(s);
+}
+
+/* Of several addresses' failures the one counts that leaves hope, and of those
+ * the one that came furthest: it says most. */
+static void
+dial_note_failure(struct session *s, const struct outcome *outcome,
+    const char *reply)
+{
+	if (s->has_failure && s->failure.status != outcome->status &&
+	    s->failure.status == OUTCOME_DEFERRED)
+		return;
+	if (s->has_failure && s->failure.status == outcome->status &&
+	    s->failure.step > outcome->step)
+		return;
+	s->has_failure = true;
+	s->failure = *outcome;
+	if (s->failure.status != OUTCOME_FAILED)
+		s->failure.status = OUTCOME_DEFERRED;
+	s->failure.dsn[sizeof(s->failure.dsn) - 1] = '\0';
+	(void)strlcpy(s->failure_reply, reply, sizeof(s->failure_reply));
+}
+
+/* A name that no certificate can bear is found out before anything connects. */
+static bool
+dial_can_verify(const struct transport *config,
+    const struct plan_address *address)
+{
+	const char *name = dial_tls_name(config, address);
+	uint8_t octets[16];
+
+	return config->tls_security_level != CONFIG_TLS_VERIFY ||
+	    address_domain_is_host_name(name) ||
+	    inet_pton(AF_INET, name, octets) == 1 ||
+	    inet_pton(AF_INET6, name, octets) == 1;
+}
+
+/* The next address of the plan that may be dialled; NULL: none is left. */
+static const struct plan_address *
+dial_take_address(struct session *s, const struct transport *config)
+{
+	const struct plan_address *address;
+	struct outcome outcome;
+	char reply[QUEUE_REPLY_SIZE];
+
+	while (s->next_address < s->plan->count) {
+		address = &s->plan->addresses[s->next_address++];
+		if (dial_can_verify(config, address))
+			return address;
+		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_CONNECT,
+		    "4.7.5");
+		(void)snprintf(reply, sizeof(reply),
+		    "protocol error: %s is no legal name to verify in a "
+		    "certificate",
+		    dial_tls_name(config, address));
+		dial_note_failure(s, &outcome, reply);
+	}
+	return NULL;
+}
+
+static void
+dial_give_up(struct session *s)
+{
+	if (!s->has_failure) {
+		settle_outcome(&s->failure, OUTCOME_DEFERRED, STEP_CONNECT,
+		    "4.4.1");
+		(void)strlcpy(s->failure_reply, "no address to connect to",
+		    sizeof(s->failure_reply));
+	}
+	session_end(s, &s->failure, s->failure_reply, false);
+	session_quit(s);
+}
+
+void
+dial_next(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_next *msg = m->payload;
+	struct session *s = channel_arg(from);
+	const struct transport *config = session_config(s);
+	const struct plan_address *address = NULL;
+	char reply[QUEUE_REPLY_SIZE];
+
+	(void)ctx;
+	if (s->up || s->closed) {
+		session_fault(s, "asked for an address behind SESSION_UP");
+		return;
+	}
+	s->dialing = false;
+	if (msg->has_failure && !msg->again) {
+		session_text(m, reply);
+		dial_note_failure(s, &msg->outcome, reply);
+		s->tls = msg->tls;
+		log_line(LOG_INFO, "session %u: %s: %s", s->number,
+		    s->relay[0] != '\0' ? s->relay : "none", reply);
+	}
+	if (msg->again && s->next_address > 0)
+		s->next_address--;
+	if (config != NULL && !s->quitting)
+		address = dial_take_address(s, config);
+	if (address == NULL)
+		dial_give_up(s);
+	else
+		dial_address(s, config, address);
+}

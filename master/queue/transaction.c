@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Jobs: one transaction of a session, from the scheduler to each recipient's
+ * outcome.  A recipient gets its outcome from here once, or goes back.
+ */
+#include "master/queue/queue_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/util.h"
+
+struct job *
+transaction_find(const struct session *s, uint64_t id)
+{
+	struct job *job;
+
+	TAILQ_FOREACH(job, &s->jobs, entry)
+		if (job->id == id && job->sent)
+			return job;
+	return NULL;
+}
+
+void
+transaction_free(struct job *job)
+{
+	struct session *s = job->session;
+
+	if (job->activation != NULL)
+		job->activation->job = NULL;
+	TAILQ_REMOVE(&s->jobs, job, entry);
+	s->njobs--;
+	free(job);
+}
+
+/* What is left of a job goes back, and is due as it was before. */
+void
+transaction_give_back(struct job *job)
+{
+	struct queue *q = job->session->queue;
+	struct schedule_recipients back = STAILQ_HEAD_INITIALIZER(back);
+	uint32_t i;
+
+	for (i = 0; i < job->nrcpt; i++) {
+		if (job->recipients[i] == NULL)
+			continue;
+		if (job->activation == NULL)
+			settle_unbegun(q, job->message->id,
+			    job->recipients[i]->index);
+		STAILQ_INSERT_TAIL(&back, job->recipients[i], entry);
+	}
+	if (schedule_give_back(q->schedule, job->session->target->destination,
+		&back) == -1)
+		q->scan_again = true;
+	transaction_free(job);
+}
+
+static void
+transaction_delays(const struct job *job, const struct schedule_recipient *r,
+    int64_t delays_ms[static 4])
+{
+	const struct session *s = job->session;
+	int64_t now_ms = time_real_ms();
+	int64_t setup_from = s->started_ms;
+	int64_t work_from = job->begun ? job->begun_ms : now_ms;
+	int i;
+
+	if (setup_from < job->taken_ms)
+		setup_from = job->taken_ms;
+	if (setup_from > work_from)
+		setup_from = work_from;
+	/* Of a session that was up already, the wait is the queue's. */
+	if (s->up && s->up_ms <= setup_from)
+		setup_from = work_from;
+	delays_ms[0] = r->added_ms - job->message->created_ms;
+	delays_ms[1] = setup_from - r->added_ms;
+	delays_ms[2] = work_from - setup_from;
+	delays_ms[3] = now_ms - work_from;
+	for (i = 0; i < 4; i++)
+		if (delays_ms[i] < 0)
+			delays_ms[i] = 0; /* the clock was set */
+}
+
+void
+transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
+    const char *reply)
+{
+	struct session *s = job->session;
+	const struct transport *config = session_config(s);
+	struct schedule_recipient *r = job->recipients[i];
+	struct attempt a = { .id = job->message->id,
+		.index = r->index,
+		.flags = job->message->flags,
+		.created_ms = job->message->created_ms,
+		.attempts = r->attempts + 1,
+		.begun = true,
+		.was_in_doubt = r->in_doubt,
+		.recipient = r->address,
+		.relay = s->relay,
+		.reply = reply,
+		.outcome = *outcome,
+		.tls = s->tls };
+	int64_t mono_ms = time_monotonic_ms();
+	int64_t until_ms = s->target->destination->blocked_until_ms;
+
+	a.lmtp = config != NULL && config->protocol == CONFIG_PROTOCOL_LMTP;
+	if (until_ms > mono_ms)
+		a.not_before_ms = time_real_ms() + until_ms - mono_ms;
+	transaction_delays(job, r, a.delays_ms);
+	settle(s->queue, &a);
+	job->recipients[i] = NULL;
+	job->left--;
+	schedule_forget(s->queue->schedule, r);
+}
+
+void
+transaction_settle_all(struct job *job, const struct outcome *outcome,
+    bool died, const char *reply)
+{
+	struct outcome each = *outcome;
+	uint32_t i;
+
+	if (died)
+		each.in_doubt = job->committing;
+	for (i = 0; i < job->nrcpt; i++)
+		if (job->recipients[i] != NULL)
+			transaction_settle(job, i, &each, reply);
+	transaction_free(job);
+}
+
+/* As many recipients as a JOB's tail holds; the others go back. */
+struct job *
+transaction_take(struct session *s)
+{
+	struct queue *q = s->queue;
+	struct schedule_destination *d = s->target->destination;
+	struct schedule_recipients all = STAILQ_HEAD_INITIALIZER(all);
+	struct schedule_recipient *r;
+	struct job *job;
+	size_t room = msg_descs[MSG_JOB].tail;
+	uint32_t n;
+
+	n = schedule_take(q->schedule, d, &all);
+	job = calloc(1, sizeof(*job) + n * sizeof(job->recipients[0]));
+	if (job == NULL) {
+		(void)schedule_give_back(q->schedule, d, &all);
+		return NULL;
+	}
+	job->message = STAILQ_FIRST(&all)->message;
+	room -= strlen(job->message->reverse_path) + 1;
+	while ((r = STAILQ_FIRST(&all)) != NULL &&
+	    strlen(r->address) + 1 <= room) {
+		STAILQ_REMOVE_HEAD(&all, entry);
+		room -= strlen(r->address) + 1;
+		job->recipients[job->nrcpt++] = r;
+	}
+	if (schedule_give_back(q->schedule, d, &all) == -1)
+		q->scan_again = true;
+	job->left = job->nrcpt;
+	job->id = ++q->last_job;
+	job->session = s;
+	job->taken_ms = time_real_ms();
+	TAILQ_INSERT_TAIL(&s->jobs, job, entry);
+	s->njobs++;
+	return job;
+}
+
+static int
+transaction_body(struct queue *q, const struct job *job, int *fdp, bool *ownp)
+{
+	*ownp = false;
+	*fdp = job->message->body_fd;
+	if (*fdp != -1)
+		return 0;
+	*ownp = true;
+	return store_body_fd(q->store, job->message->id, fdp);
+}
+
+static int
+transaction_send_job(const struct job *job, int fd)
+{
+	struct msg_job msg;
+	char tail[16384];
+	size_t len = 0;
+	uint32_t i;
+
+	memset(&msg, 0, sizeof(msg));
+	msg.job = job->id;
+	msg.size = job->message->size;
+	msg.nrcpt = job->nrcpt;
+	msg.flags = job->message->flags & SUBMIT_8BIT;
+	(void)message_tail_add(tail, sizeof(tail), &len,
+	    job->message->reverse_path);
+	for (i = 0; i < job->nrcpt; i++)
+		(void)message_tail_add(tail, sizeof(tail), &len,
+		    job->recipients[i]->address);
+	return channel_send(job->session->channel, MSG_JOB, &msg, tail, len,
+	    fd);
+}
+
+/* Once the mark is on disk and the session is up: before, a body would take
+ * the number that the worker keeps for its remote. */
+void
+transaction_send(struct queue *q, struct job *job)
+{
+	struct outcome outcome;
+	bool own;
+	int fd;
+
+	if (transaction_body(q, job, &fd, &own) == -1) {
+		log_line(LOG_ERROR, "%" PRIX64 ": the body cannot be read: %s",
+		    job->message->id, strerror(errno));
+		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.3.0");
+		transaction_settle_all(job, &outcome, false,
+		    "the queue cannot read the message");
+		return;
+	}
+	job->sent = true;
+	/* Where the worker is gone, its channel's end settles the job. */
+	(void)transaction_send_job(job, fd);
+	if (own)
+		fd_close(fd);
+}
+
+/* It belongs into another transaction, at once. */
+void
+transaction_again(struct session *s, struct job *job, uint32_t i)
+{
+	struct schedule_recipients back = STAILQ_HEAD_INITIALIZER(back);
+	struct schedule_recipient *r = job->recipients[i];
+
+	settle_unbegun(s->queue, job->message->id, r->index);
+	STAILQ_INSERT_TAIL(&back, r, entry);
+	job->recipients[i] = NULL;
+	job->left--;
+	if (schedule_give_back(s->queue->schedule, s->target->destination,
+		&back) == -1)
+		s->queue->scan_again = true;
+}

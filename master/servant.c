@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The process of a role: how it is executed, what it is told before it works,
+ * and how long it waits to be executed again.
+ */
+#include "master/master_internal.h"
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "master/spawn.h"
+
+/* A role that dies is executed again after this, doubled each time it died
+ * within RESTART_CALM_MS of its start. */
+#define RESTART_FIRST_MS 100
+#define RESTART_MOST_MS  30000
+#define RESTART_CALM_MS  60000
+/* Who speaks with whom. */
+static const struct {
+	unsigned a, b;
+} links[] = {
+	{ ROLE_INTAKE, ROLE_QUEUE },
+	{ ROLE_QUEUE, ROLE_RESOLVER },
+	{ ROLE_QUEUE, ROLE_DIALER },
+	{ ROLE_QUEUE, ROLE_AGENT },
+};
+
+struct servant *
+servant_find(struct master *m, unsigned role)
+{
+	struct servant *s;
+
+	TAILQ_FOREACH(s, &m->servants, entry) {
+		if (s->desc->role == role && !s->retired)
+			return s;
+	}
+	return NULL;
+}
+
+static void
+send_to(struct servant *s, enum msg_type type, const void *payload,
+    const void *tail, size_t tail_len, int fd)
+{
+	if (s->channel != NULL)
+		(void)channel_send(s->channel, type, payload, tail, tail_len,
+		    fd); /* its end comes by SIGCHLD */
+}
+
+void
+servant_send(struct servant *s, enum msg_type type)
+{
+	struct msg_none none = { 0 };
+
+	send_to(s, type, &none, NULL, 0, -1);
+}
+
+void
+servant_log_sink(const struct master *m, struct msg_log_sink *sink, int *fdp)
+{
+	const struct config *c = m->load->config;
+	static const uint8_t facilities[] = { 2, 3, 1, 16, 17, 18, 19, 20, 21,
+		22, 23 };
+
+	memset(sink, 0, sizeof(*sink));
+	sink->syslog = c->log == CONFIG_LOG_SYSLOG;
+	sink->json = c->log_format == CONFIG_LOG_FORMAT_JSON;
+	sink->facility = facilities[c->syslog_facility];
+	sink->least = m->options->quiet ? LOG_WARN : LOG_INFO;
+	strlcpy(sink->name, c->syslog_name, sizeof(sink->name));
+	*fdp = sink->syslog ? log_connect_syslog() : -1;
+	if (*fdp == -1) { /* without a syslog daemon at least here */
+		sink->syslog = 0;
+		*fdp = fcntl(m->stderr_fd, F_DUPFD_CLOEXEC, 0);
+	}
+}
+
+/* The log's other end is opened here, where files can be. */
+void
+servant_send_log_sink(struct servant *s)
+{
+	struct msg_log_sink sink;
+	int fd;
+
+	servant_log_sink(s->master, &sink, &fd);
+	if (fd != -1)
+		send_to(s, MSG_LOG_SINK, &sink, NULL, 0, fd);
+	fd_close(fd);
+}
+
+void
+servant_send_config(struct servant *s)
+{
+	struct msg_config config = { s->master->generation, 0 };
+	const char *name = s->master->options->config_name;
+
+	send_to(s, MSG_CONFIG, &config, name, strnlen(name, 255),
+	    s->master->load->text_fd);
+}
+
+static void
+send_listeners(struct servant *s)
+{
+	struct master *m = s->master;
+	struct msg_listener l = { 0 };
+
+	if (m->options->client_fd != -1) {
+		l.kind = LISTENER_CLIENT;
+		send_to(s, MSG_LISTENER, &l, NULL, 0, m->options->client_fd);
+		return;
+	}
+	l.kind = LISTENER_JOB;
+	send_to(s, MSG_LISTENER, &l, NULL, 0, m->job_fd);
+	l.kind = LISTENER_CONTROL;
+	send_to(s, MSG_LISTENER, &l, NULL, 0, m->control_fd);
+}
+
+void
+servant_send_submitters(struct servant *s)
+{
+	const struct load *ld = s->master->load;
+	struct msg_submitters sub = { 0 };
+	uint32_t uids[SUBMITTERS_MAX];
+
+	memcpy(uids, ld->submitters, sizeof(uids));
+	sub.any = ld->config->job_users.count == 0;
+	sub.count = (uint32_t)ld->nsubmitters;
+	if (sub.count < SUBMITTERS_MAX)
+		uids[sub.count++] = geteuid(); /* who started us */
+	send_to(s, MSG_SUBMITTERS, &sub, uids, sub.count * sizeof(uids[0]), -1);
+}
+
+static void
+send_trust(struct servant *s)
+{
+	const struct load *ld = s->master->load;
+	struct msg_trust trust = { 0 };
+	size_t i;
+
+	for (i = 0; i < ld->config->ntransports; i++) {
+		trust.index = (uint32_t)i;
+		if (ld->trust_fds[i] != -1)
+			send_to(s, MSG_TRUST, &trust, NULL, 0,
+			    ld->trust_fds[i]);
+	}
+}
+
+static void
+send_start(struct servant *s)
+{
+	const struct load *ld = s->master->load;
+	const struct load_user *user = &ld->agent;
+	struct msg_start start = { 0 };
+
+	if (s->desc->role == ROLE_INTAKE)
+		user = &ld->intake;
+	else if (s->desc->role == ROLE_QUEUE)
+		user = &ld->queue;
+	else if (s->desc->role == ROLE_RESOLVER)
+		user = &ld->resolver;
+	else if (s->desc->role == ROLE_DIALER)
+		user = &ld->dialer;
+	start.switch_user = geteuid() == 0;
+	start.uid = user->uid;
+	start.gid = user->gid;
+	start.pid = (uint32_t)s->pid;
+	start.namespaces = s->namespaces;
+	send_to(s, MSG_START, &start, NULL, 0, -1);
+}
+
+/* A new channel between two roles; each hears of it by PEER. */
+static void
+link_pair(struct servant *a, struct servant *b)
+{
+	struct msg_peer peer = { 0 };
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
+		log_line(LOG_ERROR, "socketpair: %s", strerror(errno));
+		return; /* the roles say what they miss */
+	}
+	peer.role = b->desc->role;
+	send_to(a, MSG_PEER, &peer, NULL, 0, fds[0]);
+	peer.role = a->desc->role;
+	send_to(b, MSG_PEER, &peer, NULL, 0, fds[1]);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void
+link_all(struct servant *s)
+{
+	struct servant *other;
+	unsigned role;
+	size_t i;
+
+	for (i = 0; i < NELEM(links); i++) {
+		if (links[i].a != s->desc->role && links[i].b != s->desc->role)
+			continue;
+		role = links[i].a == s->desc->role ? links[i].b : links[i].a;
+		other = servant_find(s->master, role);
+		if (other != NULL && other->channel != NULL)
+			link_pair(s, other);
+	}
+}
+
+/* All that a role is to know, in the order it relies on. */
+static void
+servant_set_up(struct servant *s)
+{
+	unsigned role = s->desc->role;
+
+	servant_send_log_sink(s);
+	if ((role & ROLE_READERS) != 0)
+		servant_send_config(s);
+	if (role == ROLE_AGENT)
+		send_trust(s); /* files, not words: it parses nothing */
+	if (role == ROLE_INTAKE) {
+		servant_send_submitters(s);
+		send_listeners(s);
+	}
+	link_all(s);
+	send_start(s);
+}
+
+void
+servant_wait(struct servant *s, int64_t lived_ms)
+{
+	struct timeval tv;
+
+	if (lived_ms > RESTART_CALM_MS)
+		s->backoff_ms = 0;
+	if (s->backoff_ms == 0)
+		s->backoff_ms = RESTART_FIRST_MS;
+	else if (s->backoff_ms < RESTART_MOST_MS)
+		s->backoff_ms *= 2;
+	tv.tv_sec = s->backoff_ms / 1000;
+	tv.tv_usec = s->backoff_ms % 1000 * 1000;
+	event_add(s->restart, &tv);
+}
+
+void
+servant_start(struct servant *s)
+{
+	int fds[2] = { -1, -1 };
+	struct master *m = s->master;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1)
+		goto failed;
+	s->namespaces = s->desc->namespaces & m->granted;
+	if (s->namespaces != 0)
+		s->namespaces |= m->granted & CLONE_NEWUSER;
+	s->pid = spawn_role(role_name(s->desc->role), fds[1], s->namespaces);
+	if (s->pid == -1)
+		goto failed;
+	close(fds[1]);
+	fds[1] = -1;
+	s->channel = channel_new(&m->role, fds[0], s->desc->role, s);
+	fds[0] = -1;
+	if (s->channel == NULL) {
+		kill(s->pid, SIGKILL);
+		goto failed;
+	}
+	s->ready = false;
+	s->started_ms = time_monotonic_ms();
+	s->started_real_ms = time_real_ms();
+	servant_set_up(s);
+	return;
+failed:
+	log_line(LOG_ERROR, "cannot execute the %s: %s",
+	    role_name(s->desc->role), strerror(errno));
+	fd_close(fds[0]);
+	fd_close(fds[1]);
+	servant_wait(s, 0);
+}
+
+static void
+on_restart(evutil_socket_t fd, short what, void *arg)
+{
+	struct servant *s = arg;
+
+	(void)fd;
+	(void)what;
+	s->restarts++;
+	servant_start(s);
+}
+
+struct servant *
+servant_new(struct master *m, const struct servant_desc *desc)
+{
+	struct servant *s;
+
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return NULL;
+	s->master = m;
+	s->desc = desc;
+	s->pid = -1;
+	s->restart = evtimer_new(m->role.base, on_restart, s);
+	if (s->restart == NULL) {
+		free(s);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&m->servants, s, entry);
+	return s;
+}
+
+void
+servant_free(struct servant *s)
+{
+	channel_close(s->channel);
+	event_free(s->restart);
+	TAILQ_REMOVE(&s->master->servants, s, entry);
+	free(s);
+}

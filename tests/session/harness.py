@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: ISC
+"""What a session test has at hand: the real programs, and words to judge them.
+
+A test is a function of one Case.  It starts servers, runs `postern deliver`
+(or posternd with a configuration of its own), and says what has to hold; what
+does not is an AssertionError, which run.py prints with the transcripts.
+"""
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+from server import Server
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
+HANG_S = 60      # no run may take longer, whatever the server does
+MESSAGE = b"Subject: hello\r\n\r\nA line.\r\n"
+
+DELIVERED, FAILED, DEFERRED, USAGE = 0, 69, 75, 64
+
+
+class Skip(Exception):
+    """This machine cannot show it."""
+
+
+class Run:
+    """One finished `postern` and what it said."""
+
+    def __init__(self, argv, status, stdout, stderr, seconds):
+        self.argv = argv
+        self.status = status
+        self.stdout = stdout
+        self.stderr = stderr
+        self.seconds = seconds
+        self.outcomes = []
+        for text in stdout.splitlines():
+            if text.startswith("{"):
+                row = json.loads(text)
+                if "recipient" in row:
+                    self.outcomes.append(row)
+
+    def __str__(self):
+        said = [x[:400] for x in (self.stdout + self.stderr).splitlines()]
+        if len(said) > 60:
+            said[40:-10] = ["... %d lines more" % (len(said) - 50)]
+        return "   $ %s\n      exit %s after %.2f s\n%s" % (
+            " ".join(x[:200] for x in self.argv), self.status, self.seconds,
+            "\n".join("      " + x for x in said))
+
+
+def equal(got, want, what="value"):
+    if got != want:
+        raise AssertionError("%s: want %r, got %r" % (what, want, got))
+
+
+def holds(pattern, text, what="text"):
+    if re.search(pattern, text or "") is None:
+        raise AssertionError("%s: want /%s/, got %r" % (what, pattern, text))
+
+
+def lacks(pattern, text, what="text"):
+    if re.search(pattern, text or "") is not None:
+        raise AssertionError("%s: must not hold /%s/: %r" %
+                             (what, pattern, text))
+
+
+class Case:
+    """One test's folder, servers and runs."""
+
+    def __init__(self, name, folder, certs):
+        self.name = name
+        self.folder = folder
+        self.certs = certs
+        self.servers = []
+        self.daemons = []
+        self.runs = []
+
+    # servers
+
+    def serve(self, *scripts, **how):
+        """A server with a script for each connection it is to see."""
+        server = Server(scripts, self.certs, **how)
+        self.servers.append(server)
+        return server
+
+    def serve_unix(self, *scripts):
+        return self.serve(*scripts, path=os.path.join(
+            self.folder, "s%d" % len(self.servers)))
+
+    # runs
+
+    def run(self, argv, message, prefix=()):
+        argv = list(prefix) + argv
+        started = time.monotonic()
+        p = subprocess.Popen(argv, stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             start_new_session=True, cwd=self.folder)
+        try:
+            out, err = p.communicate(message, HANG_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(p.pid, signal.SIGKILL)
+            out, err = p.communicate()
+            self.runs.append(Run(argv, "hung", out.decode("utf-8", "replace"),
+                                 err.decode("utf-8", "replace"), HANG_S))
+            raise AssertionError("the run hung for %d s" % HANG_S) from None
+        run = Run(argv, p.returncode, out.decode("utf-8", "replace"),
+                  err.decode("utf-8", "replace"),
+                  time.monotonic() - started)
+        self.runs.append(run)
+        return run
+
+    def deliver(self, server, *options, to=("b@example.org",),
+                sender="a@example.net", message=MESSAGE, prefix=(),
+                step=5, ehlo="client.test"):
+        """postern deliver; tls is none unless options say otherwise."""
+        argv = [os.path.join(BUILD, "postern"), "deliver", "--json",
+                "--verbose", "--from", sender]
+        if server is not None:
+            argv += ["--server",
+                     server if isinstance(server, str) else server.name]
+        if not any(x in options for x in ("--tls", "--implicit-tls")):
+            argv += ["--tls", "none"]
+        if step is not None:
+            argv += ["--step-timeout", str(step)]
+        if ehlo is not None:
+            argv += ["--ehlo", ehlo]
+        run = self.run(argv + list(options) + list(to), message, prefix)
+        for s in self.servers:
+            s.stop()
+        return run
+
+    def deliver_raw(self, *argv, message=MESSAGE, prefix=()):
+        return self.run([os.path.join(BUILD, "postern")] + list(argv),
+                         message, prefix)
+
+    def daemon(self, text, hostname="client.test"):
+        d = Daemon(self, text, hostname)
+        self.daemons.append(d)
+        return d
+
+    # judgement
+
+    def scripts_held(self):
+        """Every connection went as its script says, and no other came."""
+        for s in self.servers:
+            s.stop()
+        faults = [f for s in self.servers for f in s.failures()]
+        if faults:
+            raise AssertionError("; ".join(faults))
+
+    def outcome(self, run, status, code=None, dsn=None, step=None, reply=None,
+                in_doubt=False, exit_status=None, recipient=None):
+        """The one outcome (or recipient's) is this, and so is the exit."""
+        rows = [x for x in run.outcomes
+                if recipient is None or x["recipient"] == recipient]
+        if len(rows) != 1:
+            raise AssertionError("want 1 outcome%s, got %r" % (
+                " of " + recipient if recipient else "", run.outcomes))
+        row = rows[0]
+        equal(row["status"], status, "status")
+        if code is not None:
+            equal(row["code"], code, "code")
+        if dsn is not None:
+            holds("^(%s)$" % dsn, row["dsn"], "dsn")
+        holds(r"^%s\.\d{1,3}\.\d{1,3}$" % {
+            "delivered": "2", "deferred": "4", "failed": "5"}[status],
+            row["dsn"], "dsn")
+        if step is not None:
+            equal(row["step"], step, "step")
+        if reply is not None:
+            holds(reply, row["reply"], "reply")
+        equal(bool(row["in_doubt"]), in_doubt, "in_doubt")
+        if exit_status is None and recipient is None:
+            exit_status = {"delivered": DELIVERED, "deferred": DEFERRED,
+                           "failed": FAILED}[status]
+        if exit_status is not None:
+            equal(run.status, exit_status, "exit status")
+        return row
+
+    def delivered(self, run, **more):
+        self.scripts_held()
+        return self.outcome(run, "delivered", code=250, step="final", **more)
+
+    # the end
+
+    def clear(self):
+        for d in self.daemons:
+            d.stop()
+        for s in self.servers:
+            s.stop()
+
+    def report(self):
+        return "\n".join([str(r) for r in self.runs[-3:]] +
+                         [s.transcript() for s in self.servers[-3:]] +
+                         [d.transcript() for d in self.daemons[-1:]])
+
+
+class Daemon:
+    """posternd on a configuration of the test's own, in the test's folder."""
+
+    def __init__(self, case, text, hostname):
+        self.case = case
+        self.folder = os.path.join(case.folder, "d%d" % len(case.daemons))
+        os.mkdir(self.folder)
+        os.mkdir(os.path.join(self.folder, "run"))
+        self.config = os.path.join(self.folder, "postern.conf")
+        self.job = os.path.join(self.folder, "run", "job")
+        self.log = os.path.join(self.folder, "log")
+        with open(self.config, "w", encoding="ascii") as f:
+            f.write('queue_store = "memory"\nrun_directory = "%s/run"\n'
+                    'spool_directory = "%s/spool"\nstop_timeout = 1s\n'
+                    'hostname = "%s"\n%s' %
+                    (self.folder, self.folder, hostname, text))
+        with open(self.log, "wb") as f:
+            self.process = subprocess.Popen(
+                [os.path.join(BUILD, "posternd"), "-c", self.config],
+                stdin=subprocess.DEVNULL, stdout=f, stderr=f,
+                start_new_session=True)
+        self._await_socket()
+
+    def _await_socket(self):
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            try:
+                s.connect(self.job)
+                return
+            except OSError:
+                time.sleep(0.05)
+            finally:
+                s.close()
+            if self.process.poll() is not None:
+                break
+        raise AssertionError("posternd takes no jobs: " + self.said())
+
+    def send(self, *options, to=("b@example.org",), sender="a@example.net",
+             message=MESSAGE):
+        argv = [os.path.join(BUILD, "postern"), "send", "--socket", self.job,
+                "--json", "--wait", "attempt", "--from", sender]
+        return self.case.run(argv + list(options) + list(to), message)
+
+    def said(self):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+    def transcript(self):
+        return "   log of posternd\n" + "\n".join(
+            "      " + x for x in self.said().splitlines())
+
+
+class Dns:
+    """A name server for MX, A and AAAA over UDP: name -> [(type, data)]."""
+
+    TYPES = {"A": 1, "AAAA": 28, "MX": 15}
+
+    def __init__(self, rows):
+        self.rows = {k.lower(): v for k, v in rows.items()}
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.name = "127.0.0.1@%d" % self.sock.getsockname()[1]
+        self.asked = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                query, peer = self.sock.recvfrom(4096)
+                self.sock.sendto(self._answer(query), peer)
+            except OSError:
+                return
+
+    @staticmethod
+    def _labels(name):
+        return b"".join(bytes([len(x)]) + x.encode("ascii")
+                        for x in name.rstrip(".").split(".") if x) + b"\0"
+
+    def _rdata(self, kind, value):
+        if kind == "A":
+            return socket.inet_aton(value)
+        if kind == "AAAA":
+            return socket.inet_pton(socket.AF_INET6, value)
+        return struct.pack(">H", value[0]) + self._labels(value[1])
+
+    def _answer(self, query):
+        at, parts = 12, []
+        while query[at]:
+            parts.append(query[at + 1:at + 1 + query[at]].decode("latin-1"))
+            at += 1 + query[at]
+        question = query[12:at + 5]
+        kind = struct.unpack(">H", query[at + 1:at + 3])[0]
+        name = ".".join(parts).lower()
+        self.asked.append((name, kind))
+        found = [(t, v) for t, v in self.rows.get(name, ())
+                 if self.TYPES[t] == kind]
+        rcode = 0 if name in self.rows else 3
+        out = query[:2] + struct.pack(">HHHHH", 0x8580 | rcode, 1,
+                                      len(found), 0, 0) + question
+        for t, v in found:
+            rdata = self._rdata(t, v)
+            out += b"\xc0\x0c" + struct.pack(">HHIH", self.TYPES[t], 1, 60,
+                                             len(rdata)) + rdata
+        return out
+
+
+def free_port_on(*addresses):
+    """A port that is free on all of these addresses."""
+    for _ in range(50):
+        socks = []
+        try:
+            port = 0
+            for a in addresses:
+                s = socket.socket()
+                socks.append(s)
+                s.bind((a, port))
+                port = s.getsockname()[1]
+            return port
+        except OSError:
+            continue
+        finally:
+            for s in socks:
+                s.close()
+    raise Skip("no port is free on " + ", ".join(addresses))
+
+
+def host_name_namespace(name):
+    """Words before a command that give it this host name, or Skip."""
+    prefix = ["unshare", "--uts"] if os.geteuid() == 0 else [
+        "unshare", "-U", "-r", "--uts"]
+    prefix += ["sh", "-c", 'printf %s "$0" >/proc/sys/kernel/hostname && '
+               'exec "$@"', name]
+    try:
+        p = subprocess.run(prefix + ["true"], capture_output=True, check=False,
+                           timeout=20)
+    except OSError as e:
+        raise Skip("unshare: %s" % e) from e
+    if p.returncode != 0:
+        raise Skip("no namespace for a host name of one's own here")
+    return prefix
