@@ -131,12 +131,13 @@ behind_landlock(void)
 	return 0;
 }
 
-Test(landlock, no_file_no_program_no_connection_no_signal, .init = make_folder,
-    .fini = remove_folder)
+Test(landlock, no_file_no_program_no_connection_no_signal)
 {
 	if (!has_landlock())
 		cr_skip_test("this kernel has no Landlock");
+	make_folder();
 	expect_inside(behind_landlock);
+	remove_folder();
 }
 
 static int
@@ -158,12 +159,13 @@ below_a_folder(void)
 	return 0;
 }
 
-Test(landlock, files_below_one_folder_and_connections_where_asked_for,
-    .init = make_folder, .fini = remove_folder)
+Test(landlock, files_below_one_folder_and_connections_where_asked_for)
 {
 	if (!has_landlock())
 		cr_skip_test("this kernel has no Landlock");
+	make_folder();
 	expect_inside(below_a_folder);
+	remove_folder();
 }
 
 static int
@@ -349,12 +351,13 @@ in_a_root_of_its_own(void)
 	return 0;
 }
 
-Test(sandbox, a_root_of_its_own_with_its_files, .init = make_folder,
-    .fini = remove_folder)
+Test(sandbox, a_root_of_its_own_with_its_files)
 {
 	if (!may_mount())
 		cr_skip_test("takes root");
+	make_folder();
 	expect_inside(in_a_root_of_its_own);
+	remove_folder();
 }
 
 static int
