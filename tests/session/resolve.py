@@ -3,6 +3,8 @@
 
 Those that have to listen on port 25 skip themselves where they may not.
 """
+import os
+
 from harness import Dns, Skip, equal, holds, lacks
 from server import close, opened, transaction, whole, bye, say
 
@@ -21,14 +23,16 @@ route "*" {
 }
 """
 
-# Each test its own addresses: port 25 of them is shared by nobody.
+# Each test its own addresses: port 25 of them is shared by nobody, nor by
+# another run beside this one.
 _next = [0]
 
 
 def host(t, *scripts, **how):
     """A server on port 25 of a loopback address of its own."""
     _next[0] += 1
-    address = "127.25.%d.%d" % (_next[0] // 250 + 1, _next[0] % 250 + 1)
+    address = "127.%d.%d.%d" % (100 + os.getpid() % 100,
+                                os.getpid() // 100 % 250, _next[0])
     try:
         return address, t.serve(*scripts, address=address, port=25, **how)
     except PermissionError as e:
