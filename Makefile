@@ -71,6 +71,15 @@ $(BUILD)/libpostern.a: $(OBJS)
 	@rm -f $@
 	@ar qcs $@ $^
 
+# The paths are compiled in: another PREFIX builds anew.
+.PHONY: force
+$(BUILD)/paths: force
+	@mkdir -p $(@D)
+	@echo "$(PREFIX) $(SBINDIR) $(SYSCONFDIR)" | cmp -s - $@ || \
+	    echo "$(PREFIX) $(SBINDIR) $(SYSCONFDIR)" >$@
+
+$(BUILD)/obj/master/main.o $(BUILD)/obj/master/control/%.o: $(BUILD)/paths
+
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "cc $<"
