@@ -78,7 +78,7 @@ $(BUILD)/paths: force
 	@echo "$(PREFIX) $(SBINDIR) $(SYSCONFDIR)" | cmp -s - $@ || \
 	    echo "$(PREFIX) $(SBINDIR) $(SYSCONFDIR)" >$@
 
-$(BUILD)/obj/master/main.o $(BUILD)/obj/master/control/%.o: $(BUILD)/paths
+$(BUILD)/obj/master/main.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard master/control/*.c)): $(BUILD)/paths
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
