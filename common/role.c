@@ -82,6 +82,11 @@ channel_end(struct channel *ch, const char *why)
 	} else if (role->closed != NULL) {
 		role->closed(role->ctx, ch, why);
 	}
+	/* The queue broke a rule, and we cannot judge it: one of us is not what
+	 * it should be.  A new one of us starts with new channels. */
+	if (why != NULL && channel_peer(ch) == ROLE_QUEUE &&
+	    role->self != ROLE_MASTER)
+		role_stop(role);
 	channel_free(ch);
 }
 

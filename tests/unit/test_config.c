@@ -96,7 +96,9 @@ Test(config, every_type_is_read)
 				     "job_socket = /tmp/j\n"
 				     "job_users = { ana, # first\n\t1005,\n}\n"
 				     "name_servers = ::1@5353\n"
-				     "transport a { tls_wrappermode = yes }\n");
+				     "transport a { tls_wrappermode = yes }\n"
+				     "transport b { port = 10025 }\n"
+				     "transport c { server = h port = 26 }\n");
 	const struct transport *t = config_transport(c, "a");
 
 	cr_expect_str_eq(c->hostname, "mx.example.org");
@@ -118,6 +120,9 @@ Test(config, every_type_is_read)
 	cr_assert_not_null(t);
 	cr_expect(t->tls_wrappermode);
 	cr_expect_eq(t->next_hop.port, 465);
+	cr_expect_eq(config_transport(c, "b")->next_hop.kind, NEXT_HOP_MX);
+	cr_expect_eq(config_transport(c, "b")->next_hop.port, 10025);
+	cr_expect_eq(config_transport(c, "c")->next_hop.port, 26);
 	config_free(c);
 }
 
@@ -343,6 +348,12 @@ static const struct {
 	    "f:2: tls_wrappermode: yes and tls_security_level none" },
 	{ "transport a {\ntls_wrappermode = maybe\n}",
 	    "f:2: tls_wrappermode:" },
+	{ "transport a {\nserver = h:26\nport = 26\n}",
+	    "f:3: port: server names one already, 26" },
+	{ "transport a {\nserver = unix:/x\nport = 26\n}", "f:3: port: a U" },
+	{ "transport a {\nserver = h\nprotocol = lmtp\nport = 25\n}",
+	    "f:4: port: lmtp must not be spoken on port 25" },
+	{ "transport a {\nport = 65536\n}", "f:2: port:" },
 	{ "transport a {\nbind_address = ::1\n}", "f:2: bind_address: ::1: n" },
 	{ "transport a {\nbind_address6 = 1.2.3.4\n}", "f:2: bind_address6: " },
 	{ "transport a {\ntls_CAfile = $run_directory/ca\n}",
