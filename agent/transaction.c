@@ -64,18 +64,13 @@ forget_job(struct session *s)
 static void
 finish(struct session *s)
 {
-	struct msg_job_ref done = { s->trans.job };
-
 	forget_job(s);
 	session_enter(s, STATE_READY);
-	session_report(s, MSG_DONE, &done, "");
 }
 
 void
 transaction_abandon(struct session *s)
 {
-	struct msg_job_ref done = { s->trans.job };
-
 	if (!s->trans.active)
 		return;
 	if (!s->trans.begun) { /* another worker can have it as it is */
@@ -86,7 +81,6 @@ transaction_abandon(struct session *s)
 	s->verdict.outcome.in_doubt = s->state == STATE_FINAL;
 	settle_all(s);
 	forget_job(s);
-	session_report(s, MSG_DONE, &done, "");
 }
 
 /* The batch. */

@@ -346,7 +346,7 @@ struct msg_address {
 
 /*
  * tail: strings: reverse-path (may be empty), then nrcpt recipients.  The body
- * has CRLF line ends, size octets, and is descriptor 5 until DONE.
+ * has CRLF line ends, size octets, and is descriptor 5.
  */
 struct msg_job {
 	uint64_t job; /* the queue's number for this transaction */
@@ -381,8 +381,8 @@ struct msg_outcome {
 	struct outcome outcome;
 };
 
-/* tail: as in msg_next.  Jobs without DONE were not begun, or have their
- * OUTCOME from here: the queue gives this outcome to those it saw BEGUN. */
+/* tail: as in msg_next.  Recipients without an OUTCOME have it from here where
+ * their job was BEGUN; jobs that were not go back. */
 struct msg_closed {
 	struct outcome outcome;
 	uint32_t failed; /* 0: a QUIT that was asked for */

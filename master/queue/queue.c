@@ -467,7 +467,6 @@ static const struct handler queue_handlers[] = {
 	{ MSG_BEGUN, QUEUE_WORKING, session_begun },
 	{ MSG_COMMITTING, QUEUE_WORKING, session_committing },
 	{ MSG_OUTCOME, QUEUE_WORKING, session_outcome },
-	{ MSG_DONE, QUEUE_WORKING, session_done },
 	{ MSG_CLOSED, QUEUE_WORKING, session_over },
 	{ MSG_DIALOGUE, QUEUE_WORKING, session_dialogue },
 };

@@ -317,7 +317,6 @@ void session_begun(void *ctx, struct channel *from, const struct message *m);
 void session_committing(void *ctx, struct channel *from,
     const struct message *m);
 void session_outcome(void *ctx, struct channel *from, const struct message *m);
-void session_done(void *ctx, struct channel *from, const struct message *m);
 void session_over(void *ctx, struct channel *from, const struct message *m);
 void session_dialogue(void *ctx, struct channel *from, const struct message *m);
 void session_gone(void *ctx, struct channel *from, const struct message *m);

@@ -504,6 +504,22 @@ session_committing(void *ctx, struct channel *from, const struct message *m)
 	job->committing = true;
 }
 
+/* Every recipient of a job has its outcome, or goes into another job. */
+static void
+session_job_done(struct session *s, struct job *job)
+{
+	struct schedule_destination *d = s->target->destination;
+
+	transaction_free(job);
+	/* Even a refusal is an answer: the destination is alive. */
+	s->succeeded++;
+	s->target->deaths = 0;
+	schedule_succeeded(s->queue->schedule, d);
+	if (d->waiting == 0 || s->quitting)
+		session_rest(s);
+	queue_pump_soon(s->queue);
+}
+
 void
 session_outcome(void *ctx, struct channel *from, const struct message *m)
 {
@@ -529,28 +545,8 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 		transaction_again(s, job, msg->rcpt);
 	else
 		transaction_settle(job, msg->rcpt, &msg->outcome, reply);
-}
-
-void
-session_done(void *ctx, struct channel *from, const struct message *m)
-{
-	const struct msg_job_ref *msg = m->payload;
-	struct session *s = channel_arg(from);
-	struct job *job = transaction_find(s, msg->job);
-
-	(void)ctx;
-	if (job == NULL || job->left > 0) {
-		session_fault(s, "DONE of a job that is not");
-		return;
-	}
-	transaction_free(job);
-	/* Even a refusal is an answer: the destination is alive. */
-	s->succeeded++;
-	s->target->deaths = 0;
-	schedule_succeeded(s->queue->schedule, s->target->destination);
-	if (s->target->destination->waiting == 0 || s->quitting)
-		session_rest(s);
-	queue_pump_soon(s->queue);
+	if (job->left == 0)
+		session_job_done(s, job);
 }
 
 void

@@ -368,7 +368,6 @@ deliver(int worker, uint64_t job)
 	tell(worker, MSG_COMMITTING, job);
 	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0",
 	    "250 2.0.0 ok");
-	tell(worker, MSG_DONE, job);
 }
 
 /* A worker with its first job, for one message to b.example. */
@@ -497,7 +496,6 @@ Test(queue, two_recipients_share_a_transaction_and_may_differ)
 	tell(worker, MSG_BEGUN, job);
 	tell_outcome(worker, job, 1, OUTCOME_FAILED, "5.1.1", "550 no");
 	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0", "250 ok");
-	tell(worker, MSG_DONE, job);
 	cr_expect_eq(result().outcome.status, OUTCOME_FAILED);
 	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
 	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
@@ -656,7 +654,6 @@ defer(int worker, uint64_t job)
 {
 	tell(worker, MSG_BEGUN, job);
 	tell_outcome(worker, job, 0, OUTCOME_DEFERRED, "4.2.0", "450 later");
-	tell(worker, MSG_DONE, job);
 	(void)result();
 	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
 }
@@ -815,7 +812,6 @@ Test(queue, a_drain_lets_a_message_end_and_takes_no_new_one)
 	hand_in(2, WAIT_QUEUED, 100, "a@b.example", NULL);
 	(void)hear(intake, ROLE_INTAKE, MSG_REFUSED);
 	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0", "250 ok");
-	tell(worker, MSG_DONE, job);
 	say(worker, MSG_CLOSED, &closed);
 	(void)close(worker);
 	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);

@@ -363,7 +363,6 @@ transact(void)
 	reply("250 2.0.0 kept\r\n");
 	outcome = expect(MSG_OUTCOME);
 	expect_text(&outcome->outcome, OUTCOME_DELIVERED, "2.0.0", "kept");
-	expect(MSG_DONE);
 }
 
 static void
@@ -572,7 +571,6 @@ Test(worker, a_cut_without_close_notify_is_a_close)
 	expect_text(&outcome->outcome, OUTCOME_DEFERRED, "4.4.2",
 	    "connection closed by the remote");
 	cr_expect_eq(outcome->outcome.in_doubt, 1);
-	expect(MSG_DONE);
 	expect(MSG_CLOSED);
 	expect_exit(WORKER_DONE);
 }
@@ -715,7 +713,6 @@ Test(worker, the_cap_ends_a_session_that_goes_on)
 	outcome = expect(MSG_OUTCOME);
 	expect_text(&outcome->outcome, OUTCOME_DEFERRED, "4.4.2",
 	    "the session's time is up, while waiting for the reply to MAIL");
-	expect(MSG_DONE);
 	expect(MSG_CLOSED);
 	expect_exit(WORKER_DONE);
 }
@@ -777,7 +774,6 @@ Test(worker, a_large_message_arrives_as_it_is)
 	command(".\r\n");
 	reply("250 ok\r\n");
 	expect(MSG_OUTCOME);
-	expect(MSG_DONE);
 	quit();
 }
 
@@ -797,7 +793,6 @@ Test(worker, a_refusal_in_the_middle_is_what_is_reported)
 	outcome = expect(MSG_OUTCOME);
 	expect_text(&outcome->outcome, OUTCOME_FAILED, "5.3.4", "too big");
 	cr_expect_eq(outcome->outcome.in_doubt, 0);
-	expect(MSG_DONE);
 	expect(MSG_CLOSED);
 	expect_exit(WORKER_DONE);
 }
