@@ -56,6 +56,7 @@ static pid_t
 start_child(int *end)
 {
 	struct rlimit none = { 0, 0 }, few = { 77, 77 };
+	struct sock_fprog prog; /* made before no file may grow */
 	int fds[2], ready[2];
 	char octet = 0;
 	pid_t pid;
@@ -66,12 +67,12 @@ start_child(int *end)
 	cr_assert_neq(pid, -1);
 	if (pid == 0) {
 		close(fds[1]);
-		if (setrlimit(RLIMIT_FSIZE, &none) == -1 ||
+		if (filter_compile(rules, NELEM(rules), &prog) == -1 ||
+		    setrlimit(RLIMIT_FSIZE, &none) == -1 ||
 		    setrlimit(RLIMIT_NOFILE, &few) == -1 ||
 		    (geteuid() == 0 && unshare(CLONE_NEWUTS) == -1) ||
 		    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
-		    write(ready[1], "", 1) != 1 ||
-		    filter_enter(rules, NELEM(rules)) == -1)
+		    write(ready[1], "", 1) != 1 || filter_load(&prog) == -1)
 			_exit(1);
 		(void)!read(fds[0], &octet, 1);
 		_exit(0);
