@@ -20,33 +20,6 @@ enum {
 	PLAN_TTL_MAX_S = 3600,
 };
 
-struct plan *
-plan_hold(struct plan *plan)
-{
-	plan->refs++;
-	return plan;
-}
-
-void
-plan_release(struct plan *plan)
-{
-	if (plan != NULL && --plan->refs == 0)
-		free(plan);
-}
-
-static struct plan *
-plan_new(uint32_t count)
-{
-	struct plan *plan;
-
-	plan = calloc(1, sizeof(*plan) + count * sizeof(plan->addresses[0]));
-	if (plan == NULL)
-		return NULL;
-	plan->refs = 1;
-	plan->count = count;
-	return plan;
-}
-
 void
 target_gone(struct schedule_destination *destination)
 {
