@@ -8,7 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-
 /* A name as in a packet, uncompressed, to text without its last dot.  False
  * where it is cut off or too long.  "" is the root. */
 static bool
@@ -33,9 +32,9 @@ read_name(const uint8_t *in, size_t len, char *out, size_t size)
 static bool
 is_plausible(const char *name)
 {
-	return strspn(name, "abcdefghijklmnopqrstuvwxyz"
-			    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
-	    strlen(name);
+	return strspn(name,
+		   "abcdefghijklmnopqrstuvwxyz"
+		   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == strlen(name);
 }
 
 /* Before whom a host comes. */
