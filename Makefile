@@ -111,7 +111,7 @@ session: all
 	python3 tests/session/run.py
 
 interop: all
-	python3 tests/interop/run.py
+	python3 tests/interop/all.py
 
 confine: all
 	@$(MAKE) --no-print-directory ATTACKS=1 BUILD=$(BUILD)/attacks all
