@@ -45,7 +45,7 @@ UNIT  := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*.c))
 FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/intake/postern-job.5
 
-.PHONY: all libraries help deps demo check unit session interop confine chaos fuzz bench lint man-lint format install clean
+.PHONY: all libraries help deps demo check unit session interop confine chaos fuzz bench lint man-lint format install clean FORCE
 
 all: $(BUILD)/posternd $(BUILD)/postern
 
@@ -73,8 +73,7 @@ $(BUILD)/libpostern.a: $(OBJS)
 	@ar qcs $@ $^
 
 # The paths are compiled in: another PREFIX builds anew.
-.PHONY: force
-$(BUILD)/paths: force
+$(BUILD)/paths: FORCE
 	@mkdir -p $(@D)
 	@echo "$(PREFIX) $(SBINDIR) $(SYSCONFDIR)" | cmp -s - $@ || \
 	    echo "$(PREFIX) $(SBINDIR) $(SYSCONFDIR)" >$@
@@ -112,7 +111,7 @@ session: all
 	python3 tests/session/run.py
 
 interop: all
-	python3 tests/interop/run.py
+	python3 tests/interop/all.py
 
 confine: all
 	@$(MAKE) --no-print-directory ATTACKS=1 BUILD=$(BUILD)/attacks all
@@ -129,18 +128,27 @@ chaos: all
 bench: all
 	python3 tests/bench/run.py
 
-# libFuzzer with both sanitizers; FUZZ_SECONDS for each target.
+# libFuzzer with both sanitizers; FUZZ_SECONDS for each target.  All targets
+# link one archive, built by a make of its own that knows what is old in it.
 FUZZ_SECONDS = 60
 FUZZ_CC = clang-14
-$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(SRCS) Makefile
-	@mkdir -p $(@D)/obj
-	@echo "fuzz target $*"
-	@$(MAKE) --no-print-directory -s CC=$(FUZZ_CC) BUILD=$(BUILD)/fuzz/lib \
-	    HARD="$(SAN) -fsanitize=fuzzer-no-link -fPIE" $(BUILD)/fuzz/lib/libpostern.a
-	@$(FUZZ_CC) $(CPPFLAGS) $(SAN) -fsanitize=fuzzer -o $@ $< $(BUILD)/fuzz/lib/libpostern.a $(LIBS)
+FUZZ_LIB = $(BUILD)/fuzz/lib/libpostern.a
+PARALLEL = $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
-fuzz: $(FUZZ:%=$(BUILD)/fuzz/%)
+$(FUZZ_LIB): FORCE
+	@echo "sanitised library"
+	@$(MAKE) --no-print-directory -s $(PARALLEL) CC=$(FUZZ_CC) BUILD=$(@D) \
+	    HARD="$(SAN) -fsanitize=fuzzer-no-link -fPIE" $@ >/dev/null
+
+$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(FUZZ_LIB)
+	@echo "fuzz target $*"
+	@$(FUZZ_CC) $(CPPFLAGS) $(SAN) -fsanitize=fuzzer -o $@ $< $(FUZZ_LIB) $(LIBS)
+
+fuzz:
+	@$(MAKE) --no-print-directory $(PARALLEL) $(FUZZ:%=$(BUILD)/fuzz/%)
 	@sh tests/fuzz/run.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+FORCE:
 
 lint: man-lint
 	@sh conf/deps.sh lint

@@ -47,6 +47,7 @@ struct deliver {
 	struct deliver_options options;
 	struct control_tally tally;
 	bool *decided; /* of each recipient */
+	bool queued;   /* so an end without a result leaves doubt */
 	int config_fd;
 	int link_fd;
 	pid_t daemon;
@@ -389,7 +390,7 @@ settle_rest(struct deliver *d, const struct ending *end)
 		result = json_pack("{s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:b,s:n}",
 		    "recipient", d->options.job.rcpts[i], "status", status,
 		    "code", 0, "dsn", end->dsn, "reply", end->why, "relay", "",
-		    "step", "queue", "in_doubt", 0, "tls");
+		    "step", "queue", "in_doubt", (int)d->queued, "tls");
 		control_print_result(result, d->options.json, &d->tally);
 		json_decref(result);
 	}
@@ -432,6 +433,7 @@ take_answers(struct deliver *d, struct ending *end)
 			end_by_refusal(end, answer);
 			done = true;
 		} else {
+			d->queued = true;
 			done = json_is_true(json_object_get(answer, "done"));
 		}
 		json_decref(answer);

@@ -361,8 +361,7 @@ route "%s" { transport = dovecot }
 """
 
 
-def main():
-    suite = Suite()
+def run(suite):
     with Peers() as peers:
         # Dovecot as an ordinary user cannot give its socket away, nor need it.
         body = DOVECOT % (peers.lmtp_socket, peers.lmtp_domain)
@@ -379,10 +378,12 @@ def main():
                 suite.check(title, lambda t=test: t(tests))
             suite.check("no process of ours ended meanwhile",
                         tests.nobody_died)
-    suite.end()
 
 
 HELPERS = ("__init__", "mailbox", "received", "deliver", "to", "postfix",
            "verify", "bad_certificate", "job", "refusal", "good", "nobody_died")
 
-main()
+if __name__ == "__main__":
+    suite = Suite()
+    run(suite)
+    suite.end()
