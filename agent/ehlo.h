@@ -28,6 +28,7 @@ struct capabilities {
 	uint32_t offered;    /* a bit for each enum capability */
 	uint32_t mechanisms; /* a bit for each enum auth_mechanism */
 	uint64_t size_limit; /* octets; 0: none that we know of */
+	uint32_t mail_limit; /* transactions (RFC 9422, 4.1); 0: no limit */
 	bool has_name;       /* the first line, which is no keyword, is past */
 };
 

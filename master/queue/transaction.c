@@ -33,6 +33,7 @@ transaction_free(struct job *job)
 		job->activation->job = NULL;
 	TAILQ_REMOVE(&s->jobs, job, entry);
 	s->njobs--;
+	s->queue->njobs--;
 	free(job);
 }
 
@@ -165,6 +166,7 @@ transaction_take(struct session *s)
 	job->taken_ms = time_real_ms();
 	TAILQ_INSERT_TAIL(&s->jobs, job, entry);
 	s->njobs++;
+	q->njobs++;
 	return job;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A remote that says whatever it likes to a session with two jobs.  Octets of
+ * A remote that says whatever it likes to a session with some jobs.  Octets of
  * 0x01 to 0x07 between its lines are events instead.
  */
 #include "agent/session.h"
@@ -8,10 +8,12 @@
 #include <assert.h>
 #include <string.h>
 
+#define JOBS 8
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static struct session session;
-static unsigned int jobs, outcomes, ups, begun;
+static unsigned int jobs, outcomes, ups, begun, again;
 static bool committed;
 
 static void
@@ -26,6 +28,7 @@ report(void *arg, enum msg_type type, const void *payload, const char *tail,
 		assert(tail[i] >= 0x20 && tail[i] < 0x7f);
 	ups += type == MSG_SESSION_UP;
 	begun += type == MSG_BEGUN;
+	again += type == MSG_AGAIN;
 	if (type == MSG_BEGUN)
 		committed = false;
 	if (type == MSG_COMMITTING)
@@ -126,10 +129,11 @@ go_on(uint64_t size)
 		session.out.len = 0;
 		session_flushed(&session);
 	}
-	if (session.state == STATE_READY && jobs < 2) {
+	while (session_wants_message(&session) && session.up && jobs < JOBS) {
 		jobs++;
 		tell(MSG_JOB, &job, "a@x\0b@y\0c@y", 12);
 	}
+	session_gathered(&session);
 }
 
 int
@@ -141,7 +145,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (n < 2)
 		return 0;
 	memset(&session, 0, sizeof(session));
-	jobs = outcomes = ups = begun = 0;
+	jobs = outcomes = ups = begun = again = 0;
 	conf.protocol = data[0] & 1;
 	conf.tls_level = data[0] >> 1 & 1; /* none or may */
 	conf.tls_fallback = data[0] >> 2 & 1;

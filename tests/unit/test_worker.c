@@ -777,6 +777,41 @@ Test(worker, a_large_message_arrives_as_it_is)
 	quit();
 }
 
+/* Four messages in flights of one, two and one; under the filter. */
+Test(worker, messages_leave_together_where_chunks_are_taken)
+{
+	static const char one[] = "MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\n"
+				  "BDAT 21 LAST\r\n" MAIL_TEXT;
+	char two[2 * sizeof(one)];
+
+	h.conf.tls_level = TLS_NONE;
+	start_worker();
+	connect_as("");
+	reply("220 hi\r\n");
+	command("EHLO me.example\r\n");
+	reply("250-x\r\n250-CHUNKING\r\n250 PIPELINING\r\n");
+	expect(MSG_SESSION_UP);
+	send_job(MAIL_TEXT, strlen(MAIL_TEXT));
+	expect(MSG_COMMITTING);
+	command(one);
+	/* These are there when the first is answered. */
+	for (int i = 0; i < 3; i++)
+		send_job(MAIL_TEXT, strlen(MAIL_TEXT));
+	reply("250 ok\r\n250 ok\r\n250 ok\r\n");
+	expect(MSG_OUTCOME);
+	expect(MSG_COMMITTING);
+	(void)snprintf(two, sizeof(two), "%s%s", one, one);
+	command(two);
+	reply("250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n");
+	expect(MSG_OUTCOME);
+	expect(MSG_OUTCOME);
+	expect(MSG_COMMITTING);
+	command(one);
+	reply("250 ok\r\n250 ok\r\n250 ok\r\n");
+	expect(MSG_OUTCOME);
+	quit();
+}
+
 /* S-123 */
 Test(worker, a_refusal_in_the_middle_is_what_is_reported)
 {
