@@ -146,6 +146,27 @@ capabilities_add_line(struct capabilities *caps, const uint8_t *line, size_t n)
 }
 
 void
+capabilities_discard(struct capabilities *caps, const char *list)
+{
+	struct words words = { list, list + strlen(list) };
+	const char *word;
+	size_t n, cap;
+
+	while ((n = next_word(&words, &word)) > 0) {
+		cap = find(keywords, CAPABILITY_COUNT, word, n);
+		if (cap == CAPABILITY_COUNT)
+			continue;
+		caps->offered &= ~(UINT32_C(1) << cap);
+		if (cap == CAPABILITY_SIZE)
+			caps->size_limit = 0;
+		else if (cap == CAPABILITY_LIMITS)
+			caps->mail_limit = 0;
+		else if (cap == CAPABILITY_AUTH)
+			caps->mechanisms = 0;
+	}
+}
+
+void
 capabilities_finish(struct capabilities *caps, bool in_tls)
 {
 	/* RFC 3030, 3: BINARYMIME is sent by BDAT alone. */

@@ -331,8 +331,8 @@ static void
 await_final(struct session *s, struct flight_job *j)
 {
 	/* One reply for each recipient (RFC 2033, 4.2); one that says nobody
-	 * is there, where none is. */
-	if (is_lmtp(s) && j->accepted > 1)
+	 * is there, where none is, or that there was no MAIL (Dovecot). */
+	if (is_lmtp(s) && j->accepted > 1 && !j->refused)
 		s->expected += j->accepted - 1;
 	j->answer_at = 0;
 	session_enter(s, STATE_FLIGHT_FINAL);
@@ -378,11 +378,6 @@ end_unwanted(struct session *s, struct flight_job *j)
 		session_fail(s, FAREWELL_QUIT);
 		return;
 	}
-	if (j->accepted > 1 && is_lmtp(s)) {
-		j->accepted--; /* as many replies */
-		session_enter(s, STATE_FLIGHT_FINAL);
-		return;
-	}
 	if (s->reply.code == 421) {
 		session_fail_by_reply(s, FAREWELL_QUIT_NO_WAIT);
 		return;
@@ -401,6 +396,34 @@ settle_next_accepted(struct session *s, struct flight_job *j)
 	j->accepted--;
 }
 
+/*
+ * BDAT is refused as a command.  Behind a message that failed, it is for want
+ * of RSET.  An LMTP server may have meant all recipients or the first: what
+ * comes next cannot be told apart.
+ */
+static void
+end_refused(struct session *s, struct flight_job *j)
+{
+	bool countable = !is_lmtp(s) || j->accepted == 1;
+	char report[SESSION_TEXT_SIZE / 2];
+
+	(void)session_judge_reply(s); /* it is a refusal */
+	if (s->flight.disturbed && s->reply.code == 503)
+		give_back(s, j);
+	else
+		settle_accepted(s, j);
+	s->flight.disturbed = true;
+	if (countable) {
+		next_job(s);
+		return;
+	}
+	s->flight.at++;
+	reply_write_report(&s->reply, report, sizeof(report));
+	session_judge(s, "4.5.0",
+	    "protocol error: of which recipients, nobody can tell: %s", report);
+	session_fail(s, FAREWELL_NONE);
+}
+
 void
 flight_take_final(struct session *s)
 {
@@ -408,6 +431,10 @@ flight_take_final(struct session *s)
 
 	if (j->refused || j->accepted == 0) {
 		end_unwanted(s, j);
+		return;
+	}
+	if (s->reply.code / 10 == 50 && j->answer_at == 0) {
+		end_refused(s, j);
 		return;
 	}
 	if (!session_judge_reply(s)) {

@@ -332,6 +332,7 @@ ask_first_address(struct session *s)
 
 	s->conf = *(const struct msg_session *)s->message->payload;
 	if (!message_string_ok(s->conf.ehlo_name, sizeof(s->conf.ehlo_name)) ||
+	    !message_string_ok(s->conf.discard, sizeof(s->conf.discard)) ||
 	    s->conf.protocol > SESSION_LMTP || s->conf.tls_level > TLS_VERIFY) {
 		s->is_misled = true;
 		return;
@@ -522,6 +523,7 @@ take_hello(struct session *s)
 	unsigned int code = s->reply.code;
 
 	if (code == 250) {
+		capabilities_discard(&s->caps, s->conf.discard);
 		capabilities_finish(&s->caps, s->in_tls);
 		choose_security(s);
 	} else if ((code == 500 || code == 502 || code == 504) &&

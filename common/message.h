@@ -23,6 +23,7 @@
 #define MSG_PATH_SIZE    108 /* sun_path */
 #define MSG_ADDRESS_SIZE 257 /* a path without its brackets, and NUL */
 #define MSG_RELAY_SIZE   344 /* "host[address]:port" for log and report */
+#define MSG_DISCARD_SIZE 400 /* EHLO keywords, each with a space */
 #define MSG_PACKET_SIZE  (40 * 1024)
 
 enum msg_type {
@@ -334,6 +335,7 @@ struct msg_session {
 	uint32_t trust; /* index as in msg_trust */
 	uint32_t timer_ms[TIMER_COUNT];
 	char ehlo_name[MSG_HOST_SIZE]; /* empty: literal of the local address */
+	char discard[MSG_DISCARD_SIZE]; /* keywords not to use */
 };
 
 struct msg_address {

@@ -178,6 +178,9 @@ session_feed_all(struct queue *q, uint32_t ahead)
 	}
 }
 
+_Static_assert(MSG_DISCARD_SIZE > 16 * (CONFIG_KEYWORD_MAX + 1),
+    "all of discard_ehlo_keywords fits");
+
 /* A destination and the times of its transport, as the worker gets them. */
 static int
 session_introduce(struct session *s, const struct transport *config)
@@ -215,6 +218,12 @@ session_introduce(struct session *s, const struct transport *config)
 	for (i = 0; i < TIMER_COUNT; i++)
 		msg.timer_ms[i] = (uint32_t)seconds[i] * 1000U;
 	(void)strlcpy(msg.ehlo_name, name, sizeof(msg.ehlo_name));
+	for (i = 0; i < config->discard_ehlo_keywords.count; i++) {
+		(void)strlcat(msg.discard,
+		    config->discard_ehlo_keywords.words[i],
+		    sizeof(msg.discard));
+		(void)strlcat(msg.discard, " ", sizeof(msg.discard));
+	}
 	return channel_send(s->channel, MSG_SESSION, &msg, NULL, 0, -1);
 }
 

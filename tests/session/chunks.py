@@ -85,6 +85,18 @@ def s_130_the_size_is_that_of_the_chunk(t):
     equal(server.connections[0].messages, [b"no end of a line\r\n"])
 
 
+def h_discard_ehlo_keywords(t):
+    """The keywords of a broken server, in whatever case."""
+    server = t.serve([opened("SIZE", *BOTH), mail_from("<a@example.net>"),
+                      rcpt_to(), data(), drain()])
+    daemon = t.daemon(ONE.replace(
+        "quit_timeout", 'discard_ehlo_keywords = {"chunking", size, '
+        "PIPELINING}\n\tquit_timeout") % ("smtp", server.name))
+    t.outcome(daemon.send(), "delivered", code=250)
+    daemon.stop()
+    t.scripts_held()
+
+
 def s_131_rset_after_a_failed_bdat(t):
     server = t.serve([opened(*BOTH), flown("554 5.6.0 no"), line("RSET"),
                       say("250 2.0.0 ok"), flown(), drain()])

@@ -934,6 +934,19 @@ Test(flight, needs_both_chunking_and_pipelining)
 	    "Q 0 failed rcpt 550 5.0.0: 550 no", "! job a@x b@y", "C RSET|");
 }
 
+Test(flight, what_is_discarded_is_not_used)
+{
+	RUN(CONF(.discard = "dsn chunking X-FOO "), UP(CHUNKS), "! job a@x b@y",
+	    "Q BEGUN", "C " ONE);
+	RUN(CONF(.discard = "pipelining size"), UP(CHUNKS "250-SIZE 5|"),
+	    "! job a@x b@y", "Q BEGUN", "C MAIL FROM:<a@x>|");
+	RUN(CONF(.discard = "STARTTLS", .tls_level = TLS_MAY),
+	    UP("250-STARTTLS|"));
+	RUN(CONF(.discard = "limits"), UP(BATCH "250-LIMITS MAILMAX=1|"),
+	    GO("a@x b@y", ONE), "S 250 ok|250 ok|451 no",
+	    "Q 0 deferred data 451 4.0.0: 451 no");
+}
+
 Test(flight, a_failure_makes_it_one_at_once_behind_rset)
 {
 	/* S-131 */
@@ -1000,6 +1013,35 @@ Test(flight, lmtp_answers_for_each_recipient_of_each_message)
 	    "Q COMMITTING 1", "C " FLOWN_TWO, "S 250 ok|550 no|550 no|503 no",
 	    "Q 1/0 failed rcpt 550 5.0.0: 550 no",
 	    "Q 1/1 failed rcpt 550 5.0.0: 550 no", "! job a@x b@y", "C RSET|");
+}
+
+Test(flight, lmtp_servers_that_want_rset_are_understood)
+{
+	/* Dovecot 2.3, after a message without a recipient. */
+	RUN(LMTP, UP_LMTP(CHUNKS), TO_FOUR, "! job a@x b@y",
+	    "! job a@x b@y c@y", "! job a@x b@y c@y", "! go", "Q COMMITTING 6",
+	    "C " FLOWN FLOWN_TWO FLOWN_TWO, "S 250 ok|550 no|503 nobody",
+	    "Q 4/0 failed rcpt 550 5.0.0: 550 no",
+	    "S 503 MAIL already given|250 ok|250 ok|503 issue RSET first",
+	    "Q AGAIN 5", "S 503 MAIL already given|250 ok|250 ok",
+	    "S 503 issue RSET first", "Q AGAIN 6", "! job a@x b@y", "C RSET|",
+	    "S 250 ok", "Q COMMITTING 7", "C " FLOWN);
+	/* One that takes MAIL: is the reply to BDAT one, or the first of two? */
+	RUN(LMTP, UP_LMTP(CHUNKS), TO_FOUR, "! job a@x b@y",
+	    "! job a@x b@y c@y", "! job a@x b@y", "! go", "Q COMMITTING 6",
+	    "C " FLOWN FLOWN_TWO FLOWN, "S 250 ok|250 ok|554 no",
+	    "Q 4/0 failed final 554 5.0.0: 554 no", "S 250 ok|250 ok|250 ok",
+	    "S 503 issue RSET first", "Q AGAIN 5",
+	    "Q 6/0 deferred final 0 4.5.0 in-doubt: protocol error: of which recipients, nobody can tell: 503 issue RSET first",
+	    "Q CLOSED deferred final 0 4.5.0: protocol error: of which recipients, nobody can tell: 503 issue RSET first");
+	/* SMTP has one reply. */
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y c@y",
+	    "! job a@x b@y", "! go", "Q COMMITTING 6",
+	    "C " FLOWN FLOWN_TWO FLOWN, "S 250 ok|250 ok|554 no",
+	    "Q 4/0 failed final 554 5.0.0: 554 no",
+	    "S 250 ok|250 ok|550 no|503 issue RSET first",
+	    "Q 5/1 failed rcpt 550 5.0.0: 550 no", "Q AGAIN 5", "S " OK3,
+	    GOT("6"));
 }
 
 Test(flight, goodbye_gives_back_what_is_behind_it)
