@@ -32,7 +32,6 @@ static struct {
 void
 log_open(const char *syslog_name, const char *process, bool syslog, bool json)
 {
-	tzset(); /* opens its file now, not on the first line */
 	strlcpy(sink.name, syslog_name, sizeof(sink.name));
 	strlcpy(sink.process, process, sizeof(sink.process));
 	sink.syslog = syslog;

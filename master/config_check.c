@@ -15,18 +15,39 @@
 static uint16_t
 default_port(const struct transport *t)
 {
+	if (t->port != 0)
+		return (uint16_t)t->port;
 	if (t->protocol == CONFIG_PROTOCOL_LMTP)
 		return PORT_LMTP;
 	return t->tls_wrappermode ? PORT_SUBMISSION : CONFIG_PORT_SMTP;
+}
+
+/* Two places for one number: neither is meant to win. */
+static void
+check_port(struct reader *r, const struct transport *t)
+{
+	struct next_hop named;
+
+	(void)next_hop_parse(t->server, 0, &named);
+	if (t->port == 0)
+		return;
+	if (named.kind == NEXT_HOP_UNIX)
+		complain(&r->complaints, config_line_of(r, "port"),
+		    "port: a Unix socket has none");
+	else if (named.port != 0)
+		complain(&r->complaints, config_line_of(r, "port"),
+		    "port: server names one already, %u", named.port);
 }
 
 static void
 check_next_hop(struct reader *r, struct transport *t)
 {
 	bool lmtp = t->protocol == CONFIG_PROTOCOL_LMTP;
+	const char *param = t->port != 0 ? "port" : "server";
 
 	/* A word that is wrong has been complained about, and not kept. */
 	(void)next_hop_parse(t->server, default_port(t), &t->next_hop);
+	check_port(r, t);
 	if (lmtp && t->next_hop.kind == NEXT_HOP_MX)
 		complain(&r->complaints,
 		    config_line_of(r, "server") != r->block_line
@@ -35,9 +56,10 @@ check_next_hop(struct reader *r, struct transport *t)
 		    "protocol: lmtp needs a server, for an MX speaks smtp");
 	if (lmtp && t->next_hop.kind != NEXT_HOP_UNIX &&
 	    t->next_hop.port == CONFIG_PORT_SMTP)
-		complain(&r->complaints, config_line_of(r, "server"),
-		    "server: lmtp must not be spoken on port 25 "
-		    "(RFC 2033, 5); name another port");
+		complain(&r->complaints, config_line_of(r, param),
+		    "%s: lmtp must not be spoken on port 25 "
+		    "(RFC 2033, 5); name another port",
+		    param);
 }
 
 static void

@@ -4,6 +4,7 @@
 Used by the interop, confine, chaos and bench tests.
 """
 import array
+import concurrent.futures
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -132,8 +134,13 @@ class Daemon:
         return [json.loads(line) for line in r.stdout.splitlines()]
 
     def queue(self):
+        """A row for each recipient, and the sums."""
         r = self.postern("queue", "--json", "list")
         return [json.loads(line) for line in r.stdout.splitlines()]
+
+    def queued(self):
+        """The rows of recipients alone."""
+        return [row for row in self.queue() if "counts" not in row]
 
     def pids(self, role):
         return [p["pid"] for p in self.status() if p["role"] == role]
@@ -181,17 +188,28 @@ class Suite:
         self.passed = 0
         self.failed = 0
         self.skipped = 0
+        self.lock = threading.Lock()
 
     def check(self, name, test):
+        why = None
         try:
             test()
         except Exception as e:  # the next test runs all the same
-            self.failed += 1
-            print("FAILED %s: %s: %s" % (name, type(e).__name__, e))
-        else:
-            self.passed += 1
-            print("ok %s" % name)
-        sys.stdout.flush()
+            why = "%s: %s" % (type(e).__name__, e)
+        with self.lock:
+            if why is None:
+                self.passed += 1
+                print("ok %s" % name)
+            else:
+                self.failed += 1
+                print("FAILED %s: %s" % (name, why))
+            sys.stdout.flush()
+
+    def check_all(self, tests, threads=4):
+        """Pairs of name and test, a few at a time: most of them wait."""
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            for name, test in tests:
+                pool.submit(self.check, name, test)
 
     def skip(self, name, why):
         self.skipped += 1

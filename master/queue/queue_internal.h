@@ -7,6 +7,7 @@
  *   submit.c   jobs from the intake
  *   report.c   results for clients that wait, and listings
  *   refill.c   from the store into memory
+ *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
  *   session.c  workers: sessions from their fork to what ends them
  *   dial.c     the addresses of a session, until one works
@@ -46,7 +47,7 @@ enum {
 struct queue;
 struct session;
 
-/* A plan in use; sessions keep theirs while a newer one comes. */
+/* Where to, in the order to try; a session has one of its own. */
 struct plan {
 	unsigned refs;
 	uint32_t count;
@@ -59,6 +60,8 @@ struct target {
 	struct plan *plan; /* or NULL */
 	int64_t plan_until_ms;
 	uint32_t resolve_id; /* 0: nothing is asked */
+	uint32_t asks;       /* resolvers that were asked it */
+	uint32_t turns;      /* sessions so far, for hosts of equal preference */
 	uint32_t deaths;     /* seconds with dead workers since a success */
 	int64_t death_ms;    /* the last of them */
 	TAILQ_ENTRY(target) resolving;
@@ -210,6 +213,8 @@ struct queue {
 	uint32_t bodies_max;
 	uint32_t chance; /* state of queue_chance */
 	bool draining;
+	uint64_t counts[STORE_STATE_COUNT]; /* report.c; as good till then: */
+	int64_t counts_until_ms;
 	/* refill.c */
 	bool scanning;
 	bool scan_again; /* something may be due that no scan has seen */
@@ -276,8 +281,14 @@ void target_resolved(void *ctx, struct channel *from, const struct message *m);
 void target_ask_again(struct queue *q);
 void target_suspend(struct queue *q, struct target *t,
     const struct outcome *outcome, const char *reply, const char *relay);
+
+/* plan.c */
+struct plan *plan_new(uint32_t count);
 struct plan *plan_hold(struct plan *plan);
 void plan_release(struct plan *plan);
+/* A copy in which hosts of equal preference, and the addresses of a host, begin
+ * with another one at each turn.  NULL with errno. */
+struct plan *plan_turned(const struct plan *plan, uint32_t turn);
 
 /* transaction.c */
 struct job *transaction_find(const struct session *s, uint64_t id);

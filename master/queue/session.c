@@ -253,7 +253,9 @@ session_new(struct queue *q, struct target *t, int fd)
 	TAILQ_INIT(&s->jobs);
 	s->queue = q;
 	s->target = t;
-	s->plan = plan_hold(t->plan);
+	s->plan = plan_turned(t->plan, t->turns++);
+	if (s->plan == NULL)
+		s->plan = plan_hold(t->plan); /* no memory: their first order */
 	s->number = ++q->last_session;
 	s->started_ms = time_real_ms();
 	s->started_mono_ms = time_monotonic_ms();

@@ -18,34 +18,8 @@
 enum {
 	PLAN_TTL_MIN_S = 5,
 	PLAN_TTL_MAX_S = 3600,
+	RESOLVERS_MAX = 3, /* that one question may outlive */
 };
-
-struct plan *
-plan_hold(struct plan *plan)
-{
-	plan->refs++;
-	return plan;
-}
-
-void
-plan_release(struct plan *plan)
-{
-	if (plan != NULL && --plan->refs == 0)
-		free(plan);
-}
-
-static struct plan *
-plan_new(uint32_t count)
-{
-	struct plan *plan;
-
-	plan = calloc(1, sizeof(*plan) + count * sizeof(plan->addresses[0]));
-	if (plan == NULL)
-		return NULL;
-	plan->refs = 1;
-	plan->count = count;
-	return plan;
-}
 
 void
 target_gone(struct schedule_destination *destination)
@@ -117,7 +91,7 @@ target_own_plan(const struct next_hop *hop)
 }
 
 static void
-target_ask(struct queue *q, const struct target *t)
+target_ask(struct queue *q, struct target *t)
 {
 	const struct transport *config =
 	    q->transports[t->destination->transport].config;
@@ -144,6 +118,7 @@ target_ask(struct queue *q, const struct target *t)
 	ask.port = config->next_hop.port;
 	if (ask.mode == RESOLVE_HOST)
 		name = config->next_hop.host;
+	t->asks++;
 	(void)channel_send(q->resolver, MSG_RESOLVE, &ask, name, strlen(name),
 	    -1);
 }
@@ -169,6 +144,7 @@ target_ready(struct queue *q, struct target *t)
 	}
 	if (t->resolve_id != 0)
 		return false;
+	t->asks = 0;
 	t->resolve_id = ++q->last_resolve;
 	if (t->resolve_id == 0)
 		t->resolve_id = ++q->last_resolve;
@@ -176,15 +152,6 @@ target_ready(struct queue *q, struct target *t)
 	t->destination->paused = true;
 	target_ask(q, t);
 	return false;
-}
-
-void
-target_ask_again(struct queue *q)
-{
-	const struct target *t;
-
-	TAILQ_FOREACH(t, &q->resolving, resolving)
-		target_ask(q, t);
 }
 
 /* Settles what is handed over, unbegun, with one outcome. */
@@ -263,6 +230,40 @@ target_unresolved(struct queue *q, struct target *t,
 	target_settle(q, t, &recipients, outcome, reply, "", true);
 }
 
+/* No question is open any more, whatever came of it. */
+static void
+target_answered(struct queue *q, struct target *t)
+{
+	TAILQ_REMOVE(&q->resolving, t, resolving);
+	t->resolve_id = 0;
+	t->destination->paused = false;
+}
+
+/*
+ * A new resolver: what the former one did not answer is asked again, but not
+ * for ever.  Of the questions that several died over, one may be why; it must
+ * not keep all others from an answer.
+ */
+void
+target_ask_again(struct queue *q)
+{
+	struct outcome outcome;
+	struct target *t, *next;
+
+	for (t = TAILQ_FIRST(&q->resolving); t != NULL; t = next) {
+		next = TAILQ_NEXT(t, resolving);
+		if (t->asks < RESOLVERS_MAX) {
+			target_ask(q, t);
+			continue;
+		}
+		target_answered(q, t);
+		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_RESOLVE,
+		    "4.4.3");
+		target_unresolved(q, t, &outcome,
+		    "the resolver died again and again while this was asked");
+	}
+}
+
 static bool
 target_plan_ok(const struct message *m, uint32_t count)
 {
@@ -328,9 +329,7 @@ target_resolved(void *ctx, struct channel *from, const struct message *m)
 			break;
 	if (t == NULL)
 		return; /* asked twice over a restart: the first one counted */
-	TAILQ_REMOVE(&q->resolving, t, resolving);
-	t->resolve_id = 0;
-	t->destination->paused = false;
+	target_answered(q, t);
 	target_take_plan(q, t, m);
 	queue_pump_soon(q);
 }

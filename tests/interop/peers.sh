@@ -3,10 +3,12 @@
 #
 # Real servers for the demo and the tests, unpacked and never installed: a
 # private Dovecot (LMTP) and, as root, a private Postfix (SMTP with STARTTLS).
+# `fetch` unpacks NSD, a name server, too, which the resolver's tests run.
 #
 #	peers.sh fetch		unpack them under build/peers (or $PEERS_HOME)
 #	peers.sh start DIR	run them in the fresh folder DIR; see DIR/env
 #	peers.sh stop DIR	end what was started in DIR
+#	peers.sh nsd FILE	become NSD in the foreground, configured by FILE
 #
 # DIR is best below /tmp: the servers' users have to get there, and a socket's
 # path is short.  Everything listens on 127.0.0.1 and on sockets in DIR.
@@ -110,6 +112,7 @@ library_path()
 check_libraries()
 {
 	missing=$(LD_LIBRARY_PATH=$(library_path) ldd "$root/usr/sbin/dovecot" \
+		"$root/usr/sbin/nsd" \
 		"$root"/usr/lib/dovecot/lmtp "$root"/usr/lib/dovecot/auth \
 		"$root"/usr/lib/postfix/sbin/* 2>/dev/null |
 		sed -n 's/ => not found//p' | sort -u | tr -d '\t' | paste -s -d ' ' -)
@@ -127,12 +130,12 @@ relocate_modules()
 
 fetch()
 {
-	if [ -e "$home/complete" ]; then
+	if [ -e "$home/complete" ] && [ -e "$home/done/nsd" ]; then
 		return
 	fi
 	need_lists
-	say "unpacking Dovecot and Postfix under $home; nothing is installed"
-	for package in dovecot-core dovecot-lmtpd postfix; do
+	say "unpacking Dovecot, Postfix and NSD under $home; nothing is installed"
+	for package in dovecot-core dovecot-lmtpd postfix nsd; do
 		fetch_with_libraries "$package"
 	done
 	check_libraries
@@ -596,9 +599,16 @@ stop()
 	rm -f "$dir/env"
 }
 
+# Whoever ran us ends it.
+nsd()
+{
+	[ -e "$home/done/nsd" ] || fetch
+	LD_LIBRARY_PATH=$(library_path) exec "$root/usr/sbin/nsd" -d -c "$1"
+}
+
 usage()
 {
-	echo "usage: peers.sh fetch | start DIR | stop DIR" >&2
+	echo "usage: peers.sh fetch | start DIR | stop DIR | nsd FILE" >&2
 	exit 64
 }
 
@@ -607,7 +617,7 @@ fetch)
 	[ $# = 1 ] || usage
 	fetch
 	;;
-start | stop)
+start | stop | nsd)
 	[ $# = 2 ] || usage
 	"$1" "$2"
 	;;

@@ -70,6 +70,12 @@ class Tests:
     def to(self, users, domain):
         return ["%s@%s" % (u, domain) for u in users.split()]
 
+    def nobody_died(self):
+        died = [line for line in self.d.log_text().splitlines()
+                if "died of" in line or "ended with status" in line or
+                "ended by signal" in line]
+        assert not died, died
+
     # Dovecot
 
     def dovecot_by_unix_socket(self):
@@ -355,8 +361,7 @@ route "%s" { transport = dovecot }
 """
 
 
-def main():
-    suite = Suite()
+def run(suite):
     with Peers() as peers:
         # Dovecot as an ordinary user cannot give its socket away, nor need it.
         body = DOVECOT % (peers.lmtp_socket, peers.lmtp_domain)
@@ -371,10 +376,14 @@ def main():
                     suite.skip(title, "Postfix needs root")
                     continue
                 suite.check(title, lambda t=test: t(tests))
-    suite.end()
+            suite.check("no process of ours ended meanwhile",
+                        tests.nobody_died)
 
 
 HELPERS = ("__init__", "mailbox", "received", "deliver", "to", "postfix",
-           "verify", "bad_certificate", "job", "refusal", "good")
+           "verify", "bad_certificate", "job", "refusal", "good", "nobody_died")
 
-main()
+if __name__ == "__main__":
+    suite = Suite()
+    run(suite)
+    suite.end()

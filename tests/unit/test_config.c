@@ -3,6 +3,7 @@
  * The configuration: what it reads, every error it finds, and that its file
  * and its manual say what its rows say.
  */
+#include "common/address.h"
 #include "master/config.h"
 
 #include <criterion/criterion.h>
@@ -96,7 +97,9 @@ Test(config, every_type_is_read)
 				     "job_socket = /tmp/j\n"
 				     "job_users = { ana, # first\n\t1005,\n}\n"
 				     "name_servers = ::1@5353\n"
-				     "transport a { tls_wrappermode = yes }\n");
+				     "transport a { tls_wrappermode = yes }\n"
+				     "transport b { port = 10025 }\n"
+				     "transport c { server = h port = 26 }\n");
 	const struct transport *t = config_transport(c, "a");
 
 	cr_expect_str_eq(c->hostname, "mx.example.org");
@@ -118,6 +121,9 @@ Test(config, every_type_is_read)
 	cr_assert_not_null(t);
 	cr_expect(t->tls_wrappermode);
 	cr_expect_eq(t->next_hop.port, 465);
+	cr_expect_eq(config_transport(c, "b")->next_hop.kind, NEXT_HOP_MX);
+	cr_expect_eq(config_transport(c, "b")->next_hop.port, 10025);
+	cr_expect_eq(config_transport(c, "c")->next_hop.port, 26);
 	config_free(c);
 }
 
@@ -243,10 +249,10 @@ Test(config, labels_of_63_and_names_of_253_octets_are_legal)
 	for (size_t i = 63; i < sizeof(name); i += 64)
 		name[i] = '.';
 	name[253] = '\0';
-	cr_expect(next_hop_host_is_legal(name));
+	cr_expect(address_domain_is_host_name(name));
 	name[253] = 'a';
 	name[254] = '\0';
-	cr_expect_not(next_hop_host_is_legal(name));
+	cr_expect_not(address_domain_is_host_name(name));
 }
 
 /* One error, with its line. */
@@ -343,6 +349,12 @@ static const struct {
 	    "f:2: tls_wrappermode: yes and tls_security_level none" },
 	{ "transport a {\ntls_wrappermode = maybe\n}",
 	    "f:2: tls_wrappermode:" },
+	{ "transport a {\nserver = h:26\nport = 26\n}",
+	    "f:3: port: server names one already, 26" },
+	{ "transport a {\nserver = unix:/x\nport = 26\n}", "f:3: port: a U" },
+	{ "transport a {\nserver = h\nprotocol = lmtp\nport = 25\n}",
+	    "f:4: port: lmtp must not be spoken on port 25" },
+	{ "transport a {\nport = 65536\n}", "f:2: port:" },
 	{ "transport a {\nbind_address = ::1\n}", "f:2: bind_address: ::1: n" },
 	{ "transport a {\nbind_address6 = 1.2.3.4\n}", "f:2: bind_address6: " },
 	{ "transport a {\ntls_CAfile = $run_directory/ca\n}",

@@ -735,6 +735,24 @@ Test(queue, a_new_resolver_is_asked_again)
 	(void)close(fork_worker());
 }
 
+Test(queue, a_question_that_resolvers_die_over_is_given_up)
+{
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+	(void)accepted();
+	for (int i = 0; i < 3; i++) {
+		(void)hear(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+		(void)close(resolver);
+		resolver = peer_of(ROLE_RESOLVER);
+	}
+	cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	cr_expect(log_will_say("dsn=4.4.3, status=deferred (the resolver"));
+	hand_in(2, WAIT_QUEUED, 100, "a@c.example", NULL);
+	(void)accepted();
+	answer_plan("c.example");
+	(void)close(fork_worker());
+}
+
 Test(queue, a_new_dialer_is_asked_again)
 {
 	struct msg_next next = { 0 };

@@ -368,6 +368,35 @@ Test(role, to_a_peer_that_is_gone_nothing_is_sent_but_its_words_are_heard)
 	cr_expect_eq(t.closed, 1);
 }
 
+/* The kernel says ECONNRESET before the words, where ours were not read. */
+Test(role, a_peer_that_left_without_reading_is_heard_to_its_last_word)
+{
+	static const struct msg_none none;
+
+	cr_expect_eq(channel_send(t.ch, MSG_QUIT, &none, NULL, 0, -1), 0);
+	say(MSG_BEGUN, 1);
+	say(MSG_BEGUN, 2);
+	close(t.peer);
+	turn();
+	cr_expect_eq(t.nseen, 2);
+	cr_expect_eq(t.closed, 1);
+	cr_expect_null(t.why);
+}
+
+Test(role, a_peer_that_left_with_words_of_ours_waiting_is_heard_as_well)
+{
+	static const struct msg_none none;
+
+	while (channel_backlog(t.ch) == 0)
+		cr_assert_eq(channel_send(t.ch, MSG_QUIT, &none, NULL, 0, -1),
+		    0);
+	say(MSG_BEGUN, 1);
+	close(t.peer);
+	turn();
+	cr_expect_eq(t.nseen, 1);
+	cr_expect_eq(t.closed, 1);
+}
+
 Test(role, what_waits_dies_with_its_channel)
 {
 	while (channel_backlog(t.ch) < 10)

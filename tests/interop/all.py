@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: ISC
+"""Every suite of interop tests, or those that are named, and one sum."""
+import importlib
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from daemon import Suite  # noqa
+
+SUITES = ("run", "resolver")
+
+
+def main():
+    suite = Suite()
+    for name in sys.argv[1:] or SUITES:
+        importlib.import_module(name).run(suite)
+    suite.end()
+
+
+main()
