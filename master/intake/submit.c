@@ -180,7 +180,7 @@ job_packet(struct intake *in, struct client *c, const char *text, size_t len,
 		cancel_begun(in, c);
 		return;
 	}
-	if (job.first)
+	if (begun == NULL)
 		begin_job(in, c, &job, fd);
 	else
 		send_rcpts(in, begun, job.rcpts, job.rcpts_len);
