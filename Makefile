@@ -40,6 +40,10 @@ ifdef ATTACKS
 CPPFLAGS += -DPOSTERN_ATTACKS
 SRCS += tests/confine/attack.c
 endif
+# DEBUG=1 makes filters that name a forbidden call before the process ends.
+ifdef DEBUG
+CPPFLAGS += -DPOSTERN_DEBUG
+endif
 OBJS  := $(SRCS:%.c=$(BUILD)/obj/%.o)
 UNIT  := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*.c))
 FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -55,6 +59,7 @@ help:
 	@echo "make demo      deliver to a private Dovecot and Postfix, step by step"
 	@echo "make check     all tests; or one kind: unit session interop confine chaos fuzz"
 	@echo "make bench     speed and memory, figures only"
+	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
 	@echo "make lint      gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
 	@echo "make install   programs, manuals, configuration, users (DESTDIR, PREFIX)"
 	@echo "make clean     remove what was built; build/peers stays"
@@ -189,7 +194,7 @@ install: all
 	    else echo "install: DESTDIR is set: create the users with conf/users.sh on the target"; fi
 
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/attacks $(BUILD)/analyzer $(BUILD)/fuzz $(BUILD)/libpostern.a \
+	rm -rf $(BUILD)/obj $(BUILD)/attacks $(BUILD)/analyzer $(BUILD)/debug $(BUILD)/fuzz $(BUILD)/libpostern.a \
 	    $(BUILD)/posternd $(BUILD)/postern $(BUILD)/unit $(BUILD)/filters
 
 -include $(OBJS:.o=.d) $(UNIT:.o=.d) $(MAINS:%.c=$(BUILD)/obj/%.d)
