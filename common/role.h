@@ -51,6 +51,7 @@ struct role {
 	struct event_base *base;
 	struct channel *parent;
 	struct msg_start start; /* of the master */
+	int64_t log_asked_ms;   /* when LOG_REOPEN was sent last */
 	uint8_t *packet;        /* receive buffer of MSG_PACKET_SIZE */
 };
 

@@ -57,6 +57,7 @@ class Daemon:
         self.config = os.path.join(self.dir, "postern.conf")
         self.log = os.path.join(self.dir, "log")
         self.process = None
+        self.prefix = []  # what is to execute posternd
         self.write_config(body)
         if plain and os.geteuid() == 0:
             os.chown(self.dir, PLAIN_UID, PLAIN_UID)
@@ -71,7 +72,7 @@ class Daemon:
             f.write("\n".join(lines) + "\n" + body)
 
     def start(self, seconds=20):
-        argv = [self.dir + "/posternd", "-c", self.config]
+        argv = self.prefix + [self.dir + "/posternd", "-c", self.config]
         if self.plain:
             argv = as_plain_user(argv)
         with open(self.log, "ab") as log:

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -88,6 +89,7 @@ on_drain(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	(void)m;
 	note(4000);
+	log_line(LOG_DEBUG, "drained");
 	t.role.phase = PHASE_DRAINING;
 }
 
@@ -420,6 +422,45 @@ Test(role, a_new_log_sink_takes_the_place_of_descriptor_2)
 	dup2(saved, 2);
 	cr_expect_gt(read(pipe_fds[0], line, sizeof(line) - 1), 0);
 	cr_expect_not_null(strstr(line, " gate/queue["), "%s", line);
+}
+
+static void
+on_time(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	role_stop(&t.role);
+}
+
+Test(role, a_log_sink_that_is_gone_is_asked_for_once_a_second)
+{
+	static const struct timeval soon = { .tv_usec = 50000 };
+	static const struct msg_none none;
+	struct msg_ready ready = { 0 };
+	struct message m;
+	const char *why;
+	int pipe_fds[2], saved = dup(2);
+
+	signal(SIGPIPE, SIG_IGN);
+	cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
+	close(pipe_fds[0]);
+	cr_assert_neq(dup2(pipe_fds[1], 2), -1);
+	log_set_least(LOG_DEBUG);
+	cr_assert_eq(message_send(t.parent, MSG_DRAIN, &none, NULL, 0, -1, 0),
+	    0);
+	cr_assert_eq(
+	    event_base_once(t.role.base, -1, EV_TIMEOUT, on_time, NULL, &soon),
+	    0);
+	role_loop(&t.role, &ready);
+	dup2(saved, 2);
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(message_receive(t.parent, packet, ROLE_QUEUE,
+				 ROLE_MASTER, MSG_DONTWAIT, &m, &why),
+		    1);
+		cr_expect_eq(m.type, i == 0 ? MSG_READY : MSG_LOG_REOPEN);
+	}
+	cr_expect_eq(recv(t.parent, packet, 1, MSG_DONTWAIT), -1);
 }
 
 Test(role, start_tells_who_to_be)
