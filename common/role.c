@@ -196,23 +196,6 @@ channel_fail(struct channel *ch)
 	event_active(ch->readable, EV_READ, 0);
 }
 
-void
-channel_drain(struct channel *ch)
-{
-	int n = 1;
-
-	if (ch->busy)
-		return; /* the reader above us goes on by itself */
-	ch->busy = true;
-	while (ch->fd != -1 && n == 1 && ch->why == NULL)
-		n = channel_take(ch, MSG_DONTWAIT, &ch->why);
-	ch->busy = false;
-	if (ch->fd == -1)
-		channel_free(ch);
-	else if (n == -1)
-		channel_fail(ch); /* what comes behind it does not count */
-}
-
 static void
 on_writable(evutil_socket_t fd, short what, void *arg)
 {
