@@ -41,8 +41,9 @@ struct request {
 	struct client *client;
 	uint64_t number;
 	size_t nrcpts;
-	uint32_t wait; /* enum submit_wait */
-	bool answered; /* ACCEPTED or REFUSED came */
+	uint32_t wait;  /* enum submit_wait */
+	bool answered;  /* ACCEPTED or REFUSED came */
+	bool of_status; /* the master answers, whatever the queue does */
 	char ref[JOB_REF_SIZE];
 };
 
@@ -380,7 +381,8 @@ control_packet(struct intake *in, struct client *c, const char *text,
 		return;
 	}
 	ask.request = r->number;
-	if (command.question == QUESTION_LIST)
+	r->of_status = command.question != QUESTION_LIST;
+	if (!r->of_status)
 		send_list(in, r, &command);
 	else
 		(void)channel_send(in->role.parent, MSG_STATUS_ASK, &ask, NULL,
@@ -524,6 +526,8 @@ fail_requests(struct intake *in)
 
 	for (r = RB_MIN(requests, &in->requests); r != NULL; r = next) {
 		next = RB_NEXT(requests, &in->requests, r);
+		if (r->of_status)
+			continue;
 		if (client_kind(r->client) == LISTENER_CONTROL || !r->answered)
 			refuse(r->client, r->ref, 451, "4.3.2",
 			    "the queue was restarted: try again");

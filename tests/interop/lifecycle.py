@@ -230,6 +230,36 @@ def a_role_that_dies_again_waits_longer():
                 if p["role"] == "dialer"] == [4]
 
 
+def status_answers_while_the_queue_dies():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        over = threading.Event()
+        bad = []
+
+        def ask():
+            while not over.is_set():
+                try:
+                    r = d.postern("status", "--json", timeout=30)
+                except subprocess.TimeoutExpired:
+                    bad.append("a status that never came")
+                    return
+                if r.returncode != 0:
+                    bad.append((r.returncode, r.stderr))
+        askers = [threading.Thread(target=ask) for _ in range(4)]
+        for asker in askers:
+            asker.start()
+        try:
+            for _ in range(5):
+                old = d.pids("queue")
+                os.kill(old[0], signal.SIGKILL)
+                wait_for(lambda: d.pids("queue") not in ([], old), 20,
+                         "a queue")
+        finally:
+            over.set()
+            for asker in askers:
+                asker.join()
+        assert not bad, bad
+
+
 def a_client_that_waits_is_told_when_the_queue_dies():
     with Sink() as sink, Daemon(config(sink)) as d:
         sink.rcpt = "450 4.2.0 later"
@@ -634,6 +664,7 @@ TESTS = (
     a_reload_changes_the_form_of_log_lines,
     a_role_that_dies_is_started_again,
     a_role_that_dies_again_waits_longer,
+    status_answers_while_the_queue_dies,
     a_client_that_waits_is_told_when_the_queue_dies,
     a_client_that_waits_hears_the_first_attempt_or_the_last,
     a_second_posternd_is_refused,
