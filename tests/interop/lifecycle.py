@@ -613,8 +613,10 @@ def lines_go_to_syslog_and_find_it_again():
         try:
             d.start()
             d.send(["a@x.test"], MESSAGE)
-            line = [x for x in list(d.heard) if "to=<a@x.test>" in x]
-            assert len(line) == 1, d.heard
+            line = wait_for(lambda: [x for x in list(d.heard)
+                                     if "to=<a@x.test>" in x],
+                            what="the outcome's line")
+            assert len(line) == 1, line
             assert re.match(r"<22>postern/smtp\[\d+\]: \w+: to=<a@x\.test>, ",
                             line[0]), line
             for line in list(d.heard):
@@ -634,6 +636,7 @@ def lines_go_to_syslog_and_find_it_again():
                 start = len(d.heard)
                 answers = d.send([rcpt], MESSAGE)
                 assert answers[1]["status"] == "delivered", answers
+                time.sleep(0.1)
                 text = "\n".join(d.heard[start:])
                 return "to=<%s>" % rcpt in text and "postern/intake[" in text
             wait_for(heard, 20, "lines from queue and intake again")
