@@ -200,6 +200,15 @@ def a_reload_changes_the_form_of_log_lines():
         assert json.loads(line[-1])["to"] == "b@x.test", line
 
 
+def many_reloads_do_not_keep_the_resolver_away():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        for _ in range(8):
+            old = d.pids("resolver")
+            reload(d)
+            wait_for(lambda: d.pids("resolver") not in ([], old), 8,
+                     "the new resolver")
+
+
 # Roles that die
 
 def a_role_that_dies_is_started_again():
@@ -368,6 +377,23 @@ def a_configuration_that_cannot_be_read_is_refused():
             refusal(d, "No such file")
             os.mkdir(d.config)
             refusal(d, "directory")
+        finally:
+            d.clear()
+
+
+def without_standard_descriptors_it_works_all_the_same():
+    with Sink() as sink:
+        d = Daemon(config(sink))
+        d.process = subprocess.Popen(
+            ["sh", "-c", "exec \"$@\" 0<&- 1>&- 2>&-", "sh",
+             d.dir + "/posternd", "-c", d.config])
+        try:
+            wait_for(lambda: os.path.exists(d.dir + "/run/job"), 20, "posternd")
+            answers = d.send(["a@x.test"], MESSAGE)
+            assert answers[1]["status"] == "delivered", answers
+            for n in range(3):
+                name = os.readlink("/proc/%d/fd/%d" % (d.process.pid, n))
+                assert name == "/dev/null", (n, name)
         finally:
             d.clear()
 
@@ -609,9 +635,14 @@ class SyslogDaemon(Daemon):
 def lines_go_to_syslog_and_find_it_again():
     with Sink() as sink:
         d = SyslogDaemon(config(sink, "log = syslog"))
-        receiver = Receiver(d.socket, d.heard)
+        receiver = None
         try:
             d.start()
+            assert not d.heard  # on standard error, for want of anything else
+            receiver = Receiver(d.socket, d.heard)
+            wait_for(lambda: d.send(["a0@x.test"], MESSAGE) and
+                     any("to=<a0@x.test>" in x for x in list(d.heard)), 20,
+                     "the first lines to syslog")
             d.send(["a@x.test"], MESSAGE)
             line = wait_for(lambda: [x for x in list(d.heard)
                                      if "to=<a@x.test>" in x],
@@ -665,6 +696,7 @@ TESTS = (
     with_the_master_everything_ends,
     a_reload_spares_the_session_it_meets,
     a_reload_changes_the_form_of_log_lines,
+    many_reloads_do_not_keep_the_resolver_away,
     a_role_that_dies_is_started_again,
     a_role_that_dies_again_waits_longer,
     status_answers_while_the_queue_dies,
@@ -673,6 +705,7 @@ TESTS = (
     a_second_posternd_is_refused,
     what_is_not_ours_is_refused,
     a_configuration_that_cannot_be_read_is_refused,
+    without_standard_descriptors_it_works_all_the_same,
     only_those_on_the_list_may_submit,
     a_socket_closed_by_its_mode_lets_nobody_in,
     a_dead_destination_delays_no_other,
