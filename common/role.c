@@ -84,6 +84,11 @@ channel_end(struct channel *ch, const char *why)
 	} else if (role->closed != NULL) {
 		role->closed(role->ctx, ch, why);
 	}
+	/* The queue broke a rule, and we cannot judge it: one of us is not what
+	 * it should be.  A new one of us starts with new channels. */
+	if (why != NULL && channel_peer(ch) == ROLE_QUEUE &&
+	    role->self != ROLE_MASTER)
+		role_stop(role);
 	channel_free(ch);
 }
 
@@ -130,7 +135,12 @@ dispatch(struct channel *ch, const struct message *m)
 	return "a message out of phase";
 }
 
-/* 1: one packet was handled; 0: none is there; -1: the channel is over. */
+/*
+ * 1: one packet was handled; 0: none is there; -1: the channel is over.
+ *
+ * A peer that closes with packets of ours unread leaves ECONNRESET, which
+ * comes once and before what it sent itself: that is still to be read.
+ */
 static int
 channel_take(struct channel *ch, int flags, const char **why)
 {
@@ -140,7 +150,7 @@ channel_take(struct channel *ch, int flags, const char **why)
 	do {
 		n = message_receive(ch->fd, ch->role->packet, ch->peer,
 		    ch->role->self, flags, &m, why);
-	} while (n == -1 && errno == EINTR);
+	} while (n == -1 && (errno == EINTR || errno == ECONNRESET));
 	if (n == -1 && errno == EAGAIN)
 		return 0;
 	if (n != 1)
@@ -186,23 +196,6 @@ channel_fail(struct channel *ch)
 	event_active(ch->readable, EV_READ, 0);
 }
 
-void
-channel_drain(struct channel *ch)
-{
-	int n = 1;
-
-	if (ch->busy)
-		return; /* the reader above us goes on by itself */
-	ch->busy = true;
-	while (ch->fd != -1 && n == 1 && ch->why == NULL)
-		n = channel_take(ch, MSG_DONTWAIT, &ch->why);
-	ch->busy = false;
-	if (ch->fd == -1)
-		channel_free(ch);
-	else if (n == -1)
-		channel_fail(ch); /* what comes behind it does not count */
-}
-
 static void
 on_writable(evutil_socket_t fd, short what, void *arg)
 {
@@ -215,11 +208,11 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		tail = p->octets + msg_descs[p->type].size;
 		if (message_send(fd, p->type, p->octets, tail, p->tail_len,
 			p->fd, MSG_DONTWAIT) == -1) {
-			if (errno != EAGAIN && errno != ETOOMANYREFS)
-				channel_fail(ch);
-			else
+			if (errno == EAGAIN || errno == ETOOMANYREFS)
 				event_add(ch->writable, NULL);
-			return;
+			else if (errno != EPIPE && errno != ECONNRESET)
+				channel_fail(ch);
+			return; /* the reader meets its end by itself */
 		}
 		STAILQ_REMOVE_HEAD(&ch->backlog, entry);
 		ch->nbacklog--;

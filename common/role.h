@@ -97,10 +97,6 @@ void channel_close(struct channel *ch);
 int channel_send(struct channel *ch, enum msg_type type, const void *payload,
     const void *tail, size_t tail_len, int fd);
 
-/* Handle what has arrived already, without waiting: before a channel whose
- * other end died is given up.  Inside a handler it voids that handler's m. */
-void channel_drain(struct channel *ch);
-
 /* Packets that wait for the socket. */
 size_t channel_backlog(const struct channel *ch);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "master/config_reader.h"
 #include "master/config_text.h"
 #include "master/config_value.h"
@@ -218,7 +219,7 @@ open_route(struct reader *r, char *title)
 
 	lower(title);
 	if (strcmp(title, "*") != 0 &&
-	    !next_hop_host_is_legal(title + (title[0] == '.' ? 1 : 0)))
+	    !address_domain_is_host_name(title + (title[0] == '.' ? 1 : 0)))
 		complain(&r->complaints, r->block_line,
 		    "route %.80s: no legal domain; write example.org, "
 		    ".example.org for all below it, or \"*\" for the rest",
@@ -369,7 +370,7 @@ find_hostname(struct config *c)
 	if (c->hostname[0] != '\0' || gethostname(name, sizeof(name)) == -1)
 		return 0;
 	name[sizeof(name) - 1] = '\0';
-	if (strchr(name, '.') == NULL || !next_hop_host_is_legal(name))
+	if (strchr(name, '.') == NULL || !address_domain_is_host_name(name))
 		return 0;
 	free(c->hostname);
 	c->hostname = strdup(name);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/address.h"
 #include "master/next_hop.h"
 
 #define NELEM(a) (sizeof(a) / sizeof((a)[0]))
@@ -20,7 +21,7 @@
 static const char *
 check_host(const char *word)
 {
-	if (next_hop_host_is_legal(word))
+	if (address_domain_is_host_name(word))
 		return NULL;
 	return "no legal host name: letters, digits and hyphens, in labels "
 	       "of 1 to 63 octets, no dot at the end";

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,18 +18,21 @@
 
 #define LISTEN_BACKLOG 256
 
-/* Whether somebody accepts at un; a refused one is stale. */
-static int
-answers(const struct sockaddr_un *un)
+/* Whether nobody holds the socket at un, of whatever type, any more.  One of
+ * mode 0 was never finished; who is not root cannot ask it. */
+static bool
+is_stale(const struct sockaddr_un *un, mode_t mode)
 {
-	int fd, ret;
+	bool stale;
+	int fd;
 
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
-		return -1;
-	ret = connect(fd, (const struct sockaddr *)un, sizeof(*un)) == 0;
+		return false;
+	stale = connect(fd, (const struct sockaddr *)un, sizeof(*un)) == -1 &&
+	    (errno == ECONNREFUSED || (errno == EACCES && (mode & 0777) == 0));
 	fd_close(fd);
-	return ret;
+	return stale;
 }
 
 /* Takes away what is left of a former posternd's socket. */
@@ -43,7 +47,7 @@ clear_stale(const struct sockaddr_un *un)
 		errno = EEXIST;
 		return -1;
 	}
-	if (answers(un) != 0) {
+	if (!is_stale(un, st.st_mode)) {
 		errno = EADDRINUSE;
 		return -1;
 	}

@@ -2,6 +2,7 @@
 /* See load.h. */
 #include "master/load.h"
 
+#include <sys/capability.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -75,6 +76,23 @@ read_text(struct loading *l, size_t *len)
 	return text;
 }
 
+bool
+load_switches_users(void)
+{
+	cap_flag_value_t uid = CAP_CLEAR, gid = CAP_CLEAR;
+	cap_t caps;
+
+	if (geteuid() != 0)
+		return false;
+	caps = cap_get_proc();
+	if (caps == NULL)
+		return false;
+	(void)cap_get_flag(caps, CAP_SETUID, CAP_EFFECTIVE, &uid);
+	(void)cap_get_flag(caps, CAP_SETGID, CAP_EFFECTIVE, &gid);
+	cap_free(caps);
+	return uid == CAP_SET && gid == CAP_SET;
+}
+
 /* A number that need not stand in the password file, its group the same. */
 static bool
 read_uid(const char *name, struct load_user *out)
@@ -103,12 +121,12 @@ read_user(const struct loading *l, const char *name, struct load_user *out)
 	return true;
 }
 
-/* The user of a role.  As root alone, for else none is switched to. */
+/* The user of a role, where one is switched to. */
 static void
 look_up_user(struct loading *l, const char *param, const char *name,
     struct load_user *out)
 {
-	if (geteuid() != 0)
+	if (!load_switches_users())
 		return;
 	if (!read_uid(name, out) && !read_user(l, name, out))
 		wrong(l, 0,

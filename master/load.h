@@ -43,6 +43,12 @@ struct load {
  */
 struct load *load_read(const char *name, struct config_errors *errors);
 
+/*
+ * load_switches_users - whether each role gets a user of its own: as root, and
+ * with the right to (a container may have taken it away).
+ */
+bool load_switches_users(void);
+
 /* NULL is fine. */
 void load_free(struct load *load);
 

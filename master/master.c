@@ -396,7 +396,7 @@ open_files(struct master *m)
 {
 	const struct config *c = m->load->config;
 	const struct load_user *queue = &m->load->queue;
-	bool root = geteuid() == 0;
+	bool root = load_switches_users();
 
 	if (c->queue_store == CONFIG_QUEUE_STORE_SQLITE &&
 	    listen_directory(c->spool_directory, 0700,
@@ -517,6 +517,23 @@ master_clear(struct master *m)
 	role_clear(&m->role);
 }
 
+/* A daemon's operator is warned; for one delivery it is no more than a fact. */
+static void
+log_weak_walls(const struct master *m)
+{
+	enum log_level level =
+	    m->options->client_fd == -1 ? LOG_WARN : LOG_INFO;
+
+	if (!load_switches_users() && geteuid() == 0)
+		log_line(level,
+		    "we are root without the right to become another user: "
+		    "the roles have no capabilities, but share our user");
+	if (m->granted == 0)
+		log_line(level,
+		    "this host grants us no namespaces: the other layers "
+		    "stand alone");
+}
+
 int
 master_run(const struct master_options *options)
 {
@@ -544,10 +561,7 @@ master_run(const struct master_options *options)
 	open_files(&m);
 	watch_signals(&m);
 	m.granted = spawn_namespaces(SANDBOX_NS_ALL | CLONE_NEWPID);
-	if (m.granted == 0)
-		log_line(LOG_WARN,
-		    "this host grants us no namespaces: the "
-		    "other layers stand alone");
+	log_weak_walls(&m);
 	for (i = 0; i < NELEM(servant_descs); i++) {
 		if (servant_new(&m, &servant_descs[i]) == NULL)
 			fatal("no memory");

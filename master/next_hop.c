@@ -11,49 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/address.h"
+
 #define UNIX_PREFIX "unix:"
-
-/* isalnum() asks the locale; host names do not. */
-static bool
-octet_is_alnum(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	    (c >= '0' && c <= '9');
-}
-
-static bool
-label_is_legal(const char *label, size_t len)
-{
-	if (len < 1 || len > 63)
-		return false;
-	if (label[0] == '-' || label[len - 1] == '-')
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (!octet_is_alnum(label[i]) && label[i] != '-')
-			return false;
-	}
-	return true;
-}
-
-bool
-next_hop_host_is_legal(const char *name)
-{
-	const char *label = name;
-	size_t len;
-
-	if (strlen(name) > 253)
-		return false;
-	for (;;) {
-		len = strcspn(label, ".");
-		if (!label_is_legal(label, len))
-			return false;
-		if (label[len] == '\0')
-			break;
-		label += len + 1;
-	}
-	/* 10.0.0 or 256.1.1.1 is a mistyped address, never a name. */
-	return strspn(label, "0123456789") != len;
-}
 
 static bool
 address_is_legal(const char *address)
@@ -122,7 +82,7 @@ parse_host(const char *word, struct next_hop *out)
 		return wrong;
 	if (address_is_legal(out->host))
 		out->kind = NEXT_HOP_ADDRESS;
-	else if (next_hop_host_is_legal(out->host))
+	else if (address_domain_is_host_name(out->host))
 		out->kind = NEXT_HOP_HOST;
 	else
 		return "no legal host name or address: a name has letters, "

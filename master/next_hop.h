@@ -31,11 +31,4 @@ struct next_hop {
 const char *next_hop_parse(const char *word, uint16_t default_port,
     struct next_hop *out);
 
-/*
- * Whether name may stand for a host in TLS and EHLO: letters, digits and
- * hyphens in labels of 1 to 63 octets, 253 in all, no hyphen at either end of
- * a label, no trailing dot, the last label not all digits.
- */
-bool next_hop_host_is_legal(const char *name);
-
 #endif

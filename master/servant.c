@@ -171,7 +171,7 @@ send_start(struct servant *s)
 		user = &ld->resolver;
 	else if (s->desc->role == ROLE_DIALER)
 		user = &ld->dialer;
-	start.switch_user = geteuid() == 0;
+	start.switch_user = load_switches_users();
 	start.uid = user->uid;
 	start.gid = user->gid;
 	start.pid = (uint32_t)s->pid;

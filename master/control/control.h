@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 int control_send(int argc, char **argv);
 int control_queue(int argc, char **argv);
@@ -13,6 +14,23 @@ int control_deliver(int argc, char **argv);
 
 /* Says on stderr how subcommand `name` is called; returns EXIT_USAGE. */
 int control_usage(const char *name);
+
+/* One option of a subcommand: with an argument, or a flag. */
+struct control_option {
+	const char *name;   /* "from" for --from */
+	char letter;        /* 'f' for -f too; 0: none */
+	const char **value; /* where its argument goes; NULL: it has none */
+	bool *flag;         /* else set where it is given */
+};
+
+/*
+ * control_options - read the options of a subcommand.
+ *
+ * Returns the index in argv of the first word that is none, or -1 after a word
+ * on stderr.
+ */
+int control_options(int argc, char **argv, const struct control_option *rows,
+    size_t n);
 
 /* How many recipients came to which end. */
 struct control_tally {

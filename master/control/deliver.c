@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -48,6 +47,7 @@ struct deliver {
 	struct deliver_options options;
 	struct control_tally tally;
 	bool *decided; /* of each recipient */
+	bool queued;   /* so an end without a result leaves doubt */
 	int config_fd;
 	int link_fd;
 	pid_t daemon;
@@ -56,71 +56,29 @@ struct deliver {
 static int
 parse(int argc, char **argv, struct deliver_options *o)
 {
-	static const struct option longs[] = {
-		{ "ca", required_argument, NULL, 'c' },
-		{ "ehlo", required_argument, NULL, 'e' },
-		{ "from", required_argument, NULL, 'f' },
-		{ "implicit-tls", no_argument, NULL, 'i' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "lmtp", no_argument, NULL, 'l' },
-		{ "server", required_argument, NULL, 's' },
-		{ "step-timeout", required_argument, NULL, 'S' },
-		{ "timeout", required_argument, NULL, 'T' },
-		{ "tls", required_argument, NULL, 't' },
-		{ "tls-name", required_argument, NULL, 'n' },
-		{ "verbose", no_argument, NULL, 'v' },
-		{ NULL, 0, NULL, 0 },
+	const struct control_option rows[] = {
+		{ "ca", 0, &o->ca, NULL },
+		{ "ehlo", 0, &o->ehlo, NULL },
+		{ "from", 'f', &o->job.from, NULL },
+		{ "implicit-tls", 0, NULL, &o->implicit_tls },
+		{ "json", 0, NULL, &o->json },
+		{ "lmtp", 0, NULL, &o->lmtp },
+		{ "server", 0, &o->server, NULL },
+		{ "step-timeout", 0, &o->step_timeout, NULL },
+		{ "timeout", 0, &o->timeout, NULL },
+		{ "tls", 0, &o->tls, NULL },
+		{ "tls-name", 0, &o->tls_name, NULL },
+		{ "verbose", 'v', NULL, &o->job.verbose },
 	};
-	int c;
+	int first = control_options(argc, argv, rows, NELEM(rows));
 
-	while ((c = getopt_long(argc, argv, "f:v", longs, NULL)) != -1) {
-		switch (c) {
-		case 'c':
-			o->ca = optarg;
-			break;
-		case 'e':
-			o->ehlo = optarg;
-			break;
-		case 'f':
-			o->job.from = optarg;
-			break;
-		case 'i':
-			o->implicit_tls = true;
-			break;
-		case 'j':
-			o->json = true;
-			break;
-		case 'l':
-			o->lmtp = true;
-			break;
-		case 's':
-			o->server = optarg;
-			break;
-		case 'S':
-			o->step_timeout = optarg;
-			break;
-		case 'T':
-			o->timeout = optarg;
-			break;
-		case 't':
-			o->tls = optarg;
-			break;
-		case 'n':
-			o->tls_name = optarg;
-			break;
-		case 'v':
-			o->job.verbose = true;
-			break;
-		default:
-			return -1;
-		}
-	}
-	o->job.rcpts = argv + optind;
-	o->job.nrcpts = (size_t)(argc - optind);
-	return o->job.from == NULL || o->job.nrcpts == 0 ? -1 : 0;
+	if (first == -1 || o->job.from == NULL || first == argc)
+		return -1;
+	o->job.rcpts = argv + first;
+	o->job.nrcpts = (size_t)(argc - first);
+	return 0;
 }
 
-/* The value may hold what a terminal would obey. */
 static int
 complain(const char *what, const char *value, const char *why)
 {
@@ -432,7 +390,7 @@ settle_rest(struct deliver *d, const struct ending *end)
 		result = json_pack("{s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:b,s:n}",
 		    "recipient", d->options.job.rcpts[i], "status", status,
 		    "code", 0, "dsn", end->dsn, "reply", end->why, "relay", "",
-		    "step", "queue", "in_doubt", 0, "tls");
+		    "step", "queue", "in_doubt", (int)d->queued, "tls");
 		control_print_result(result, d->options.json, &d->tally);
 		json_decref(result);
 	}
@@ -475,6 +433,7 @@ take_answers(struct deliver *d, struct ending *end)
 			end_by_refusal(end, answer);
 			done = true;
 		} else {
+			d->queued = true;
 			done = json_is_true(json_object_get(answer, "done"));
 		}
 		json_decref(answer);

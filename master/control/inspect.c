@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* postern queue and postern status: what the daemon holds, and what holds it. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -19,38 +18,19 @@ struct inspect_options {
 	bool json;
 };
 
+/* The index of the first word that is no option, or -1. */
 static int
 parse(int argc, char **argv, struct inspect_options *o)
 {
-	static const struct option longs[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "domain", required_argument, NULL, 'd' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "socket", required_argument, NULL, 's' },
-		{ NULL, 0, NULL, 0 },
+	const struct control_option rows[] = {
+		{ "config", 'c', &o->config_name, NULL },
+		{ "domain", 0, &o->domain, NULL },
+		{ "json", 0, NULL, &o->json },
+		{ "socket", 0, &o->socket, NULL },
 	};
-	int c;
 
 	o->config_name = POSTERN_SYSCONFDIR "/postern.conf";
-	while ((c = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
-		switch (c) {
-		case 'c':
-			o->config_name = optarg;
-			break;
-		case 'd':
-			o->domain = optarg;
-			break;
-		case 'j':
-			o->json = true;
-			break;
-		case 's':
-			o->socket = optarg;
-			break;
-		default:
-			return -1;
-		}
-	}
-	return 0;
+	return control_options(argc, argv, rows, NELEM(rows));
 }
 
 static void
@@ -169,13 +149,14 @@ control_queue(int argc, char **argv)
 	struct inspect_options o = { 0 };
 	json_t *cursor;
 	size_t nrows = 0;
-	int fd, more = 1;
+	int fd, first, more = 1;
 
-	if (parse(argc, argv, &o) == -1)
+	first = parse(argc, argv, &o);
+	if (first == -1)
 		return control_usage("queue");
 	cursor = json_pack("{s:s,s:i}", "command", "list", "limit", LIST_PAGE);
-	argc -= optind;
-	argv += optind;
+	argc -= first;
+	argv += first;
 	if (argc == 2 && strcmp(argv[0], "show") == 0) {
 		(void)json_object_set_new(cursor, "id", json_string(argv[1]));
 	} else if (argc != 1 || strcmp(argv[0], "list") != 0) {
@@ -213,7 +194,7 @@ control_status(int argc, char **argv)
 	json_t *row;
 	int fd;
 
-	if (parse(argc, argv, &o) == -1 || optind != argc)
+	if (parse(argc, argv, &o) != argc)
 		return control_usage("status");
 	fd = link_open(link_socket(o.socket, o.config_name, true));
 	if (fd == -1)

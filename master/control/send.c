@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* postern send: hands a message in over the job socket. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,48 +18,22 @@ struct send_options {
 static int
 parse(int argc, char **argv, struct send_options *o)
 {
-	static const struct option longs[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "from", required_argument, NULL, 'f' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "ref", required_argument, NULL, 'r' },
-		{ "socket", required_argument, NULL, 's' },
-		{ "via", required_argument, NULL, 'v' },
-		{ "wait", required_argument, NULL, 'w' },
-		{ NULL, 0, NULL, 0 },
+	const struct control_option rows[] = {
+		{ "config", 'c', &o->config_name, NULL },
+		{ "from", 'f', &o->job.from, NULL },
+		{ "json", 0, NULL, &o->json },
+		{ "ref", 0, &o->job.ref, NULL },
+		{ "socket", 0, &o->socket, NULL },
+		{ "via", 0, &o->job.via, NULL },
+		{ "wait", 0, &o->job.wait, NULL },
 	};
-	int c;
+	int first = control_options(argc, argv, rows, NELEM(rows));
 
-	while ((c = getopt_long(argc, argv, "c:f:", longs, NULL)) != -1) {
-		switch (c) {
-		case 'c':
-			o->config_name = optarg;
-			break;
-		case 'f':
-			o->job.from = optarg;
-			break;
-		case 'j':
-			o->json = true;
-			break;
-		case 'r':
-			o->job.ref = optarg;
-			break;
-		case 's':
-			o->socket = optarg;
-			break;
-		case 'v':
-			o->job.via = optarg;
-			break;
-		case 'w':
-			o->job.wait = optarg;
-			break;
-		default:
-			return -1;
-		}
-	}
-	o->job.rcpts = argv + optind;
-	o->job.nrcpts = (size_t)(argc - optind);
-	return o->job.from == NULL || o->job.nrcpts == 0 ? -1 : 0;
+	if (first == -1 || o->job.from == NULL || first == argc)
+		return -1;
+	o->job.rcpts = argv + first;
+	o->job.nrcpts = (size_t)(argc - first);
+	return 0;
 }
 
 static int

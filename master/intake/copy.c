@@ -123,6 +123,22 @@ convert(struct line_ends *ends, bool *has_8bit, const uint8_t *in, size_t n,
 	return o;
 }
 
+/* Adds n octets to the copy. */
+static int
+put(struct copying *c, const uint8_t *octets, size_t n)
+{
+	c->copy->size += n;
+	if (c->copy->size > c->limit)
+		return refuse(c, 552,
+		    "with CRLF line ends the message is over the limit of %llu "
+		    "octets",
+		    (unsigned long long)c->limit);
+	if (fd_write(c->copy->fd, octets, n) == -1)
+		return refuse(c, 451, "no memory for the message: %s",
+		    strerror(errno));
+	return 0;
+}
+
 static int
 copy_chunk(struct copying *c, const uint8_t *in, size_t n, uint64_t at)
 {
@@ -137,16 +153,7 @@ copy_chunk(struct copying *c, const uint8_t *in, size_t n, uint64_t at)
 		    "(RFC 5322, 3.5)",
 		    (unsigned long long)(at + (size_t)(nul - in)));
 	len = convert(&c->ends, &c->copy->has_8bit, in, n, out);
-	c->copy->size += len;
-	if (c->copy->size > c->limit)
-		return refuse(c, 552,
-		    "with CRLF line ends the message is over the limit of %llu "
-		    "octets",
-		    (unsigned long long)c->limit);
-	if (fd_write(c->copy->fd, out, len) == -1)
-		return refuse(c, 451, "no memory for the message: %s",
-		    strerror(errno));
-	return 0;
+	return put(c, out, len);
 }
 
 static int
@@ -173,13 +180,7 @@ copy_octets(struct copying *c, uint64_t size)
 		return refuse(c, 451,
 		    "the message's file changes while it is "
 		    "read: hand it over when it is whole");
-	if (c->ends.in_line) {
-		c->copy->size += 2;
-		if (fd_write(c->copy->fd, "\r\n", 2) == -1)
-			return refuse(c, 451, "no memory for the message: %s",
-			    strerror(errno));
-	}
-	return 0;
+	return c->ends.in_line ? put(c, (const uint8_t *)"\r\n", 2) : 0;
 }
 
 int

@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/tree.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,62 +23,11 @@
 #include "common/util.h"
 #include "master/config.h"
 #include "master/config_fd.h"
-#include "master/intake/answer.h"
-#include "master/intake/client.h"
-#include "master/intake/copy.h"
-#include "master/intake/job.h"
+#include "master/intake/intake_internal.h"
 
-/* A client's jobs that are not yet on disk, before we stop reading it. */
-#define UNANSWERED_MAX 256
-#define CLIENTS_MAX    1024
+#define CLIENTS_MAX 1024
 /* How long a stop waits for the queue's last answers. */
 #define DRAIN_MS 2000
-
-/* One question or job of a client, until nothing more will be said of it. */
-struct request {
-	RB_ENTRY(request) entry;
-	struct client *client;
-	uint64_t number;
-	size_t nrcpts;
-	uint32_t wait;  /* enum submit_wait */
-	bool answered;  /* ACCEPTED or REFUSED came */
-	bool of_status; /* the master answers, whatever the queue does */
-	char ref[JOB_REF_SIZE];
-};
-
-static int
-request_compare(const struct request *a, const struct request *b)
-{
-	return a->number < b->number ? -1 : a->number > b->number;
-}
-
-RB_HEAD(requests, request);
-/* libbsd disables the macro that RB_GENERATE_STATIC is made of. */
-RB_GENERATE_INTERNAL(requests, request, entry, request_compare,
-    __attribute__((unused)) static)
-
-struct listener {
-	struct event *event; /* NULL: none given */
-	int fd;
-	enum listener_kind kind;
-	struct intake *intake;
-};
-
-struct intake {
-	struct role role;
-	struct config *config;
-	struct channel *queue; /* NULL: dead, or not yet told */
-	struct requests requests;
-	struct listener listeners[LISTENER_CLIENT];
-	struct event *drain_timer;
-	uint64_t last_request;
-	unsigned nclients;
-	unsigned unanswered; /* of all clients */
-	bool submit_any;
-	uint32_t submitters[SUBMITTERS_MAX];
-	uint32_t nsubmitters;
-	bool one_client; /* its end is ours */
-};
 
 static const struct sandbox intake_sandbox = { 0 };
 
@@ -87,351 +35,19 @@ static const struct filter_rule intake_filter[] = {
 #include "master/intake/intake_filter.def"
 };
 
-/* Sends text, which is ours to free. */
-static void
-tell(struct client *c, char *text)
-{
-	client_send(c, text);
-	free(text);
-}
-
-static void
-refuse(struct client *c, const char *ref, unsigned code, const char *dsn,
-    const char *text)
-{
-	log_line(LOG_INFO, "refused: uid=%u pid=%d code=%u text=\"%s\"",
-	    client_uid(c), (int)client_pid(c), code, text);
-	tell(c, answer_refused(ref, code, dsn, text));
-}
-
-static struct request *
-request_new(struct intake *in, struct client *c)
-{
-	struct request *r;
-
-	r = calloc(1, sizeof(*r));
-	if (r == NULL)
-		return NULL;
-	r->client = c;
-	r->number = ++in->last_request;
-	RB_INSERT(requests, &in->requests, r);
-	in->unanswered++;
-	if (++*client_unanswered(c) == UNANSWERED_MAX)
-		client_pause(c, true);
-	return r;
-}
-
-static void
-stop_if_done(struct intake *in)
+void
+intake_stop_if_done(struct intake *in)
 {
 	if (in->role.phase == PHASE_DRAINING && in->unanswered == 0)
 		role_stop(&in->role);
 }
 
 static void
-request_answered(struct intake *in, struct request *r)
-{
-	if (r->answered)
-		return;
-	r->answered = true;
-	in->unanswered--;
-	if ((*client_unanswered(r->client))-- == UNANSWERED_MAX)
-		client_pause(r->client, false);
-	stop_if_done(in);
-}
-
-static void
-request_free(struct intake *in, struct request *r)
-{
-	request_answered(in, r);
-	if (*client_begun(r->client) == r)
-		*client_begun(r->client) = NULL;
-	RB_REMOVE(requests, &in->requests, r);
-	free(r);
-}
-
-static struct request *
-request_find(struct intake *in, uint64_t number)
-{
-	struct request key = { .number = number };
-
-	return RB_FIND(requests, &in->requests, &key);
-}
-
-static void
-send_request(struct intake *in, enum msg_type type, uint64_t number)
-{
-	struct msg_request request = { number };
-
-	if (in->queue != NULL)
-		(void)channel_send(in->queue, type, &request, NULL, 0, -1);
-}
-
-/* As many whole strings of the list as fit; how many octets they take. */
-static size_t
-take_strings(const char *list, size_t len, size_t room)
-{
-	if (len <= room)
-		return len;
-	while (room > 0 && list[room - 1] != '\0')
-		room--;
-	return room;
-}
-
-/* Hands a packet's recipients on, in as many messages as it takes. */
-static void
-send_rcpts(struct intake *in, const struct request *r, const char *rcpts,
-    size_t len)
-{
-	struct msg_request more = { r->number };
-	size_t n;
-
-	while (len > 0) {
-		n = take_strings(rcpts, len, JOB_TAIL_SIZE);
-		(void)channel_send(in->queue, MSG_SUBMIT_MORE, &more, rcpts, n,
-		    -1);
-		rcpts += n;
-		len -= n;
-	}
-}
-
-static void
-send_submit(struct intake *in, const struct request *r,
-    const struct job_packet *job, const struct copy *copy)
-{
-	struct msg_submit submit = { 0 };
-	char tail[JOB_TAIL_SIZE];
-	size_t len = 0, n;
-
-	submit.request = r->number;
-	submit.size = copy->size;
-	submit.flags = job->flags | (copy->has_8bit ? SUBMIT_8BIT : 0);
-	submit.wait = job->wait;
-	submit.uid = client_uid(r->client);
-	submit.pid = (uint32_t)client_pid(r->client);
-	(void)message_tail_add(tail, sizeof(tail), &len, job->from); /* fit */
-	(void)message_tail_add(tail, sizeof(tail), &len, job->ref);
-	(void)message_tail_add(tail, sizeof(tail), &len, job->via);
-	n = take_strings(job->rcpts, job->rcpts_len, sizeof(tail) - len);
-	memcpy(tail + len, job->rcpts, n);
-	(void)channel_send(in->queue, MSG_SUBMIT, &submit, tail, len + n,
-	    copy->fd);
-	send_rcpts(in, r, job->rcpts + n, job->rcpts_len - n);
-}
-
-static bool
-may_submit(const struct intake *in, const struct client *c)
-{
-	uid_t uid = client_uid(c);
-	uint32_t i;
-
-	if (in->submit_any || uid == 0 || in->one_client)
-		return true;
-	for (i = 0; i < in->nsubmitters; i++) {
-		if (in->submitters[i] == uid)
-			return true;
-	}
-	return false;
-}
-
-/* A job's first packet.  fd is borrowed. */
-static void
-begin_job(struct intake *in, struct client *c, const struct job_packet *job,
-    int fd)
-{
-	char error[COPY_ERROR_SIZE];
-	struct request *r;
-	struct copy copy;
-	uint16_t code;
-
-	if (fd == -1) {
-		refuse(c, job->ref, 554, "5.6.0",
-		    "no descriptor came with the job: pass the message");
-		return;
-	}
-	if (job->via[0] != '\0' &&
-	    config_transport(in->config, job->via) == NULL) {
-		refuse(c, job->ref, 554, "5.3.5",
-		    "\"via\" names no transport of the configuration");
-		return;
-	}
-	if (in->queue == NULL) {
-		refuse(c, job->ref, 451, "4.3.2",
-		    "the queue is being restarted: try again");
-		return;
-	}
-	if (copy_message(fd, in->config->message_size_limit, &copy, &code,
-		error) == -1) {
-		refuse(c, job->ref, code,
-		    code == 552       ? "5.3.4"
-			: code == 451 ? "4.3.0"
-				      : "5.6.0",
-		    error);
-		return;
-	}
-	r = request_new(in, c);
-	if (r == NULL) {
-		refuse(c, job->ref, 451, "4.3.0", "no memory");
-	} else {
-		strlcpy(r->ref, job->ref, sizeof(r->ref));
-		r->wait = job->wait;
-		*client_begun(c) = r;
-		send_submit(in, r, job, &copy);
-	}
-	fd_close(copy.fd);
-}
-
-static void
-cancel_begun(struct intake *in, struct client *c)
-{
-	struct request *r = *client_begun(c);
-
-	if (r == NULL)
-		return;
-	send_request(in, MSG_CANCEL, r->number);
-	request_free(in, r);
-}
-
-/* The packet is good, and *client_begun(c) is its job. */
-static void
-end_packet(struct intake *in, struct client *c, const struct job_packet *job)
-{
-	struct request *r = *client_begun(c);
-	char error[JOB_ERROR_SIZE];
-
-	r->nrcpts += job->nrcpts;
-	if (r->nrcpts > (size_t)in->config->job_recipient_limit) {
-		(void)snprintf(error, sizeof(error),
-		    "more than %d recipients: split the job",
-		    in->config->job_recipient_limit);
-		refuse(c, r->ref, 452, "4.5.3", error);
-		cancel_begun(in, c);
-		return;
-	}
-	if (job->more)
-		return;
-	*client_begun(c) = NULL;
-	send_request(in, MSG_SUBMIT_END, r->number);
-}
-
-static void
-job_packet(struct intake *in, struct client *c, const char *text, size_t len,
-    int fd)
-{
-	struct request *begun = *client_begun(c);
-	char error[JOB_ERROR_SIZE];
-	struct job_packet job;
-
-	if (!may_submit(in, c)) {
-		refuse(c, "", 550, "5.7.1",
-		    "your user may not submit here: "
-		    "see job_users in postern.conf");
-		return;
-	}
-	if (job_parse(&job, text, len, begun != NULL, error) == -1) {
-		refuse(c, begun != NULL ? begun->ref : "", 501, "5.5.4", error);
-		cancel_begun(in, c);
-		return;
-	}
-	if (job.first)
-		begin_job(in, c, &job, fd);
-	else
-		send_rcpts(in, begun, job.rcpts, job.rcpts_len);
-	if (*client_begun(c) != NULL)
-		end_packet(in, c, &job);
-	job_clear(&job);
-}
-
-static void
-send_list(struct intake *in, const struct request *r,
-    const struct job_command *command)
-{
-	struct msg_list list = { 0 };
-
-	list.request = r->number;
-	list.id = command->id;
-	list.after_id = command->after_id;
-	list.after_index = command->after_index;
-	list.limit = command->limit;
-	(void)channel_send(in->queue, MSG_LIST, &list, command->domain,
-	    strlen(command->domain), -1);
-}
-
-static void
-control_packet(struct intake *in, struct client *c, const char *text,
-    size_t len)
-{
-	struct job_command command;
-	char error[JOB_ERROR_SIZE];
-	struct msg_request ask;
-	struct request *r;
-
-	if (job_parse_command(&command, text, len, error) == -1) {
-		refuse(c, "", 501, "5.5.4", error);
-		return;
-	}
-	if (command.question == QUESTION_LIST && in->queue == NULL) {
-		refuse(c, "", 451, "4.3.2",
-		    "the queue is being restarted: try again");
-		return;
-	}
-	r = request_new(in, c);
-	if (r == NULL) {
-		refuse(c, "", 451, "4.3.0", "no memory");
-		return;
-	}
-	ask.request = r->number;
-	r->of_status = command.question != QUESTION_LIST;
-	if (!r->of_status)
-		send_list(in, r, &command);
-	else
-		(void)channel_send(in->role.parent, MSG_STATUS_ASK, &ask, NULL,
-		    0, -1);
-}
-
-static void
-on_packet(void *ctx, struct client *c, const char *text, size_t len,
-    bool truncated, int fd)
-{
-	struct intake *in = ctx;
-
-	if (truncated)
-		refuse(c, "", 501, "5.5.4",
-		    "the packet is too large, or has more than one "
-		    "descriptor: continue recipients with \"more\"");
-	else if (client_kind(c) == LISTENER_CONTROL)
-		control_packet(in, c, text, len);
-	else
-		job_packet(in, c, text, len, fd);
-	fd_close(fd);
-}
-
-static void
-on_gone(void *ctx, struct client *c)
-{
-	struct intake *in = ctx;
-	struct request *r, *next;
-
-	for (r = RB_MIN(requests, &in->requests); r != NULL; r = next) {
-		next = RB_NEXT(requests, &in->requests, r);
-		if (r->client != c)
-			continue;
-		send_request(in, MSG_CANCEL, r->number);
-		request_free(in, r);
-	}
-	in->nclients--;
-	if (in->one_client)
-		role_stop(&in->role);
-}
-
-static const struct client_handlers client_handlers = { on_packet, on_gone };
-
-static void
 add_client(struct intake *in, int fd, enum listener_kind kind)
 {
 	struct client *c;
 
-	c = client_new(in->role.base, fd, kind, &client_handlers, in);
+	c = client_new(in->role.base, fd, kind, &submit_handlers, in);
 	if (c == NULL) {
 		log_line(LOG_ERROR, "a client: %s", strerror(errno));
 		return;
@@ -518,28 +134,6 @@ intake_submitters(void *ctx, struct channel *from, const struct message *m)
 	memcpy(in->submitters, m->tail, m->tail_len);
 }
 
-/* The queue died: what it had not said yes to was not taken. */
-static void
-fail_requests(struct intake *in)
-{
-	struct request *r, *next;
-
-	for (r = RB_MIN(requests, &in->requests); r != NULL; r = next) {
-		next = RB_NEXT(requests, &in->requests, r);
-		if (r->of_status)
-			continue;
-		if (client_kind(r->client) == LISTENER_CONTROL || !r->answered)
-			refuse(r->client, r->ref, 451, "4.3.2",
-			    "the queue was restarted: try again");
-		else
-			tell(r->client,
-			    answer_results_end(r->ref,
-				"the queue was restarted: the job is kept and "
-				"goes on, its results are in the log"));
-		request_free(in, r);
-	}
-}
-
 static void
 intake_peer(void *ctx, struct channel *from, const struct message *m)
 {
@@ -548,115 +142,9 @@ intake_peer(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	if (in->queue != NULL) {
 		channel_close(in->queue);
-		fail_requests(in);
+		request_fail_all(in);
 	}
 	in->queue = channel_new(&in->role, m->fd, ROLE_QUEUE, NULL);
-}
-
-static void
-intake_accepted(void *ctx, struct channel *from, const struct message *m)
-{
-	const struct msg_accepted *a = m->payload;
-	struct request *r = request_find(ctx, a->request);
-
-	(void)from;
-	if (r == NULL)
-		return; /* the client is gone */
-	log_line(LOG_INFO, "%llX: client=uid=%u, pid=%d, nrcpt=%zu, ref=%s",
-	    (unsigned long long)a->id, client_uid(r->client),
-	    (int)client_pid(r->client), r->nrcpts, r->ref);
-	tell(r->client, answer_queued(r->ref, a->id));
-	request_answered(ctx, r);
-	if (r->wait == WAIT_QUEUED)
-		request_free(ctx, r);
-}
-
-static void
-intake_refused(void *ctx, struct channel *from, const struct message *m)
-{
-	const struct msg_refused *f = m->payload;
-	struct request *r = request_find(ctx, f->request);
-	char text[1024];
-
-	(void)from;
-	if (r == NULL || !message_string_ok(f->dsn, sizeof(f->dsn)))
-		return;
-	log_escape(text, sizeof(text), (const char *)m->tail, m->tail_len);
-	refuse(r->client, r->ref, f->code, f->dsn, text);
-	request_free(ctx, r);
-}
-
-static void
-intake_result(void *ctx, struct channel *from, const struct message *m)
-{
-	const struct msg_result *result = m->payload;
-	struct request *r = request_find(ctx, result->request);
-
-	(void)from;
-	if (r != NULL)
-		tell(r->client, answer_result(r->ref, m));
-}
-
-static void
-intake_results_end(void *ctx, struct channel *from, const struct message *m)
-{
-	const struct msg_request *end = m->payload;
-	struct request *r = request_find(ctx, end->request);
-
-	(void)from;
-	if (r == NULL)
-		return;
-	tell(r->client, answer_results_end(r->ref, NULL));
-	request_free(ctx, r);
-}
-
-static void
-intake_trace(void *ctx, struct channel *from, const struct message *m)
-{
-	const struct msg_trace *t = m->payload;
-	struct request *r = request_find(ctx, t->request);
-
-	(void)from;
-	if (r != NULL)
-		tell(r->client, answer_trace(m));
-}
-
-static void
-intake_listed(void *ctx, struct channel *from, const struct message *m)
-{
-	const struct msg_listed *l = m->payload;
-	struct request *r = request_find(ctx, l->request);
-
-	(void)from;
-	if (r != NULL)
-		tell(r->client, answer_listed(m));
-}
-
-static void
-intake_list_end(void *ctx, struct channel *from, const struct message *m)
-{
-	const struct msg_list_end *e = m->payload;
-	struct request *r = request_find(ctx, e->request);
-
-	(void)from;
-	if (r == NULL)
-		return;
-	tell(r->client, answer_list_end(m));
-	request_free(ctx, r);
-}
-
-static void
-intake_status(void *ctx, struct channel *from, const struct message *m)
-{
-	const struct msg_status *s = m->payload;
-	struct request *r = request_find(ctx, s->request);
-
-	(void)from;
-	if (r == NULL)
-		return;
-	tell(r->client, answer_status(m));
-	if (s->last)
-		request_free(ctx, r);
 }
 
 static void
@@ -685,7 +173,7 @@ intake_drain(void *ctx, struct channel *from, const struct message *m)
 			event_del(in->listeners[i].event);
 	}
 	event_add(in->drain_timer, &wait);
-	stop_if_done(in);
+	intake_stop_if_done(in);
 }
 
 #define WORKING (PHASE_READY | PHASE_DRAINING)
@@ -697,14 +185,14 @@ static const struct handler intake_handlers[] = {
 	{ MSG_LISTENER, PHASE_SETUP, intake_listener },
 	{ MSG_PEER, PHASE_SETUP | WORKING, intake_peer },
 	{ MSG_DRAIN, WORKING, intake_drain },
-	{ MSG_ACCEPTED, WORKING, intake_accepted },
-	{ MSG_REFUSED, WORKING, intake_refused },
-	{ MSG_RESULT, WORKING, intake_result },
-	{ MSG_RESULTS_END, WORKING, intake_results_end },
-	{ MSG_TRACE, WORKING, intake_trace },
-	{ MSG_LISTED, WORKING, intake_listed },
-	{ MSG_LIST_END, WORKING, intake_list_end },
-	{ MSG_STATUS, WORKING, intake_status },
+	{ MSG_ACCEPTED, WORKING, request_on_accepted },
+	{ MSG_REFUSED, WORKING, request_on_refused },
+	{ MSG_RESULT, WORKING, request_on_result },
+	{ MSG_RESULTS_END, WORKING, request_on_results_end },
+	{ MSG_TRACE, WORKING, request_on_trace },
+	{ MSG_LISTED, WORKING, request_on_listed },
+	{ MSG_LIST_END, WORKING, request_on_list_end },
+	{ MSG_STATUS, WORKING, request_on_status },
 };
 
 static void
@@ -716,7 +204,7 @@ intake_closed(void *ctx, struct channel *ch, const char *why)
 	if (ch != in->queue)
 		return;
 	in->queue = NULL; /* the master sends another */
-	fail_requests(in);
+	request_fail_all(in);
 }
 
 int

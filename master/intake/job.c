@@ -297,15 +297,15 @@ get_id(const json_t *object, const char *name, uint64_t *id,
     char error[JOB_ERROR_SIZE])
 {
 	char word[20] = "";
-	char *end;
+	size_t n;
 
 	if (get_string(object, name, word, sizeof(word), error) == -1)
 		return -1;
 	if (word[0] == '\0')
 		return 0;
-	*id = strtoull(word, &end, 16);
-	if (*end != '\0' || strspn(word, "0123456789ABCDEFabcdef") == 0 ||
-	    *id == 0)
+	n = strspn(word, "0123456789ABCDEFabcdef"); /* strtoull takes more */
+	*id = strtoull(word, NULL, 16);
+	if (word[n] != '\0' || n > 16 || *id == 0)
 		return complain(error,
 		    "\"%s\" must be a queue id in hexadecimal", name);
 	return 0;

@@ -28,23 +28,32 @@ struct refill_walk {
 	uint32_t placed;
 };
 
-/* The reason is that of the destination's last failure. */
-static void
-refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
-    const struct store_recipient *recipient, const struct target *t)
+/* What is the same in every attempt that ends before a session. */
+static struct attempt
+refill_attempt(const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
 {
-	char reply[QUEUE_REPLY_SIZE + 64];
-	struct attempt a = { .id = envelope->id,
+	return (struct attempt){ .id = envelope->id,
 		.index = recipient->index,
 		.flags = envelope->flags,
 		.created_ms = envelope->created_ms,
 		.attempts = recipient->attempts,
 		.was_in_doubt = recipient->in_doubt,
 		.recipient = recipient->address,
-		.relay = t->relay,
-		.reply = reply,
-		.outcome = t->outcome };
+		.relay = "" };
+}
 
+/* The reason is that of the destination's last failure. */
+static void
+refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient, const struct target *t)
+{
+	char reply[QUEUE_REPLY_SIZE + 64];
+	struct attempt a = refill_attempt(envelope, recipient);
+
+	a.relay = t->relay;
+	a.reply = reply;
+	a.outcome = t->outcome;
 	a.not_before_ms = time_real_ms() +
 	    (t->destination->blocked_until_ms - time_monotonic_ms());
 	(void)strlcpy(reply, "delivery temporarily suspended: ", sizeof(reply));
@@ -56,16 +65,9 @@ static void
 refill_settle_no_route(struct queue *q, const struct store_envelope *envelope,
     const struct store_recipient *recipient)
 {
-	struct attempt a = { .id = envelope->id,
-		.index = recipient->index,
-		.flags = envelope->flags,
-		.created_ms = envelope->created_ms,
-		.attempts = recipient->attempts,
-		.was_in_doubt = recipient->in_doubt,
-		.recipient = recipient->address,
-		.relay = "",
-		.reply = "no route of the configuration fits this domain" };
+	struct attempt a = refill_attempt(envelope, recipient);
 
+	a.reply = "no route of the configuration fits this domain";
 	/* RFC 3463, 3.5: X.4.4, unable to route. */
 	settle_outcome(&a.outcome, OUTCOME_FAILED, STEP_QUEUE, "5.4.4");
 	settle(q, &a);

@@ -17,7 +17,8 @@ read_name(const uint8_t *in, size_t len, char *out, size_t size)
 
 	while (at < len && in[at] != 0) {
 		label = in[at++];
-		if (label > 63 || label > len - at || o + label + 2 > size)
+		if (label > 63 || label > len - at || o + label + 2 > size ||
+		    memchr(in + at, '.', label) != NULL)
 			return false;
 		if (o > 0)
 			out[o++] = '.';
@@ -115,10 +116,27 @@ plan_add_address(struct plan *plan, size_t i, int family, const uint8_t *octets,
 	strlcpy(a->host, host->name, sizeof(a->host));
 }
 
+/* The octets of an IPv4 address, IPv4-mapped ones included; NULL: it is none.
+ * A socket for IPv6 connects to those by IPv4 (RFC 3493, 3.7). */
+static const uint8_t *
+ipv4_of(const struct plan_address *a)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (a->family == AF_INET)
+		return a->addr;
+	return memcmp(a->addr, mapped, sizeof(mapped)) == 0 ? a->addr + 12
+							    : NULL;
+}
+
 static bool
 same_address(const struct plan_address *a, const struct plan_address *b)
 {
-	return a->family == b->family &&
+	const uint8_t *p = ipv4_of(a), *q = ipv4_of(b);
+
+	if (p != NULL && q != NULL)
+		return memcmp(p, q, 4) == 0;
+	return p == NULL && q == NULL &&
 	    memcmp(a->addr, b->addr, sizeof(a->addr)) == 0;
 }
 
@@ -127,12 +145,10 @@ static bool
 is_loopback(const struct plan_address *a)
 {
 	static const uint8_t zero[16];
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	const uint8_t *p = ipv4_of(a);
 
-	if (a->family == AF_INET)
-		return a->addr[0] == 127 || a->addr[0] == 0;
-	if (memcmp(a->addr, mapped, sizeof(mapped)) == 0)
-		return a->addr[12] == 127 || a->addr[12] == 0;
+	if (p != NULL)
+		return p[0] == 127 || p[0] == 0;
 	return memcmp(a->addr, zero, 15) == 0 && a->addr[15] <= 1;
 }
 
@@ -222,6 +238,7 @@ plan_parse_literal(const char *text, bool bare, struct plan_address *out)
 	char inner[MSG_HOST_SIZE];
 	size_t len = strlen(text);
 	const char *p = inner;
+	bool tagged = false;
 
 	memset(out, 0, sizeof(*out));
 	if (len >= sizeof(inner))
@@ -232,11 +249,11 @@ plan_parse_literal(const char *text, bool bare, struct plan_address *out)
 	if (inner[0] == '[' && len > 2 && inner[len - 1] == ']') {
 		inner[len - 1] = '\0';
 		p = inner + 1;
-		if (strncasecmp(p, "IPv6:", 5) == 0)
-			p += 5;
+		tagged = strncasecmp(p, "IPv6:", 5) == 0;
+		p += tagged ? 5 : 0;
 	}
 	out->family = AF_INET;
-	if (inet_pton(AF_INET, p, out->addr) == 1)
+	if (!tagged && inet_pton(AF_INET, p, out->addr) == 1)
 		return true;
 	out->family = AF_INET6;
 	return inet_pton(AF_INET6, p, out->addr) == 1;

@@ -196,6 +196,7 @@ def h_no_process_is_left_but_the_worker_that_met_it(t):
 
 
 def h_opened_and_left(t):
+    """Whether MAIL was on its way by then is a matter of luck."""
     server = t.serve([opened(), close()])
     run = t.deliver(server)
-    t.outcome(run, "deferred", code=0, step="mail", reply="closed")
+    t.outcome(run, "deferred", code=0, step="mail", reply="closed|lost")

@@ -19,7 +19,7 @@ from server import Server
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
-BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
+BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 HANG_S = 60      # no run may take longer, whatever the server does
 MESSAGE = b"Subject: hello\r\n\r\nA line.\r\n"
 
@@ -140,8 +140,8 @@ class Case:
         return self.run([os.path.join(BUILD, "postern")] + list(argv),
                          message, prefix)
 
-    def daemon(self, text, hostname="client.test"):
-        d = Daemon(self, text, hostname)
+    def daemon(self, text, hostname="client.test", store="memory"):
+        d = Daemon(self, text, hostname, store)
         self.daemons.append(d)
         return d
 
@@ -205,7 +205,7 @@ class Case:
 class Daemon:
     """posternd on a configuration of the test's own, in the test's folder."""
 
-    def __init__(self, case, text, hostname):
+    def __init__(self, case, text, hostname, store):
         self.case = case
         self.folder = os.path.join(case.folder, "d%d" % len(case.daemons))
         os.mkdir(self.folder)
@@ -214,10 +214,13 @@ class Daemon:
         self.job = os.path.join(self.folder, "run", "job")
         self.log = os.path.join(self.folder, "log")
         with open(self.config, "w", encoding="ascii") as f:
-            f.write('queue_store = "memory"\nrun_directory = "%s/run"\n'
+            f.write('queue_store = "%s"\nrun_directory = "%s/run"\n'
                     'spool_directory = "%s/spool"\nstop_timeout = 1s\n'
                     'hostname = "%s"\n%s' %
-                    (self.folder, self.folder, hostname, text))
+                    (store, self.folder, self.folder, hostname, text))
+            if store != "memory" and os.geteuid() == 0:
+                for role in ("intake", "queue", "resolver", "dialer", "agent"):
+                    f.write("%s_user = nobody\n" % role)
         with open(self.log, "wb") as f:
             self.process = subprocess.Popen(
                 [os.path.join(BUILD, "posternd"), "-c", self.config],
@@ -265,9 +268,10 @@ class Daemon:
 
 
 class Dns:
-    """A name server for MX, A and AAAA over UDP: name -> [(type, data)]."""
+    """A name server over UDP: name -> [(type, data)], or a response code."""
 
-    TYPES = {"A": 1, "AAAA": 28, "MX": 15}
+    TYPES = {"A": 1, "CNAME": 5, "MX": 15, "AAAA": 28}
+    REFUSED = 5  # as the rows of a name: this code and no answer
 
     def __init__(self, rows):
         self.rows = {k.lower(): v for k, v in rows.items()}
@@ -293,6 +297,8 @@ class Dns:
     def _rdata(self, kind, value):
         if kind == "A":
             return socket.inet_aton(value)
+        if kind == "CNAME":
+            return self._labels(value)
         if kind == "AAAA":
             return socket.inet_pton(socket.AF_INET6, value)
         return struct.pack(">H", value[0]) + self._labels(value[1])
@@ -306,9 +312,10 @@ class Dns:
         kind = struct.unpack(">H", query[at + 1:at + 3])[0]
         name = ".".join(parts).lower()
         self.asked.append((name, kind))
-        found = [(t, v) for t, v in self.rows.get(name, ())
-                 if self.TYPES[t] == kind]
-        rcode = 0 if name in self.rows else 3
+        rows = self.rows.get(name)
+        rcode = rows if isinstance(rows, int) else 3 if rows is None else 0
+        found = [] if rcode else [(t, v) for t, v in rows
+                                  if self.TYPES[t] in (kind, 5)]
         out = query[:2] + struct.pack(">HHHHH", 0x8580 | rcode, 1,
                                       len(found), 0, 0) + question
         for t, v in found:
@@ -339,7 +346,12 @@ def free_port_on(*addresses):
 
 
 def host_name_namespace(name):
-    """Words before a command that give it this host name, or Skip."""
+    """Words before a command that give it this host name, or Skip.
+
+    "plain" stands for any name without a dot.
+    """
+    if name == "plain" and "." not in socket.gethostname():
+        return []
     prefix = ["unshare", "--uts"] if os.geteuid() == 0 else [
         "unshare", "-U", "-r", "--uts"]
     prefix += ["sh", "-c", 'printf %s "$0" >/proc/sys/kernel/hostname && '

@@ -163,6 +163,15 @@ def s_048_octets_behind_220_in_two_segments(t):
     no_mail_in_clear(server)
 
 
+def s_048_octets_behind_220_not_read_with_it(t):
+    """The reply fills the reader's buffer of 16 KiB to the last octet; what
+    stands behind it is in the socket still."""
+    reply = b"".join(b"220-%s\r\n" % (b"x" * 122) for _ in range(127))
+    reply += b"220 " + b"y" * (16384 - len(reply) - 6) + b"\r\n"
+    run = injected(t, [raw(reply + b"\x16\x03\x03")])
+    t.outcome(run, "deferred", step="starttls", reply="injection")
+
+
 def s_049_injection_is_named(t):
     run = injected(t, [raw(FAKE)])
     t.outcome(run, "deferred", step="starttls", reply="injection",

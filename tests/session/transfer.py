@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """S-104 to S-128: the transaction, pipelining, DATA, QUIT."""
+import os
 import re
 import threading
 import time
@@ -519,3 +520,44 @@ def h_raw_code_only_replies(t):
                       message(), raw(b"250\r\n"), line("QUIT"),
                       raw(b"221\r\n"), eof()])
     t.delivered(t.deliver(server))
+
+
+def s_122_message_that_cannot_be_read(t):
+    """Its file in the spool is cut short: no dot, and no loss of the job."""
+    server = t.serve([opened(), mail_from(), rcpt_to("450 4.2.1 later"),
+                      bye()], drain_all(), optional=1)
+    daemon = t.daemon("minimal_backoff_time = 1s\nmaximal_backoff_time = 2s\n"
+                      "inline_body_limit = 0\n" +
+                      ONE % (server.name, "connection_reuse_time_limit = 0"),
+                      store="sqlite")
+    text = b"Subject: x\r\n\r\n" + b"some text of a line\r\n" * 20000
+    t.outcome(daemon.send(message=text), "deferred", code=450)
+    cut_files(os.path.join(daemon.folder, "spool"), len(text))
+    until = time.monotonic() + 20
+    while time.monotonic() < until and "cannot be read" not in daemon.said() \
+            and "body" not in daemon.said():
+        time.sleep(0.2)
+    daemon.stop()
+    t.scripts_held()
+    for c in server.connections[1:]:
+        equal(b"\r\n.\r\n" in c.clear, False, "the dot")
+    lacks("status=sent|removed", daemon.said(), "log")
+    holds(r"dsn=4\.3\.0, status=deferred.*(body|read)", daemon.said(), "log")
+
+
+def drain_all():
+    """Say yes to everything, up to 354, and take what comes."""
+    return [opened(), mail_from(), rcpt_to(), line("DATA"), say("354 go"),
+            drain()]
+
+
+def cut_files(folder, size):
+    """Halve each file that may be the message."""
+    found = 0
+    for where, _folders, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(where, name)
+            if os.path.getsize(path) == size:
+                os.truncate(path, size // 2)
+                found += 1
+    equal(found, 1, "files of the message's size in the spool")

@@ -3,6 +3,7 @@
  * The configuration: what it reads, every error it finds, and that its file
  * and its manual say what its rows say.
  */
+#include "common/address.h"
 #include "master/config.h"
 
 #include <criterion/criterion.h>
@@ -248,10 +249,10 @@ Test(config, labels_of_63_and_names_of_253_octets_are_legal)
 	for (size_t i = 63; i < sizeof(name); i += 64)
 		name[i] = '.';
 	name[253] = '\0';
-	cr_expect(next_hop_host_is_legal(name));
+	cr_expect(address_domain_is_host_name(name));
 	name[253] = 'a';
 	name[254] = '\0';
-	cr_expect_not(next_hop_host_is_legal(name));
+	cr_expect_not(address_domain_is_host_name(name));
 }
 
 /* One error, with its line. */

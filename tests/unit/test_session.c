@@ -563,12 +563,12 @@ Test(session, a_reply_before_its_command_ends_it)
 	    "S 250 x", "C", "S 221 bye",
 	    "Q NEXT deferred ehlo 0 4.5.0: protocol error: a reply came before its command: 220 hi");
 	RUN(SMTP, UP(""), "S 250 eager", "C QUIT|", "S 221 bye",
-	    "Q CLOSED deferred quit 0 4.5.0: protocol error: a reply came before its command: 250 eager");
+	    "Q CLOSED deferred mail 0 4.5.0: protocol error: a reply came before its command: 250 eager");
 	RUN(SMTP, UP(""), "S 421 idle too long",
-	    "Q CLOSED deferred quit 421 4.0.0: 421 idle too long",
+	    "Q CLOSED deferred mail 421 4.0.0: 421 idle too long",
 	    "! left QUIT\r\n");
 	RUN(SMTP, UP(""), "! closed",
-	    "Q CLOSED deferred quit 0 4.4.2: connection closed by the remote while waiting for a job");
+	    "Q CLOSED deferred mail 0 4.4.2: connection closed by the remote while waiting for the next message");
 }
 
 Test(session, quit_is_waited_for)

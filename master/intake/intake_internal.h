@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of the intake share, and nobody else sees. */
+#ifndef POSTERN_MASTER_INTAKE_INTAKE_INTERNAL_H
+#define POSTERN_MASTER_INTAKE_INTAKE_INTERNAL_H
+
+#include <sys/tree.h>
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/role.h"
+#include "master/config.h"
+#include "master/intake/client.h"
+#include "master/intake/job.h"
+
+/* One question or job of a client, until nothing more will be said of it. */
+struct request {
+	RB_ENTRY(request) entry;
+	struct client *client;
+	uint64_t number;
+	size_t nrcpts;
+	uint32_t wait;  /* enum submit_wait */
+	bool answered;  /* ACCEPTED or REFUSED came */
+	bool of_status; /* the master answers, whatever the queue does */
+	char ref[JOB_REF_SIZE];
+};
+
+RB_HEAD(requests, request);
+struct listener {
+	struct event *event; /* NULL: none given */
+	int fd;
+	enum listener_kind kind;
+	struct intake *intake;
+};
+
+struct intake {
+	struct role role;
+	struct config *config;
+	struct channel *queue; /* NULL: dead, or not yet told */
+	struct requests requests;
+	struct listener listeners[LISTENER_CLIENT];
+	struct event *drain_timer;
+	uint64_t last_request;
+	unsigned nclients;
+	unsigned unanswered; /* of all clients */
+	bool submit_any;
+	uint32_t submitters[SUBMITTERS_MAX];
+	uint32_t nsubmitters;
+	bool one_client; /* its end is ours */
+};
+
+/* intake.c */
+
+/* Once it drains, the role ends with its last unanswered request. */
+void intake_stop_if_done(struct intake *in);
+
+/* request.c: what is open between clients and the queue. */
+
+/* NULL without memory. */
+struct request *request_new(struct intake *in, struct client *c);
+void request_free(struct intake *in, struct request *r);
+
+/* NULL: its client is gone. */
+struct request *request_find(struct intake *in, uint64_t number);
+
+/* Tell the queue something that is all in its type. */
+void request_send(struct intake *in, enum msg_type type, uint64_t number);
+
+/* A client is gone, and nobody waits for its answers. */
+void request_cancel_all(struct intake *in, const struct client *c);
+
+/* The queue is dead: what it had not said yes to was not taken. */
+void request_fail_all(struct intake *in);
+
+/* Send text, which is freed. */
+void request_tell(struct client *c, char *text);
+
+/* Tell a client no, and log it. */
+void request_refuse(struct client *c, const char *ref, unsigned code,
+    const char *dsn, const char *text);
+
+/* The answers of queue and master: handlers of the intake's table. */
+void request_on_accepted(void *ctx, struct channel *from,
+    const struct message *m);
+void request_on_refused(void *ctx, struct channel *from,
+    const struct message *m);
+void request_on_result(void *ctx, struct channel *from,
+    const struct message *m);
+void request_on_results_end(void *ctx, struct channel *from,
+    const struct message *m);
+void request_on_trace(void *ctx, struct channel *from, const struct message *m);
+void request_on_listed(void *ctx, struct channel *from,
+    const struct message *m);
+void request_on_list_end(void *ctx, struct channel *from,
+    const struct message *m);
+void request_on_status(void *ctx, struct channel *from,
+    const struct message *m);
+
+/* submit.c: what clients send, on its way to the queue. */
+extern const struct client_handlers submit_handlers;
+
+#endif

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Requests: each question or job of a client from the moment the queue (or the
+ * master) hears of it until nothing more will be said; and what is said.
+ */
+#include "master/intake/intake_internal.h"
+
+#include <sys/cdefs.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "master/intake/answer.h"
+
+/* A client's jobs that are not yet on disk, before we stop reading it. */
+#define UNANSWERED_MAX 256
+
+static int
+request_compare(const struct request *a, const struct request *b)
+{
+	return a->number < b->number ? -1 : a->number > b->number;
+}
+
+/* libbsd disables the macro that RB_GENERATE_STATIC is made of. */
+RB_GENERATE_INTERNAL(requests, request, entry, request_compare,
+    __attribute__((unused)) static)
+
+/* Sends text, which is ours to free. */
+void
+request_tell(struct client *c, char *text)
+{
+	client_send(c, text);
+	free(text);
+}
+
+void
+request_refuse(struct client *c, const char *ref, unsigned code,
+    const char *dsn, const char *text)
+{
+	log_line(LOG_INFO, "refused: uid=%u pid=%d code=%u text=\"%s\"",
+	    client_uid(c), (int)client_pid(c), code, text);
+	request_tell(c, answer_refused(ref, code, dsn, text));
+}
+
+struct request *
+request_new(struct intake *in, struct client *c)
+{
+	struct request *r;
+
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return NULL;
+	r->client = c;
+	r->number = ++in->last_request;
+	RB_INSERT(requests, &in->requests, r);
+	in->unanswered++;
+	if (++*client_unanswered(c) == UNANSWERED_MAX)
+		client_pause(c, true);
+	return r;
+}
+
+static void
+request_answered(struct intake *in, struct request *r)
+{
+	if (r->answered)
+		return;
+	r->answered = true;
+	in->unanswered--;
+	if ((*client_unanswered(r->client))-- == UNANSWERED_MAX)
+		client_pause(r->client, false);
+	intake_stop_if_done(in);
+}
+
+void
+request_free(struct intake *in, struct request *r)
+{
+	request_answered(in, r);
+	if (*client_begun(r->client) == r)
+		*client_begun(r->client) = NULL;
+	RB_REMOVE(requests, &in->requests, r);
+	free(r);
+}
+
+struct request *
+request_find(struct intake *in, uint64_t number)
+{
+	struct request key = { .number = number };
+
+	return RB_FIND(requests, &in->requests, &key);
+}
+
+void
+request_send(struct intake *in, enum msg_type type, uint64_t number)
+{
+	struct msg_request request = { number };
+
+	if (in->queue != NULL)
+		(void)channel_send(in->queue, type, &request, NULL, 0, -1);
+}
+
+void
+request_cancel_all(struct intake *in, const struct client *c)
+{
+	struct request *r, *next;
+
+	for (r = RB_MIN(requests, &in->requests); r != NULL; r = next) {
+		next = RB_NEXT(requests, &in->requests, r);
+		if (r->client != c)
+			continue;
+		request_send(in, MSG_CANCEL, r->number);
+		request_free(in, r);
+	}
+}
+
+void
+request_fail_all(struct intake *in)
+{
+	struct request *r, *next;
+
+	for (r = RB_MIN(requests, &in->requests); r != NULL; r = next) {
+		next = RB_NEXT(requests, &in->requests, r);
+		if (r->of_status)
+			continue;
+		if (client_kind(r->client) == LISTENER_CONTROL || !r->answered)
+			request_refuse(r->client, r->ref, 451, "4.3.2",
+			    "the queue was restarted: try again");
+		else
+			request_tell(r->client,
+			    answer_results_end(r->ref,
+				"the queue was restarted: the job is kept and "
+				"goes on, its results are in the log"));
+		request_free(in, r);
+	}
+}
+
+void
+request_on_accepted(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_accepted *a = m->payload;
+	struct request *r = request_find(ctx, a->request);
+
+	(void)from;
+	if (r == NULL)
+		return; /* the client is gone */
+	log_line(LOG_INFO, "%llX: client=uid=%u, pid=%d, nrcpt=%zu, ref=%s",
+	    (unsigned long long)a->id, client_uid(r->client),
+	    (int)client_pid(r->client), r->nrcpts, r->ref);
+	request_tell(r->client, answer_queued(r->ref, a->id));
+	request_answered(ctx, r);
+	if (r->wait == WAIT_QUEUED)
+		request_free(ctx, r);
+}
+
+void
+request_on_refused(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_refused *f = m->payload;
+	struct request *r = request_find(ctx, f->request);
+	char text[1024];
+
+	(void)from;
+	if (r == NULL || !message_string_ok(f->dsn, sizeof(f->dsn)))
+		return;
+	log_escape(text, sizeof(text), (const char *)m->tail, m->tail_len);
+	request_refuse(r->client, r->ref, f->code, f->dsn, text);
+	request_free(ctx, r);
+}
+
+void
+request_on_result(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_result *result = m->payload;
+	struct request *r = request_find(ctx, result->request);
+
+	(void)from;
+	if (r != NULL)
+		request_tell(r->client, answer_result(r->ref, m));
+}
+
+void
+request_on_results_end(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_request *end = m->payload;
+	struct request *r = request_find(ctx, end->request);
+
+	(void)from;
+	if (r == NULL)
+		return;
+	request_tell(r->client, answer_results_end(r->ref, NULL));
+	request_free(ctx, r);
+}
+
+void
+request_on_trace(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_trace *t = m->payload;
+	struct request *r = request_find(ctx, t->request);
+
+	(void)from;
+	if (r != NULL)
+		request_tell(r->client, answer_trace(m));
+}
+
+void
+request_on_listed(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_listed *l = m->payload;
+	struct request *r = request_find(ctx, l->request);
+
+	(void)from;
+	if (r != NULL)
+		request_tell(r->client, answer_listed(m));
+}
+
+void
+request_on_list_end(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_list_end *e = m->payload;
+	struct request *r = request_find(ctx, e->request);
+
+	(void)from;
+	if (r == NULL)
+		return;
+	request_tell(r->client, answer_list_end(m));
+	request_free(ctx, r);
+}
+
+void
+request_on_status(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_status *s = m->payload;
+	struct request *r = request_find(ctx, s->request);
+
+	(void)from;
+	if (r == NULL)
+		return;
+	request_tell(r->client, answer_status(m));
+	if (s->last)
+		request_free(ctx, r);
+}

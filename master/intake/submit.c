@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What clients send: packets are read, messages copied, and both handed on to
+ * the queue; questions go to who can answer them.
+ */
+#include "master/intake/intake_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "master/intake/answer.h"
+#include "master/intake/copy.h"
+
+/* As many whole strings of the list as fit; how many octets they take. */
+static size_t
+take_strings(const char *list, size_t len, size_t room)
+{
+	if (len <= room)
+		return len;
+	while (room > 0 && list[room - 1] != '\0')
+		room--;
+	return room;
+}
+
+/* Hands a packet's recipients on, in as many messages as it takes. */
+static void
+send_rcpts(struct intake *in, const struct request *r, const char *rcpts,
+    size_t len)
+{
+	struct msg_request more = { r->number };
+	size_t n;
+
+	while (len > 0) {
+		n = take_strings(rcpts, len, JOB_TAIL_SIZE);
+		(void)channel_send(in->queue, MSG_SUBMIT_MORE, &more, rcpts, n,
+		    -1);
+		rcpts += n;
+		len -= n;
+	}
+}
+
+static void
+send_submit(struct intake *in, const struct request *r,
+    const struct job_packet *job, const struct copy *copy)
+{
+	struct msg_submit submit = { 0 };
+	char tail[JOB_TAIL_SIZE];
+	size_t len = 0, n;
+
+	submit.request = r->number;
+	submit.size = copy->size;
+	submit.flags = job->flags | (copy->has_8bit ? SUBMIT_8BIT : 0);
+	submit.wait = job->wait;
+	submit.uid = client_uid(r->client);
+	submit.pid = (uint32_t)client_pid(r->client);
+	(void)message_tail_add(tail, sizeof(tail), &len, job->from); /* fit */
+	(void)message_tail_add(tail, sizeof(tail), &len, job->ref);
+	(void)message_tail_add(tail, sizeof(tail), &len, job->via);
+	n = take_strings(job->rcpts, job->rcpts_len, sizeof(tail) - len);
+	memcpy(tail + len, job->rcpts, n);
+	(void)channel_send(in->queue, MSG_SUBMIT, &submit, tail, len + n,
+	    copy->fd);
+	send_rcpts(in, r, job->rcpts + n, job->rcpts_len - n);
+}
+
+static bool
+may_submit(const struct intake *in, const struct client *c)
+{
+	uid_t uid = client_uid(c);
+	uint32_t i;
+
+	if (in->submit_any || uid == 0 || in->one_client)
+		return true;
+	for (i = 0; i < in->nsubmitters; i++) {
+		if (in->submitters[i] == uid)
+			return true;
+	}
+	return false;
+}
+
+/* A job's first packet.  fd is borrowed. */
+static void
+begin_job(struct intake *in, struct client *c, const struct job_packet *job,
+    int fd)
+{
+	char error[COPY_ERROR_SIZE];
+	struct request *r;
+	struct copy copy;
+	uint16_t code;
+
+	if (fd == -1) {
+		request_refuse(c, job->ref, 554, "5.6.0",
+		    "no descriptor came with the job: pass the message");
+		return;
+	}
+	if (job->via[0] != '\0' &&
+	    config_transport(in->config, job->via) == NULL) {
+		request_refuse(c, job->ref, 554, "5.3.5",
+		    "\"via\" names no transport of the configuration");
+		return;
+	}
+	if (in->queue == NULL) {
+		request_refuse(c, job->ref, 451, "4.3.2",
+		    "the queue is being restarted: try again");
+		return;
+	}
+	if (copy_message(fd, in->config->message_size_limit, &copy, &code,
+		error) == -1) {
+		request_refuse(c, job->ref, code,
+		    code == 552       ? "5.3.4"
+			: code == 451 ? "4.3.0"
+				      : "5.6.0",
+		    error);
+		return;
+	}
+	r = request_new(in, c);
+	if (r == NULL) {
+		request_refuse(c, job->ref, 451, "4.3.0", "no memory");
+	} else {
+		strlcpy(r->ref, job->ref, sizeof(r->ref));
+		r->wait = job->wait;
+		*client_begun(c) = r;
+		send_submit(in, r, job, &copy);
+	}
+	fd_close(copy.fd);
+}
+
+static void
+cancel_begun(struct intake *in, struct client *c)
+{
+	struct request *r = *client_begun(c);
+
+	if (r == NULL)
+		return;
+	request_send(in, MSG_CANCEL, r->number);
+	request_free(in, r);
+}
+
+/* The packet is good, and *client_begun(c) is its job. */
+static void
+end_packet(struct intake *in, struct client *c, const struct job_packet *job)
+{
+	struct request *r = *client_begun(c);
+	char error[JOB_ERROR_SIZE];
+
+	r->nrcpts += job->nrcpts;
+	if (r->nrcpts > (size_t)in->config->job_recipient_limit) {
+		(void)snprintf(error, sizeof(error),
+		    "more than %d recipients: split the job",
+		    in->config->job_recipient_limit);
+		request_refuse(c, r->ref, 452, "4.5.3", error);
+		cancel_begun(in, c);
+		return;
+	}
+	if (job->more)
+		return;
+	*client_begun(c) = NULL;
+	request_send(in, MSG_SUBMIT_END, r->number);
+}
+
+static void
+job_packet(struct intake *in, struct client *c, const char *text, size_t len,
+    int fd)
+{
+	struct request *begun = *client_begun(c);
+	char error[JOB_ERROR_SIZE];
+	struct job_packet job;
+
+	if (!may_submit(in, c)) {
+		request_refuse(c, "", 550, "5.7.1",
+		    "your user may not submit here: "
+		    "see job_users in postern.conf");
+		return;
+	}
+	if (job_parse(&job, text, len, begun != NULL, error) == -1) {
+		request_refuse(c, begun != NULL ? begun->ref : "", 501, "5.5.4",
+		    error);
+		cancel_begun(in, c);
+		return;
+	}
+	if (begun == NULL)
+		begin_job(in, c, &job, fd);
+	else
+		send_rcpts(in, begun, job.rcpts, job.rcpts_len);
+	if (*client_begun(c) != NULL)
+		end_packet(in, c, &job);
+	job_clear(&job);
+}
+
+static void
+send_list(struct intake *in, const struct request *r,
+    const struct job_command *command)
+{
+	struct msg_list list = { 0 };
+
+	list.request = r->number;
+	list.id = command->id;
+	list.after_id = command->after_id;
+	list.after_index = command->after_index;
+	list.limit = command->limit;
+	(void)channel_send(in->queue, MSG_LIST, &list, command->domain,
+	    strlen(command->domain), -1);
+}
+
+static void
+control_packet(struct intake *in, struct client *c, const char *text,
+    size_t len)
+{
+	struct job_command command;
+	char error[JOB_ERROR_SIZE];
+	struct msg_request ask;
+	struct request *r;
+
+	if (job_parse_command(&command, text, len, error) == -1) {
+		request_refuse(c, "", 501, "5.5.4", error);
+		return;
+	}
+	if (command.question == QUESTION_LIST && in->queue == NULL) {
+		request_refuse(c, "", 451, "4.3.2",
+		    "the queue is being restarted: try again");
+		return;
+	}
+	r = request_new(in, c);
+	if (r == NULL) {
+		request_refuse(c, "", 451, "4.3.0", "no memory");
+		return;
+	}
+	ask.request = r->number;
+	r->of_status = command.question == QUESTION_STATUS;
+	if (!r->of_status)
+		send_list(in, r, &command);
+	else
+		(void)channel_send(in->role.parent, MSG_STATUS_ASK, &ask, NULL,
+		    0, -1);
+}
+
+static void
+on_packet(void *ctx, struct client *c, const char *text, size_t len,
+    bool truncated, int fd)
+{
+	struct intake *in = ctx;
+
+	if (truncated)
+		request_refuse(c, "", 501, "5.5.4",
+		    "the packet is too large, or has more than one "
+		    "descriptor: continue recipients with \"more\"");
+	else if (client_kind(c) == LISTENER_CONTROL)
+		control_packet(in, c, text, len);
+	else
+		job_packet(in, c, text, len, fd);
+	fd_close(fd);
+}
+
+static void
+on_gone(void *ctx, struct client *c)
+{
+	struct intake *in = ctx;
+
+	request_cancel_all(in, c);
+	in->nclients--;
+	if (in->one_client)
+		role_stop(&in->role);
+}
+
+const struct client_handlers submit_handlers = { on_packet, on_gone };

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Any packet of a client is a job, a continuation or a question, or is refused
+ * with a sentence that may stand in a log; what was read keeps its bounds.
+ */
+#include "master/intake/job.h"
+
+#include <assert.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+/* An ended string without controls. */
+static void
+check_word(const char *s, size_t size)
+{
+	assert(memchr(s, '\0', size) != NULL);
+	for (; *s != '\0'; s++)
+		assert((uint8_t)*s >= ' ' && *s != 0x7f);
+}
+
+static void
+check_job(const struct job_packet *job, bool begun)
+{
+	const char *p = job->rcpts, *end = job->rcpts + job->rcpts_len;
+	size_t i;
+
+	assert(job->first == !begun && job->wait <= WAIT_FINAL);
+	assert((job->flags & ~(SUBMIT_VERBOSE | SUBMIT_ONCE)) == 0);
+	check_word(job->from, sizeof(job->from));
+	check_word(job->ref, sizeof(job->ref));
+	assert(memchr(job->via, '\0', sizeof(job->via)) != NULL);
+	assert(job->nrcpts > 0);
+	for (i = 0; i < job->nrcpts; i++) {
+		assert(p < end && *p != '\0');
+		check_word(p, (size_t)(end - p));
+		assert(strlen(p) < MSG_ADDRESS_SIZE);
+		p += strlen(p) + 1;
+	}
+	assert(p == end);
+}
+
+static void
+check_command(const struct job_command *command)
+{
+	assert(command->question == QUESTION_STATUS ||
+	    command->question == QUESTION_LIST);
+	assert(command->limit <= LIST_LIMIT_MAX);
+	assert(memchr(command->domain, '\0', sizeof(command->domain)) != NULL);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	const char *text = (const char *)data;
+	char error[JOB_ERROR_SIZE];
+	struct job_command command;
+	struct job_packet job;
+	int begun;
+
+	for (begun = 0; begun <= 1; begun++) {
+		memset(error, 0xff, sizeof(error));
+		if (job_parse(&job, text, n, begun == 1, error) == 0)
+			check_job(&job, begun == 1);
+		else
+			check_word(error, sizeof(error));
+		job_clear(&job);
+	}
+	memset(error, 0xff, sizeof(error));
+	if (job_parse_command(&command, text, n, error) == 0)
+		check_command(&command);
+	else
+		check_word(error, sizeof(error));
+	return 0;
+}

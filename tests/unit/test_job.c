@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: ISC */
+/* What a client may say on the job and control sockets, and what not. */
+#include "master/intake/job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+#include "common/util.h"
+
+static char error[JOB_ERROR_SIZE];
+static struct job_packet job;
+
+static int
+parse(const char *text, bool begun)
+{
+	return job_parse(&job, text, strlen(text), begun, error);
+}
+
+static const struct good {
+	const char *text;
+	const char *from;
+	const char *ref;
+	const char *via;
+	uint32_t wait;
+	uint32_t flags;
+	bool more;
+	const char *rcpts[3];
+} good[] = {
+	{ "{\"from\":\"\",\"rcpts\":[\"a@example.org\"]}", "", "", "",
+	    WAIT_QUEUED, 0, false, { "a@example.org" } },
+	{ " { \"from\" : \"<>\" , \"rcpts\" : [ \"<a@example.org>\" ] } ", "",
+	    "", "", WAIT_QUEUED, 0, false, { "a@example.org" } },
+	{ "{\"from\":\"me@example.com\",\"rcpts\":[\"a@x\",\"b@y\"],"
+	  "\"via\":\"relay\",\"wait\":\"final\",\"ref\":\"r 1\","
+	  "\"more\":true,\"verbose\":true,\"once\":true}",
+	    "me@example.com", "r 1", "relay", WAIT_FINAL,
+	    SUBMIT_VERBOSE | SUBMIT_ONCE, true, { "a@x", "b@y" } },
+	{ "{\"from\":\"\",\"rcpts\":[\"Postmaster\"],\"wait\":\"attempt\","
+	  "\"verbose\":false,\"more\":false}",
+	    "", "", "", WAIT_ATTEMPT, 0, false, { "Postmaster" } },
+	{ "{\"from\":\"\",\"rcpts\":[\"@a.example,@b.example:c@d\"]}", "", "",
+	    "", WAIT_QUEUED, 0, false, { "c@d" } },
+	{ "{\"from\":\"\",\"rcpts\":[\"a@[IPv6:2001:db8::1]\"],"
+	  "\"wait\":\"queued\"}",
+	    "", "", "", WAIT_QUEUED, 0, false, { "a@[IPv6:2001:db8::1]" } },
+	{ "{\"from\":\"\",\"rcpts\":[\"a@x\",\"a@x\"]}", "", "", "",
+	    WAIT_QUEUED, 0, false, { "a@x", "a@x" } },
+	/* JSON's own spelling of "a" */
+	{ "{\"from\":\"\",\"rcpts\":[\"\\u0061@x\"]}", "", "", "", WAIT_QUEUED,
+	    0, false, { "a@x" } },
+};
+
+static void
+expect_rcpts(const char *const want[3], size_t row)
+{
+	const char *p = job.rcpts;
+	size_t n = 0;
+
+	for (; n < 3 && want[n] != NULL; n++, p += strlen(p) + 1)
+		cr_expect_str_eq(p, want[n], "row %zu", row);
+	cr_expect_eq(job.nrcpts, n, "row %zu", row);
+	cr_expect_eq(job.rcpts_len, (size_t)(p - job.rcpts), "row %zu", row);
+}
+
+Test(job, a_good_packet_is_read)
+{
+	for (size_t i = 0; i < NELEM(good); i++) {
+		cr_assert_eq(parse(good[i].text, false), 0, "row %zu: %s", i,
+		    error);
+		cr_expect(job.first);
+		cr_expect_eq(job.more, good[i].more, "row %zu", i);
+		cr_expect_eq(job.wait, good[i].wait, "row %zu", i);
+		cr_expect_eq(job.flags, good[i].flags, "row %zu", i);
+		cr_expect_str_eq(job.from, good[i].from, "row %zu", i);
+		cr_expect_str_eq(job.ref, good[i].ref, "row %zu", i);
+		cr_expect_str_eq(job.via, good[i].via, "row %zu", i);
+		expect_rcpts(good[i].rcpts, i);
+		job_clear(&job);
+	}
+}
+
+Test(job, a_packet_that_continues_has_recipients_alone)
+{
+	static const char *const want[3] = { "c@z", NULL };
+
+	cr_assert_eq(parse("{\"rcpts\":[\"c@z\"],\"more\":true}", true), 0,
+	    "%s", error);
+	cr_expect_not(job.first);
+	cr_expect(job.more);
+	expect_rcpts(want, 0);
+	job_clear(&job);
+	cr_expect_eq(parse("{\"from\":\"\",\"rcpts\":[\"c@z\"]}", true), -1);
+	cr_expect_str_eq(error, "\"from\" is not known here");
+}
+
+#define LABEL_64                                                               \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define RCPT_A "\"rcpts\":[\"a@x\"]"
+
+/* part must be found in the error. */
+static const struct bad {
+	const char *text;
+	const char *part;
+} bad[] = {
+	{ "", "no JSON" },
+	{ "{", "no JSON" },
+	{ "hello", "no JSON" },
+	{ "{}x", "no JSON" },
+	{ "{\"from\":\"\"}{}", "no JSON" },
+	{ "{\"from\":\"\xff\"," RCPT_A "}", "no JSON" },
+	{ "{\"from\":\"\",\"from\":\"\"," RCPT_A "}", "duplicate" },
+	{ "[]", "must be a JSON object" },
+	{ "{}", "\"from\" must be a string" },
+	{ "{" RCPT_A "}", "\"from\" must be a string" },
+	{ "{\"from\":null," RCPT_A "}", "\"from\" must be a string" },
+	{ "{\"from\":[\"a@x\"]," RCPT_A "}", "\"from\" must be a string" },
+	{ "{\"from\":\"no domain\"," RCPT_A "}", "from <no domain>" },
+	{ "{\"from\":\"Postmaster\"," RCPT_A "}", "from <Postmaster>" },
+	{ "{\"from\":\"\"}", "\"rcpts\" must be a list" },
+	{ "{\"from\":\"\",\"rcpts\":\"a@x\"}", "\"rcpts\" must be a list" },
+	{ "{\"from\":\"\",\"rcpts\":[]}", "\"rcpts\" is empty" },
+	{ "{\"from\":\"\",\"rcpts\":[1]}", "strings alone" },
+	{ "{\"from\":\"\",\"rcpts\":[\"a@x\",null]}", "strings alone" },
+	{ "{\"from\":\"\",\"rcpts\":[\"\"]}", "recipient <>" },
+	{ "{\"from\":\"\",\"rcpts\":[\"a@x\\r\\nRCPT\"]}",
+	    "recipient <a@x\\x0d\\x0aRCPT>" },
+	{ "{\"from\":\"\",\"rcpts\":[\"a\\u0000@x\"]}", "no JSON" },
+	{ "{\"from\":\"\",\"rcpts\":[\"a@" LABEL_64 ".example\"]}",
+	    "recipient <a@" },
+	{ "{\"from\":\"\",\"rcpts\":[\"a>b@x\"]}", "recipient <a>b@x>" },
+	{ "{\"from\":\"\"," RCPT_A ",\"wait\":\"soon\"}",
+	    "\"wait\" must be \"queued\"" },
+	{ "{\"from\":\"\"," RCPT_A ",\"wait\":1}",
+	    "\"wait\" must be a string" },
+	{ "{\"from\":\"\"," RCPT_A ",\"wait\":\"" LABEL_64 "\"}",
+	    "\"wait\" is longer" },
+	{ "{\"from\":\"\"," RCPT_A ",\"more\":1}",
+	    "\"more\" must be true or false" },
+	{ "{\"from\":\"\"," RCPT_A ",\"verbose\":\"yes\"}",
+	    "\"verbose\" must be true or false" },
+	{ "{\"from\":\"\"," RCPT_A ",\"once\":null}",
+	    "\"once\" must be true or false" },
+	{ "{\"from\":\"\"," RCPT_A ",\"ref\":\"a\\nb\"}",
+	    "\"ref\" must be printable ASCII" },
+	{ "{\"from\":\"\"," RCPT_A ",\"ref\":\"\xc3\xbc\"}",
+	    "\"ref\" must be printable ASCII" },
+	{ "{\"from\":\"\"," RCPT_A ",\"ref\":\"" LABEL_64 LABEL_64 "\"}",
+	    "\"ref\" is longer than 127 octets" },
+	{ "{\"from\":\"\"," RCPT_A ",\"via\":\"" LABEL_64 LABEL_64 "\"}",
+	    "\"via\" is longer than 127 octets" },
+	{ "{\"from\":\"\"," RCPT_A ",\"via\":7}", "\"via\" must be a string" },
+	{ "{\"from\":\"\"," RCPT_A ",\"rcpt\":\"b@y\"}",
+	    "\"rcpt\" is not known here" },
+	{ "{\"from\":\"\"," RCPT_A ",\"a\\nb\":1}",
+	    "\"a\\x0ab\" is not known here" },
+};
+
+Test(job, a_bad_packet_is_refused_with_one_clear_sentence)
+{
+	for (size_t i = 0; i < NELEM(bad); i++) {
+		memset(&job, 0xff, sizeof(job));
+		error[0] = '\0';
+		cr_expect_eq(parse(bad[i].text, false), -1, "%s", bad[i].text);
+		cr_expect_not_null(strstr(error, bad[i].part), "%s: %s",
+		    bad[i].text, error);
+		cr_expect_null(strpbrk(error, "\r\n"), "%s", error);
+		cr_expect_null(job.rcpts, "nothing is left to free");
+	}
+}
+
+Test(job, json_that_nests_without_end_is_refused)
+{
+	static char text[JOB_PACKET_MAX];
+
+	memset(text, '[', sizeof(text));
+	cr_expect_eq(job_parse(&job, text, sizeof(text), false, error), -1);
+	cr_expect_not_null(strstr(error, "no JSON"), "%s", error);
+}
+
+Test(job, a_packet_full_of_recipients_is_read)
+{
+	static char text[JOB_PACKET_MAX + 64];
+	size_t len, n = 0;
+
+	len = (size_t)sprintf(text, "{\"from\":\"\",\"rcpts\":[");
+	while (len < JOB_PACKET_MAX - 16) {
+		len += (size_t)sprintf(text + len, "%s\"%zu@x\"",
+		    n > 0 ? "," : "", n);
+		n++;
+	}
+	len += (size_t)sprintf(text + len, "]}");
+	cr_assert_leq(len, (size_t)JOB_PACKET_MAX);
+	cr_assert_eq(job_parse(&job, text, len, false, error), 0, "%s", error);
+	cr_expect_eq(job.nrcpts, n);
+	cr_expect_str_eq(job.rcpts, "0@x");
+	job_clear(&job);
+	cr_expect_null(job.rcpts);
+	job_clear(&job);
+}
+
+/* The control socket. */
+
+static struct job_command command;
+
+static int
+ask(const char *text)
+{
+	return job_parse_command(&command, text, strlen(text), error);
+}
+
+static const struct {
+	const char *text;
+	struct job_command want;
+} asked[] = {
+	{ "{\"command\":\"status\"}",
+	    { .question = QUESTION_STATUS, .limit = 100 } },
+	{ "{\"command\":\"list\"}",
+	    { .question = QUESTION_LIST, .limit = 100 } },
+	{ "{\"command\":\"list\",\"id\":\"4F1A09\",\"limit\":0}",
+	    { .question = QUESTION_LIST, .id = 0x4f1a09 } },
+	{ "{\"command\":\"list\",\"id\":\"\",\"domain\":\"example.org\","
+	  "\"after\":\"ff\",\"after_index\":4294967295,\"limit\":1000}",
+	    { .question = QUESTION_LIST,
+		.after_id = 255,
+		.after_index = UINT32_MAX,
+		.limit = 1000,
+		.domain = "example.org" } },
+	{ "{\"command\":\"list\",\"id\":\"FFFFFFFFFFFFFFFF\"}",
+	    { .question = QUESTION_LIST, .id = UINT64_MAX, .limit = 100 } },
+};
+
+Test(job, a_question_is_read)
+{
+	const struct job_command *w;
+
+	for (size_t i = 0; i < NELEM(asked); i++) {
+		w = &asked[i].want;
+		cr_assert_eq(ask(asked[i].text), 0, "row %zu: %s", i, error);
+		cr_expect_eq(command.question, w->question, "row %zu", i);
+		cr_expect_eq(command.id, w->id, "row %zu", i);
+		cr_expect_eq(command.after_id, w->after_id, "row %zu", i);
+		cr_expect_eq(command.after_index, w->after_index, "row %zu", i);
+		cr_expect_eq(command.limit, w->limit, "row %zu", i);
+		cr_expect_str_eq(command.domain, w->domain, "row %zu", i);
+	}
+}
+
+#define LIST "{\"command\":\"list\","
+
+static const struct bad bad_questions[] = {
+	{ "", "no JSON" },
+	{ "[7]", "must be a JSON object" },
+	{ "{}", "\"command\" must be \"status\" or \"list\"" },
+	{ "{\"command\":\"stop\"}", "must be \"status\" or \"list\"" },
+	{ "{\"command\":1}", "\"command\" must be a string" },
+	{ "{\"command\":\"a much longer word\"}", "\"command\" is longer" },
+	{ LIST "\"hint\":1}", "\"hint\" is not known here" },
+	{ LIST "\"id\":12}", "\"id\" must be a string" },
+	{ LIST "\"id\":\"xyz\"}", "\"id\" must be a queue id" },
+	{ LIST "\"id\":\"0\"}", "\"id\" must be a queue id" },
+	{ LIST "\"id\":\"-1\"}", "\"id\" must be a queue id" },
+	{ LIST "\"id\":\" 1\"}", "\"id\" must be a queue id" },
+	{ LIST "\"id\":\"1 \"}", "\"id\" must be a queue id" },
+	{ LIST "\"id\":\"0x1F\"}", "\"id\" must be a queue id" },
+	{ LIST "\"id\":\"10000000000000000\"}", "\"id\" must be a queue id" },
+	{ LIST "\"after\":\"g\"}", "\"after\" must be a queue id" },
+	{ LIST "\"after_index\":-1}", "from 0 to 4294967295" },
+	{ LIST "\"after_index\":4294967296}", "from 0 to 4294967295" },
+	{ LIST "\"limit\":1001}", "from 0 to 1000" },
+	{ LIST "\"limit\":1.5}", "a whole number" },
+	{ LIST "\"limit\":\"5\"}", "a whole number" },
+	{ LIST "\"limit\":99999999999999999999}", "no JSON" },
+	{ LIST "\"domain\":[]}", "\"domain\" must be a string" },
+};
+
+Test(job, a_bad_question_is_refused_with_one_clear_sentence)
+{
+	for (size_t i = 0; i < NELEM(bad_questions); i++) {
+		error[0] = '\0';
+		cr_expect_eq(ask(bad_questions[i].text), -1, "%s",
+		    bad_questions[i].text);
+		cr_expect_not_null(strstr(error, bad_questions[i].part),
+		    "%s: %s", bad_questions[i].text, error);
+	}
+}
