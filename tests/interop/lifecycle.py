@@ -160,6 +160,44 @@ def a_stop_keeps_what_was_not_begun():
         assert [len(sink.got(r)) for r in rcpts] == [1] * 20
 
 
+def a_stop_during_the_start_ends_well():
+    with Sink() as sink:
+        for ms in (10, 20, 40, 80):
+            d = Daemon(config(sink))
+            try:
+                with open(d.log, "ab") as log:
+                    d.process = subprocess.Popen(
+                        [d.dir + "/posternd", "-c", d.config], stdout=log,
+                        stderr=log)
+                time.sleep(ms / 1000)
+                d.process.send_signal(signal.SIGTERM)
+                # before its handlers are set the signal's own meaning holds
+                assert ends(d, 20) in (0, -signal.SIGTERM)
+                wait_for(lambda: not processes_of(d), 10, "the roles' end")
+                assert not re.search("died|killed", d.log_text()), d.log_text()
+            finally:
+                d.clear()
+
+
+def a_role_that_dies_during_a_stop_does_not_keep_it():
+    for role in ROLES:
+        with Sink() as sink, Daemon(config(sink)) as d:
+            sink.final = slow(1, "250 2.0.0 taken")
+            rcpt = queue_up(d)
+            assert sink.at_dot.wait(20)
+            pid = d.pids(role)[0]
+            d.process.send_signal(signal.SIGTERM)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it had nothing to finish
+            assert ends(d, 25) == 0, role
+            assert not processes_of(d), role
+            sink.final = "250 2.0.0 taken"
+            d.start()
+            wait_for(lambda: sink.got(rcpt), 40, "the mail, " + role)
+
+
 def with_the_master_everything_ends():
     with Sink() as sink, Daemon(config(sink)) as d:
         sink.final = None
@@ -693,6 +731,8 @@ TESTS = (
     an_interrupt_waits_for_the_final_reply,
     a_stop_does_not_wait_for_ever,
     a_stop_keeps_what_was_not_begun,
+    a_stop_during_the_start_ends_well,
+    a_role_that_dies_during_a_stop_does_not_keep_it,
     with_the_master_everything_ends,
     a_reload_spares_the_session_it_meets,
     a_reload_changes_the_form_of_log_lines,
