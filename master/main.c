@@ -53,6 +53,8 @@ main(int argc, char **argv)
 	const char *error;
 	int c;
 
+	if (fd_open_standard() == -1)
+		return 1; /* and nowhere to say it */
 	while ((c = getopt(argc, argv, "c:dnqr:C:")) != -1) {
 		switch (c) {
 		case 'c':

@@ -141,6 +141,8 @@ servant_ended(struct servant *s, int status)
 		master_stop(m);
 		return;
 	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		s->backoff_ms = 0; /* meant: it wants the new configuration */
 	servant_wait(s, lived_ms);
 }
 

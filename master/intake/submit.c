@@ -228,7 +228,8 @@ control_packet(struct intake *in, struct client *c, const char *text,
 		return;
 	}
 	ask.request = r->number;
-	if (command.question == QUESTION_LIST)
+	r->of_status = command.question == QUESTION_STATUS;
+	if (!r->of_status)
 		send_list(in, r, &command);
 	else
 		(void)channel_send(in->role.parent, MSG_STATUS_ASK, &ask, NULL,

@@ -160,6 +160,44 @@ def a_stop_keeps_what_was_not_begun():
         assert [len(sink.got(r)) for r in rcpts] == [1] * 20
 
 
+def a_stop_during_the_start_ends_well():
+    with Sink() as sink:
+        for ms in (10, 20, 40, 80):
+            d = Daemon(config(sink))
+            try:
+                with open(d.log, "ab") as log:
+                    d.process = subprocess.Popen(
+                        [d.dir + "/posternd", "-c", d.config], stdout=log,
+                        stderr=log)
+                time.sleep(ms / 1000)
+                d.process.send_signal(signal.SIGTERM)
+                # before its handlers are set the signal's own meaning holds
+                assert ends(d, 20) in (0, -signal.SIGTERM)
+                wait_for(lambda: not processes_of(d), 10, "the roles' end")
+                assert not re.search("died|killed", d.log_text()), d.log_text()
+            finally:
+                d.clear()
+
+
+def a_role_that_dies_during_a_stop_does_not_keep_it():
+    for role in ROLES:
+        with Sink() as sink, Daemon(config(sink)) as d:
+            sink.final = slow(1, "250 2.0.0 taken")
+            rcpt = queue_up(d)
+            assert sink.at_dot.wait(20)
+            pid = d.pids(role)[0]
+            d.process.send_signal(signal.SIGTERM)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it had nothing to finish
+            assert ends(d, 25) == 0, role
+            assert not processes_of(d), role
+            sink.final = "250 2.0.0 taken"
+            d.start()
+            wait_for(lambda: sink.got(rcpt), 40, "the mail, " + role)
+
+
 def with_the_master_everything_ends():
     with Sink() as sink, Daemon(config(sink)) as d:
         sink.final = None
@@ -200,6 +238,15 @@ def a_reload_changes_the_form_of_log_lines():
         assert json.loads(line[-1])["to"] == "b@x.test", line
 
 
+def many_reloads_do_not_keep_the_resolver_away():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        for _ in range(8):
+            old = d.pids("resolver")
+            reload(d)
+            wait_for(lambda: d.pids("resolver") not in ([], old), 8,
+                     "the new resolver")
+
+
 # Roles that die
 
 def a_role_that_dies_is_started_again():
@@ -228,6 +275,36 @@ def a_role_that_dies_again_waits_longer():
         assert pauses[3] > 0.7, pauses  # 100, 200, 400, 800 ms
         assert [p["restarts"] for p in d.status()
                 if p["role"] == "dialer"] == [4]
+
+
+def status_answers_while_the_queue_dies():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        over = threading.Event()
+        bad = []
+
+        def ask():
+            while not over.is_set():
+                try:
+                    r = d.postern("status", "--json", timeout=30)
+                except subprocess.TimeoutExpired:
+                    bad.append("a status that never came")
+                    return
+                if r.returncode != 0:
+                    bad.append((r.returncode, r.stderr))
+        askers = [threading.Thread(target=ask) for _ in range(4)]
+        for asker in askers:
+            asker.start()
+        try:
+            for _ in range(5):
+                old = d.pids("queue")
+                os.kill(old[0], signal.SIGKILL)
+                wait_for(lambda: d.pids("queue") not in ([], old), 20,
+                         "a queue")
+        finally:
+            over.set()
+            for asker in askers:
+                asker.join()
+        assert not bad, bad
 
 
 def a_client_that_waits_is_told_when_the_queue_dies():
@@ -338,6 +415,23 @@ def a_configuration_that_cannot_be_read_is_refused():
             refusal(d, "No such file")
             os.mkdir(d.config)
             refusal(d, "directory")
+        finally:
+            d.clear()
+
+
+def without_standard_descriptors_it_works_all_the_same():
+    with Sink() as sink:
+        d = Daemon(config(sink))
+        d.process = subprocess.Popen(
+            ["sh", "-c", "exec \"$@\" 0<&- 1>&- 2>&-", "sh",
+             d.dir + "/posternd", "-c", d.config])
+        try:
+            wait_for(lambda: os.path.exists(d.dir + "/run/job"), 20, "posternd")
+            answers = d.send(["a@x.test"], MESSAGE)
+            assert answers[1]["status"] == "delivered", answers
+            for n in range(3):
+                name = os.readlink("/proc/%d/fd/%d" % (d.process.pid, n))
+                assert name == "/dev/null", (n, name)
         finally:
             d.clear()
 
@@ -579,12 +673,19 @@ class SyslogDaemon(Daemon):
 def lines_go_to_syslog_and_find_it_again():
     with Sink() as sink:
         d = SyslogDaemon(config(sink, "log = syslog"))
-        receiver = Receiver(d.socket, d.heard)
+        receiver = None
         try:
             d.start()
+            assert not d.heard  # on standard error, for want of anything else
+            receiver = Receiver(d.socket, d.heard)
+            wait_for(lambda: d.send(["a0@x.test"], MESSAGE) and
+                     any("to=<a0@x.test>" in x for x in list(d.heard)), 20,
+                     "the first lines to syslog")
             d.send(["a@x.test"], MESSAGE)
-            line = [x for x in list(d.heard) if "to=<a@x.test>" in x]
-            assert len(line) == 1, d.heard
+            line = wait_for(lambda: [x for x in list(d.heard)
+                                     if "to=<a@x.test>" in x],
+                            what="the outcome's line")
+            assert len(line) == 1, line
             assert re.match(r"<22>postern/smtp\[\d+\]: \w+: to=<a@x\.test>, ",
                             line[0]), line
             for line in list(d.heard):
@@ -604,6 +705,7 @@ def lines_go_to_syslog_and_find_it_again():
                 start = len(d.heard)
                 answers = d.send([rcpt], MESSAGE)
                 assert answers[1]["status"] == "delivered", answers
+                time.sleep(0.1)
                 text = "\n".join(d.heard[start:])
                 return "to=<%s>" % rcpt in text and "postern/intake[" in text
             wait_for(heard, 20, "lines from queue and intake again")
@@ -629,16 +731,21 @@ TESTS = (
     an_interrupt_waits_for_the_final_reply,
     a_stop_does_not_wait_for_ever,
     a_stop_keeps_what_was_not_begun,
+    a_stop_during_the_start_ends_well,
+    a_role_that_dies_during_a_stop_does_not_keep_it,
     with_the_master_everything_ends,
     a_reload_spares_the_session_it_meets,
     a_reload_changes_the_form_of_log_lines,
+    many_reloads_do_not_keep_the_resolver_away,
     a_role_that_dies_is_started_again,
     a_role_that_dies_again_waits_longer,
+    status_answers_while_the_queue_dies,
     a_client_that_waits_is_told_when_the_queue_dies,
     a_client_that_waits_hears_the_first_attempt_or_the_last,
     a_second_posternd_is_refused,
     what_is_not_ours_is_refused,
     a_configuration_that_cannot_be_read_is_refused,
+    without_standard_descriptors_it_works_all_the_same,
     only_those_on_the_list_may_submit,
     a_socket_closed_by_its_mode_lets_nobody_in,
     a_dead_destination_delays_no_other,
