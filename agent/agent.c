@@ -111,11 +111,13 @@ become_worker(const struct agent *a, int control_fd)
 {
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1 ||
 	    dup3(control_fd, WORKER_CONTROL_FD, O_CLOEXEC) == -1 ||
-	    dup3(a->null_fd, STDERR_FILENO, O_CLOEXEC) == -1 ||
+	    (filter_mode() == FILTER_KILLS && /* else it has its say there */
+		dup3(a->null_fd, STDERR_FILENO, O_CLOEXEC) == -1) ||
 	    close_range(WORKER_CONTROL_FD + 1, ~0u, 0) == -1 ||
 	    limit(RLIMIT_NOFILE, WORKER_NOFILE) == -1 ||
 	    limit(RLIMIT_NPROC, 0) == -1 || limit(RLIMIT_FSIZE, 0) == -1 ||
-	    limit(RLIMIT_CORE, 0) == -1 || limit(RLIMIT_DATA, 0) == -1 ||
+	    limit(RLIMIT_CORE, 0) == -1 ||
+	    (filter_mode() != FILTER_ABSENT && limit(RLIMIT_DATA, 0) == -1) ||
 	    filter_load(&a->worker_filter) == -1)
 		_exit(1);
 	worker_run(a->trusts);

@@ -174,8 +174,8 @@ struct session {
 	bool cap_is_over; /* the timer that fired is the session's */
 	uint32_t mails;   /* MAILs of this connection */
 	struct reply reply;
+	struct flight flight; /* beside what is in use, for its pages */
 	struct transaction trans;
-	struct flight flight;
 	uint8_t out_octets[SESSION_OUT_SIZE];
 };
 

@@ -46,6 +46,19 @@ struct filter_rule {
 #define FILTER_ARG(n, op, a, b) { n, op, a, b }
 /* clang-format on */
 
+/* What a filter does with a call that no row allows, in this build. */
+enum filter_mode {
+	FILTER_KILLS,  /* ends the process, SIGSYS */
+	FILTER_NAMES,  /* DEBUG=1: writes its name to descriptor 2 before */
+	FILTER_ABSENT, /* sanitizers: none is loaded; they make calls of
+	                  their own */
+};
+
+/* Exit status of a process that FILTER_NAMES ended. */
+#define FILTER_NAMED_STATUS 159
+
+enum filter_mode filter_mode(void);
+
 /*
  * filter_compile - turn rules into a program for the kernel.
  *

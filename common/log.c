@@ -75,12 +75,9 @@ log_connect_syslog(void)
 }
 
 bool
-log_lost(void)
+log_is_lost(void)
 {
-	bool lost = sink.lost;
-
-	sink.lost = false;
-	return lost;
+	return sink.lost;
 }
 
 bool

@@ -41,8 +41,8 @@ void log_set_pid(int pid);
 /* A SOCK_DGRAM connection to /dev/log, or -1 with errno. */
 int log_connect_syslog(void);
 
-/* Whether a write found the sink gone since the last call. */
-bool log_lost(void);
+/* Whether a write found the sink gone, and none was opened since. */
+bool log_is_lost(void);
 
 /* Whether lines are to be JSON objects (one format for all roles). */
 bool log_is_json(void);

@@ -19,6 +19,8 @@
 #define CHANNEL_BURST 64
 /* Packets kept for a slow reader; over it the reader is given up. */
 #define CHANNEL_BACKLOG_MAX 65536
+/* How often a role asks for another log sink, at most. */
+#define LOG_REOPEN_MS 1000
 
 struct packet {
 	STAILQ_ENTRY(packet) entry;
@@ -192,23 +194,6 @@ channel_fail(struct channel *ch)
 {
 	ch->failed = true;
 	event_active(ch->readable, EV_READ, 0);
-}
-
-void
-channel_drain(struct channel *ch)
-{
-	int n = 1;
-
-	if (ch->busy)
-		return; /* the reader above us goes on by itself */
-	ch->busy = true;
-	while (ch->fd != -1 && n == 1 && ch->why == NULL)
-		n = channel_take(ch, MSG_DONTWAIT, &ch->why);
-	ch->busy = false;
-	if (ch->fd == -1)
-		channel_free(ch);
-	else if (n == -1)
-		channel_fail(ch); /* what comes behind it does not count */
 }
 
 static void
@@ -389,13 +374,30 @@ role_setup(struct role *role)
 	}
 }
 
+/* The log's other end went away: the master, who may open files, finds it. */
+static void
+ask_for_log_sink(struct role *role)
+{
+	const struct msg_none none = { 0 };
+	int64_t now_ms;
+
+	if (!log_is_lost() || role->parent == NULL)
+		return;
+	now_ms = time_monotonic_ms();
+	if (now_ms < role->log_asked_ms + LOG_REOPEN_MS)
+		return; /* a later turn asks */
+	role->log_asked_ms = now_ms;
+	(void)channel_send(role->parent, MSG_LOG_REOPEN, &none, NULL, 0, -1);
+}
+
 void
 role_loop(struct role *role, const struct msg_ready *ready)
 {
 	(void)channel_send(role->parent, MSG_READY, ready, NULL, 0, -1);
-	while (role->parent != NULL && event_base_loop(role->base, 0) == 0 &&
+	while (role->parent != NULL &&
+	    event_base_loop(role->base, EVLOOP_ONCE) == 0 &&
 	    !event_base_got_break(role->base))
-		;
+		ask_for_log_sink(role);
 }
 
 void

@@ -51,6 +51,7 @@ struct role {
 	struct event_base *base;
 	struct channel *parent;
 	struct msg_start start; /* of the master */
+	int64_t log_asked_ms;   /* when LOG_REOPEN was sent last */
 	uint8_t *packet;        /* receive buffer of MSG_PACKET_SIZE */
 };
 
@@ -95,10 +96,6 @@ void channel_close(struct channel *ch);
  */
 int channel_send(struct channel *ch, enum msg_type type, const void *payload,
     const void *tail, size_t tail_len, int fd);
-
-/* Handle what has arrived already, without waiting: before a channel whose
- * other end died is given up.  Inside a handler it voids that handler's m. */
-void channel_drain(struct channel *ch);
 
 /* Packets that wait for the socket. */
 size_t channel_backlog(const struct channel *ch);

@@ -38,7 +38,7 @@ static const struct servant_desc servant_descs[] = {
 
 /* Our own lines go where the roles' go. */
 static void
-log_ourselves(const struct master *m)
+log_ourselves(struct master *m)
 {
 	struct msg_log_sink sink;
 	int fd;
@@ -49,6 +49,51 @@ log_ourselves(const struct master *m)
 	log_set_facility(sink.facility);
 	log_set_least(sink.least);
 	fd_close(fd);
+}
+
+/* A sink for all: another configuration, or syslog is there again. */
+static void
+renew_log(struct master *m)
+{
+	struct servant *s;
+
+	log_ourselves(m);
+	TAILQ_FOREACH(s, &m->servants, entry)
+		servant_send_log_sink(s);
+}
+
+static void
+on_log_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct timeval again = { 1, 0 };
+	struct master *m = arg;
+	int log_fd;
+
+	(void)fd;
+	(void)what;
+	if (m->load->config->log != CONFIG_LOG_SYSLOG)
+		return;
+	log_fd = log_connect_syslog();
+	if (log_fd == -1)
+		event_add(m->log_timer, &again);
+	else
+		renew_log(m);
+	fd_close(log_fd);
+}
+
+/* Our own sink went away: look for it, once a second at most. */
+static void
+watch_log(struct master *m)
+{
+	int64_t now_ms;
+
+	if (!log_is_lost())
+		return;
+	now_ms = time_monotonic_ms();
+	if (now_ms < m->role.log_asked_ms + 1000)
+		return;
+	m->role.log_asked_ms = now_ms;
+	log_ourselves(m);
 }
 
 static void master_stop(struct master *m);
@@ -96,6 +141,8 @@ servant_ended(struct servant *s, int status)
 		master_stop(m);
 		return;
 	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		s->backoff_ms = 0; /* meant: it wants the new configuration */
 	servant_wait(s, lived_ms);
 }
 
@@ -252,10 +299,9 @@ on_reload(evutil_socket_t number, short what, void *arg)
 	load_free(m->load);
 	m->load = load;
 	m->generation++;
-	log_ourselves(m);
+	renew_log(m);
 	replace_agent(m);
 	TAILQ_FOREACH(s, &m->servants, entry) {
-		servant_send_log_sink(s);
 		if ((s->desc->role & ROLE_READERS) != 0)
 			servant_send_config(s);
 		if (s->desc->role == ROLE_INTAKE)
@@ -456,6 +502,7 @@ master_clear(struct master *m)
 	for (i = 0; i < NELEM(m->signals); i++)
 		event_free(m->signals[i]);
 	event_free(m->stop_timer);
+	event_free(m->log_timer);
 	if (m->job_fd != -1)
 		(void)unlink(m->load->config->job_socket); /* gone is fine */
 	if (m->control_fd != -1)
@@ -505,6 +552,9 @@ master_run(const struct master_options *options)
 	role_init(&m.role, ROLE_MASTER, -1, master_handlers,
 	    NELEM(master_handlers), &m, on_closed);
 	m.role.phase = PHASE_READY;
+	m.log_timer = evtimer_new(m.role.base, on_log_timer, &m);
+	if (m.log_timer == NULL)
+		fatal("no memory");
 	log_ourselves(&m);
 	if (spawn_open() == -1)
 		fatal("/proc/self/exe: %s: is /proc mounted?", strerror(errno));
@@ -518,7 +568,9 @@ master_run(const struct master_options *options)
 	}
 	TAILQ_FOREACH(s, &m.servants, entry)
 		servant_start(s);
-	(void)event_base_dispatch(m.role.base);
+	while (event_base_loop(m.role.base, EVLOOP_ONCE) == 0 &&
+	    !event_base_got_break(m.role.base))
+		watch_log(&m);
 	log_line(LOG_INFO, "stopped");
 	master_clear(&m);
 	return m.failed ? 1 : 0;

@@ -49,6 +49,7 @@ struct master {
 	TAILQ_HEAD(, servant) servants;
 	struct event *signals[4];
 	struct event *stop_timer;
+	struct event *log_timer; /* while syslog is looked for */
 	uint32_t generation;
 	uint32_t granted; /* namespaces that this host grants */
 	int job_fd;
@@ -81,8 +82,9 @@ void servant_send_config(struct servant *s);
 void servant_send_submitters(struct servant *s);
 
 /* What log lines of a configuration look like, and where they go; *fdp is the
- * caller's to close, -1 with errno where nothing can be opened. */
-void servant_log_sink(const struct master *m, struct msg_log_sink *sink,
+ * caller's to close, -1 with errno where nothing can be opened.  Where there is
+ * no syslog, they go to our standard error until there is. */
+void servant_log_sink(struct master *m, struct msg_log_sink *sink,
     int *fdp);
 
 /* status.c: what `postern status` and the start-up log tell. */

@@ -64,19 +64,23 @@ servant_send(struct servant *s, enum msg_type type)
 }
 
 void
-servant_log_sink(const struct master *m, struct msg_log_sink *sink, int *fdp)
+servant_log_sink(struct master *m, struct msg_log_sink *sink, int *fdp)
 {
 	const struct config *c = m->load->config;
 	static const uint8_t facilities[] = { 2, 3, 1, 16, 17, 18, 19, 20, 21,
 		22, 23 };
+	const struct timeval again = { 1, 0 };
 
 	memset(sink, 0, sizeof(*sink));
 	sink->syslog = c->log == CONFIG_LOG_SYSLOG;
-	sink->json = c->log_format == CONFIG_LOG_FORMAT_JSON;
+	sink->json =
+	    m->options->json || c->log_format == CONFIG_LOG_FORMAT_JSON;
 	sink->facility = facilities[c->syslog_facility];
 	sink->least = m->options->quiet ? LOG_WARN : LOG_INFO;
 	strlcpy(sink->name, c->syslog_name, sizeof(sink->name));
 	*fdp = sink->syslog ? log_connect_syslog() : -1;
+	if (sink->syslog && *fdp == -1)
+		event_add(m->log_timer, &again);
 	if (*fdp == -1) { /* without a syslog daemon at least here */
 		sink->syslog = 0;
 		*fdp = fcntl(m->stderr_fd, F_DUPFD_CLOEXEC, 0);

@@ -21,8 +21,9 @@ struct request {
 	struct client *client;
 	uint64_t number;
 	size_t nrcpts;
-	uint32_t wait; /* enum submit_wait */
-	bool answered; /* ACCEPTED or REFUSED came */
+	uint32_t wait;  /* enum submit_wait */
+	bool answered;  /* ACCEPTED or REFUSED came */
+	bool of_status; /* the master answers, whatever the queue does */
 	char ref[JOB_REF_SIZE];
 };
 

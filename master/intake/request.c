@@ -121,6 +121,8 @@ request_fail_all(struct intake *in)
 
 	for (r = RB_MIN(requests, &in->requests); r != NULL; r = next) {
 		next = RB_NEXT(requests, &in->requests, r);
+		if (r->of_status)
+			continue;
 		if (client_kind(r->client) == LISTENER_CONTROL || !r->answered)
 			request_refuse(r->client, r->ref, 451, "4.3.2",
 			    "the queue was restarted: try again");

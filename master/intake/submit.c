@@ -180,7 +180,7 @@ job_packet(struct intake *in, struct client *c, const char *text, size_t len,
 		cancel_begun(in, c);
 		return;
 	}
-	if (job.first)
+	if (begun == NULL)
 		begin_job(in, c, &job, fd);
 	else
 		send_rcpts(in, begun, job.rcpts, job.rcpts_len);
@@ -228,7 +228,8 @@ control_packet(struct intake *in, struct client *c, const char *text,
 		return;
 	}
 	ask.request = r->number;
-	if (command.question == QUESTION_LIST)
+	r->of_status = command.question == QUESTION_STATUS;
+	if (!r->of_status)
 		send_list(in, r, &command);
 	else
 		(void)channel_send(in->role.parent, MSG_STATUS_ASK, &ask, NULL,

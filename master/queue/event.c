@@ -37,9 +37,6 @@ event_delay(char out[static EVENT_DELAY_SIZE], int64_t ms)
 	if (ms >= 10000)
 		(void)snprintf(out, EVENT_DELAY_SIZE, "%" PRId64,
 		    (ms + 500) / 1000);
-	else if (ms >= 995)
-		(void)snprintf(out, EVENT_DELAY_SIZE, "%.2g",
-		    (double)ms / 1000);
 	else if (ms >= 10)
 		(void)snprintf(out, EVENT_DELAY_SIZE, "%.2g",
 		    (double)ms / 1000);

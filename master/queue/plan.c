@@ -79,15 +79,17 @@ copy_turned(struct plan *to, const struct plan *plan, uint32_t from,
 	    (first - from) * sizeof(plan->addresses[0]));
 }
 
-/* The host whose turn it is among those of one preference. */
+/* The host whose turn it is among those of one preference: at least one. */
 static uint32_t
 host_at_turn(const struct plan *plan, uint32_t from, uint32_t end,
     uint32_t turn)
 {
-	uint32_t hosts = 0, i;
+	uint32_t hosts = 0, i = from;
 
-	for (i = from; i < end; i = run_end(plan, i, same_host))
+	do {
+		i = run_end(plan, i, same_host);
 		hosts++;
+	} while (i < end);
 	i = from;
 	for (turn %= hosts; turn > 0; turn--)
 		i = run_end(plan, i, same_host);

@@ -405,13 +405,9 @@ static void
 queue_sweep(evutil_socket_t fd, short what, void *arg)
 {
 	struct queue *q = arg;
-	struct msg_none none = { 0 };
 
 	(void)fd;
 	(void)what;
-	if (log_lost() && q->role.parent != NULL)
-		(void)channel_send(q->role.parent, MSG_LOG_REOPEN, &none, NULL,
-		    0, -1);
 	schedule_sweep(q->schedule, time_monotonic_ms());
 	if (!q->draining)
 		refill_expire(q);

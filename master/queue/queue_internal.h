@@ -87,6 +87,8 @@ struct job {
 	int64_t begun_ms; /* real */
 	uint32_t left;    /* recipients without an outcome */
 	uint32_t nrcpt;
+	/* For another transaction, all of them together, once this ends. */
+	struct schedule_recipients again;
 	struct schedule_recipient *recipients[]; /* NULL: settled */
 };
 

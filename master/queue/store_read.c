@@ -150,8 +150,8 @@ store_load_due(struct store *store, const char *domain,
     store_row_fn row, void *arg, uint32_t *countp)
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_LOAD_DUE];
-	struct store_envelope envelope;
-	struct store_recipient recipient;
+	struct store_envelope envelope = { 0 };
+	struct store_recipient recipient = { 0 };
 	int ret;
 
 	*countp = 0;
@@ -182,8 +182,8 @@ int
 store_load_older(struct store *store, int64_t before_ms, uint32_t limit,
     store_row_fn row, void *arg)
 {
-	struct store_envelope envelope;
-	struct store_recipient recipient;
+	struct store_envelope envelope = { 0 };
+	struct store_recipient recipient = { 0 };
 	uint32_t n;
 	int ret = 0;
 
@@ -212,8 +212,8 @@ store_list(struct store *store, struct store_cursor *cursor,
 	enum store_sql which =
 	    filter->message != 0 ? STORE_SQL_LIST_MESSAGE : STORE_SQL_LIST;
 	sqlite3_stmt *sql = store->sql[which];
-	struct store_envelope envelope;
-	struct store_recipient recipient;
+	struct store_envelope envelope = { 0 };
+	struct store_recipient recipient = { 0 };
 	int ret;
 
 	/* Message ids start above 0, so (0, 0) is before them all. */

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -71,16 +72,6 @@ on_committing(void *ctx, struct channel *from, const struct message *m)
 	note(2000);
 }
 
-/* A nested drain: it must not read under the feet of the reader. */
-static void
-on_session_up(void *ctx, struct channel *from, const struct message *m)
-{
-	(void)ctx;
-	(void)m;
-	channel_drain(from);
-	note(3000);
-}
-
 static void
 on_drain(void *ctx, struct channel *from, const struct message *m)
 {
@@ -88,6 +79,7 @@ on_drain(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	(void)m;
 	note(4000);
+	log_line(LOG_DEBUG, "drained");
 	t.role.phase = PHASE_DRAINING;
 }
 
@@ -95,7 +87,6 @@ static const struct handler handlers[] = {
 	{ MSG_BEGUN, PHASE_READY | PHASE_DRAINING, on_begun },
 	{ MSG_OUTCOME, PHASE_READY, on_done },
 	{ MSG_COMMITTING, PHASE_DRAINING, on_committing },
-	{ MSG_SESSION_UP, PHASE_READY, on_session_up },
 	{ MSG_DRAIN, PHASE_SETUP | PHASE_READY, on_drain },
 };
 
@@ -247,47 +238,11 @@ Test(role, a_handler_may_close_its_channel)
 	cr_expect_eq(errno, ECONNRESET);
 }
 
-Test(role, a_handler_that_drains_leaves_the_rest_to_the_reader_above)
-{
-	say(MSG_SESSION_UP, 0);
-	say(MSG_BEGUN, 1);
-	say(MSG_SESSION_UP, 0);
-	turn();
-	cr_assert_eq(t.nseen, 3);
-	cr_expect_eq(t.seen[0], 3000);
-	cr_expect_eq(t.seen[1], 1);
-	cr_expect_eq(t.seen[2], 3000);
-}
-
-Test(role, a_drain_handles_what_is_there_without_the_loop)
-{
-	for (uint64_t i = 0; i < 100; i++)
-		say(MSG_BEGUN, i);
-	close(t.peer);
-	channel_drain(t.ch);
-	cr_assert_eq(t.nseen, 100);
-	for (uint64_t i = 0; i < 100; i++)
-		cr_expect_eq(t.seen[i], i);
-	cr_expect_eq(t.closed, 0); /* the owner knows, or hears it yet */
-	turn();
-	cr_expect_eq(t.closed, 1);
-}
-
-Test(role, a_drain_may_meet_the_handler_that_closes)
-{
-	say(MSG_OUTCOME, 0);
-	say(MSG_BEGUN, 1);
-	channel_drain(t.ch);
-	cr_expect_eq(t.nseen, 1);
-	cr_expect_null(t.ch);
-}
-
-Test(role, nothing_behind_a_broken_rule_is_handled_by_a_drain_or_after_it)
+Test(role, nothing_behind_a_broken_rule_is_handled)
 {
 	say(MSG_BEGUN, 1);
 	say(MSG_COMMITTING, 0); /* out of phase */
 	say(MSG_BEGUN, 2);
-	channel_drain(t.ch);
 	turn();
 	cr_expect_eq(t.nseen, 1);
 	cr_expect_eq(t.closed, 1);
@@ -420,6 +375,45 @@ Test(role, a_new_log_sink_takes_the_place_of_descriptor_2)
 	dup2(saved, 2);
 	cr_expect_gt(read(pipe_fds[0], line, sizeof(line) - 1), 0);
 	cr_expect_not_null(strstr(line, " gate/queue["), "%s", line);
+}
+
+static void
+on_time(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	role_stop(&t.role);
+}
+
+Test(role, a_log_sink_that_is_gone_is_asked_for_once_a_second)
+{
+	static const struct timeval soon = { .tv_usec = 50000 };
+	static const struct msg_none none;
+	struct msg_ready ready = { 0 };
+	struct message m;
+	const char *why;
+	int pipe_fds[2], saved = dup(2);
+
+	signal(SIGPIPE, SIG_IGN);
+	cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
+	close(pipe_fds[0]);
+	cr_assert_neq(dup2(pipe_fds[1], 2), -1);
+	log_set_least(LOG_DEBUG);
+	cr_assert_eq(message_send(t.parent, MSG_DRAIN, &none, NULL, 0, -1, 0),
+	    0);
+	cr_assert_eq(
+	    event_base_once(t.role.base, -1, EV_TIMEOUT, on_time, NULL, &soon),
+	    0);
+	role_loop(&t.role, &ready);
+	dup2(saved, 2);
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(message_receive(t.parent, packet, ROLE_QUEUE,
+				 ROLE_MASTER, MSG_DONTWAIT, &m, &why),
+		    1);
+		cr_expect_eq(m.type, i == 0 ? MSG_READY : MSG_LOG_REOPEN);
+	}
+	cr_expect_eq(recv(t.parent, packet, 1, MSG_DONTWAIT), -1);
 }
 
 Test(role, start_tells_who_to_be)

@@ -1,0 +1,773 @@
+# SPDX-License-Identifier: ISC
+"""How posternd starts, changes, suffers and stops; and what it logs."""
+import glob
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from daemon import ROLE_UIDS, Daemon, Job, memfd, wait_for  # noqa
+from sink import Sink, slow  # noqa
+
+MESSAGE = b"Subject: test\n\ntext\n"
+IS_ROOT = os.geteuid() == 0
+ROLES = ("intake", "queue", "resolver", "dialer", "agent")
+
+CONFIG = """
+stop_timeout = 20s
+minimal_backoff_time = 1s
+maximal_backoff_time = 4s
+%(globals)s
+transport sink {
+	server = "127.0.0.1:%(port)d"
+	tls_security_level = none
+}
+route "*" { transport = sink }
+"""
+
+
+def config(sink, extra=""):
+    return CONFIG % {"port": sink.port, "globals": extra}
+
+
+def rewrite(d, old, new):
+    with open(d.config) as f:
+        text = f.read()
+    assert old in text, old
+    with open(d.config, "w") as f:
+        f.write(text.replace(old, new))
+
+
+def reload(d):
+    before = d.log_text().count("reloaded ")
+    d.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: d.log_text().count("reloaded ") > before,
+             what="the reload")
+
+
+def queue_up(d, rcpt="a@x.test", message=MESSAGE):
+    answers = d.send([rcpt], message, wait="queued")
+    assert answers[0]["status"] == "queued", answers
+    return rcpt
+
+
+def ends(d, seconds):
+    """posternd's exit status; an error where it goes on."""
+    try:
+        return d.process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        raise AssertionError("still there after %d s" % seconds)
+
+
+def processes_of(d):
+    """Whoever was started from this folder."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path, "rb") as f:
+                if d.dir.encode() + b"/" in f.read():
+                    found.append(int(path.split("/")[2]))
+        except OSError:
+            pass
+    return found
+
+
+def descendants(pid):
+    found = []
+    for path in glob.glob("/proc/%d/task/*/children" % pid):
+        try:
+            with open(path) as f:
+                children = [int(x) for x in f.read().split()]
+        except OSError:
+            continue
+        for child in children:
+            found += [child] + descendants(child)
+    return found
+
+
+def is_gone(pid):
+    """Ended; init may take its time to bury it."""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+# Stopping
+
+def stop_by(number):
+    with Sink() as sink, Daemon(config(sink)) as d:
+        sink.final = slow(2, "250 2.0.0 taken in the end")
+        rcpt = queue_up(d)
+        assert sink.at_dot.wait(20)
+        d.process.send_signal(number)
+        assert ends(d, 25) == 0
+        assert len(sink.got(rcpt)) == 1
+        assert "taken in the end" in d.log_text(), "no outcome in the log"
+        assert not os.path.exists(d.dir + "/run/job")
+        d.start()
+        assert d.queued() == [], d.queued()
+        time.sleep(1)
+        assert len(sink.got(rcpt)) == 1, "delivered again"
+
+
+def a_stop_waits_for_the_final_reply():
+    stop_by(signal.SIGTERM)
+
+
+def an_interrupt_waits_for_the_final_reply():
+    stop_by(signal.SIGINT)
+
+
+def a_stop_does_not_wait_for_ever():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        rewrite(d, "stop_timeout = 20s", "stop_timeout = 2s")
+        reload(d)
+        sink.final = None
+        rcpt = queue_up(d)
+        assert sink.at_dot.wait(20)
+        d.process.send_signal(signal.SIGTERM)
+        assert ends(d, 15) == 0
+        assert not processes_of(d), processes_of(d)
+        sink.greeting = "421 4.3.2 later"
+        d.start()
+        wait_for(lambda: d.queued() and d.queued()[0]["in_doubt"], 20,
+                 "the recipient, in doubt")
+        assert d.queued()[0]["recipient"] == rcpt, d.queued()
+        sink.final = "250 2.0.0 taken"
+        sink.greeting = "220 sink.postern.test"
+        wait_for(lambda: sink.got(rcpt), 40, "the mail")
+        wait_for(lambda: d.queued() == [], 20, "an empty queue")
+
+
+def a_stop_keeps_what_was_not_begun():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        sink.greeting = "421 4.3.2 later"
+        rcpts = [queue_up(d, "k%d@x%d.test" % (i, i)) for i in range(20)]
+        d.process.send_signal(signal.SIGTERM)
+        assert ends(d, 25) == 0
+        sink.greeting = "220 sink.postern.test"
+        d.start()
+        wait_for(lambda: all(sink.got(r) for r in rcpts), 40, "the mail")
+        assert [len(sink.got(r)) for r in rcpts] == [1] * 20
+
+
+def a_stop_during_the_start_ends_well():
+    with Sink() as sink:
+        for ms in (10, 20, 40, 80):
+            d = Daemon(config(sink))
+            try:
+                with open(d.log, "ab") as log:
+                    d.process = subprocess.Popen(
+                        [d.dir + "/posternd", "-c", d.config], stdout=log,
+                        stderr=log)
+                time.sleep(ms / 1000)
+                d.process.send_signal(signal.SIGTERM)
+                # before its handlers are set the signal's own meaning holds
+                assert ends(d, 20) in (0, -signal.SIGTERM)
+                wait_for(lambda: not processes_of(d), 10, "the roles' end")
+                assert not re.search("died|killed", d.log_text()), d.log_text()
+            finally:
+                d.clear()
+
+
+def a_role_that_dies_during_a_stop_does_not_keep_it():
+    for role in ROLES:
+        with Sink() as sink, Daemon(config(sink)) as d:
+            sink.final = slow(1, "250 2.0.0 taken")
+            rcpt = queue_up(d)
+            assert sink.at_dot.wait(20)
+            pid = d.pids(role)[0]
+            d.process.send_signal(signal.SIGTERM)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it had nothing to finish
+            assert ends(d, 25) == 0, role
+            assert not processes_of(d), role
+            sink.final = "250 2.0.0 taken"
+            d.start()
+            wait_for(lambda: sink.got(rcpt), 40, "the mail, " + role)
+
+
+def with_the_master_everything_ends():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        sink.final = None
+        queue_up(d)
+        assert sink.at_dot.wait(20)
+        pids = descendants(d.process.pid)
+        assert len(pids) >= 6, pids
+        d.stop(kill=True)
+        wait_for(lambda: all(is_gone(p) for p in pids), 10,
+                 "the end of all processes")
+
+
+# Reloading
+
+def a_reload_spares_the_session_it_meets():
+    with Sink() as old, Sink() as new, Daemon(config(old)) as d:
+        old.final = slow(3, "250 2.0.0 taken")
+        first = queue_up(d, "first@x.test")
+        assert old.at_dot.wait(20)
+        rewrite(d, ":%d" % old.port, ":%d" % new.port)
+        reload(d)
+        second = queue_up(d, "second@x.test")
+        wait_for(lambda: new.got(second), 20, "the mail by the new way")
+        wait_for(lambda: old.got(first), 20, "the mail by the old way")
+        wait_for(lambda: d.queued() == [], 20, "an empty queue")
+        assert len(old.mails) == len(new.mails) == 1
+
+
+def a_reload_changes_the_form_of_log_lines():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        d.send(["a@x.test"], MESSAGE)
+        rewrite(d, "stop_timeout", "log_format = json\nstop_timeout")
+        d.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: '"text":"reloaded ' in d.log_text(),
+                 what="the reload")
+        d.send(["b@x.test"], MESSAGE)
+        line = [x for x in d.log_text().splitlines() if "b@x.test" in x]
+        assert json.loads(line[-1])["to"] == "b@x.test", line
+
+
+def many_reloads_do_not_keep_the_resolver_away():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        for _ in range(8):
+            old = d.pids("resolver")
+            reload(d)
+            wait_for(lambda: d.pids("resolver") not in ([], old), 8,
+                     "the new resolver")
+
+
+# Roles that die
+
+def a_role_that_dies_is_started_again():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        for role in ROLES:
+            old = d.pids(role)
+            os.kill(old[0], signal.SIGKILL)
+            wait_for(lambda: d.pids(role) not in ([], old), 20, role)
+        restarts = {p["role"]: p["restarts"] for p in d.status()
+                    if p["role"] in ROLES}
+        assert restarts == dict.fromkeys(ROLES, 1), restarts
+        answers = d.send(["a@x.test"], MESSAGE)
+        assert answers[1]["status"] == "delivered", answers
+        assert d.log_text().count("died of signal 9") == 5
+
+
+def a_role_that_dies_again_waits_longer():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        pauses = []
+        for _ in range(4):
+            old = d.pids("dialer")
+            os.kill(old[0], signal.SIGKILL)
+            killed = time.monotonic()
+            wait_for(lambda: d.pids("dialer") not in ([], old), 30, "dialer")
+            pauses.append(time.monotonic() - killed)
+        assert pauses[3] > 0.7, pauses  # 100, 200, 400, 800 ms
+        assert [p["restarts"] for p in d.status()
+                if p["role"] == "dialer"] == [4]
+
+
+def status_answers_while_the_queue_dies():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        over = threading.Event()
+        bad = []
+
+        def ask():
+            while not over.is_set():
+                try:
+                    r = d.postern("status", "--json", timeout=30)
+                except subprocess.TimeoutExpired:
+                    bad.append("a status that never came")
+                    return
+                if r.returncode != 0:
+                    bad.append((r.returncode, r.stderr))
+        askers = [threading.Thread(target=ask) for _ in range(4)]
+        for asker in askers:
+            asker.start()
+        try:
+            for _ in range(5):
+                old = d.pids("queue")
+                os.kill(old[0], signal.SIGKILL)
+                wait_for(lambda: d.pids("queue") not in ([], old), 20,
+                         "a queue")
+        finally:
+            over.set()
+            for asker in askers:
+                asker.join()
+        assert not bad, bad
+
+
+def a_client_that_waits_is_told_when_the_queue_dies():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        sink.rcpt = "450 4.2.0 later"
+        job = Job(d.dir + "/run/job")
+        fd = memfd(MESSAGE)
+        job.send({"from": "", "rcpts": ["w@x.test"], "wait": "final",
+                  "ref": "w"}, fd)
+        os.close(fd)
+        assert job.receive()["status"] == "queued"
+        answer = job.receive()
+        assert (answer["status"], answer["final"]) == ("deferred", False), \
+            answer
+        os.kill(d.pids("queue")[0], signal.SIGKILL)
+        answer = job.receive()
+        while answer is not None and answer.get("status") == "deferred":
+            answer = job.receive()  # tried again before it died
+        assert answer is None or "error" in answer or "done" in answer, answer
+        job.close()
+        sink.rcpt = "250 2.1.5 ok"
+        wait_for(lambda: sink.got("w@x.test"), 40, "the mail")
+
+
+def a_client_that_waits_hears_the_first_attempt_or_the_last():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        sink.rcpt = "450 4.2.0 later"
+        answers = d.send(["w@x.test"], MESSAGE, wait="attempt")
+        assert answers[1]["status"] == "deferred", answers
+        timer = threading.Timer(
+            1, lambda: setattr(sink, "rcpt", "250 2.1.5 ok"))
+        timer.start()
+        answers = d.send(["v@x.test"], MESSAGE)
+        told = [a["status"] for a in answers if "recipient" in a]
+        assert told[-1] == "delivered" and set(told[:-1]) == {"deferred"}, told
+
+
+# What keeps it from starting
+
+def refusal(d, word, argv=()):
+    """posternd does not start: one line, exit 1, nothing left."""
+    r = subprocess.run([d.dir + "/posternd", "-c", d.config, *argv],
+                       capture_output=True, text=True, timeout=30)
+    assert r.returncode == 1, (r.returncode, r.stderr)
+    lines = r.stderr.splitlines()
+    assert len(lines) == 1, r.stderr
+    assert word in lines[0], r.stderr
+    left = [p for p in processes_of(d)
+            if d.process is None or p not in
+            [d.process.pid] + descendants(d.process.pid)]
+    assert not left, left
+
+
+def a_second_posternd_is_refused():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        refusal(d, "another posternd")
+        answers = d.send(["a@x.test"], MESSAGE)
+        assert answers[1]["status"] == "delivered", answers
+        assert d.pids("intake"), "the first one suffered"
+
+
+def what_is_not_ours_is_refused():
+    with Sink() as sink:
+        d = Daemon(config(sink))
+        try:
+            os.mkdir(d.dir + "/spool")
+            if IS_ROOT:
+                os.chown(d.dir + "/spool", 61999, 61999)
+                refusal(d, "spool_directory")
+            os.rmdir(d.dir + "/spool")
+            with open(d.dir + "/spool", "w"):
+                pass
+            refusal(d, "spool_directory")
+            os.unlink(d.dir + "/spool")
+            os.mkdir(d.dir + "/run")
+            with open(d.dir + "/run/job", "w"):
+                pass
+            refusal(d, "job_socket")
+            os.unlink(d.dir + "/run/job")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+                s.bind(d.dir + "/run/job")
+                s.listen()
+                refusal(d, "job_socket")
+            d.start()  # what is left now is stale
+            answers = d.send(["a@x.test"], MESSAGE)
+            assert answers[1]["status"] == "delivered", answers
+        finally:
+            d.clear()
+
+
+def a_configuration_that_cannot_be_read_is_refused():
+    with Sink() as sink:
+        d = Daemon(config(sink))
+        try:
+            text = open(d.config).read()
+            if IS_ROOT:
+                rewrite(d, '"%d"' % ROLE_UIDS["queue"], '"no-such-user"')
+                refusal(d, "no-such-user")
+                rewrite(d, '"no-such-user"', '"0"')
+                refusal(d, "root")
+            with open(d.config, "w") as f:
+                f.write(text + 'job_socket_group = "no-such-group"\n')
+            refusal(d, "no-such-group")
+            with open(d.config, "w") as f:
+                f.write(text.replace("run_directory", "rum_directory"))
+            refusal(d, "rum_directory")
+            os.unlink(d.config)
+            refusal(d, "No such file")
+            os.mkdir(d.config)
+            refusal(d, "directory")
+        finally:
+            d.clear()
+
+
+def without_standard_descriptors_it_works_all_the_same():
+    with Sink() as sink:
+        d = Daemon(config(sink))
+        d.process = subprocess.Popen(
+            ["sh", "-c", "exec \"$@\" 0<&- 1>&- 2>&-", "sh",
+             d.dir + "/posternd", "-c", d.config])
+        try:
+            wait_for(lambda: os.path.exists(d.dir + "/run/job"), 20, "posternd")
+            answers = d.send(["a@x.test"], MESSAGE)
+            assert answers[1]["status"] == "delivered", answers
+            for n in range(3):
+                name = os.readlink("/proc/%d/fd/%d" % (d.process.pid, n))
+                assert name == "/dev/null", (n, name)
+        finally:
+            d.clear()
+
+
+# Who may submit
+
+def only_those_on_the_list_may_submit():
+    who = 'job_users = { "61300" }\njob_socket_mode = 0666\n' \
+          'job_socket_group = "nogroup"'
+    with Sink() as sink, Daemon(config(sink, who)) as d:
+        st = os.stat(d.dir + "/run/job")
+        assert st.st_mode & 0o777 == 0o666, oct(st.st_mode)
+        assert st.st_gid == 65534, st.st_gid
+
+        def submit(uid):
+            r = subprocess.run(
+                ["setpriv", "--reuid=%d" % uid, "--regid=%d" % uid,
+                 "--clear-groups", d.dir + "/postern", "send", "-c", d.config,
+                 "--json", "--from", "a@b.test", "--wait", "final",
+                 "u%d@x.test" % uid], input=MESSAGE, capture_output=True,
+                timeout=40)
+            return r.returncode, (r.stdout + r.stderr).decode()
+        status, said = submit(61300)
+        assert status == 0 and '"delivered"' in said, (status, said)
+        status, said = submit(61301)
+        assert status != 0 and "may not submit" in said, (status, said)
+        assert not sink.got("u61301@x.test")
+        rewrite(d, '"61300"', '"61301"')
+        reload(d)
+        status, said = submit(61301)
+        assert status == 0 and '"delivered"' in said, (status, said)
+        status, said = submit(61300)
+        assert status != 0 and "may not submit" in said, (status, said)
+
+
+def a_socket_closed_by_its_mode_lets_nobody_in():
+    with Sink() as sink, Daemon(config(sink, "job_socket_mode = 0600")) as d:
+        assert os.stat(d.dir + "/run/job").st_mode & 0o777 == 0o600
+        assert os.stat(d.dir + "/run/control").st_mode & 0o777 == 0o600
+        r = subprocess.run(
+            ["setpriv", "--reuid=61300", "--regid=61300", "--clear-groups",
+             d.dir + "/postern", "send", "-c", d.config, "--from", "a@b.test",
+             "a@x.test"], input=MESSAGE, capture_output=True, timeout=40)
+        assert r.returncode != 0 and b"denied" in r.stderr, r
+
+
+# Time
+
+def deferred_mail_is_tried_at_growing_intervals_and_expires():
+    times = []
+
+    def later(_):
+        times.append(time.monotonic())
+        return "450 4.2.0 later"
+    with Sink() as sink, Daemon(config(
+            sink, "maximal_queue_lifetime = 7s")) as d:
+        sink.rcpt = later
+        answers = d.send(["a@x.test"], MESSAGE)
+        told = [a for a in answers if "recipient" in a]
+        assert told[-1]["status"] == "failed" and told[-1]["final"], told
+        assert {a["status"] for a in told[:-1]} == {"deferred"}, told
+        assert "later" in told[-1]["reply"], told
+        pauses = [b - a for a, b in zip(times, times[1:])]
+        assert len(pauses) >= 2, pauses
+        assert pauses[0] > 0.8 and pauses[1] > 1.6, pauses
+        rows = d.queued()
+        assert [r["state"] for r in rows] == ["failed"], rows
+
+
+def a_dead_destination_delays_no_other():
+    with Sink() as sink, Sink() as silent:
+        silent.greeting = None
+        body = config(sink) + """
+transport silent {
+	server = "127.0.0.1:%d"
+	tls_security_level = none
+}
+route dead.test { transport = silent }
+""" % silent.port
+        with Daemon(body) as d:
+            for i in range(30):
+                queue_up(d, "d%d@dead.test" % i)
+            wait_for(lambda: silent.connections > 0, 20, "the dead one")
+            for i in range(10):
+                answers = d.send(["a%d@x.test" % i], MESSAGE)
+                assert answers[1]["status"] == "delivered", answers
+            assert len([r for r in d.queued()
+                        if r["recipient"].endswith("@dead.test")]) == 30
+
+
+# A full disk
+
+def a_full_disk_refuses_and_recovers():
+    with Sink() as sink:
+        d = Daemon(config(sink))
+        uid = ROLE_UIDS["queue"]
+        os.mkdir(d.dir + "/spool")
+        d.prefix = ["unshare", "-m", "sh", "-c",
+                    "mount -t tmpfs -o size=4m,mode=700,uid=%d,gid=%d none "
+                    "%s/spool && exec \"$@\"" % (uid, uid, d.dir), "sh"]
+        sink.rcpt = "450 4.2.0 later"
+        try:
+            d.start()
+            large = b"Subject: large\n\n" + b"0123456789abcde\n" * 30000
+            kept = []
+            for i in range(20):
+                rcpt = "f%d@x.test" % i
+                answer = d.send([rcpt], large, wait="queued")[0]
+                if answer["status"] != "queued":
+                    break
+                kept.append(rcpt)
+            else:
+                raise AssertionError("4 MiB took 20 messages")
+            assert (answer["code"], answer["dsn"]) == (452, "4.3.1"), answer
+            assert kept, "nothing was taken"
+            small = d.send(["s@x.test"], MESSAGE, wait="queued")[0]
+            if small["status"] == "queued":
+                kept.append("s@x.test")
+            sink.rcpt = "250 2.1.5 ok"
+            wait_for(lambda: all(sink.got(r) for r in kept), 60,
+                     "what was acknowledged")
+            wait_for(lambda: d.queued() == [], 40, "an empty queue")
+            assert [len(sink.got(r)) for r in kept] == [1] * len(kept)
+            answers = d.send(["z@x.test"], large)
+            assert answers[1]["status"] == "delivered", answers
+            assert not re.search("died|ended with", d.log_text())
+        finally:
+            d.clear()
+
+
+# The log
+
+TEXT = re.compile(
+    r"^\S+ postern/\S+\[\d+\]: (\w+): to=<(.*?)>, relay=(.*?), delay=[\d.]+, "
+    r"delays=[\d.]+/[\d.]+/[\d.]+/[\d.]+, dsn=([\d.]+), status=(\w+) "
+    r"\((.*)\)$")
+
+
+def some_traffic(extra, options=()):
+    """The log of a run in which mail is delivered, deferred and refused."""
+    with Sink() as sink, \
+            Daemon(config(sink, extra), options=options) as d:
+        def rcpt(address):
+            return ("550 5.1.1 \"no\" \\ such \xb5" if address[0] == "n"
+                    else "450 4.2.0 later" if address[0] == "l"
+                    else "250 2.1.5 ok")
+        sink.rcpt = rcpt
+        for name in ("yes", "no", "later"):
+            d.send([name + "@x.test"], MESSAGE, wait="attempt")
+        os.kill(d.pids("dialer")[0], signal.SIGKILL)
+        wait_for(lambda: d.log_text().count("dialer") >= 3 and
+                 d.pids("dialer"), 20, "a dialer")
+        d.postern("send", "--from", "a@b", "a@b..c", message=MESSAGE)
+        reload_text = d.log_text().count("reloaded")
+        d.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: d.log_text().count("reloaded") > reload_text,
+                 what="the reload")
+        d.stop()
+        return d.log_text()
+
+
+def json_facts(log):
+    """Each recipient's, in the form that a text line has them."""
+    seen = {}
+    for line in log.splitlines():
+        row = json.loads(line)
+        for name in ("time", "process", "pid", "level"):
+            assert name in row, line
+        if row.get("event") != "outcome":
+            assert "text" in row or "event" in row, line
+            continue
+        assert len(row["delays_ms"]) == 4 and "delay_ms" in row, line
+        relay = re.sub(r":\d+$", "", row["relay"])
+        reply = "".join(c if c < "\x7f" else "\\x%02x" % ord(c)
+                        for c in row["reply"])
+        seen.setdefault(row["to"], (row["id"], relay, row["dsn"],
+                                    row["status"], reply))
+    return seen
+
+
+def json_lines_say_what_text_lines_say():
+    facts = {}
+    for line in some_traffic("").splitlines():
+        m = TEXT.match(line)
+        if m:
+            relay = re.sub(r":\d+$", "", m.group(3))
+            reply = m.group(6).replace("\\\\", "\\")
+            facts.setdefault(m.group(2), (m.group(1), relay, m.group(4),
+                                          m.group(5), reply))
+    assert set(facts) == {"yes@x.test", "no@x.test", "later@x.test"}, facts
+    assert json_facts(some_traffic("log_format = json")) == facts
+    assert json_facts(some_traffic("", ("-j",))) == facts
+
+
+class Receiver:
+    """A syslog daemon: what it hears, until it is closed."""
+
+    def __init__(self, path, heard):
+        self.path = path
+        self.heard = heard
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(path)
+        os.chmod(path, 0o777)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while True:
+            line = self.sock.recv(65536)
+            if line == b"":
+                break
+            self.heard.append(line.decode())
+
+    def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(b"", self.path)
+        self.thread.join(10)
+        self.sock.close()
+        os.unlink(self.path)
+
+
+class SyslogDaemon(Daemon):
+    """One whose /dev/log is ours: a /dev of its own that has little else."""
+
+    def __init__(self, body):
+        super().__init__(body)
+        self.heard = []
+        dev = self.dir + "/dev"
+        os.mkdir(dev)
+        os.mkdir(self.dir + "/syslog")
+        os.chmod(self.dir + "/syslog", 0o755)
+        self.socket = self.dir + "/syslog/log"
+        nodes = "".join("touch %s/%s && mount --bind /dev/%s %s/%s && "
+                        % (dev, n, n, dev, n)
+                        for n in ("null", "zero", "random", "urandom"))
+        self.prefix = ["unshare", "-m", "sh", "-c",
+                       "mount -t tmpfs none %s && %s"
+                       "ln -s %s %s/log && mount --rbind %s /dev && "
+                       "exec \"$@\"" % (dev, nodes, self.socket, dev, dev),
+                       "sh"]
+
+    def log_text(self):
+        return super().log_text() + "".join(x + "\n" for x in self.heard)
+
+
+def lines_go_to_syslog_and_find_it_again():
+    with Sink() as sink:
+        d = SyslogDaemon(config(sink, "log = syslog"))
+        receiver = None
+        try:
+            d.start()
+            assert not d.heard  # on standard error, for want of anything else
+            receiver = Receiver(d.socket, d.heard)
+            wait_for(lambda: d.send(["a0@x.test"], MESSAGE) and
+                     any("to=<a0@x.test>" in x for x in list(d.heard)), 20,
+                     "the first lines to syslog")
+            d.send(["a@x.test"], MESSAGE)
+            line = wait_for(lambda: [x for x in list(d.heard)
+                                     if "to=<a@x.test>" in x],
+                            what="the outcome's line")
+            assert len(line) == 1, line
+            assert re.match(r"<22>postern/smtp\[\d+\]: \w+: to=<a@x\.test>, ",
+                            line[0]), line
+            for line in list(d.heard):
+                assert re.match(r"<(19|20|22)>postern/\w+\[\d+\]: ", line), line
+            receiver.close()
+            for i in range(3):  # nobody hears; nobody minds
+                answers = d.send(["gone%d@x.test" % i], MESSAGE)
+                assert answers[1]["status"] == "delivered", answers
+                time.sleep(0.5)
+            receiver = Receiver(d.socket, d.heard)
+            count = [0]
+
+            def heard():
+                """By the queue and by the intake."""
+                count[0] += 1
+                rcpt = "b%d@x.test" % count[0]
+                start = len(d.heard)
+                answers = d.send([rcpt], MESSAGE)
+                assert answers[1]["status"] == "delivered", answers
+                time.sleep(0.1)
+                text = "\n".join(d.heard[start:])
+                return "to=<%s>" % rcpt in text and "postern/intake[" in text
+            wait_for(heard, 20, "lines from queue and intake again")
+            old = d.pids("dialer")
+            os.kill(old[0], signal.SIGKILL)
+            wait_for(lambda: any("the dialer [%d] died" % old[0] in x
+                                 for x in list(d.heard)), 20,
+                     "the master's line")
+        except AssertionError:
+            sys.stderr.write(d.log_text()[-4000:])
+            raise
+        finally:
+            d.clear()
+
+
+ROOT_ONLY = (only_those_on_the_list_may_submit, a_full_disk_refuses_and_recovers,
+             a_socket_closed_by_its_mode_lets_nobody_in,
+             lines_go_to_syslog_and_find_it_again)
+
+TESTS = (
+    deferred_mail_is_tried_at_growing_intervals_and_expires,
+    a_stop_waits_for_the_final_reply,
+    an_interrupt_waits_for_the_final_reply,
+    a_stop_does_not_wait_for_ever,
+    a_stop_keeps_what_was_not_begun,
+    a_stop_during_the_start_ends_well,
+    a_role_that_dies_during_a_stop_does_not_keep_it,
+    with_the_master_everything_ends,
+    a_reload_spares_the_session_it_meets,
+    a_reload_changes_the_form_of_log_lines,
+    many_reloads_do_not_keep_the_resolver_away,
+    a_role_that_dies_is_started_again,
+    a_role_that_dies_again_waits_longer,
+    status_answers_while_the_queue_dies,
+    a_client_that_waits_is_told_when_the_queue_dies,
+    a_client_that_waits_hears_the_first_attempt_or_the_last,
+    a_second_posternd_is_refused,
+    what_is_not_ours_is_refused,
+    a_configuration_that_cannot_be_read_is_refused,
+    without_standard_descriptors_it_works_all_the_same,
+    only_those_on_the_list_may_submit,
+    a_socket_closed_by_its_mode_lets_nobody_in,
+    a_dead_destination_delays_no_other,
+    a_full_disk_refuses_and_recovers,
+    json_lines_say_what_text_lines_say,
+    lines_go_to_syslog_and_find_it_again,
+)
+
+
+def run(suite):
+    tests = []
+    for test in TESTS:
+        name = test.__name__.replace("_", " ")
+        if test in ROOT_ONLY and not IS_ROOT:
+            suite.skip(name, "needs root")
+        else:
+            tests.append((name, test))
+    suite.check_all(tests)
