@@ -61,9 +61,9 @@ struct target {
 	int64_t plan_until_ms;
 	uint32_t resolve_id; /* 0: nothing is asked */
 	uint32_t asks;       /* resolvers that were asked it */
-	uint32_t turns;      /* sessions so far, for hosts of equal preference */
-	uint32_t deaths;     /* seconds with dead workers since a success */
-	int64_t death_ms;    /* the last of them */
+	uint32_t turns;   /* sessions so far, for hosts of equal preference */
+	uint32_t deaths;  /* seconds with dead workers since a success */
+	int64_t death_ms; /* the last of them */
 	TAILQ_ENTRY(target) resolving;
 	/* Why it is blocked. */
 	struct outcome outcome;
