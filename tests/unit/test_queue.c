@@ -724,6 +724,51 @@ Test(queue, a_domain_that_does_not_exist_fails_its_recipients)
 	cr_expect(is_quiet(agent, 0), "no worker for it");
 }
 
+static unsigned
+log_count(const char *words)
+{
+	static char text[65536];
+	const char *at = text;
+	unsigned n = 0;
+	ssize_t len = pread(log_fd, text, sizeof(text) - 1, 0);
+
+	cr_assert_geq(len, 0);
+	text[len] = '\0';
+	for (; (at = strstr(at, words)) != NULL; at++)
+		n++;
+	return n;
+}
+
+/* More than fit in memory: what was just settled still looks due on disk. */
+Test(queue, what_has_its_outcome_is_not_read_back)
+{
+	struct msg_resolved answer = { .ttl_s = 60 };
+	const struct timespec pause = { .tv_nsec = 200 * 1000 * 1000 };
+	struct message m;
+	uint64_t i;
+
+	drain();
+	start_with("1s\nqmgr_recipient_active_limit = 4");
+	for (i = 0; i < 10; i++) {
+		hand_in(i + 1, WAIT_QUEUED, 100, "a@gone.example", NULL);
+		(void)accepted();
+	}
+	answer.outcome.status = OUTCOME_FAILED;
+	answer.outcome.step = STEP_RESOLVE;
+	(void)strlcpy(answer.outcome.dsn, "5.1.2", sizeof(answer.outcome.dsn));
+	while (log_count("status=bounced") < 10) {
+		m = hear(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+		answer.id = ((const struct msg_resolve *)m.payload)->id;
+		say_fd(resolver, MSG_RESOLVED, &answer, "no such domain", 14,
+		    -1);
+		(void)nanosleep(&pause, NULL);
+	}
+	cr_expect(is_quiet(resolver, 200), "nobody is left to ask for");
+	cr_expect_eq(log_count("status=bounced"), 10, "%u bounces of 10",
+	    log_count("status=bounced"));
+	cr_expect_eq(counts().counts[RECIPIENT_FAILED], 10);
+}
+
 Test(queue, a_new_resolver_is_asked_again)
 {
 	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
