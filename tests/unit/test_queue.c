@@ -834,6 +834,78 @@ Test(queue, a_new_intake_may_hand_in)
 	(void)accepted();
 }
 
+/* Its last words were not read when posternd ended. */
+Test(queue, a_worker_that_is_ended_leaves_doubt)
+{
+	struct msg_list list = { .request = 5, .limit = 10 };
+	uint64_t job;
+	int worker = worker_with_job(&job);
+	struct message m;
+	int status;
+
+	cr_assert_eq(kill(queue_pid, SIGSTOP), 0);
+	(void)close(master);
+	tell(worker, MSG_BEGUN, job);
+	tell(worker, MSG_COMMITTING, job);
+	cr_assert_eq(kill(queue_pid, SIGCONT), 0);
+	cr_assert_eq(waitpid(queue_pid, &status, 0), queue_pid);
+	queue_pid = -1;
+	close_peers();
+	start_with("1s");
+	say(intake, MSG_LIST, &list);
+	m = hear(intake, ROLE_INTAKE, MSG_LISTED);
+	cr_expect_eq(((const struct msg_listed *)m.payload)->in_doubt, 1);
+	(void)close(worker);
+}
+
+Test(queue, a_worker_that_asks_for_addresses_without_end_is_ended)
+{
+	struct msg_next next = { .again = 1 };
+	int worker, i;
+
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	for (i = 0; i < 4; i++) {
+		say(worker, MSG_NEXT, &next);
+		(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	}
+	say(worker, MSG_NEXT, &next);
+	(void)hear(agent, ROLE_AGENT, MSG_KILL);
+	cr_expect(log_will_say("more addresses than there are"));
+	(void)close(worker);
+}
+
+Test(queue, a_worker_writes_no_lines_of_its_own)
+{
+	struct msg_next next = { 0 };
+	struct msg_closed closed = { .failed = 1 };
+	uint64_t job;
+	int worker;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &next);
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	(void)strlcpy(closed.outcome.dsn, "4\n", sizeof(closed.outcome.dsn));
+	say_fd(worker, MSG_CLOSED, &closed, "x\nforged\033[2J", 12, -1);
+	(void)result();
+	cr_expect(log_will_say("x?forged?[2J"));
+	cr_expect_not(log_says("\nforged"));
+	cr_expect(log_will_say("dsn=4.4.2,"));
+	(void)close(worker);
+	worker = fork_worker();
+	bring_up(worker, false);
+	job = take_job(worker);
+	tell(worker, MSG_BEGUN, job);
+	tell_outcome(worker, job, 0, OUTCOME_DEFERRED, "4\n", "450 later");
+	(void)hear(agent, ROLE_AGENT, MSG_KILL);
+	(void)close(worker);
+}
+
 Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
 {
 	uint64_t job;
@@ -843,6 +915,9 @@ Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
 	(void)hear(agent, ROLE_AGENT, MSG_KILL);
 	(void)close(worker);
 	cr_expect(log_will_say("OUTCOME of no recipient"));
+	/* Whether it did what it was sent for, only it knows. */
+	cr_expect_eq(result().outcome.in_doubt, 1);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
 	worker = fork_worker();
 	bring_up(worker, false);
 	/* DELIVERED without BEGUN is a lie too. */
