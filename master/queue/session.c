@@ -607,9 +607,11 @@ void
 session_dialogue(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_dialogue *msg = m->payload;
+	char line[QUEUE_REPLY_SIZE];
 
-	report_trace(ctx, channel_arg(from), msg->from_remote != 0, m->tail,
-	    m->tail_len);
+	session_text(m, line); /* a client shows it on a terminal */
+	report_trace(ctx, channel_arg(from), msg->from_remote != 0, line,
+	    strlen(line));
 }
 
 /* Mostly its channel has ended before, and there is nothing left to find. */
