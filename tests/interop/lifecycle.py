@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: ISC
 """How posternd starts, changes, suffers and stops; and what it logs."""
+import ctypes
 import glob
 import json
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -431,6 +433,48 @@ def one_user_does_not_keep_the_others_away():
         wait_for(lambda: d.send(["b@x.test"], MESSAGE) != [], 10, "room")
 
 
+def descriptor_of(pid, fd):
+    """A copy of another process's descriptor; None where that is forbidden."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    pidfd = os.pidfd_open(pid)
+    copy = libc.syscall(438, pidfd, fd, 0)  # pidfd_getfd
+    os.close(pidfd)
+    return copy if copy != -1 else None
+
+
+def message_number(name):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                           "../../common/messages.def")) as f:
+        return re.findall(r"^MSG\((\w+),", f.read(), re.M).index(name)
+
+
+def a_role_that_lies_to_the_master_takes_nothing_from_it():
+    """The test speaks for the dialer: it asks on, reads nothing, lies."""
+    with Sink() as sink, Daemon(config(sink)) as d:
+        dialer = d.pids("dialer")[0]
+        fd = descriptor_of(dialer, 3)
+        if fd is None:
+            print("(not told to the master: its descriptor is out of reach)")
+            return
+        master = socket.socket(fileno=fd)
+        master.settimeout(10)
+        before = len(os.listdir("/proc/%d/fd" % d.process.pid))
+        os.kill(dialer, signal.SIGSTOP)
+        ask = struct.pack("=IIQ", message_number("LOG_REOPEN"), 8, 0)
+        for _ in range(5000):
+            master.send(ask)
+        assert d.pids("dialer") == [dialer]
+        after = len(os.listdir("/proc/%d/fd" % d.process.pid))
+        assert after < before + 50, (before, after)
+        master.send(struct.pack("=IIQ", message_number("READY"), 8, 0))
+        wait_for(lambda: d.pids("dialer") not in ([], [dialer]), 20,
+                 "another dialer")
+        assert "READY twice" in d.log_text()
+        master.close()
+        answers = d.send(["a@x.test"], MESSAGE)
+        assert answers[1]["status"] == "delivered", answers
+
+
 # What keeps it from starting
 
 def refusal(d, word, argv=()):
@@ -810,7 +854,8 @@ def lines_go_to_syslog_and_find_it_again():
             d.clear()
 
 
-ROOT_ONLY = (one_user_does_not_keep_the_others_away,
+ROOT_ONLY = (a_role_that_lies_to_the_master_takes_nothing_from_it,
+             one_user_does_not_keep_the_others_away,
              only_those_on_the_list_may_submit, a_full_disk_refuses_and_recovers,
              a_socket_closed_by_its_mode_lets_nobody_in,
              lines_go_to_syslog_and_find_it_again)
@@ -836,6 +881,7 @@ TESTS = (
     a_queue_that_stands_still_loses_no_client,
     without_descriptors_the_intake_waits_in_peace,
     one_user_does_not_keep_the_others_away,
+    a_role_that_lies_to_the_master_takes_nothing_from_it,
     a_second_posternd_is_refused,
     what_is_not_ours_is_refused,
     a_configuration_that_cannot_be_read_is_refused,
