@@ -30,6 +30,14 @@ class Skip(Exception):
     """This machine cannot show it."""
 
 
+def table(rows):
+    """Each row, (label, arguments...), makes a case of its own of the test."""
+    def mark(function):
+        function.rows = list(rows)
+        return function
+    return mark
+
+
 class Run:
     """One finished `postern` and what it said."""
 
@@ -81,6 +89,7 @@ class Case:
         self.servers = []
         self.daemons = []
         self.runs = []
+        self.known = None  # the finding that a failure here is due to
 
     # servers
 
@@ -183,6 +192,20 @@ class Case:
         if exit_status is not None:
             equal(run.status, exit_status, "exit status")
         return row
+
+    @staticmethod
+    def unharmed(run):
+        """No process of ours was ended by a signal, nor by our own doubts."""
+        lacks("(?i)signal|worker process died|worker ended|died of|misled",
+              run.stderr, "standard error")
+        if isinstance(run.status, int) and run.status < 0:
+            raise AssertionError("postern died of signal %d" % -run.status)
+
+    @staticmethod
+    def within(run, seconds):
+        if run.seconds > seconds:
+            raise AssertionError("%.1f s, want at most %.1f s" %
+                                 (run.seconds, seconds))
 
     def delivered(self, run, **more):
         self.scripts_held()

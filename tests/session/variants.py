@@ -1,0 +1,2 @@
+def prepare(seed, count):
+    pass
