@@ -5,6 +5,7 @@ A test is a function of one Case.  It starts servers, runs `postern deliver`
 (or posternd with a configuration of its own), and says what has to hold; what
 does not is an AssertionError, which run.py prints with the transcripts.
 """
+import array
 import json
 import os
 import re
@@ -288,6 +289,35 @@ class Daemon:
     def transcript(self):
         return "   log of posternd\n" + "\n".join(
             "      " + x for x in self.said().splitlines())
+
+
+class Jobs:
+    """The job socket, for many messages in little time."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.sock.settimeout(60)
+        self.sock.connect(path)
+
+    def send(self, text, recipient, wait="attempt"):
+        fd = os.memfd_create("message")
+        os.write(fd, text)
+        job = {"from": "a@example.net", "rcpts": [recipient], "wait": wait}
+        self.sock.sendmsg([json.dumps(job).encode()], [(
+            socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+        os.close(fd)
+
+    def outcome(self):
+        """Of the job that was sent last."""
+        found = None
+        while True:
+            row = json.loads(self.sock.recv(65536))
+            if row.get("status") == "refused":
+                return row
+            if "recipient" in row:
+                found = row
+            if row.get("done"):
+                return found
 
 
 class Dns:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: ISC
 """Servers that mean no good while the message goes over, and odd messages."""
-import array
 import itertools
 import json
 import os
@@ -10,7 +9,8 @@ import subprocess
 import threading
 import time
 
-from harness import BUILD, FAILED, MESSAGE, equal, holds, lacks, table
+from harness import (BUILD, FAILED, MESSAGE, Jobs, equal, holds, lacks,
+                     table)
 from server import (GREETING, bye, close, data, drain, drip, flood, hello,
                     honest, line, mail_from, message, octets, opened, pause,
                     push, raw, rcpt_to, reset, say, transaction, trickle,
@@ -306,35 +306,6 @@ def h_lmtp_replies_too_early(t, octets_):
 
 
 # Many messages.
-
-class Jobs:
-    """The job socket, for many messages in little time."""
-
-    def __init__(self, path):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.sock.settimeout(60)
-        self.sock.connect(path)
-
-    def send(self, text, recipient, wait="attempt"):
-        fd = os.memfd_create("message")
-        os.write(fd, text)
-        job = {"from": "a@example.net", "rcpts": [recipient], "wait": wait}
-        self.sock.sendmsg([json.dumps(job).encode()], [(
-            socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
-        os.close(fd)
-
-    def outcome(self):
-        """Of the job that was sent last."""
-        found = None
-        while True:
-            row = json.loads(self.sock.recv(65536))
-            if row.get("status") == "refused":
-                return row
-            if "recipient" in row:
-                found = row
-            if row.get("done"):
-                return found
-
 
 def processes(daemon):
     out = subprocess.run(
