@@ -41,6 +41,20 @@ fd_close(int fd)
 }
 
 int
+fd_open_standard(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd != -1 && fd <= STDERR_FILENO);
+	if (fd == -1)
+		return -1;
+	fd_close(fd);
+	return 0;
+}
+
+int
 fd_write(int fd, const void *buf, size_t n)
 {
 	const uint8_t *p = buf;

@@ -17,6 +17,12 @@ int64_t time_real_ms(void);
 /* close() that takes -1 and keeps errno. */
 void fd_close(int fd);
 
+/*
+ * Opens /dev/null in the place of each of descriptors 0 to 2 that is closed, so
+ * that nothing else ever gets a number which lines are written to.  0 or -1.
+ */
+int fd_open_standard(void);
+
 /* write() of all n octets, in spite of short writes and EINTR; 0 or -1. */
 int fd_write(int fd, const void *buf, size_t n);
 

@@ -36,6 +36,9 @@ static const struct servant_desc servant_descs[] = {
 	{ ROLE_INTAKE, SANDBOX_NS_ALL },
 };
 
+/* A role asks for a log sink once a second; more often it gets none. */
+#define LOG_SINK_PAUSE_MS 500
+
 /* Our own lines go where the roles' go. */
 static void
 log_ourselves(struct master *m)
@@ -141,6 +144,8 @@ servant_ended(struct servant *s, int status)
 		master_stop(m);
 		return;
 	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		s->backoff_ms = 0; /* meant: it wants the new configuration */
 	servant_wait(s, lived_ms);
 }
 
@@ -317,6 +322,12 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 	char layers[1024];
 
 	(void)ctx;
+	if (s->ready) { /* each costs us files of /proc and a line */
+		log_line(LOG_ERROR, "the %s [%d] is ended: READY twice",
+		    role_name(s->desc->role), (int)s->pid);
+		kill(s->pid, SIGKILL);
+		return;
+	}
 	s->ready = true;
 	s->was_ready = true;
 	s->landlock_abi = ready->landlock_abi;
@@ -329,9 +340,18 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 static void
 handle_log_reopen(void *ctx, struct channel *from, const struct message *msg)
 {
+	struct servant *s = channel_arg(from);
+	int64_t now_ms = time_monotonic_ms();
+
 	(void)ctx;
 	(void)msg;
-	servant_send_log_sink(channel_arg(from));
+	/* One who asks without end, and reads no answer, would have all our
+	 * descriptors wait for it. */
+	if (now_ms < s->log_sent_ms + LOG_SINK_PAUSE_MS ||
+	    channel_backlog(from) > 0)
+		return;
+	s->log_sent_ms = now_ms;
+	servant_send_log_sink(s);
 }
 
 static void

@@ -40,7 +40,7 @@ run "build with clang" $make -s -j2 CC=clang-14 BUILD=build/clang all
 run "manuals" $make -s man-lint
 run "unit tests" $make -s -j2 unit
 run "session tests, scripted servers" $make -s session
-run "interop tests, real Dovecot and Postfix" $make -s interop
+run "interop tests, real Dovecot, Postfix and NSD" $make -s interop
 run "confine tests, attacks from inside" $make -s -j2 confine
 run "chaos tests, killed processes" $make -s chaos
 run "fuzz targets, a short run" $make -s -j2 fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-3}"

@@ -92,6 +92,16 @@ print_counts(const json_t *end)
 	    number(counts, "held"), number(end, "sessions"));
 }
 
+/* Whether posternd will not answer; then it is said. */
+static bool
+is_refusal(const json_t *row)
+{
+	if (strcmp(link_string(row, "status"), "refused") != 0)
+		return false;
+	fprintf(stderr, "postern: %s\n", link_string(row, "error"));
+	return true;
+}
+
 /* One page of rows; the cursor moves on.  1: there is more, 0: that was all,
  * -1: it failed and has been said. */
 static int
@@ -105,9 +115,7 @@ print_page(int fd, const struct inspect_options *o, json_t *cursor,
 		return -1;
 	while ((row = link_receive(fd, -1)) != NULL &&
 	    !json_is_true(json_object_get(row, "done"))) {
-		if (strcmp(link_string(row, "status"), "refused") == 0) {
-			fprintf(stderr, "postern: %s\n",
-			    link_string(row, "error"));
+		if (is_refusal(row)) {
 			json_decref(row);
 			return -1;
 		}
@@ -182,7 +190,7 @@ int
 control_status(int argc, char **argv)
 {
 	struct inspect_options o = { 0 };
-	bool done = false;
+	bool done = false, refused = false;
 	json_t *row;
 	int fd;
 
@@ -193,15 +201,16 @@ control_status(int argc, char **argv)
 		return EXIT_DEFERRED;
 	if (link_send(fd, json_pack("{s:s}", "command", "status"), -1) == -1)
 		done = true;
-	while (!done && (row = link_receive(fd, -1)) != NULL) {
+	while (!done && !refused && (row = link_receive(fd, -1)) != NULL) {
 		done = json_is_true(json_object_get(row, "done"));
-		if (o.json)
+		refused = is_refusal(row);
+		if (o.json && !refused)
 			print_json(row);
-		else
+		else if (!refused)
 			print_process(row);
 		json_decref(row);
 	}
-	if (!done)
+	if (!done && !refused)
 		fprintf(stderr, "postern: posternd closed the connection\n");
 	fd_close(fd);
 	return done ? EXIT_ALL_WELL : EXIT_DEFERRED;

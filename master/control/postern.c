@@ -46,6 +46,8 @@ main(int argc, char **argv)
 {
 	size_t i;
 
+	if (fd_open_standard() == -1)
+		return EXIT_DEFERRED; /* and nowhere to say it */
 	for (i = 0; argc > 1 && i < NELEM(commands); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);

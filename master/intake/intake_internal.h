@@ -16,22 +16,34 @@
 #include "master/intake/job.h"
 
 /* One question or job of a client, until nothing more will be said of it. */
+#define CLIENTS_MAX 1024
+/* One user does not keep all others away. */
+#define CLIENTS_OF_USER_MAX 512
+
 struct request {
 	RB_ENTRY(request) entry;
 	struct client *client;
 	uint64_t number;
 	size_t nrcpts;
-	uint32_t wait; /* enum submit_wait */
-	bool answered; /* ACCEPTED or REFUSED came */
+	uint32_t wait;  /* enum submit_wait */
+	bool answered;  /* ACCEPTED or REFUSED came */
+	bool of_status; /* the master answers, whatever the queue does */
 	char ref[JOB_REF_SIZE];
 };
 
 RB_HEAD(requests, request);
 struct listener {
 	struct event *event; /* NULL: none given */
+	struct event *again; /* pending: no client is taken till then */
 	int fd;
 	enum listener_kind kind;
 	struct intake *intake;
+};
+
+/* How many clients a user has. */
+struct share {
+	uid_t uid;
+	unsigned nclients; /* 0: this one is free */
 };
 
 struct intake {
@@ -43,6 +55,7 @@ struct intake {
 	struct event *drain_timer;
 	uint64_t last_request;
 	unsigned nclients;
+	struct share shares[CLIENTS_MAX];
 	unsigned unanswered; /* of all clients */
 	bool submit_any;
 	uint32_t submitters[SUBMITTERS_MAX];
@@ -55,6 +68,9 @@ struct intake {
 /* Once it drains, the role ends with its last unanswered request. */
 void intake_stop_if_done(struct intake *in);
 
+/* A client is gone: somebody else may come. */
+void intake_client_gone(struct intake *in, const struct client *c);
+
 /* request.c: what is open between clients and the queue. */
 
 /* NULL without memory. */
@@ -63,6 +79,10 @@ void request_free(struct intake *in, struct request *r);
 
 /* NULL: its client is gone. */
 struct request *request_find(struct intake *in, uint64_t number);
+
+/* Read no more of a client, whose job was just handed on, while the queue is
+ * behind; an answer to it ends that. */
+void request_brake(const struct intake *in, struct client *c);
 
 /* Tell the queue something that is all in its type. */
 void request_send(struct intake *in, enum msg_type type, uint64_t number);

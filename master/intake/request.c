@@ -16,6 +16,9 @@
 
 /* A client's jobs that are not yet on disk, before we stop reading it. */
 #define UNANSWERED_MAX 256
+/* Packets that wait for a slow queue, most with a message's descriptor, before
+ * we stop reading who sends more. */
+#define BACKLOG_PAUSE 512
 
 static int
 request_compare(const struct request *a, const struct request *b)
@@ -61,6 +64,14 @@ request_new(struct intake *in, struct client *c)
 	return r;
 }
 
+/* The answer of one of its jobs lets it go on: so none may be half given. */
+void
+request_brake(const struct intake *in, struct client *c)
+{
+	if (in->queue != NULL && channel_backlog(in->queue) >= BACKLOG_PAUSE)
+		client_pause(c, true);
+}
+
 static void
 request_answered(struct intake *in, struct request *r)
 {
@@ -68,8 +79,8 @@ request_answered(struct intake *in, struct request *r)
 		return;
 	r->answered = true;
 	in->unanswered--;
-	if ((*client_unanswered(r->client))-- == UNANSWERED_MAX)
-		client_pause(r->client, false);
+	(*client_unanswered(r->client))--;
+	client_pause(r->client, false);
 	intake_stop_if_done(in);
 }
 
@@ -121,6 +132,8 @@ request_fail_all(struct intake *in)
 
 	for (r = RB_MIN(requests, &in->requests); r != NULL; r = next) {
 		next = RB_NEXT(requests, &in->requests, r);
+		if (r->of_status)
+			continue;
 		if (client_kind(r->client) == LISTENER_CONTROL || !r->answered)
 			request_refuse(r->client, r->ref, 451, "4.3.2",
 			    "the queue was restarted: try again");

@@ -158,6 +158,7 @@ end_packet(struct intake *in, struct client *c, const struct job_packet *job)
 		return;
 	*client_begun(c) = NULL;
 	request_send(in, MSG_SUBMIT_END, r->number);
+	request_brake(in, c);
 }
 
 static void
@@ -228,7 +229,8 @@ control_packet(struct intake *in, struct client *c, const char *text,
 		return;
 	}
 	ask.request = r->number;
-	if (command.question == QUESTION_LIST)
+	r->of_status = command.question == QUESTION_STATUS;
+	if (!r->of_status)
 		send_list(in, r, &command);
 	else
 		(void)channel_send(in->role.parent, MSG_STATUS_ASK, &ask, NULL,
@@ -258,7 +260,7 @@ on_gone(void *ctx, struct client *c)
 	struct intake *in = ctx;
 
 	request_cancel_all(in, c);
-	in->nclients--;
+	intake_client_gone(in, c);
 	if (in->one_client)
 		role_stop(&in->role);
 }

@@ -375,6 +375,7 @@ static void
 queue_pump(evutil_socket_t fd, short what, void *arg)
 {
 	struct queue *q = arg;
+	uint32_t ahead;
 
 	(void)fd;
 	(void)what;
@@ -385,7 +386,10 @@ queue_pump(evutil_socket_t fd, short what, void *arg)
 	refill_run(q);
 	session_feed_all(q, 1);
 	queue_start_sessions(q);
-	session_feed_all(q, QUEUE_JOBS_AHEAD);
+	/* In rounds, so that no session holds what another could send now. */
+	for (ahead = QUEUE_JOBS_AHEAD; ahead <= QUEUE_JOBS_AHEAD_MAX;
+	     ahead *= 2)
+		session_feed_all(q, ahead);
 	queue_arm_pump(q);
 }
 
@@ -463,7 +467,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_BEGUN, QUEUE_WORKING, session_begun },
 	{ MSG_COMMITTING, QUEUE_WORKING, session_committing },
 	{ MSG_OUTCOME, QUEUE_WORKING, session_outcome },
-	{ MSG_DONE, QUEUE_WORKING, session_done },
+	{ MSG_AGAIN, QUEUE_WORKING, session_again },
 	{ MSG_CLOSED, QUEUE_WORKING, session_over },
 	{ MSG_DIALOGUE, QUEUE_WORKING, session_dialogue },
 };
@@ -479,17 +483,14 @@ queue_message_gone(void *ctx, struct schedule_message *message)
 	q->bodies--;
 }
 
-/* Bodies in memory and sessions take descriptors: as many as we may have. */
+/* Bodies in memory and sessions take descriptors; the master saw to it that we
+ * have as many as we may. */
 static void
-queue_raise_descriptors(struct queue *q)
+queue_share_descriptors(struct queue *q)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) == -1 &&
-	    getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		return;
 	q->bodies_max = limit.rlim_cur / 4 < QUEUE_BODIES_MAX
 	    ? (uint32_t)(limit.rlim_cur / 4)
@@ -513,7 +514,7 @@ queue_init(struct queue *q, int parent_fd)
 	/* A file that may not grow is an error to handle, not a death. */
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)signal(SIGPIPE, SIG_IGN);
-	queue_raise_descriptors(q);
+	queue_share_descriptors(q);
 	role_init(&q->role, ROLE_QUEUE, parent_fd, queue_handlers,
 	    NELEM(queue_handlers), q, queue_closed);
 	q->commit_timer = evtimer_new(q->role.base, queue_commit, q);

@@ -34,6 +34,7 @@
 
 enum {
 	QUEUE_JOBS_AHEAD = 2,       /* jobs a worker holds at once */
+	QUEUE_JOBS_AHEAD_MAX = 32,  /* one that drains fast, by flights */
 	QUEUE_HALF_JOBS_MAX = 1024, /* envelopes that are not whole yet */
 	QUEUE_BUCKETS = 4096,
 	QUEUE_RETRY_MS = 1000, /* after the store failed */
@@ -61,9 +62,9 @@ struct target {
 	int64_t plan_until_ms;
 	uint32_t resolve_id; /* 0: nothing is asked */
 	uint32_t asks;       /* resolvers that were asked it */
-	uint32_t turns;      /* sessions so far, for hosts of equal preference */
-	uint32_t deaths;     /* seconds with dead workers since a success */
-	int64_t death_ms;    /* the last of them */
+	uint32_t turns;   /* sessions so far, for hosts of equal preference */
+	uint32_t deaths;  /* seconds with dead workers since a success */
+	int64_t death_ms; /* the last of them */
 	TAILQ_ENTRY(target) resolving;
 	/* Why it is blocked. */
 	struct outcome outcome;
@@ -86,6 +87,8 @@ struct job {
 	int64_t begun_ms; /* real */
 	uint32_t left;    /* recipients without an outcome */
 	uint32_t nrcpt;
+	/* For another transaction, all of them together, once this ends. */
+	struct schedule_recipients again;
 	struct schedule_recipient *recipients[]; /* NULL: settled */
 };
 
@@ -100,9 +103,14 @@ struct session {
 	uint32_t njobs;
 	uint32_t number;
 	uint32_t next_address;
+	uint32_t asked;    /* NEXT so far */
 	uint32_t messages; /* jobs given so far */
 	uint32_t succeeded;
+	uint32_t ahead;    /* jobs it may hold */
+	uint32_t smooth;   /* jobs that went well since ahead last changed */
+	uint32_t returned; /* by AGAIN */
 	bool up;
+	bool flights; /* it can have many jobs on the wire */
 	bool dialing;
 	bool quitting; /* takes no more jobs */
 	bool quit_sent;
@@ -209,6 +217,7 @@ struct queue {
 	uint32_t last_session;
 	uint32_t last_resolve;
 	uint64_t last_job;
+	uint32_t njobs;  /* of all sessions; each may hold a descriptor */
 	uint32_t bodies; /* body descriptors kept in memory */
 	uint32_t bodies_max;
 	uint32_t chance; /* state of queue_chance */
@@ -310,6 +319,7 @@ void dial_next(void *ctx, struct channel *from, const struct message *m);
 const struct transport *session_config(const struct session *s);
 void session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE]);
 void session_quit(struct session *s);
+void session_rest(struct session *s);
 void session_end(struct session *s, const struct outcome *outcome,
     const char *reply, bool died);
 void session_fault(struct session *s, const char *why);
@@ -326,8 +336,8 @@ void session_begun(void *ctx, struct channel *from, const struct message *m);
 void session_committing(void *ctx, struct channel *from,
     const struct message *m);
 void session_outcome(void *ctx, struct channel *from, const struct message *m);
-void session_done(void *ctx, struct channel *from, const struct message *m);
 void session_over(void *ctx, struct channel *from, const struct message *m);
+void session_again(void *ctx, struct channel *from, const struct message *m);
 void session_dialogue(void *ctx, struct channel *from, const struct message *m);
 void session_gone(void *ctx, struct channel *from, const struct message *m);
 

@@ -25,16 +25,29 @@ session_config(const struct session *s)
 	return s->queue->transports[s->target->destination->transport].config;
 }
 
-/* The text of a tail, with a NUL. */
+/* The text of a tail, with a NUL.  A worker that others took over may send
+ * anything; an honest one sends what goes into a line. */
 void
 session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE])
 {
 	size_t n =
 	    m->tail_len < QUEUE_REPLY_SIZE ? m->tail_len : QUEUE_REPLY_SIZE - 1;
 
-	if (n > 0)
-		memcpy(out, m->tail, n);
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		out[i] =
+		    (char)(m->tail[i] >= ' ' && m->tail[i] < 0x7f ? m->tail[i]
+								  : '?');
 	out[n] = '\0';
+}
+
+/* RFC 3463, 2: digits and dots alone. */
+static bool
+session_dsn_ok(const struct outcome *outcome)
+{
+	return message_string_ok(outcome->dsn, sizeof(outcome->dsn)) &&
+	    outcome->dsn[strspn(outcome->dsn, "0123456789.")] == '\0';
 }
 
 /* Takes a transaction, and has it marked on disk before it is sent. */
@@ -87,7 +100,7 @@ session_quit(struct session *s)
 }
 
 /* With nothing to do a session waits for a while, then quits. */
-static void
+void
 session_rest(struct session *s)
 {
 	const struct transport *config = session_config(s);
@@ -151,6 +164,17 @@ session_may_take(struct session *s)
 	return !s->quitting;
 }
 
+/* So many jobs a session may hold; few where descriptors run short. */
+static uint32_t
+session_room(const struct session *s, uint32_t ahead)
+{
+	if (ahead > s->ahead)
+		ahead = s->ahead;
+	if (ahead > QUEUE_JOBS_AHEAD && s->queue->njobs >= s->queue->bodies_max)
+		ahead = QUEUE_JOBS_AHEAD;
+	return ahead;
+}
+
 /* Every session that holds fewer jobs than that gets more of what waits. */
 void
 session_feed_all(struct queue *q, uint32_t ahead)
@@ -160,11 +184,15 @@ session_feed_all(struct queue *q, uint32_t ahead)
 
 	TAILQ_FOREACH(s, &q->sessions, entry) {
 		d = s->target->destination;
-		while (s->up && d->waiting > 0 && s->njobs < ahead &&
-		    session_may_take(s) && session_give(s))
+		while (s->up && d->waiting > 0 &&
+		    s->njobs < session_room(s, ahead) && session_may_take(s) &&
+		    session_give(s))
 			;
 	}
 }
+
+_Static_assert(MSG_DISCARD_SIZE > 16 * (CONFIG_KEYWORD_MAX + 1),
+    "all of discard_ehlo_keywords fits");
 
 /* A destination and the times of its transport, as the worker gets them. */
 static int
@@ -203,6 +231,12 @@ session_introduce(struct session *s, const struct transport *config)
 	for (i = 0; i < TIMER_COUNT; i++)
 		msg.timer_ms[i] = (uint32_t)seconds[i] * 1000U;
 	(void)strlcpy(msg.ehlo_name, name, sizeof(msg.ehlo_name));
+	for (i = 0; i < config->discard_ehlo_keywords.count; i++) {
+		(void)strlcat(msg.discard,
+		    config->discard_ehlo_keywords.words[i],
+		    sizeof(msg.discard));
+		(void)strlcat(msg.discard, " ", sizeof(msg.discard));
+	}
 	return channel_send(s->channel, MSG_SESSION, &msg, NULL, 0, -1);
 }
 
@@ -257,6 +291,7 @@ session_new(struct queue *q, struct target *t, int fd)
 	if (s->plan == NULL)
 		s->plan = plan_hold(t->plan); /* no memory: their first order */
 	s->number = ++q->last_session;
+	s->ahead = QUEUE_JOBS_AHEAD;
 	s->started_ms = time_real_ms();
 	s->started_mono_ms = time_monotonic_ms();
 	TAILQ_INSERT_TAIL(&q->sessions, s, entry);
@@ -406,8 +441,14 @@ session_fault(struct session *s, const char *why)
 	struct queue *q = s->queue;
 	struct channel *channel = s->channel;
 	struct msg_fork msg;
+	struct job *job;
 
 	log_line(LOG_ERROR, "session %u: worker: %s", s->number, why);
+	/* What it said last stays unread: of each message that it had, the last
+	 * octet may be on its way. */
+	TAILQ_FOREACH(job, &s->jobs, entry)
+		if (job->sent)
+			job->begun = job->committing = true;
 	memset(&msg, 0, sizeof(msg));
 	msg.session = s->number;
 	if (q->agent != NULL)
@@ -463,6 +504,7 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	s->dialing = false;
 	s->up = true;
 	s->up_ms = time_real_ms();
+	s->flights = msg->flights != 0;
 	s->tls = msg->tls;
 	s->tls.version[sizeof(s->tls.version) - 1] = '\0';
 	s->tls.cipher[sizeof(s->tls.cipher) - 1] = '\0';
@@ -496,14 +538,45 @@ session_committing(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_job_ref *msg = m->payload;
 	struct session *s = channel_arg(from);
-	struct job *job = transaction_find(s, msg->job);
+	struct job *last = transaction_find(s, msg->job);
+	struct job *job;
 
 	(void)ctx;
-	if (job == NULL || !job->begun) {
+	if (last == NULL || !s->up) {
 		session_fault(s, "COMMITTING of no job");
 		return;
 	}
-	job->committing = true;
+	TAILQ_FOREACH(job, &s->jobs, entry) {
+		if (!job->sent)
+			continue;
+		if (!job->begun)
+			job->begun_ms = time_real_ms();
+		job->begun = true;
+		job->committing = true;
+		if (job == last)
+			break;
+	}
+}
+
+/* Every recipient of a job has its outcome, or goes into another job. */
+static void
+session_job_done(struct session *s, struct job *job)
+{
+	struct schedule_destination *d = s->target->destination;
+
+	transaction_free(job);
+	if (s->flights && s->ahead < QUEUE_JOBS_AHEAD_MAX &&
+	    ++s->smooth >= s->ahead) {
+		s->ahead *= 2;
+		s->smooth = 0;
+	}
+	/* Even a refusal is an answer: the destination is alive. */
+	s->succeeded++;
+	s->target->deaths = 0;
+	schedule_succeeded(s->queue->schedule, d);
+	if (d->waiting == 0 || s->quitting)
+		session_rest(s);
+	queue_pump_soon(s->queue);
 }
 
 void
@@ -518,39 +591,46 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 	if (job == NULL || msg->rcpt >= job->nrcpt ||
 	    job->recipients[msg->rcpt] == NULL ||
 	    msg->outcome.status > OUTCOME_FAILED ||
-	    !message_string_ok(msg->outcome.dsn, sizeof(msg->outcome.dsn)) ||
+	    !session_dsn_ok(&msg->outcome) ||
 	    (msg->outcome.status == OUTCOME_DELIVERED && !job->begun)) {
 		session_fault(s, "OUTCOME of no recipient");
 		return;
 	}
 	session_text(m, reply);
-	if (msg->outcome.status == OUTCOME_DELIVERED)
+	if (msg->outcome.status == OUTCOME_DELIVERED) {
 		s->succeeded++;
+	} else {
+		s->ahead = QUEUE_JOBS_AHEAD;
+		s->smooth = 0;
+	}
 	/* One recipient alone in a transaction has no other to go into. */
 	if (msg->outcome.again && job->nrcpt > 1)
 		transaction_again(s, job, msg->rcpt);
 	else
 		transaction_settle(job, msg->rcpt, &msg->outcome, reply);
+	if (job->left == 0)
+		session_job_done(s, job);
 }
 
+/*
+ * A job behind one that failed, or that never left.  Something was settled each
+ * time, so that no worker can have jobs go round and round.
+ */
 void
-session_done(void *ctx, struct channel *from, const struct message *m)
+session_again(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_job_ref *msg = m->payload;
 	struct session *s = channel_arg(from);
 	struct job *job = transaction_find(s, msg->job);
 
 	(void)ctx;
-	if (job == NULL || job->left > 0) {
-		session_fault(s, "DONE of a job that is not");
+	if (job == NULL || !job->begun ||
+	    ++s->returned > QUEUE_JOBS_AHEAD_MAX * (s->succeeded + 1)) {
+		session_fault(s, "AGAIN of no job");
 		return;
 	}
-	transaction_free(job);
-	/* Even a refusal is an answer: the destination is alive. */
-	s->succeeded++;
-	s->target->deaths = 0;
-	schedule_succeeded(s->queue->schedule, s->target->destination);
-	if (s->target->destination->waiting == 0 || s->quitting)
+	transaction_give_back(job);
+	if (s->quitting)
 		session_rest(s);
 	queue_pump_soon(s->queue);
 }
@@ -571,8 +651,7 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 	session_text(m, reply);
 	if (outcome.status != OUTCOME_FAILED)
 		outcome.status = OUTCOME_DEFERRED;
-	if (!message_string_ok(outcome.dsn, sizeof(outcome.dsn)) ||
-	    outcome.dsn[0] == '\0')
+	if (!session_dsn_ok(&outcome) || outcome.dsn[0] == '\0')
 		(void)strlcpy(outcome.dsn, "4.4.2", sizeof(outcome.dsn));
 	if (msg->failed)
 		log_line(LOG_INFO, "session %u: %s: %s", s->number, s->relay,
@@ -589,9 +668,11 @@ void
 session_dialogue(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_dialogue *msg = m->payload;
+	char line[QUEUE_REPLY_SIZE];
 
-	report_trace(ctx, channel_arg(from), msg->from_remote != 0, m->tail,
-	    m->tail_len);
+	session_text(m, line); /* a client shows it on a terminal */
+	report_trace(ctx, channel_arg(from), msg->from_remote != 0, line,
+	    strlen(line));
 }
 
 /* Mostly its channel has ended before, and there is nothing left to find. */

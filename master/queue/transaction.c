@@ -29,10 +29,15 @@ transaction_free(struct job *job)
 {
 	struct session *s = job->session;
 
+	if (!STAILQ_EMPTY(&job->again) &&
+	    schedule_give_back(s->queue->schedule, s->target->destination,
+		&job->again) == -1)
+		s->queue->scan_again = true;
 	if (job->activation != NULL)
 		job->activation->job = NULL;
 	TAILQ_REMOVE(&s->jobs, job, entry);
 	s->njobs--;
+	s->queue->njobs--;
 	free(job);
 }
 
@@ -160,11 +165,13 @@ transaction_take(struct session *s)
 	if (schedule_give_back(q->schedule, d, &all) == -1)
 		q->scan_again = true;
 	job->left = job->nrcpt;
+	STAILQ_INIT(&job->again);
 	job->id = ++q->last_job;
 	job->session = s;
 	job->taken_ms = time_real_ms();
 	TAILQ_INSERT_TAIL(&s->jobs, job, entry);
 	s->njobs++;
+	q->njobs++;
 	return job;
 }
 
@@ -206,6 +213,7 @@ transaction_send_job(const struct job *job, int fd)
 void
 transaction_send(struct queue *q, struct job *job)
 {
+	struct session *s = job->session;
 	struct outcome outcome;
 	bool own;
 	int fd;
@@ -216,6 +224,7 @@ transaction_send(struct queue *q, struct job *job)
 		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.3.0");
 		transaction_settle_all(job, &outcome, false,
 		    "the queue cannot read the message");
+		session_rest(s);
 		return;
 	}
 	job->sent = true;
@@ -229,14 +238,10 @@ transaction_send(struct queue *q, struct job *job)
 void
 transaction_again(struct session *s, struct job *job, uint32_t i)
 {
-	struct schedule_recipients back = STAILQ_HEAD_INITIALIZER(back);
 	struct schedule_recipient *r = job->recipients[i];
 
 	settle_unbegun(s->queue, job->message->id, r->index);
-	STAILQ_INSERT_TAIL(&back, r, entry);
+	STAILQ_INSERT_TAIL(&job->again, r, entry);
 	job->recipients[i] = NULL;
 	job->left--;
-	if (schedule_give_back(s->queue->schedule, s->target->destination,
-		&back) == -1)
-		s->queue->scan_again = true;
 }

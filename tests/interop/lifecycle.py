@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: ISC
 """How posternd starts, changes, suffers and stops; and what it logs."""
+import ctypes
 import glob
 import json
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -13,7 +15,8 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from daemon import ROLE_UIDS, Daemon, Job, memfd, wait_for  # noqa
+from daemon import (ROLE_UIDS, Daemon, Job, as_plain_user, memfd,  # noqa
+                    wait_for)
 from sink import Sink, slow  # noqa
 
 MESSAGE = b"Subject: test\n\ntext\n"
@@ -160,6 +163,44 @@ def a_stop_keeps_what_was_not_begun():
         assert [len(sink.got(r)) for r in rcpts] == [1] * 20
 
 
+def a_stop_during_the_start_ends_well():
+    with Sink() as sink:
+        for ms in (10, 20, 40, 80):
+            d = Daemon(config(sink))
+            try:
+                with open(d.log, "ab") as log:
+                    d.process = subprocess.Popen(
+                        [d.dir + "/posternd", "-c", d.config], stdout=log,
+                        stderr=log)
+                time.sleep(ms / 1000)
+                d.process.send_signal(signal.SIGTERM)
+                # before its handlers are set the signal's own meaning holds
+                assert ends(d, 20) in (0, -signal.SIGTERM)
+                wait_for(lambda: not processes_of(d), 10, "the roles' end")
+                assert not re.search("died|killed", d.log_text()), d.log_text()
+            finally:
+                d.clear()
+
+
+def a_role_that_dies_during_a_stop_does_not_keep_it():
+    for role in ROLES:
+        with Sink() as sink, Daemon(config(sink)) as d:
+            sink.final = slow(1, "250 2.0.0 taken")
+            rcpt = queue_up(d)
+            assert sink.at_dot.wait(20)
+            pid = d.pids(role)[0]
+            d.process.send_signal(signal.SIGTERM)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it had nothing to finish
+            assert ends(d, 25) == 0, role
+            assert not processes_of(d), role
+            sink.final = "250 2.0.0 taken"
+            d.start()
+            wait_for(lambda: sink.got(rcpt), 40, "the mail, " + role)
+
+
 def with_the_master_everything_ends():
     with Sink() as sink, Daemon(config(sink)) as d:
         sink.final = None
@@ -200,6 +241,15 @@ def a_reload_changes_the_form_of_log_lines():
         assert json.loads(line[-1])["to"] == "b@x.test", line
 
 
+def many_reloads_do_not_keep_the_resolver_away():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        for _ in range(8):
+            old = d.pids("resolver")
+            reload(d)
+            wait_for(lambda: d.pids("resolver") not in ([], old), 8,
+                     "the new resolver")
+
+
 # Roles that die
 
 def a_role_that_dies_is_started_again():
@@ -228,6 +278,36 @@ def a_role_that_dies_again_waits_longer():
         assert pauses[3] > 0.7, pauses  # 100, 200, 400, 800 ms
         assert [p["restarts"] for p in d.status()
                 if p["role"] == "dialer"] == [4]
+
+
+def status_answers_while_the_queue_dies():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        over = threading.Event()
+        bad = []
+
+        def ask():
+            while not over.is_set():
+                try:
+                    r = d.postern("status", "--json", timeout=30)
+                except subprocess.TimeoutExpired:
+                    bad.append("a status that never came")
+                    return
+                if r.returncode != 0:
+                    bad.append((r.returncode, r.stderr))
+        askers = [threading.Thread(target=ask) for _ in range(4)]
+        for asker in askers:
+            asker.start()
+        try:
+            for _ in range(5):
+                old = d.pids("queue")
+                os.kill(old[0], signal.SIGKILL)
+                wait_for(lambda: d.pids("queue") not in ([], old), 20,
+                         "a queue")
+        finally:
+            over.set()
+            for asker in askers:
+                asker.join()
+        assert not bad, bad
 
 
 def a_client_that_waits_is_told_when_the_queue_dies():
@@ -263,6 +343,136 @@ def a_client_that_waits_hears_the_first_attempt_or_the_last():
         answers = d.send(["v@x.test"], MESSAGE)
         told = [a["status"] for a in answers if "recipient" in a]
         assert told[-1] == "delivered" and set(told[:-1]) == {"deferred"}, told
+
+
+# Who takes too much
+
+def with_open_files(sink, soft, hard):
+    d = Daemon(config(sink))
+    d.prefix = ["prlimit", "--nofile=%d:%d" % (soft, hard)]
+    return d
+
+
+def roles_may_open_as_many_files_as_the_hard_limit_says():
+    with Sink() as sink, with_open_files(sink, 200, 1000) as d:
+        pids = {p["role"]: p["pid"] for p in d.status()}
+        for role in ROLES:
+            with open("/proc/%d/limits" % pids[role]) as f:
+                words = re.search("Max open files *(\\d+) *(\\d+)",
+                                  f.read()).groups()
+            assert words == ("1000", "1000"), (role, words)
+
+
+def a_queue_that_stands_still_loses_no_client():
+    """More jobs than the intake may have descriptors for."""
+    with Sink() as sink, with_open_files(sink, 700, 700) as d:
+        queue = d.pids("queue")[0]
+        jobs = [Job(d.dir + "/run/job") for _ in range(10)]
+        fd = memfd(MESSAGE)
+        sent = [0] * len(jobs)
+        os.kill(queue, signal.SIGSTOP)
+        try:
+            for i, job in enumerate(jobs):
+                job.sock.settimeout(1)
+                try:
+                    for _ in range(200):
+                        job.send({"from": "", "rcpts": ["w@x.test"]}, fd)
+                        sent[i] += 1
+                except socket.timeout:
+                    pass
+        finally:
+            os.kill(queue, signal.SIGCONT)
+        os.close(fd)
+        for i, job in enumerate(jobs):
+            job.sock.settimeout(30)
+            for _ in range(sent[i]):
+                answer = job.receive()
+                assert answer and answer["status"] == "queued", answer
+            job.close()
+        assert sum(sent) > 900, sent
+        assert d.pids("queue") == [queue]
+        wait_for(lambda: len(sink.got("w@x.test")) == sum(sent), 60,
+                 "what was acknowledged")
+
+
+def cpu_seconds(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        words = f.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def without_descriptors_the_intake_waits_in_peace():
+    with Sink() as sink, with_open_files(sink, 64, 64) as d:
+        intake = d.pids("intake")[0]
+        jobs = [Job(d.dir + "/run/job") for _ in range(100)]
+        wait_for(lambda: "no further client" in d.log_text(), 10, "the limit")
+        before = cpu_seconds(intake)
+        time.sleep(2)
+        spent = cpu_seconds(intake) - before
+        for job in jobs:
+            job.close()
+        assert spent < 0.5, spent
+        answers = d.send(["a@x.test"], MESSAGE)
+        assert answers[1]["status"] == "delivered", answers
+
+
+def one_user_does_not_keep_the_others_away():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        jobs = [Job(d.dir + "/run/job") for _ in range(520)]
+        wait_for(lambda: "512 clients: one more" in d.log_text(), 10,
+                 "the limit")
+        assert jobs[-1].receive() is None
+        os.chmod(d.dir + "/run/job", 0o777)
+        r = subprocess.run(
+            as_plain_user([d.dir + "/postern", "send", "-c", d.config,
+                           "--from", "", "--wait", "final", "a@x.test"]),
+            input=MESSAGE, capture_output=True, timeout=30)
+        assert r.returncode == 0, r
+        for job in jobs:
+            job.close()
+        wait_for(lambda: d.send(["b@x.test"], MESSAGE) != [], 10, "room")
+
+
+def descriptor_of(pid, fd):
+    """A copy of another process's descriptor; None where that is forbidden."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    pidfd = os.pidfd_open(pid)
+    copy = libc.syscall(438, pidfd, fd, 0)  # pidfd_getfd
+    os.close(pidfd)
+    return copy if copy != -1 else None
+
+
+def message_number(name):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                           "../../common/messages.def")) as f:
+        return re.findall(r"^MSG\((\w+),", f.read(), re.M).index(name)
+
+
+def a_role_that_lies_to_the_master_takes_nothing_from_it():
+    """The test speaks for the dialer: it asks on, reads nothing, lies."""
+    with Sink() as sink, Daemon(config(sink)) as d:
+        dialer = d.pids("dialer")[0]
+        fd = descriptor_of(dialer, 3)
+        if fd is None:
+            print("(not told to the master: its descriptor is out of reach)")
+            return
+        master = socket.socket(fileno=fd)
+        master.settimeout(10)
+        before = len(os.listdir("/proc/%d/fd" % d.process.pid))
+        os.kill(dialer, signal.SIGSTOP)
+        ask = struct.pack("=IIQ", message_number("LOG_REOPEN"), 8, 0)
+        for _ in range(5000):
+            master.send(ask)
+        assert d.pids("dialer") == [dialer]
+        after = len(os.listdir("/proc/%d/fd" % d.process.pid))
+        assert after < before + 50, (before, after)
+        master.send(struct.pack("=IIQ", message_number("READY"), 8, 0))
+        wait_for(lambda: d.pids("dialer") not in ([], [dialer]), 20,
+                 "another dialer")
+        assert "READY twice" in d.log_text()
+        master.close()
+        answers = d.send(["a@x.test"], MESSAGE)
+        assert answers[1]["status"] == "delivered", answers
 
 
 # What keeps it from starting
@@ -338,6 +548,23 @@ def a_configuration_that_cannot_be_read_is_refused():
             refusal(d, "No such file")
             os.mkdir(d.config)
             refusal(d, "directory")
+        finally:
+            d.clear()
+
+
+def without_standard_descriptors_it_works_all_the_same():
+    with Sink() as sink:
+        d = Daemon(config(sink))
+        d.process = subprocess.Popen(
+            ["sh", "-c", "exec \"$@\" 0<&- 1>&- 2>&-", "sh",
+             d.dir + "/posternd", "-c", d.config])
+        try:
+            wait_for(lambda: os.path.exists(d.dir + "/run/job"), 20, "posternd")
+            answers = d.send(["a@x.test"], MESSAGE)
+            assert answers[1]["status"] == "delivered", answers
+            for n in range(3):
+                name = os.readlink("/proc/%d/fd/%d" % (d.process.pid, n))
+                assert name == "/dev/null", (n, name)
         finally:
             d.clear()
 
@@ -476,9 +703,10 @@ TEXT = re.compile(
     r"\((.*)\)$")
 
 
-def some_traffic(extra):
+def some_traffic(extra, options=()):
     """The log of a run in which mail is delivered, deferred and refused."""
-    with Sink() as sink, Daemon(config(sink, extra)) as d:
+    with Sink() as sink, \
+            Daemon(config(sink, extra), options=options) as d:
         def rcpt(address):
             return ("550 5.1.1 \"no\" \\ such \xb5" if address[0] == "n"
                     else "450 4.2.0 later" if address[0] == "l"
@@ -498,18 +726,10 @@ def some_traffic(extra):
         return d.log_text()
 
 
-def json_lines_say_what_text_lines_say():
-    facts = {}
-    for line in some_traffic("").splitlines():
-        m = TEXT.match(line)
-        if m:
-            relay = re.sub(r":\d+$", "", m.group(3))
-            reply = m.group(6).replace("\\\\", "\\")
-            facts.setdefault(m.group(2), (m.group(1), relay, m.group(4),
-                                          m.group(5), reply))
-    assert set(facts) == {"yes@x.test", "no@x.test", "later@x.test"}, facts
+def json_facts(log):
+    """Each recipient's, in the form that a text line has them."""
     seen = {}
-    for line in some_traffic("log_format = json").splitlines():
+    for line in log.splitlines():
         row = json.loads(line)
         for name in ("time", "process", "pid", "level"):
             assert name in row, line
@@ -522,7 +742,21 @@ def json_lines_say_what_text_lines_say():
                         for c in row["reply"])
         seen.setdefault(row["to"], (row["id"], relay, row["dsn"],
                                     row["status"], reply))
-    assert seen == facts, (seen, facts)
+    return seen
+
+
+def json_lines_say_what_text_lines_say():
+    facts = {}
+    for line in some_traffic("").splitlines():
+        m = TEXT.match(line)
+        if m:
+            relay = re.sub(r":\d+$", "", m.group(3))
+            reply = m.group(6).replace("\\\\", "\\")
+            facts.setdefault(m.group(2), (m.group(1), relay, m.group(4),
+                                          m.group(5), reply))
+    assert set(facts) == {"yes@x.test", "no@x.test", "later@x.test"}, facts
+    assert json_facts(some_traffic("log_format = json")) == facts
+    assert json_facts(some_traffic("", ("-j",))) == facts
 
 
 class Receiver:
@@ -579,12 +813,19 @@ class SyslogDaemon(Daemon):
 def lines_go_to_syslog_and_find_it_again():
     with Sink() as sink:
         d = SyslogDaemon(config(sink, "log = syslog"))
-        receiver = Receiver(d.socket, d.heard)
+        receiver = None
         try:
             d.start()
+            assert not d.heard  # on standard error, for want of anything else
+            receiver = Receiver(d.socket, d.heard)
+            wait_for(lambda: d.send(["a0@x.test"], MESSAGE) and
+                     any("to=<a0@x.test>" in x for x in list(d.heard)), 20,
+                     "the first lines to syslog")
             d.send(["a@x.test"], MESSAGE)
-            line = [x for x in list(d.heard) if "to=<a@x.test>" in x]
-            assert len(line) == 1, d.heard
+            line = wait_for(lambda: [x for x in list(d.heard)
+                                     if "to=<a@x.test>" in x],
+                            what="the outcome's line")
+            assert len(line) == 1, line
             assert re.match(r"<22>postern/smtp\[\d+\]: \w+: to=<a@x\.test>, ",
                             line[0]), line
             for line in list(d.heard):
@@ -604,6 +845,7 @@ def lines_go_to_syslog_and_find_it_again():
                 start = len(d.heard)
                 answers = d.send([rcpt], MESSAGE)
                 assert answers[1]["status"] == "delivered", answers
+                time.sleep(0.1)
                 text = "\n".join(d.heard[start:])
                 return "to=<%s>" % rcpt in text and "postern/intake[" in text
             wait_for(heard, 20, "lines from queue and intake again")
@@ -619,7 +861,9 @@ def lines_go_to_syslog_and_find_it_again():
             d.clear()
 
 
-ROOT_ONLY = (only_those_on_the_list_may_submit, a_full_disk_refuses_and_recovers,
+ROOT_ONLY = (a_role_that_lies_to_the_master_takes_nothing_from_it,
+             one_user_does_not_keep_the_others_away,
+             only_those_on_the_list_may_submit, a_full_disk_refuses_and_recovers,
              a_socket_closed_by_its_mode_lets_nobody_in,
              lines_go_to_syslog_and_find_it_again)
 
@@ -629,16 +873,26 @@ TESTS = (
     an_interrupt_waits_for_the_final_reply,
     a_stop_does_not_wait_for_ever,
     a_stop_keeps_what_was_not_begun,
+    a_stop_during_the_start_ends_well,
+    a_role_that_dies_during_a_stop_does_not_keep_it,
     with_the_master_everything_ends,
     a_reload_spares_the_session_it_meets,
     a_reload_changes_the_form_of_log_lines,
+    many_reloads_do_not_keep_the_resolver_away,
     a_role_that_dies_is_started_again,
     a_role_that_dies_again_waits_longer,
+    status_answers_while_the_queue_dies,
     a_client_that_waits_is_told_when_the_queue_dies,
     a_client_that_waits_hears_the_first_attempt_or_the_last,
+    roles_may_open_as_many_files_as_the_hard_limit_says,
+    a_queue_that_stands_still_loses_no_client,
+    without_descriptors_the_intake_waits_in_peace,
+    one_user_does_not_keep_the_others_away,
+    a_role_that_lies_to_the_master_takes_nothing_from_it,
     a_second_posternd_is_refused,
     what_is_not_ours_is_refused,
     a_configuration_that_cannot_be_read_is_refused,
+    without_standard_descriptors_it_works_all_the_same,
     only_those_on_the_list_may_submit,
     a_socket_closed_by_its_mode_lets_nobody_in,
     a_dead_destination_delays_no_other,

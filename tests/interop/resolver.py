@@ -133,6 +133,13 @@ transport bound {
 	bind_address = 127.0.0.9
 	inet_protocols = ipv4
 }
+transport foreign {
+	port = %(port)d
+	allow_loopback = yes
+	tls_security_level = none
+	bind_address = 192.0.2.9
+	inet_protocols = ipv4
+}
 transport hosted {
 	server = "hosted.postern.test:%(port)d"
 	tls_security_level = none
@@ -431,6 +438,11 @@ class Tests:
     def the_source_address_is_bound(self):
         mail = self.arrives("implicit", "127.0.0.2", via="bound")
         assert mail.peer == "127.0.0.9", mail.peer
+
+    def a_source_address_that_is_not_ours_defers(self):
+        answer = self.falls("implicit", "deferred", "4.4.1", "assign",
+                            via="foreign")
+        assert answer["step"] == "connect", answer
 
     def a_unix_socket_is_a_server(self):
         rcpt, answer = self.to("x.test", via="unix")

@@ -88,6 +88,7 @@ class Sink:
             self.closing.wait()
             raise OSError("the test is over")
         conn.sendall(reply.encode() + b"\r\n")
+        return reply
 
     def serve(self, conn, peer):
         if conn.family != socket.AF_UNIX:
@@ -115,11 +116,14 @@ class Sink:
                                  b"250 PIPELINING\r\n")
                 elif line[:4] == b"RCPT":
                     rcpt = line.split(b"<", 1)[1].split(b">")[0].decode()
-                    rcpts.append(rcpt)
-                    self.answer(conn, self.rcpt, rcpt)
+                    if self.answer(conn, self.rcpt, rcpt)[0] == "2":
+                        rcpts.append(rcpt)
                 elif line[:4] == b"QUIT":
                     conn.sendall(b"221 2.0.0 bye\r\n")
                     break
+                elif line[:4] in (b"MAIL", b"RSET"):
+                    rcpts = []
+                    conn.sendall(b"250 2.1.0 ok\r\n")
                 else:
                     conn.sendall(b"250 2.0.0 ok\r\n")
         except OSError:

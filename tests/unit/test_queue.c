@@ -368,7 +368,6 @@ deliver(int worker, uint64_t job)
 	tell(worker, MSG_COMMITTING, job);
 	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0",
 	    "250 2.0.0 ok");
-	tell(worker, MSG_DONE, job);
 }
 
 /* A worker with its first job, for one message to b.example. */
@@ -497,7 +496,6 @@ Test(queue, two_recipients_share_a_transaction_and_may_differ)
 	tell(worker, MSG_BEGUN, job);
 	tell_outcome(worker, job, 1, OUTCOME_FAILED, "5.1.1", "550 no");
 	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0", "250 ok");
-	tell(worker, MSG_DONE, job);
 	cr_expect_eq(result().outcome.status, OUTCOME_FAILED);
 	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
 	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
@@ -546,6 +544,87 @@ Test(queue, a_worker_that_dies_while_committing_leaves_doubt)
 	(void)close(worker);
 	cr_expect_eq(result().outcome.in_doubt, 1);
 	cr_expect(log_will_say("status=deferred (perhaps delivered: "));
+}
+
+/* A worker with so many jobs to b.example, 2 at most. */
+static int
+worker_with_jobs(uint64_t *ids, unsigned int n)
+{
+	int worker = worker_with_job(&ids[0]);
+
+	for (unsigned int i = 1; i < n; i++) {
+		hand_in(i + 1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+		(void)accepted();
+	}
+	for (unsigned int i = 1; i < n; i++)
+		ids[i] = take_job(worker);
+	return worker;
+}
+
+Test(queue, committing_holds_for_all_jobs_up_to_it)
+{
+	uint64_t ids[2];
+	int worker = worker_with_jobs(ids, 2);
+
+	tell(worker, MSG_COMMITTING, ids[1]);
+	(void)close(worker);
+	cr_expect_eq(result().outcome.in_doubt, 1);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	cr_expect_eq(result().outcome.in_doubt, 1);
+}
+
+Test(queue, a_job_behind_the_committing_one_is_not_begun)
+{
+	uint64_t ids[2];
+	int worker = worker_with_jobs(ids, 2);
+
+	tell(worker, MSG_COMMITTING, ids[0]);
+	(void)close(worker);
+	cr_expect_eq(result().outcome.in_doubt, 1);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	/* The other one gets a worker of its own, when the pause is over. */
+	worker = fork_worker();
+	bring_up(worker, false);
+	deliver(worker, take_job(worker));
+	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
+	(void)close(worker);
+}
+
+Test(queue, a_job_that_comes_back_is_given_anew)
+{
+	uint64_t ids[2];
+	int worker = worker_with_jobs(ids, 2);
+	uint64_t again;
+
+	tell(worker, MSG_COMMITTING, ids[1]);
+	tell_outcome(worker, ids[0], 0, OUTCOME_FAILED, "5.6.0", "554 no");
+	tell(worker, MSG_AGAIN, ids[1]);
+	cr_expect_eq(result().outcome.status, OUTCOME_FAILED);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	again = take_job(worker);
+	cr_expect_neq(again, ids[1]);
+	deliver(worker, again);
+	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
+	(void)close(worker);
+}
+
+Test(queue, a_worker_that_gives_everything_back_is_ended)
+{
+	uint64_t ids[1];
+	int worker = worker_with_jobs(ids, 1);
+	struct msg_fork kill_msg;
+
+	for (int i = 0; i < 32; i++) {
+		tell(worker, MSG_COMMITTING, ids[0]);
+		tell(worker, MSG_AGAIN, ids[0]);
+		ids[0] = take_job(worker);
+	}
+	tell(worker, MSG_COMMITTING, ids[0]);
+	tell(worker, MSG_AGAIN, ids[0]);
+	kill_msg =
+	    *(const struct msg_fork *)hear(agent, ROLE_AGENT, MSG_KILL).payload;
+	cr_expect_gt(kill_msg.session, 0);
+	(void)close(worker);
 }
 
 Test(queue, a_crash_of_the_queue_returns_active_mail_in_doubt)
@@ -656,7 +735,6 @@ defer(int worker, uint64_t job)
 {
 	tell(worker, MSG_BEGUN, job);
 	tell_outcome(worker, job, 0, OUTCOME_DEFERRED, "4.2.0", "450 later");
-	tell(worker, MSG_DONE, job);
 	(void)result();
 	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
 }
@@ -724,6 +802,51 @@ Test(queue, a_domain_that_does_not_exist_fails_its_recipients)
 	cr_expect(is_quiet(agent, 0), "no worker for it");
 }
 
+static unsigned
+log_count(const char *words)
+{
+	static char text[65536];
+	const char *at = text;
+	unsigned n = 0;
+	ssize_t len = pread(log_fd, text, sizeof(text) - 1, 0);
+
+	cr_assert_geq(len, 0);
+	text[len] = '\0';
+	for (; (at = strstr(at, words)) != NULL; at++)
+		n++;
+	return n;
+}
+
+/* More than fit in memory: what was just settled still looks due on disk. */
+Test(queue, what_has_its_outcome_is_not_read_back)
+{
+	struct msg_resolved answer = { .ttl_s = 60 };
+	const struct timespec pause = { .tv_nsec = 200 * 1000 * 1000 };
+	struct message m;
+	uint64_t i;
+
+	drain();
+	start_with("1s\nqmgr_recipient_active_limit = 4");
+	for (i = 0; i < 10; i++) {
+		hand_in(i + 1, WAIT_QUEUED, 100, "a@gone.example", NULL);
+		(void)accepted();
+	}
+	answer.outcome.status = OUTCOME_FAILED;
+	answer.outcome.step = STEP_RESOLVE;
+	(void)strlcpy(answer.outcome.dsn, "5.1.2", sizeof(answer.outcome.dsn));
+	while (log_count("status=bounced") < 10) {
+		m = hear(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+		answer.id = ((const struct msg_resolve *)m.payload)->id;
+		say_fd(resolver, MSG_RESOLVED, &answer, "no such domain", 14,
+		    -1);
+		(void)nanosleep(&pause, NULL);
+	}
+	cr_expect(is_quiet(resolver, 200), "nobody is left to ask for");
+	cr_expect_eq(log_count("status=bounced"), 10, "%u bounces of 10",
+	    log_count("status=bounced"));
+	cr_expect_eq(counts().counts[RECIPIENT_FAILED], 10);
+}
+
 Test(queue, a_new_resolver_is_asked_again)
 {
 	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
@@ -789,6 +912,78 @@ Test(queue, a_new_intake_may_hand_in)
 	(void)accepted();
 }
 
+/* Its last words were not read when posternd ended. */
+Test(queue, a_worker_that_is_ended_leaves_doubt)
+{
+	struct msg_list list = { .request = 5, .limit = 10 };
+	uint64_t job;
+	int worker = worker_with_job(&job);
+	struct message m;
+	int status;
+
+	cr_assert_eq(kill(queue_pid, SIGSTOP), 0);
+	(void)close(master);
+	tell(worker, MSG_BEGUN, job);
+	tell(worker, MSG_COMMITTING, job);
+	cr_assert_eq(kill(queue_pid, SIGCONT), 0);
+	cr_assert_eq(waitpid(queue_pid, &status, 0), queue_pid);
+	queue_pid = -1;
+	close_peers();
+	start_with("1s");
+	say(intake, MSG_LIST, &list);
+	m = hear(intake, ROLE_INTAKE, MSG_LISTED);
+	cr_expect_eq(((const struct msg_listed *)m.payload)->in_doubt, 1);
+	(void)close(worker);
+}
+
+Test(queue, a_worker_that_asks_for_addresses_without_end_is_ended)
+{
+	struct msg_next next = { .again = 1 };
+	int worker, i;
+
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	for (i = 0; i < 4; i++) {
+		say(worker, MSG_NEXT, &next);
+		(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	}
+	say(worker, MSG_NEXT, &next);
+	(void)hear(agent, ROLE_AGENT, MSG_KILL);
+	cr_expect(log_will_say("more addresses than there are"));
+	(void)close(worker);
+}
+
+Test(queue, a_worker_writes_no_lines_of_its_own)
+{
+	struct msg_next next = { 0 };
+	struct msg_closed closed = { .failed = 1 };
+	uint64_t job;
+	int worker;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &next);
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	(void)strlcpy(closed.outcome.dsn, "4\n", sizeof(closed.outcome.dsn));
+	say_fd(worker, MSG_CLOSED, &closed, "x\nforged\033[2J", 12, -1);
+	(void)result();
+	cr_expect(log_will_say("x?forged?[2J"));
+	cr_expect_not(log_says("\nforged"));
+	cr_expect(log_will_say("dsn=4.4.2,"));
+	(void)close(worker);
+	worker = fork_worker();
+	bring_up(worker, false);
+	job = take_job(worker);
+	tell(worker, MSG_BEGUN, job);
+	tell_outcome(worker, job, 0, OUTCOME_DEFERRED, "4\n", "450 later");
+	(void)hear(agent, ROLE_AGENT, MSG_KILL);
+	(void)close(worker);
+}
+
 Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
 {
 	uint64_t job;
@@ -798,6 +993,9 @@ Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
 	(void)hear(agent, ROLE_AGENT, MSG_KILL);
 	(void)close(worker);
 	cr_expect(log_will_say("OUTCOME of no recipient"));
+	/* Whether it did what it was sent for, only it knows. */
+	cr_expect_eq(result().outcome.in_doubt, 1);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
 	worker = fork_worker();
 	bring_up(worker, false);
 	/* DELIVERED without BEGUN is a lie too. */
@@ -833,7 +1031,6 @@ Test(queue, a_drain_lets_a_message_end_and_takes_no_new_one)
 	hand_in(2, WAIT_QUEUED, 100, "a@b.example", NULL);
 	(void)hear(intake, ROLE_INTAKE, MSG_REFUSED);
 	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0", "250 ok");
-	tell(worker, MSG_DONE, job);
 	say(worker, MSG_CLOSED, &closed);
 	(void)close(worker);
 	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);

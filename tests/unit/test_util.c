@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -29,6 +30,25 @@ Test(util, clocks_tell_milliseconds)
 	cr_expect_lt(time_monotonic_ms(), before + 10000);
 	cr_expect_leq(real / 1000 - (int64_t)time(NULL), 1);
 	cr_expect_geq(real / 1000 - (int64_t)time(NULL), -2);
+}
+
+Test(util, descriptors_that_are_closed_lead_nowhere)
+{
+	struct stat null, is;
+	int saved = dup(2), fd;
+
+	cr_assert_eq(stat("/dev/null", &null), 0);
+	close(0);
+	close(2);
+	cr_expect_eq(fd_open_standard(), 0);
+	fd = open("/", O_RDONLY);
+	cr_expect_gt(fd, 2);
+	close(fd);
+	cr_expect_eq(fstat(0, &is), 0);
+	cr_expect_eq(is.st_rdev, null.st_rdev);
+	cr_expect_eq(fstat(2, &is), 0);
+	cr_expect_eq(is.st_rdev, null.st_rdev);
+	dup2(saved, 2);
 }
 
 Test(util, closing_keeps_errno_and_takes_no_descriptor)
