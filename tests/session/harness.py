@@ -199,6 +199,7 @@ class Case:
         """No process of ours was ended by a signal, nor by our own doubts."""
         lacks("(?i)signal|worker process died|worker ended|died of|misled",
               run.stderr, "standard error")
+        lacks("worker process died", run.stdout, "standard output")
         if isinstance(run.status, int) and run.status < 0:
             raise AssertionError("postern died of signal %d" % -run.status)
 

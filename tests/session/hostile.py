@@ -142,6 +142,7 @@ OTHERWISE = {
     ("first of lmtp", "two replies"): ("delivered", 250, "250 x"),
     ("second of lmtp", "two replies"): ("delivered", 250, "250 x"),
     ("starttls", "two replies"): ("deferred", 0, "injection"),
+    ("greeting", "reset"): ("deferred", 0, "connect"),
 }
 
 
@@ -182,6 +183,8 @@ def judge(t, run, place, event):
     rows = {x["recipient"]: x for x in run.outcomes}
     equal(sorted(rows), sorted(to), "recipients with an outcome")
     equal(len(run.outcomes), len(to), "outcomes")
+    # a reset that quick may already meet the end of connect()
+    free = event == "two replies" or (place, event) == ("greeting", "reset")
     for i, recipient in enumerate(to):
         if i < first:
             t.outcome(run, "delivered", code=250, recipient=recipient)
@@ -193,18 +196,19 @@ def judge(t, run, place, event):
                                          and event == "421")
         t.outcome(run, what[0], code=what[1], reply=what[2],
                   recipient=recipient, in_doubt=doubt,
-                  step=None if event == "two replies" else step)
+                  step=None if free else step)
 
 
-# What the parser alone decides is shown at some places, for the sake of time.
-PARSED = ("NUL in the code", "8-bit digits", "bare CR", "line without end",
-          "line of 4096 octets", "512 lines", "64 KiB", "000", "199", "600",
-          "close in a reply")
-ALIKE = ("helo", "lhlo", "final in tls", "second of lmtp")
+# What the parser alone decides is shown at four places, for the sake of time.
+PARSED = ("NUL in the code", "NUL after the code", "8-bit digits",
+          "NUL and 8-bit in the text", "bare CR", "line without end",
+          "line of 4096 octets", "line of 4097 octets", "512 lines", "64 KiB",
+          "000", "199", "600", "close in a reply")
+TOLD_BY_THE_PARSER = ("greeting", "ehlo in tls", "mail", "final")
 
 
 @table(("%s: %s" % (p, e), p, e) for p in PLACES for e in EVENTS
-       if p not in ALIKE or e not in PARSED)
+       if p in TOLD_BY_THE_PARSER or e not in PARSED)
 def h_step(t, place, event):
     _, _, options, to = PLACES[place]
     server = t.serve(script(place, event))

@@ -19,8 +19,8 @@ from server import (GREETING, bye, close, data, drain, drip, flood, hello,
 STEP_S = 1
 SLACK_S = 8
 THREE = ("b@example.org", "c@example.org", "d@example.org")
-BIG = b"Subject: big\r\n\r\n" + (b"z" * 76 + b"\r\n") * 64000   # 5 MB
-HUGE = BIG * 4                           # more than any socket's buffers
+# 8 MB: more than the buffers of a socket that is not read take (tcp_wmem)
+HUGE = b"Subject: big\r\n\r\n" + (b"z" * 76 + b"\r\n") * 102000
 
 ONE = """
 transport one {
@@ -424,8 +424,7 @@ PLACES = (
     ("alone", strings(0, 4), b"", b""),
     ("at the start", strings(1, 4), b"", b"t\r\n"),
     ("in a line", strings(1, 4), b"h", b"t\r\n"),
-    ("between lines", strings(1, 4), b"h\r\n", b"\r\nt\r\n"),
-    ("before what looks like a command", strings(1, 4), b"h\r\n", EVIL),
+    ("between lines", strings(1, 4), b"h\r\n", EVIL),
     ("at the end", strings(1, 4), b"h\r\nt", b""),
     ("of five at the start", round_a_dot(), b"", b"t\r\n"),
     ("of five in the middle", round_a_dot(), b"h\r\nh", EVIL),
