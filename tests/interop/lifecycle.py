@@ -395,6 +395,35 @@ def a_queue_that_stands_still_loses_no_client():
                  "what was acknowledged")
 
 
+def a_client_waits_for_so_many_results_and_no_more():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        sink.rcpt = "450 4.2.0 later"
+        job = Job(d.dir + "/run/job")
+        fd = memfd(MESSAGE)
+        refused = 0
+        for i in range(4100):
+            job.send({"from": "", "rcpts": ["w@x.test"], "wait": "final"}, fd)
+            while True:
+                answer = job.receive()
+                if answer["status"] in ("queued", "refused"):
+                    break
+            if answer["status"] == "refused":
+                refused += 1
+                assert (answer["code"], i >= 4096) == (451, True), (i, answer)
+        assert refused == 4, refused
+        job.send({"from": "", "rcpts": ["w@x.test"]}, fd)
+        while job.receive()["status"] != "queued":
+            pass
+        intake = d.pids("intake")
+        job.close()
+        job = Job(d.dir + "/run/job")
+        job.send({"from": "", "rcpts": ["w@x.test"], "wait": "final"}, fd)
+        assert job.receive()["status"] == "queued"
+        assert d.pids("intake") == intake
+        job.close()
+        os.close(fd)
+
+
 def cpu_seconds(pid):
     with open("/proc/%d/stat" % pid) as f:
         words = f.read().rsplit(")", 1)[1].split()
@@ -879,6 +908,7 @@ TESTS = (
     a_client_that_waits_hears_the_first_attempt_or_the_last,
     roles_may_open_as_many_files_as_the_hard_limit_says,
     a_queue_that_stands_still_loses_no_client,
+    a_client_waits_for_so_many_results_and_no_more,
     without_descriptors_the_intake_waits_in_peace,
     one_user_does_not_keep_the_others_away,
     a_role_that_lies_to_the_master_takes_nothing_from_it,
