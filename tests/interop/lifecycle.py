@@ -229,6 +229,32 @@ def a_reload_spares_the_session_it_meets():
         assert len(old.mails) == len(new.mails) == 1
 
 
+def a_reload_moves_nothing_that_is_open():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        other = d.dir + "/not-ours"
+        with open(other, "w") as f:
+            f.write("1")
+        for line in ('pid_file = "%s"' % other,
+                     'spool_directory = "%s"' % other):
+            name = line.split()[0]
+            with open(d.config) as f:
+                text = f.read()
+            with open(d.config, "w") as f:
+                f.write("\n".join(old for old in text.splitlines()
+                                  if not old.startswith(name)))
+                f.write("\n" + line + "\n")
+            d.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: name + " cannot change in a reload" in
+                     d.log_text(), what="the refusal of " + name)
+            with open(d.config, "w") as f:
+                f.write(text)
+        assert "reloaded" not in d.log_text()
+        queue_up(d)
+        d.stop()
+        assert os.path.exists(other)
+        assert not os.path.exists(d.dir + "/run/posternd.pid")
+
+
 def a_reload_changes_the_form_of_log_lines():
     with Sink() as sink, Daemon(config(sink)) as d:
         d.send(["a@x.test"], MESSAGE)
@@ -899,6 +925,7 @@ TESTS = (
     a_role_that_dies_during_a_stop_does_not_keep_it,
     with_the_master_everything_ends,
     a_reload_spares_the_session_it_meets,
+    a_reload_moves_nothing_that_is_open,
     a_reload_changes_the_form_of_log_lines,
     many_reloads_do_not_keep_the_resolver_away,
     a_role_that_dies_is_started_again,
