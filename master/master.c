@@ -274,6 +274,47 @@ log_errors(const struct config_errors *errors)
 		log_line(LOG_ERROR, "%s", errors->lines[i]);
 }
 
+/*
+ * What is open as long as we live, and what belongs to it: a role that dies
+ * later would else take up another spool, and we would remove another's socket.
+ * NULL, or the first of them that changed.
+ */
+static const char *
+needs_restart(const struct config *old, const struct config *new)
+{
+	const struct {
+		const char *name, *was, *is;
+	} rows[] = {
+		{ "spool_directory", old->spool_directory,
+		    new->spool_directory },
+		{ "queue_user", old->queue_user, new->queue_user },
+		{ "job_socket", old->job_socket, new->job_socket },
+		{ "control_socket", old->control_socket, new->control_socket },
+		{ "pid_file", old->pid_file, new->pid_file },
+	};
+	size_t i;
+
+	if (old->queue_store != new->queue_store)
+		return "queue_store";
+	for (i = 0; i < NELEM(rows); i++) {
+		if (strcmp(rows[i].was, rows[i].is) != 0)
+			return rows[i].name;
+	}
+	return NULL;
+}
+
+static void
+refuse_reload(struct load *load, const char *why)
+{
+	if (why != NULL)
+		log_line(LOG_ERROR, "%s cannot change in a reload: restart",
+		    why);
+	log_line(LOG_ERROR,
+	    "reload refused: the former configuration "
+	    "goes on");
+	load_free(load);
+}
+
 static void
 on_reload(evutil_socket_t number, short what, void *arg)
 {
@@ -281,6 +322,7 @@ on_reload(evutil_socket_t number, short what, void *arg)
 	struct config_errors *errors;
 	struct load *load = NULL;
 	struct servant *s;
+	const char *why;
 
 	(void)number;
 	(void)what;
@@ -292,13 +334,16 @@ on_reload(evutil_socket_t number, short what, void *arg)
 	if (load == NULL) {
 		if (errors != NULL)
 			log_errors(errors);
-		log_line(LOG_ERROR,
-		    "reload refused: the former configuration "
-		    "goes on");
 		free(errors);
+		refuse_reload(NULL, NULL);
 		return;
 	}
 	free(errors);
+	why = needs_restart(m->load->config, load->config);
+	if (why != NULL) {
+		refuse_reload(load, why);
+		return;
+	}
 	load_free(m->load);
 	m->load = load;
 	m->generation++;

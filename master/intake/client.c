@@ -33,6 +33,7 @@ struct client {
 	size_t nbacklog;
 	struct request *begun;
 	unsigned unanswered;
+	unsigned open;
 	enum listener_kind kind;
 	struct ucred cred;
 	int fd; /* -1: closed */
@@ -285,4 +286,10 @@ unsigned *
 client_unanswered(struct client *c)
 {
 	return &c->unanswered;
+}
+
+unsigned *
+client_open(struct client *c)
+{
+	return &c->open;
 }

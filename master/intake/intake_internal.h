@@ -57,6 +57,7 @@ struct intake {
 	unsigned nclients;
 	struct share shares[CLIENTS_MAX];
 	unsigned unanswered; /* of all clients */
+	unsigned open;       /* requests */
 	bool submit_any;
 	uint32_t submitters[SUBMITTERS_MAX];
 	uint32_t nsubmitters;
@@ -79,6 +80,9 @@ void request_free(struct intake *in, struct request *r);
 
 /* NULL: its client is gone. */
 struct request *request_find(struct intake *in, uint64_t number);
+
+/* Whether one more job may have a client that waits for its results. */
+bool request_may_wait(const struct intake *in, struct client *c);
 
 /* Read no more of a client, whose job was just handed on, while the queue is
  * behind; an answer to it ends that. */

@@ -106,6 +106,12 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 		    "the queue is being restarted: try again");
 		return;
 	}
+	if (job->wait != WAIT_QUEUED && !request_may_wait(in, c)) {
+		request_refuse(c, job->ref, 451, "4.3.2",
+		    "too many jobs wait for results: read those that come, or "
+		    "set \"wait\" to \"queued\"");
+		return;
+	}
 	if (copy_message(fd, in->config->message_size_limit, &copy, &code,
 		error) == -1) {
 		request_refuse(c, job->ref, code,

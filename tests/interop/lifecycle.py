@@ -229,6 +229,32 @@ def a_reload_spares_the_session_it_meets():
         assert len(old.mails) == len(new.mails) == 1
 
 
+def a_reload_moves_nothing_that_is_open():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        other = d.dir + "/not-ours"
+        with open(other, "w") as f:
+            f.write("1")
+        for line in ('pid_file = "%s"' % other,
+                     'spool_directory = "%s"' % other):
+            name = line.split()[0]
+            with open(d.config) as f:
+                text = f.read()
+            with open(d.config, "w") as f:
+                f.write("\n".join(old for old in text.splitlines()
+                                  if not old.startswith(name)))
+                f.write("\n" + line + "\n")
+            d.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: name + " cannot change in a reload" in
+                     d.log_text(), what="the refusal of " + name)
+            with open(d.config, "w") as f:
+                f.write(text)
+        assert "reloaded" not in d.log_text()
+        queue_up(d)
+        d.stop()
+        assert os.path.exists(other)
+        assert not os.path.exists(d.dir + "/run/posternd.pid")
+
+
 def a_reload_changes_the_form_of_log_lines():
     with Sink() as sink, Daemon(config(sink)) as d:
         d.send(["a@x.test"], MESSAGE)
@@ -393,6 +419,35 @@ def a_queue_that_stands_still_loses_no_client():
         assert d.pids("queue") == [queue]
         wait_for(lambda: len(sink.got("w@x.test")) == sum(sent), 60,
                  "what was acknowledged")
+
+
+def a_client_waits_for_so_many_results_and_no_more():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        sink.rcpt = "450 4.2.0 later"
+        job = Job(d.dir + "/run/job")
+        fd = memfd(MESSAGE)
+        refused = 0
+        for i in range(4100):
+            job.send({"from": "", "rcpts": ["w@x.test"], "wait": "final"}, fd)
+            while True:
+                answer = job.receive()
+                if answer["status"] in ("queued", "refused"):
+                    break
+            if answer["status"] == "refused":
+                refused += 1
+                assert (answer["code"], i >= 4096) == (451, True), (i, answer)
+        assert refused == 4, refused
+        job.send({"from": "", "rcpts": ["w@x.test"]}, fd)
+        while job.receive()["status"] != "queued":
+            pass
+        intake = d.pids("intake")
+        job.close()
+        job = Job(d.dir + "/run/job")
+        job.send({"from": "", "rcpts": ["w@x.test"], "wait": "final"}, fd)
+        assert job.receive()["status"] == "queued"
+        assert d.pids("intake") == intake
+        job.close()
+        os.close(fd)
 
 
 def cpu_seconds(pid):
@@ -877,6 +932,7 @@ TESTS = (
     a_role_that_dies_during_a_stop_does_not_keep_it,
     with_the_master_everything_ends,
     a_reload_spares_the_session_it_meets,
+    a_reload_moves_nothing_that_is_open,
     a_reload_changes_the_form_of_log_lines,
     many_reloads_do_not_keep_the_resolver_away,
     a_role_that_dies_is_started_again,
@@ -886,6 +942,7 @@ TESTS = (
     a_client_that_waits_hears_the_first_attempt_or_the_last,
     roles_may_open_as_many_files_as_the_hard_limit_says,
     a_queue_that_stands_still_loses_no_client,
+    a_client_waits_for_so_many_results_and_no_more,
     without_descriptors_the_intake_waits_in_peace,
     one_user_does_not_keep_the_others_away,
     a_role_that_lies_to_the_master_takes_nothing_from_it,
