@@ -155,6 +155,17 @@ log_event(enum log_level level, const char *process, const char *text,
 		emit(level, process, text, "");
 }
 
+/* What comes from outside is escaped by who logs it; where that was forgotten, a
+ * line is still one line, and tells a terminal nothing. */
+static void
+strip_controls(char *text)
+{
+	for (; *text != '\0'; text++) {
+		if ((uint8_t)*text < ' ' || *text == 0x7f)
+			*text = '?';
+	}
+}
+
 static void log_va(enum log_level level, const char *fmt, va_list ap)
     __attribute__((format(printf, 2, 0)));
 
@@ -166,6 +177,7 @@ log_va(enum log_level level, const char *fmt, va_list ap)
 
 	(void)vsnprintf(text, sizeof(text), fmt, ap); /* cut short is fine */
 	if (!sink.json) {
+		strip_controls(text);
 		emit(level, sink.process, text, "");
 		return;
 	}

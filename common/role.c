@@ -40,8 +40,7 @@ struct channel {
 	int fd; /* -1: closed */
 	unsigned peer;
 	bool busy;       /* inside channel_read */
-	bool failed;     /* the owner is to hear `closed` */
-	const char *why; /* the rule that was broken in a drain */
+	const char *why; /* we gave it up; the owner is to hear so */
 };
 
 static void
@@ -84,8 +83,9 @@ channel_end(struct channel *ch, const char *why)
 	} else if (role->closed != NULL) {
 		role->closed(role->ctx, ch, why);
 	}
-	/* The queue broke a rule, and we cannot judge it: one of us is not what
-	 * it should be.  A new one of us starts with new channels. */
+	/* The queue broke a rule, or we could not reach it, and we cannot judge
+	 * it: one of us is not what it should be.  A new one of us starts with
+	 * new channels. */
 	if (why != NULL && channel_peer(ch) == ROLE_QUEUE &&
 	    role->self != ROLE_MASTER)
 		role_stop(role);
@@ -167,17 +167,17 @@ channel_take(struct channel *ch, int flags, const char **why)
 static void
 channel_read(struct channel *ch, int most)
 {
-	const char *why = ch->why;
+	const char *why = NULL;
 	int i, n = 1;
 
 	ch->busy = true;
-	for (i = 0; i < most && n == 1 && ch->fd != -1 && !ch->failed; i++)
+	for (i = 0; i < most && n == 1 && ch->fd != -1 && ch->why == NULL; i++)
 		n = channel_take(ch, MSG_DONTWAIT, &why);
 	ch->busy = false;
 	if (ch->fd == -1)
 		channel_free(ch); /* closed by a handler */
-	else if (n == -1 || ch->failed)
-		channel_end(ch, why);
+	else if (n == -1 || ch->why != NULL)
+		channel_end(ch, why != NULL ? why : ch->why);
 }
 
 static void
@@ -188,11 +188,16 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	channel_read(arg, CHANNEL_BURST);
 }
 
-/* Makes the reader run, and so the owner hear `closed`. */
+/*
+ * Makes the reader run, and so the owner hear `closed`.  The other end lives
+ * and knows nothing of it: with a reason, as for a rule that was broken, one of
+ * the two is ended, and its next life brings new channels.
+ */
 static void
-channel_fail(struct channel *ch)
+channel_fail(struct channel *ch, int error)
 {
-	ch->failed = true;
+	ch->why = error == ENOBUFS ? "too far behind with reading"
+				   : "a message could not be sent";
 	event_active(ch->readable, EV_READ, 0);
 }
 
@@ -211,7 +216,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 			if (errno == EAGAIN || errno == ETOOMANYREFS)
 				event_add(ch->writable, NULL);
 			else if (errno != EPIPE && errno != ECONNRESET)
-				channel_fail(ch);
+				channel_fail(ch, errno);
 			return; /* the reader meets its end by itself */
 		}
 		STAILQ_REMOVE_HEAD(&ch->backlog, entry);
@@ -257,7 +262,7 @@ channel_send(struct channel *ch, enum msg_type type, const void *payload,
 {
 	int ret = -1;
 
-	if (ch->fd == -1 || ch->failed) {
+	if (ch->fd == -1 || ch->why != NULL) {
 		errno = EPIPE;
 		return -1;
 	}
@@ -268,7 +273,8 @@ channel_send(struct channel *ch, enum msg_type type, const void *payload,
 	if (ret == -1 && (errno == EAGAIN || errno == ETOOMANYREFS))
 		ret = channel_keep(ch, type, payload, tail, tail_len, fd);
 	if (ret == -1 && errno != EPIPE && errno != ECONNRESET)
-		channel_fail(ch); /* else what it sent is still to be read */
+		channel_fail(ch,
+		    errno); /* else what it sent is still to be read */
 	return ret;
 }
 

@@ -44,7 +44,7 @@ struct role {
 	size_t nhandlers;
 	/*
 	 * A channel ended: why is NULL when its other end closed it, else the
-	 * rule that was broken.  The channel is freed on return.  The parent's
+	 * rule that was broken, or why we can send nothing more.  The channel is freed on return.  The parent's
 	 * end is not told: it ends the loop.
 	 */
 	void (*closed)(void *ctx, struct channel *ch, const char *why);

@@ -36,6 +36,9 @@ static const struct servant_desc servant_descs[] = {
 	{ ROLE_INTAKE, SANDBOX_NS_ALL },
 };
 
+/* A role asks for a log sink once a second; more often it gets none. */
+#define LOG_SINK_PAUSE_MS 500
+
 /* Our own lines go where the roles' go. */
 static void
 log_ourselves(struct master *m)
@@ -271,6 +274,47 @@ log_errors(const struct config_errors *errors)
 		log_line(LOG_ERROR, "%s", errors->lines[i]);
 }
 
+/*
+ * What is open as long as we live, and what belongs to it: a role that dies
+ * later would else take up another spool, and we would remove another's socket.
+ * NULL, or the first of them that changed.
+ */
+static const char *
+needs_restart(const struct config *old, const struct config *new)
+{
+	const struct {
+		const char *name, *was, *is;
+	} rows[] = {
+		{ "spool_directory", old->spool_directory,
+		    new->spool_directory },
+		{ "queue_user", old->queue_user, new->queue_user },
+		{ "job_socket", old->job_socket, new->job_socket },
+		{ "control_socket", old->control_socket, new->control_socket },
+		{ "pid_file", old->pid_file, new->pid_file },
+	};
+	size_t i;
+
+	if (old->queue_store != new->queue_store)
+		return "queue_store";
+	for (i = 0; i < NELEM(rows); i++) {
+		if (strcmp(rows[i].was, rows[i].is) != 0)
+			return rows[i].name;
+	}
+	return NULL;
+}
+
+static void
+refuse_reload(struct load *load, const char *why)
+{
+	if (why != NULL)
+		log_line(LOG_ERROR, "%s cannot change in a reload: restart",
+		    why);
+	log_line(LOG_ERROR,
+	    "reload refused: the former configuration "
+	    "goes on");
+	load_free(load);
+}
+
 static void
 on_reload(evutil_socket_t number, short what, void *arg)
 {
@@ -278,6 +322,7 @@ on_reload(evutil_socket_t number, short what, void *arg)
 	struct config_errors *errors;
 	struct load *load = NULL;
 	struct servant *s;
+	const char *why;
 
 	(void)number;
 	(void)what;
@@ -289,13 +334,16 @@ on_reload(evutil_socket_t number, short what, void *arg)
 	if (load == NULL) {
 		if (errors != NULL)
 			log_errors(errors);
-		log_line(LOG_ERROR,
-		    "reload refused: the former configuration "
-		    "goes on");
 		free(errors);
+		refuse_reload(NULL, NULL);
 		return;
 	}
 	free(errors);
+	why = needs_restart(m->load->config, load->config);
+	if (why != NULL) {
+		refuse_reload(load, why);
+		return;
+	}
 	load_free(m->load);
 	m->load = load;
 	m->generation++;
@@ -319,6 +367,12 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 	char layers[1024];
 
 	(void)ctx;
+	if (s->ready) { /* each costs us files of /proc and a line */
+		log_line(LOG_ERROR, "the %s [%d] is ended: READY twice",
+		    role_name(s->desc->role), (int)s->pid);
+		kill(s->pid, SIGKILL);
+		return;
+	}
 	s->ready = true;
 	s->was_ready = true;
 	s->landlock_abi = ready->landlock_abi;
@@ -331,9 +385,18 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 static void
 handle_log_reopen(void *ctx, struct channel *from, const struct message *msg)
 {
+	struct servant *s = channel_arg(from);
+	int64_t now_ms = time_monotonic_ms();
+
 	(void)ctx;
 	(void)msg;
-	servant_send_log_sink(channel_arg(from));
+	/* One who asks without end, and reads no answer, would have all our
+	 * descriptors wait for it. */
+	if (now_ms < s->log_sent_ms + LOG_SINK_PAUSE_MS ||
+	    channel_backlog(from) > 0)
+		return;
+	s->log_sent_ms = now_ms;
+	servant_send_log_sink(s);
 }
 
 static void

@@ -40,6 +40,7 @@ struct servant {
 	int64_t backoff_ms;
 	int64_t started_ms; /* CLOCK_MONOTONIC */
 	int64_t started_real_ms;
+	int64_t log_sent_ms; /* CLOCK_MONOTONIC; as it asked last */
 };
 
 struct master {
@@ -84,8 +85,7 @@ void servant_send_submitters(struct servant *s);
 /* What log lines of a configuration look like, and where they go; *fdp is the
  * caller's to close, -1 with errno where nothing can be opened.  Where there is
  * no syslog, they go to our standard error until there is. */
-void servant_log_sink(struct master *m, struct msg_log_sink *sink,
-    int *fdp);
+void servant_log_sink(struct master *m, struct msg_log_sink *sink, int *fdp);
 
 /* status.c: what `postern status` and the start-up log tell. */
 

@@ -5,6 +5,7 @@
 #include <sys/capability.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -134,6 +135,19 @@ spawn_namespaces(uint32_t wanted)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? wanted : 0;
 }
 
+/* Each session and each client takes descriptors: as many as we may have.  The
+ * soft limit is for programs that select(). */
+static void
+raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* else with what there is */
+}
+
 /* The new process, up to its exec(). */
 static _Noreturn void
 become_role(const char *name, int fd, uint32_t namespaces, uid_t uid, gid_t gid)
@@ -148,6 +162,7 @@ become_role(const char *name, int fd, uint32_t namespaces, uid_t uid, gid_t gid)
 
 	if (strcmp(name, role_name(ROLE_AGENT)) == 0)
 		envp[0] = tunables;
+	raise_descriptors();
 	argv[2] = strdup(name);
 	sigemptyset(&none);
 	if (argv[2] == NULL || sigprocmask(SIG_SETMASK, &none, NULL) == -1 ||

@@ -33,6 +33,7 @@ struct client {
 	size_t nbacklog;
 	struct request *begun;
 	unsigned unanswered;
+	unsigned open;
 	enum listener_kind kind;
 	struct ucred cred;
 	int fd; /* -1: closed */
@@ -57,17 +58,28 @@ client_free(struct client *c)
 	free(c);
 }
 
-/* At most one descriptor is wanted; the kernel closes what does not fit. */
+/*
+ * One descriptor is wanted.  The kernel's room for one is on 64 bits enough for
+ * two, so two are taken and closed here; it closes what is beyond.
+ */
 static int
-take_fd(struct msghdr *mh)
+take_fd(struct msghdr *mh, bool *too_many)
 {
 	struct cmsghdr *c;
-	int fd = -1;
+	int fd = -1, next;
+	size_t n, i;
 
 	for (c = CMSG_FIRSTHDR(mh); c != NULL; c = CMSG_NXTHDR(mh, c)) {
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-		    c->cmsg_len >= CMSG_LEN(sizeof(int)))
-			memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (i = 0; i < n; i++) {
+			memcpy(&next, CMSG_DATA(c) + i * sizeof(int),
+			    sizeof(int));
+			*too_many = *too_many || fd != -1;
+			fd_close(fd);
+			fd = next;
+		}
 	}
 	return fd;
 }
@@ -79,11 +91,13 @@ client_take(struct client *c)
 	static char text[JOB_PACKET_MAX];
 	union {
 		struct cmsghdr align;
-		uint8_t room[CMSG_SPACE(sizeof(int))];
+		uint8_t room[CMSG_SPACE(2 * sizeof(int))];
 	} control;
 	struct iovec iov = { text, sizeof(text) };
 	struct msghdr mh = { 0 };
+	bool too_much;
 	ssize_t n;
+	int fd;
 
 	mh.msg_iov = &iov;
 	mh.msg_iovlen = 1;
@@ -92,10 +106,13 @@ client_take(struct client *c)
 	n = recvmsg(c->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n == -1)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
-	if (n == 0)
+	too_much = (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+	fd = take_fd(&mh, &too_much);
+	if (n == 0) {
+		fd_close(fd); /* an empty packet, as good as an end */
 		return -1;
-	c->handlers->packet(c->ctx, c, text, (size_t)n,
-	    (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0, take_fd(&mh));
+	}
+	c->handlers->packet(c->ctx, c, text, (size_t)n, too_much, fd);
 	return 1;
 }
 
@@ -269,4 +286,10 @@ unsigned *
 client_unanswered(struct client *c)
 {
 	return &c->unanswered;
+}
+
+unsigned *
+client_open(struct client *c)
+{
+	return &c->open;
 }

@@ -52,10 +52,11 @@ enum listener_kind client_kind(const struct client *c);
 uid_t client_uid(const struct client *c);
 pid_t client_pid(const struct client *c);
 
-/* For the intake's own use: the job that is not yet whole, and how many of
- * its requests are unanswered. */
+/* For the intake's own use: the job that is not yet whole, how many of its
+ * requests are unanswered, and how many there are. */
 struct request;
 struct request **client_begun(struct client *c);
 unsigned *client_unanswered(struct client *c);
+unsigned *client_open(struct client *c);
 
 #endif

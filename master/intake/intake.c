@@ -25,9 +25,10 @@
 #include "master/config_fd.h"
 #include "master/intake/intake_internal.h"
 
-#define CLIENTS_MAX 1024
 /* How long a stop waits for the queue's last answers. */
 #define DRAIN_MS 2000
+/* How long no client is taken where there is no descriptor for one. */
+#define ACCEPT_PAUSE_MS 1000
 
 static const struct sandbox intake_sandbox = { 0 };
 
@@ -42,9 +43,33 @@ intake_stop_if_done(struct intake *in)
 		role_stop(&in->role);
 }
 
+/* The share of a user, or a free one; there is one for each client. */
+static struct share *
+find_share(struct intake *in, uid_t uid)
+{
+	struct share *unused = NULL;
+	size_t i;
+
+	for (i = 0; i < NELEM(in->shares); i++) {
+		if (in->shares[i].nclients == 0)
+			unused = unused != NULL ? unused : &in->shares[i];
+		else if (in->shares[i].uid == uid)
+			return &in->shares[i];
+	}
+	return unused;
+}
+
+void
+intake_client_gone(struct intake *in, const struct client *c)
+{
+	in->nclients--;
+	find_share(in, client_uid(c))->nclients--;
+}
+
 static void
 add_client(struct intake *in, int fd, enum listener_kind kind)
 {
+	struct share *share;
 	struct client *c;
 
 	c = client_new(in->role.base, fd, kind, &submit_handlers, in);
@@ -52,10 +77,45 @@ add_client(struct intake *in, int fd, enum listener_kind kind)
 		log_line(LOG_ERROR, "a client: %s", strerror(errno));
 		return;
 	}
+	share = find_share(in, client_uid(c));
+	if (share->nclients >= CLIENTS_OF_USER_MAX) {
+		log_line(LOG_WARN,
+		    "uid %u has %d clients: one more is turned away",
+		    client_uid(c), CLIENTS_OF_USER_MAX);
+		client_close(c);
+		return;
+	}
+	share->uid = client_uid(c);
+	share->nclients++;
 	in->nclients++;
 	if (kind == LISTENER_JOB)
 		log_line(LOG_DEBUG, "connect: uid=%u pid=%d", client_uid(c),
 		    (int)client_pid(c));
+}
+
+/* Who waits is still there then; to ask at every turn would be all we do. */
+static void
+pause_accepting(struct listener *l)
+{
+	const struct timeval tv = { ACCEPT_PAUSE_MS / 1000, 0 };
+
+	log_line(LOG_WARN,
+	    "no further client can be taken: %s: raise the limit on open files "
+	    "(ulimit -n), or look who keeps connections open",
+	    strerror(errno));
+	if (event_add(l->again, &tv) == 0)
+		event_del(l->event);
+}
+
+static void
+on_accept_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)fd;
+	(void)what;
+	if (l->intake->role.phase == PHASE_READY)
+		event_add(l->event, NULL);
 }
 
 static void
@@ -67,8 +127,12 @@ on_connect(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (client == -1)
-		return; /* it went away again, or the next event tries again */
+	if (client == -1) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+		    errno == ENOBUFS)
+			pause_accepting(l);
+		return; /* else it went away again */
+	}
 	if (in->nclients >= CLIENTS_MAX) {
 		log_line(LOG_WARN, "more than %d clients: one is turned away",
 		    CLIENTS_MAX);
@@ -94,6 +158,7 @@ intake_listener(void *ctx, struct channel *from, const struct message *m)
 	l = &in->listeners[given->kind];
 	if (l->event != NULL) {
 		event_free(l->event);
+		event_free(l->again);
 		fd_close(l->fd);
 	}
 	l->intake = in;
@@ -101,7 +166,9 @@ intake_listener(void *ctx, struct channel *from, const struct message *m)
 	l->fd = m->fd;
 	l->event = event_new(in->role.base, m->fd, EV_READ | EV_PERSIST,
 	    on_connect, l);
-	if (l->event == NULL || event_add(l->event, NULL) == -1)
+	l->again = evtimer_new(in->role.base, on_accept_again, l);
+	if (l->event == NULL || l->again == NULL ||
+	    event_add(l->event, NULL) == -1)
 		fatal("a listener: %s", strerror(errno));
 }
 
@@ -211,7 +278,7 @@ int
 intake_run(int parent_fd)
 {
 	struct msg_ready ready;
-	struct intake in = { 0 };
+	static struct intake in;
 
 	RB_INIT(&in.requests);
 	role_init(&in.role, ROLE_INTAKE, parent_fd, intake_handlers,

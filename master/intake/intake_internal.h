@@ -16,6 +16,10 @@
 #include "master/intake/job.h"
 
 /* One question or job of a client, until nothing more will be said of it. */
+#define CLIENTS_MAX 1024
+/* One user does not keep all others away. */
+#define CLIENTS_OF_USER_MAX 512
+
 struct request {
 	RB_ENTRY(request) entry;
 	struct client *client;
@@ -30,9 +34,16 @@ struct request {
 RB_HEAD(requests, request);
 struct listener {
 	struct event *event; /* NULL: none given */
+	struct event *again; /* pending: no client is taken till then */
 	int fd;
 	enum listener_kind kind;
 	struct intake *intake;
+};
+
+/* How many clients a user has. */
+struct share {
+	uid_t uid;
+	unsigned nclients; /* 0: this one is free */
 };
 
 struct intake {
@@ -44,7 +55,9 @@ struct intake {
 	struct event *drain_timer;
 	uint64_t last_request;
 	unsigned nclients;
+	struct share shares[CLIENTS_MAX];
 	unsigned unanswered; /* of all clients */
+	unsigned open;       /* requests */
 	bool submit_any;
 	uint32_t submitters[SUBMITTERS_MAX];
 	uint32_t nsubmitters;
@@ -56,6 +69,9 @@ struct intake {
 /* Once it drains, the role ends with its last unanswered request. */
 void intake_stop_if_done(struct intake *in);
 
+/* A client is gone: somebody else may come. */
+void intake_client_gone(struct intake *in, const struct client *c);
+
 /* request.c: what is open between clients and the queue. */
 
 /* NULL without memory. */
@@ -64,6 +80,13 @@ void request_free(struct intake *in, struct request *r);
 
 /* NULL: its client is gone. */
 struct request *request_find(struct intake *in, uint64_t number);
+
+/* Whether one more job may have a client that waits for its results. */
+bool request_may_wait(const struct intake *in, struct client *c);
+
+/* Read no more of a client, whose job was just handed on, while the queue is
+ * behind; an answer to it ends that. */
+void request_brake(const struct intake *in, struct client *c);
 
 /* Tell the queue something that is all in its type. */
 void request_send(struct intake *in, enum msg_type type, uint64_t number);

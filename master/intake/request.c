@@ -16,6 +16,13 @@
 
 /* A client's jobs that are not yet on disk, before we stop reading it. */
 #define UNANSWERED_MAX 256
+/* Jobs whose clients wait for results, perhaps for days: each takes memory here
+ * and in the queue, and a CANCEL where its client goes. */
+#define WAITING_MAX           32768
+#define WAITING_OF_CLIENT_MAX 4096
+/* Packets that wait for a slow queue, most with a message's descriptor, before
+ * we stop reading who sends more. */
+#define BACKLOG_PAUSE 512
 
 static int
 request_compare(const struct request *a, const struct request *b)
@@ -44,6 +51,13 @@ request_refuse(struct client *c, const char *ref, unsigned code,
 	request_tell(c, answer_refused(ref, code, dsn, text));
 }
 
+bool
+request_may_wait(const struct intake *in, struct client *c)
+{
+	return in->open < WAITING_MAX &&
+	    *client_open(c) < WAITING_OF_CLIENT_MAX;
+}
+
 struct request *
 request_new(struct intake *in, struct client *c)
 {
@@ -55,10 +69,20 @@ request_new(struct intake *in, struct client *c)
 	r->client = c;
 	r->number = ++in->last_request;
 	RB_INSERT(requests, &in->requests, r);
+	in->open++;
+	++*client_open(c);
 	in->unanswered++;
 	if (++*client_unanswered(c) == UNANSWERED_MAX)
 		client_pause(c, true);
 	return r;
+}
+
+/* The answer of one of its jobs lets it go on: so none may be half given. */
+void
+request_brake(const struct intake *in, struct client *c)
+{
+	if (in->queue != NULL && channel_backlog(in->queue) >= BACKLOG_PAUSE)
+		client_pause(c, true);
 }
 
 static void
@@ -68,8 +92,8 @@ request_answered(struct intake *in, struct request *r)
 		return;
 	r->answered = true;
 	in->unanswered--;
-	if ((*client_unanswered(r->client))-- == UNANSWERED_MAX)
-		client_pause(r->client, false);
+	(*client_unanswered(r->client))--;
+	client_pause(r->client, false);
 	intake_stop_if_done(in);
 }
 
@@ -79,6 +103,8 @@ request_free(struct intake *in, struct request *r)
 	request_answered(in, r);
 	if (*client_begun(r->client) == r)
 		*client_begun(r->client) = NULL;
+	--*client_open(r->client);
+	in->open--;
 	RB_REMOVE(requests, &in->requests, r);
 	free(r);
 }

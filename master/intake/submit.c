@@ -106,6 +106,12 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 		    "the queue is being restarted: try again");
 		return;
 	}
+	if (job->wait != WAIT_QUEUED && !request_may_wait(in, c)) {
+		request_refuse(c, job->ref, 451, "4.3.2",
+		    "too many jobs wait for results: read those that come, or "
+		    "set \"wait\" to \"queued\"");
+		return;
+	}
 	if (copy_message(fd, in->config->message_size_limit, &copy, &code,
 		error) == -1) {
 		request_refuse(c, job->ref, code,
@@ -158,6 +164,7 @@ end_packet(struct intake *in, struct client *c, const struct job_packet *job)
 		return;
 	*client_begun(c) = NULL;
 	request_send(in, MSG_SUBMIT_END, r->number);
+	request_brake(in, c);
 }
 
 static void
@@ -259,7 +266,7 @@ on_gone(void *ctx, struct client *c)
 	struct intake *in = ctx;
 
 	request_cancel_all(in, c);
-	in->nclients--;
+	intake_client_gone(in, c);
 	if (in->one_client)
 		role_stop(&in->role);
 }

@@ -180,6 +180,12 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		session_fault(s, "asked for an address behind SESSION_UP");
 		return;
 	}
+	/* Each twice, the second time in clear; once for the end, and once
+	 * more where a QUIT of ours is on its way. */
+	if (++s->asked > 2 * s->plan->count + 2) {
+		session_fault(s, "asked for more addresses than there are");
+		return;
+	}
 	s->dialing = false;
 	if (msg->has_failure && !msg->again) {
 		session_text(m, reply);

@@ -483,17 +483,14 @@ queue_message_gone(void *ctx, struct schedule_message *message)
 	q->bodies--;
 }
 
-/* Bodies in memory and sessions take descriptors: as many as we may have. */
+/* Bodies in memory and sessions take descriptors; the master saw to it that we
+ * have as many as we may. */
 static void
-queue_raise_descriptors(struct queue *q)
+queue_share_descriptors(struct queue *q)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) == -1 &&
-	    getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		return;
 	q->bodies_max = limit.rlim_cur / 4 < QUEUE_BODIES_MAX
 	    ? (uint32_t)(limit.rlim_cur / 4)
@@ -517,7 +514,7 @@ queue_init(struct queue *q, int parent_fd)
 	/* A file that may not grow is an error to handle, not a death. */
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)signal(SIGPIPE, SIG_IGN);
-	queue_raise_descriptors(q);
+	queue_share_descriptors(q);
 	role_init(&q->role, ROLE_QUEUE, parent_fd, queue_handlers,
 	    NELEM(queue_handlers), q, queue_closed);
 	q->commit_timer = evtimer_new(q->role.base, queue_commit, q);

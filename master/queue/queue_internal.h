@@ -104,6 +104,7 @@ struct session {
 	uint32_t njobs;
 	uint32_t number;
 	uint32_t next_address;
+	uint32_t asked;    /* NEXT so far */
 	uint32_t messages; /* jobs given so far */
 	uint32_t succeeded;
 	uint32_t ahead;    /* jobs it may hold */
@@ -319,6 +320,7 @@ void dial_next(void *ctx, struct channel *from, const struct message *m);
 const struct transport *session_config(const struct session *s);
 void session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE]);
 void session_quit(struct session *s);
+void session_rest(struct session *s);
 void session_end(struct session *s, const struct outcome *outcome,
     const char *reply, bool died);
 void session_fault(struct session *s, const char *why);

@@ -192,6 +192,16 @@ refill_row(const struct store_envelope *envelope,
 	return 0;
 }
 
+/* Whether the store says what we know: a recipient whose outcome is on its way
+ * to the disk looks there as if it were due, and would be tried once more. */
+static bool
+refill_is_current(struct queue *q)
+{
+	if (q->nops > 0)
+		group_commit(q);
+	return q->nops == 0; /* else the store fails, and we wait */
+}
+
 static void
 refill_domain(struct queue *q, const char *name)
 {
@@ -201,6 +211,10 @@ refill_domain(struct queue *q, const char *name)
 	uint32_t n;
 	int ret;
 
+	if (!refill_is_current(q)) {
+		refill_later(q, time_real_ms() + QUEUE_RETRY_MS);
+		return;
+	}
 	limit = schedule_room(q->schedule, name, time_monotonic_ms());
 	if (limit > REFILL_BATCH)
 		limit = REFILL_BATCH;
@@ -345,10 +359,9 @@ refill_run(struct queue *q)
 	refill_known(q);
 	if (!q->scanning && refill_scan_wait_ms(q) <= 0) {
 		/* A scan must see every deferral that it is to remember. */
-		group_commit(q);
-		if (q->nops == 0)
+		if (refill_is_current(q))
 			refill_begin_scan(q);
-		else /* the store fails: not again at once */
+		else /* not again at once */
 			q->scan_last_ms = time_monotonic_ms();
 	}
 	if (q->scanning)
@@ -385,6 +398,9 @@ refill_expire(struct queue *q)
 	int64_t lifetime_ms = (int64_t)q->config->maximal_queue_lifetime * 1000;
 	struct queue_op *op;
 
+	/* On a full disk the same changes would pile up at each sweep. */
+	if (!refill_is_current(q))
+		return;
 	op = group_new_op(OP_EXPIRE, 0);
 	if (op != NULL) {
 		op->before_ms = time_real_ms() -

@@ -25,16 +25,29 @@ session_config(const struct session *s)
 	return s->queue->transports[s->target->destination->transport].config;
 }
 
-/* The text of a tail, with a NUL. */
+/* The text of a tail, with a NUL.  A worker that others took over may send
+ * anything; an honest one sends what goes into a line. */
 void
 session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE])
 {
 	size_t n =
 	    m->tail_len < QUEUE_REPLY_SIZE ? m->tail_len : QUEUE_REPLY_SIZE - 1;
 
-	if (n > 0)
-		memcpy(out, m->tail, n);
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		out[i] =
+		    (char)(m->tail[i] >= ' ' && m->tail[i] < 0x7f ? m->tail[i]
+								  : '?');
 	out[n] = '\0';
+}
+
+/* RFC 3463, 2: digits and dots alone. */
+static bool
+session_dsn_ok(const struct outcome *outcome)
+{
+	return message_string_ok(outcome->dsn, sizeof(outcome->dsn)) &&
+	    outcome->dsn[strspn(outcome->dsn, "0123456789.")] == '\0';
 }
 
 /* Takes a transaction, and has it marked on disk before it is sent. */
@@ -87,7 +100,7 @@ session_quit(struct session *s)
 }
 
 /* With nothing to do a session waits for a while, then quits. */
-static void
+void
 session_rest(struct session *s)
 {
 	const struct transport *config = session_config(s);
@@ -428,8 +441,14 @@ session_fault(struct session *s, const char *why)
 	struct queue *q = s->queue;
 	struct channel *channel = s->channel;
 	struct msg_fork msg;
+	struct job *job;
 
 	log_line(LOG_ERROR, "session %u: worker: %s", s->number, why);
+	/* What it said last stays unread: of each message that it had, the last
+	 * octet may be on its way. */
+	TAILQ_FOREACH(job, &s->jobs, entry)
+		if (job->sent)
+			job->begun = job->committing = true;
 	memset(&msg, 0, sizeof(msg));
 	msg.session = s->number;
 	if (q->agent != NULL)
@@ -573,7 +592,7 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 	if (job == NULL || msg->rcpt >= job->nrcpt ||
 	    job->recipients[msg->rcpt] == NULL ||
 	    msg->outcome.status > OUTCOME_FAILED ||
-	    !message_string_ok(msg->outcome.dsn, sizeof(msg->outcome.dsn)) ||
+	    !session_dsn_ok(&msg->outcome) ||
 	    (msg->outcome.status == OUTCOME_DELIVERED && !job->begun)) {
 		session_fault(s, "OUTCOME of no recipient");
 		return;
@@ -633,8 +652,7 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 	session_text(m, reply);
 	if (outcome.status != OUTCOME_FAILED)
 		outcome.status = OUTCOME_DEFERRED;
-	if (!message_string_ok(outcome.dsn, sizeof(outcome.dsn)) ||
-	    outcome.dsn[0] == '\0')
+	if (!session_dsn_ok(&outcome) || outcome.dsn[0] == '\0')
 		(void)strlcpy(outcome.dsn, "4.4.2", sizeof(outcome.dsn));
 	if (msg->failed)
 		log_line(LOG_INFO, "session %u: %s: %s", s->number, s->relay,
@@ -651,9 +669,11 @@ void
 session_dialogue(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_dialogue *msg = m->payload;
+	char line[QUEUE_REPLY_SIZE];
 
-	report_trace(ctx, channel_arg(from), msg->from_remote != 0, m->tail,
-	    m->tail_len);
+	session_text(m, line); /* a client shows it on a terminal */
+	report_trace(ctx, channel_arg(from), msg->from_remote != 0, line,
+	    strlen(line));
 }
 
 /* Mostly its channel has ended before, and there is nothing left to find. */

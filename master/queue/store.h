@@ -182,7 +182,8 @@ int store_next_due(struct store *store, const char *domain, int64_t after_ms,
 /*
  * store_load_due - at most limit recipients of a domain due by now_ms.
  *
- * Goes on behind *cursor, which it moves.  Returns what row returned, or -1;
+ * Goes on behind *cursor, which it moves, but not over a row that was not taken
+ * (row returned other than 0, which ends it).  Returns what row returned, or -1;
  * *countp how many there were.
  */
 int store_load_due(struct store *store, const char *domain,

@@ -166,13 +166,13 @@ store_load_due(struct store *store, const char *domain,
 		    &recipient);
 		if (ret != 1)
 			break;
-		cursor->next_attempt_ms = recipient.next_attempt_ms;
-		cursor->message = recipient.message;
-		cursor->index = recipient.index;
 		(*countp)++;
 		ret = row(&envelope, &recipient, arg);
 		if (ret != 0)
-			break;
+			break; /* not taken: to be seen again */
+		cursor->next_attempt_ms = recipient.next_attempt_ms;
+		cursor->message = recipient.message;
+		cursor->index = recipient.index;
 	}
 	store_reset(store, STORE_SQL_LOAD_DUE);
 	return ret;

@@ -264,6 +264,18 @@ target_ask_again(struct queue *q)
 	}
 }
 
+/* It goes into log lines, SNI and the dialogue's words as it is. */
+static bool
+target_host_ok(const char *host, size_t size)
+{
+	size_t n = strnlen(host, size), i;
+
+	for (i = 0; i < n; i++)
+		if (host[i] <= ' ' || host[i] >= 0x7f)
+			return false;
+	return n < size;
+}
+
 static bool
 target_plan_ok(const struct message *m, uint32_t count)
 {
@@ -276,7 +288,7 @@ target_plan_ok(const struct message *m, uint32_t count)
 	for (i = 0; i < count; i++) {
 		memcpy(&address, m->tail + i * sizeof(address),
 		    sizeof(address));
-		if (!message_string_ok(address.host, sizeof(address.host)) ||
+		if (!target_host_ok(address.host, sizeof(address.host)) ||
 		    (address.family != AF_INET && address.family != AF_INET6))
 			return false;
 	}
@@ -290,7 +302,6 @@ target_take_plan(struct queue *q, struct target *t, const struct message *m)
 	char reply[QUEUE_REPLY_SIZE];
 	struct outcome outcome = answer->outcome;
 	struct plan *plan;
-	size_t n = m->tail_len;
 
 	if (outcome.status == OUTCOME_DELIVERED &&
 	    target_plan_ok(m, answer->count)) {
@@ -309,10 +320,7 @@ target_take_plan(struct queue *q, struct target *t, const struct message *m)
 		target_unresolved(q, t, &outcome, "resolver failure");
 		return;
 	}
-	if (n >= sizeof(reply))
-		n = sizeof(reply) - 1;
-	memcpy(reply, m->tail, n);
-	reply[n] = '\0';
+	session_text(m, reply);
 	target_unresolved(q, t, &outcome, reply);
 }
 

@@ -213,6 +213,7 @@ transaction_send_job(const struct job *job, int fd)
 void
 transaction_send(struct queue *q, struct job *job)
 {
+	struct session *s = job->session;
 	struct outcome outcome;
 	bool own;
 	int fd;
@@ -223,6 +224,7 @@ transaction_send(struct queue *q, struct job *job)
 		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.3.0");
 		transaction_settle_all(job, &outcome, false,
 		    "the queue cannot read the message");
+		session_rest(s);
 		return;
 	}
 	job->sent = true;

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: ISC
 """How posternd starts, changes, suffers and stops; and what it logs."""
+import ctypes
 import glob
 import json
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -13,7 +15,8 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from daemon import ROLE_UIDS, Daemon, Job, memfd, wait_for  # noqa
+from daemon import (ROLE_UIDS, Daemon, Job, as_plain_user, memfd,  # noqa
+                    wait_for)
 from sink import Sink, slow  # noqa
 
 MESSAGE = b"Subject: test\n\ntext\n"
@@ -226,6 +229,32 @@ def a_reload_spares_the_session_it_meets():
         assert len(old.mails) == len(new.mails) == 1
 
 
+def a_reload_moves_nothing_that_is_open():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        other = d.dir + "/not-ours"
+        with open(other, "w") as f:
+            f.write("1")
+        for line in ('pid_file = "%s"' % other,
+                     'spool_directory = "%s"' % other):
+            name = line.split()[0]
+            with open(d.config) as f:
+                text = f.read()
+            with open(d.config, "w") as f:
+                f.write("\n".join(old for old in text.splitlines()
+                                  if not old.startswith(name)))
+                f.write("\n" + line + "\n")
+            d.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: name + " cannot change in a reload" in
+                     d.log_text(), what="the refusal of " + name)
+            with open(d.config, "w") as f:
+                f.write(text)
+        assert "reloaded" not in d.log_text()
+        queue_up(d)
+        d.stop()
+        assert os.path.exists(other)
+        assert not os.path.exists(d.dir + "/run/posternd.pid")
+
+
 def a_reload_changes_the_form_of_log_lines():
     with Sink() as sink, Daemon(config(sink)) as d:
         d.send(["a@x.test"], MESSAGE)
@@ -340,6 +369,165 @@ def a_client_that_waits_hears_the_first_attempt_or_the_last():
         answers = d.send(["v@x.test"], MESSAGE)
         told = [a["status"] for a in answers if "recipient" in a]
         assert told[-1] == "delivered" and set(told[:-1]) == {"deferred"}, told
+
+
+# Who takes too much
+
+def with_open_files(sink, soft, hard):
+    d = Daemon(config(sink))
+    d.prefix = ["prlimit", "--nofile=%d:%d" % (soft, hard)]
+    return d
+
+
+def roles_may_open_as_many_files_as_the_hard_limit_says():
+    with Sink() as sink, with_open_files(sink, 200, 1000) as d:
+        pids = {p["role"]: p["pid"] for p in d.status()}
+        for role in ROLES:
+            with open("/proc/%d/limits" % pids[role]) as f:
+                words = re.search("Max open files *(\\d+) *(\\d+)",
+                                  f.read()).groups()
+            assert words == ("1000", "1000"), (role, words)
+
+
+def a_queue_that_stands_still_loses_no_client():
+    """More jobs than the intake may have descriptors for."""
+    with Sink() as sink, with_open_files(sink, 700, 700) as d:
+        queue = d.pids("queue")[0]
+        jobs = [Job(d.dir + "/run/job") for _ in range(10)]
+        fd = memfd(MESSAGE)
+        sent = [0] * len(jobs)
+        os.kill(queue, signal.SIGSTOP)
+        try:
+            for i, job in enumerate(jobs):
+                job.sock.settimeout(1)
+                try:
+                    for _ in range(200):
+                        job.send({"from": "", "rcpts": ["w@x.test"]}, fd)
+                        sent[i] += 1
+                except socket.timeout:
+                    pass
+        finally:
+            os.kill(queue, signal.SIGCONT)
+        os.close(fd)
+        for i, job in enumerate(jobs):
+            job.sock.settimeout(30)
+            for _ in range(sent[i]):
+                answer = job.receive()
+                assert answer and answer["status"] == "queued", answer
+            job.close()
+        assert sum(sent) > 900, sent
+        assert d.pids("queue") == [queue]
+        wait_for(lambda: len(sink.got("w@x.test")) == sum(sent), 60,
+                 "what was acknowledged")
+
+
+def a_client_waits_for_so_many_results_and_no_more():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        sink.rcpt = "450 4.2.0 later"
+        job = Job(d.dir + "/run/job")
+        fd = memfd(MESSAGE)
+        refused = 0
+        for i in range(4100):
+            job.send({"from": "", "rcpts": ["w@x.test"], "wait": "final"}, fd)
+            while True:
+                answer = job.receive()
+                if answer["status"] in ("queued", "refused"):
+                    break
+            if answer["status"] == "refused":
+                refused += 1
+                assert (answer["code"], i >= 4096) == (451, True), (i, answer)
+        assert refused == 4, refused
+        job.send({"from": "", "rcpts": ["w@x.test"]}, fd)
+        while job.receive()["status"] != "queued":
+            pass
+        intake = d.pids("intake")
+        job.close()
+        job = Job(d.dir + "/run/job")
+        job.send({"from": "", "rcpts": ["w@x.test"], "wait": "final"}, fd)
+        assert job.receive()["status"] == "queued"
+        assert d.pids("intake") == intake
+        job.close()
+        os.close(fd)
+
+
+def cpu_seconds(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        words = f.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def without_descriptors_the_intake_waits_in_peace():
+    with Sink() as sink, with_open_files(sink, 64, 64) as d:
+        intake = d.pids("intake")[0]
+        jobs = [Job(d.dir + "/run/job") for _ in range(100)]
+        wait_for(lambda: "no further client" in d.log_text(), 10, "the limit")
+        before = cpu_seconds(intake)
+        time.sleep(2)
+        spent = cpu_seconds(intake) - before
+        for job in jobs:
+            job.close()
+        assert spent < 0.5, spent
+        answers = d.send(["a@x.test"], MESSAGE)
+        assert answers[1]["status"] == "delivered", answers
+
+
+def one_user_does_not_keep_the_others_away():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        jobs = [Job(d.dir + "/run/job") for _ in range(520)]
+        wait_for(lambda: "512 clients: one more" in d.log_text(), 10,
+                 "the limit")
+        assert jobs[-1].receive() is None
+        os.chmod(d.dir + "/run/job", 0o777)
+        r = subprocess.run(
+            as_plain_user([d.dir + "/postern", "send", "-c", d.config,
+                           "--from", "", "--wait", "final", "a@x.test"]),
+            input=MESSAGE, capture_output=True, timeout=30)
+        assert r.returncode == 0, r
+        for job in jobs:
+            job.close()
+        wait_for(lambda: d.send(["b@x.test"], MESSAGE) != [], 10, "room")
+
+
+def descriptor_of(pid, fd):
+    """A copy of another process's descriptor; None where that is forbidden."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    pidfd = os.pidfd_open(pid)
+    copy = libc.syscall(438, pidfd, fd, 0)  # pidfd_getfd
+    os.close(pidfd)
+    return copy if copy != -1 else None
+
+
+def message_number(name):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                           "../../common/messages.def")) as f:
+        return re.findall(r"^MSG\((\w+),", f.read(), re.M).index(name)
+
+
+def a_role_that_lies_to_the_master_takes_nothing_from_it():
+    """The test speaks for the dialer: it asks on, reads nothing, lies."""
+    with Sink() as sink, Daemon(config(sink)) as d:
+        dialer = d.pids("dialer")[0]
+        fd = descriptor_of(dialer, 3)
+        if fd is None:
+            print("(not told to the master: its descriptor is out of reach)")
+            return
+        master = socket.socket(fileno=fd)
+        master.settimeout(10)
+        before = len(os.listdir("/proc/%d/fd" % d.process.pid))
+        os.kill(dialer, signal.SIGSTOP)
+        ask = struct.pack("=IIQ", message_number("LOG_REOPEN"), 8, 0)
+        for _ in range(5000):
+            master.send(ask)
+        assert d.pids("dialer") == [dialer]
+        after = len(os.listdir("/proc/%d/fd" % d.process.pid))
+        assert after < before + 50, (before, after)
+        master.send(struct.pack("=IIQ", message_number("READY"), 8, 0))
+        wait_for(lambda: d.pids("dialer") not in ([], [dialer]), 20,
+                 "another dialer")
+        assert "READY twice" in d.log_text()
+        master.close()
+        answers = d.send(["a@x.test"], MESSAGE)
+        assert answers[1]["status"] == "delivered", answers
 
 
 # What keeps it from starting
@@ -728,7 +916,9 @@ def lines_go_to_syslog_and_find_it_again():
             d.clear()
 
 
-ROOT_ONLY = (only_those_on_the_list_may_submit, a_full_disk_refuses_and_recovers,
+ROOT_ONLY = (a_role_that_lies_to_the_master_takes_nothing_from_it,
+             one_user_does_not_keep_the_others_away,
+             only_those_on_the_list_may_submit, a_full_disk_refuses_and_recovers,
              a_socket_closed_by_its_mode_lets_nobody_in,
              lines_go_to_syslog_and_find_it_again)
 
@@ -742,6 +932,7 @@ TESTS = (
     a_role_that_dies_during_a_stop_does_not_keep_it,
     with_the_master_everything_ends,
     a_reload_spares_the_session_it_meets,
+    a_reload_moves_nothing_that_is_open,
     a_reload_changes_the_form_of_log_lines,
     many_reloads_do_not_keep_the_resolver_away,
     a_role_that_dies_is_started_again,
@@ -749,6 +940,12 @@ TESTS = (
     status_answers_while_the_queue_dies,
     a_client_that_waits_is_told_when_the_queue_dies,
     a_client_that_waits_hears_the_first_attempt_or_the_last,
+    roles_may_open_as_many_files_as_the_hard_limit_says,
+    a_queue_that_stands_still_loses_no_client,
+    a_client_waits_for_so_many_results_and_no_more,
+    without_descriptors_the_intake_waits_in_peace,
+    one_user_does_not_keep_the_others_away,
+    a_role_that_lies_to_the_master_takes_nothing_from_it,
     a_second_posternd_is_refused,
     what_is_not_ours_is_refused,
     a_configuration_that_cannot_be_read_is_refused,

@@ -142,6 +142,16 @@ Test(log, a_line_names_its_process)
 	cr_expect_str_eq(tail, "gate/queue[412]: job=4F1A09 n=3\n");
 }
 
+Test(log, a_line_is_one_line_whatever_was_forgotten)
+{
+	catch ();
+	log_open("gate", "queue", false, false);
+	log_line(LOG_INFO, "reply=%s", "a\r\nb\t\033[2J\177");
+	caught();
+	release();
+	cr_expect_not_null(strstr(line, ": reply=a??b??[2J?\n"), "%s", line);
+}
+
 Test(log, an_event_names_another_process)
 {
 	catch ();

@@ -802,6 +802,51 @@ Test(queue, a_domain_that_does_not_exist_fails_its_recipients)
 	cr_expect(is_quiet(agent, 0), "no worker for it");
 }
 
+static unsigned
+log_count(const char *words)
+{
+	static char text[65536];
+	const char *at = text;
+	unsigned n = 0;
+	ssize_t len = pread(log_fd, text, sizeof(text) - 1, 0);
+
+	cr_assert_geq(len, 0);
+	text[len] = '\0';
+	for (; (at = strstr(at, words)) != NULL; at++)
+		n++;
+	return n;
+}
+
+/* More than fit in memory: what was just settled still looks due on disk. */
+Test(queue, what_has_its_outcome_is_not_read_back)
+{
+	struct msg_resolved answer = { .ttl_s = 60 };
+	const struct timespec pause = { .tv_nsec = 200 * 1000 * 1000 };
+	struct message m;
+	uint64_t i;
+
+	drain();
+	start_with("1s\nqmgr_recipient_active_limit = 4");
+	for (i = 0; i < 10; i++) {
+		hand_in(i + 1, WAIT_QUEUED, 100, "a@gone.example", NULL);
+		(void)accepted();
+	}
+	answer.outcome.status = OUTCOME_FAILED;
+	answer.outcome.step = STEP_RESOLVE;
+	(void)strlcpy(answer.outcome.dsn, "5.1.2", sizeof(answer.outcome.dsn));
+	while (log_count("status=bounced") < 10) {
+		m = hear(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+		answer.id = ((const struct msg_resolve *)m.payload)->id;
+		say_fd(resolver, MSG_RESOLVED, &answer, "no such domain", 14,
+		    -1);
+		(void)nanosleep(&pause, NULL);
+	}
+	cr_expect(is_quiet(resolver, 200), "nobody is left to ask for");
+	cr_expect_eq(log_count("status=bounced"), 10, "%u bounces of 10",
+	    log_count("status=bounced"));
+	cr_expect_eq(counts().counts[RECIPIENT_FAILED], 10);
+}
+
 Test(queue, a_new_resolver_is_asked_again)
 {
 	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
@@ -867,6 +912,78 @@ Test(queue, a_new_intake_may_hand_in)
 	(void)accepted();
 }
 
+/* Its last words were not read when posternd ended. */
+Test(queue, a_worker_that_is_ended_leaves_doubt)
+{
+	struct msg_list list = { .request = 5, .limit = 10 };
+	uint64_t job;
+	int worker = worker_with_job(&job);
+	struct message m;
+	int status;
+
+	cr_assert_eq(kill(queue_pid, SIGSTOP), 0);
+	(void)close(master);
+	tell(worker, MSG_BEGUN, job);
+	tell(worker, MSG_COMMITTING, job);
+	cr_assert_eq(kill(queue_pid, SIGCONT), 0);
+	cr_assert_eq(waitpid(queue_pid, &status, 0), queue_pid);
+	queue_pid = -1;
+	close_peers();
+	start_with("1s");
+	say(intake, MSG_LIST, &list);
+	m = hear(intake, ROLE_INTAKE, MSG_LISTED);
+	cr_expect_eq(((const struct msg_listed *)m.payload)->in_doubt, 1);
+	(void)close(worker);
+}
+
+Test(queue, a_worker_that_asks_for_addresses_without_end_is_ended)
+{
+	struct msg_next next = { .again = 1 };
+	int worker, i;
+
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	for (i = 0; i < 4; i++) {
+		say(worker, MSG_NEXT, &next);
+		(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	}
+	say(worker, MSG_NEXT, &next);
+	(void)hear(agent, ROLE_AGENT, MSG_KILL);
+	cr_expect(log_will_say("more addresses than there are"));
+	(void)close(worker);
+}
+
+Test(queue, a_worker_writes_no_lines_of_its_own)
+{
+	struct msg_next next = { 0 };
+	struct msg_closed closed = { .failed = 1 };
+	uint64_t job;
+	int worker;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &next);
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	(void)strlcpy(closed.outcome.dsn, "4\n", sizeof(closed.outcome.dsn));
+	say_fd(worker, MSG_CLOSED, &closed, "x\nforged\033[2J", 12, -1);
+	(void)result();
+	cr_expect(log_will_say("x?forged?[2J"));
+	cr_expect_not(log_says("\nforged"));
+	cr_expect(log_will_say("dsn=4.4.2,"));
+	(void)close(worker);
+	worker = fork_worker();
+	bring_up(worker, false);
+	job = take_job(worker);
+	tell(worker, MSG_BEGUN, job);
+	tell_outcome(worker, job, 0, OUTCOME_DEFERRED, "4\n", "450 later");
+	(void)hear(agent, ROLE_AGENT, MSG_KILL);
+	(void)close(worker);
+}
+
 Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
 {
 	uint64_t job;
@@ -876,6 +993,9 @@ Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
 	(void)hear(agent, ROLE_AGENT, MSG_KILL);
 	(void)close(worker);
 	cr_expect(log_will_say("OUTCOME of no recipient"));
+	/* Whether it did what it was sent for, only it knows. */
+	cr_expect_eq(result().outcome.in_doubt, 1);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
 	worker = fork_worker();
 	bring_up(worker, false);
 	/* DELIVERED without BEGUN is a lie too. */

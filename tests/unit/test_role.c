@@ -309,6 +309,29 @@ Test(role, a_reader_that_never_reads_is_given_up)
 	cr_expect_eq(errno, EPIPE);
 	turn();
 	cr_expect_eq(t.closed, 1);
+	/* It lives on: who hears this must have it ended. */
+	cr_assert_not_null(t.why);
+	cr_expect_str_eq(t.why, "too far behind with reading");
+}
+
+/* Else nobody would ever link the two again. */
+Test(role, who_cannot_reach_the_queue_ends_itself)
+{
+	struct msg_job job = { .nrcpt = 1 };
+	int pair[2];
+
+	cr_assert_eq(
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
+	channel_close(t.ch);
+	t.role.self = ROLE_INTAKE;
+	t.ch = channel_new(&t.role, pair[1], ROLE_QUEUE, &t);
+	cr_assert_not_null(t.ch);
+	/* Any failure but the other's end; this one is a row's rule. */
+	cr_expect_eq(channel_send(t.ch, MSG_JOB, &job, NULL, 0, -1), -1);
+	event_base_loop(t.role.base, EVLOOP_NONBLOCK);
+	cr_expect_eq(t.closed, 1);
+	cr_expect_not_null(t.why);
+	cr_expect(event_base_got_break(t.role.base));
 }
 
 Test(role, to_a_peer_that_is_gone_nothing_is_sent_but_its_words_are_heard)

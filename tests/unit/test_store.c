@@ -485,6 +485,36 @@ Test(store, due_recipients_come_in_their_order_behind_the_cursor)
 	cr_expect_eq(seen.id[2], late);
 }
 
+static int
+refuse(const struct store_envelope *envelope,
+    const struct store_recipient *recipient, void *arg)
+{
+	(void)envelope;
+	(void)recipient;
+	(void)arg;
+	return 1;
+}
+
+/* Else it waits as long as others of its domain keep the cursor where it is. */
+Test(store, a_recipient_that_was_not_taken_comes_again)
+{
+	struct store_cursor cursor = { 0 };
+	struct seen seen = { 0 };
+	uint64_t id = add_one(10, 10, "1@b.example", "2@b.example");
+	uint32_t n;
+
+	cr_expect_eq(store_load_due(store, "b.example", &cursor, 20, 9, refuse,
+			 NULL, &n),
+	    1);
+	cr_expect_eq(n, 1);
+	cr_expect_eq(
+	    store_load_due(store, "b.example", &cursor, 20, 9, see, &seen, &n),
+	    0);
+	cr_expect_eq(n, 2);
+	cr_expect_eq(seen.id[0], id);
+	cr_expect_eq(seen.at[0], 0);
+}
+
 Test(store, what_is_active_held_or_final_is_not_due)
 {
 	struct store_outcome outcome = { .state = STORE_HELD, .index = 1 };
