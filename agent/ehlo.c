@@ -63,23 +63,43 @@ line_is_printable(const uint8_t *line, size_t n)
 	return true;
 }
 
+/* 0 where it is no number, or none of 64 bits. */
+static uint64_t
+number(const char *word, size_t n)
+{
+	uint64_t value = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (word[i] < '0' || word[i] > '9' ||
+		    __builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, word[i] - '0', &value))
+			return 0;
+	return value;
+}
+
 static void
 add_size(struct capabilities *caps, struct words *words)
 {
 	const char *word;
-	uint64_t limit = 0;
+	size_t n = next_word(words, &word);
+
+	caps->size_limit = number(word, n);
+}
+
+/* RFC 9422, 3: name=value each; other limits are not kept. */
+static void
+add_limits(struct capabilities *caps, struct words *words)
+{
+	const char *word;
+	uint64_t limit;
 	size_t n;
 
-	n = next_word(words, &word);
-	for (size_t i = 0; i < n; i++) {
-		if (word[i] < '0' || word[i] > '9' ||
-		    __builtin_mul_overflow(limit, 10, &limit) ||
-		    __builtin_add_overflow(limit, word[i] - '0', &limit)) {
-			limit = 0;
-			break;
-		}
+	while ((n = next_word(words, &word)) > 0) {
+		if (n <= 8 || strncasecmp(word, "MAILMAX=", 8) != 0)
+			continue;
+		limit = number(word + 8, n - 8);
+		caps->mail_limit = limit < UINT32_MAX ? (uint32_t)limit : 0;
 	}
-	caps->size_limit = limit;
 }
 
 static void
@@ -119,8 +139,31 @@ capabilities_add_line(struct capabilities *caps, const uint8_t *line, size_t n)
 	caps->offered |= UINT32_C(1) << cap;
 	if (cap == CAPABILITY_SIZE)
 		add_size(caps, &words);
+	else if (cap == CAPABILITY_LIMITS)
+		add_limits(caps, &words);
 	else if (cap == CAPABILITY_AUTH)
 		add_mechanisms(caps, &words);
+}
+
+void
+capabilities_discard(struct capabilities *caps, const char *list)
+{
+	struct words words = { list, list + strlen(list) };
+	const char *word;
+	size_t n, cap;
+
+	while ((n = next_word(&words, &word)) > 0) {
+		cap = find(keywords, CAPABILITY_COUNT, word, n);
+		if (cap == CAPABILITY_COUNT)
+			continue;
+		caps->offered &= ~(UINT32_C(1) << cap);
+		if (cap == CAPABILITY_SIZE)
+			caps->size_limit = 0;
+		else if (cap == CAPABILITY_LIMITS)
+			caps->mail_limit = 0;
+		else if (cap == CAPABILITY_AUTH)
+			caps->mechanisms = 0;
+	}
 }
 
 void

@@ -28,6 +28,7 @@ struct capabilities {
 	uint32_t offered;    /* a bit for each enum capability */
 	uint32_t mechanisms; /* a bit for each enum auth_mechanism */
 	uint64_t size_limit; /* octets; 0: none that we know of */
+	uint32_t mail_limit; /* transactions (RFC 9422, 4.1); 0: no limit */
 	bool has_name;       /* the first line, which is no keyword, is past */
 };
 
@@ -44,7 +45,11 @@ void capabilities_clear(struct capabilities *caps);
 void capabilities_add_line(struct capabilities *caps, const uint8_t *line,
     size_t n);
 
-/* After the last line: drop what makes no sense without something else. */
+/* After the last line: the keywords of this list, with spaces between them, are
+ * as if they had not been offered. */
+void capabilities_discard(struct capabilities *caps, const char *list);
+
+/* Behind that: drop what makes no sense without something else. */
 void capabilities_finish(struct capabilities *caps, bool in_tls);
 
 bool capabilities_offer(const struct capabilities *caps, enum capability cap);

@@ -39,7 +39,7 @@ session_init(struct session *s, const struct session_ops *ops, void *arg)
 bool
 session_wants_message(const struct session *s)
 {
-	return s->state <= STATE_READY;
+	return s->state <= STATE_GATHER;
 }
 
 bool
@@ -224,6 +224,8 @@ session_fail(struct session *s, enum farewell farewell)
 
 	s->failure = s->verdict;
 	s->has_failure = true;
+	if (flight_is_cut(s))
+		farewell = FAREWELL_NONE;
 	transaction_abandon(s);
 	if (farewell != FAREWELL_NONE)
 		write_word(s, COMMAND_QUIT);
@@ -305,6 +307,16 @@ meet_timeout(struct session *s)
 	session_fail(s, FAREWELL_NONE);
 }
 
+uint32_t
+session_mails_left(const struct session *s)
+{
+	uint32_t limit = s->caps.mail_limit;
+
+	if (limit == 0)
+		return UINT32_MAX;
+	return s->mails < limit ? limit - s->mails : 0;
+}
+
 static void
 go_on(struct session *s)
 {
@@ -320,6 +332,7 @@ ask_first_address(struct session *s)
 
 	s->conf = *(const struct msg_session *)s->message->payload;
 	if (!message_string_ok(s->conf.ehlo_name, sizeof(s->conf.ehlo_name)) ||
+	    !message_string_ok(s->conf.discard, sizeof(s->conf.discard)) ||
 	    s->conf.protocol > SESSION_LMTP || s->conf.tls_level > TLS_VERIFY) {
 		s->is_misled = true;
 		return;
@@ -473,9 +486,12 @@ come_up(struct session *s)
 
 	s->ops->get_tls_info(s->arg, &up.tls);
 	up.extensions = s->caps.offered;
+	up.flights = flight_takes(s);
 	s->up = true;
 	s->has_failure = false;
 	s->needs_rset = false;
+	s->mails = 0;
+	s->flight.window = 1;
 	session_enter(s, STATE_READY);
 	session_report(s, MSG_SESSION_UP, &up, "");
 }
@@ -507,6 +523,7 @@ take_hello(struct session *s)
 	unsigned int code = s->reply.code;
 
 	if (code == 250) {
+		capabilities_discard(&s->caps, s->conf.discard);
 		capabilities_finish(&s->caps, s->in_tls);
 		choose_security(s);
 	} else if ((code == 500 || code == 502 || code == 504) &&
@@ -556,8 +573,8 @@ begin_in_tls(struct session *s)
 		await_greeting(s);
 }
 
-static void
-end_on_request(struct session *s)
+void
+session_say_quit(struct session *s)
 {
 	session_enter(s, STATE_QUIT);
 	write_word(s, COMMAND_QUIT);
@@ -690,6 +707,12 @@ session_octets(struct session *s, const uint8_t *in, size_t n)
 			return;
 		}
 	}
+}
+
+void
+session_gathered(struct session *s)
+{
+	(void)handle(s, EVENT_GATHERED);
 }
 
 void

@@ -21,10 +21,12 @@
 #include "common/message.h"
 
 #define SESSION_CHUNK_SIZE    16384 /* octets of a message at a time */
-#define SESSION_OUT_SIZE      (2 * SESSION_CHUNK_SIZE + BODY_END_MAX)
+#define SESSION_OUT_SIZE      65536 /* a flight, or more than two chunks */
 #define SESSION_ENVELOPE_SIZE 16384 /* the tail of JOB */
 #define SESSION_RCPTS_MAX     (SESSION_ENVELOPE_SIZE / 2)
 #define SESSION_TEXT_SIZE     1024 /* the tail of OUTCOME, NEXT, CLOSED */
+#define FLIGHT_JOBS_MAX       16
+#define FLIGHT_RCPTS_MAX      1024 /* of all its jobs */
 
 enum session_state {
 #define STATE(name, step, timer, waiting) STATE_##name,
@@ -40,6 +42,7 @@ enum session_event {
 	EVENT_DIAL_FAILED,
 	EVENT_JOB,
 	EVENT_QUIT,
+	EVENT_GATHERED,  /* it has sent no more for now */
 	EVENT_CONNECTED, /* the remote's doings */
 	EVENT_TLS_UP,
 	EVENT_TLS_FAILED,
@@ -97,14 +100,18 @@ struct transaction {
 	bool begun;  /* the queue knows so */
 	bool data_asked;
 	bool body_ended; /* its last octet is in out, or beyond */
+	bool bdat;       /* in chunks, not behind DATA (RFC 3030) */
 	uint64_t job;
 	uint64_t size;
+	uint64_t wire_octets; /* 0: not known yet */
 	uint32_t flags;
 	uint32_t nrcpt;
 	uint32_t accepted;   /* recipients */
 	uint32_t unanswered; /* RCPTs */
 	uint32_t write_at;   /* the next recipient to ask about */
 	uint32_t answer_at;  /* the next one to hear about */
+	uint32_t chunks;     /* without a reply, but for the last */
+	uint32_t envelope_len;
 	enum transaction_fill fill;
 	const char *write_path;
 	uint64_t body_at;
@@ -112,6 +119,33 @@ struct transaction {
 	uint8_t rcpts[SESSION_RCPTS_MAX];
 	char envelope[SESSION_ENVELOPE_SIZE];
 	uint8_t chunk[SESSION_CHUNK_SIZE];
+};
+
+/* One message on the wire. */
+struct flight_job {
+	uint64_t job;
+	uint32_t begins; /* its first octet in the flight */
+	uint32_t ends;   /* behind its last */
+	uint32_t rcpts;  /* its first in flight.rcpts */
+	uint32_t nrcpt;
+	uint32_t unanswered; /* RCPTs */
+	uint32_t accepted;   /* and waiting for the final reply */
+	uint32_t answer_at;
+	bool refused; /* MAIL was */
+	bool again;   /* for a reason that is not its own */
+};
+
+/* Those whose replies come next, in order (flight.c). */
+struct flight {
+	uint32_t count;
+	uint32_t at;     /* the job that the next reply is for */
+	uint32_t window; /* so many at once, at most */
+	uint32_t nrcpt;  /* used of rcpts */
+	size_t octets;   /* of all of it */
+	bool departed;   /* the queue knows of it, and it may leave */
+	bool disturbed;  /* one of it failed */
+	struct flight_job jobs[FLIGHT_JOBS_MAX];
+	uint8_t rcpts[FLIGHT_RCPTS_MAX];
 };
 
 struct session {
@@ -135,10 +169,13 @@ struct session {
 	bool in_clear; /* this connection goes without STARTTLS */
 	bool up;
 	bool needs_rset;
+	bool quit_asked;  /* after what is on the wire */
 	bool is_misled;   /* a message of the queue makes no sense */
 	bool cap_is_over; /* the timer that fired is the session's */
+	uint32_t mails;   /* MAILs of this connection */
 	struct reply reply;
 	struct transaction trans;
+	struct flight flight;
 	uint8_t out_octets[SESSION_OUT_SIZE];
 };
 
@@ -146,7 +183,8 @@ struct session {
 void session_init(struct session *s, const struct session_ops *ops, void *arg);
 
 /* What the session is waiting for decides what to poll.  Within a transaction
- * messages stay unread: the next job's descriptor has no place yet. */
+ * messages stay unread: the next job's descriptor has no place yet.  While it
+ * wants and there are any, it is to get them before the remote is served. */
 bool session_wants_message(const struct session *s);
 bool session_is_connected(const struct session *s); /* octets may come */
 bool session_is_over(const struct session *s);
@@ -161,6 +199,9 @@ bool session_message(struct session *s, const struct message *m);
 
 /* Octets of the remote; all are taken. */
 void session_octets(struct session *s, const uint8_t *in, size_t n);
+
+/* Nothing more is there of the queue: a flight that was gathered departs. */
+void session_gathered(struct session *s);
 
 void session_connected(struct session *s);
 void session_connect_failed(struct session *s, const char *why);

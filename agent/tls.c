@@ -214,7 +214,11 @@ tls_name_is_legal(const char *name)
 	return is_address(name) || address_domain_is_host_name(name);
 }
 
-/* SNI, and what the certificate must bear. */
+/*
+ * SNI, and what the certificate must bear: in its subjectAltName, for a common
+ * name is no host name (RFC 9525, 2 and 6.3), and not by a wildcard for part of
+ * a label.
+ */
 static int
 set_name(const char *name)
 {
@@ -223,7 +227,8 @@ set_name(const char *name)
 
 	client_has_name = true;
 	X509_VERIFY_PARAM_set_hostflags(param,
-	    X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	    X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+		X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	if (is_address(name))
 		return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1 ? 0 : -1;
 	if (!address_domain_is_host_name(name)) {

@@ -2,16 +2,15 @@
 /*
  * One job over a session that is up: MAIL, RCPT, DATA, the message, and an
  * outcome for each recipient.  With PIPELINING everything up to DATA leaves in
- * one batch (RFC 2920, 3.1), without it one command at a time.
+ * one batch (RFC 2920, 3.1), without it one command at a time.  With CHUNKING
+ * BDAT takes the place of DATA; what is small goes into a flight (flight.c).
  */
 #include <string.h>
 
 #include "agent/session_internal.h"
 
-/* What is known of a recipient. */
-#define RCPT_ASKED    (1u << 0) /* and not answered yet */
-#define RCPT_ACCEPTED (1u << 1) /* and waiting for the final reply */
-#define RCPT_DONE     (1u << 2) /* the queue has its outcome */
+#define CHUNK_FRAME_MAX 64 /* BDAT and its number, and a last line end */
+#define CHUNKS_AHEAD    16 /* of one message, without a reply */
 
 static bool
 is_lmtp(const struct session *s)
@@ -53,8 +52,8 @@ settle_accepted(struct session *s)
 			settle(s, i);
 }
 
-static void
-forget_job(struct session *s)
+void
+transaction_forget(struct session *s)
 {
 	s->trans.active = false;
 	s->trans.begun = false;
@@ -64,29 +63,26 @@ forget_job(struct session *s)
 static void
 finish(struct session *s)
 {
-	struct msg_job_ref done = { s->trans.job };
-
-	forget_job(s);
-	session_enter(s, STATE_READY);
-	session_report(s, MSG_DONE, &done, "");
+	if (s->needs_rset)
+		s->flight.window = 1;
+	transaction_forget(s);
+	transaction_next(s);
 }
 
 void
 transaction_abandon(struct session *s)
 {
-	struct msg_job_ref done = { s->trans.job };
-
+	flight_abandon(s);
 	if (!s->trans.active)
 		return;
 	if (!s->trans.begun) { /* another worker can have it as it is */
-		forget_job(s);
+		transaction_forget(s);
 		return;
 	}
 	/* Whoever has the whole message may have kept it (RFC 1047). */
 	s->verdict.outcome.in_doubt = s->state == STATE_FINAL;
 	settle_all(s);
-	forget_job(s);
-	session_report(s, MSG_DONE, &done, "");
+	transaction_forget(s);
 }
 
 /* The batch. */
@@ -104,14 +100,16 @@ octets_on_the_wire(struct session *s)
 	struct transaction *t = &s->trans;
 	uint8_t last = '\n';
 
-	if (t->size > 0 &&
-	    s->ops->read_body(s->arg, &last, 1, t->size - 1) != 1)
+	if (t->size == 0 || t->wire_octets > 0)
+		return t->wire_octets;
+	if (s->ops->read_body(s->arg, &last, 1, t->size - 1) != 1)
 		return t->size;
-	return last == '\n' ? t->size : t->size + 2;
+	t->wire_octets = last == '\n' ? t->size : t->size + 2;
+	return t->wire_octets;
 }
 
-static enum command_error
-write_mail(struct session *s)
+enum command_error
+transaction_write_mail(struct session *s)
 {
 	struct transaction *t = &s->trans;
 	struct command_mail mail = { 0 };
@@ -153,14 +151,15 @@ ask_for_rcpt(struct session *s)
 	return true;
 }
 
-/* Not when it is known that nobody is there to get the message. */
+/* Not when it is known that nobody is there to get the message.  BDAT asks for
+ * nothing, so it waits until that is known. */
 static bool
 ask_for_data(struct session *s)
 {
 	struct transaction *t = &s->trans;
 	size_t from = s->out.len;
 
-	if (t->unanswered > 0 || t->accepted > 0) {
+	if (!t->bdat && (t->unanswered > 0 || t->accepted > 0)) {
 		if (command_write_word(&s->out, COMMAND_DATA) != COMMAND_OK)
 			return false;
 		session_wrote(s, from);
@@ -177,7 +176,7 @@ write_next(struct session *s)
 
 	switch (s->trans.fill) {
 	case FILL_MAIL:
-		if (write_mail(s) != COMMAND_OK)
+		if (transaction_write_mail(s) != COMMAND_OK)
 			return false;
 		session_wrote(s, from);
 		s->trans.fill = FILL_RCPT;
@@ -213,6 +212,8 @@ transaction_advance(struct session *s)
 		session_enter(s, STATE_RCPT);
 	else if (t->data_asked)
 		session_enter(s, STATE_DATA);
+	else if (t->accepted > 0)
+		transaction_fill_body(s);
 	else
 		finish(s);
 }
@@ -245,6 +246,10 @@ take_job(struct session *s, const struct message *m)
 	skip_path(t); /* the reverse-path */
 	t->fill = FILL_MAIL;
 	t->data_asked = t->body_ended = t->begun = false;
+	t->bdat = capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
+	t->chunks = 0;
+	t->envelope_len = (uint32_t)m->tail_len;
+	t->wire_octets = 0;
 	t->body_at = 0;
 	memset(&t->encoder, 0, sizeof(t->encoder));
 	t->active = true;
@@ -257,7 +262,8 @@ refuse_job(struct session *s, const char *dsn, const char *why)
 	session_judge(s, dsn, "%s", why);
 	s->verdict.outcome.step = STEP_MAIL;
 	settle_all(s);
-	finish(s);
+	transaction_forget(s);
+	session_enter(s, s->flight.count > 0 ? STATE_GATHER : STATE_READY);
 }
 
 static void
@@ -267,6 +273,7 @@ begin_mail(struct session *s)
 
 	session_report(s, MSG_BEGUN, &begun, "");
 	s->trans.begun = true;
+	s->mails++;
 	s->needs_rset = true; /* until it ends well */
 	session_enter(s, STATE_MAIL);
 	transaction_fill(s);
@@ -276,11 +283,44 @@ begin_mail(struct session *s)
 	s->needs_rset = false;
 }
 
+static void
+begin_clean(struct session *s)
+{
+	if (flight_fit(s) == FLIGHT_FITS)
+		flight_join(s);
+	else
+		begin_mail(s);
+}
+
+/* With nothing on the wire. */
+static void
+begin_job(struct session *s)
+{
+	size_t from = s->out.len;
+
+	if (!s->needs_rset) {
+		begin_clean(s);
+		return;
+	}
+	session_enter(s, STATE_RSET);
+	(void)command_write_word(&s->out, COMMAND_RSET); /* out is empty */
+	session_wrote(s, from);
+}
+
+void
+transaction_next(struct session *s)
+{
+	session_enter(s, STATE_READY);
+	if (session_mails_left(s) == 0 || s->quit_asked)
+		session_say_quit(s);
+	else if (s->trans.active)
+		begin_job(s);
+}
+
 void
 transaction_begin(struct session *s)
 {
 	struct transaction *t = &s->trans;
-	size_t from = s->out.len;
 
 	if (!take_job(s, s->message)) {
 		s->is_misled = true;
@@ -291,18 +331,17 @@ transaction_begin(struct session *s)
 		/* RFC 6152, 3 */
 		refuse_job(s, "5.6.3",
 		    "message has 8-bit octets, and the server does not offer 8BITMIME");
-	} else if (s->caps.size_limit > 0 &&
+	} else if (s->caps.size_limit > 0 && t->size + 2 > s->caps.size_limit &&
 	    octets_on_the_wire(s) > s->caps.size_limit) {
 		/* RFC 1870, 6.1 */
 		refuse_job(s, "5.3.4",
 		    "message is larger than the size that the server offers");
-	} else if (s->needs_rset) {
-		session_enter(s, STATE_RSET);
-		(void)command_write_word(&s->out,
-		    COMMAND_RSET); /* out is empty */
-		session_wrote(s, from);
-	} else {
-		begin_mail(s);
+	} else if (s->flight.count == 0) {
+		begin_job(s);
+	} else if (flight_fit(s) == FLIGHT_FITS) {
+		flight_join(s);
+	} else { /* it waits for the end of this flight */
+		flight_depart(s);
 	}
 }
 
@@ -312,7 +351,7 @@ transaction_take_rset(struct session *s)
 	if (s->reply.code != 250)
 		session_fail_by_reply(s, FAREWELL_QUIT);
 	else
-		begin_mail(s);
+		begin_clean(s);
 }
 
 /* Replies to the batch. */
@@ -346,6 +385,22 @@ is_too_many(const struct reply *reply)
 	return reply->code == 452 || reply->code == 552;
 }
 
+bool
+transaction_judge_rcpt(struct session *s, bool any)
+{
+	struct outcome *o = &s->verdict.outcome;
+
+	if (!session_judge_reply(s))
+		return false;
+	if (is_too_many(&s->reply)) {
+		o->status = OUTCOME_DEFERRED;
+		o->again = any;
+		if (o->dsn[0] == '5')
+			o->dsn[0] = '4';
+	}
+	return true;
+}
+
 static uint32_t
 next_answered(struct transaction *t)
 {
@@ -377,15 +432,9 @@ transaction_take_rcpt(struct session *s)
 		transaction_advance(s);
 		return;
 	}
-	if (!session_judge_reply(s)) {
+	if (!transaction_judge_rcpt(s, t->accepted > 0)) {
 		session_fail(s, FAREWELL_NONE);
 		return;
-	}
-	if (is_too_many(&s->reply)) {
-		s->verdict.outcome.status = OUTCOME_DEFERRED;
-		s->verdict.outcome.again = t->accepted > 0;
-		if (s->verdict.outcome.dsn[0] == '5')
-			s->verdict.outcome.dsn[0] = '4';
 	}
 	settle(s, rcpt);
 	transaction_advance(s);
@@ -437,10 +486,12 @@ transaction_take_data(struct session *s)
 	finish(s);
 }
 
+/* What was sent is answered, and what was announced is sent. */
 void
 transaction_take_abort(struct session *s)
 {
-	finish(s);
+	if (s->expected == 0 && s->out.len == 0)
+		finish(s);
 }
 
 /* The message. */
@@ -461,6 +512,57 @@ end_body(struct session *s)
 	t->body_ended = true;
 }
 
+static void
+fail_reading(struct session *s)
+{
+	session_judge(s, "4.3.0", "the message cannot be read");
+	session_fail(s, FAREWELL_NONE);
+}
+
+/* As much of the message as out holds, as it is (RFC 3030, 2). */
+static void
+fill_chunk(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	struct msg_job_ref ref = { t->job };
+	uint64_t left = octets_on_the_wire(s) - t->body_at;
+	size_t n = s->out.size - CHUNK_FRAME_MAX;
+	bool last = left <= n;
+	bool cut = last && t->wire_octets > t->size; /* no end of its line */
+	size_t from_body;
+
+	n = last ? (size_t)left : n - 2;
+	from_body = cut ? n - 2 : n;
+	(void)command_write_bdat(&s->out, n, last); /* out is empty */
+	session_wrote(s, 0);
+	if (s->ops->read_body(s->arg, s->out.octets + s->out.len, from_body,
+		t->body_at) != (ssize_t)from_body) {
+		fail_reading(s);
+		return;
+	}
+	if (cut)
+		memcpy(s->out.octets + s->out.len + from_body, "\r\n", 2);
+	if (last)
+		session_report(s, MSG_COMMITTING, &ref, "");
+	else
+		t->chunks++;
+	s->out.len += n;
+	t->body_at += n;
+	t->body_ended = last;
+}
+
+static void
+await_final(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	s->expected += is_lmtp(s) ? t->accepted : 1;
+	if (t->bdat)
+		s->expected--; /* counted as a command */
+	t->answer_at = 0;
+	session_enter(s, STATE_FINAL);
+}
+
 void
 transaction_fill_body(struct session *s)
 {
@@ -469,18 +571,22 @@ transaction_fill_body(struct session *s)
 	size_t n = sizeof(t->chunk), used;
 
 	if (t->body_ended) {
-		s->expected += is_lmtp(s) ? t->accepted : 1;
-		t->answer_at = 0;
-		session_enter(s, STATE_FINAL);
+		await_final(s);
 		return;
 	}
 	session_enter(s, STATE_BODY);
+	if (t->bdat) {
+		if (t->chunks == 0 ||
+		    (t->chunks < CHUNKS_AHEAD &&
+			capabilities_offer(&s->caps, CAPABILITY_PIPELINING)))
+			fill_chunk(s);
+		return;
+	}
 	if (n > left)
 		n = (size_t)left;
 	if (n > 0 &&
 	    s->ops->read_body(s->arg, t->chunk, n, t->body_at) != (ssize_t)n) {
-		session_judge(s, "4.3.0", "the message cannot be read");
-		session_fail(s, FAREWELL_NONE);
+		fail_reading(s);
 		return;
 	}
 	/* out is empty and twice as large as a chunk: all is taken. */
@@ -492,12 +598,46 @@ transaction_fill_body(struct session *s)
 }
 
 /*
+ * The reply to a chunk with others behind it.  After a refusal none follows,
+ * but what was announced is sent (RFC 3030, 2); where that was the last one, an
+ * LMTP server's replies to it cannot be counted.
+ */
+static void
+take_chunk(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	t->chunks--;
+	if (s->reply.code / 100 == 2) {
+		session_enter(s, s->state);
+		if (s->out.len == 0 && !t->body_ended)
+			transaction_fill_body(s);
+		return;
+	}
+	if (!session_judge_reply(s)) {
+		session_fail(s, FAREWELL_NONE);
+		return;
+	}
+	settle_accepted(s);
+	if (t->body_ended && is_lmtp(s)) {
+		session_fail(s, FAREWELL_NONE);
+		return;
+	}
+	session_enter(s, STATE_ABORT);
+	transaction_take_abort(s);
+}
+
+/*
  * A refusal in the middle of the message is the remote's last word (S-123):
  * what we would send now might be read as commands.
  */
 void
 transaction_take_early(struct session *s)
 {
+	if (s->trans.chunks > 0 && s->reply.code != 421) {
+		take_chunk(s);
+		return;
+	}
 	s->out.len = 0;
 	session_fail_by_reply(s, FAREWELL_NONE);
 }
@@ -517,6 +657,10 @@ transaction_take_final(struct session *s)
 {
 	struct transaction *t = &s->trans;
 
+	if (t->chunks > 0 && s->reply.code != 421) {
+		take_chunk(s);
+		return;
+	}
 	if (!session_judge_reply(s)) {
 		session_fail(s, FAREWELL_NONE);
 		return;

@@ -196,8 +196,9 @@ start_cap(struct worker *w, const struct msg_session *conf)
 	w->cap_at = ms == 0 ? NEVER : time_monotonic_ms() + ms;
 }
 
-static void
-serve_queue(struct worker *w)
+/* One message of it; false where there is none now. */
+static bool
+take_message(struct worker *w)
 {
 	struct message m;
 	const char *why;
@@ -206,7 +207,7 @@ serve_queue(struct worker *w)
 	ret = message_receive(WORKER_CONTROL_FD, w->received,
 	    ROLE_QUEUE | ROLE_DIALER, ROLE_WORKER, MSG_DONTWAIT, &m, &why);
 	if (ret == -1 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return false;
 	if (ret == -1 && errno == EPROTO)
 		_exit(WORKER_MISLED);
 	if (ret != 1)
@@ -216,6 +217,17 @@ serve_queue(struct worker *w)
 		start_cap(w, m.payload);
 	if (!session_message(&w->session, &m))
 		_exit(WORKER_MISLED);
+	return true;
+}
+
+/* All that it has sent ahead and the session takes now, for one flight. */
+static void
+serve_queue(struct worker *w)
+{
+	while (session_wants_message(&w->session))
+		if (!take_message(w))
+			break;
+	session_gathered(&w->session);
 }
 
 /* The remote. */
@@ -449,7 +461,9 @@ turn(struct worker *w)
 		serve_remote(w, pfds[1].revents);
 	if (!listening && (pfds[0].revents & (POLLHUP | POLLERR)) != 0)
 		_exit(WORKER_ALONE); /* nobody to tell: no end of a message */
-	if (pfds[0].revents != 0 && session_wants_message(&w->session))
+	/* A remote's reply may have been all that we waited for. */
+	if ((!listening || pfds[0].revents != 0) &&
+	    session_wants_message(&w->session))
 		serve_queue(w);
 	write_remote(w);
 	check_timers(w);

@@ -23,6 +23,7 @@
 #define MSG_PATH_SIZE    108 /* sun_path */
 #define MSG_ADDRESS_SIZE 257 /* a path without its brackets, and NUL */
 #define MSG_RELAY_SIZE   344 /* "host[address]:port" for log and report */
+#define MSG_DISCARD_SIZE 400 /* EHLO keywords, each with a space */
 #define MSG_PACKET_SIZE  (40 * 1024)
 
 enum msg_type {
@@ -334,6 +335,7 @@ struct msg_session {
 	uint32_t trust; /* index as in msg_trust */
 	uint32_t timer_ms[TIMER_COUNT];
 	char ehlo_name[MSG_HOST_SIZE]; /* empty: literal of the local address */
+	char discard[MSG_DISCARD_SIZE]; /* keywords not to use */
 };
 
 struct msg_address {
@@ -346,7 +348,7 @@ struct msg_address {
 
 /*
  * tail: strings: reverse-path (may be empty), then nrcpt recipients.  The body
- * has CRLF line ends, size octets, and is descriptor 5 until DONE.
+ * has CRLF line ends, size octets, and is descriptor 5.
  */
 struct msg_job {
 	uint64_t job; /* the queue's number for this transaction */
@@ -371,7 +373,7 @@ struct msg_next {
 struct msg_session_up {
 	struct tls_info tls;
 	uint32_t extensions; /* bits of agent/ehlo.h, for the log alone */
-	uint32_t pad;
+	uint32_t flights;    /* 1: it may have many jobs on the wire at once */
 };
 
 /* tail: as in msg_next. */
@@ -381,8 +383,8 @@ struct msg_outcome {
 	struct outcome outcome;
 };
 
-/* tail: as in msg_next.  Jobs without DONE were not begun, or have their
- * OUTCOME from here: the queue gives this outcome to those it saw BEGUN. */
+/* tail: as in msg_next.  Recipients without an OUTCOME have it from here where
+ * their job was BEGUN; jobs that were not go back. */
 struct msg_closed {
 	struct outcome outcome;
 	uint32_t failed; /* 0: a QUIT that was asked for */

@@ -19,6 +19,7 @@
 #define CONFIG_TRANSPORTS_MAX 256
 #define CONFIG_ROUTES_MAX     4096
 #define CONFIG_ERRORS_MAX     64
+#define CONFIG_KEYWORD_MAX    23 /* octets of an EHLO keyword */
 #define CONFIG_ERROR_SIZE     320
 
 /* The values of ENUM parameters, in the order of the words in config.def. */

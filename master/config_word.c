@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/address.h"
+#include "master/config.h"
 #include "master/next_hop.h"
 
 #define NELEM(a) (sizeof(a) / sizeof((a)[0]))
@@ -106,6 +107,17 @@ check_server(const char *word)
 	return next_hop_parse(word, 0, &any);
 }
 
+/* RFC 5321, 4.1.1.1: ehlo-keyword. */
+static const char *
+check_keyword(const char *word)
+{
+	if (word[strspn(word, LETTERS DIGITS "-")] != '\0' || word[0] == '-')
+		return "a keyword has letters, digits and hyphens";
+	if (strlen(word) > CONFIG_KEYWORD_MAX)
+		return "no such keyword: it is too long";
+	return NULL;
+}
+
 static const struct {
 	const char *name;
 	const char *(*check)(const char *word);
@@ -126,6 +138,7 @@ static const struct {
 	{ "server", check_server },
 	{ "bind_address", check_ipv4 },
 	{ "bind_address6", check_ipv6 },
+	{ "discard_ehlo_keywords", check_keyword },
 	{ "transport", config_word_check_name },
 };
 

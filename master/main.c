@@ -17,7 +17,7 @@
 static _Noreturn void
 usage(void)
 {
-	fprintf(stderr, "usage: posternd [-dnq] [-c file]\n");
+	fprintf(stderr, "usage: posternd [-djnq] [-c file]\n");
 	exit(EXIT_USAGE);
 }
 
@@ -47,21 +47,26 @@ run_role(const char *name)
 int
 main(int argc, char **argv)
 {
-	struct master_options options = { POSTERN_SYSCONFDIR "/postern.conf",
-		-1, false };
+	struct master_options options = {
+		.config_name = POSTERN_SYSCONFDIR "/postern.conf",
+		.client_fd = -1,
+	};
 	bool check = false, dump = false;
 	const char *error;
 	int c;
 
 	if (fd_open_standard() == -1)
 		return 1; /* and nowhere to say it */
-	while ((c = getopt(argc, argv, "c:dnqr:C:")) != -1) {
+	while ((c = getopt(argc, argv, "c:djnqr:C:")) != -1) {
 		switch (c) {
 		case 'c':
 			options.config_name = optarg;
 			break;
 		case 'd':
 			dump = true;
+			break;
+		case 'j':
+			options.json = true;
 			break;
 		case 'n':
 			check = true;

@@ -73,7 +73,8 @@ servant_log_sink(struct master *m, struct msg_log_sink *sink, int *fdp)
 
 	memset(sink, 0, sizeof(*sink));
 	sink->syslog = c->log == CONFIG_LOG_SYSLOG;
-	sink->json = c->log_format == CONFIG_LOG_FORMAT_JSON;
+	sink->json =
+	    m->options->json || c->log_format == CONFIG_LOG_FORMAT_JSON;
 	sink->facility = facilities[c->syslog_facility];
 	sink->least = m->options->quiet ? LOG_WARN : LOG_INFO;
 	strlcpy(sink->name, c->syslog_name, sizeof(sink->name));

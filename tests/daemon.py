@@ -47,7 +47,7 @@ def as_plain_user(argv):
 class Daemon:
     """posternd with a configuration; body holds transports and routes."""
 
-    def __init__(self, body="", build="build", plain=False):
+    def __init__(self, body="", build="build", plain=False, options=()):
         self.plain = plain
         self.dir = tempfile.mkdtemp(prefix="postern-test-")
         os.chmod(self.dir, 0o755)
@@ -58,6 +58,7 @@ class Daemon:
         self.log = os.path.join(self.dir, "log")
         self.process = None
         self.prefix = []  # what is to execute posternd
+        self.options = list(options)
         self.write_config(body)
         if plain and os.geteuid() == 0:
             os.chown(self.dir, PLAIN_UID, PLAIN_UID)
@@ -72,7 +73,8 @@ class Daemon:
             f.write("\n".join(lines) + "\n" + body)
 
     def start(self, seconds=20):
-        argv = self.prefix + [self.dir + "/posternd", "-c", self.config]
+        argv = self.prefix + [self.dir + "/posternd", "-c", self.config,
+                              *self.options]
         if self.plain:
             argv = as_plain_user(argv)
         with open(self.log, "ab") as log:

@@ -375,6 +375,7 @@ static void
 queue_pump(evutil_socket_t fd, short what, void *arg)
 {
 	struct queue *q = arg;
+	uint32_t ahead;
 
 	(void)fd;
 	(void)what;
@@ -385,7 +386,10 @@ queue_pump(evutil_socket_t fd, short what, void *arg)
 	refill_run(q);
 	session_feed_all(q, 1);
 	queue_start_sessions(q);
-	session_feed_all(q, QUEUE_JOBS_AHEAD);
+	/* In rounds, so that no session holds what another could send now. */
+	for (ahead = QUEUE_JOBS_AHEAD; ahead <= QUEUE_JOBS_AHEAD_MAX;
+	     ahead *= 2)
+		session_feed_all(q, ahead);
 	queue_arm_pump(q);
 }
 
@@ -463,7 +467,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_BEGUN, QUEUE_WORKING, session_begun },
 	{ MSG_COMMITTING, QUEUE_WORKING, session_committing },
 	{ MSG_OUTCOME, QUEUE_WORKING, session_outcome },
-	{ MSG_DONE, QUEUE_WORKING, session_done },
+	{ MSG_AGAIN, QUEUE_WORKING, session_again },
 	{ MSG_CLOSED, QUEUE_WORKING, session_over },
 	{ MSG_DIALOGUE, QUEUE_WORKING, session_dialogue },
 };

@@ -34,6 +34,7 @@
 
 enum {
 	QUEUE_JOBS_AHEAD = 2,       /* jobs a worker holds at once */
+	QUEUE_JOBS_AHEAD_MAX = 32,  /* one that drains fast, by flights */
 	QUEUE_HALF_JOBS_MAX = 1024, /* envelopes that are not whole yet */
 	QUEUE_BUCKETS = 4096,
 	QUEUE_RETRY_MS = 1000, /* after the store failed */
@@ -105,7 +106,11 @@ struct session {
 	uint32_t asked;    /* NEXT so far */
 	uint32_t messages; /* jobs given so far */
 	uint32_t succeeded;
+	uint32_t ahead;    /* jobs it may hold */
+	uint32_t smooth;   /* jobs that went well since ahead last changed */
+	uint32_t returned; /* by AGAIN */
 	bool up;
+	bool flights; /* it can have many jobs on the wire */
 	bool dialing;
 	bool quitting; /* takes no more jobs */
 	bool quit_sent;
@@ -212,6 +217,7 @@ struct queue {
 	uint32_t last_session;
 	uint32_t last_resolve;
 	uint64_t last_job;
+	uint32_t njobs;  /* of all sessions; each may hold a descriptor */
 	uint32_t bodies; /* body descriptors kept in memory */
 	uint32_t bodies_max;
 	uint32_t chance; /* state of queue_chance */
@@ -330,8 +336,8 @@ void session_begun(void *ctx, struct channel *from, const struct message *m);
 void session_committing(void *ctx, struct channel *from,
     const struct message *m);
 void session_outcome(void *ctx, struct channel *from, const struct message *m);
-void session_done(void *ctx, struct channel *from, const struct message *m);
 void session_over(void *ctx, struct channel *from, const struct message *m);
+void session_again(void *ctx, struct channel *from, const struct message *m);
 void session_dialogue(void *ctx, struct channel *from, const struct message *m);
 void session_gone(void *ctx, struct channel *from, const struct message *m);
 

@@ -164,6 +164,17 @@ session_may_take(struct session *s)
 	return !s->quitting;
 }
 
+/* So many jobs a session may hold; few where descriptors run short. */
+static uint32_t
+session_room(const struct session *s, uint32_t ahead)
+{
+	if (ahead > s->ahead)
+		ahead = s->ahead;
+	if (ahead > QUEUE_JOBS_AHEAD && s->queue->njobs >= s->queue->bodies_max)
+		ahead = QUEUE_JOBS_AHEAD;
+	return ahead;
+}
+
 /* Every session that holds fewer jobs than that gets more of what waits. */
 void
 session_feed_all(struct queue *q, uint32_t ahead)
@@ -173,11 +184,15 @@ session_feed_all(struct queue *q, uint32_t ahead)
 
 	TAILQ_FOREACH(s, &q->sessions, entry) {
 		d = s->target->destination;
-		while (s->up && d->waiting > 0 && s->njobs < ahead &&
-		    session_may_take(s) && session_give(s))
+		while (s->up && d->waiting > 0 &&
+		    s->njobs < session_room(s, ahead) && session_may_take(s) &&
+		    session_give(s))
 			;
 	}
 }
+
+_Static_assert(MSG_DISCARD_SIZE > 16 * (CONFIG_KEYWORD_MAX + 1),
+    "all of discard_ehlo_keywords fits");
 
 /* A destination and the times of its transport, as the worker gets them. */
 static int
@@ -216,6 +231,12 @@ session_introduce(struct session *s, const struct transport *config)
 	for (i = 0; i < TIMER_COUNT; i++)
 		msg.timer_ms[i] = (uint32_t)seconds[i] * 1000U;
 	(void)strlcpy(msg.ehlo_name, name, sizeof(msg.ehlo_name));
+	for (i = 0; i < config->discard_ehlo_keywords.count; i++) {
+		(void)strlcat(msg.discard,
+		    config->discard_ehlo_keywords.words[i],
+		    sizeof(msg.discard));
+		(void)strlcat(msg.discard, " ", sizeof(msg.discard));
+	}
 	return channel_send(s->channel, MSG_SESSION, &msg, NULL, 0, -1);
 }
 
@@ -270,6 +291,7 @@ session_new(struct queue *q, struct target *t, int fd)
 	if (s->plan == NULL)
 		s->plan = plan_hold(t->plan); /* no memory: their first order */
 	s->number = ++q->last_session;
+	s->ahead = QUEUE_JOBS_AHEAD;
 	s->started_ms = time_real_ms();
 	s->started_mono_ms = time_monotonic_ms();
 	TAILQ_INSERT_TAIL(&q->sessions, s, entry);
@@ -482,6 +504,7 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	s->dialing = false;
 	s->up = true;
 	s->up_ms = time_real_ms();
+	s->flights = msg->flights != 0;
 	s->tls = msg->tls;
 	s->tls.version[sizeof(s->tls.version) - 1] = '\0';
 	s->tls.cipher[sizeof(s->tls.cipher) - 1] = '\0';
@@ -515,14 +538,45 @@ session_committing(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_job_ref *msg = m->payload;
 	struct session *s = channel_arg(from);
-	struct job *job = transaction_find(s, msg->job);
+	struct job *last = transaction_find(s, msg->job);
+	struct job *job;
 
 	(void)ctx;
-	if (job == NULL || !job->begun) {
+	if (last == NULL || !s->up) {
 		session_fault(s, "COMMITTING of no job");
 		return;
 	}
-	job->committing = true;
+	TAILQ_FOREACH(job, &s->jobs, entry) {
+		if (!job->sent)
+			continue;
+		if (!job->begun)
+			job->begun_ms = time_real_ms();
+		job->begun = true;
+		job->committing = true;
+		if (job == last)
+			break;
+	}
+}
+
+/* Every recipient of a job has its outcome, or goes into another job. */
+static void
+session_job_done(struct session *s, struct job *job)
+{
+	struct schedule_destination *d = s->target->destination;
+
+	transaction_free(job);
+	if (s->flights && s->ahead < QUEUE_JOBS_AHEAD_MAX &&
+	    ++s->smooth >= s->ahead) {
+		s->ahead *= 2;
+		s->smooth = 0;
+	}
+	/* Even a refusal is an answer: the destination is alive. */
+	s->succeeded++;
+	s->target->deaths = 0;
+	schedule_succeeded(s->queue->schedule, d);
+	if (d->waiting == 0 || s->quitting)
+		session_rest(s);
+	queue_pump_soon(s->queue);
 }
 
 void
@@ -543,33 +597,40 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 		return;
 	}
 	session_text(m, reply);
-	if (msg->outcome.status == OUTCOME_DELIVERED)
+	if (msg->outcome.status == OUTCOME_DELIVERED) {
 		s->succeeded++;
+	} else {
+		s->ahead = QUEUE_JOBS_AHEAD;
+		s->smooth = 0;
+	}
 	/* One recipient alone in a transaction has no other to go into. */
 	if (msg->outcome.again && job->nrcpt > 1)
 		transaction_again(s, job, msg->rcpt);
 	else
 		transaction_settle(job, msg->rcpt, &msg->outcome, reply);
+	if (job->left == 0)
+		session_job_done(s, job);
 }
 
+/*
+ * A job behind one that failed, or that never left.  Something was settled each
+ * time, so that no worker can have jobs go round and round.
+ */
 void
-session_done(void *ctx, struct channel *from, const struct message *m)
+session_again(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_job_ref *msg = m->payload;
 	struct session *s = channel_arg(from);
 	struct job *job = transaction_find(s, msg->job);
 
 	(void)ctx;
-	if (job == NULL || job->left > 0) {
-		session_fault(s, "DONE of a job that is not");
+	if (job == NULL || !job->begun ||
+	    ++s->returned > QUEUE_JOBS_AHEAD_MAX * (s->succeeded + 1)) {
+		session_fault(s, "AGAIN of no job");
 		return;
 	}
-	transaction_free(job);
-	/* Even a refusal is an answer: the destination is alive. */
-	s->succeeded++;
-	s->target->deaths = 0;
-	schedule_succeeded(s->queue->schedule, s->target->destination);
-	if (s->target->destination->waiting == 0 || s->quitting)
+	transaction_give_back(job);
+	if (s->quitting)
 		session_rest(s);
 	queue_pump_soon(s->queue);
 }

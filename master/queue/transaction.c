@@ -37,6 +37,7 @@ transaction_free(struct job *job)
 		job->activation->job = NULL;
 	TAILQ_REMOVE(&s->jobs, job, entry);
 	s->njobs--;
+	s->queue->njobs--;
 	free(job);
 }
 
@@ -170,6 +171,7 @@ transaction_take(struct session *s)
 	job->taken_ms = time_real_ms();
 	TAILQ_INSERT_TAIL(&s->jobs, job, entry);
 	s->njobs++;
+	q->njobs++;
 	return job;
 }
 

@@ -140,7 +140,6 @@ deliver(int worker, uint64_t id)
 	say(worker, MSG_BEGUN, &ref, NULL, 0, -1);
 	say(worker, MSG_COMMITTING, &ref, NULL, 0, -1);
 	say(worker, MSG_OUTCOME, &outcome, "250 2.0.0 ok", 12, -1);
-	say(worker, MSG_DONE, &ref, NULL, 0, -1);
 }
 
 static void

@@ -87,7 +87,7 @@ def wait_empty(daemon):
              "an empty queue")
 
 
-def drain(submit, sink, protocol):
+def drain(submit, sink, protocol, how):
     """A full queue against a sink that begins to read."""
     with Daemon(transport(sink.port, protocol)) as d:
         sink.pause(True)
@@ -104,8 +104,8 @@ def drain(submit, sink, protocol):
         cpu = cpu_seconds(d) - accept_cpu
     print("accept, 20 clients, durable: %d messages/s, %.3f CPU s a 1,000"
           % (int(rate), accept_cpu * 1000 / MESSAGES))
-    print("drain a full queue to a local %s sink, clear: %d messages/s, "
-          "%.3f CPU s a 1,000" % (protocol.upper(), MESSAGES / seconds,
+    print("drain a full queue to a local %s sink, clear, %s: %d messages/s, "
+          "%.3f CPU s a 1,000" % (protocol.upper(), how, MESSAGES / seconds,
                                   cpu * 1000 / MESSAGES))
 
 
@@ -182,10 +182,12 @@ def main():
         sink_program = build(folder, "sink")
         submit = build(folder, "submit")
         print("%d messages of %d octets" % (MESSAGES, SIZE))
-        for protocol, args in (("smtp", ()), ("lmtp", ("-l",))):
+        for protocol, how, args in (
+                ("smtp", "DATA", ()), ("smtp", "flights", ("-c",)),
+                ("lmtp", "DATA", ("-l",)), ("lmtp", "flights", ("-l", "-c"))):
             sink = Sink(sink_program, *args)
             try:
-                drain(submit, sink, protocol)
+                drain(submit, sink, protocol, how)
             finally:
                 sink.close()
         dovecot(submit, min(MESSAGES, 3000))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * sink [-l]: an SMTP (LMTP with -l) server that takes every message and keeps
- * none, as fast as one thread can, so that a client's own cost shows.  Prints
+ * sink [-l] [-c]: an SMTP (LMTP with -l) server that takes every message and
+ * keeps none, by BDAT too with -c, as fast as one thread can, so that a client's own cost shows.  Prints
  * its port on loopback, then, at each line on standard input, how many messages
  * it has taken.
  */
@@ -23,6 +23,8 @@
 struct connection {
 	int fd;
 	bool in_message;
+	bool last;   /* of the chunks */
+	size_t left; /* octets of a chunk */
 	unsigned rcpts;
 	size_t len;
 	char in[BUFFER];
@@ -30,7 +32,7 @@ struct connection {
 	char out[BUFFER];
 };
 
-static bool lmtp;
+static bool lmtp, chunking;
 static unsigned long taken;
 
 static void
@@ -45,6 +47,37 @@ say(struct connection *c, const char *text)
 }
 
 static void
+end_message(struct connection *c)
+{
+	unsigned i, n = lmtp ? c->rcpts : 1;
+
+	c->in_message = false;
+	taken++;
+	for (i = 0; i < n; i++)
+		say(c, "250 2.0.0 taken\r\n");
+}
+
+static void
+end_chunk(struct connection *c)
+{
+	if (c->last)
+		end_message(c);
+	else
+		say(c, "250 2.0.0 chunk\r\n");
+}
+
+static void
+begin_chunk(struct connection *c, const char *line)
+{
+	char *word;
+
+	c->left = strtoul(line + 5, &word, 10);
+	c->last = strncasecmp(word, " LAST", 5) == 0;
+	if (c->left == 0)
+		end_chunk(c);
+}
+
+static void
 command(struct connection *c, const char *line)
 {
 	if (strncasecmp(line, "DATA", 4) == 0) {
@@ -52,8 +85,12 @@ command(struct connection *c, const char *line)
 		say(c, "354 go\r\n");
 	} else if (strncasecmp(line, "EHLO", 4) == 0 ||
 	    strncasecmp(line, "LHLO", 4) == 0) {
-		say(c, "250-sink.postern.test\r\n250-PIPELINING\r\n"
-		       "250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n");
+		say(c, "250-sink.postern.test\r\n250-PIPELINING\r\n");
+		if (chunking)
+			say(c, "250-CHUNKING\r\n");
+		say(c, "250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n");
+	} else if (strncasecmp(line, "BDAT ", 5) == 0) {
+		begin_chunk(c, line);
 	} else if (strncasecmp(line, "QUIT", 4) == 0) {
 		say(c, "221 2.0.0 bye\r\n");
 	} else {
@@ -65,15 +102,16 @@ command(struct connection *c, const char *line)
 	}
 }
 
-static void
-end_message(struct connection *c)
+/* Octets of a chunk at the start of what is there. */
+static size_t
+skip(struct connection *c, size_t n)
 {
-	unsigned i, n = lmtp ? c->rcpts : 1;
-
-	c->in_message = false;
-	taken++;
-	for (i = 0; i < n; i++)
-		say(c, "250 2.0.0 taken\r\n");
+	if (n > c->left)
+		n = c->left;
+	c->left -= n;
+	if (n > 0 && c->left == 0)
+		end_chunk(c);
+	return n;
 }
 
 /* Handles every whole line; keeps the rest. */
@@ -82,8 +120,11 @@ take(struct connection *c)
 {
 	char *line = c->in, *end;
 
-	while ((end = memchr(line, '\n', c->len - (size_t)(line - c->in))) !=
-	    NULL) {
+	for (;;) {
+		line += skip(c, c->len - (size_t)(line - c->in));
+		end = memchr(line, '\n', c->len - (size_t)(line - c->in));
+		if (end == NULL)
+			break;
 		if (!c->in_message)
 			command(c, line);
 		else if (line[0] == '.' && line[1] == '\r')
@@ -173,7 +214,10 @@ main(int argc, char **argv)
 	int listener, epoll, i, n;
 	struct connection *c;
 
-	lmtp = argc > 1 && strcmp(argv[1], "-l") == 0;
+	for (i = 1; i < argc; i++) {
+		lmtp = lmtp || strcmp(argv[i], "-l") == 0;
+		chunking = chunking || strcmp(argv[i], "-c") == 0;
+	}
 	listener = open_listener();
 	epoll = epoll_create1(0);
 	event.data.ptr = &listener_mark;

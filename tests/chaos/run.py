@@ -24,11 +24,15 @@ ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "3"))
 
 
 class Sink(threading.Thread):
-    """Takes every message, and counts the numbers in their subjects."""
+    """Takes every message, and counts the numbers in their subjects.
+
+    Every other connection is offered CHUNKING.
+    """
 
     def __init__(self):
         super().__init__(daemon=True)
         self.arrived = collections.Counter()
+        self.connections = 0
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
         self.start()
@@ -36,15 +40,22 @@ class Sink(threading.Thread):
     def run(self):
         while True:
             conn, _ = self.listener.accept()
+            self.connections += 1
             threading.Thread(target=self.serve, args=(conn,),
                              daemon=True).start()
 
+    @staticmethod
+    def number(text):
+        return int(re.search(rb"^Subject: (\d+)", text, re.M)[1])
+
     def serve(self, conn):
+        chunking = self.connections % 2
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             conn.sendall(b"220 sink.postern.test\r\n")
             number, body = None, False
-            for line in conn.makefile("rb"):
+            stream = conn.makefile("rb")
+            for line in stream:
                 if body and line == b".\r\n":
                     body = False
                     self.arrived[number] += 1
@@ -56,8 +67,15 @@ class Sink(threading.Thread):
                     body = True
                     conn.sendall(b"354 go\r\n")
                 elif line[:4] == b"EHLO":
-                    conn.sendall(b"250-sink.postern.test\r\n"
+                    conn.sendall(b"250-sink.postern.test\r\n" +
+                                 b"250-CHUNKING\r\n" * chunking +
                                  b"250 PIPELINING\r\n")
+                elif line[:4] == b"BDAT":
+                    size = int(line.split()[1])
+                    text = stream.read(size)
+                    if len(text) == size:
+                        self.arrived[self.number(text)] += 1
+                        conn.sendall(b"250 2.0.0 taken\r\n")
                 else:
                     conn.sendall(b"250 2.0.0 ok\r\n")
         except OSError:

@@ -779,9 +779,10 @@ TEXT = re.compile(
     r"\((.*)\)$")
 
 
-def some_traffic(extra):
+def some_traffic(extra, options=()):
     """The log of a run in which mail is delivered, deferred and refused."""
-    with Sink() as sink, Daemon(config(sink, extra)) as d:
+    with Sink() as sink, \
+            Daemon(config(sink, extra), options=options) as d:
         def rcpt(address):
             return ("550 5.1.1 \"no\" \\ such \xb5" if address[0] == "n"
                     else "450 4.2.0 later" if address[0] == "l"
@@ -801,18 +802,10 @@ def some_traffic(extra):
         return d.log_text()
 
 
-def json_lines_say_what_text_lines_say():
-    facts = {}
-    for line in some_traffic("").splitlines():
-        m = TEXT.match(line)
-        if m:
-            relay = re.sub(r":\d+$", "", m.group(3))
-            reply = m.group(6).replace("\\\\", "\\")
-            facts.setdefault(m.group(2), (m.group(1), relay, m.group(4),
-                                          m.group(5), reply))
-    assert set(facts) == {"yes@x.test", "no@x.test", "later@x.test"}, facts
+def json_facts(log):
+    """Each recipient's, in the form that a text line has them."""
     seen = {}
-    for line in some_traffic("log_format = json").splitlines():
+    for line in log.splitlines():
         row = json.loads(line)
         for name in ("time", "process", "pid", "level"):
             assert name in row, line
@@ -825,7 +818,21 @@ def json_lines_say_what_text_lines_say():
                         for c in row["reply"])
         seen.setdefault(row["to"], (row["id"], relay, row["dsn"],
                                     row["status"], reply))
-    assert seen == facts, (seen, facts)
+    return seen
+
+
+def json_lines_say_what_text_lines_say():
+    facts = {}
+    for line in some_traffic("").splitlines():
+        m = TEXT.match(line)
+        if m:
+            relay = re.sub(r":\d+$", "", m.group(3))
+            reply = m.group(6).replace("\\\\", "\\")
+            facts.setdefault(m.group(2), (m.group(1), relay, m.group(4),
+                                          m.group(5), reply))
+    assert set(facts) == {"yes@x.test", "no@x.test", "later@x.test"}, facts
+    assert json_facts(some_traffic("log_format = json")) == facts
+    assert json_facts(some_traffic("", ("-j",))) == facts
 
 
 class Receiver:

@@ -4,10 +4,12 @@ import glob
 import json
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from daemon import (ROOT, Daemon, Job, Suite, memfd, wait_for)  # noqa
@@ -34,6 +36,56 @@ class Peers:
     def __exit__(self, *exc):
         subprocess.run(["sh", PEERS, "stop", self.dir])
         self.folder.cleanup()
+
+
+class Proxy:
+    """Between us and a server, once it may begin; counts our turns to speak.
+
+    A turn is what we send between two words of the server: as many as they
+    are, so many round trips does a session wait for.
+    """
+
+    def __init__(self, port):
+        self.server = int(port)
+        self.turns = 0
+        self.connections = 0
+        self.begin = threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._forward, args=(client,),
+                             daemon=True).start()
+
+    def _forward(self, client):
+        self.begin.wait(30)
+        server = socket.create_connection(("127.0.0.1", self.server))
+        for s in (client, server):
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        heard = True
+        while True:
+            ready = select.select([client, server], [], [])[0]
+            # The server's word first: we may have spoken before it came.
+            source = server if server in ready else client
+            octets = source.recv(262144)
+            if not octets:
+                break
+            if source is client and heard:
+                self.turns += 1
+            heard = source is server
+            (server if source is client else client).sendall(octets)
+        client.close()
+        server.close()
+
+    def close(self):
+        self.listener.close()
 
 
 def body_of(path):
@@ -207,6 +259,76 @@ class Tests:
         status, r, _ = self.postfix(self.p.postfix_clear_port, "--tls", "may")
         assert status == 0 and r["ana"]["tls"] is None, r
 
+    # Flights
+
+    def turns(self, protocol, port, domain, base, messages, discard,
+              unknown=None):
+        """Our turns on one connection; each message arrives once."""
+        proxy = Proxy(port)
+        before = {u: len(self.mailbox(base, u)) for u in ("ana", "bob")}
+        with Daemon(PROXIED % (protocol, proxy.port, discard)) as daemon:
+            sock = Job(daemon.dir + "/run/job")
+            for i in range(messages):
+                fd = memfd(b"Subject: %d\n\n.\n" % i)
+                users = "nobody-here" if i == unknown else "ana bob"
+                sock.send({"from": "a@b.test", "rcpts": self.to(
+                    users, domain), "wait": "final", "ref": str(i)}, fd)
+                os.close(fd)
+            wait_for(lambda: daemon.log_text().count("queue active") ==
+                     messages, what="all messages")
+            proxy.begin.set()
+            done, said = 0, []
+            while done < messages:
+                answer = sock.receive()
+                done += "done" in answer
+                if "recipient" in answer:
+                    said.append((answer["ref"], answer["status"]))
+            sock.close()
+        proxy.close()
+        bad = [x for x in said if x[1] != "delivered"]
+        assert bad == ([] if unknown is None else
+                       [(str(unknown), "failed")]), bad
+        good = messages - (unknown is not None)
+        for user, count in before.items():
+            new = wait_for(lambda u=user, c=count: len(self.mailbox(
+                base, u)) - c >= good and len(self.mailbox(base, u)) - c,
+                what="%s's mail" % user)
+            assert new == good, (user, new, good)
+        assert proxy.connections == 1, proxy.connections
+        return proxy.turns
+
+    def flights(self, *server):
+        """Far fewer turns than messages, and of pipelined DATA."""
+        alone = self.turns(*server, 40, "chunking")
+        together = self.turns(*server, 40, "")
+        print("# 40 messages to %s: %.2f round trips a message by DATA, %.2f "
+              "in flights" % (server[0], alone / 40, together / 40))
+        assert alone >= 80, alone
+        assert together < 40, together
+        # one that fails in the middle does no harm to the others
+        self.turns(*server, 20, "", unknown=9)
+
+    def flights_to_dovecot(self):
+        self.flights("lmtp", self.p.lmtp_port, self.p.lmtp_domain,
+                     self.p.maildir)
+
+    def flights_to_postfix(self):
+        self.flights("smtp", self.p.postfix_clear_port,
+                     self.p.postfix_domain, self.p.postfix_maildir)
+
+    def dovecot_takes_a_large_message_without_chunking_too(self):
+        line = b"." + b"0123456789abcdef" * 4 + b"\n"
+        message = b"Subject: large\n\n" + line * 20000
+
+        def send():
+            with Daemon(PROXIED % ("lmtp", int(self.p.lmtp_port),
+                                   "chunking")) as daemon:
+                answers = daemon.send(self.to("dora", self.p.lmtp_domain),
+                                      message)
+            assert answers[-1]["status"] == "delivered", answers
+        body = self.received(self.p.maildir, "dora", send)
+        assert body.replace(b"\r\n", b"\n") == message.split(b": ", 1)[1]
+
     # The job socket
 
     def job(self, obj, fd=None):
@@ -360,6 +482,17 @@ transport dovecot {
 route "%s" { transport = dovecot }
 """
 
+PROXIED = """
+transport proxied {
+	protocol = %s
+	server = "127.0.0.1:%d"
+	tls_security_level = none
+	destination_concurrency_limit = 1
+	discard_ehlo_keywords = {%s}
+}
+route "*" { transport = proxied }
+"""
+
 
 def run(suite):
     with Peers() as peers:
@@ -380,7 +513,7 @@ def run(suite):
                         tests.nobody_died)
 
 
-HELPERS = ("__init__", "mailbox", "received", "deliver", "to", "postfix",
+HELPERS = ("__init__", "turns", "flights", "mailbox", "received", "deliver", "to", "postfix",
            "verify", "bad_certificate", "job", "refusal", "good", "nobody_died")
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ A test is a function of one Case.  It starts servers, runs `postern deliver`
 (or posternd with a configuration of its own), and says what has to hold; what
 does not is an AssertionError, which run.py prints with the transcripts.
 """
+import array
 import json
 import os
 import re
@@ -28,6 +29,14 @@ DELIVERED, FAILED, DEFERRED, USAGE = 0, 69, 75, 64
 
 class Skip(Exception):
     """This machine cannot show it."""
+
+
+def table(rows):
+    """Each row, (label, arguments...), makes a case of its own of the test."""
+    def mark(function):
+        function.rows = list(rows)
+        return function
+    return mark
 
 
 class Run:
@@ -81,6 +90,7 @@ class Case:
         self.servers = []
         self.daemons = []
         self.runs = []
+        self.known = None  # the finding that a failure here is due to
 
     # servers
 
@@ -184,6 +194,21 @@ class Case:
             equal(run.status, exit_status, "exit status")
         return row
 
+    @staticmethod
+    def unharmed(run):
+        """No process of ours was ended by a signal, nor by our own doubts."""
+        lacks("(?i)signal|worker process died|worker ended|died of|misled",
+              run.stderr, "standard error")
+        lacks("worker process died", run.stdout, "standard output")
+        if isinstance(run.status, int) and run.status < 0:
+            raise AssertionError("postern died of signal %d" % -run.status)
+
+    @staticmethod
+    def within(run, seconds):
+        if run.seconds > seconds:
+            raise AssertionError("%.1f s, want at most %.1f s" %
+                                 (run.seconds, seconds))
+
     def delivered(self, run, **more):
         self.scripts_held()
         return self.outcome(run, "delivered", code=250, step="final", **more)
@@ -265,6 +290,35 @@ class Daemon:
     def transcript(self):
         return "   log of posternd\n" + "\n".join(
             "      " + x for x in self.said().splitlines())
+
+
+class Jobs:
+    """The job socket, for many messages in little time."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.sock.settimeout(60)
+        self.sock.connect(path)
+
+    def send(self, text, recipient, wait="attempt"):
+        fd = os.memfd_create("message")
+        os.write(fd, text)
+        job = {"from": "a@example.net", "rcpts": [recipient], "wait": wait}
+        self.sock.sendmsg([json.dumps(job).encode()], [(
+            socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+        os.close(fd)
+
+    def outcome(self):
+        """Of the job that was sent last."""
+        found = None
+        while True:
+            row = json.loads(self.sock.recv(65536))
+            if row.get("status") == "refused":
+                return row
+            if "recipient" in row:
+                found = row
+            if row.get("done"):
+                return found
 
 
 class Dns:

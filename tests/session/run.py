@@ -3,12 +3,17 @@
 """Runs the session tests: run.py [-v] [-j WORKERS] [-k PATTERN]
 
 Each function s_NNN_... of tests/session/*.py shows a statement of the session's
-list, each h_... something beside it.  Exit status 1 where one does not hold.
+list, each h_... something beside it, each row of a table a case of its own.
+h_variant plays mutated replies: --seed N repeats them, --count N makes so many.
+A case that fails for a finding that is written down is known, and no failure.
+Exit status 1 where one does not hold.
 """
 import argparse
+import functools
 import glob
 import importlib
 import os
+import random
 import re
 import shutil
 import sys
@@ -22,11 +27,21 @@ sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
+import variants  # noqa: E402
 from harness import BUILD, Case, Skip  # noqa: E402
 from server import Certificates  # noqa: E402
 
 LIFECYCLE = 60  # statements S-001 to S-060
 OWN = ("run", "harness", "server")
+
+
+def cases(name, value):
+    """The test itself, or one for each row of its table."""
+    if not hasattr(value, "rows"):
+        return [(name, value)]
+    return [("%s[%s]" % (name, row[0]), functools.partial(
+        lambda t, f, a: f(t, *a), f=value, a=row[1:]))
+        for row in value.rows]
 
 
 def collect(pattern):
@@ -36,9 +51,9 @@ def collect(pattern):
         if module in OWN:
             continue
         for name, value in vars(importlib.import_module(module)).items():
-            if re.match(r"(s_\d{3}|h)_", name) and callable(value) and \
-                    re.search(pattern, name):
-                tests.append((name, value))
+            if re.match(r"(s_\d{3}|h)_", name) and callable(value):
+                tests += [x for x in cases(name, value)
+                          if re.search(pattern, x[0])]
     names = [n for n, _ in tests]
     for n in set(names):
         if names.count(n) > 1:
@@ -47,9 +62,9 @@ def collect(pattern):
 
 
 def play(name, function, folder, certs):
-    """('passed' | 'failed' | 'skipped', what to print, seconds)."""
-    case = Case(name, os.path.join(folder, name[:40]), certs)
-    os.makedirs(case.folder)
+    """('passed' | 'failed' | 'known' | 'skipped', what to print, seconds)."""
+    case = Case(name, tempfile.mkdtemp(dir=folder), certs)
+    os.chmod(case.folder, 0o755)
     started = time.monotonic()
     verdict, text = "passed", ""
     try:
@@ -70,6 +85,8 @@ def play(name, function, folder, certs):
             text += "\n" + case.report()
     except Exception:  # pylint: disable=broad-except
         verdict, text = "failed", text + "\n" + traceback.format_exc()
+    if verdict == "failed" and case.known:
+        verdict, text = "known", "finding %s" % case.known
     return verdict, text, time.monotonic() - started
 
 
@@ -88,6 +105,22 @@ def count_statements(results):
     return len(held - rest), len(held & rest), len(rest)
 
 
+def count_cases(results, pattern):
+    """How many cases with such a name hold: (held, of, known not to)."""
+    words = [v for n, v in results.items()
+             if re.match(pattern, n) and v != "skipped"]
+    return words.count("passed"), len(words) - words.count("known"), \
+        words.count("known")
+
+
+def print_cases(what, results, pattern):
+    held, of, known = count_cases(results, pattern)
+    if of or known:
+        print("%s: %d of %d cases hold%s" % (
+            what, held, of, "; %d do not, as is known" % known
+            if known else ""))
+
+
 def main():
     parser = argparse.ArgumentParser(description="session tests")
     parser.add_argument("-k", metavar="PATTERN", default="",
@@ -95,11 +128,18 @@ def main():
     parser.add_argument("-v", action="store_true",
                         help="print every test as it ends")
     parser.add_argument("-j", metavar="WORKERS", type=int, default=4)
+    parser.add_argument("--seed", metavar="N", type=int, default=None,
+                        help="repeat the variants of this seed")
+    parser.add_argument("--count", metavar="N", type=int, default=150,
+                        help="so many variants")
     options = parser.parse_args()
+    if options.seed is None:
+        options.seed = random.randrange(1 << 32)
     for program in ("postern", "posternd"):
         if not os.access(os.path.join(BUILD, program), os.X_OK):
             sys.exit("run.py: %s is not built: run make" %
                      os.path.join(BUILD, program))
+    variants.prepare(options.seed, options.count)
     tests = collect(options.k)
     folder = tempfile.mkdtemp(prefix="postern-session-")
     results = {}
@@ -128,6 +168,9 @@ def main():
     print("statements: %d of %d hold" % (first, LIFECYCLE) +
           ("; of S-061 and up, %d of the %d that are tested" % (rest, of)
            if of else ""))
+    print_cases("hostile", results, r"h_(?!variant)")
+    print_cases("variants (--seed %d)" % options.seed, results,
+                r"h_variant")
     print("%d passed, %d failed" % (words.count("passed"),
                                     words.count("failed")))
     return 1 if "failed" in words or not words else 0

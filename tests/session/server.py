@@ -159,6 +159,24 @@ def flood(octets, times):
     return step
 
 
+def push(octets):
+    """Send it, whether the client still listens or not."""
+    return flood(octets, 1)
+
+
+def drip(octets, pause_s=0.2):
+    """Send one octet now and then, until the client has enough."""
+    def step(c):
+        c.note("drip %r" % octets[:60])
+        try:
+            for i in range(len(octets)):
+                c.sock.sendall(octets[i:i + 1])
+                time.sleep(pause_s)
+        except OSError as e:
+            c.note("the client had enough: %s" % e)
+    return step
+
+
 def pause(seconds):
     return lambda c: time.sleep(seconds)
 

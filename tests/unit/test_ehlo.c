@@ -95,3 +95,45 @@ Test(ehlo, a_second_ehlo_replaces_everything)
 	cr_expect(!capabilities_offer_auth(&caps, AUTH_MECHANISM_PLAIN));
 	cr_expect_eq(caps.size_limit, 0);
 }
+
+Test(ehlo, limits_are_read_as_far_as_we_keep_them)
+{
+	static const struct {
+		const char *line;
+		uint32_t mails;
+	} limits[] = {
+		{ "x|LIMITS MAILMAX=20 RCPTMAX=100", 20 },
+		{ "x|limits rcptmax=1 mailmax=007", 7 },
+		{ "x|LIMITS", 0 },
+		{ "x|LIMITS MAILMAX", 0 },
+		{ "x|LIMITS MAILMAX=", 0 },
+		{ "x|LIMITS MAILMAX=1x", 0 },
+		{ "x|LIMITS MAILMAX=0", 0 },
+		{ "x|LIMITS MAILMAX=99999999999999999999", 0 },
+		{ "x|LIMITS XMAILMAX=3", 0 },
+	};
+	struct capabilities caps;
+
+	for (size_t i = 0; i < COUNT(limits); i++) {
+		parse(&caps, limits[i].line, false);
+		cr_expect_eq(caps.mail_limit, limits[i].mails, "%s: %u",
+		    limits[i].line, caps.mail_limit);
+	}
+}
+
+Test(ehlo, what_is_discarded_was_not_offered)
+{
+	struct capabilities caps;
+
+	parse(&caps, "x|SIZE 5|CHUNKING|DSN|AUTH PLAIN|LIMITS MAILMAX=2", true);
+	capabilities_discard(&caps, "size  Auth limits X-FOO dsnx ");
+	cr_expect_eq(caps.offered, CAP(CHUNKING) | CAP(DSN));
+	cr_expect_eq(caps.size_limit, 0);
+	cr_expect_eq(caps.mechanisms, 0);
+	cr_expect_eq(caps.mail_limit, 0);
+	/* BINARYMIME makes no sense without it. */
+	parse(&caps, "x|CHUNKING|BINARYMIME", true);
+	capabilities_discard(&caps, "chunking");
+	capabilities_finish(&caps, true);
+	cr_expect_eq(caps.offered, 0);
+}

@@ -368,7 +368,6 @@ deliver(int worker, uint64_t job)
 	tell(worker, MSG_COMMITTING, job);
 	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0",
 	    "250 2.0.0 ok");
-	tell(worker, MSG_DONE, job);
 }
 
 /* A worker with its first job, for one message to b.example. */
@@ -497,7 +496,6 @@ Test(queue, two_recipients_share_a_transaction_and_may_differ)
 	tell(worker, MSG_BEGUN, job);
 	tell_outcome(worker, job, 1, OUTCOME_FAILED, "5.1.1", "550 no");
 	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0", "250 ok");
-	tell(worker, MSG_DONE, job);
 	cr_expect_eq(result().outcome.status, OUTCOME_FAILED);
 	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
 	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
@@ -546,6 +544,87 @@ Test(queue, a_worker_that_dies_while_committing_leaves_doubt)
 	(void)close(worker);
 	cr_expect_eq(result().outcome.in_doubt, 1);
 	cr_expect(log_will_say("status=deferred (perhaps delivered: "));
+}
+
+/* A worker with so many jobs to b.example, 2 at most. */
+static int
+worker_with_jobs(uint64_t *ids, unsigned int n)
+{
+	int worker = worker_with_job(&ids[0]);
+
+	for (unsigned int i = 1; i < n; i++) {
+		hand_in(i + 1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+		(void)accepted();
+	}
+	for (unsigned int i = 1; i < n; i++)
+		ids[i] = take_job(worker);
+	return worker;
+}
+
+Test(queue, committing_holds_for_all_jobs_up_to_it)
+{
+	uint64_t ids[2];
+	int worker = worker_with_jobs(ids, 2);
+
+	tell(worker, MSG_COMMITTING, ids[1]);
+	(void)close(worker);
+	cr_expect_eq(result().outcome.in_doubt, 1);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	cr_expect_eq(result().outcome.in_doubt, 1);
+}
+
+Test(queue, a_job_behind_the_committing_one_is_not_begun)
+{
+	uint64_t ids[2];
+	int worker = worker_with_jobs(ids, 2);
+
+	tell(worker, MSG_COMMITTING, ids[0]);
+	(void)close(worker);
+	cr_expect_eq(result().outcome.in_doubt, 1);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	/* The other one gets a worker of its own, when the pause is over. */
+	worker = fork_worker();
+	bring_up(worker, false);
+	deliver(worker, take_job(worker));
+	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
+	(void)close(worker);
+}
+
+Test(queue, a_job_that_comes_back_is_given_anew)
+{
+	uint64_t ids[2];
+	int worker = worker_with_jobs(ids, 2);
+	uint64_t again;
+
+	tell(worker, MSG_COMMITTING, ids[1]);
+	tell_outcome(worker, ids[0], 0, OUTCOME_FAILED, "5.6.0", "554 no");
+	tell(worker, MSG_AGAIN, ids[1]);
+	cr_expect_eq(result().outcome.status, OUTCOME_FAILED);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	again = take_job(worker);
+	cr_expect_neq(again, ids[1]);
+	deliver(worker, again);
+	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
+	(void)close(worker);
+}
+
+Test(queue, a_worker_that_gives_everything_back_is_ended)
+{
+	uint64_t ids[1];
+	int worker = worker_with_jobs(ids, 1);
+	struct msg_fork kill_msg;
+
+	for (int i = 0; i < 32; i++) {
+		tell(worker, MSG_COMMITTING, ids[0]);
+		tell(worker, MSG_AGAIN, ids[0]);
+		ids[0] = take_job(worker);
+	}
+	tell(worker, MSG_COMMITTING, ids[0]);
+	tell(worker, MSG_AGAIN, ids[0]);
+	kill_msg =
+	    *(const struct msg_fork *)hear(agent, ROLE_AGENT, MSG_KILL).payload;
+	cr_expect_gt(kill_msg.session, 0);
+	(void)close(worker);
 }
 
 Test(queue, a_crash_of_the_queue_returns_active_mail_in_doubt)
@@ -656,7 +735,6 @@ defer(int worker, uint64_t job)
 {
 	tell(worker, MSG_BEGUN, job);
 	tell_outcome(worker, job, 0, OUTCOME_DEFERRED, "4.2.0", "450 later");
-	tell(worker, MSG_DONE, job);
 	(void)result();
 	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
 }
@@ -953,7 +1031,6 @@ Test(queue, a_drain_lets_a_message_end_and_takes_no_new_one)
 	hand_in(2, WAIT_QUEUED, 100, "a@b.example", NULL);
 	(void)hear(intake, ROLE_INTAKE, MSG_REFUSED);
 	tell_outcome(worker, job, 0, OUTCOME_DELIVERED, "2.0.0", "250 ok");
-	tell(worker, MSG_DONE, job);
 	say(worker, MSG_CLOSED, &closed);
 	(void)close(worker);
 	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);

@@ -85,7 +85,7 @@ on_drain(void *ctx, struct channel *from, const struct message *m)
 
 static const struct handler handlers[] = {
 	{ MSG_BEGUN, PHASE_READY | PHASE_DRAINING, on_begun },
-	{ MSG_DONE, PHASE_READY, on_done },
+	{ MSG_OUTCOME, PHASE_READY, on_done },
 	{ MSG_COMMITTING, PHASE_DRAINING, on_committing },
 	{ MSG_DRAIN, PHASE_SETUP | PHASE_READY, on_drain },
 };
@@ -228,7 +228,7 @@ Test(role, what_was_sent_before_the_end_is_handled_first)
 Test(role, a_handler_may_close_its_channel)
 {
 	say(MSG_BEGUN, 1);
-	say(MSG_DONE, 0);
+	say(MSG_OUTCOME, 0);
 	say(MSG_BEGUN, 2); /* never read */
 	turn();
 	cr_expect_eq(t.nseen, 2);

@@ -28,6 +28,8 @@ static bool body_is_broken;
 static unsigned int timer_ms;
 static int hang_ups;
 static char left[65536]; /* what hang_up() found in out */
+static uint64_t jobs;    /* numbered from 1, and told apart in reports */
+static bool numbered;
 
 static void
 say(const char *text)
@@ -55,6 +57,7 @@ report(void *arg, enum msg_type type, const void *payload, const char *tail,
 	const struct msg_outcome *outcome = payload;
 	const struct msg_closed *closed = payload;
 	const struct msg_dialogue *dialogue = payload;
+	const struct msg_job_ref *ref = payload;
 	char line[2048];
 	char word[32];
 
@@ -70,8 +73,14 @@ report(void *arg, enum msg_type type, const void *payload, const char *tail,
 	if (type == MSG_DIALOGUE)
 		(void)snprintf(line, sizeof(line), "%c: %.*s",
 		    dialogue->from_remote ? 's' : 'c', (int)len, tail);
+	if (numbered && (type == MSG_COMMITTING || type == MSG_AGAIN))
+		(void)snprintf(line, sizeof(line), "%s %u",
+		    msg_descs[type].name, (unsigned int)ref->job);
 	if (type == MSG_OUTCOME) {
 		(void)snprintf(word, sizeof(word), "%u", outcome->rcpt);
+		if (numbered)
+			(void)snprintf(word, sizeof(word), "%u/%u",
+			    (unsigned int)outcome->job, outcome->rcpt);
 		describe(line, sizeof(line), word, &outcome->outcome, tail,
 		    len);
 	}
@@ -168,7 +177,7 @@ send_job(const char *text)
 		tail[i] = '\0';
 		job.nrcpt++;
 	}
-	job.job = 7;
+	job.job = ++jobs;
 	job.size = strlen(body);
 	send_message(MSG_JOB, &job, tail, len);
 }
@@ -199,6 +208,19 @@ feed(const char *text, size_t n, bool whole)
 		len += 2;
 	}
 	session_octets(&session, (const uint8_t *)octets, len);
+}
+
+/* A message of some chunks. */
+static char large[200001];
+
+static void
+make_large(void)
+{
+	memset(large, '.', sizeof(large) - 1);
+	for (size_t i = 80; i + 2 < sizeof(large); i += 82)
+		memcpy(large + i, "\r\n", 2);
+	memcpy(large + sizeof(large) - 3, "\r\n", 2);
+	body = large;
 }
 
 static void
@@ -253,6 +275,12 @@ happen(const char *word)
 		    "timer is %u, want %s", timer_ms, word + 6);
 	else if (strncmp(word, "job ", 4) == 0)
 		send_job(word + 4);
+	else if (strcmp(word, "large") == 0)
+		make_large();
+	else if (strcmp(word, "go") == 0)
+		session_gathered(&session);
+	else if (strcmp(word, "number") == 0)
+		numbered = true;
 	else if (strncmp(word, "body ", 5) == 0)
 		body = word + 5;
 	else if (strncmp(word, "part ", 5) == 0)
@@ -329,6 +357,8 @@ start(struct msg_session *conf)
 	memset(&tls, 0, sizeof(tls));
 	queue_len = 0;
 	hang_ups = 0;
+	jobs = 0;
+	numbered = false;
 	body = "Subject: x\r\n\r\n.hi\r\n";
 	body_is_broken = false;
 	tls_answer = SESSION_TLS_STARTED;
@@ -439,7 +469,7 @@ Test(session, helo_is_for_servers_that_know_no_ehlo)
 	    "Q SESSION_UP", "! job a@x b@y", "Q BEGUN", "C MAIL FROM:<a@x>|",
 	    "S 250 ok", "C RCPT TO:<b@y>|", "S 250 ok", "C DATA|", "S 354 go",
 	    "Q COMMITTING", "C Subject: x||..hi|.|", "S 250 ok",
-	    "Q 0 delivered final 250 2.0.0: 250 ok", "Q DONE");
+	    "Q 0 delivered final 250 2.0.0: 250 ok");
 	/* S-021 */
 	RUN(SMTP, CONNECT, "S 220 hi", "C EHLO me.example|", "S 451 no",
 	    "C QUIT|", "! closed", "Q NEXT deferred ehlo 451 4.0.0: 451 no");
@@ -623,7 +653,7 @@ Test(transaction, without_pipelining_one_command_at_a_time)
 	    "! timer 1006", "S 354 go", "! timer 1007", "Q COMMITTING",
 	    "C Subject: x||..hi|.|", "! timer 1008", "S 250 2.1.5 got it",
 	    "Q 0 delivered final 250 2.1.5: 250 2.1.5 got it",
-	    "Q 1 delivered final 250 2.1.5: 250 2.1.5 got it", "Q DONE");
+	    "Q 1 delivered final 250 2.1.5: 250 2.1.5 got it");
 }
 
 #define TWO "MAIL FROM:<a@x>|RCPT TO:<b@y>|RCPT TO:<c@y>|DATA|"
@@ -635,13 +665,13 @@ Test(transaction, with_pipelining_one_batch_up_to_data)
 	RUN(SMTP, UP(BATCH), GO("a@x b@y c@y", TWO), "S 250 ok", "C",
 	    "S 250 ok|550 5.1.1 no", "Q 1 failed rcpt 550 5.1.1: 550 5.1.1 no",
 	    "C", "S 354 go", "Q COMMITTING", "C Subject: x||..hi|.|",
-	    "S 250 ok", "Q 0 delivered final 250 2.0.0: 250 ok", "Q DONE",
+	    "S 250 ok", "Q 0 delivered final 250 2.0.0: 250 ok",
 	    GO("a@x b@y", ONE), "S 250 ok|251 ok|354 go", "Q COMMITTING",
 	    "C Subject: x||..hi|.|", "S 452 4.3.1 disk",
-	    "Q 0 deferred final 452 4.3.1: 452 4.3.1 disk", "Q DONE",
-	    "! job a@x b@y", "C RSET|", "S 250 ok", "Q BEGUN", "C " ONE,
+	    "Q 0 deferred final 452 4.3.1: 452 4.3.1 disk", "! job a@x b@y",
+	    "C RSET|", "S 250 ok", "Q BEGUN", "C " ONE,
 	    "S 250 ok|252 ok|354 go", "Q COMMITTING", "C Subject: x||..hi|.|",
-	    "S 554 spam", "Q 0 failed final 554 5.0.0: 554 spam", "Q DONE");
+	    "S 554 spam", "Q 0 failed final 554 5.0.0: 554 spam");
 }
 
 Test(transaction, parameters_go_out_where_they_are_offered)
@@ -654,13 +684,12 @@ Test(transaction, parameters_go_out_where_they_are_offered)
 	/* S-085 */
 	RUN(SMTP, UP("250-SIZE 18|"), "! job a@x b@y",
 	    "Q 0 failed mail 0 5.3.4: message is larger than the size that the server offers",
-	    "Q DONE", "! body 7", GO("a@x b@y", "MAIL FROM:<a@x> SIZE=3|"));
+	    "! body 7", GO("a@x b@y", "MAIL FROM:<a@x> SIZE=3|"));
 	RUN(SMTP, UP("250-SIZE 19|"), "! job a@x b@y", "Q BEGUN",
 	    "C MAIL FROM:<a@x> SIZE=19|");
 	/* S-087 */
 	RUN(SMTP, UP(""), "! job 8BIT a@x b@y",
-	    "Q 0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME",
-	    "Q DONE");
+	    "Q 0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME");
 }
 
 Test(transaction, nobody_accepted_means_no_message)
@@ -668,23 +697,21 @@ Test(transaction, nobody_accepted_means_no_message)
 	/* S-108 */
 	RUN(SMTP, UP(""), GO("a@x b@y", "MAIL FROM:<a@x>|"), "S 250 ok",
 	    "C RCPT TO:<b@y>|", "S 550 no", "Q 0 failed rcpt 550 5.0.0: 550 no",
-	    "Q DONE", "! job a@x b@y", "C RSET|");
+	    "! job a@x b@y", "C RSET|");
 	/* S-109 */
 	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|550 no|354 go",
 	    "Q 0 failed rcpt 550 5.0.0: 550 no", "C .|", "S 554 nobody",
-	    "Q DONE", "! job a@x b@y", "C RSET|");
+	    "! job a@x b@y", "C RSET|");
 	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|550 no|503 no",
-	    "Q 0 failed rcpt 550 5.0.0: 550 no", "Q DONE");
+	    "Q 0 failed rcpt 550 5.0.0: 550 no");
 	RUN(LMTP, UP_LMTP(BATCH), GO("a@x b@y", ONE), "S 250 ok|550 no|354 go",
-	    "Q 0 failed rcpt 550 5.0.0: 550 no", "Q DONE", "C .|QUIT|",
-	    "S 221 bye",
+	    "Q 0 failed rcpt 550 5.0.0: 550 no", "C .|QUIT|", "S 221 bye",
 	    "Q CLOSED deferred data 0 4.5.0: protocol error: DATA was accepted without a recipient");
 	/* S-110 */
 	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 450 wait",
-	    "Q 0 deferred mail 450 4.0.0: 450 wait", "C", "S 503 no|503 no",
-	    "Q DONE");
+	    "Q 0 deferred mail 450 4.0.0: 450 wait", "C", "S 503 no|503 no");
 	RUN(SMTP, UP(""), GO("a@x b@y", "MAIL FROM:<a@x>|"), "S 555 what",
-	    "Q 0 failed mail 555 5.0.0: 555 what", "Q DONE");
+	    "Q 0 failed mail 555 5.0.0: 555 what");
 }
 
 Test(transaction, too_many_recipients_go_in_another_one)
@@ -694,7 +721,7 @@ Test(transaction, too_many_recipients_go_in_another_one)
 	    "S 250 ok|250 ok|452 4.5.3 many",
 	    "Q 1 deferred rcpt 452 4.5.3 again: 452 4.5.3 many", "S 354 go",
 	    "Q COMMITTING", "C Subject: x||..hi|.|", "S 250 ok",
-	    "Q 0 delivered final 250 2.0.0: 250 ok", "Q DONE");
+	    "Q 0 delivered final 250 2.0.0: 250 ok");
 	RUN(SMTP, UP(BATCH), GO("a@x b@y c@y", TWO), "S 250 ok|250 ok|552 many",
 	    "Q 1 deferred rcpt 552 4.0.0 again: 552 many");
 	RUN(SMTP, UP(BATCH), GO("a@x b@y c@y", TWO),
@@ -709,21 +736,20 @@ Test(transaction, data_is_answered_by_354_alone)
 	/* S-113 */
 	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|250 ok|250 ok",
 	    "Q 0 deferred data 250 4.5.0: protocol error: unexpected reply 250 where we wait for the reply to DATA: 250 ok",
-	    "Q DONE",
 	    "Q CLOSED deferred data 250 4.5.0: protocol error: unexpected reply 250 where we wait for the reply to DATA: 250 ok");
 	/* S-114 */
 	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|250 ok|451 no",
-	    "Q 0 deferred data 451 4.0.0: 451 no", "Q DONE", "! job a@x b@y",
-	    "C RSET|", "S 500 no", "C QUIT|", "S 221 bye",
+	    "Q 0 deferred data 451 4.0.0: 451 no", "! job a@x b@y", "C RSET|",
+	    "S 500 no", "C QUIT|", "S 221 bye",
 	    "Q CLOSED failed rset 500 5.0.0: 500 no");
 	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|250 ok|554 no",
-	    "Q 0 failed data 554 5.0.0: 554 no", "Q DONE");
+	    "Q 0 failed data 554 5.0.0: 554 no");
 }
 
 #define TO_END                                                                 \
 	UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|250 ok|354 go", "Q COMMITTING"
 #define LOST(step, dsn, text)                                                  \
-	"Q 0 deferred " step " 0 " dsn ": " text, "Q DONE",                    \
+	"Q 0 deferred " step " 0 " dsn ": " text,                              \
 	    "Q CLOSED deferred " step " 0 4.4.2: " text
 
 Test(transaction, a_lost_final_reply_leaves_a_doubt)
@@ -745,7 +771,7 @@ Test(transaction, a_lost_final_reply_leaves_a_doubt)
 	    LOST("final", "4.4.2 in-doubt",
 		"connection closed by the remote while waiting for the reply to the end of the message"));
 	RUN(SMTP, TO_END, "C Subject: x||..hi|.|", "S 421 4.3.2 down",
-	    "Q 0 deferred final 421 4.3.2: 421 4.3.2 down", "Q DONE",
+	    "Q 0 deferred final 421 4.3.2: 421 4.3.2 down",
 	    "Q CLOSED deferred final 421 4.3.2: 421 4.3.2 down");
 }
 
@@ -754,12 +780,12 @@ Test(transaction, trouble_in_the_message_ends_it_without_the_dot)
 	/* S-122 */
 	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "! broken-body",
 	    "S 250 ok|250 ok|354 go",
-	    "Q 0 deferred body 0 4.3.0: the message cannot be read", "Q DONE",
+	    "Q 0 deferred body 0 4.3.0: the message cannot be read",
 	    "Q CLOSED deferred body 0 4.3.0: the message cannot be read",
 	    "! left ");
 	/* S-123 */
 	RUN(SMTP, TO_END, "S 552 5.3.4 too big",
-	    "Q 0 failed body 552 5.3.4: 552 5.3.4 too big", "Q DONE",
+	    "Q 0 failed body 552 5.3.4: 552 5.3.4 too big",
 	    "Q CLOSED failed body 552 5.3.4: 552 5.3.4 too big", "! left ");
 }
 
@@ -768,12 +794,12 @@ Test(transaction, goodbye_in_the_middle_defers_everybody)
 	/* S-073 */
 	RUN(SMTP, UP(BATCH), GO("a@x b@y c@y", TWO), "S 250 ok|250 ok|421 bye",
 	    "Q 0 deferred rcpt 421 4.0.0: 421 bye",
-	    "Q 1 deferred rcpt 421 4.0.0: 421 bye", "Q DONE",
+	    "Q 1 deferred rcpt 421 4.0.0: 421 bye",
 	    "Q CLOSED deferred rcpt 421 4.0.0: 421 bye", "! left QUIT\r\n");
 	/* A job that was not begun has no outcome. */
 	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|250 ok|451 no",
-	    "Q 0 deferred data 451 4.0.0: 451 no", "Q DONE", "! job a@x b@y",
-	    "C RSET|", "! closed",
+	    "Q 0 deferred data 451 4.0.0: 451 no", "! job a@x b@y", "C RSET|",
+	    "! closed",
 	    "Q CLOSED deferred rset 0 4.4.2: connection closed by the remote while waiting for the reply to RSET");
 }
 
@@ -788,23 +814,21 @@ Test(transaction, lmtp_answers_for_each_recipient)
 	    "S 250-2.0.0 one|250 2.0.0 more",
 	    "Q 0 delivered final 250 2.0.0: 250 2.0.0 one more",
 	    "S 452 4.2.2 full", "Q 1 deferred final 452 4.2.2: 452 4.2.2 full",
-	    "S 550 no", "Q 2 failed final 550 5.0.0: 550 no", "Q DONE",
-	    "! job a@x b@y", "C RSET|");
+	    "S 550 no", "Q 2 failed final 550 5.0.0: 550 no", "! job a@x b@y",
+	    "C RSET|");
 	/* S-136 */
 	RUN(LMTP, UP_LMTP(BATCH), GO("a@x b@y c@y b@y", THREE),
 	    "S 250 ok|250 ok|550 no|250 ok|354 go",
 	    "Q 1 failed rcpt 550 5.0.0: 550 no", "Q COMMITTING",
 	    "C Subject: x||..hi|.|", "S 250 one|250 two",
 	    "Q 0 delivered final 250 2.0.0: 250 one",
-	    "Q 2 delivered final 250 2.0.0: 250 two", "Q DONE",
-	    GO("a@x b@y", ONE));
+	    "Q 2 delivered final 250 2.0.0: 250 two", GO("a@x b@y", ONE));
 	/* S-140 */
 	RUN(LMTP, UP_LMTP(BATCH), GO("a@x b@y c@y", TWO),
 	    "S 250 ok|250 ok|250 ok|354 go", "Q COMMITTING",
 	    "C Subject: x||..hi|.|", "S 250 one",
 	    "Q 0 delivered final 250 2.0.0: 250 one", "! closed",
 	    "Q 1 deferred final 0 4.4.2 in-doubt: connection closed by the remote while waiting for the reply to the end of the message",
-	    "Q DONE",
 	    "Q CLOSED deferred final 0 4.4.2: connection closed by the remote while waiting for the reply to the end of the message");
 }
 
@@ -865,4 +889,450 @@ Test(transaction, a_long_list_of_recipients_leaves_in_pieces)
 	cr_expect_eq(mail, 1);
 	cr_expect_eq(rcpt, 4095);
 	cr_expect_eq(data, 1);
+}
+
+/* Flights. */
+
+#define CHUNKS    "250-PIPELINING|250-CHUNKING|"
+#define BDAT      "BDAT 19 LAST|Subject: x||.hi|"
+#define FLOWN     "MAIL FROM:<a@x>|RCPT TO:<b@y>|" BDAT
+#define FLOWN_TWO "MAIL FROM:<a@x>|RCPT TO:<b@y>|RCPT TO:<c@y>|" BDAT
+#define OK3       "250 ok|250 ok|250 ok"
+#define GOT(what) "Q " what "/0 delivered final 250 2.0.0: 250 ok"
+
+/* Flights of one, of two, and the gathering of one of four. */
+#define TO_FOUR                                                                \
+	"! number", "! job a@x b@y", "Q COMMITTING 1", "C " FLOWN, "S " OK3,   \
+	    GOT("1"), "! job a@x b@y", "! job a@x b@y", "Q COMMITTING 3",      \
+	    "C " FLOWN FLOWN, "S " OK3 "|" OK3, GOT("2"), GOT("3")
+
+Test(flight, grows_while_all_goes_well)
+{
+	/* S-130 */
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y",
+	    "! job a@x b@y", "! job a@x b@y", "Q COMMITTING 7",
+	    "C " FLOWN FLOWN FLOWN FLOWN, "! timer 1004", "S 250 ok",
+	    "! timer 1005", "S 250 ok", "! timer 1008", "S 250 ok", GOT("4"),
+	    "S " OK3, GOT("5"), "S " OK3 "|" OK3, GOT("6"), GOT("7"),
+	    "! timer 0");
+	/* What is there leaves, however few. */
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! go",
+	    "Q COMMITTING 4", "C " FLOWN, "! go", "S " OK3, GOT("4"), "! go");
+}
+
+Test(flight, needs_both_chunking_and_pipelining)
+{
+	/* S-129, S-131 */
+	RUN(SMTP, UP("250-PIPELINING|"), "! job a@x b@y", "Q BEGUN", "C " ONE);
+	RUN(SMTP, UP("250-CHUNKING|"), "! job a@x b@y", "Q BEGUN",
+	    "C MAIL FROM:<a@x>|", "S 250 ok", "C RCPT TO:<b@y>|", "S 250 ok",
+	    "Q COMMITTING", "C " BDAT, "S 250 ok",
+	    "Q 0 delivered final 250 2.0.0: 250 ok");
+	/* S-132 */
+	RUN(SMTP, UP("250-CHUNKING|"), "! job a@x b@y", "Q BEGUN",
+	    "C MAIL FROM:<a@x>|", "S 250 ok", "C RCPT TO:<b@y>|", "S 550 no",
+	    "Q 0 failed rcpt 550 5.0.0: 550 no", "! job a@x b@y", "C RSET|");
+}
+
+Test(flight, what_is_discarded_is_not_used)
+{
+	RUN(CONF(.discard = "dsn chunking X-FOO "), UP(CHUNKS), "! job a@x b@y",
+	    "Q BEGUN", "C " ONE);
+	RUN(CONF(.discard = "pipelining size"), UP(CHUNKS "250-SIZE 5|"),
+	    "! job a@x b@y", "Q BEGUN", "C MAIL FROM:<a@x>|");
+	RUN(CONF(.discard = "STARTTLS", .tls_level = TLS_MAY),
+	    UP("250-STARTTLS|"));
+	RUN(CONF(.discard = "limits"), UP(BATCH "250-LIMITS MAILMAX=1|"),
+	    GO("a@x b@y", ONE), "S 250 ok|250 ok|451 no",
+	    "Q 0 deferred data 451 4.0.0: 451 no");
+}
+
+Test(flight, a_failure_makes_it_one_at_once_behind_rset)
+{
+	/* S-131 */
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y",
+	    "! job a@x b@y", "! go", "Q COMMITTING 6", "C " FLOWN FLOWN FLOWN,
+	    "S 250 ok|250 ok|554 spam",
+	    "Q 4/0 failed final 554 5.0.0: 554 spam",
+	    /* still in the failed transaction, and then in none */
+	    "S 503 nested|550 no|554 no", "Q AGAIN 5", "S 250 ok|250 ok|250 ok",
+	    GOT("6"), "! job a@x b@y", "C RSET|", "S 250 ok", "Q COMMITTING 7",
+	    "C " FLOWN, "S " OK3, GOT("7"));
+	/* alone, a 503 is its own */
+	RUN(SMTP, UP(CHUNKS), "! number", "! job a@x b@y", "Q COMMITTING 1",
+	    "C " FLOWN, "S 503 no", "Q 1/0 failed mail 503 5.0.0: 503 no", "C",
+	    "S 503 no|503 no", "! job a@x b@y", "C RSET|");
+	/* and so is another code */
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y", "! go",
+	    "Q COMMITTING 5", "C " FLOWN FLOWN, "S 450 wait|503 no|503 no",
+	    "Q 4/0 deferred mail 450 4.0.0: 450 wait", "S 550 no|503 no|503 no",
+	    "Q 5/0 failed mail 550 5.0.0: 550 no");
+}
+
+Test(flight, a_message_taken_without_its_mail_is_in_doubt)
+{
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y",
+	    "! job a@x b@y", "! go", "Q COMMITTING 6", "C " FLOWN FLOWN FLOWN,
+	    "S 250 ok|250 ok|451 spam",
+	    "Q 4/0 deferred final 451 4.0.0: 451 spam",
+	    "S 503 nested|250 ok|250 taken",
+	    "Q 5/0 deferred final 0 4.5.0 in-doubt: protocol error: MAIL was refused, the message taken: 250 taken",
+	    "Q 6/0 deferred final 0 4.5.0 in-doubt: protocol error: MAIL was refused, the message taken: 250 taken",
+	    "C QUIT|", "S 250 ok|250 ok|250 ok|221 bye",
+	    "Q CLOSED deferred final 0 4.5.0: protocol error: MAIL was refused, the message taken: 250 taken");
+}
+
+Test(flight, refused_recipients_are_told_apart)
+{
+	/* S-107, S-112, S-132 */
+	RUN(SMTP, UP(CHUNKS), "! number", "! job a@x b@y c@y", "Q COMMITTING 1",
+	    "C " FLOWN_TWO, "S 250 ok|250 ok|550 5.1.1 no",
+	    "Q 1/1 failed rcpt 550 5.1.1: 550 5.1.1 no", "S 250 ok", GOT("1"),
+	    "! job a@x b@y c@y", "! job a@x b@y", "Q COMMITTING 3",
+	    "C " FLOWN_TWO FLOWN, "S 250 ok|250 ok|452 many",
+	    "Q 2/1 deferred rcpt 452 4.0.0 again: 452 many", "S 250 ok",
+	    GOT("2"), "S 250 ok|550 no", "Q 3/0 failed rcpt 550 5.0.0: 550 no",
+	    "C", "S 503 nobody", "! job a@x b@y", "C RSET|");
+}
+
+Test(flight, lmtp_answers_for_each_recipient_of_each_message)
+{
+	/* S-142 */
+	RUN(LMTP, UP_LMTP(CHUNKS), "! number", "! job a@x b@y c@y",
+	    "Q COMMITTING 1", "C " FLOWN_TWO, "S 250 ok|250 ok|250 ok|250 ok",
+	    GOT("1"), "S 250 ok", "Q 1/1 delivered final 250 2.0.0: 250 ok",
+	    "! job a@x b@y c@y", "! job a@x b@y c@y", "Q COMMITTING 3",
+	    "C " FLOWN_TWO FLOWN_TWO, "S 250 ok|250 ok|550 no",
+	    "Q 2/1 failed rcpt 550 5.0.0: 550 no", "S 452 full",
+	    "Q 2/0 deferred final 452 4.0.0: 452 full",
+	    "S 250 ok|250 ok|250 ok|250 ok|451 no", GOT("3"),
+	    "Q 3/1 deferred final 451 4.0.0: 451 no", "! job a@x b@y",
+	    "C RSET|");
+	/* nobody there: one reply */
+	RUN(LMTP, UP_LMTP(CHUNKS), "! number", "! job a@x b@y c@y",
+	    "Q COMMITTING 1", "C " FLOWN_TWO, "S 250 ok|550 no|550 no|503 no",
+	    "Q 1/0 failed rcpt 550 5.0.0: 550 no",
+	    "Q 1/1 failed rcpt 550 5.0.0: 550 no", "! job a@x b@y", "C RSET|");
+}
+
+Test(flight, lmtp_servers_that_want_rset_are_understood)
+{
+	/* Dovecot 2.3, after a message without a recipient. */
+	RUN(LMTP, UP_LMTP(CHUNKS), TO_FOUR, "! job a@x b@y",
+	    "! job a@x b@y c@y", "! job a@x b@y c@y", "! go", "Q COMMITTING 6",
+	    "C " FLOWN FLOWN_TWO FLOWN_TWO, "S 250 ok|550 no|503 nobody",
+	    "Q 4/0 failed rcpt 550 5.0.0: 550 no",
+	    "S 503 MAIL already given|250 ok|250 ok|503 issue RSET first",
+	    "Q AGAIN 5", "S 503 MAIL already given|250 ok|250 ok",
+	    "S 503 issue RSET first", "Q AGAIN 6", "! job a@x b@y", "C RSET|",
+	    "S 250 ok", "Q COMMITTING 7", "C " FLOWN);
+	/* One that takes MAIL: is the reply to BDAT one, or the first of two? */
+	RUN(LMTP, UP_LMTP(CHUNKS), TO_FOUR, "! job a@x b@y",
+	    "! job a@x b@y c@y", "! job a@x b@y", "! go", "Q COMMITTING 6",
+	    "C " FLOWN FLOWN_TWO FLOWN, "S 250 ok|250 ok|554 no",
+	    "Q 4/0 failed final 554 5.0.0: 554 no", "S 250 ok|250 ok|250 ok",
+	    "S 503 issue RSET first", "Q AGAIN 5",
+	    "Q 6/0 deferred final 0 4.5.0 in-doubt: protocol error: of which recipients, nobody can tell: 503 issue RSET first",
+	    "Q CLOSED deferred final 0 4.5.0: protocol error: of which recipients, nobody can tell: 503 issue RSET first");
+	/* SMTP has one reply. */
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y c@y",
+	    "! job a@x b@y", "! go", "Q COMMITTING 6",
+	    "C " FLOWN FLOWN_TWO FLOWN, "S 250 ok|250 ok|554 no",
+	    "Q 4/0 failed final 554 5.0.0: 554 no",
+	    "S 250 ok|250 ok|550 no|503 issue RSET first",
+	    "Q 5/1 failed rcpt 550 5.0.0: 550 no", "Q AGAIN 5", "S " OK3,
+	    GOT("6"));
+}
+
+Test(flight, goodbye_gives_back_what_is_behind_it)
+{
+	/* S-073 */
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y",
+	    "! job a@x b@y", "! go", "Q COMMITTING 6", "C " FLOWN FLOWN FLOWN,
+	    "S " OK3 "|421 bye", GOT("4"),
+	    "Q 5/0 deferred mail 421 4.0.0: 421 bye", "Q AGAIN 6",
+	    "Q CLOSED deferred mail 421 4.0.0: 421 bye", "! left QUIT\r\n");
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y", "! go",
+	    "Q COMMITTING 5", "C " FLOWN FLOWN, "S 250 ok|250 ok|421 bye",
+	    "Q 4/0 deferred final 421 4.0.0: 421 bye", "Q AGAIN 5",
+	    "Q CLOSED deferred final 421 4.0.0: 421 bye", "! left QUIT\r\n");
+}
+
+Test(flight, mailmax_ends_the_session_in_time)
+{
+	/* RFC 9422, 4.1 */
+	RUN(SMTP, UP(CHUNKS "250-LIMITS RCPTMAX=5 MAILMAX=2|"), "! number",
+	    "! job a@x b@y", "Q COMMITTING 1", "C " FLOWN, "S " OK3, GOT("1"),
+	    "! job a@x b@y", "Q COMMITTING 2", "C " FLOWN, "S " OK3, GOT("2"),
+	    "C QUIT|", "S 221 bye", "Q CLOSED");
+	RUN(SMTP, UP(BATCH "250-LIMITS MAILMAX=1|"), GO("a@x b@y", ONE),
+	    "S 250 ok|250 ok|451 no", "Q 0 deferred data 451 4.0.0: 451 no",
+	    "C QUIT|", "S 221 bye", "Q CLOSED");
+}
+
+Test(flight, quit_waits_for_its_end)
+{
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! quit",
+	    "Q COMMITTING 4", "C " FLOWN, "S " OK3, GOT("4"), "C QUIT|",
+	    "S 221 bye", "Q CLOSED");
+}
+
+Test(flight, what_cannot_be_sent_does_not_join)
+{
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! broken-body",
+	    "! job a@x b@y",
+	    "Q 5/0 deferred mail 0 4.3.0: the message cannot be read",
+	    "! job 8BIT a@x b@y",
+	    "Q 6/0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME",
+	    "! go", "Q COMMITTING 4", "C " FLOWN);
+	RUN(SMTP, UP(CHUNKS "250-SIZE 19|"), "! body x", "! job a@x b@y",
+	    "Q COMMITTING",
+	    "C MAIL FROM:<a@x> SIZE=3|RCPT TO:<b@y>|BDAT 3 LAST|x|", "S " OK3,
+	    "Q 0 delivered final 250 2.0.0: 250 ok", "! body 0123456789abcdefg",
+	    "! job a@x b@y", "! go", "Q COMMITTING",
+	    "C MAIL FROM:<a@x> SIZE=19|RCPT TO:<b@y>|BDAT 19 LAST|0123456789abcdefg|");
+	RUN(SMTP, UP(CHUNKS), "! body ", "! job a@x b@y", "Q COMMITTING",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|BDAT 0 LAST|", "S " OK3,
+	    "Q 0 delivered final 250 2.0.0: 250 ok");
+}
+
+/* The octets of the chunk in out, which leaves; its command in line. */
+static size_t
+take_chunk(char *line, size_t size)
+{
+	char *end = memmem(session.out.octets, session.out.len, "\r\n", 2);
+	size_t n;
+
+	cr_assert_not_null(end);
+	n = session.out.len - (size_t)(end + 2 - (char *)session.out.octets);
+	*end = '\0';
+	(void)strlcpy(line, (char *)session.out.octets, size);
+	session.out.len = 0;
+	session_flushed(&session);
+	return n;
+}
+
+static void
+expect_chunks(bool pipelining)
+{
+	char line[64], want[64];
+	size_t got = 0, n, chunks = 0;
+
+	for (; got < sizeof(large) - 1; got += n, chunks++) {
+		n = take_chunk(line, sizeof(line));
+		(void)snprintf(want, sizeof(want), "BDAT %zu%s", n,
+		    got + n == sizeof(large) - 1 ? " LAST" : "");
+		cr_expect_str_eq(line, want);
+		if (!pipelining && got + n < sizeof(large) - 1) {
+			cr_expect_eq(session.out.len, 0); /* S-104 */
+			feed("250 more", 8, true);
+		}
+	}
+	cr_expect_eq(got, sizeof(large) - 1);
+	cr_expect_eq(chunks, 4);
+	expect_report("COMMITTING", __func__);
+}
+
+Test(flight, a_large_message_goes_alone_in_chunks)
+{
+	/* S-133 */
+	RUN(SMTP, UP("250-CHUNKING|"));
+	make_large();
+	run_steps(__func__,
+	    STEPS("! job a@x b@y", "Q BEGUN", "C MAIL FROM:<a@x>|", "S 250 ok",
+		"C RCPT TO:<b@y>|"));
+	feed("250 ok", 6, true);
+	expect_chunks(false);
+	run_steps(__func__,
+	    STEPS("! timer 1008", "S 250 ok",
+		"Q 0 delivered final 250 2.0.0: 250 ok"));
+	RUN(LMTP, UP_LMTP(CHUNKS));
+	make_large();
+	run_steps(__func__,
+	    STEPS("! job a@x b@y c@y", "Q BEGUN",
+		"C MAIL FROM:<a@x>|RCPT TO:<b@y>|RCPT TO:<c@y>|"));
+	feed("250 ok|250 ok|250 ok", 20, true);
+	expect_chunks(true);
+	run_steps(__func__,
+	    STEPS("S 250 c1|250 c2|250 c3", "S 250 ok",
+		"Q 0 delivered final 250 2.0.0: 250 ok", "S 451 no",
+		"Q 1 deferred final 451 4.0.0: 451 no"));
+}
+
+Test(flight, the_first_chunk_that_fails_is_the_last)
+{
+	char line[64];
+
+	/* S-131, S-133 */
+	for (int pipelining = 0; pipelining < 2; pipelining++) {
+		if (pipelining)
+			RUN(SMTP, UP(CHUNKS), "! number");
+		else
+			RUN(SMTP, UP("250-CHUNKING|"), "! number");
+		make_large();
+		send_job("a@x b@y");
+		expect_report("BEGUN", __func__);
+		session.out.len = 0;
+		session_flushed(&session);
+		feed("250 ok", 6, true);
+		session.out.len = 0;
+		session_flushed(&session);
+		feed("250 ok", 6, true);
+		cr_expect_gt(take_chunk(line, sizeof(line)), 60000);
+		if (pipelining) /* the second is under way, and stays whole */
+			cr_expect_gt(session.out.len, 60000);
+		feed("552 5.3.4 big", 13, true);
+		expect_report("1/0 failed body 552 5.3.4: 552 5.3.4 big",
+		    __func__);
+		if (pipelining) {
+			cr_expect_gt(take_chunk(line, sizeof(line)), 60000);
+			cr_expect_eq(session.out.len, 0);
+			feed("503 no", 6, true);
+		}
+		cr_expect_eq(session.state, STATE_READY);
+		body = "x|";
+		run_steps(__func__, STEPS("! job a@x b@y", "C RSET|"));
+	}
+}
+
+Test(flight, what_does_not_fit_waits_for_the_next)
+{
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! large",
+	    "! job a@x b@y", "Q COMMITTING 4", "C " FLOWN, "S " OK3, GOT("4"),
+	    "Q BEGUN", "C MAIL FROM:<a@x>|RCPT TO:<b@y>|");
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! large",
+	    "! job a@x b@y", "Q COMMITTING 4", "C " FLOWN, "! closed",
+	    "Q 4/0 deferred mail 0 4.4.2 in-doubt: connection closed by the remote while waiting for the reply to MAIL",
+	    "Q CLOSED deferred mail 0 4.4.2: connection closed by the remote while waiting for the reply to MAIL");
+}
+
+/*
+ * A flight of five, of which so many octets leave; what an honest server says
+ * to those, of which so many octets come; and then the connection is lost.
+ */
+#define CUT_JOBS  5
+#define CUT_RCPTS 2
+
+struct cut {
+	size_t begins[CUT_JOBS];
+	size_t ends[CUT_JOBS];
+	size_t told[CUT_JOBS][CUT_RCPTS]; /* behind the final reply of each */
+	char replies[4096];
+	size_t len;
+};
+
+/* What is said to the first `sent` octets of the flight. */
+static void
+serve_cut(struct cut *cut, const char *flight, size_t sent, bool lmtp)
+{
+	size_t at = 0, n, job = 0;
+	const char *end;
+
+	cut->len = 0;
+	memset(cut->told, 0xff, sizeof(cut->told));
+	while ((end = memmem(flight + at, sent - at, "\r\n", 2)) != NULL) {
+		n = (size_t)(end + 2 - flight) - at;
+		if (strncmp(flight + at, "BDAT ", 5) == 0) {
+			n += 19;
+			if (at + n > sent)
+				return;
+			for (size_t i = 0; i < CUT_RCPTS; i++) {
+				if (lmtp || i == 0) {
+					memcpy(cut->replies + cut->len,
+					    "250 in\r\n", 8);
+					cut->len += 8;
+				}
+				cut->told[job][i] = cut->len;
+			}
+			job++;
+		} else {
+			memcpy(cut->replies + cut->len, "250 k\r\n", 7);
+			cut->len += 7;
+		}
+		at += n;
+	}
+}
+
+static void
+lose(struct cut *cut, size_t sent, size_t heard, bool lmtp)
+{
+	char line[512], what[64];
+
+	start(&(struct msg_session){ .protocol = lmtp, .ehlo_name = "me" });
+	numbered = true;
+	session.state = STATE_READY;
+	session.up = true;
+	session.caps.offered =
+	    (1u << CAPABILITY_PIPELINING) | (1u << CAPABILITY_CHUNKING);
+	session.flight.window = 8;
+	for (size_t i = 0; i < CUT_JOBS; i++) {
+		send_job("a@x b@y c@y");
+		cut->begins[i] = session.flight.jobs[i].begins;
+		cut->ends[i] = session.out.len;
+	}
+	session_gathered(&session);
+	expect_report("COMMITTING 5", __func__);
+	serve_cut(cut, (const char *)session.out.octets, sent, lmtp);
+	session.out.len -= sent;
+	memmove(session.out.octets, session.out.octets + sent, session.out.len);
+	if (session.out.len == 0)
+		session_flushed(&session);
+	if (heard > cut->len)
+		return;
+	session_octets(&session, (uint8_t *)cut->replies, heard);
+	session_closed(&session, NULL);
+	for (size_t i = 0; i < CUT_JOBS; i++) {
+		if (i > 0 && sent <= cut->begins[i]) {
+			(void)snprintf(line, sizeof(line), "AGAIN %zu\n",
+			    i + 1);
+			cr_assert(memmem(queue, queue_len, line,
+				      strlen(line)) != NULL,
+			    "%s: %zu of %zu", line, heard, sent);
+			continue;
+		}
+		for (size_t j = 0; j < CUT_RCPTS; j++) {
+			(void)strlcpy(what,
+			    heard >= cut->told[i][j]
+				? "delivered final 250 2.0.0: "
+				: "deferred ",
+			    sizeof(what));
+			(void)snprintf(line, sizeof(line), "\n%zu/%zu %s",
+			    i + 1, j, what);
+			queue[queue_len] = '\0';
+			memmove(queue + 1, queue, ++queue_len);
+			queue[0] = '\n';
+			char *found = strstr(queue, line);
+			cr_assert_not_null(found, "%s: %zu of %zu: %s", line,
+			    heard, sent, queue);
+			*strchr(found + 1, '\n') = '\0';
+			cr_assert_eq(strstr(found, "in-doubt") != NULL,
+			    heard < cut->told[i][j] && sent >= cut->ends[i],
+			    "%s: %zu of %zu", found, heard, sent);
+			found[strlen(found)] = '\n';
+			memmove(queue, queue + 1, --queue_len);
+		}
+	}
+}
+
+static void
+lose_everywhere(bool lmtp)
+{
+	static struct cut cut;
+	size_t sent, heard;
+
+	lose(&cut, 0, 0, lmtp);
+	for (sent = 0; sent <= cut.ends[CUT_JOBS - 1]; sent++)
+		for (heard = 0; heard == 0 || heard <= cut.len; heard++)
+			lose(&cut, sent, heard, lmtp);
+	cr_expect_geq(cut.len, CUT_JOBS * 29);
+}
+
+Test(flight, lost_at_any_octet_every_recipient_is_accounted_for)
+{
+	lose_everywhere(false);
+}
+
+Test(flight, lost_at_any_octet_in_lmtp_too)
+{
+	lose_everywhere(true);
 }

@@ -363,7 +363,6 @@ transact(void)
 	reply("250 2.0.0 kept\r\n");
 	outcome = expect(MSG_OUTCOME);
 	expect_text(&outcome->outcome, OUTCOME_DELIVERED, "2.0.0", "kept");
-	expect(MSG_DONE);
 }
 
 static void
@@ -572,7 +571,6 @@ Test(worker, a_cut_without_close_notify_is_a_close)
 	expect_text(&outcome->outcome, OUTCOME_DEFERRED, "4.4.2",
 	    "connection closed by the remote");
 	cr_expect_eq(outcome->outcome.in_doubt, 1);
-	expect(MSG_DONE);
 	expect(MSG_CLOSED);
 	expect_exit(WORKER_DONE);
 }
@@ -715,7 +713,6 @@ Test(worker, the_cap_ends_a_session_that_goes_on)
 	outcome = expect(MSG_OUTCOME);
 	expect_text(&outcome->outcome, OUTCOME_DEFERRED, "4.4.2",
 	    "the session's time is up, while waiting for the reply to MAIL");
-	expect(MSG_DONE);
 	expect(MSG_CLOSED);
 	expect_exit(WORKER_DONE);
 }
@@ -777,7 +774,41 @@ Test(worker, a_large_message_arrives_as_it_is)
 	command(".\r\n");
 	reply("250 ok\r\n");
 	expect(MSG_OUTCOME);
-	expect(MSG_DONE);
+	quit();
+}
+
+/* Four messages in flights of one, two and one; under the filter. */
+Test(worker, messages_leave_together_where_chunks_are_taken)
+{
+	static const char one[] = "MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\n"
+				  "BDAT 21 LAST\r\n" MAIL_TEXT;
+	char two[2 * sizeof(one)];
+
+	h.conf.tls_level = TLS_NONE;
+	start_worker();
+	connect_as("");
+	reply("220 hi\r\n");
+	command("EHLO me.example\r\n");
+	reply("250-x\r\n250-CHUNKING\r\n250 PIPELINING\r\n");
+	expect(MSG_SESSION_UP);
+	send_job(MAIL_TEXT, strlen(MAIL_TEXT));
+	expect(MSG_COMMITTING);
+	command(one);
+	/* These are there when the first is answered. */
+	for (int i = 0; i < 3; i++)
+		send_job(MAIL_TEXT, strlen(MAIL_TEXT));
+	reply("250 ok\r\n250 ok\r\n250 ok\r\n");
+	expect(MSG_OUTCOME);
+	expect(MSG_COMMITTING);
+	(void)snprintf(two, sizeof(two), "%s%s", one, one);
+	command(two);
+	reply("250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n");
+	expect(MSG_OUTCOME);
+	expect(MSG_OUTCOME);
+	expect(MSG_COMMITTING);
+	command(one);
+	reply("250 ok\r\n250 ok\r\n250 ok\r\n");
+	expect(MSG_OUTCOME);
 	quit();
 }
 
@@ -797,7 +828,6 @@ Test(worker, a_refusal_in_the_middle_is_what_is_reported)
 	outcome = expect(MSG_OUTCOME);
 	expect_text(&outcome->outcome, OUTCOME_FAILED, "5.3.4", "too big");
 	cr_expect_eq(outcome->outcome.in_doubt, 0);
-	expect(MSG_DONE);
 	expect(MSG_CLOSED);
 	expect_exit(WORKER_DONE);
 }

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Flights: several whole messages on the wire before the first is answered, by
+ * PIPELINING and CHUNKING (RFC 2920, RFC 3030).  Jobs are gathered in out, leave
+ * together, and their replies are matched to them in order.
+ *
+ * Every octet is accounted: whoever's last one has left may have the message,
+ * and of whom none has left nothing has begun.
+ */
+#include <string.h>
+
+#include "agent/session_internal.h"
+
+/* BDAT, its number, LAST; and MAIL but for its path. */
+#define FLIGHT_FRAME_MAX 192
+#define FLIGHT_RCPT_MAX  16 /* RCPT but for its path */
+
+static bool
+is_lmtp(const struct session *s)
+{
+	return s->conf.protocol == SESSION_LMTP;
+}
+
+static struct flight_job *
+head(struct session *s)
+{
+	return &s->flight.jobs[s->flight.at];
+}
+
+/* Outcomes. */
+
+static void
+settle(struct session *s, struct flight_job *j, uint32_t rcpt)
+{
+	uint8_t *what = &s->flight.rcpts[j->rcpts + rcpt];
+	struct msg_outcome outcome = { 0 };
+
+	if (*what & RCPT_DONE)
+		return;
+	*what |= RCPT_DONE;
+	outcome.job = j->job;
+	outcome.rcpt = rcpt;
+	outcome.outcome = s->verdict.outcome;
+	session_report(s, MSG_OUTCOME, &outcome, s->verdict.text);
+}
+
+static void
+settle_all(struct session *s, struct flight_job *j)
+{
+	for (uint32_t i = 0; i < j->nrcpt; i++)
+		settle(s, j, i);
+}
+
+static void
+settle_accepted(struct session *s, struct flight_job *j)
+{
+	for (uint32_t i = 0; i < j->nrcpt; i++)
+		if (s->flight.rcpts[j->rcpts + i] & RCPT_ACCEPTED)
+			settle(s, j, i);
+}
+
+static void
+give_back(struct session *s, const struct flight_job *j)
+{
+	struct msg_job_ref ref = { j->job };
+
+	session_report(s, MSG_AGAIN, &ref, "");
+}
+
+/* Whatever is sent now would be taken for octets of a message. */
+bool
+flight_is_cut(const struct session *s)
+{
+	return s->flight.count > 0 && s->out.len > 0;
+}
+
+/*
+ * The connection is over, for the reason in s->verdict.  A remote that says 421
+ * has seen nothing of what comes behind; in every other case whose last octet
+ * has left, has perhaps arrived (RFC 1047).
+ */
+void
+flight_abandon(struct session *s)
+{
+	struct flight *f = &s->flight;
+	bool goodbye = s->verdict.outcome.code == 421;
+	size_t sent = f->octets - s->out.len;
+
+	for (uint32_t i = f->at; f->departed && i < f->count; i++) {
+		struct flight_job *j = &f->jobs[i];
+
+		/* The first of a flight never comes back: no endless round. */
+		if ((i > 0 && sent <= j->begins) || (i > f->at && goodbye) ||
+		    (j->again && j->accepted == 0)) {
+			give_back(s, j);
+			continue;
+		}
+		s->verdict.outcome.in_doubt = sent >= j->ends &&
+		    (!goodbye || s->state == STATE_FLIGHT_FINAL);
+		settle_all(s, j);
+	}
+	s->verdict.outcome.in_doubt = 0;
+	f->count = 0;
+	f->departed = false;
+}
+
+/* Gathering. */
+
+bool
+flight_takes(const struct session *s)
+{
+	return capabilities_offer(&s->caps, CAPABILITY_PIPELINING) &&
+	    capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
+}
+
+/* More than its commands will take, for certain. */
+static size_t
+commands_room(const struct session *s)
+{
+	const struct transaction *t = &s->trans;
+
+	return t->envelope_len + t->nrcpt * FLIGHT_RCPT_MAX + FLIGHT_FRAME_MAX;
+}
+
+enum flight_fit
+flight_fit(const struct session *s)
+{
+	const struct flight *f = &s->flight;
+	const struct transaction *t = &s->trans;
+	uint64_t need = t->size + 2 + commands_room(s);
+
+	if (!flight_takes(s) || t->nrcpt > FLIGHT_RCPTS_MAX ||
+	    need > s->out.size)
+		return FLIGHT_NEVER;
+	if (f->count > 0 &&
+	    (need > s->out.size - s->out.len ||
+		t->nrcpt > FLIGHT_RCPTS_MAX - f->nrcpt))
+		return FLIGHT_FULL;
+	return FLIGHT_FITS;
+}
+
+/* MAIL, RCPTs and BDAT; false where nothing of it can be sent. */
+static bool
+write_commands(struct session *s, struct flight_job *j, uint64_t octets)
+{
+	struct transaction *t = &s->trans;
+	size_t from = s->out.len;
+	uint8_t *rcpts = &s->flight.rcpts[j->rcpts];
+	uint32_t before = s->expected;
+
+	if (transaction_write_mail(s) != COMMAND_OK) {
+		session_judge(s, "5.1.7", "sender cannot be sent");
+		return false;
+	}
+	session_wrote(s, from);
+	for (uint32_t i = 0; i < j->nrcpt; i++) {
+		from = s->out.len;
+		if (command_write_rcpt(&s->out, t->write_path) == COMMAND_OK) {
+			session_wrote(s, from);
+			rcpts[i] |= RCPT_ASKED;
+			j->unanswered++;
+		} else {
+			session_judge(s, "5.1.3", "recipient cannot be sent");
+			settle(s, j, i);
+		}
+		t->write_path += strlen(t->write_path) + 1;
+	}
+	from = s->out.len;
+	(void)command_write_bdat(&s->out, octets, true); /* there is room */
+	session_wrote(s, from);
+	if (j->unanswered > 0)
+		return true;
+	s->expected = before; /* nobody left to send it to */
+	return false;
+}
+
+/*
+ * The body goes where its commands cannot reach, and up to them when they are
+ * there: it is read once, and its descriptor is free for the next.
+ */
+static bool
+write_job(struct session *s, struct flight_job *j)
+{
+	struct transaction *t = &s->trans;
+	size_t at = s->out.len + commands_room(s);
+	uint8_t *body = s->out.octets + at;
+	size_t n = (size_t)t->size;
+
+	if (n > 0 && s->ops->read_body(s->arg, body, n, 0) != (ssize_t)n) {
+		session_judge(s, "4.3.0", "the message cannot be read");
+		return false;
+	}
+	if (n > 0 && body[n - 1] != '\n') {
+		memcpy(body + n, "\r\n", 2);
+		n += 2;
+	}
+	t->wire_octets = n;
+	if (!write_commands(s, j, n))
+		return false;
+	memmove(s->out.octets + s->out.len, body, n);
+	s->out.len += n;
+	return true;
+}
+
+/* The job in s->trans joins; where it cannot be sent it has its outcome. */
+void
+flight_join(struct session *s)
+{
+	struct flight *f = &s->flight;
+	struct transaction *t = &s->trans;
+	struct flight_job *j = &f->jobs[f->count];
+	size_t from = s->out.len;
+
+	if (f->count == 0)
+		f->nrcpt = 0;
+	memset(j, 0, sizeof(*j));
+	j->job = t->job;
+	j->rcpts = f->nrcpt;
+	j->nrcpt = t->nrcpt;
+	j->begins = (uint32_t)from;
+	memset(&f->rcpts[j->rcpts], 0, j->nrcpt);
+	if (write_job(s, j)) {
+		j->ends = (uint32_t)s->out.len;
+		f->nrcpt += j->nrcpt;
+		f->count++;
+		s->mails++;
+	} else {
+		s->out.len = from;
+		s->verdict.outcome.step = STEP_MAIL;
+		settle_all(s, j);
+	}
+	transaction_forget(s);
+	session_enter(s, f->count > 0 ? STATE_GATHER : STATE_READY);
+	if (f->count >= f->window || session_mails_left(s) == 0)
+		flight_depart(s);
+}
+
+/* The window's mails are there, or all that the queue has sent ahead. */
+void
+flight_depart(struct session *s)
+{
+	struct flight *f = &s->flight;
+	struct msg_job_ref last;
+
+	if (f->count == 0 || f->departed)
+		return;
+	last.job = f->jobs[f->count - 1].job;
+	session_report(s, MSG_COMMITTING, &last, "");
+	f->octets = s->out.len;
+	f->at = 0;
+	f->disturbed = false;
+	f->departed = true;
+	session_enter(s, STATE_FLIGHT_MAIL);
+}
+
+void
+flight_quit(struct session *s)
+{
+	s->quit_asked = true;
+	flight_depart(s);
+}
+
+/* Replies. */
+
+/*
+ * One message at once after any failure, and RSET before it (RFC 3030, 2).
+ * Twice as many after a whole flight that went well.
+ */
+static void
+arrive(struct session *s)
+{
+	struct flight *f = &s->flight;
+
+	s->needs_rset = f->disturbed;
+	if (f->disturbed)
+		f->window = 1;
+	else if (f->count >= f->window && f->window < FLIGHT_JOBS_MAX)
+		f->window *= 2;
+	f->count = 0;
+	f->departed = false;
+	transaction_next(s);
+}
+
+static void
+next_job(struct session *s)
+{
+	struct flight *f = &s->flight;
+
+	if (++f->at < f->count)
+		session_enter(s, STATE_FLIGHT_MAIL);
+	else
+		arrive(s);
+}
+
+/*
+ * Behind a message that failed a server may still be in its transaction, where
+ * nobody could send it RSET: its 503 is about that, not about this one.
+ */
+void
+flight_take_mail(struct session *s)
+{
+	struct flight *f = &s->flight;
+	struct flight_job *j = head(s);
+
+	if (s->reply.code / 100 != 2) {
+		if (!session_judge_reply(s)) {
+			session_fail(s, FAREWELL_NONE);
+			return;
+		}
+		j->refused = true;
+		j->again = f->disturbed && s->reply.code == 503;
+		if (!j->again)
+			settle_all(s, j);
+		f->disturbed = true;
+	}
+	session_enter(s, STATE_FLIGHT_RCPT);
+}
+
+static uint32_t
+next_answered(struct session *s, struct flight_job *j)
+{
+	uint8_t *rcpts = &s->flight.rcpts[j->rcpts];
+
+	while (!(rcpts[j->answer_at] & RCPT_ASKED))
+		j->answer_at++;
+	j->unanswered--;
+	return j->answer_at++;
+}
+
+static void
+await_final(struct session *s, struct flight_job *j)
+{
+	/* One reply for each recipient (RFC 2033, 4.2); one that says nobody
+	 * is there, where none is, or that there was no MAIL (Dovecot). */
+	if (is_lmtp(s) && j->accepted > 1 && !j->refused)
+		s->expected += j->accepted - 1;
+	j->answer_at = 0;
+	session_enter(s, STATE_FLIGHT_FINAL);
+}
+
+void
+flight_take_rcpt(struct session *s)
+{
+	struct flight_job *j = head(s);
+	uint32_t rcpt = next_answered(s, j);
+
+	if (s->reply.code / 100 == 2) {
+		s->flight.rcpts[j->rcpts + rcpt] |= RCPT_ACCEPTED;
+		j->accepted++;
+	} else if (!j->refused) {
+		if (!transaction_judge_rcpt(s, j->accepted > 0)) {
+			session_fail(s, FAREWELL_NONE);
+			return;
+		}
+		settle(s, j, rcpt);
+	}
+	if (j->unanswered == 0)
+		await_final(s, j);
+	else
+		session_enter(s, STATE_FLIGHT_RCPT);
+}
+
+/*
+ * Nobody was there to get it.  A server that takes it all the same, after it
+ * has refused MAIL, took it under an envelope that we do not know.
+ */
+static void
+end_unwanted(struct session *s, struct flight_job *j)
+{
+	char report[SESSION_TEXT_SIZE / 2];
+
+	s->flight.disturbed = true;
+	if (j->refused && j->accepted > 0 && s->reply.code / 100 == 2) {
+		reply_write_report(&s->reply, report, sizeof(report));
+		session_judge(s, "4.5.0",
+		    "protocol error: MAIL was refused, the message taken: %s",
+		    report);
+		session_fail(s, FAREWELL_QUIT);
+		return;
+	}
+	if (s->reply.code == 421) {
+		session_fail_by_reply(s, FAREWELL_QUIT_NO_WAIT);
+		return;
+	}
+	if (j->again)
+		give_back(s, j);
+	next_job(s);
+}
+
+static void
+settle_next_accepted(struct session *s, struct flight_job *j)
+{
+	while (!(s->flight.rcpts[j->rcpts + j->answer_at] & RCPT_ACCEPTED))
+		j->answer_at++;
+	settle(s, j, j->answer_at++);
+	j->accepted--;
+}
+
+/*
+ * BDAT is refused as a command.  Behind a message that failed, it is for want
+ * of RSET.  An LMTP server may have meant all recipients or the first: what
+ * comes next cannot be told apart.
+ */
+static void
+end_refused(struct session *s, struct flight_job *j)
+{
+	bool countable = !is_lmtp(s) || j->accepted == 1;
+	char report[SESSION_TEXT_SIZE / 2];
+
+	(void)session_judge_reply(s); /* it is a refusal */
+	if (s->flight.disturbed && s->reply.code == 503)
+		give_back(s, j);
+	else
+		settle_accepted(s, j);
+	s->flight.disturbed = true;
+	if (countable) {
+		next_job(s);
+		return;
+	}
+	s->flight.at++;
+	reply_write_report(&s->reply, report, sizeof(report));
+	session_judge(s, "4.5.0",
+	    "protocol error: of which recipients, nobody can tell: %s", report);
+	session_fail(s, FAREWELL_NONE);
+}
+
+void
+flight_take_final(struct session *s)
+{
+	struct flight_job *j = head(s);
+
+	if (j->refused || j->accepted == 0) {
+		end_unwanted(s, j);
+		return;
+	}
+	if (s->reply.code / 10 == 50 && j->answer_at == 0) {
+		end_refused(s, j);
+		return;
+	}
+	if (!session_judge_reply(s)) {
+		session_fail(s, FAREWELL_NONE);
+		return;
+	}
+	if (s->verdict.outcome.status != OUTCOME_DELIVERED)
+		s->flight.disturbed = true;
+	if (is_lmtp(s)) {
+		settle_next_accepted(s, j);
+	} else {
+		settle_accepted(s, j);
+		j->accepted = 0;
+	}
+	if (s->reply.code == 421)
+		session_fail(s, FAREWELL_QUIT_NO_WAIT);
+	else if (j->accepted == 0)
+		next_job(s);
+	else
+		session_enter(s, STATE_FLIGHT_FINAL); /* the timer anew */
+}
