@@ -102,6 +102,7 @@ flight_abandon(struct session *s)
 	s->verdict.outcome.in_doubt = 0;
 	f->count = 0;
 	f->departed = false;
+	f->by_data = false;
 }
 
 /* Gathering. */
@@ -260,6 +261,58 @@ flight_quit(struct session *s)
 	flight_depart(s);
 }
 
+/* By DATA one message can be on the wire, with the next one's commands. */
+
+void
+flight_end_by_data(struct session *s)
+{
+	struct flight *f = &s->flight;
+	const struct transaction *t = &s->trans;
+	struct flight_job *j = &f->jobs[0];
+
+	memset(j, 0, sizeof(*j));
+	j->job = t->job;
+	j->ends = (uint32_t)s->out.len;
+	j->nrcpt = t->nrcpt;
+	j->accepted = t->accepted;
+	memcpy(f->rcpts, t->rcpts, t->nrcpt);
+	f->count = 1;
+	f->at = 0;
+	f->octets = s->out.len;
+	f->departed = f->by_data = true;
+	f->disturbed = false;
+	s->expected += is_lmtp(s) ? j->accepted : 1;
+	transaction_forget(s);
+	session_enter(s, STATE_TAIL);
+}
+
+/* As transaction_take_early(). */
+void
+flight_take_early(struct session *s)
+{
+	if (session_judge_reply(s))
+		settle_accepted(s, head(s));
+	session_fail(s, FAREWELL_NONE);
+}
+
+void
+flight_await_final(struct session *s)
+{
+	session_enter(s, STATE_FLIGHT_FINAL);
+	flight_fill_behind(s);
+}
+
+void
+flight_fill_behind(struct session *s)
+{
+	size_t before = s->out.len;
+
+	if (!s->trans.begun)
+		return;
+	transaction_fill(s);
+	s->flight.octets += s->out.len - before;
+}
+
 /* Replies. */
 
 /*
@@ -278,7 +331,11 @@ arrive(struct session *s)
 		f->window *= 2;
 	f->count = 0;
 	f->departed = false;
-	transaction_next(s);
+	f->by_data = false;
+	if (s->trans.begun)
+		transaction_go_on(s);
+	else
+		transaction_next(s);
 }
 
 static void
@@ -433,7 +490,8 @@ flight_take_final(struct session *s)
 		end_unwanted(s, j);
 		return;
 	}
-	if (s->reply.code / 10 == 50 && j->answer_at == 0) {
+	if (s->reply.code / 10 == 50 && j->answer_at == 0 &&
+	    !s->flight.by_data) {
 		end_refused(s, j);
 		return;
 	}

@@ -99,8 +99,10 @@ struct transaction {
 	bool active; /* a job was taken, and is not done */
 	bool begun;  /* the queue knows so */
 	bool data_asked;
-	bool body_ended; /* its last octet is in out, or beyond */
-	bool bdat;       /* in chunks, not behind DATA (RFC 3030) */
+	bool body_ended;     /* its last octet is in out, or beyond */
+	bool bdat;           /* in chunks, not behind DATA (RFC 3030) */
+	bool behind_failure; /* of the message before, without RSET */
+	bool again;          /* refused for that, and not for its own sake */
 	uint64_t job;
 	uint64_t size;
 	uint64_t wire_octets; /* 0: not known yet */
@@ -144,6 +146,7 @@ struct flight {
 	size_t octets;   /* of all of it */
 	bool departed;   /* the queue knows of it, and it may leave */
 	bool disturbed;  /* one of it failed */
+	bool by_data;    /* the one whose end the next job goes with */
 	struct flight_job jobs[FLIGHT_JOBS_MAX];
 	uint8_t rcpts[FLIGHT_RCPTS_MAX];
 };
@@ -174,8 +177,8 @@ struct session {
 	bool cap_is_over; /* the timer that fired is the session's */
 	uint32_t mails;   /* MAILs of this connection */
 	struct reply reply;
+	struct flight flight; /* beside what is in use, for its pages */
 	struct transaction trans;
-	struct flight flight;
 	uint8_t out_octets[SESSION_OUT_SIZE];
 };
 

@@ -56,6 +56,8 @@ void session_report(struct session *s, enum msg_type type, const void *payload,
 
 /* The handlers of transaction.c; session_table.def says when. */
 void transaction_begin(struct session *s);
+void transaction_begin_behind(struct session *s);
+void transaction_go_on(struct session *s);
 void transaction_take_rset(struct session *s);
 void transaction_take_mail(struct session *s);
 void transaction_take_rcpt(struct session *s);
@@ -97,6 +99,12 @@ enum flight_fit flight_fit(const struct session *s);
 void flight_join(struct session *s);
 void flight_depart(struct session *s);
 void flight_quit(struct session *s);
+
+/* The end of the message is in out: the next job may go with it. */
+void flight_end_by_data(struct session *s);
+void flight_take_early(struct session *s);
+void flight_await_final(struct session *s);
+void flight_fill_behind(struct session *s);
 void flight_take_mail(struct session *s);
 void flight_take_rcpt(struct session *s);
 void flight_take_final(struct session *s);

@@ -61,8 +61,18 @@ transaction_forget(struct session *s)
 }
 
 static void
+give_back(struct session *s)
+{
+	struct msg_job_ref ref = { s->trans.job };
+
+	session_report(s, MSG_AGAIN, &ref, "");
+}
+
+static void
 finish(struct session *s)
 {
+	if (s->trans.again)
+		give_back(s);
 	if (s->needs_rset)
 		s->flight.window = 1;
 	transaction_forget(s);
@@ -72,9 +82,16 @@ finish(struct session *s)
 void
 transaction_abandon(struct session *s)
 {
+	bool behind = s->flight.departed;
+
 	flight_abandon(s);
 	if (!s->trans.active)
 		return;
+	if (s->trans.begun && (behind || s->trans.again)) {
+		give_back(s); /* nothing was done for it */
+		transaction_forget(s);
+		return;
+	}
 	if (!s->trans.begun) { /* another worker can have it as it is */
 		transaction_forget(s);
 		return;
@@ -248,6 +265,7 @@ take_job(struct session *s, const struct message *m)
 	t->data_asked = t->body_ended = t->begun = false;
 	t->bdat = capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
 	t->chunks = 0;
+	t->behind_failure = t->again = false;
 	t->envelope_len = (uint32_t)m->tail_len;
 	t->wire_octets = 0;
 	t->body_at = 0;
@@ -263,7 +281,16 @@ refuse_job(struct session *s, const char *dsn, const char *why)
 	s->verdict.outcome.step = STEP_MAIL;
 	settle_all(s);
 	transaction_forget(s);
-	session_enter(s, s->flight.count > 0 ? STATE_GATHER : STATE_READY);
+	if (!s->flight.by_data)
+		session_enter(s,
+		    s->flight.count > 0 ? STATE_GATHER : STATE_READY);
+}
+
+static void
+refuse_sender(struct session *s)
+{
+	refuse_job(s, "5.1.7", "sender cannot be sent");
+	s->needs_rset = false;
 }
 
 static void
@@ -279,8 +306,7 @@ begin_mail(struct session *s)
 	transaction_fill(s);
 	if (s->expected > 0)
 		return;
-	refuse_job(s, "5.1.7", "sender cannot be sent");
-	s->needs_rset = false;
+	refuse_sender(s);
 }
 
 static void
@@ -317,32 +343,78 @@ transaction_next(struct session *s)
 		begin_job(s);
 }
 
-void
-transaction_begin(struct session *s)
+/* False where it has its outcome by what the server offers. */
+static bool
+may_be_sent(struct session *s)
 {
-	struct transaction *t = &s->trans;
+	const struct transaction *t = &s->trans;
 
-	if (!take_job(s, s->message)) {
-		s->is_misled = true;
-		return;
-	}
 	if ((t->flags & SUBMIT_8BIT) &&
 	    !capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME)) {
 		/* RFC 6152, 3 */
 		refuse_job(s, "5.6.3",
 		    "message has 8-bit octets, and the server does not offer 8BITMIME");
-	} else if (s->caps.size_limit > 0 && t->size + 2 > s->caps.size_limit &&
+		return false;
+	}
+	if (s->caps.size_limit > 0 && t->size + 2 > s->caps.size_limit &&
 	    octets_on_the_wire(s) > s->caps.size_limit) {
 		/* RFC 1870, 6.1 */
 		refuse_job(s, "5.3.4",
 		    "message is larger than the size that the server offers");
-	} else if (s->flight.count == 0) {
-		begin_job(s);
-	} else if (flight_fit(s) == FLIGHT_FITS) {
-		flight_join(s);
-	} else { /* it waits for the end of this flight */
-		flight_depart(s);
+		return false;
 	}
+	return true;
+}
+
+void
+transaction_begin(struct session *s)
+{
+	if (!take_job(s, s->message))
+		s->is_misled = true;
+	else if (!may_be_sent(s))
+		return;
+	else if (s->flight.count == 0)
+		begin_job(s);
+	else if (flight_fit(s) == FLIGHT_FITS)
+		flight_join(s);
+	else /* it waits for the end of this flight */
+		flight_depart(s);
+}
+
+/* Its commands leave with the end of the message before it (RFC 2920, 3.1). */
+void
+transaction_begin_behind(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	struct msg_job_ref begun;
+
+	if (!take_job(s, s->message)) {
+		s->is_misled = true;
+		return;
+	}
+	if (!may_be_sent(s))
+		return;
+	begun.job = t->job;
+	session_report(s, MSG_BEGUN, &begun, "");
+	t->begun = true;
+	s->mails++;
+	flight_fill_behind(s);
+}
+
+/* What it went with is answered: its own replies are next. */
+void
+transaction_go_on(struct session *s)
+{
+	bool failed = s->needs_rset;
+
+	s->trans.behind_failure = failed;
+	s->needs_rset = true; /* until it ends well */
+	session_enter(s, STATE_MAIL);
+	if (s->trans.fill != FILL_MAIL)
+		return;
+	refuse_sender(s);
+	s->needs_rset = failed;
+	transaction_next(s);
 }
 
 void
@@ -364,7 +436,10 @@ transaction_take_mail(struct session *s)
 			session_fail(s, FAREWELL_NONE);
 			return;
 		}
-		settle_all(s);
+		s->trans.again =
+		    s->trans.behind_failure && s->reply.code == 503;
+		if (!s->trans.again)
+			settle_all(s);
 		/* What is out already is answered still (S-110). */
 		s->trans.fill = FILL_NOTHING;
 	}
@@ -422,7 +497,7 @@ transaction_take_rcpt(struct session *s)
 		return;
 	}
 	rcpt = next_answered(t);
-	if (t->rcpts[rcpt] & RCPT_DONE) { /* MAIL was refused */
+	if (t->again || (t->rcpts[rcpt] & RCPT_DONE)) { /* MAIL was refused */
 		transaction_advance(s);
 		return;
 	}
@@ -469,6 +544,12 @@ transaction_take_data(struct session *s)
 
 	if (s->out.len > 0) { /* DATA has not even left */
 		session_meet_unsolicited(s);
+		return;
+	}
+	if (s->reply.code == 354 && t->again) { /* of which envelope? */
+		session_judge(s, "4.5.0",
+		    "protocol error: MAIL was refused, DATA accepted");
+		session_fail(s, FAREWELL_NONE);
 		return;
 	}
 	if (s->reply.code == 354) {
@@ -593,8 +674,12 @@ transaction_fill_body(struct session *s)
 	s->out.len += body_encode(&t->encoder, t->chunk, n, &used,
 	    s->out.octets + s->out.len, s->out.size - s->out.len);
 	t->body_at += used;
-	if (t->body_at == t->size)
-		end_body(s);
+	if (t->body_at < t->size)
+		return;
+	end_body(s);
+	if (capabilities_offer(&s->caps, CAPABILITY_PIPELINING) &&
+	    t->nrcpt <= FLIGHT_RCPTS_MAX)
+		flight_end_by_data(s);
 }
 
 /*

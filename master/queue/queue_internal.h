@@ -35,6 +35,7 @@
 enum {
 	QUEUE_JOBS_AHEAD = 2,       /* jobs a worker holds at once */
 	QUEUE_JOBS_AHEAD_MAX = 32,  /* one that drains fast, by flights */
+	QUEUE_JOBS_AHEAD_DATA = 4,  /* and without them */
 	QUEUE_HALF_JOBS_MAX = 1024, /* envelopes that are not whole yet */
 	QUEUE_BUCKETS = 4096,
 	QUEUE_RETRY_MS = 1000, /* after the store failed */

@@ -565,7 +565,8 @@ session_job_done(struct session *s, struct job *job)
 	struct schedule_destination *d = s->target->destination;
 
 	transaction_free(job);
-	if (s->flights && s->ahead < QUEUE_JOBS_AHEAD_MAX &&
+	if (s->ahead <
+		(s->flights ? QUEUE_JOBS_AHEAD_MAX : QUEUE_JOBS_AHEAD_DATA) &&
 	    ++s->smooth >= s->ahead) {
 		s->ahead *= 2;
 		s->smooth = 0;
