@@ -324,6 +324,11 @@ begin_job(struct session *s)
 {
 	size_t from = s->out.len;
 
+	/* A line begun unasked must not end as the answer to our MAIL. */
+	if (s->expected == 0 && reply_is_partial(&s->reply)) {
+		session_meet_unsolicited(s);
+		return;
+	}
 	if (!s->needs_rset) {
 		begin_clean(s);
 		return;

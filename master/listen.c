@@ -104,7 +104,9 @@ listen_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
 		errno = ENOTDIR;
 		return -1;
 	}
-	if (uid != (uid_t)-1 && st.st_uid != uid) {
+	/* Who may write in it may put another database in the place of ours. */
+	if (uid != (uid_t)-1 &&
+	    (st.st_uid != uid || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)) {
 		errno = EPERM;
 		return -1;
 	}

@@ -18,7 +18,8 @@ int listen_open(const char *path, mode_t mode, gid_t gid);
  * listen_directory - make a folder where there is none, for uid and gid.
  *
  * One that stands keeps its mode and owner, which must be uid where uid is not
- * (uid_t)-1: errno is then EPERM.  0, or -1 with errno.
+ * (uid_t)-1, and nobody else may write in it: errno is then EPERM.  0, or -1
+ * with errno.
  */
 int listen_directory(const char *path, mode_t mode, uid_t uid, gid_t gid);
 

@@ -446,8 +446,9 @@ complain(const char *what, const char *where)
 		      "this one folders of its own",
 		    what, where);
 	case EPERM:
-		fatal("%s %s: it belongs to another user: give it to the right "
-		      "one, or name another place",
+		fatal("%s %s: it belongs to another user, or others may write "
+		      "in it: give it to the right one alone, or name another "
+		      "place",
 		    what, where);
 	default:
 		fatal("%s %s: %s", what, where, strerror(errno));

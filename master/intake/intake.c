@@ -43,9 +43,9 @@ intake_stop_if_done(struct intake *in)
 		role_stop(&in->role);
 }
 
-/* The share of a user, or a free one; there is one for each client. */
-static struct share *
-find_share(struct intake *in, uid_t uid)
+/* The user's, or a free one; there is one for each client. */
+struct share *
+intake_share(struct intake *in, const struct client *c)
 {
 	struct share *unused = NULL;
 	size_t i;
@@ -53,7 +53,7 @@ find_share(struct intake *in, uid_t uid)
 	for (i = 0; i < NELEM(in->shares); i++) {
 		if (in->shares[i].nclients == 0)
 			unused = unused != NULL ? unused : &in->shares[i];
-		else if (in->shares[i].uid == uid)
+		else if (in->shares[i].uid == client_uid(c))
 			return &in->shares[i];
 	}
 	return unused;
@@ -63,7 +63,7 @@ void
 intake_client_gone(struct intake *in, const struct client *c)
 {
 	in->nclients--;
-	find_share(in, client_uid(c))->nclients--;
+	intake_share(in, c)->nclients--;
 }
 
 static void
@@ -77,7 +77,7 @@ add_client(struct intake *in, int fd, enum listener_kind kind)
 		log_line(LOG_ERROR, "a client: %s", strerror(errno));
 		return;
 	}
-	share = find_share(in, client_uid(c));
+	share = intake_share(in, c);
 	if (share->nclients >= CLIENTS_OF_USER_MAX) {
 		log_line(LOG_WARN,
 		    "uid %u has %d clients: one more is turned away",

@@ -25,6 +25,8 @@ struct request {
 	struct client *client;
 	uint64_t number;
 	size_t nrcpts;
+	uint64_t
+	    size; /* octets of its message, in memory until it is answered */
 	uint32_t wait;  /* enum submit_wait */
 	bool answered;  /* ACCEPTED or REFUSED came */
 	bool of_status; /* the master answers, whatever the queue does */
@@ -40,10 +42,11 @@ struct listener {
 	struct intake *intake;
 };
 
-/* How many clients a user has. */
+/* What a user has of us. */
 struct share {
 	uid_t uid;
 	unsigned nclients; /* 0: this one is free */
+	uint64_t octets;   /* of messages that are not on disk yet */
 };
 
 struct intake {
@@ -58,6 +61,7 @@ struct intake {
 	struct share shares[CLIENTS_MAX];
 	unsigned unanswered; /* of all clients */
 	unsigned open;       /* requests */
+	uint64_t octets;     /* of messages that are not on disk yet */
 	bool submit_any;
 	uint32_t submitters[SUBMITTERS_MAX];
 	uint32_t nsubmitters;
@@ -68,6 +72,9 @@ struct intake {
 
 /* Once it drains, the role ends with its last unanswered request. */
 void intake_stop_if_done(struct intake *in);
+
+/* Of a client's user. */
+struct share *intake_share(struct intake *in, const struct client *c);
 
 /* A client is gone: somebody else may come. */
 void intake_client_gone(struct intake *in, const struct client *c);
@@ -83,6 +90,12 @@ struct request *request_find(struct intake *in, uint64_t number);
 
 /* Whether one more job may have a client that waits for its results. */
 bool request_may_wait(const struct intake *in, struct client *c);
+
+/* Whether one more message of this user may be held in memory. */
+bool request_has_room(struct intake *in, const struct client *c);
+
+/* Count the message that came with a request. */
+void request_hold(struct intake *in, struct request *r, uint64_t size);
 
 /* Read no more of a client, whose job was just handed on, while the queue is
  * behind; an answer to it ends that. */

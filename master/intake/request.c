@@ -20,6 +20,11 @@
  * and in the queue, and a CANCEL where its client goes. */
 #define WAITING_MAX           32768
 #define WAITING_OF_CLIENT_MAX 4096
+/* Times message_size_limit: what is held in memory until it is on disk, or its
+ * job whole.  Over the first one we stop reading who sends more; over the
+ * second, which takes many connections, a user is refused. */
+#define OCTETS_PAUSE       2
+#define OCTETS_OF_USER_MAX 8
 /* Packets that wait for a slow queue, most with a message's descriptor, before
  * we stop reading who sends more. */
 #define BACKLOG_PAUSE 512
@@ -77,11 +82,37 @@ request_new(struct intake *in, struct client *c)
 	return r;
 }
 
+bool
+request_has_room(struct intake *in, const struct client *c)
+{
+	return intake_share(in, c)->octets <
+	    OCTETS_OF_USER_MAX * (uint64_t)in->config->message_size_limit;
+}
+
+void
+request_hold(struct intake *in, struct request *r, uint64_t size)
+{
+	r->size = size;
+	in->octets += size;
+	intake_share(in, r->client)->octets += size;
+}
+
+static void
+request_release(struct intake *in, struct request *r)
+{
+	in->octets -= r->size;
+	intake_share(in, r->client)->octets -= r->size;
+	r->size = 0;
+}
+
 /* The answer of one of its jobs lets it go on: so none may be half given. */
 void
 request_brake(const struct intake *in, struct client *c)
 {
-	if (in->queue != NULL && channel_backlog(in->queue) >= BACKLOG_PAUSE)
+	if (in->queue != NULL &&
+	    (channel_backlog(in->queue) >= BACKLOG_PAUSE ||
+		in->octets >=
+		    OCTETS_PAUSE * (uint64_t)in->config->message_size_limit))
 		client_pause(c, true);
 }
 
@@ -91,6 +122,7 @@ request_answered(struct intake *in, struct request *r)
 	if (r->answered)
 		return;
 	r->answered = true;
+	request_release(in, r);
 	in->unanswered--;
 	(*client_unanswered(r->client))--;
 	client_pause(r->client, false);

@@ -112,6 +112,12 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 		    "set \"wait\" to \"queued\"");
 		return;
 	}
+	if (!request_has_room(in, c)) {
+		request_refuse(c, job->ref, 451, "4.3.2",
+		    "too many octets of your user wait to be whole and on "
+		    "disk: try again");
+		return;
+	}
 	if (copy_message(fd, in->config->message_size_limit, &copy, &code,
 		error) == -1) {
 		request_refuse(c, job->ref, code,
@@ -127,6 +133,7 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 	} else {
 		strlcpy(r->ref, job->ref, sizeof(r->ref));
 		r->wait = job->wait;
+		request_hold(in, r, copy.size);
 		*client_begun(c) = r;
 		send_submit(in, r, job, &copy);
 	}

@@ -450,6 +450,27 @@ def a_client_waits_for_so_many_results_and_no_more():
         os.close(fd)
 
 
+def half_given_jobs_fill_no_memory():
+    with Sink() as sink, Daemon(config(sink, "message_size_limit = 1m")) as d:
+        fd = memfd(b"Subject: x\r\n\r\n" + b"0123456789abcd\r\n" * 65000)
+        jobs = [Job(d.dir + "/run/job") for _ in range(20)]
+        for job in jobs:
+            job.send({"from": "", "rcpts": ["w@x.test"], "more": True}, fd)
+        answer = jobs[-1].receive()
+        assert answer["code"] == 451, answer
+        refused = d.log_text().count("too many octets")
+        assert refused in (10, 11, 12), refused
+        for job in jobs[1:]:
+            job.close()
+        jobs[0].send({"rcpts": ["v@x.test"]})
+        assert jobs[0].receive()["status"] == "queued"
+        wait_for(lambda: sink.got("v@x.test"), 20, "the whole one")
+        jobs[0].send({"from": "", "rcpts": ["w@x.test"]}, fd)
+        assert jobs[0].receive()["status"] == "queued"
+        jobs[0].close()
+        os.close(fd)
+
+
 def cpu_seconds(pid):
     with open("/proc/%d/stat" % pid) as f:
         words = f.read().rsplit(")", 1)[1].split()
@@ -943,6 +964,7 @@ TESTS = (
     roles_may_open_as_many_files_as_the_hard_limit_says,
     a_queue_that_stands_still_loses_no_client,
     a_client_waits_for_so_many_results_and_no_more,
+    half_given_jobs_fill_no_memory,
     without_descriptors_the_intake_waits_in_peace,
     one_user_does_not_keep_the_others_away,
     a_role_that_lies_to_the_master_takes_nothing_from_it,

@@ -39,6 +39,12 @@ def table(rows):
     return mark
 
 
+def patient(function):
+    """Mark a test that mostly waits: it takes no other test's turn."""
+    function.patient = True
+    return function
+
+
 class Run:
     """One finished `postern` and what it said."""
 

@@ -39,9 +39,12 @@ def cases(name, value):
     """The test itself, or one for each row of its table."""
     if not hasattr(value, "rows"):
         return [(name, value)]
-    return [("%s[%s]" % (name, row[0]), functools.partial(
-        lambda t, f, a: f(t, *a), f=value, a=row[1:]))
-        for row in value.rows]
+    rows = []
+    for row in value.rows:
+        one = functools.partial(lambda t, f, a: f(t, *a), f=value, a=row[1:])
+        one.patient = getattr(value, "patient", False)
+        rows.append(("%s[%s]" % (name, row[0]), one))
+    return rows
 
 
 def collect(pattern):
@@ -146,9 +149,10 @@ def main():
     try:
         certs = Certificates(os.path.join(folder, "certs"))
         os.chmod(folder, 0o755)
-        with futures.ThreadPoolExecutor(options.j) as pool:
-            jobs = {pool.submit(play, n, f, folder, certs): n
-                    for n, f in tests}
+        with futures.ThreadPoolExecutor(options.j) as pool, \
+                futures.ThreadPoolExecutor(options.j) as waiting:
+            jobs = {(waiting if getattr(f, "patient", False) else pool).submit(
+                play, n, f, folder, certs): n for n, f in tests}
             for job in futures.as_completed(jobs):
                 name = jobs[job]
                 verdict, text, seconds = job.result()

@@ -202,6 +202,13 @@ Test(listen, a_folder_is_made_with_its_mode_whatever_the_umask)
 	cr_expect_eq(listen_directory(path, 0750, geteuid() + 1, (gid_t)-1),
 	    -1);
 	cr_expect_eq(errno, EPERM);
+	/* One that others write in is not its owner's. */
+	cr_assert_eq(chmod(path, 0720), 0);
+	errno = 0;
+	cr_expect_eq(listen_directory(path, 0750, geteuid(), (gid_t)-1), -1);
+	cr_expect_eq(errno, EPERM);
+	cr_assert_eq(chmod(path, 01707), 0);
+	cr_expect_eq(listen_directory(path, 0750, geteuid(), (gid_t)-1), -1);
 }
 
 Test(listen, a_file_is_no_folder)
