@@ -119,12 +119,13 @@ listen_pid_file(const char *path)
 	char line[32];
 	int fd, n;
 
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	/* Who can open a file can lock it: nobody else may. */
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1)
 		return -1;
 	n = snprintf(line, sizeof(line), "%d\n", (int)getpid());
-	if (flock(fd, LOCK_EX | LOCK_NB) == -1 || ftruncate(fd, 0) == -1 ||
-	    fd_write(fd, line, (size_t)n) == -1) {
+	if (fchmod(fd, 0600) == -1 || flock(fd, LOCK_EX | LOCK_NB) == -1 ||
+	    ftruncate(fd, 0) == -1 || fd_write(fd, line, (size_t)n) == -1) {
 		fd_close(fd);
 		return -1;
 	}

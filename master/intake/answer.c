@@ -220,7 +220,7 @@ answer_listed(const struct message *m)
 	    json_boolean(l->in_doubt));
 	set_number(object, "attempts", l->attempts);
 	set_number(object, "next_ms", (uint64_t)l->next_ms);
-	if (l->attempts > 0) {
+	if (l->outcome.dsn[0] != '\0') {
 		last = json_object();
 		set_outcome(last, &l->outcome, relay, reply);
 		(void)json_object_set_new(object, "last", last);

@@ -277,7 +277,12 @@ Test(answer, a_recipient_of_the_queue_is_listed)
 	cr_expect_str_eq(string(last, "step"), "rcpt");
 	cr_expect_str_eq(string(last, "reply"), "451 later");
 	json_decref(o);
-	l.attempts = 0;
+	l.attempts = 0; /* it was decided before any session */
+	o = read_back(answer_listed(&m));
+	last = json_object_get(o, "last");
+	cr_expect_str_eq(string(last, "dsn"), "4.2.0");
+	json_decref(o);
+	l.outcome.dsn[0] = '\0'; /* nothing was decided yet */
 	l.state = RECIPIENT_STATES;
 	m = message_of(MSG_LISTED, &l, "a", 1);
 	o = read_back(answer_listed(&m));

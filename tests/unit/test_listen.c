@@ -238,6 +238,7 @@ pid_in_file(void)
 Test(listen, a_pid_file_of_a_former_life_is_taken_over)
 {
 	FILE *f = fopen(path, "we");
+	struct stat st;
 	int fd;
 
 	fputs("123456789012345\nmore\n", f);
@@ -245,6 +246,8 @@ Test(listen, a_pid_file_of_a_former_life_is_taken_over)
 	fd = listen_pid_file(path);
 	cr_assert_neq(fd, -1);
 	cr_expect_eq(pid_in_file(), getpid());
+	cr_expect_eq(fstat(fd, &st), 0);
+	cr_expect_eq(st.st_mode & 0777, 0600, "nobody else may lock it");
 	close(fd);
 	fd = listen_pid_file(path);
 	cr_expect_neq(fd, -1, "the lock ends with its holder");
