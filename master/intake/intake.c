@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -62,8 +63,11 @@ intake_share(struct intake *in, const struct client *c)
 void
 intake_client_gone(struct intake *in, const struct client *c)
 {
+	struct share *share = intake_share(in, c);
+
+	assert(share != NULL); /* it has a place: this client's */
 	in->nclients--;
-	intake_share(in, c)->nclients--;
+	share->nclients--;
 }
 
 static void
@@ -78,6 +82,7 @@ add_client(struct intake *in, int fd, enum listener_kind kind)
 		return;
 	}
 	share = intake_share(in, c);
+	assert(share != NULL); /* one for each client that may be */
 	if (share->nclients >= CLIENTS_OF_USER_MAX) {
 		log_line(LOG_WARN,
 		    "uid %u has %d clients: one more is turned away",
