@@ -4,6 +4,8 @@
 Used by the interop, confine, chaos and bench tests.
 """
 import array
+import atexit
+import errno
 import concurrent.futures
 import json
 import os
@@ -36,6 +38,41 @@ def wait_for(condition, seconds=20, what="a condition"):
         time.sleep(0.02)
 
 
+_copies = {}
+_copies_lock = threading.Lock()
+
+
+def programs(build):
+    """A folder with copies of the programs: a checkout may lie where other
+    users cannot reach it.
+
+    Copied once, and given out when nobody has the copies open for writing any
+    more: a child that another thread of ours forked meanwhile keeps them so
+    until its exec, and a program that is open for writing cannot be executed.
+    """
+    with _copies_lock:
+        if build not in _copies:
+            folder = tempfile.mkdtemp(prefix="postern-programs-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            os.chmod(folder, 0o755)
+            for name in ("posternd", "postern"):
+                shutil.copy2(os.path.join(ROOT, build, name), folder)
+                wait_for(lambda: runs(os.path.join(folder, name)),
+                         what="a copy of %s to be free" % name)
+            _copies[build] = folder
+        return _copies[build]
+
+
+def runs(program):
+    try:
+        subprocess.run([program, "-?"], capture_output=True, check=False)
+    except OSError as e:
+        if e.errno != errno.ETXTBSY:
+            raise
+        return False
+    return True
+
+
 def as_plain_user(argv):
     """The command, run without root."""
     if os.geteuid() != 0:
@@ -51,9 +88,9 @@ class Daemon:
         self.plain = plain
         self.dir = tempfile.mkdtemp(prefix="postern-test-")
         os.chmod(self.dir, 0o755)
-        # Copied: a checkout may lie where other users cannot reach it.
         for name in ("posternd", "postern"):
-            shutil.copy2(os.path.join(ROOT, build, name), self.dir)
+            os.link(os.path.join(programs(build), name),
+                    os.path.join(self.dir, name))
         self.config = os.path.join(self.dir, "postern.conf")
         self.log = os.path.join(self.dir, "log")
         self.process = None
