@@ -7,6 +7,7 @@
 
 #include <sys/capability.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -281,7 +282,11 @@ may_mount(void)
 	pid_t pid = fork();
 
 	if (pid == 0)
-		_exit(geteuid() == 0 && unshare(CLONE_NEWNS) == 0 ? 0 : 1);
+		_exit(geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+			    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ==
+				0 ?
+			0 :
+			1);
 	return waitpid(pid, &status, 0) == pid && status == 0;
 }
 
