@@ -171,10 +171,6 @@ int store_body_fd(struct store *store, uint64_t message, int *fdp);
 int store_next_domain(struct store *store, const char *after,
     char domain[static STORE_DOMAIN_SIZE], int64_t *earliest_ms);
 
-/* How many recipients of a domain wait, and for when the first is. */
-int store_count_domain(struct store *store, const char *domain,
-    uint64_t *countp, int64_t *earliest_ms);
-
 /* 1: *due_ms is when the next of a domain is due behind after_ms; 0: none. */
 int store_next_due(struct store *store, const char *domain, int64_t after_ms,
     int64_t *due_ms);
@@ -216,7 +212,5 @@ void store_address_domain(const char *address,
 /* A message's id as people see it: upper-case hex. */
 void store_id_format(uint64_t id, char text[static STORE_ID_SIZE]);
 int store_id_parse(const char *text, uint64_t *idp);
-
-const char *store_state_name(enum store_state state);
 
 #endif

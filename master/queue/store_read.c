@@ -105,25 +105,6 @@ store_next_domain(struct store *store, const char *after,
 }
 
 int
-store_count_domain(struct store *store, const char *domain, uint64_t *countp,
-    int64_t *earliest_ms)
-{
-	sqlite3_stmt *sql = store->sql[STORE_SQL_COUNT_DOMAIN];
-	int rc;
-
-	(void)sqlite3_bind_text(sql, 1, domain, -1, SQLITE_STATIC);
-	rc = sqlite3_step(sql);
-	if (rc == SQLITE_ROW) {
-		*countp = (uint64_t)sqlite3_column_int64(sql, 0);
-		*earliest_ms = sqlite3_column_int64(sql, 1);
-	} else {
-		(void)store_fail(store, rc);
-	}
-	store_reset(store, STORE_SQL_COUNT_DOMAIN);
-	return rc == SQLITE_ROW ? 0 : -1;
-}
-
-int
 store_next_due(struct store *store, const char *domain, int64_t after_ms,
     int64_t *due_ms)
 {
@@ -304,20 +285,4 @@ store_id_parse(const char *text, uint64_t *idp)
 	}
 	*idp = id;
 	return 0;
-}
-
-const char *
-store_state_name(enum store_state state)
-{
-	static const char *const names[STORE_STATE_COUNT] = {
-		[STORE_QUEUED] = "queued",
-		[STORE_ACTIVE] = "active",
-		[STORE_DELIVERED] = "delivered",
-		[STORE_DEFERRED] = "deferred",
-		[STORE_FAILED] = "failed",
-		[STORE_HELD] = "held",
-	};
-
-	return (unsigned int)state < STORE_STATE_COUNT ? names[state]
-						       : "unknown";
 }
