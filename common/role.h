@@ -4,7 +4,8 @@
  * other processes, and one table of handlers.
  *
  * A role runs in this order: role_init(); role_setup(), which takes the
- * master's messages up to START; sandbox_enter(); role_loop().
+ * master's messages up to START; sandbox_root(); sandbox_confine();
+ * role_loop().
  *
  * What is in no row of the table, or not in this phase, ends the channel it
  * came by; who owned the other end hears of it by `closed`.

@@ -2,9 +2,9 @@
 /*
  * The walls round a role, other than its seccomp filter: namespaces with a root
  * of their own, user and groups, capabilities, Landlock, and what keeps memory
- * from becoming code.  sandbox_enter() sets them all, outermost first; which of
- * them the kernel grants is told by sandbox_enter()'s *ready and by /proc,
- * never assumed.
+ * from becoming code.  sandbox_root() and then sandbox_confine() set them,
+ * outermost first; which of them the kernel grants is told by *ready and by
+ * /proc, never assumed.
  */
 #ifndef POSTERN_COMMON_SANDBOX_H
 #define POSTERN_COMMON_SANDBOX_H
