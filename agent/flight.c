@@ -15,12 +15,6 @@
 #define FLIGHT_FRAME_MAX 192
 #define FLIGHT_RCPT_MAX  16 /* RCPT but for its path */
 
-static bool
-is_lmtp(const struct session *s)
-{
-	return s->conf.protocol == SESSION_LMTP;
-}
-
 static struct flight_job *
 head(struct session *s)
 {
@@ -149,7 +143,7 @@ write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 	uint8_t *rcpts = &s->flight.rcpts[j->rcpts];
 	uint32_t before = s->expected;
 
-	if (transaction_write_mail(s) != COMMAND_OK) {
+	if (envelope_write_mail(s) != COMMAND_OK) {
 		session_judge(s, "5.1.7", "sender cannot be sent");
 		return false;
 	}
@@ -230,7 +224,7 @@ flight_join(struct session *s)
 		s->verdict.outcome.step = STEP_MAIL;
 		settle_all(s, j);
 	}
-	transaction_forget(s);
+	job_forget(s);
 	session_enter(s, f->count > 0 ? STATE_GATHER : STATE_READY);
 	if (f->count >= f->window || session_mails_left(s) == 0)
 		flight_depart(s);
@@ -281,12 +275,12 @@ flight_end_by_data(struct session *s)
 	f->octets = s->out.len;
 	f->departed = f->by_data = true;
 	f->disturbed = false;
-	s->expected += is_lmtp(s) ? j->accepted : 1;
-	transaction_forget(s);
+	s->expected += session_is_lmtp(s) ? j->accepted : 1;
+	job_forget(s);
 	session_enter(s, STATE_TAIL);
 }
 
-/* As transaction_take_early(). */
+/* As data_take_early(). */
 void
 flight_take_early(struct session *s)
 {
@@ -309,7 +303,7 @@ flight_fill_behind(struct session *s)
 
 	if (!s->trans.begun)
 		return;
-	transaction_fill(s);
+	envelope_fill(s);
 	s->flight.octets += s->out.len - before;
 }
 
@@ -333,9 +327,9 @@ arrive(struct session *s)
 	f->departed = false;
 	f->by_data = false;
 	if (s->trans.begun)
-		transaction_go_on(s);
+		job_go_on(s);
 	else
-		transaction_next(s);
+		job_next(s);
 }
 
 static void
@@ -389,7 +383,7 @@ await_final(struct session *s, struct flight_job *j)
 {
 	/* One reply for each recipient (RFC 2033, 4.2); one that says nobody
 	 * is there, where none is, or that there was no MAIL (Dovecot). */
-	if (is_lmtp(s) && j->accepted > 1 && !j->refused)
+	if (session_is_lmtp(s) && j->accepted > 1 && !j->refused)
 		s->expected += j->accepted - 1;
 	j->answer_at = 0;
 	session_enter(s, STATE_FLIGHT_FINAL);
@@ -405,7 +399,7 @@ flight_take_rcpt(struct session *s)
 		s->flight.rcpts[j->rcpts + rcpt] |= RCPT_ACCEPTED;
 		j->accepted++;
 	} else if (!j->refused) {
-		if (!transaction_judge_rcpt(s, j->accepted > 0)) {
+		if (!envelope_judge_rcpt(s, j->accepted > 0)) {
 			session_fail(s, FAREWELL_NONE);
 			return;
 		}
@@ -461,7 +455,7 @@ settle_next_accepted(struct session *s, struct flight_job *j)
 static void
 end_refused(struct session *s, struct flight_job *j)
 {
-	bool countable = !is_lmtp(s) || j->accepted == 1;
+	bool countable = !session_is_lmtp(s) || j->accepted == 1;
 	char report[SESSION_TEXT_SIZE / 2];
 
 	(void)session_judge_reply(s); /* it is a refusal */
@@ -501,7 +495,7 @@ flight_take_final(struct session *s)
 	}
 	if (s->verdict.outcome.status != OUTCOME_DELIVERED)
 		s->flight.disturbed = true;
-	if (is_lmtp(s)) {
+	if (session_is_lmtp(s)) {
 		settle_next_accepted(s, j);
 	} else {
 		settle_accepted(s, j);

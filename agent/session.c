@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From the first address to QUIT: connect, greeting, EHLO, STARTTLS, EHLO
- * again.  What happens between MAIL and the final reply is in transaction.c.
+ * The session's table: its states, what its events do, and how it ends.  How it
+ * comes up is in initiation.c; what it is given to deliver in job.c; MAIL and
+ * RCPT in envelope.c, the message in data.c, several at once in flight.c.
  */
 #include "agent/session.h"
-
-#include <arpa/inet.h>
-#include <sys/socket.h>
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/session_internal.h"
-#include "agent/tls.h"
 #include "common/util.h"
 
 static const struct state_desc {
@@ -49,6 +46,12 @@ session_is_connected(const struct session *s)
 {
 	return s->state >= STATE_GREETING && s->state <= STATE_QUIT &&
 	    s->state != STATE_TLS;
+}
+
+bool
+session_is_lmtp(const struct session *s)
+{
+	return s->conf.protocol == SESSION_LMTP;
 }
 
 bool
@@ -101,8 +104,8 @@ session_wrote(struct session *s, size_t from)
 	show(s, false, s->out.octets + from, s->out.len - from - 2);
 }
 
-static void
-write_word(struct session *s, enum command_word word)
+void
+session_write_word(struct session *s, enum command_word word)
 {
 	size_t from = s->out.len;
 
@@ -228,9 +231,9 @@ session_fail(struct session *s, enum farewell farewell)
 	s->has_failure = true;
 	if (flight_is_cut(s))
 		farewell = FAREWELL_NONE;
-	transaction_abandon(s);
+	job_abandon(s);
 	if (farewell != FAREWELL_NONE)
-		write_word(s, COMMAND_QUIT);
+		session_write_word(s, COMMAND_QUIT);
 	else
 		s->out.len = 0; /* no end of a message may slip out */
 	if (farewell == FAREWELL_QUIT && s->out.len > from)
@@ -325,261 +328,11 @@ go_on(struct session *s)
 	(void)s; /* nothing was waiting for room */
 }
 
-/* From the first address to a session that is up. */
-
-static void
-ask_first_address(struct session *s)
-{
-	struct msg_next next = { 0 };
-
-	s->conf = *(const struct msg_session *)s->message->payload;
-	if (!message_string_ok(s->conf.ehlo_name, sizeof(s->conf.ehlo_name)) ||
-	    !message_string_ok(s->conf.discard, sizeof(s->conf.discard)) ||
-	    s->conf.protocol > SESSION_LMTP || s->conf.tls_level > TLS_VERIFY) {
-		s->is_misled = true;
-		return;
-	}
-	session_enter(s, STATE_DIAL);
-	session_report(s, MSG_NEXT, &next, "");
-}
-
-static void
-take_address(struct session *s)
-{
-	struct msg_address *a = &s->address;
-
-	*a = *(const struct msg_address *)s->message->payload;
-	s->is_misled = !message_string_ok(a->host, sizeof(a->host)) ||
-	    !message_string_ok(a->tls_name, sizeof(a->tls_name));
-}
-
-static void
-refuse_address(struct session *s)
-{
-	const struct msg_dial_failed *failed = s->message->payload;
-	const char *why = strerrordesc_np(failed->error);
-
-	session_judge(s, "4.4.1", "cannot connect: %s",
-	    why != NULL ? why : "unknown error");
-	session_fail(s, FAREWELL_NONE);
-}
-
-/* Before a transaction was possible, nobody is owed a farewell. */
-static void
-end_early(struct session *s)
-{
-	s->out.len = 0;
-	s->ops->hang_up(s->arg);
-	session_enter(s, STATE_OVER);
-}
-
-static void
-begin_connect(struct session *s)
-{
-	s->local = *(const struct msg_dialed *)s->message->payload;
-	session_enter(s, STATE_CONNECT);
-	if (s->conf.tls_level == TLS_VERIFY &&
-	    !tls_name_is_legal(s->address.tls_name)) {
-		session_judge(s, "4.7.5",
-		    "protocol error: no legal name to verify in a certificate");
-		session_fail(s, FAREWELL_NONE);
-	}
-}
-
-static void
-start_tls(struct session *s)
-{
-	enum session_tls_start how = SESSION_TLS_INJECTED;
-	const char *why = "";
-
-	if (s->leftover == 0)
-		how = s->ops->start_tls(s->arg, &why);
-	switch (how) {
-	case SESSION_TLS_STARTED:
-		s->out.len = 0;
-		session_enter(s, STATE_TLS);
-		break;
-	case SESSION_TLS_INJECTED:
-		session_judge(s, "4.7.0",
-		    "injection: octets in clear where TLS was to start");
-		session_fail(s, FAREWELL_NONE);
-		break;
-	case SESSION_TLS_REFUSED:
-		session_enter(s, STATE_TLS);
-		s->cause = why;
-		meet_tls_failure(s);
-		break;
-	}
-}
-
-static void
-await_greeting(struct session *s)
-{
-	s->expected = 1;
-	session_enter(s, STATE_GREETING);
-}
-
-static void
-begin_connection(struct session *s)
-{
-	if (s->conf.implicit_tls)
-		start_tls(s);
-	else
-		await_greeting(s);
-}
-
-/* The configured name, or the literal of our end (RFC 5321, 4.1.3). */
-static void
-write_own_name(const struct session *s, char *name, size_t size)
-{
-	char text[INET6_ADDRSTRLEN] = "";
-
-	(void)inet_ntop(s->local.family, s->local.addr, text, sizeof(text));
-	if (s->conf.ehlo_name[0] != '\0')
-		strlcpy(name, s->conf.ehlo_name, size);
-	else if (s->local.family == AF_INET)
-		(void)snprintf(name, size, "[%s]", text);
-	else if (s->local.family == AF_INET6)
-		(void)snprintf(name, size, "[IPv6:%s]", text);
-	else
-		strlcpy(name, "localhost", size);
-}
-
-static void
-say_hello(struct session *s, enum command_hello verb, enum session_state state)
-{
-	char name[MSG_HOST_SIZE];
-	size_t from = s->out.len;
-
-	capabilities_clear(&s->caps);
-	write_own_name(s, name, sizeof(name));
-	session_enter(s, state);
-	if (command_write_hello(&s->out, verb, name) != COMMAND_OK) {
-		session_judge(s, "4.3.5", "our own name cannot be sent");
-		session_fail(s, FAREWELL_QUIT);
-		return;
-	}
-	session_wrote(s, from);
-}
-
-static void
-say_first_hello(struct session *s)
-{
-	say_hello(s,
-	    s->conf.protocol == SESSION_LMTP ? COMMAND_LHLO : COMMAND_EHLO,
-	    STATE_HELLO);
-}
-
-static void
-take_greeting(struct session *s)
-{
-	if (s->reply.code != 220) {
-		session_fail_by_reply(s, FAREWELL_QUIT);
-		return;
-	}
-	s->greeted = true;
-	say_first_hello(s);
-}
-
-static void
-come_up(struct session *s)
-{
-	struct msg_session_up up = { 0 };
-
-	s->ops->get_tls_info(s->arg, &up.tls);
-	up.extensions = s->caps.offered;
-	up.flights = flight_takes(s);
-	s->up = true;
-	s->has_failure = false;
-	s->needs_rset = false;
-	s->mails = 0;
-	s->flight.window = 1;
-	session_enter(s, STATE_READY);
-	session_report(s, MSG_SESSION_UP, &up, "");
-}
-
-/* Capabilities are known: up into TLS, or on. */
-static void
-choose_security(struct session *s)
-{
-	bool offered = capabilities_offer(&s->caps, CAPABILITY_STARTTLS);
-
-	if (s->in_tls || s->in_clear || s->conf.tls_level == TLS_NONE ||
-	    (s->conf.tls_level == TLS_MAY && !offered)) {
-		come_up(s);
-		return;
-	}
-	session_enter(s, STATE_STARTTLS);
-	if (offered) {
-		write_word(s, COMMAND_STARTTLS);
-		return;
-	}
-	session_judge(s, "4.7.4",
-	    "STARTTLS unavailable: the server does not offer it");
-	session_fail(s, FAREWELL_QUIT);
-}
-
-static void
-take_hello(struct session *s)
-{
-	unsigned int code = s->reply.code;
-
-	if (code == 250) {
-		capabilities_discard(&s->caps, s->conf.discard);
-		capabilities_finish(&s->caps, s->in_tls);
-		choose_security(s);
-	} else if ((code == 500 || code == 502 || code == 504) &&
-	    s->conf.protocol == SESSION_SMTP && !s->in_tls) {
-		say_hello(s, COMMAND_HELO, STATE_HELO);
-	} else {
-		session_fail_by_reply(s, FAREWELL_QUIT);
-	}
-}
-
-static void
-take_helo(struct session *s)
-{
-	if (s->reply.code != 250)
-		session_fail_by_reply(s, FAREWELL_QUIT);
-	else
-		choose_security(s);
-}
-
-static void
-take_starttls(struct session *s)
-{
-	if (s->reply.code == 220) {
-		start_tls(s);
-	} else if (session_judge_reply(s)) {
-		session_fail(s, FAREWELL_QUIT);
-	} else {
-		session_judge(s, "4.5.0",
-		    "protocol error: reply %u to STARTTLS (RFC 3207, 4)",
-		    s->reply.code);
-		s->verdict.outcome.code = (uint16_t)s->reply.code;
-		session_fail(s, FAREWELL_QUIT);
-	}
-}
-
-/* RFC 3207, 4.2: what was said in clear is void. */
-static void
-begin_in_tls(struct session *s)
-{
-	s->in_tls = true;
-	s->expected = 0;
-	capabilities_clear(&s->caps);
-	reply_init(&s->reply);
-	if (s->greeted)
-		say_first_hello(s);
-	else
-		await_greeting(s);
-}
-
 void
 session_say_quit(struct session *s)
 {
 	session_enter(s, STATE_QUIT);
-	write_word(s, COMMAND_QUIT);
+	session_write_word(s, COMMAND_QUIT);
 }
 
 /* Replies to what was pipelined before QUIT come first. */

@@ -87,7 +87,7 @@ struct verdict {
 };
 
 /* What is to be written next in a transaction. */
-enum transaction_fill {
+enum envelope_fill {
 	FILL_MAIL,
 	FILL_RCPT,
 	FILL_DATA,
@@ -114,7 +114,7 @@ struct transaction {
 	uint32_t answer_at;  /* the next one to hear about */
 	uint32_t chunks;     /* without a reply, but for the last */
 	uint32_t envelope_len;
-	enum transaction_fill fill;
+	enum envelope_fill fill;
 	const char *write_path;
 	uint64_t body_at;
 	struct body_encoder encoder;

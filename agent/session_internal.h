@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Between session.c, transaction.c and flight.c. */
+/* Between session.c, initiation.c, job.c, envelope.c, data.c and flight.c. */
 #ifndef POSTERN_AGENT_SESSION_INTERNAL_H
 #define POSTERN_AGENT_SESSION_INTERNAL_H
 
@@ -54,35 +54,71 @@ void session_show(struct session *s, const char *line);
 void session_report(struct session *s, enum msg_type type, const void *payload,
     const char *text);
 
-/* The handlers of transaction.c; session_table.def says when. */
-void transaction_begin(struct session *s);
-void transaction_begin_behind(struct session *s);
-void transaction_go_on(struct session *s);
-void transaction_take_rset(struct session *s);
-void transaction_take_mail(struct session *s);
-void transaction_take_rcpt(struct session *s);
-void transaction_take_data(struct session *s);
-void transaction_take_early(struct session *s);
-void transaction_take_final(struct session *s);
-void transaction_take_abort(struct session *s);
-void transaction_fill(struct session *s);
-void transaction_advance(struct session *s);
-void transaction_fill_body(struct session *s);
+/* Write a command that is one word, and account for it. */
+void session_write_word(struct session *s, enum command_word word);
 
-/* Every recipient without an outcome gets s->verdict, and the job is done. */
-void transaction_abandon(struct session *s);
+bool session_is_lmtp(const struct session *s);
 
-/* The job is in other hands, or over. */
-void transaction_forget(struct session *s);
+/* The handlers; session_table.def says when.  Of initiation.c: */
+void initiation_ask_first_address(struct session *s);
+void initiation_take_address(struct session *s);
+void initiation_refuse_address(struct session *s);
+void initiation_end_early(struct session *s);
+void initiation_begin_connect(struct session *s);
+void initiation_begin_connection(struct session *s);
+void initiation_take_greeting(struct session *s);
+void initiation_take_hello(struct session *s);
+void initiation_take_helo(struct session *s);
+void initiation_take_starttls(struct session *s);
+void initiation_begin_in_tls(struct session *s);
+
+/* Of job.c: */
+void job_begin(struct session *s);
+void job_begin_behind(struct session *s);
+void job_go_on(struct session *s);
+void job_take_rset(struct session *s);
 
 /* What is on the wire is over: the job that waits, another, or QUIT. */
-void transaction_next(struct session *s);
+void job_next(struct session *s);
 
-enum command_error transaction_write_mail(struct session *s);
+/* Of envelope.c: */
+void envelope_take_mail(struct session *s);
+void envelope_take_rcpt(struct session *s);
+void envelope_fill(struct session *s);
+void envelope_advance(struct session *s);
+
+/* Of data.c: */
+void data_take_reply(struct session *s);
+void data_take_early(struct session *s);
+void data_take_final(struct session *s);
+void data_take_abort(struct session *s);
+void data_fill(struct session *s);
+
+/* One recipient, all, or all that were accepted, get s->verdict. */
+void job_settle(struct session *s, uint32_t rcpt);
+void job_settle_all(struct session *s);
+void job_settle_accepted(struct session *s);
+
+/* The job has its outcomes, or goes back: on to the next. */
+void job_finish(struct session *s);
+
+/* RFC 1870, 3: what goes between 354 and the dot, without added dots. */
+uint64_t job_octets(struct session *s);
+
+/* write_path goes to the path behind it. */
+void envelope_skip_path(struct transaction *t);
+
+/* Every recipient without an outcome gets s->verdict, and the job is done. */
+void job_abandon(struct session *s);
+
+/* The job is in other hands, or over. */
+void job_forget(struct session *s);
+
+enum command_error envelope_write_mail(struct session *s);
 
 /* The verdict of a RCPT that was not accepted, as session_judge_reply(); any:
  * others were, so that "too many" means another transaction. */
-bool transaction_judge_rcpt(struct session *s, bool any);
+bool envelope_judge_rcpt(struct session *s, bool any);
 
 /* How many MAILs the server still lets us send (RFC 9422, 4.1). */
 uint32_t session_mails_left(const struct session *s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The worker's loop: it moves octets between the descriptors and the session,
- * and keeps its timers.  What the octets mean, session.c and transaction.c know.
+ * and keeps its timers.  What the octets mean, session.c knows.
  */
 #include "agent/worker.h"
 

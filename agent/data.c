@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The message itself, from the reply to DATA, or the first BDAT, to the final
+ * reply (RFC 5321, 4.1.1.4; RFC 3030, 2).
+ */
+#include <string.h>
+
+#include "agent/session_internal.h"
+
+#define CHUNK_FRAME_MAX 64 /* BDAT and its number, and a last line end */
+#define CHUNKS_AHEAD    16 /* of one message, without a reply */
+
+/*
+ * DATA went ahead, was let in, and nobody is left to get the message: end it
+ * at once, empty (RFC 2920, 3.1).  An LMTP server owes no reply then, so that
+ * connection cannot be kept in step.
+ */
+static void
+abort_data(struct session *s)
+{
+	static const uint8_t dot[] = ".\r\n";
+
+	memcpy(s->out.octets + s->out.len, dot, 3);
+	s->out.len += 3;
+	if (session_is_lmtp(s)) {
+		session_judge(s, "4.5.0",
+		    "protocol error: DATA was accepted without a recipient");
+		session_fail(s, FAREWELL_QUIT);
+		return;
+	}
+	s->expected++;
+	session_enter(s, STATE_ABORT);
+}
+
+void
+data_take_reply(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	if (s->out.len > 0) { /* DATA has not even left */
+		session_meet_unsolicited(s);
+		return;
+	}
+	if (s->reply.code == 354 && t->again) { /* of which envelope? */
+		session_judge(s, "4.5.0",
+		    "protocol error: MAIL was refused, DATA accepted");
+		session_fail(s, FAREWELL_NONE);
+		return;
+	}
+	if (s->reply.code == 354) {
+		if (t->accepted > 0)
+			data_fill(s);
+		else
+			abort_data(s);
+		return;
+	}
+	if (!session_judge_reply(s)) {
+		session_fail(s, FAREWELL_NONE);
+		return;
+	}
+	job_settle_accepted(s);
+	job_finish(s);
+}
+
+/* What was sent is answered, and what was announced is sent. */
+void
+data_take_abort(struct session *s)
+{
+	if (s->expected == 0 && s->out.len == 0)
+		job_finish(s);
+}
+
+/* The message. */
+
+/*
+ * The octets are all in out: the queue is told before they may leave, so that
+ * it knows of every message that may have arrived.
+ */
+static void
+end_body(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	struct msg_job_ref ref = { t->job };
+
+	session_report(s, MSG_COMMITTING, &ref, "");
+	session_show(s, ".");
+	s->out.len += body_end(&t->encoder, s->out.octets + s->out.len);
+	t->body_ended = true;
+}
+
+static void
+fail_reading(struct session *s)
+{
+	session_judge(s, "4.3.0", "the message cannot be read");
+	session_fail(s, FAREWELL_NONE);
+}
+
+/* As much of the message as out holds, as it is (RFC 3030, 2). */
+static void
+fill_chunk(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	struct msg_job_ref ref = { t->job };
+	uint64_t left = job_octets(s) - t->body_at;
+	size_t n = s->out.size - CHUNK_FRAME_MAX;
+	bool last = left <= n;
+	bool cut = last && t->wire_octets > t->size; /* no end of its line */
+	size_t from_body;
+
+	n = last ? (size_t)left : n - 2;
+	from_body = cut ? n - 2 : n;
+	(void)command_write_bdat(&s->out, n, last); /* out is empty */
+	session_wrote(s, 0);
+	if (s->ops->read_body(s->arg, s->out.octets + s->out.len, from_body,
+		t->body_at) != (ssize_t)from_body) {
+		fail_reading(s);
+		return;
+	}
+	if (cut)
+		memcpy(s->out.octets + s->out.len + from_body, "\r\n", 2);
+	if (last)
+		session_report(s, MSG_COMMITTING, &ref, "");
+	else
+		t->chunks++;
+	s->out.len += n;
+	t->body_at += n;
+	t->body_ended = last;
+}
+
+static void
+await_final(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	s->expected += session_is_lmtp(s) ? t->accepted : 1;
+	if (t->bdat)
+		s->expected--; /* counted as a command */
+	t->answer_at = 0;
+	session_enter(s, STATE_FINAL);
+}
+
+void
+data_fill(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	uint64_t left = t->size - t->body_at;
+	size_t n = sizeof(t->chunk), used;
+
+	if (t->body_ended) {
+		await_final(s);
+		return;
+	}
+	session_enter(s, STATE_BODY);
+	if (t->bdat) {
+		if (t->chunks == 0 ||
+		    (t->chunks < CHUNKS_AHEAD &&
+			capabilities_offer(&s->caps, CAPABILITY_PIPELINING)))
+			fill_chunk(s);
+		return;
+	}
+	if (n > left)
+		n = (size_t)left;
+	if (n > 0 &&
+	    s->ops->read_body(s->arg, t->chunk, n, t->body_at) != (ssize_t)n) {
+		fail_reading(s);
+		return;
+	}
+	/* out is empty and twice as large as a chunk: all is taken. */
+	s->out.len += body_encode(&t->encoder, t->chunk, n, &used,
+	    s->out.octets + s->out.len, s->out.size - s->out.len);
+	t->body_at += used;
+	if (t->body_at < t->size)
+		return;
+	end_body(s);
+	if (capabilities_offer(&s->caps, CAPABILITY_PIPELINING) &&
+	    t->nrcpt <= FLIGHT_RCPTS_MAX)
+		flight_end_by_data(s);
+}
+
+/*
+ * The reply to a chunk with others behind it.  After a refusal none follows,
+ * but what was announced is sent (RFC 3030, 2); where that was the last one, an
+ * LMTP server's replies to it cannot be counted.
+ */
+static void
+take_chunk(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	t->chunks--;
+	if (s->reply.code / 100 == 2) {
+		session_enter(s, s->state);
+		if (s->out.len == 0 && !t->body_ended)
+			data_fill(s);
+		return;
+	}
+	if (!session_judge_reply(s)) {
+		session_fail(s, FAREWELL_NONE);
+		return;
+	}
+	job_settle_accepted(s);
+	if (t->body_ended && session_is_lmtp(s)) {
+		session_fail(s, FAREWELL_NONE);
+		return;
+	}
+	session_enter(s, STATE_ABORT);
+	data_take_abort(s);
+}
+
+/*
+ * A refusal in the middle of the message is the remote's last word (S-123):
+ * what we would send now might be read as commands.
+ */
+void
+data_take_early(struct session *s)
+{
+	if (s->trans.chunks > 0 && s->reply.code != 421) {
+		take_chunk(s);
+		return;
+	}
+	s->out.len = 0;
+	session_fail_by_reply(s, FAREWELL_NONE);
+}
+
+static void
+take_final_lmtp(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	while (!(t->rcpts[t->answer_at] & RCPT_ACCEPTED))
+		t->answer_at++;
+	job_settle(s, t->answer_at++);
+}
+
+void
+data_take_final(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	if (t->chunks > 0 && s->reply.code != 421) {
+		take_chunk(s);
+		return;
+	}
+	if (!session_judge_reply(s)) {
+		session_fail(s, FAREWELL_NONE);
+		return;
+	}
+	if (t->answer_at == 0)
+		s->needs_rset = false;
+	if (s->verdict.outcome.status != OUTCOME_DELIVERED)
+		s->needs_rset = true;
+	if (session_is_lmtp(s))
+		take_final_lmtp(s);
+	else
+		job_settle_accepted(s);
+	if (s->reply.code == 421)
+		session_fail(s, FAREWELL_QUIT_NO_WAIT);
+	else if (t->accepted == 0)
+		job_finish(s);
+	else
+		session_enter(s, STATE_FINAL); /* the timer anew */
+}

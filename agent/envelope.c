@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The envelope of one job: MAIL, RCPT, DATA, and the replies to them.
+ * With PIPELINING everything up to DATA leaves in one batch (RFC 2920, 3.1),
+ * without it one command at a time.  With CHUNKING BDAT takes the place of DATA.
+ */
+#include <string.h>
+
+#include "agent/session_internal.h"
+
+/* The batch. */
+
+void
+envelope_skip_path(struct transaction *t)
+{
+	t->write_path += strlen(t->write_path) + 1;
+}
+
+enum command_error
+envelope_write_mail(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	struct command_mail mail = { 0 };
+
+	mail.has_size = capabilities_offer(&s->caps, CAPABILITY_SIZE);
+	if (mail.has_size)
+		mail.size = job_octets(s);
+	mail.eight_bit = (t->flags & SUBMIT_8BIT) &&
+	    capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME);
+	return command_write_mail(&s->out, t->envelope, &mail);
+}
+
+/* False where the buffer has no room. */
+static bool
+ask_for_rcpt(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	size_t from = s->out.len;
+	uint32_t rcpt = t->write_at;
+
+	switch (command_write_rcpt(&s->out, t->write_path)) {
+	case COMMAND_OK:
+		session_wrote(s, from);
+		t->rcpts[rcpt] |= RCPT_ASKED;
+		t->unanswered++;
+		break;
+	case COMMAND_NO_ROOM:
+		return false;
+	case COMMAND_TOO_LONG:
+	case COMMAND_BAD_OCTET:
+		session_judge(s, "5.1.3", "recipient cannot be sent");
+		job_settle(s, rcpt);
+		break;
+	}
+	t->write_at++;
+	envelope_skip_path(t);
+	if (t->write_at == t->nrcpt)
+		t->fill = FILL_DATA;
+	return true;
+}
+
+/* Not when it is known that nobody is there to get the message.  BDAT asks for
+ * nothing, so it waits until that is known. */
+static bool
+ask_for_data(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	size_t from = s->out.len;
+
+	if (!t->bdat && (t->unanswered > 0 || t->accepted > 0)) {
+		if (command_write_word(&s->out, COMMAND_DATA) != COMMAND_OK)
+			return false;
+		session_wrote(s, from);
+		t->data_asked = true;
+	}
+	t->fill = FILL_NOTHING;
+	return true;
+}
+
+static bool
+write_next(struct session *s)
+{
+	size_t from = s->out.len;
+
+	switch (s->trans.fill) {
+	case FILL_MAIL:
+		if (envelope_write_mail(s) != COMMAND_OK)
+			return false;
+		session_wrote(s, from);
+		s->trans.fill = FILL_RCPT;
+		return true;
+	case FILL_RCPT:
+		return ask_for_rcpt(s);
+	case FILL_DATA:
+		return ask_for_data(s);
+	case FILL_NOTHING:
+		break;
+	}
+	return false;
+}
+
+void
+envelope_fill(struct session *s)
+{
+	bool batch = capabilities_offer(&s->caps, CAPABILITY_PIPELINING);
+
+	while (batch || s->expected == 0)
+		if (!write_next(s))
+			return;
+}
+
+/* After a reply: write what may be written now, and wait for the next. */
+void
+envelope_advance(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	envelope_fill(s);
+	if (t->unanswered > 0 || t->fill != FILL_NOTHING)
+		session_enter(s, STATE_RCPT);
+	else if (t->data_asked)
+		session_enter(s, STATE_DATA);
+	else if (t->accepted > 0)
+		data_fill(s);
+	else
+		job_finish(s);
+}
+
+/* Replies to the batch. */
+
+void
+envelope_take_mail(struct session *s)
+{
+	if (s->reply.code / 100 != 2) {
+		if (!session_judge_reply(s)) {
+			session_fail(s, FAREWELL_NONE);
+			return;
+		}
+		s->trans.again =
+		    s->trans.behind_failure && s->reply.code == 503;
+		if (!s->trans.again)
+			job_settle_all(s);
+		/* What is out already is answered still (S-110). */
+		s->trans.fill = FILL_NOTHING;
+	}
+	envelope_advance(s);
+}
+
+/*
+ * RFC 5321, 4.5.3.1.10, says 452, and that 552 is to be taken for it.  It
+ * still is a refusal by size where it says so (RFC 1870, 6.4).
+ */
+static bool
+is_too_many(const struct reply *reply)
+{
+	if (reply->code == 552 && reply->enhanced.class == 5 &&
+	    ((reply->enhanced.subject == 3 && reply->enhanced.detail == 4) ||
+		(reply->enhanced.subject == 2 && reply->enhanced.detail == 3)))
+		return false;
+	return reply->code == 452 || reply->code == 552;
+}
+
+bool
+envelope_judge_rcpt(struct session *s, bool any)
+{
+	struct outcome *o = &s->verdict.outcome;
+
+	if (!session_judge_reply(s))
+		return false;
+	if (is_too_many(&s->reply)) {
+		o->status = OUTCOME_DEFERRED;
+		o->again = any;
+		if (o->dsn[0] == '5')
+			o->dsn[0] = '4';
+	}
+	return true;
+}
+
+static uint32_t
+next_answered(struct transaction *t)
+{
+	while (!(t->rcpts[t->answer_at] & RCPT_ASKED))
+		t->answer_at++;
+	t->rcpts[t->answer_at] &= (uint8_t)~RCPT_ASKED;
+	t->unanswered--;
+	return t->answer_at++;
+}
+
+void
+envelope_take_rcpt(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	uint32_t rcpt;
+
+	if (t->unanswered == 0) { /* waiting for room, not for a reply */
+		session_fail_by_reply(s, FAREWELL_NONE);
+		return;
+	}
+	rcpt = next_answered(t);
+	if (t->again || (t->rcpts[rcpt] & RCPT_DONE)) { /* MAIL was refused */
+		envelope_advance(s);
+		return;
+	}
+	if (s->reply.code / 100 == 2) {
+		t->rcpts[rcpt] |= RCPT_ACCEPTED;
+		t->accepted++;
+		envelope_advance(s);
+		return;
+	}
+	if (!envelope_judge_rcpt(s, t->accepted > 0)) {
+		session_fail(s, FAREWELL_NONE);
+		return;
+	}
+	job_settle(s, rcpt);
+	envelope_advance(s);
+}

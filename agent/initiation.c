@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Session initiation (RFC 5321, 3.1): from the first address to a session that
+ * is up: connect, greeting, EHLO, STARTTLS, EHLO again.
+ */
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/session_internal.h"
+#include "agent/tls.h"
+
+void
+initiation_ask_first_address(struct session *s)
+{
+	struct msg_next next = { 0 };
+
+	s->conf = *(const struct msg_session *)s->message->payload;
+	if (!message_string_ok(s->conf.ehlo_name, sizeof(s->conf.ehlo_name)) ||
+	    !message_string_ok(s->conf.discard, sizeof(s->conf.discard)) ||
+	    s->conf.protocol > SESSION_LMTP || s->conf.tls_level > TLS_VERIFY) {
+		s->is_misled = true;
+		return;
+	}
+	session_enter(s, STATE_DIAL);
+	session_report(s, MSG_NEXT, &next, "");
+}
+
+void
+initiation_take_address(struct session *s)
+{
+	struct msg_address *a = &s->address;
+
+	*a = *(const struct msg_address *)s->message->payload;
+	s->is_misled = !message_string_ok(a->host, sizeof(a->host)) ||
+	    !message_string_ok(a->tls_name, sizeof(a->tls_name));
+}
+
+void
+initiation_refuse_address(struct session *s)
+{
+	const struct msg_dial_failed *failed = s->message->payload;
+	const char *why = strerrordesc_np(failed->error);
+
+	session_judge(s, "4.4.1", "cannot connect: %s",
+	    why != NULL ? why : "unknown error");
+	session_fail(s, FAREWELL_NONE);
+}
+
+/* Before a transaction was possible, nobody is owed a farewell. */
+void
+initiation_end_early(struct session *s)
+{
+	s->out.len = 0;
+	s->ops->hang_up(s->arg);
+	session_enter(s, STATE_OVER);
+}
+
+void
+initiation_begin_connect(struct session *s)
+{
+	s->local = *(const struct msg_dialed *)s->message->payload;
+	session_enter(s, STATE_CONNECT);
+	if (s->conf.tls_level == TLS_VERIFY &&
+	    !tls_name_is_legal(s->address.tls_name)) {
+		session_judge(s, "4.7.5",
+		    "protocol error: no legal name to verify in a certificate");
+		session_fail(s, FAREWELL_NONE);
+	}
+}
+
+static void
+start_tls(struct session *s)
+{
+	enum session_tls_start how = SESSION_TLS_INJECTED;
+	const char *why = "";
+
+	if (s->leftover == 0)
+		how = s->ops->start_tls(s->arg, &why);
+	switch (how) {
+	case SESSION_TLS_STARTED:
+		s->out.len = 0;
+		session_enter(s, STATE_TLS);
+		break;
+	case SESSION_TLS_INJECTED:
+		session_judge(s, "4.7.0",
+		    "injection: octets in clear where TLS was to start");
+		session_fail(s, FAREWELL_NONE);
+		break;
+	case SESSION_TLS_REFUSED:
+		session_enter(s, STATE_TLS);
+		session_tls_failed(s, why);
+		break;
+	}
+}
+
+static void
+await_greeting(struct session *s)
+{
+	s->expected = 1;
+	session_enter(s, STATE_GREETING);
+}
+
+void
+initiation_begin_connection(struct session *s)
+{
+	if (s->conf.implicit_tls)
+		start_tls(s);
+	else
+		await_greeting(s);
+}
+
+/* The configured name, or the literal of our end (RFC 5321, 4.1.3). */
+static void
+write_own_name(const struct session *s, char *name, size_t size)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	(void)inet_ntop(s->local.family, s->local.addr, text, sizeof(text));
+	if (s->conf.ehlo_name[0] != '\0')
+		strlcpy(name, s->conf.ehlo_name, size);
+	else if (s->local.family == AF_INET)
+		(void)snprintf(name, size, "[%s]", text);
+	else if (s->local.family == AF_INET6)
+		(void)snprintf(name, size, "[IPv6:%s]", text);
+	else
+		strlcpy(name, "localhost", size);
+}
+
+static void
+say_hello(struct session *s, enum command_hello verb, enum session_state state)
+{
+	char name[MSG_HOST_SIZE];
+	size_t from = s->out.len;
+
+	capabilities_clear(&s->caps);
+	write_own_name(s, name, sizeof(name));
+	session_enter(s, state);
+	if (command_write_hello(&s->out, verb, name) != COMMAND_OK) {
+		session_judge(s, "4.3.5", "our own name cannot be sent");
+		session_fail(s, FAREWELL_QUIT);
+		return;
+	}
+	session_wrote(s, from);
+}
+
+static void
+say_first_hello(struct session *s)
+{
+	say_hello(s,
+	    s->conf.protocol == SESSION_LMTP ? COMMAND_LHLO : COMMAND_EHLO,
+	    STATE_HELLO);
+}
+
+void
+initiation_take_greeting(struct session *s)
+{
+	if (s->reply.code != 220) {
+		session_fail_by_reply(s, FAREWELL_QUIT);
+		return;
+	}
+	s->greeted = true;
+	say_first_hello(s);
+}
+
+static void
+come_up(struct session *s)
+{
+	struct msg_session_up up = { 0 };
+
+	s->ops->get_tls_info(s->arg, &up.tls);
+	up.extensions = s->caps.offered;
+	up.flights = flight_takes(s);
+	s->up = true;
+	s->has_failure = false;
+	s->needs_rset = false;
+	s->mails = 0;
+	s->flight.window = 1;
+	session_enter(s, STATE_READY);
+	session_report(s, MSG_SESSION_UP, &up, "");
+}
+
+/* Capabilities are known: up into TLS, or on. */
+static void
+choose_security(struct session *s)
+{
+	bool offered = capabilities_offer(&s->caps, CAPABILITY_STARTTLS);
+
+	if (s->in_tls || s->in_clear || s->conf.tls_level == TLS_NONE ||
+	    (s->conf.tls_level == TLS_MAY && !offered)) {
+		come_up(s);
+		return;
+	}
+	session_enter(s, STATE_STARTTLS);
+	if (offered) {
+		session_write_word(s, COMMAND_STARTTLS);
+		return;
+	}
+	session_judge(s, "4.7.4",
+	    "STARTTLS unavailable: the server does not offer it");
+	session_fail(s, FAREWELL_QUIT);
+}
+
+void
+initiation_take_hello(struct session *s)
+{
+	unsigned int code = s->reply.code;
+
+	if (code == 250) {
+		capabilities_discard(&s->caps, s->conf.discard);
+		capabilities_finish(&s->caps, s->in_tls);
+		choose_security(s);
+	} else if ((code == 500 || code == 502 || code == 504) &&
+	    s->conf.protocol == SESSION_SMTP && !s->in_tls) {
+		say_hello(s, COMMAND_HELO, STATE_HELO);
+	} else {
+		session_fail_by_reply(s, FAREWELL_QUIT);
+	}
+}
+
+void
+initiation_take_helo(struct session *s)
+{
+	if (s->reply.code != 250)
+		session_fail_by_reply(s, FAREWELL_QUIT);
+	else
+		choose_security(s);
+}
+
+void
+initiation_take_starttls(struct session *s)
+{
+	if (s->reply.code == 220) {
+		start_tls(s);
+	} else if (session_judge_reply(s)) {
+		session_fail(s, FAREWELL_QUIT);
+	} else {
+		session_judge(s, "4.5.0",
+		    "protocol error: reply %u to STARTTLS (RFC 3207, 4)",
+		    s->reply.code);
+		s->verdict.outcome.code = (uint16_t)s->reply.code;
+		session_fail(s, FAREWELL_QUIT);
+	}
+}
+
+/* RFC 3207, 4.2: what was said in clear is void. */
+void
+initiation_begin_in_tls(struct session *s)
+{
+	s->in_tls = true;
+	s->expected = 0;
+	capabilities_clear(&s->caps);
+	reply_init(&s->reply);
+	if (s->greeted)
+		say_first_hello(s);
+	else
+		await_greeting(s);
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The jobs that a session is given, one transaction each: checked against what
+ * the server offers, begun, alone or in a flight, and ended, with an outcome for
+ * each recipient.
+ */
+#include <string.h>
+
+#include "agent/session_internal.h"
+
+/* Outcomes. */
+
+void
+job_settle(struct session *s, uint32_t rcpt)
+{
+	struct transaction *t = &s->trans;
+	struct msg_outcome outcome = { 0 };
+
+	if (t->rcpts[rcpt] & RCPT_DONE)
+		return;
+	t->rcpts[rcpt] |= RCPT_DONE;
+	if (t->rcpts[rcpt] & RCPT_ACCEPTED)
+		t->accepted--;
+	outcome.job = t->job;
+	outcome.rcpt = rcpt;
+	outcome.outcome = s->verdict.outcome;
+	session_report(s, MSG_OUTCOME, &outcome, s->verdict.text);
+}
+
+void
+job_settle_all(struct session *s)
+{
+	for (uint32_t i = 0; i < s->trans.nrcpt; i++)
+		job_settle(s, i);
+}
+
+void
+job_settle_accepted(struct session *s)
+{
+	for (uint32_t i = 0; i < s->trans.nrcpt; i++)
+		if (s->trans.rcpts[i] & RCPT_ACCEPTED)
+			job_settle(s, i);
+}
+
+void
+job_forget(struct session *s)
+{
+	s->trans.active = false;
+	s->trans.begun = false;
+	s->ops->close_body(s->arg);
+}
+
+static void
+give_back(struct session *s)
+{
+	struct msg_job_ref ref = { s->trans.job };
+
+	session_report(s, MSG_AGAIN, &ref, "");
+}
+
+void
+job_finish(struct session *s)
+{
+	if (s->trans.again)
+		give_back(s);
+	if (s->needs_rset)
+		s->flight.window = 1;
+	job_forget(s);
+	job_next(s);
+}
+
+void
+job_abandon(struct session *s)
+{
+	bool behind = s->flight.departed;
+
+	flight_abandon(s);
+	if (!s->trans.active)
+		return;
+	if (s->trans.begun && (behind || s->trans.again)) {
+		give_back(s); /* nothing was done for it */
+		job_forget(s);
+		return;
+	}
+	if (!s->trans.begun) { /* another worker can have it as it is */
+		job_forget(s);
+		return;
+	}
+	/* Whoever has the whole message may have kept it (RFC 1047). */
+	s->verdict.outcome.in_doubt = s->state == STATE_FINAL;
+	job_settle_all(s);
+	job_forget(s);
+}
+
+/* A job comes in. */
+
+uint64_t
+job_octets(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	uint8_t last = '\n';
+
+	if (t->size == 0 || t->wire_octets > 0)
+		return t->wire_octets;
+	if (s->ops->read_body(s->arg, &last, 1, t->size - 1) != 1)
+		return t->size;
+	t->wire_octets = last == '\n' ? t->size : t->size + 2;
+	return t->wire_octets;
+}
+
+static bool
+take_job(struct session *s, const struct message *m)
+{
+	const struct msg_job *job = m->payload;
+	struct transaction *t = &s->trans;
+	size_t at = 0;
+	uint32_t strings = 0;
+
+	if (m->tail_len > sizeof(t->envelope) || job->nrcpt == 0 ||
+	    job->nrcpt >= SESSION_RCPTS_MAX)
+		return false;
+	while (message_tail_next(m, &at) != NULL)
+		strings++;
+	if (strings != job->nrcpt + 1 || at != m->tail_len)
+		return false;
+	memcpy(t->envelope, m->tail, m->tail_len);
+	memset(t->rcpts, 0, job->nrcpt);
+	t->job = job->job;
+	t->size = job->size;
+	t->flags = job->flags;
+	t->nrcpt = job->nrcpt;
+	t->accepted = t->unanswered = t->write_at = t->answer_at = 0;
+	t->write_path = t->envelope;
+	envelope_skip_path(t); /* the reverse-path */
+	t->fill = FILL_MAIL;
+	t->data_asked = t->body_ended = t->begun = false;
+	t->bdat = capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
+	t->chunks = 0;
+	t->behind_failure = t->again = false;
+	t->envelope_len = (uint32_t)m->tail_len;
+	t->wire_octets = 0;
+	t->body_at = 0;
+	memset(&t->encoder, 0, sizeof(t->encoder));
+	t->active = true;
+	return true;
+}
+
+static void
+refuse_job(struct session *s, const char *dsn, const char *why)
+{
+	session_judge(s, dsn, "%s", why);
+	s->verdict.outcome.step = STEP_MAIL;
+	job_settle_all(s);
+	job_forget(s);
+	if (!s->flight.by_data)
+		session_enter(s,
+		    s->flight.count > 0 ? STATE_GATHER : STATE_READY);
+}
+
+static void
+refuse_sender(struct session *s)
+{
+	refuse_job(s, "5.1.7", "sender cannot be sent");
+	s->needs_rset = false;
+}
+
+static void
+begin_mail(struct session *s)
+{
+	struct msg_job_ref begun = { s->trans.job };
+
+	session_report(s, MSG_BEGUN, &begun, "");
+	s->trans.begun = true;
+	s->mails++;
+	s->needs_rset = true; /* until it ends well */
+	session_enter(s, STATE_MAIL);
+	envelope_fill(s);
+	if (s->expected > 0)
+		return;
+	refuse_sender(s);
+}
+
+static void
+begin_clean(struct session *s)
+{
+	if (flight_fit(s) == FLIGHT_FITS)
+		flight_join(s);
+	else
+		begin_mail(s);
+}
+
+/* With nothing on the wire. */
+static void
+begin_job(struct session *s)
+{
+	size_t from = s->out.len;
+
+	/* A line begun unasked must not end as the answer to our MAIL. */
+	if (s->expected == 0 && reply_is_partial(&s->reply)) {
+		session_meet_unsolicited(s);
+		return;
+	}
+	if (!s->needs_rset) {
+		begin_clean(s);
+		return;
+	}
+	session_enter(s, STATE_RSET);
+	(void)command_write_word(&s->out, COMMAND_RSET); /* out is empty */
+	session_wrote(s, from);
+}
+
+void
+job_next(struct session *s)
+{
+	session_enter(s, STATE_READY);
+	if (session_mails_left(s) == 0 || s->quit_asked)
+		session_say_quit(s);
+	else if (s->trans.active)
+		begin_job(s);
+}
+
+/* False where it has its outcome by what the server offers. */
+static bool
+may_be_sent(struct session *s)
+{
+	const struct transaction *t = &s->trans;
+
+	if ((t->flags & SUBMIT_8BIT) &&
+	    !capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME)) {
+		/* RFC 6152, 3 */
+		refuse_job(s, "5.6.3",
+		    "message has 8-bit octets, and the server does not offer 8BITMIME");
+		return false;
+	}
+	if (s->caps.size_limit > 0 && t->size + 2 > s->caps.size_limit &&
+	    job_octets(s) > s->caps.size_limit) {
+		/* RFC 1870, 6.1 */
+		refuse_job(s, "5.3.4",
+		    "message is larger than the size that the server offers");
+		return false;
+	}
+	return true;
+}
+
+void
+job_begin(struct session *s)
+{
+	if (!take_job(s, s->message))
+		s->is_misled = true;
+	else if (!may_be_sent(s))
+		return;
+	else if (s->flight.count == 0)
+		begin_job(s);
+	else if (flight_fit(s) == FLIGHT_FITS)
+		flight_join(s);
+	else /* it waits for the end of this flight */
+		flight_depart(s);
+}
+
+/* Its commands leave with the end of the message before it (RFC 2920, 3.1). */
+void
+job_begin_behind(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	struct msg_job_ref begun;
+
+	if (!take_job(s, s->message)) {
+		s->is_misled = true;
+		return;
+	}
+	if (!may_be_sent(s))
+		return;
+	begun.job = t->job;
+	session_report(s, MSG_BEGUN, &begun, "");
+	t->begun = true;
+	s->mails++;
+	flight_fill_behind(s);
+}
+
+/* What it went with is answered: its own replies are next. */
+void
+job_go_on(struct session *s)
+{
+	bool failed = s->needs_rset;
+
+	s->trans.behind_failure = failed;
+	s->needs_rset = true; /* until it ends well */
+	session_enter(s, STATE_MAIL);
+	if (s->trans.fill != FILL_MAIL)
+		return;
+	refuse_sender(s);
+	s->needs_rset = failed;
+	job_next(s);
+}
+
+void
+job_take_rset(struct session *s)
+{
+	if (s->reply.code != 250)
+		session_fail_by_reply(s, FAREWELL_QUIT);
+	else
+		begin_clean(s);
+}
