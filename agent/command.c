@@ -116,11 +116,17 @@ enum command_error
 command_write_mail(struct command_out *out, const char *reverse_path,
     const struct command_mail *mail)
 {
+	static const char *const bodies[] = {
+		[COMMAND_BODY_NONE] = "",
+		[COMMAND_BODY_8BITMIME] = " BODY=8BITMIME",
+		[COMMAND_BODY_BINARYMIME] = " BODY=BINARYMIME",
+	};
 	struct line line;
 
 	begin(&line, out,
 	    (mail->has_size ? COMMAND_SIZE_EXTRA : 0u) +
-		(mail->eight_bit ? COMMAND_BODY_EXTRA : 0u));
+		(mail->body != COMMAND_BODY_NONE ? COMMAND_BODY_EXTRA : 0u) +
+		(mail->smtputf8 ? COMMAND_UTF8_EXTRA : 0u));
 	put_text(&line, "MAIL FROM:<");
 	put_argument(&line, reverse_path, ">");
 	put_text(&line, ">");
@@ -128,8 +134,9 @@ command_write_mail(struct command_out *out, const char *reverse_path,
 		put_text(&line, " SIZE=");
 		put_number(&line, mail->size);
 	}
-	if (mail->eight_bit)
-		put_text(&line, " BODY=8BITMIME");
+	put_text(&line, bodies[mail->body]);
+	if (mail->smtputf8)
+		put_text(&line, " SMTPUTF8");
 	return end(&line);
 }
 

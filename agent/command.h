@@ -13,6 +13,7 @@
 #define COMMAND_LINE_MAX   512 /* CRLF included; RFC 5321, 4.5.3.1.4 */
 #define COMMAND_SIZE_EXTRA 26  /* for SIZE at MAIL; RFC 1870, 3 (5) */
 #define COMMAND_BODY_EXTRA 17  /* for BODY at MAIL; RFC 6152, 2 */
+#define COMMAND_UTF8_EXTRA 10  /* for SMTPUTF8 at MAIL; RFC 6531, 3.1 */
 
 /* Where commands are gathered: len of size octets are in use. */
 struct command_out {
@@ -44,10 +45,18 @@ enum command_word {
 	COMMAND_QUIT,
 };
 
+/* The BODY of a message at MAIL (RFC 6152, 2; RFC 3030, 3). */
+enum command_body {
+	COMMAND_BODY_NONE,
+	COMMAND_BODY_8BITMIME,
+	COMMAND_BODY_BINARYMIME,
+};
+
 /* What MAIL says beside the reverse-path; only what the server offers. */
 struct command_mail {
 	bool has_size;
-	bool eight_bit; /* BODY=8BITMIME */
+	bool smtputf8;
+	enum command_body body;
 	uint64_t size;
 };
 

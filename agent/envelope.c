@@ -25,8 +25,8 @@ envelope_write_mail(struct session *s)
 	mail.has_size = capabilities_offer(&s->caps, CAPABILITY_SIZE);
 	if (mail.has_size)
 		mail.size = job_octets(s);
-	mail.eight_bit = (t->flags & SUBMIT_8BIT) &&
-	    capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME);
+	mail.body = t->body;
+	mail.smtputf8 = (t->flags & SUBMIT_SMTPUTF8) != 0;
 	return command_write_mail(&s->out, t->envelope, &mail);
 }
 

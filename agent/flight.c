@@ -124,8 +124,8 @@ flight_fit(const struct session *s)
 	const struct transaction *t = &s->trans;
 	uint64_t need = t->size + 2 + commands_room(s);
 
-	if (!flight_takes(s) || t->nrcpt > FLIGHT_RCPTS_MAX ||
-	    need > s->out.size)
+	if (!flight_takes(s) || t->is_converted ||
+	    t->nrcpt > FLIGHT_RCPTS_MAX || need > s->out.size)
 		return FLIGHT_NEVER;
 	if (f->count > 0 &&
 	    (need > s->out.size - s->out.len ||
@@ -185,7 +185,8 @@ write_job(struct session *s, struct flight_job *j)
 		session_judge(s, "4.3.0", "the message cannot be read");
 		return false;
 	}
-	if (n > 0 && body[n - 1] != '\n') {
+	if (n > 0 && body[n - 1] != '\n' &&
+	    t->body != COMMAND_BODY_BINARYMIME) {
 		memcpy(body + n, "\r\n", 2);
 		n += 2;
 	}

@@ -16,6 +16,7 @@
 
 #include "agent/body.h"
 #include "agent/command.h"
+#include "agent/content.h"
 #include "agent/ehlo.h"
 #include "agent/reply.h"
 #include "common/message.h"
@@ -99,13 +100,16 @@ struct transaction {
 	bool active; /* a job was taken, and is not done */
 	bool begun;  /* the queue knows so */
 	bool data_asked;
-	bool body_ended;     /* its last octet is in out, or beyond */
-	bool bdat;           /* in chunks, not behind DATA (RFC 3030) */
+	bool body_ended;   /* its last octet is in out, or beyond */
+	bool bdat;         /* in chunks, not behind DATA (RFC 3030) */
+	bool is_converted; /* its content is not what the queue gave */
+	enum command_body body;
 	bool behind_failure; /* of the message before, without RSET */
 	bool again;          /* refused for that, and not for its own sake */
 	uint64_t job;
 	uint64_t size;
-	uint64_t wire_octets; /* 0: not known yet */
+	uint64_t content_octets; /* that content_read() will give */
+	uint64_t wire_octets;    /* with a last line end; 0: not known yet */
 	uint32_t flags;
 	uint32_t nrcpt;
 	uint32_t accepted;   /* recipients */
@@ -116,7 +120,7 @@ struct transaction {
 	uint32_t envelope_len;
 	enum envelope_fill fill;
 	const char *write_path;
-	uint64_t body_at;
+	uint64_t body_at; /* octets of its content that were read */
 	struct body_encoder encoder;
 	uint8_t rcpts[SESSION_RCPTS_MAX];
 	char envelope[SESSION_ENVELOPE_SIZE];
@@ -180,6 +184,7 @@ struct session {
 	struct flight flight; /* beside what is in use, for its pages */
 	struct transaction trans;
 	uint8_t out_octets[SESSION_OUT_SIZE];
+	struct content content;
 };
 
 /* s is zeroed; what is not used of it is not touched, and costs no memory. */

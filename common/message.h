@@ -131,6 +131,12 @@ enum submit_wait {
 #define SUBMIT_8BIT    (1u << 0) /* an octet above 127 is in the message */
 #define SUBMIT_VERBOSE (1u << 1) /* TRACE wanted */
 #define SUBMIT_ONCE    (1u << 2) /* one attempt, then done with: `deliver` */
+#define SUBMIT_BINARY  (1u << 8) /* octets as they are (RFC 3030, 3) */
+#define SUBMIT_SMTPUTF8                                                        \
+	(1u << 9) /* an address or a field needs it (RFC 6531) */
+
+/* What a worker must know of the message. */
+#define SUBMIT_TO_WORKER (SUBMIT_8BIT | SUBMIT_BINARY | SUBMIT_SMTPUTF8)
 
 /*
  * tail: strings, each with its NUL: reverse-path (may be empty), ref (may be
@@ -309,6 +315,13 @@ enum tls_level {
 	TLS_VERIFY,  /* or nothing; chain and name */
 };
 
+/* A message with 8-bit octets for a server without 8BITMIME (RFC 6152, 3). */
+enum session_eight_bit {
+	SESSION_CONVERT,
+	SESSION_BOUNCE,
+	SESSION_SEND_ANYWAY,
+};
+
 enum session_timer {
 	TIMER_CONNECT,
 	TIMER_GREETING,
@@ -331,7 +344,8 @@ struct msg_session {
 	uint8_t tls_fallback; /* at TLS_MAY: NEXT with again after a failed
 	                         STARTTLS or handshake, then in clear */
 	uint8_t verbose;
-	uint8_t pad[3];
+	uint8_t eight_bit; /* enum session_eight_bit */
+	uint8_t pad[2];
 	uint32_t trust; /* index as in msg_trust */
 	uint32_t timer_ms[TIMER_COUNT];
 	char ehlo_name[MSG_HOST_SIZE]; /* empty: literal of the local address */
@@ -354,7 +368,7 @@ struct msg_job {
 	uint64_t job; /* the queue's number for this transaction */
 	uint64_t size;
 	uint32_t nrcpt;
-	uint32_t flags; /* SUBMIT_8BIT */
+	uint32_t flags; /* SUBMIT_TO_WORKER */
 };
 
 struct msg_job_ref {

@@ -224,6 +224,7 @@ session_introduce(struct session *s, const struct transport *config)
 	msg.tls_level = (uint8_t)config->tls_security_level;
 	msg.implicit_tls = config->tls_wrappermode;
 	msg.tls_fallback = config->tls_fallback;
+	msg.eight_bit = (uint8_t)config->mime_output_conversion;
 	msg.verbose =
 	    job != NULL && (job->message->flags & SUBMIT_VERBOSE) != 0;
 	msg.trust =
@@ -245,6 +246,10 @@ _Static_assert((int)TLS_NONE == (int)CONFIG_TLS_NONE &&
 	(int)TLS_ENCRYPT == (int)CONFIG_TLS_ENCRYPT &&
 	(int)TLS_VERIFY == (int)CONFIG_TLS_VERIFY,
     "the levels of the configuration are those of the messages");
+_Static_assert((int)SESSION_CONVERT == (int)CONFIG_MIME_CONVERT &&
+	(int)SESSION_BOUNCE == (int)CONFIG_MIME_BOUNCE &&
+	(int)SESSION_SEND_ANYWAY == (int)CONFIG_MIME_SEND,
+    "so are the ways with 8-bit octets");
 
 /* Takes a session off every list; its channel is the caller's matter. */
 static void

@@ -198,7 +198,7 @@ transaction_send_job(const struct job *job, int fd)
 	msg.job = job->id;
 	msg.size = job->message->size;
 	msg.nrcpt = job->nrcpt;
-	msg.flags = job->message->flags & SUBMIT_8BIT;
+	msg.flags = job->message->flags & SUBMIT_TO_WORKER;
 	(void)message_tail_add(tail, sizeof(tail), &len,
 	    job->message->reverse_path);
 	for (i = 0; i < job->nrcpt; i++)

@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	struct command_mail mail = { n % 2 != 0, n % 3 != 0, n };
+	struct command_mail mail = { n % 2 != 0, n % 5 != 0,
+		(enum command_body)(n % 3), n };
 	uint8_t octets[1200];
 	struct command_out out = { octets, sizeof(octets), 0 };
 	char text[1024];

@@ -161,6 +161,11 @@ send_job(const char *text)
 	char tail[1024];
 	size_t len = strlen(text) + 1;
 
+	if (strncmp(text, "BINARY ", 7) == 0) {
+		job.flags = SUBMIT_BINARY;
+		text += 7;
+		len -= 7;
+	}
 	if (strncmp(text, "8BIT ", 5) == 0) {
 		job.flags = SUBMIT_8BIT;
 		text += 5;
@@ -674,6 +679,10 @@ Test(transaction, with_pipelining_one_batch_up_to_data)
 	    "S 554 spam", "Q 0 failed final 554 5.0.0: 554 spam");
 }
 
+#define QP_ADDED                                                               \
+	"MIME-Version: 1.0|Content-Type: text/plain; charset=unknown-8bit|"    \
+	"Content-Transfer-Encoding: quoted-printable|"
+
 Test(transaction, parameters_go_out_where_they_are_offered)
 {
 	/* S-083, S-084, S-086 */
@@ -688,8 +697,44 @@ Test(transaction, parameters_go_out_where_they_are_offered)
 	RUN(SMTP, UP("250-SIZE 19|"), "! job a@x b@y", "Q BEGUN",
 	    "C MAIL FROM:<a@x> SIZE=19|");
 	/* S-087 */
-	RUN(SMTP, UP(""), "! job 8BIT a@x b@y",
+	RUN(CONF(.eight_bit = SESSION_BOUNCE), UP(""), "! job 8BIT a@x b@y",
 	    "Q 0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME");
+	RUN(CONF(.eight_bit = SESSION_SEND_ANYWAY), UP("250-SIZE|"),
+	    "! body \xe4", GO("8BIT a@x b@y", "MAIL FROM:<a@x> SIZE=3|"));
+	RUN(SMTP, UP("250-SIZE|"), "! body A: b\r\n\r\nabcdefg \xe4",
+	    GO("8BIT a@x b@y", "MAIL FROM:<a@x> SIZE=133|"), "S 250 ok",
+	    "C RCPT TO:<b@y>|", "S 250 ok", "C DATA|", "S 354 go",
+	    "Q COMMITTING", "C A: b|" QP_ADDED "|abcdefg =E4|.|", "S 250 ok",
+	    "Q 0 delivered final 250 2.0.0: 250 ok");
+	RUN(SMTP, UP("250-CHUNKING|250-PIPELINING|"),
+	    "! body A: b\r\n\r\nabcdefg \xe4", "! job 8BIT a@x b@y", "Q BEGUN",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|", "S 250 ok|250 ok",
+	    "Q COMMITTING", "C BDAT 133 LAST|A: b|" QP_ADDED "|abcdefg =E4|",
+	    "S 250 ok", "Q 0 delivered final 250 2.0.0: 250 ok");
+	RUN(SMTP, UP(""), "! body A: \xe4", "! job 8BIT a@x b@y",
+	    "Q 0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME, and it cannot be converted: a header field is not of ASCII");
+}
+
+Test(transaction, what_is_binary_goes_as_it_is_or_converted)
+{
+	/* S-088 */
+	RUN(SMTP, UP("250-CHUNKING|250-BINARYMIME|250-SIZE|"),
+	    "! body A: b\r\n\r\n\n\r", "! job BINARY a@x b@y", "Q BEGUN",
+	    "C MAIL FROM:<a@x> SIZE=10 BODY=BINARYMIME|", "S 250 ok",
+	    "C RCPT TO:<b@y>|", "S 250 ok", "Q COMMITTING",
+	    "C BDAT 10 LAST|A: b|||", "S 250 ok",
+	    "Q 0 delivered final 250 2.0.0: 250 ok");
+	RUN(SMTP, UP("250-BINARYMIME|250-8BITMIME|"), "! body A: b\r\n\r\n\n",
+	    GO("BINARY a@x b@y", "MAIL FROM:<a@x> BODY=8BITMIME|"), "S 250 ok",
+	    "C RCPT TO:<b@y>|", "S 250 ok", "C DATA|", "S 354 go",
+	    "Q COMMITTING",
+	    "C A: b|MIME-Version: 1.0|Content-Type: text/plain; charset=unknown-8bit|Content-Transfer-Encoding: base64||Cg==|.|");
+	RUN(CONF(.eight_bit = SESSION_BOUNCE), UP("250-8BITMIME|"),
+	    "! job BINARY a@x b@y",
+	    "Q 0 failed mail 0 5.6.3: message is binary, and the server does not offer BINARYMIME");
+	RUN(CONF(.eight_bit = SESSION_SEND_ANYWAY), UP(""),
+	    "! job BINARY a@x b@y",
+	    "Q 0 failed mail 0 5.6.3: message is binary, and the server offers neither BINARYMIME nor 8BITMIME");
 }
 
 Test(transaction, nobody_accepted_means_no_message)
@@ -1164,8 +1209,8 @@ Test(flight, what_cannot_be_sent_does_not_join)
 	    "! job a@x b@y",
 	    "Q 5/0 deferred mail 0 4.3.0: the message cannot be read",
 	    "! job 8BIT a@x b@y",
-	    "Q 6/0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME",
-	    "! go", "Q COMMITTING 4", "C " FLOWN);
+	    "Q 6/0 deferred mail 0 4.3.0: the message cannot be read", "! go",
+	    "Q COMMITTING 4", "C " FLOWN);
 	RUN(SMTP, UP(CHUNKS "250-SIZE 19|"), "! body x", "! job a@x b@y",
 	    "Q COMMITTING",
 	    "C MAIL FROM:<a@x> SIZE=3|RCPT TO:<b@y>|BDAT 3 LAST|x|", "S " OK3,
