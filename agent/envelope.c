@@ -26,8 +26,21 @@ envelope_write_mail(struct session *s)
 	if (mail.has_size)
 		mail.size = job_octets(s);
 	mail.body = t->body;
-	mail.smtputf8 = (t->flags & SUBMIT_SMTPUTF8) != 0;
+	mail.smtputf8 = t->smtputf8;
 	return command_write_mail(&s->out, t->envelope, &mail);
+}
+
+/* On to the next; true. */
+static bool
+skip_rcpt(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	t->write_at++;
+	envelope_skip_path(t);
+	if (t->write_at == t->nrcpt)
+		t->fill = FILL_DATA;
+	return true;
 }
 
 /* False where the buffer has no room. */
@@ -38,6 +51,8 @@ ask_for_rcpt(struct session *s)
 	size_t from = s->out.len;
 	uint32_t rcpt = t->write_at;
 
+	if (t->rcpts[rcpt] & RCPT_DONE) /* without asking */
+		return skip_rcpt(s);
 	switch (command_write_rcpt(&s->out, t->write_path)) {
 	case COMMAND_OK:
 		session_wrote(s, from);
@@ -52,11 +67,7 @@ ask_for_rcpt(struct session *s)
 		job_settle(s, rcpt);
 		break;
 	}
-	t->write_at++;
-	envelope_skip_path(t);
-	if (t->write_at == t->nrcpt)
-		t->fill = FILL_DATA;
-	return true;
+	return skip_rcpt(s);
 }
 
 /* Not when it is known that nobody is there to get the message.  BDAT asks for

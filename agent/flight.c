@@ -134,13 +134,29 @@ flight_fit(const struct session *s)
 	return FLIGHT_FITS;
 }
 
+static void
+ask_for_rcpt(struct session *s, struct flight_job *j, uint32_t rcpt)
+{
+	uint8_t *what = &s->flight.rcpts[j->rcpts + rcpt];
+	size_t from = s->out.len;
+
+	if (*what & RCPT_DONE) /* without asking */
+		return;
+	if (command_write_rcpt(&s->out, s->trans.write_path) == COMMAND_OK) {
+		session_wrote(s, from);
+		*what |= RCPT_ASKED;
+		j->unanswered++;
+	} else {
+		session_judge(s, "5.1.3", "recipient cannot be sent");
+		settle(s, j, rcpt);
+	}
+}
+
 /* MAIL, RCPTs and BDAT; false where nothing of it can be sent. */
 static bool
 write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 {
-	struct transaction *t = &s->trans;
 	size_t from = s->out.len;
-	uint8_t *rcpts = &s->flight.rcpts[j->rcpts];
 	uint32_t before = s->expected;
 
 	if (envelope_write_mail(s) != COMMAND_OK) {
@@ -149,16 +165,8 @@ write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 	}
 	session_wrote(s, from);
 	for (uint32_t i = 0; i < j->nrcpt; i++) {
-		from = s->out.len;
-		if (command_write_rcpt(&s->out, t->write_path) == COMMAND_OK) {
-			session_wrote(s, from);
-			rcpts[i] |= RCPT_ASKED;
-			j->unanswered++;
-		} else {
-			session_judge(s, "5.1.3", "recipient cannot be sent");
-			settle(s, j, i);
-		}
-		t->write_path += strlen(t->write_path) + 1;
+		ask_for_rcpt(s, j, i);
+		envelope_skip_path(&s->trans);
 	}
 	from = s->out.len;
 	(void)command_write_bdat(&s->out, octets, true); /* there is room */
@@ -214,7 +222,7 @@ flight_join(struct session *s)
 	j->rcpts = f->nrcpt;
 	j->nrcpt = t->nrcpt;
 	j->begins = (uint32_t)from;
-	memset(&f->rcpts[j->rcpts], 0, j->nrcpt);
+	memcpy(&f->rcpts[j->rcpts], t->rcpts, j->nrcpt); /* some are done */
 	if (write_job(s, j)) {
 		j->ends = (uint32_t)s->out.len;
 		f->nrcpt += j->nrcpt;

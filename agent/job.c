@@ -140,6 +140,7 @@ take_job(struct session *s, const struct message *m)
 	t->is_converted = false;
 	t->content_octets = job->size;
 	t->body = COMMAND_BODY_NONE;
+	t->smtputf8 = false;
 	t->chunks = 0;
 	t->behind_failure = t->again = false;
 	t->envelope_len = (uint32_t)m->tail_len;
@@ -230,6 +231,72 @@ job_next(struct session *s)
 		begin_job(s);
 }
 
+static bool
+is_ascii(const char *text, size_t n)
+{
+	char all = 0;
+
+	for (size_t i = 0; i < n; i++)
+		all |= text[i];
+	return ((unsigned char)all & 0x80) == 0;
+}
+
+/* Who cannot be named to this server; the others get the message. */
+static void
+refuse_utf8_recipients(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	const char *path = t->envelope + strlen(t->envelope) + 1;
+
+	session_judge(s, "5.6.7",
+	    "recipient needs SMTPUTF8, which the server does not offer");
+	s->verdict.outcome.step = STEP_MAIL;
+	for (uint32_t i = 0; i < t->nrcpt; i++) {
+		if (!is_ascii(path, strlen(path)))
+			job_settle(s, i);
+		path += strlen(path) + 1;
+	}
+}
+
+static bool
+has_recipients(const struct transaction *t)
+{
+	for (uint32_t i = 0; i < t->nrcpt; i++)
+		if (!(t->rcpts[i] & RCPT_DONE))
+			return true;
+	return false;
+}
+
+/* RFC 6531, 3.2: without the extension nothing of it is sent. */
+static bool
+choose_smtputf8(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	if (!(t->flags & SUBMIT_SMTPUTF8) &&
+	    is_ascii(t->envelope, t->envelope_len))
+		return true;
+	if (capabilities_offer(&s->caps, CAPABILITY_SMTPUTF8)) {
+		t->smtputf8 = true;
+		return true;
+	}
+	if (t->flags & SUBMIT_SMTPUTF8) {
+		refuse_job(s, "5.6.9",
+		    "a header field needs SMTPUTF8, which the server does not offer");
+		return false;
+	}
+	if (!is_ascii(t->envelope, strlen(t->envelope))) {
+		refuse_job(s, "5.6.7",
+		    "sender needs SMTPUTF8, which the server does not offer");
+		return false;
+	}
+	refuse_utf8_recipients(s);
+	if (has_recipients(t))
+		return true;
+	refuse_as_judged(s);
+	return false;
+}
+
 /* What the server takes no octets of, it gets converted, or not at all. */
 static bool
 convert_body(struct session *s, enum mime_target target, const char *lacks)
@@ -297,7 +364,7 @@ may_be_sent(struct session *s)
 {
 	const struct transaction *t = &s->trans;
 
-	if (!choose_body(s))
+	if (!choose_smtputf8(s) || !choose_body(s))
 		return false;
 	if (s->caps.size_limit > 0 &&
 	    t->content_octets + 2 > s->caps.size_limit &&

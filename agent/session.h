@@ -104,6 +104,7 @@ struct transaction {
 	bool bdat;         /* in chunks, not behind DATA (RFC 3030) */
 	bool is_converted; /* its content is not what the queue gave */
 	enum command_body body;
+	bool smtputf8;
 	bool behind_failure; /* of the message before, without RSET */
 	bool again;          /* refused for that, and not for its own sake */
 	uint64_t job;

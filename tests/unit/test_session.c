@@ -161,6 +161,11 @@ send_job(const char *text)
 	char tail[1024];
 	size_t len = strlen(text) + 1;
 
+	if (strncmp(text, "UTF8 ", 5) == 0) {
+		job.flags = SUBMIT_SMTPUTF8;
+		text += 5;
+		len -= 5;
+	}
 	if (strncmp(text, "BINARY ", 7) == 0) {
 		job.flags = SUBMIT_BINARY;
 		text += 7;
@@ -713,6 +718,37 @@ Test(transaction, parameters_go_out_where_they_are_offered)
 	    "S 250 ok", "Q 0 delivered final 250 2.0.0: 250 ok");
 	RUN(SMTP, UP(""), "! body A: \xe4", "! job 8BIT a@x b@y",
 	    "Q 0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME, and it cannot be converted: a header field is not of ASCII");
+}
+
+Test(transaction, what_is_not_ascii_needs_smtputf8)
+{
+	/* S-089 */
+	RUN(SMTP, UP("250-8BITMIME|"), "! job \xc3\xa4@x b@y",
+	    "Q 0 failed mail 0 5.6.7: sender needs SMTPUTF8, which the server does not offer",
+	    "! job a@x \xc3\xa4@y",
+	    "Q 0 failed mail 0 5.6.7: recipient needs SMTPUTF8, which the server does not offer",
+	    "! job UTF8 a@x b@y",
+	    "Q 0 failed mail 0 5.6.9: a header field needs SMTPUTF8, which the server does not offer");
+	RUN(SMTP, UP(""), "! job a@x \xc3\xa4@y b@y",
+	    "Q 0 failed mail 0 5.6.7: recipient needs SMTPUTF8, which the server does not offer",
+	    "Q BEGUN", "C MAIL FROM:<a@x>|", "S 250 ok", "C RCPT TO:<b@y>|",
+	    "S 250 ok", "C DATA|");
+	RUN(SMTP, UP("250-CHUNKING|250-PIPELINING|"),
+	    "! job a@x b@y \xc3\xa4@y c@y",
+	    "Q 1 failed mail 0 5.6.7: recipient needs SMTPUTF8, which the server does not offer",
+	    "Q COMMITTING",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|RCPT TO:<c@y>|BDAT 19 LAST|Subject: x||.hi|",
+	    "S 250 ok|250 ok|250 ok|250 ok",
+	    "Q 0 delivered final 250 2.0.0: 250 ok",
+	    "Q 2 delivered final 250 2.0.0: 250 ok");
+	/* S-090 */
+	RUN(SMTP, UP("250-8BITMIME|250-SMTPUTF8|"), "! job a@x \xc3\xa4@y",
+	    "Q BEGUN", "C MAIL FROM:<a@x> SMTPUTF8|", "S 250 ok",
+	    "C RCPT TO:<\xc3\xa4@y>|");
+	RUN(SMTP, UP("250-8BITMIME|250-SMTPUTF8|"), "! job UTF8 a@x b@y",
+	    "Q BEGUN", "C MAIL FROM:<a@x> SMTPUTF8|");
+	RUN(SMTP, UP("250-8BITMIME|250-SMTPUTF8|"), "! job a@x b@y", "Q BEGUN",
+	    "C MAIL FROM:<a@x>|");
 }
 
 Test(transaction, what_is_binary_goes_as_it_is_or_converted)
