@@ -14,6 +14,14 @@ void
 envelope_skip_path(struct transaction *t)
 {
 	t->write_path += strlen(t->write_path) + 1;
+	t->write_path += strlen(t->write_path) + 1; /* its parameters */
+}
+
+/* The string behind a path of the envelope. */
+static const char *
+parameters_of(const char *path)
+{
+	return path + strlen(path) + 1;
 }
 
 enum command_error
@@ -27,7 +35,18 @@ envelope_write_mail(struct session *s)
 		mail.size = job_octets(s);
 	mail.eight_bit = (t->flags & SUBMIT_8BIT) &&
 	    capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME);
+	mail.parameters = parameters_of(t->envelope);
+	mail.offered = s->parameters;
 	return command_write_mail(&s->out, t->envelope, &mail);
+}
+
+enum command_error
+envelope_write_rcpt(struct session *s)
+{
+	const char *path = s->trans.write_path;
+
+	return command_write_rcpt(&s->out, path, parameters_of(path),
+	    s->parameters);
 }
 
 /* False where the buffer has no room. */
@@ -38,7 +57,7 @@ ask_for_rcpt(struct session *s)
 	size_t from = s->out.len;
 	uint32_t rcpt = t->write_at;
 
-	switch (command_write_rcpt(&s->out, t->write_path)) {
+	switch (envelope_write_rcpt(s)) {
 	case COMMAND_OK:
 		session_wrote(s, from);
 		t->rcpts[rcpt] |= RCPT_ASKED;

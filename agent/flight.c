@@ -11,9 +11,9 @@
 
 #include "agent/session_internal.h"
 
-/* BDAT, its number, LAST; and MAIL but for its path. */
+/* BDAT, its number, LAST; and MAIL but for its path and parameters. */
 #define FLIGHT_FRAME_MAX 192
-#define FLIGHT_RCPT_MAX  16 /* RCPT but for its path */
+#define FLIGHT_RCPT_MAX  16 /* RCPT but for its path and parameters */
 
 static struct flight_job *
 head(struct session *s)
@@ -150,7 +150,7 @@ write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 	session_wrote(s, from);
 	for (uint32_t i = 0; i < j->nrcpt; i++) {
 		from = s->out.len;
-		if (command_write_rcpt(&s->out, t->write_path) == COMMAND_OK) {
+		if (envelope_write_rcpt(s) == COMMAND_OK) {
 			session_wrote(s, from);
 			rcpts[i] |= RCPT_ASKED;
 			j->unanswered++;
@@ -158,7 +158,7 @@ write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 			session_judge(s, "5.1.3", "recipient cannot be sent");
 			settle(s, j, i);
 		}
-		t->write_path += strlen(t->write_path) + 1;
+		envelope_skip_path(t);
 	}
 	from = s->out.len;
 	(void)command_write_bdat(&s->out, octets, true); /* there is room */

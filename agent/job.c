@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "agent/extension.h"
 #include "agent/session_internal.h"
 
 /* Outcomes. */
@@ -121,7 +122,7 @@ take_job(struct session *s, const struct message *m)
 		return false;
 	while (message_tail_next(m, &at) != NULL)
 		strings++;
-	if (strings != job->nrcpt + 1 || at != m->tail_len)
+	if (strings != 2 * (job->nrcpt + 1) || at != m->tail_len)
 		return false;
 	memcpy(t->envelope, m->tail, m->tail_len);
 	memset(t->rcpts, 0, job->nrcpt);
@@ -224,6 +225,8 @@ static bool
 may_be_sent(struct session *s)
 {
 	const struct transaction *t = &s->trans;
+	const char *parameters = t->envelope + strlen(t->envelope) + 1;
+	const struct extension_refusal *refusal;
 
 	if ((t->flags & SUBMIT_8BIT) &&
 	    !capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME)) {
@@ -237,6 +240,11 @@ may_be_sent(struct session *s)
 		/* RFC 1870, 6.1 */
 		refuse_job(s, "5.3.4",
 		    "message is larger than the size that the server offers");
+		return false;
+	}
+	refusal = extension_refuse(&s->caps, parameters);
+	if (refusal != NULL) {
+		refuse_job(s, refusal->dsn, refusal->why);
 		return false;
 	}
 	return true;

@@ -105,7 +105,7 @@ void job_finish(struct session *s);
 /* RFC 1870, 3: what goes between 354 and the dot, without added dots. */
 uint64_t job_octets(struct session *s);
 
-/* write_path goes to the path behind it. */
+/* write_path goes to the next path, over its parameters. */
 void envelope_skip_path(struct transaction *t);
 
 /* Every recipient without an outcome gets s->verdict, and the job is done. */
@@ -114,7 +114,9 @@ void job_abandon(struct session *s);
 /* The job is in other hands, or over. */
 void job_forget(struct session *s);
 
+/* With the parameters that the server offers; RCPT for write_path. */
 enum command_error envelope_write_mail(struct session *s);
+enum command_error envelope_write_rcpt(struct session *s);
 
 /* The verdict of a RCPT that was not accepted, as session_judge_reply(); any:
  * others were, so that "too many" means another transaction. */
