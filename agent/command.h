@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/parameters.h"
+
 #define COMMAND_LINE_MAX   512 /* CRLF included; RFC 5321, 4.5.3.1.4 */
 #define COMMAND_SIZE_EXTRA 26  /* for SIZE at MAIL; RFC 1870, 3 (5) */
 #define COMMAND_BODY_EXTRA 17  /* for BODY at MAIL; RFC 6152, 2 */
@@ -58,6 +60,8 @@ struct command_mail {
 	bool smtputf8;
 	enum command_body body;
 	uint64_t size;
+	const char *parameters; /* common/parameters.h; NULL: none */
+	uint32_t offered;       /* a bit for each of them that may go */
 };
 
 enum command_error command_write_hello(struct command_out *out,
@@ -69,7 +73,7 @@ enum command_error command_write_word(struct command_out *out,
 enum command_error command_write_mail(struct command_out *out,
     const char *reverse_path, const struct command_mail *mail);
 enum command_error command_write_rcpt(struct command_out *out,
-    const char *forward_path);
+    const char *forward_path, const char *parameters, uint32_t offered);
 
 /* RFC 3030, 2: the octets of the chunk follow at once. */
 enum command_error command_write_bdat(struct command_out *out, uint64_t octets,

@@ -10,10 +10,17 @@
 
 /* The batch. */
 
-void
-envelope_skip_path(struct transaction *t)
+const char *
+envelope_parameters(const char *path)
 {
-	t->write_path += strlen(t->write_path) + 1;
+	return path + strlen(path) + 1;
+}
+
+const char *
+envelope_next_path(const char *path)
+{
+	path = envelope_parameters(path);
+	return path + strlen(path) + 1;
 }
 
 enum command_error
@@ -27,7 +34,18 @@ envelope_write_mail(struct session *s)
 		mail.size = job_octets(s);
 	mail.body = t->body;
 	mail.smtputf8 = t->smtputf8;
+	mail.parameters = envelope_parameters(t->envelope);
+	mail.offered = s->parameters;
 	return command_write_mail(&s->out, t->envelope, &mail);
+}
+
+enum command_error
+envelope_write_rcpt(struct session *s)
+{
+	const char *path = s->trans.write_path;
+
+	return command_write_rcpt(&s->out, path, envelope_parameters(path),
+	    s->parameters);
 }
 
 /* On to the next; true. */
@@ -37,7 +55,7 @@ skip_rcpt(struct session *s)
 	struct transaction *t = &s->trans;
 
 	t->write_at++;
-	envelope_skip_path(t);
+	t->write_path = envelope_next_path(t->write_path);
 	if (t->write_at == t->nrcpt)
 		t->fill = FILL_DATA;
 	return true;
@@ -53,7 +71,7 @@ ask_for_rcpt(struct session *s)
 
 	if (t->rcpts[rcpt] & RCPT_DONE) /* without asking */
 		return skip_rcpt(s);
-	switch (command_write_rcpt(&s->out, t->write_path)) {
+	switch (envelope_write_rcpt(s)) {
 	case COMMAND_OK:
 		session_wrote(s, from);
 		t->rcpts[rcpt] |= RCPT_ASKED;

@@ -11,9 +11,9 @@
 
 #include "agent/session_internal.h"
 
-/* BDAT, its number, LAST; and MAIL but for its path. */
+/* BDAT, its number, LAST; and MAIL but for its path and parameters. */
 #define FLIGHT_FRAME_MAX 192
-#define FLIGHT_RCPT_MAX  16 /* RCPT but for its path */
+#define FLIGHT_RCPT_MAX  16 /* RCPT but for its path and parameters */
 
 static struct flight_job *
 head(struct session *s)
@@ -142,7 +142,7 @@ ask_for_rcpt(struct session *s, struct flight_job *j, uint32_t rcpt)
 
 	if (*what & RCPT_DONE) /* without asking */
 		return;
-	if (command_write_rcpt(&s->out, s->trans.write_path) == COMMAND_OK) {
+	if (envelope_write_rcpt(s) == COMMAND_OK) {
 		session_wrote(s, from);
 		*what |= RCPT_ASKED;
 		j->unanswered++;
@@ -166,7 +166,7 @@ write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 	session_wrote(s, from);
 	for (uint32_t i = 0; i < j->nrcpt; i++) {
 		ask_for_rcpt(s, j, i);
-		envelope_skip_path(&s->trans);
+		s->trans.write_path = envelope_next_path(s->trans.write_path);
 	}
 	from = s->out.len;
 	(void)command_write_bdat(&s->out, octets, true); /* there is room */

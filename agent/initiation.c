@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/extension.h"
 #include "agent/session_internal.h"
 #include "agent/tls.h"
 
@@ -178,6 +179,7 @@ come_up(struct session *s)
 	s->needs_rset = false;
 	s->mails = 0;
 	s->flight.window = 1;
+	s->parameters = extension_parameters(&s->caps);
 	session_enter(s, STATE_READY);
 	session_report(s, MSG_SESSION_UP, &up, "");
 }

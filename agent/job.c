@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "agent/extension.h"
 #include "agent/session_internal.h"
 
 /* Outcomes. */
@@ -123,7 +124,7 @@ take_job(struct session *s, const struct message *m)
 		return false;
 	while (message_tail_next(m, &at) != NULL)
 		strings++;
-	if (strings != job->nrcpt + 1 || at != m->tail_len)
+	if (strings != 2 * (job->nrcpt + 1) || at != m->tail_len)
 		return false;
 	memcpy(t->envelope, m->tail, m->tail_len);
 	memset(t->rcpts, 0, job->nrcpt);
@@ -132,8 +133,7 @@ take_job(struct session *s, const struct message *m)
 	t->flags = job->flags;
 	t->nrcpt = job->nrcpt;
 	t->accepted = t->unanswered = t->write_at = t->answer_at = 0;
-	t->write_path = t->envelope;
-	envelope_skip_path(t); /* the reverse-path */
+	t->write_path = envelope_next_path(t->envelope);
 	t->fill = FILL_MAIL;
 	t->data_asked = t->body_ended = t->begun = false;
 	t->bdat = capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
@@ -246,7 +246,7 @@ static void
 refuse_utf8_recipients(struct session *s)
 {
 	struct transaction *t = &s->trans;
-	const char *path = t->envelope + strlen(t->envelope) + 1;
+	const char *path = envelope_next_path(t->envelope);
 
 	session_judge(s, "5.6.7",
 	    "recipient needs SMTPUTF8, which the server does not offer");
@@ -254,7 +254,7 @@ refuse_utf8_recipients(struct session *s)
 	for (uint32_t i = 0; i < t->nrcpt; i++) {
 		if (!is_ascii(path, strlen(path)))
 			job_settle(s, i);
-		path += strlen(path) + 1;
+		path = envelope_next_path(path);
 	}
 }
 
@@ -363,6 +363,8 @@ static bool
 may_be_sent(struct session *s)
 {
 	const struct transaction *t = &s->trans;
+	const char *parameters = envelope_parameters(t->envelope);
+	const struct extension_refusal *refusal;
 
 	if (!choose_smtputf8(s) || !choose_body(s))
 		return false;
@@ -372,6 +374,11 @@ may_be_sent(struct session *s)
 		/* RFC 1870, 6.1 */
 		refuse_job(s, "5.3.4",
 		    "message is larger than the size that the server offers");
+		return false;
+	}
+	refusal = extension_refuse(&s->caps, parameters);
+	if (refusal != NULL) {
+		refuse_job(s, refusal->dsn, refusal->why);
 		return false;
 	}
 	return true;

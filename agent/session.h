@@ -164,6 +164,7 @@ struct session {
 	struct msg_address address;
 	struct msg_dialed local;
 	struct capabilities caps;
+	uint32_t parameters; /* bits of those that the server offers */
 	struct command_out out;
 	struct verdict verdict;        /* the last one made */
 	struct verdict failure;        /* the one that ends the connection */

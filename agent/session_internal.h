@@ -105,8 +105,9 @@ void job_finish(struct session *s);
 /* RFC 1870, 3: what goes between 354 and the dot, without added dots. */
 uint64_t job_octets(struct session *s);
 
-/* write_path goes to the path behind it. */
-void envelope_skip_path(struct transaction *t);
+/* A path of the envelope: its parameters, and the path behind it. */
+const char *envelope_parameters(const char *path);
+const char *envelope_next_path(const char *path);
 
 /* Every recipient without an outcome gets s->verdict, and the job is done. */
 void job_abandon(struct session *s);
@@ -114,7 +115,9 @@ void job_abandon(struct session *s);
 /* The job is in other hands, or over. */
 void job_forget(struct session *s);
 
+/* With the parameters that the server offers; RCPT for write_path. */
 enum command_error envelope_write_mail(struct session *s);
+enum command_error envelope_write_rcpt(struct session *s);
 
 /* The verdict of a RCPT that was not accepted, as session_judge_reply(); any:
  * others were, so that "too many" means another transaction. */

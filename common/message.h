@@ -139,8 +139,9 @@ enum submit_wait {
 #define SUBMIT_TO_WORKER (SUBMIT_8BIT | SUBMIT_BINARY | SUBMIT_SMTPUTF8)
 
 /*
- * tail: strings, each with its NUL: reverse-path (may be empty), ref (may be
- * empty), via (transport name, or empty), then recipients.
+ * tail: strings, each with its NUL: reverse-path (may be empty), its parameters
+ * (common/parameters.h), ref (may be empty), via (transport name, or empty),
+ * then each recipient and its parameters.
  */
 struct msg_submit {
 	uint64_t request;
@@ -361,8 +362,9 @@ struct msg_address {
 };
 
 /*
- * tail: strings: reverse-path (may be empty), then nrcpt recipients.  The body
- * has CRLF line ends, size octets, and is descriptor 5.
+ * tail: strings: reverse-path (may be empty) and its parameters, then nrcpt
+ * times a recipient and its parameters (common/parameters.h).  The body has
+ * CRLF line ends, size octets, and is descriptor 5.
  */
 struct msg_job {
 	uint64_t job; /* the queue's number for this transaction */

@@ -68,6 +68,10 @@ parse(int argc, char **argv, struct deliver_options *o)
 		{ "timeout", 0, &o->timeout, NULL },
 		{ "tls", 0, &o->tls, NULL },
 		{ "tls-name", 0, &o->tls_name, NULL },
+#define ENVELOPE_OPTION(name, member)                                          \
+	{ name, 0, &o->job.envelope.member, NULL },
+#include "master/control/envelope.def"
+#undef ENVELOPE_OPTION
 		{ "verbose", 'v', NULL, &o->job.verbose },
 	};
 	int first = control_options(argc, argv, rows, NELEM(rows));
@@ -143,6 +147,7 @@ static int
 check(const struct deliver_options *o)
 {
 	if (check_addresses(&o->job) == -1 ||
+	    envelope_check(&o->job.envelope, o->job.nrcpts) == -1 ||
 	    check_seconds("--timeout", o->timeout, 86400) == -1 ||
 	    check_seconds("--step-timeout", o->step_timeout, 3600) == -1 ||
 	    check_word("--server", o->server) == -1 ||

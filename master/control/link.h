@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "master/control/envelope.h"
+
 /* sysexits.h's numbers, as the manual names them. */
 enum exit_status {
 	EXIT_ALL_WELL = 0,
@@ -23,6 +25,7 @@ struct link_job {
 	const char *ref;  /* NULL: none */
 	bool verbose;
 	bool once;
+	struct envelope_options envelope;
 	char *const *rcpts;
 	size_t nrcpts;
 	int message_fd;

@@ -13,15 +13,20 @@
 #include "master/intake/answer.h"
 #include "master/intake/copy.h"
 
-/* As many whole strings of the list as fit; how many octets they take. */
+/* As many whole recipients of the list as fit; how many octets they take. */
 static size_t
-take_strings(const char *list, size_t len, size_t room)
+take_rcpts(const char *list, size_t len, size_t room)
 {
+	size_t taken = 0, n = 0;
+
 	if (len <= room)
 		return len;
-	while (room > 0 && list[room - 1] != '\0')
-		room--;
-	return room;
+	while (n <= room) {
+		taken = n;
+		n += strlen(list + n) + 1;
+		n += strlen(list + n) + 1; /* its parameters */
+	}
+	return taken;
 }
 
 /* Hands a packet's recipients on, in as many messages as it takes. */
@@ -33,7 +38,7 @@ send_rcpts(struct intake *in, const struct request *r, const char *rcpts,
 	size_t n;
 
 	while (len > 0) {
-		n = take_strings(rcpts, len, JOB_TAIL_SIZE);
+		n = take_rcpts(rcpts, len, JOB_TAIL_SIZE);
 		(void)channel_send(in->queue, MSG_SUBMIT_MORE, &more, rcpts, n,
 		    -1);
 		rcpts += n;
@@ -56,9 +61,10 @@ send_submit(struct intake *in, const struct request *r,
 	submit.uid = client_uid(r->client);
 	submit.pid = (uint32_t)client_pid(r->client);
 	(void)message_tail_add(tail, sizeof(tail), &len, job->from); /* fit */
+	(void)message_tail_add(tail, sizeof(tail), &len, job->parameters);
 	(void)message_tail_add(tail, sizeof(tail), &len, job->ref);
 	(void)message_tail_add(tail, sizeof(tail), &len, job->via);
-	n = take_strings(job->rcpts, job->rcpts_len, sizeof(tail) - len);
+	n = take_rcpts(job->rcpts, job->rcpts_len, sizeof(tail) - len);
 	memcpy(tail + len, job->rcpts, n);
 	(void)channel_send(in->queue, MSG_SUBMIT, &submit, tail, len + n,
 	    copy->fd);

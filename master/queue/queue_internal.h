@@ -136,10 +136,12 @@ struct submission {
 	int body_fd;
 	bool cancelled;
 	char **addresses;
+	char **parameters; /* of each; NULL until one has some, and for none */
 	uint32_t addresses_size;
 	char *ref;
 	char *via;
 	char *reverse_path;
+	char *mail_parameters;
 };
 
 /* Who waits for results. */
@@ -354,7 +356,8 @@ struct attempt {
 	bool begun;        /* false: not counted as an attempt */
 	bool was_in_doubt;
 	bool lmtp;
-	int64_t not_before_ms; /* real; the destination is blocked till then */
+	int64_t not_before_ms;  /* real; the destination is blocked till then */
+	const char *parameters; /* of MAIL */
 	const char *recipient;
 	const char *relay;
 	const char *reply;

@@ -39,6 +39,7 @@ refill_attempt(const struct store_envelope *envelope,
 		.created_ms = envelope->created_ms,
 		.attempts = recipient->attempts,
 		.was_in_doubt = recipient->in_doubt,
+		.parameters = envelope->parameters,
 		.recipient = recipient->address,
 		.relay = "" };
 }
@@ -380,6 +381,7 @@ refill_expire_row(const struct store_envelope *envelope,
 		.created_ms = envelope->created_ms,
 		.attempts = recipient->attempts,
 		.was_in_doubt = recipient->in_doubt,
+		.parameters = envelope->parameters,
 		.recipient = recipient->address,
 		.relay = recipient->relay,
 		.reply = recipient->reply };

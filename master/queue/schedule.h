@@ -62,6 +62,7 @@ struct schedule_message {
 	uint8_t *bits;   /* which recipients are in memory */
 	const char *via;
 	const char *reverse_path;
+	const char *parameters; /* of MAIL */
 	char text[];
 };
 
@@ -73,6 +74,7 @@ struct schedule_recipient {
 	uint32_t attempts; /* before this one */
 	int64_t added_ms;  /* as given to schedule_add */
 	bool in_doubt;
+	const char *parameters; /* of RCPT; behind the address */
 	char address[];
 };
 

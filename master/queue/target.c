@@ -179,6 +179,7 @@ target_settle(struct queue *q, struct target *t,
 		a.lmtp =
 		    config != NULL && config->protocol == CONFIG_PROTOCOL_LMTP;
 		a.recipient = r->address;
+		a.parameters = r->message->parameters;
 		a.relay = relay;
 		a.reply = reply;
 		a.outcome = *outcome;

@@ -73,10 +73,12 @@ add(struct schedule_destination *d, uint64_t id, uint32_t index,
 	struct store_envelope envelope = { .id = id,
 		.nrcpts = 10,
 		.reverse_path = "",
+		.parameters = "",
 		.via = "" };
 	struct store_recipient recipient = { .message = id,
 		.index = index,
 		.address = "a@b",
+		.parameters = "",
 		.domain = domain };
 
 	return schedule_add(schedule, d, &envelope, &recipient, 0);

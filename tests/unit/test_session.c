@@ -153,13 +153,40 @@ send_message(enum msg_type type, const void *payload, const char *tail,
 		say("misled");
 }
 
-/* "JOB 8BIT sender rcpt rcpt" or "JOB sender rcpt"; "-" is no sender. */
+/* Each path and the parameters behind its "?", where "&" is a space. */
+static size_t
+write_envelope(char *tail, const char *text, uint32_t *nrcpt)
+{
+	bool has_parameters = false;
+	size_t len = 0;
+
+	for (;; text++) {
+		if (*text != ' ' && *text != '\0' && *text != '?') {
+			tail[len++] = *text == '&' ? ' ' : *text;
+			continue;
+		}
+		tail[len++] = '\0';
+		if (*text == '?') {
+			has_parameters = true;
+			continue;
+		}
+		if (!has_parameters)
+			tail[len++] = '\0';
+		has_parameters = false;
+		if (*text == '\0')
+			return len;
+		++*nrcpt;
+	}
+}
+
+/* "JOB 8BIT sender rcpt rcpt" or "JOB sender?RET=FULL&BY=1;R rcpt"; "-" is no
+ * sender. */
 static void
 send_job(const char *text)
 {
 	struct msg_job job = { 0 };
 	char tail[1024];
-	size_t len = strlen(text) + 1;
+	size_t len;
 
 	if (strncmp(text, "UTF8 ", 5) == 0) {
 		job.flags = SUBMIT_SMTPUTF8;
@@ -174,19 +201,10 @@ send_job(const char *text)
 	if (strncmp(text, "8BIT ", 5) == 0) {
 		job.flags = SUBMIT_8BIT;
 		text += 5;
-		len -= 5;
 	}
-	if (*text == '-') {
+	if (*text == '-')
 		text++;
-		len--;
-	}
-	memcpy(tail, text, len);
-	for (size_t i = 0; i < len; i++) {
-		if (tail[i] != ' ')
-			continue;
-		tail[i] = '\0';
-		job.nrcpt++;
-	}
+	len = write_envelope(tail, text, &job.nrcpt);
 	job.job = ++jobs;
 	job.size = strlen(body);
 	send_message(MSG_JOB, &job, tail, len);
@@ -944,15 +962,41 @@ Test(transaction, a_long_message_leaves_in_pieces)
 	cr_expect_eq(session.state, STATE_FLIGHT_FINAL);
 }
 
+#define ASKED "a@x?RET=HDRS&BY=9;N&MT-PRIORITY=-3 b@y?NOTIFY=NEVER c@y"
+
+Test(transaction, parameters_go_where_they_are_offered)
+{
+	RUN(SMTP, UP(BATCH "250-DSN|250-DELIVERBY|"),
+	    GO(ASKED,
+		"MAIL FROM:<a@x> RET=HDRS BY=9;N|"
+		"RCPT TO:<b@y> NOTIFY=NEVER|RCPT TO:<c@y>|DATA|"));
+	RUN(SMTP, UP(BATCH "250-MT-PRIORITY|"),
+	    GO(ASKED,
+		"MAIL FROM:<a@x> MT-PRIORITY=-3|RCPT TO:<b@y>|RCPT TO:<c@y>|"
+		"DATA|"));
+	RUN(SMTP, UP(BATCH), GO(ASKED, TWO));
+}
+
+Test(transaction, what_a_sender_cannot_do_without_is_not_sent)
+{
+	RUN(SMTP, UP(""), "! job a@x?BY=9;R b@y",
+	    "Q 0 failed mail 0 5.3.3: the server does not offer DELIVERBY, and "
+	    "the message is to be returned if it is late");
+	RUN(SMTP, UP("250-FUTURERELEASE 4 2000-01-01T00:00:00Z|"),
+	    "! job a@x?HOLDFOR=5 b@y",
+	    "Q 0 failed mail 0 5.5.4: the message is to be held for longer than "
+	    "the server's FUTURERELEASE allows");
+}
+
 Test(transaction, a_long_list_of_recipients_leaves_in_pieces)
 {
 	struct msg_job job = { 0 };
 	static char tail[16384];
-	size_t len = 1, mail = 0, rcpt = 0, data = 0;
+	size_t len = 2, mail = 0, rcpt = 0, data = 0;
 
 	RUN(SMTP, UP(BATCH));
-	for (; len + 4 <= sizeof(tail); len += 4, job.nrcpt++)
-		memcpy(tail + len, "b@y", 4);
+	for (; len + 5 <= sizeof(tail); len += 5, job.nrcpt++)
+		memcpy(tail + len, "b@y\0", 5);
 	job.size = strlen(body);
 	send_message(MSG_JOB, &job, tail, len);
 	expect_report("BEGUN", __func__);
@@ -968,7 +1012,7 @@ Test(transaction, a_long_list_of_recipients_leaves_in_pieces)
 		session_flushed(&session);
 	}
 	cr_expect_eq(mail, 1);
-	cr_expect_eq(rcpt, 4095);
+	cr_expect_eq(rcpt, 3276);
 	cr_expect_eq(data, 1);
 }
 
@@ -1068,6 +1112,10 @@ Test(transaction, quit_at_the_end_of_a_message_waits_for_its_reply)
 	    GOT("1"), "! job a@x b@y", "! job a@x b@y", "Q COMMITTING 3",      \
 	    "C " FLOWN FLOWN, "S " OK3 "|" OK3, GOT("2"), GOT("3")
 
+#define TEXT_80                                                                \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"                             \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 Test(flight, grows_while_all_goes_well)
 {
 	/* S-130 */
@@ -1094,6 +1142,19 @@ Test(flight, needs_both_chunking_and_pipelining)
 	RUN(SMTP, UP("250-CHUNKING|"), "! job a@x b@y", "Q BEGUN",
 	    "C MAIL FROM:<a@x>|", "S 250 ok", "C RCPT TO:<b@y>|", "S 550 no",
 	    "Q 0 failed rcpt 550 5.0.0: 550 no", "! job a@x b@y", "C RSET|");
+}
+
+/* commands_room() counts them: the body stays clear of its commands. */
+Test(flight, parameters_have_room)
+{
+	RUN(SMTP, UP("250-PIPELINING|250-CHUNKING|250-DSN|"),
+	    "! job a@x?ENVID=" TEXT_80 " b@y?ORCPT=rfc822;" TEXT_80
+	    " c@y?NOTIFY=SUCCESS,FAILURE,DELAY&ORCPT=rfc822;" TEXT_80 TEXT_80,
+	    "Q COMMITTING",
+	    "C MAIL FROM:<a@x> ENVID=" TEXT_80
+	    "|RCPT TO:<b@y> ORCPT=rfc822;" TEXT_80
+	    "|RCPT TO:<c@y> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;" TEXT_80
+		TEXT_80 "|" BDAT);
 }
 
 Test(flight, what_is_discarded_is_not_used)
