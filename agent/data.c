@@ -22,6 +22,7 @@ abort_data(struct session *s)
 
 	memcpy(s->out.octets + s->out.len, dot, 3);
 	s->out.len += 3;
+	transcript_note(s->transcript, TRANSCRIPT_END);
 	if (session_is_lmtp(s)) {
 		session_judge(s, "4.5.0",
 		    "protocol error: DATA was accepted without a recipient");
@@ -84,6 +85,7 @@ end_body(struct session *s)
 
 	session_report(s, MSG_COMMITTING, &ref, "");
 	session_show(s, ".");
+	transcript_note(s->transcript, TRANSCRIPT_END);
 	s->out.len += body_end(&t->encoder, s->out.octets + s->out.len);
 	t->body_ended = true;
 }
@@ -122,6 +124,7 @@ fill_chunk(struct session *s)
 		session_report(s, MSG_COMMITTING, &ref, "");
 	else
 		t->chunks++;
+	transcript_note_number(s->transcript, TRANSCRIPT_BODY, n);
 	s->out.len += n;
 	t->body_ended = last;
 }
@@ -166,6 +169,8 @@ data_fill(struct session *s)
 	/* out is empty and twice as large as a chunk: all is taken. */
 	s->out.len += body_encode(&t->encoder, t->chunk, n, &used,
 	    s->out.octets + s->out.len, s->out.size - s->out.len);
+	if (used > 0)
+		transcript_note_number(s->transcript, TRANSCRIPT_BODY, used);
 	if (t->body_at < t->content_octets)
 		return;
 	end_body(s);

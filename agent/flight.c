@@ -203,6 +203,7 @@ write_job(struct session *s, struct flight_job *j)
 		return false;
 	memmove(s->out.octets + s->out.len, body, n);
 	s->out.len += n;
+	transcript_note_number(s->transcript, TRANSCRIPT_BODY, n);
 	return true;
 }
 
@@ -214,6 +215,7 @@ flight_join(struct session *s)
 	struct transaction *t = &s->trans;
 	struct flight_job *j = &f->jobs[f->count];
 	size_t from = s->out.len;
+	size_t noted = transcript_len(s->transcript);
 
 	if (f->count == 0)
 		f->nrcpt = 0;
@@ -230,6 +232,7 @@ flight_join(struct session *s)
 		s->mails++;
 	} else {
 		s->out.len = from;
+		transcript_take_back(s->transcript, noted);
 		s->verdict.outcome.step = STEP_MAIL;
 		settle_all(s, j);
 	}

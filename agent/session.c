@@ -60,6 +60,12 @@ session_is_over(const struct session *s)
 	return s->state == STATE_OVER;
 }
 
+unsigned
+session_timer(const struct session *s)
+{
+	return states[s->state].timer;
+}
+
 void
 session_enter(struct session *s, enum session_state state)
 {
@@ -101,6 +107,8 @@ void
 session_wrote(struct session *s, size_t from)
 {
 	s->expected++;
+	transcript_note_octets(s->transcript, TRANSCRIPT_SENT,
+	    s->out.octets + from, s->out.len - from);
 	show(s, false, s->out.octets + from, s->out.len - from - 2);
 }
 

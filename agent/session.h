@@ -19,6 +19,7 @@
 #include "agent/content.h"
 #include "agent/ehlo.h"
 #include "agent/reply.h"
+#include "agent/transcript.h"
 #include "common/message.h"
 
 #define SESSION_CHUNK_SIZE    16384 /* octets of a message at a time */
@@ -160,6 +161,7 @@ struct session {
 	enum session_state state;
 	const struct session_ops *ops;
 	void *arg;
+	struct transcript *transcript; /* or NULL; whoever runs it sets it */
 	struct msg_session conf;
 	struct msg_address address;
 	struct msg_dialed local;
@@ -198,6 +200,9 @@ void session_init(struct session *s, const struct session_ops *ops, void *arg);
 bool session_wants_message(const struct session *s);
 bool session_is_connected(const struct session *s); /* octets may come */
 bool session_is_over(const struct session *s);
+
+/* The timer that runs: enum session_timer, TIMER_COUNT where none does. */
+unsigned session_timer(const struct session *s);
 
 /*
  * session_message - a checked message of the queue or the dialer.

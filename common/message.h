@@ -225,6 +225,21 @@ struct msg_list_end {
 	uint32_t more;                /* 1: the limit cut the answer short */
 };
 
+/* tail: the name of one, or the last of the former page; without NUL. */
+struct msg_transcripts {
+	uint64_t request;
+	uint8_t whole; /* 1: all of that one; else the heads of older ones */
+	uint8_t wait;  /* 1: all of them, once no session lives any more */
+	uint8_t pad[6];
+};
+
+/* TRANSCRIPT_PART has strings in its tail: a name, and octets of its text. */
+struct msg_transcripts_end {
+	uint64_t request;
+	uint32_t more; /* 1: there are older ones */
+	uint32_t pad;
+};
+
 /* Where a destination is. */
 
 enum resolve_mode {
@@ -345,8 +360,9 @@ struct msg_session {
 	uint8_t tls_fallback; /* at TLS_MAY: NEXT with again after a failed
 	                         STARTTLS or handshake, then in clear */
 	uint8_t verbose;
-	uint8_t eight_bit; /* enum session_eight_bit */
-	uint8_t pad[2];
+	uint8_t eight_bit;  /* enum session_eight_bit */
+	uint8_t transcript; /* 1: one is wanted, where it fails */
+	uint8_t pad;
 	uint32_t trust; /* index as in msg_trust */
 	uint32_t timer_ms[TIMER_COUNT];
 	char ehlo_name[MSG_HOST_SIZE]; /* empty: literal of the local address */
@@ -404,6 +420,12 @@ struct msg_outcome {
 struct msg_closed {
 	struct outcome outcome;
 	uint32_t failed; /* 0: a QUIT that was asked for */
+};
+
+/* tail: whole lines of postern-transcript(5). */
+struct msg_transcript {
+	uint32_t first; /* 1: of a connection of which none came yet */
+	uint32_t pad;
 };
 
 /* tail: one line without its end, sanitised; secrets and bodies left out. */

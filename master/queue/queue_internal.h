@@ -12,6 +12,7 @@
  *   session.c  workers: sessions from their fork to what ends them
  *   dial.c     the addresses of a session, until one works
  *   transaction.c  the jobs of a session, and their recipients' outcomes
+ *   transcript.c  what failed sessions were like; transcript_answer.c tells it
  *   settle.c   what an outcome means for a recipient
  *
  * Two clocks: store times and delays are CLOCK_REALTIME, all else (blocks,
@@ -123,6 +124,7 @@ struct session {
 	struct outcome failure;  /* of addresses so far */
 	char failure_reply[QUEUE_REPLY_SIZE];
 	char relay[MSG_RELAY_SIZE];
+	struct transcript_draft *draft; /* transcript.c; NULL: all is well */
 	struct msg_dial dial; /* the last, in case the dialer dies */
 	struct tls_info tls;
 };
@@ -202,6 +204,8 @@ struct queue {
 	struct queue_transport *transports;
 	uint32_t ntransports;
 	struct store *store;
+	struct transcripts *transcripts; /* NULL: none can be kept */
+	uint64_t transcript_waiter;      /* a request; 0: nobody's */
 	struct schedule *schedule;
 	struct schedule_limits limits;
 	struct event *commit_timer;
@@ -321,6 +325,8 @@ void dial_next(void *ctx, struct channel *from, const struct message *m);
 /* session.c */
 const struct transport *session_config(const struct session *s);
 void session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE]);
+void session_describe(const struct session *s, const struct transport *config,
+    struct msg_session *msg);
 void session_quit(struct session *s);
 void session_rest(struct session *s);
 void session_end(struct session *s, const struct outcome *outcome,
