@@ -22,6 +22,8 @@
 
 #define NEVER     INT64_MAX
 #define READ_SIZE 16384
+#define MSG_LOGIN_OCTETS                                                       \
+	(sizeof(struct msg_login) + SESSION_LOGIN_SIZE + 64) /* with header */
 
 /* Static, so that pages which a session does not need are never there. */
 static struct worker {
@@ -129,6 +131,14 @@ get_tls_info(void *arg, struct tls_info *info)
 }
 
 static void
+get_binding(void *arg, struct sasl_binding *binding)
+{
+	(void)arg;
+	binding->len = (uint8_t)tls_client_get_binding(binding->octets,
+	    sizeof(binding->octets), &binding->exporter);
+}
+
+static void
 hang_up(void *arg)
 {
 	struct worker *w = arg;
@@ -167,6 +177,7 @@ static const struct session_ops ops = {
 	.close_body = close_body,
 	.start_tls = start_tls,
 	.get_tls_info = get_tls_info,
+	.get_binding = get_binding,
 	.hang_up = hang_up,
 	.set_timer = set_timer,
 };
@@ -217,6 +228,8 @@ take_message(struct worker *w)
 		start_cap(w, m.payload);
 	if (!session_message(&w->session, &m))
 		_exit(WORKER_MISLED);
+	if (m.type == MSG_LOGIN) /* the session has it, once is enough */
+		explicit_bzero(w->received, MSG_LOGIN_OCTETS);
 	return true;
 }
 
