@@ -332,7 +332,6 @@ enum session_timer {
 	TIMER_GREETING,
 	TIMER_EHLO,
 	TIMER_STARTTLS, /* reply and handshake */
-	TIMER_AUTH,     /* each step of a login */
 	TIMER_MAIL,
 	TIMER_RCPT,
 	TIMER_DATA_INIT,
