@@ -196,6 +196,32 @@ command_write_rcpt(struct command_out *out, const char *forward_path,
 }
 
 enum command_error
+command_write_auth(struct command_out *out, const char *mechanism,
+    const char *initial)
+{
+	struct line line;
+
+	begin(&line, out, 0);
+	put_text(&line, "AUTH ");
+	put_argument(&line, mechanism, " ");
+	if (initial != NULL) {
+		put_text(&line, " ");
+		put_argument(&line, initial, " ");
+	}
+	return end(&line);
+}
+
+enum command_error
+command_write_response(struct command_out *out, const char *response)
+{
+	struct line line;
+
+	begin(&line, out, COMMAND_AUTH_MAX - COMMAND_LINE_MAX);
+	put_argument(&line, response, " ");
+	return end(&line);
+}
+
+enum command_error
 command_write_bdat(struct command_out *out, uint64_t octets, bool last)
 {
 	struct line line;

@@ -19,6 +19,7 @@
 #include "agent/content.h"
 #include "agent/ehlo.h"
 #include "agent/reply.h"
+#include "agent/sasl.h"
 #include "agent/transcript.h"
 #include "common/message.h"
 
@@ -26,6 +27,7 @@
 #define SESSION_OUT_SIZE      65536 /* a flight, or more than two chunks */
 #define SESSION_ENVELOPE_SIZE 16384 /* the tail of JOB */
 #define SESSION_RCPTS_MAX     (SESSION_ENVELOPE_SIZE / 2)
+#define SESSION_LOGIN_SIZE    8960 /* the tail of LOGIN */
 #define SESSION_TEXT_SIZE     1024 /* the tail of OUTCOME, NEXT, CLOSED */
 #define FLIGHT_JOBS_MAX       16
 #define FLIGHT_RCPTS_MAX      1024 /* of all its jobs */
@@ -39,6 +41,7 @@ enum session_state {
 
 enum session_event {
 	EVENT_BEGIN, /* the queue's messages */
+	EVENT_LOGIN,
 	EVENT_ADDRESS,
 	EVENT_DIALED,
 	EVENT_DIAL_FAILED,
@@ -76,6 +79,8 @@ struct session_ops {
 	enum session_tls_start (*start_tls)(void *arg, const char **why);
 	/* What the handshake came to; asked after TLS_UP and at the end. */
 	void (*get_tls_info)(void *arg, struct tls_info *info);
+	/* What a login can be bound to, inside TLS; NULL: nothing ever. */
+	void (*get_binding)(void *arg, struct sasl_binding *binding);
 	/* Try once to send what is in out, then close. */
 	void (*hang_up)(void *arg);
 	/* TIMEOUT after that time; the former timer is void.  0: none. */
@@ -157,6 +162,28 @@ struct flight {
 	uint8_t rcpts[FLIGHT_RCPTS_MAX];
 };
 
+/* What LOGIN brought, and how far the login is (auth.c). */
+struct session_login {
+	bool wanted;
+	bool in_clear;
+	bool is_pending; /* the first response waits for a 334 */
+	bool broken_off; /* by us; the reply to that is awaited */
+	bool refused;    /* a mechanism was, and s->verdict says why */
+	uint8_t kind;    /* enum auth_secret */
+	enum auth_mechanism mechanism;
+	uint32_t allowed; /* 0: all */
+	uint32_t tried;
+	const char *user; /* in tail */
+	const char *authzid;
+	const char *secret;
+	struct sasl_binding binding;
+	char cause[160];
+	char shown[SESSION_TEXT_SIZE]; /* the secret as a text would show it */
+	char text[SESSION_TEXT_SIZE];
+	char response[SASL_RESPONSE_SIZE];
+	uint8_t tail[SESSION_LOGIN_SIZE];
+};
+
 struct session {
 	enum session_state state;
 	const struct session_ops *ops;
@@ -189,6 +216,7 @@ struct session {
 	struct transaction trans;
 	uint8_t out_octets[SESSION_OUT_SIZE];
 	struct content content;
+	struct session_login login; /* last: few sessions touch it */
 };
 
 /* s is zeroed; what is not used of it is not touched, and costs no memory. */

@@ -106,6 +106,24 @@ struct msg_fault {
 	uint32_t pad;
 };
 
+/* A transport is meant by its index in that generation of the configuration. */
+struct msg_secret_ask {
+	uint32_t generation;
+	uint32_t transport;
+	uint32_t serial; /* of the one that will not do any more; 0: any will */
+	uint32_t pad;
+};
+
+struct msg_secret {
+	uint32_t generation;
+	uint32_t transport;
+	uint32_t serial; /* grows with each one that differs; 0: none */
+	uint8_t
+	    command; /* 1: what a command wrote, and age_ms counts from it */
+	uint8_t pad[3];
+	int64_t age_ms;
+};
+
 struct msg_request {
 	uint64_t request; /* intake's number for a client's question or job */
 };
@@ -349,6 +367,7 @@ enum session_timer {
 	TIMER_DATA_BLOCK,
 	TIMER_DATA_FINAL,
 	TIMER_QUIT,
+	TIMER_AUTH,    /* each step of a login */
 	TIMER_SESSION, /* cap over all, from SESSION on */
 	TIMER_COUNT,
 };
@@ -367,6 +386,15 @@ struct msg_session {
 	uint32_t timer_ms[TIMER_COUNT];
 	char ehlo_name[MSG_HOST_SIZE]; /* empty: literal of the local address */
 	char discard[MSG_DISCARD_SIZE]; /* keywords not to use */
+};
+
+/* tail: strings: user, authzid, then the password or token; each may be empty.
+ * What it holds is for this destination alone. */
+struct msg_login {
+	uint32_t mechanisms; /* bits of enum auth_mechanism; 0: all */
+	uint8_t secret;      /* enum auth_secret */
+	uint8_t in_clear;    /* 1: also without TLS */
+	uint8_t pad[2];
 };
 
 struct msg_address {

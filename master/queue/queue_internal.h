@@ -10,6 +10,7 @@
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
  *   session.c  workers: sessions from their fork to what ends them
+ *   login.c    what a transport logs in with
  *   dial.c     the addresses of a session, until one works
  *   transaction.c  the jobs of a session, and their recipients' outcomes
  *   transcript.c  what failed sessions were like; transcript_answer.c tells it
@@ -67,6 +68,8 @@ struct target {
 	uint32_t turns;   /* sessions so far, for hosts of equal preference */
 	uint32_t deaths;  /* seconds with dead workers since a success */
 	int64_t death_ms; /* the last of them */
+	bool waits_for_login; /* paused until login.c says more */
+	bool login_refused;   /* and another secret is asked for */
 	TAILQ_ENTRY(target) resolving;
 	/* Why it is blocked. */
 	struct outcome outcome;
@@ -125,7 +128,7 @@ struct session {
 	char failure_reply[QUEUE_REPLY_SIZE];
 	char relay[MSG_RELAY_SIZE];
 	struct transcript_draft *draft; /* transcript.c; NULL: all is well */
-	struct msg_dial dial; /* the last, in case the dialer dies */
+	struct msg_dial dial;           /* the last, in case the dialer dies */
 	struct tls_info tls;
 };
 
@@ -191,7 +194,9 @@ STAILQ_HEAD(queue_ops, queue_op);
 struct queue_transport {
 	char *name;
 	const struct transport *config; /* NULL: it is gone */
-	uint32_t trust;                 /* its index in the configuration */
+	uint32_t index;                 /* in the configuration */
+	uint32_t trust;                 /* config_trust() of that */
+	struct login *login;            /* NULL: never asked for */
 };
 
 struct queue {
@@ -201,6 +206,7 @@ struct queue {
 	struct channel *dialer;
 	struct channel *agent;
 	struct config *config;
+	uint32_t generation; /* of the configuration, as the master counts */
 	struct queue_transport *transports;
 	uint32_t ntransports;
 	struct store *store;
@@ -297,6 +303,27 @@ void target_resolved(void *ctx, struct channel *from, const struct message *m);
 void target_ask_again(struct queue *q);
 void target_suspend(struct queue *q, struct target *t,
     const struct outcome *outcome, const char *reply, const char *relay);
+
+/* What waits there is settled with this, and the destination rests. */
+void target_refuse(struct queue *q, struct target *t,
+    const struct outcome *outcome, const char *reply, const char *relay);
+
+/* login.c */
+struct login;
+
+/* Whether a session may start; else the destination is paused until it may. */
+bool login_ready(struct queue *q, struct target *t);
+/* Tell a worker, behind SESSION. */
+int login_introduce(struct session *s, const struct transport *config);
+void login_succeeded(struct session *s);
+void login_session_ended(struct session *s);
+/* True: another secret is asked for, and until it is there mail waits. */
+bool login_failed(struct session *s, const struct outcome *outcome,
+    const char *reply);
+void login_forget_all(struct queue *q);
+void login_free(struct login *login);
+void login_secret(void *ctx, struct channel *from, const struct message *m);
+void login_no_secret(void *ctx, struct channel *from, const struct message *m);
 
 /* plan.c */
 struct plan *plan_new(uint32_t count);

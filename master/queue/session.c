@@ -214,6 +214,7 @@ session_describe(const struct session *s, const struct transport *config,
 		[TIMER_DATA_BLOCK] = config->data_xfer_timeout,
 		[TIMER_DATA_FINAL] = config->data_done_timeout,
 		[TIMER_QUIT] = config->quit_timeout,
+		[TIMER_AUTH] = config->auth_timeout,
 		[TIMER_SESSION] = config->session_timeout,
 	};
 	size_t i;
@@ -248,7 +249,9 @@ session_introduce(struct session *s, const struct transport *config)
 	msg.verbose =
 	    job != NULL && (job->message->flags & SUBMIT_VERBOSE) != 0;
 	msg.transcript = transcript_is_wanted(s->queue);
-	return channel_send(s->channel, MSG_SESSION, &msg, NULL, 0, -1);
+	if (channel_send(s->channel, MSG_SESSION, &msg, NULL, 0, -1) == -1)
+		return -1;
+	return login_introduce(s, config);
 }
 
 _Static_assert((int)TLS_NONE == (int)CONFIG_TLS_NONE &&
@@ -272,6 +275,7 @@ session_free(struct session *s)
 	q->nsessions--;
 	transcript_answer_waiting(q);
 	schedule_session_ended(q->schedule, s->target->destination);
+	login_session_ended(s);
 	plan_release(s->plan);
 	if (s->timer != NULL)
 		event_free(s->timer);
@@ -526,6 +530,7 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	s->tls = msg->tls;
 	s->tls.version[sizeof(s->tls.version) - 1] = '\0';
 	s->tls.cipher[sizeof(s->tls.cipher) - 1] = '\0';
+	login_succeeded(s);
 	for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
 		next = TAILQ_NEXT(job, entry);
 		if (job->committed)
