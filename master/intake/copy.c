@@ -28,6 +28,7 @@ struct line_ends {
 struct copying {
 	int from;
 	uint64_t limit;
+	bool binary;
 	struct copy *copy;
 	uint16_t *code;
 	char *error;
@@ -133,10 +134,21 @@ put(struct copying *c, const uint8_t *octets, size_t n)
 		    "with CRLF line ends the message is over the limit of %llu "
 		    "octets",
 		    (unsigned long long)c->limit);
+	header_feed(&c->copy->header, octets, n);
 	if (fd_write(c->copy->fd, octets, n) == -1)
 		return refuse(c, 451, "no memory for the message: %s",
 		    strerror(errno));
 	return 0;
+}
+
+static bool
+has_8bit(const uint8_t *in, size_t n)
+{
+	uint8_t all = 0;
+
+	for (size_t i = 0; i < n; i++)
+		all |= in[i];
+	return (all & 0x80) != 0;
 }
 
 static int
@@ -146,11 +158,15 @@ copy_chunk(struct copying *c, const uint8_t *in, size_t n, uint64_t at)
 	const uint8_t *nul;
 	size_t len;
 
+	if (c->binary) {
+		c->copy->has_8bit = c->copy->has_8bit || has_8bit(in, n);
+		return put(c, in, n);
+	}
 	nul = memchr(in, '\0', n);
 	if (nul != NULL)
 		return refuse(c, 554,
 		    "octet %llu of the message is NUL, which no mail may hold "
-		    "(RFC 5322, 3.5)",
+		    "(RFC 5322, 3.5); set \"binary\" where it is meant",
 		    (unsigned long long)(at + (size_t)(nul - in)));
 	len = convert(&c->ends, &c->copy->has_8bit, in, n, out);
 	return put(c, out, len);
@@ -184,10 +200,11 @@ copy_octets(struct copying *c, uint64_t size)
 }
 
 int
-copy_message(int fd, uint64_t limit, struct copy *copy, uint16_t *code,
-    char error[COPY_ERROR_SIZE])
+copy_message(int fd, uint64_t limit, bool binary, struct copy *copy,
+    uint16_t *code, char error[COPY_ERROR_SIZE])
 {
-	struct copying c = { fd, limit, copy, code, error, { false, false } };
+	struct copying c = { fd, limit, binary, copy, code, error,
+		{ false, false } };
 	uint64_t size = 0;
 
 	memset(copy, 0, sizeof(*copy));
