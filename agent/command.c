@@ -153,13 +153,19 @@ enum command_error
 command_write_mail(struct command_out *out, const char *reverse_path,
     const struct command_mail *mail)
 {
+	static const char *const bodies[] = {
+		[COMMAND_BODY_NONE] = "",
+		[COMMAND_BODY_8BITMIME] = " BODY=8BITMIME",
+		[COMMAND_BODY_BINARYMIME] = " BODY=BINARYMIME",
+	};
 	const char *parameters =
 	    mail->parameters != NULL ? mail->parameters : "";
 	struct line line;
 
 	begin(&line, out,
 	    (mail->has_size ? COMMAND_SIZE_EXTRA : 0u) +
-		(mail->eight_bit ? COMMAND_BODY_EXTRA : 0u) +
+		(mail->body != COMMAND_BODY_NONE ? COMMAND_BODY_EXTRA : 0u) +
+		(mail->smtputf8 ? COMMAND_UTF8_EXTRA : 0u) +
 		granted(parameters, mail->offered));
 	put_text(&line, "MAIL FROM:<");
 	put_argument(&line, reverse_path, ">");
@@ -168,8 +174,9 @@ command_write_mail(struct command_out *out, const char *reverse_path,
 		put_text(&line, " SIZE=");
 		put_number(&line, mail->size);
 	}
-	if (mail->eight_bit)
-		put_text(&line, " BODY=8BITMIME");
+	put_text(&line, bodies[mail->body]);
+	if (mail->smtputf8)
+		put_text(&line, " SMTPUTF8");
 	put_parameters(&line, parameters, mail->offered);
 	return end(&line);
 }
@@ -185,6 +192,32 @@ command_write_rcpt(struct command_out *out, const char *forward_path,
 	put_argument(&line, forward_path, ">");
 	put_text(&line, ">");
 	put_parameters(&line, parameters, offered);
+	return end(&line);
+}
+
+enum command_error
+command_write_auth(struct command_out *out, const char *mechanism,
+    const char *initial)
+{
+	struct line line;
+
+	begin(&line, out, 0);
+	put_text(&line, "AUTH ");
+	put_argument(&line, mechanism, " ");
+	if (initial != NULL) {
+		put_text(&line, " ");
+		put_argument(&line, initial, " ");
+	}
+	return end(&line);
+}
+
+enum command_error
+command_write_response(struct command_out *out, const char *response)
+{
+	struct line line;
+
+	begin(&line, out, COMMAND_AUTH_MAX - COMMAND_LINE_MAX);
+	put_argument(&line, response, " ");
 	return end(&line);
 }
 

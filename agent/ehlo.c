@@ -18,12 +18,6 @@ static const char *const keywords[] = {
 #undef CAPABILITY
 };
 
-static const char *const mechanism_names[] = {
-#define AUTH_MECHANISM(name, keyword) keyword,
-#include "agent/auth_mechanisms.def"
-#undef AUTH_MECHANISM
-};
-
 void
 capabilities_clear(struct capabilities *caps)
 {
@@ -132,13 +126,14 @@ add_future_release(struct capabilities *caps, struct words *words)
 static void
 add_mechanisms(struct capabilities *caps, struct words *words)
 {
+	enum auth_mechanism mechanism;
 	const char *word;
-	size_t n, i;
+	size_t n;
 
 	while ((n = next_word(words, &word)) > 0) {
-		i = find(mechanism_names, AUTH_MECHANISM_COUNT, word, n);
-		if (i < AUTH_MECHANISM_COUNT)
-			caps->mechanisms |= UINT32_C(1) << i;
+		mechanism = auth_mechanism_find(word, n);
+		if (mechanism != AUTH_MECHANISM_COUNT)
+			caps->mechanisms |= UINT32_C(1) << mechanism;
 	}
 }
 

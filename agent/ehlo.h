@@ -10,18 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/auth.h"
+
 enum capability {
 #define CAPABILITY(name, keyword) CAPABILITY_##name,
 #include "agent/capabilities.def"
 #undef CAPABILITY
 	CAPABILITY_COUNT
-};
-
-enum auth_mechanism {
-#define AUTH_MECHANISM(name, keyword) AUTH_MECHANISM_##name,
-#include "agent/auth_mechanisms.def"
-#undef AUTH_MECHANISM
-	AUTH_MECHANISM_COUNT
 };
 
 struct capabilities {

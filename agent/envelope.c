@@ -10,17 +10,16 @@
 
 /* The batch. */
 
-void
-envelope_skip_path(struct transaction *t)
+const char *
+envelope_parameters(const char *path)
 {
-	t->write_path += strlen(t->write_path) + 1;
-	t->write_path += strlen(t->write_path) + 1; /* its parameters */
+	return path + strlen(path) + 1;
 }
 
-/* The string behind a path of the envelope. */
-static const char *
-parameters_of(const char *path)
+const char *
+envelope_next_path(const char *path)
 {
+	path = envelope_parameters(path);
 	return path + strlen(path) + 1;
 }
 
@@ -33,9 +32,9 @@ envelope_write_mail(struct session *s)
 	mail.has_size = capabilities_offer(&s->caps, CAPABILITY_SIZE);
 	if (mail.has_size)
 		mail.size = job_octets(s);
-	mail.eight_bit = (t->flags & SUBMIT_8BIT) &&
-	    capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME);
-	mail.parameters = parameters_of(t->envelope);
+	mail.body = t->body;
+	mail.smtputf8 = t->smtputf8;
+	mail.parameters = envelope_parameters(t->envelope);
 	mail.offered = s->parameters;
 	return command_write_mail(&s->out, t->envelope, &mail);
 }
@@ -45,8 +44,21 @@ envelope_write_rcpt(struct session *s)
 {
 	const char *path = s->trans.write_path;
 
-	return command_write_rcpt(&s->out, path, parameters_of(path),
+	return command_write_rcpt(&s->out, path, envelope_parameters(path),
 	    s->parameters);
+}
+
+/* On to the next; true. */
+static bool
+skip_rcpt(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	t->write_at++;
+	t->write_path = envelope_next_path(t->write_path);
+	if (t->write_at == t->nrcpt)
+		t->fill = FILL_DATA;
+	return true;
 }
 
 /* False where the buffer has no room. */
@@ -57,6 +69,8 @@ ask_for_rcpt(struct session *s)
 	size_t from = s->out.len;
 	uint32_t rcpt = t->write_at;
 
+	if (t->rcpts[rcpt] & RCPT_DONE) /* without asking */
+		return skip_rcpt(s);
 	switch (envelope_write_rcpt(s)) {
 	case COMMAND_OK:
 		session_wrote(s, from);
@@ -71,11 +85,7 @@ ask_for_rcpt(struct session *s)
 		job_settle(s, rcpt);
 		break;
 	}
-	t->write_at++;
-	envelope_skip_path(t);
-	if (t->write_at == t->nrcpt)
-		t->fill = FILL_DATA;
-	return true;
+	return skip_rcpt(s);
 }
 
 /* Not when it is known that nobody is there to get the message.  BDAT asks for

@@ -166,8 +166,8 @@ initiation_take_greeting(struct session *s)
 	say_first_hello(s);
 }
 
-static void
-come_up(struct session *s)
+void
+initiation_come_up(struct session *s)
 {
 	struct msg_session_up up = { 0 };
 
@@ -184,6 +184,15 @@ come_up(struct session *s)
 	session_report(s, MSG_SESSION_UP, &up, "");
 }
 
+static void
+log_in(struct session *s)
+{
+	if (s->login.wanted)
+		auth_begin(s);
+	else
+		initiation_come_up(s);
+}
+
 /* Capabilities are known: up into TLS, or on. */
 static void
 choose_security(struct session *s)
@@ -192,7 +201,7 @@ choose_security(struct session *s)
 
 	if (s->in_tls || s->in_clear || s->conf.tls_level == TLS_NONE ||
 	    (s->conf.tls_level == TLS_MAY && !offered)) {
-		come_up(s);
+		log_in(s);
 		return;
 	}
 	session_enter(s, STATE_STARTTLS);

@@ -60,6 +60,12 @@ session_is_over(const struct session *s)
 	return s->state == STATE_OVER;
 }
 
+unsigned
+session_timer(const struct session *s)
+{
+	return states[s->state].timer;
+}
+
 void
 session_enter(struct session *s, enum session_state state)
 {
@@ -74,6 +80,8 @@ void
 session_report(struct session *s, enum msg_type type, const void *payload,
     const char *text)
 {
+	if (s->login.wanted)
+		text = auth_hide(s, text);
 	s->ops->report(s->arg, type, payload, text, strlen(text));
 }
 
@@ -98,9 +106,17 @@ session_show(struct session *s, const char *line)
 }
 
 void
+session_show_remote(struct session *s, const uint8_t *line, size_t n)
+{
+	show(s, true, line, n);
+}
+
+void
 session_wrote(struct session *s, size_t from)
 {
 	s->expected++;
+	transcript_note_octets(s->transcript, TRANSCRIPT_SENT,
+	    s->out.octets + from, s->out.len - from);
 	show(s, false, s->out.octets + from, s->out.len - from - 2);
 }
 
@@ -384,6 +400,7 @@ session_message(struct session *s, const struct message *m)
 		enum session_event event;
 	} events[] = {
 		{ MSG_SESSION, EVENT_BEGIN },
+		{ MSG_LOGIN, EVENT_LOGIN },
 		{ MSG_ADDRESS, EVENT_ADDRESS },
 		{ MSG_DIALED, EVENT_DIALED },
 		{ MSG_DIAL_FAILED, EVENT_DIAL_FAILED },
@@ -400,6 +417,15 @@ session_message(struct session *s, const struct message *m)
 	return ok && !s->is_misled;
 }
 
+static void
+show_line(struct session *s)
+{
+	if (s->state == STATE_AUTH)
+		auth_show_line(s);
+	else
+		show(s, true, s->reply.line, s->reply.line_len);
+}
+
 /* One line of a reply: the dialogue, and the keywords of EHLO. */
 static void
 take_line(struct session *s)
@@ -407,7 +433,7 @@ take_line(struct session *s)
 	const uint8_t *text;
 	size_t n;
 
-	show(s, true, s->reply.line, s->reply.line_len);
+	show_line(s);
 	if (s->state != STATE_HELLO || s->reply.code != 250)
 		return;
 	text = reply_line_text(&s->reply, &n);
@@ -457,7 +483,7 @@ session_octets(struct session *s, const uint8_t *in, size_t n)
 			take_reply(s, in, n);
 			break;
 		case REPLY_BAD:
-			show(s, true, s->reply.line, s->reply.line_len);
+			show_line(s);
 			(void)handle(s, EVENT_BAD_REPLY);
 			return;
 		}

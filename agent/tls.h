@@ -63,6 +63,9 @@ enum tls_event {
 int tls_client_start(const struct tls_trusts *trusts, uint32_t trust,
     const char *name, bool verify, int fd);
 
+/* Hears the octets of the remote until the handshake is done; NULL: nobody. */
+void tls_client_watch(void (*heard)(const uint8_t *octets, size_t n));
+
 bool tls_client_is_started(void);
 enum tls_event tls_client_handshake(void);
 enum tls_event tls_client_read(uint8_t *out, size_t size, size_t *len);
@@ -74,6 +77,14 @@ enum tls_event tls_client_write(const uint8_t *in, size_t n, size_t *used);
 bool tls_client_has_pending(void);
 
 void tls_client_get_info(struct tls_info *info);
+
+/*
+ * tls_client_get_binding - what both ends of this TLS have in common, and nobody
+ * else: tls-exporter (RFC 9266) of TLS 1.3, tls-unique (RFC 5929, 3) of 1.2.
+ *
+ * Returns its length, of at most size octets, or 0.
+ */
+size_t tls_client_get_binding(uint8_t *out, size_t size, bool *exporter);
 
 /* Why the last call failed; holds until the next. */
 const char *tls_client_error(void);

@@ -106,6 +106,24 @@ struct msg_fault {
 	uint32_t pad;
 };
 
+/* A transport is meant by its index in that generation of the configuration. */
+struct msg_secret_ask {
+	uint32_t generation;
+	uint32_t transport;
+	uint32_t serial; /* of the one that will not do any more; 0: any will */
+	uint32_t pad;
+};
+
+struct msg_secret {
+	uint32_t generation;
+	uint32_t transport;
+	uint32_t serial; /* grows with each one that differs; 0: none */
+	uint8_t
+	    command; /* 1: what a command wrote, and age_ms counts from it */
+	uint8_t pad[3];
+	int64_t age_ms;
+};
+
 struct msg_request {
 	uint64_t request; /* intake's number for a client's question or job */
 };
@@ -131,6 +149,12 @@ enum submit_wait {
 #define SUBMIT_8BIT    (1u << 0) /* an octet above 127 is in the message */
 #define SUBMIT_VERBOSE (1u << 1) /* TRACE wanted */
 #define SUBMIT_ONCE    (1u << 2) /* one attempt, then done with: `deliver` */
+#define SUBMIT_BINARY  (1u << 8) /* octets as they are (RFC 3030, 3) */
+#define SUBMIT_SMTPUTF8                                                        \
+	(1u << 9) /* an address or a field needs it (RFC 6531) */
+
+/* What a worker must know of the message. */
+#define SUBMIT_TO_WORKER (SUBMIT_8BIT | SUBMIT_BINARY | SUBMIT_SMTPUTF8)
 
 /*
  * tail: strings, each with its NUL: reverse-path (may be empty), its parameters
@@ -217,6 +241,21 @@ struct msg_list_end {
 	    counts[RECIPIENT_STATES]; /* of recipients in the whole queue */
 	uint32_t sessions;            /* live workers */
 	uint32_t more;                /* 1: the limit cut the answer short */
+};
+
+/* tail: the name of one, or the last of the former page; without NUL. */
+struct msg_transcripts {
+	uint64_t request;
+	uint8_t whole; /* 1: all of that one; else the heads of older ones */
+	uint8_t wait;  /* 1: all of them, once no session lives any more */
+	uint8_t pad[6];
+};
+
+/* TRANSCRIPT_PART has strings in its tail: a name, and octets of its text. */
+struct msg_transcripts_end {
+	uint64_t request;
+	uint32_t more; /* 1: there are older ones */
+	uint32_t pad;
 };
 
 /* Where a destination is. */
@@ -310,6 +349,13 @@ enum tls_level {
 	TLS_VERIFY,  /* or nothing; chain and name */
 };
 
+/* A message with 8-bit octets for a server without 8BITMIME (RFC 6152, 3). */
+enum session_eight_bit {
+	SESSION_CONVERT,
+	SESSION_BOUNCE,
+	SESSION_SEND_ANYWAY,
+};
+
 enum session_timer {
 	TIMER_CONNECT,
 	TIMER_GREETING,
@@ -321,6 +367,7 @@ enum session_timer {
 	TIMER_DATA_BLOCK,
 	TIMER_DATA_FINAL,
 	TIMER_QUIT,
+	TIMER_AUTH,    /* each step of a login */
 	TIMER_SESSION, /* cap over all, from SESSION on */
 	TIMER_COUNT,
 };
@@ -332,11 +379,22 @@ struct msg_session {
 	uint8_t tls_fallback; /* at TLS_MAY: NEXT with again after a failed
 	                         STARTTLS or handshake, then in clear */
 	uint8_t verbose;
-	uint8_t pad[3];
+	uint8_t eight_bit;  /* enum session_eight_bit */
+	uint8_t transcript; /* 1: one is wanted, where it fails */
+	uint8_t pad;
 	uint32_t trust; /* index as in msg_trust */
 	uint32_t timer_ms[TIMER_COUNT];
 	char ehlo_name[MSG_HOST_SIZE]; /* empty: literal of the local address */
 	char discard[MSG_DISCARD_SIZE]; /* keywords not to use */
+};
+
+/* tail: strings: user, authzid, then the password or token; each may be empty.
+ * What it holds is for this destination alone. */
+struct msg_login {
+	uint32_t mechanisms; /* bits of enum auth_mechanism; 0: all */
+	uint8_t secret;      /* enum auth_secret */
+	uint8_t in_clear;    /* 1: also without TLS */
+	uint8_t pad[2];
 };
 
 struct msg_address {
@@ -356,7 +414,7 @@ struct msg_job {
 	uint64_t job; /* the queue's number for this transaction */
 	uint64_t size;
 	uint32_t nrcpt;
-	uint32_t flags; /* SUBMIT_8BIT */
+	uint32_t flags; /* SUBMIT_TO_WORKER */
 };
 
 struct msg_job_ref {
@@ -390,6 +448,12 @@ struct msg_outcome {
 struct msg_closed {
 	struct outcome outcome;
 	uint32_t failed; /* 0: a QUIT that was asked for */
+};
+
+/* tail: whole lines of postern-transcript(5). */
+struct msg_transcript {
+	uint32_t first; /* 1: of a connection of which none came yet */
+	uint32_t pad;
 };
 
 /* tail: one line without its end, sanitised; secrets and bodies left out. */

@@ -18,8 +18,8 @@ const char *
 outcome_step_name(unsigned step)
 {
 	static const char *const names[STEP_COUNT] = { "queue", "resolve",
-		"connect", "greeting", "ehlo", "starttls", "tls", "mail",
-		"rcpt", "data", "body", "final", "rset", "quit" };
+		"connect", "greeting", "ehlo", "starttls", "tls", "auth",
+		"mail", "rcpt", "data", "body", "final", "rset", "quit" };
 
 	return step < NELEM(names) ? names[step] : "step?";
 }

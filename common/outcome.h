@@ -22,7 +22,8 @@ enum outcome_step {
 	STEP_GREETING,
 	STEP_EHLO, /* EHLO, HELO, LHLO */
 	STEP_STARTTLS,
-	STEP_TLS, /* the handshake, implicit TLS included */
+	STEP_TLS,  /* the handshake, implicit TLS included */
+	STEP_AUTH, /* the login */
 	STEP_MAIL,
 	STEP_RCPT,
 	STEP_DATA,  /* the command */

@@ -229,6 +229,31 @@ answer_listed(const struct message *m)
 }
 
 char *
+answer_transcript_part(const struct message *m)
+{
+	json_t *object = json_object();
+	const char *name, *text;
+	size_t at = 0;
+
+	name = next(m, &at);
+	text = next(m, &at);
+	set_string(object, "transcript", name);
+	set_string(object, "text", text);
+	return dump(object);
+}
+
+char *
+answer_transcripts_end(const struct message *m)
+{
+	const struct msg_transcripts_end *e = m->payload;
+	json_t *object = json_object();
+
+	(void)json_object_set_new(object, "more", json_boolean(e->more));
+	(void)json_object_set_new(object, "done", json_true());
+	return dump(object);
+}
+
+char *
 answer_list_end(const struct message *m)
 {
 	const struct msg_list_end *e = m->payload;

@@ -245,12 +245,21 @@ get_id(const json_t *object, const char *name, uint64_t *id,
 	return 0;
 }
 
+bool
+job_is_command(const char *text, size_t len)
+{
+	static const char first[] = "{\"command\":";
+
+	return len >= sizeof(first) - 1 &&
+	    memcmp(text, first, sizeof(first) - 1) == 0;
+}
+
 int
 job_parse_command(struct job_command *command, const char *text, size_t len,
     char error[JOB_ERROR_SIZE])
 {
 	static const char *const words[] = { "command", "id", "domain", "after",
-		"after_index", "limit", NULL };
+		"after_index", "limit", "name", "whole", "wait", NULL };
 	uint64_t limit = 100, after_index = 0;
 	char word[16] = "";
 	json_t *object;
@@ -269,7 +278,11 @@ job_parse_command(struct job_command *command, const char *text, size_t len,
 	    value_number(object, "limit", LIST_LIMIT_MAX, &limit, error) ==
 		-1 ||
 	    value_string(object, "domain", command->domain,
-		sizeof(command->domain), error) == -1)
+		sizeof(command->domain), error) == -1 ||
+	    value_string(object, "name", command->name, sizeof(command->name),
+		error) == -1 ||
+	    value_flag(object, "whole", &command->whole, error) == -1 ||
+	    value_flag(object, "wait", &command->wait_for_end, error) == -1)
 		goto out;
 	command->limit = (uint32_t)limit;
 	command->after_index = (uint32_t)after_index;
@@ -277,9 +290,12 @@ job_parse_command(struct job_command *command, const char *text, size_t len,
 		command->question = QUESTION_STATUS;
 	else if (strcmp(word, "list") == 0)
 		command->question = QUESTION_LIST;
+	else if (strcmp(word, "transcripts") == 0)
+		command->question = QUESTION_TRANSCRIPTS;
 	else {
 		(void)value_complain(error,
-		    "\"command\" must be \"status\" or \"list\"");
+		    "\"command\" must be \"status\", \"list\" or "
+		    "\"transcripts\"");
 		goto out;
 	}
 	ret = 0;

@@ -17,6 +17,7 @@
 #define JOB_REF_SIZE   128   /* of the client's own reference, and NUL */
 #define JOB_NAME_SIZE  128   /* of a transport's name, and NUL */
 #define JOB_ERROR_SIZE 512
+#define JOB_TRANSCRIPT_SIZE 32 /* of a transcript's name, and NUL */
 /* The tail of one SUBMIT or SUBMIT_MORE. */
 #define JOB_TAIL_SIZE 32768
 
@@ -39,6 +40,7 @@ struct job_packet {
 enum job_question {
 	QUESTION_STATUS,
 	QUESTION_LIST,
+	QUESTION_TRANSCRIPTS,
 };
 
 struct job_command {
@@ -48,6 +50,9 @@ struct job_command {
 	uint32_t after_index;
 	uint32_t limit;
 	char domain[MSG_HOST_SIZE];
+	char name[JOB_TRANSCRIPT_SIZE]; /* of a transcript, or empty */
+	bool whole;
+	bool wait_for_end;
 };
 
 /* Once, before the role is confined: jansson opens /dev/urandom. */
@@ -64,6 +69,9 @@ int job_parse(struct job_packet *job, const char *text, size_t len, bool begun,
     char error[JOB_ERROR_SIZE]);
 
 void job_clear(struct job_packet *job);
+
+/* Whether the packet is one of the control socket: its first member says so. */
+bool job_is_command(const char *text, size_t len);
 
 /* The same for a packet of the control socket. */
 int job_parse_command(struct job_command *command, const char *text, size_t len,

@@ -225,6 +225,19 @@ send_list(struct intake *in, const struct request *r,
 }
 
 static void
+send_transcripts(struct intake *in, const struct request *r,
+    const struct job_command *command)
+{
+	struct msg_transcripts ask = { 0 };
+
+	ask.request = r->number;
+	ask.whole = command->whole;
+	ask.wait = command->wait_for_end;
+	(void)channel_send(in->queue, MSG_TRANSCRIPTS, &ask, command->name,
+	    strlen(command->name), -1);
+}
+
+static void
 control_packet(struct intake *in, struct client *c, const char *text,
     size_t len)
 {
@@ -237,7 +250,7 @@ control_packet(struct intake *in, struct client *c, const char *text,
 		request_refuse(c, "", 501, "5.5.4", error);
 		return;
 	}
-	if (command.question == QUESTION_LIST && in->queue == NULL) {
+	if (command.question != QUESTION_STATUS && in->queue == NULL) {
 		request_refuse(c, "", 451, "4.3.2",
 		    "the queue is being restarted: try again");
 		return;
@@ -249,8 +262,10 @@ control_packet(struct intake *in, struct client *c, const char *text,
 	}
 	ask.request = r->number;
 	r->of_status = command.question == QUESTION_STATUS;
-	if (!r->of_status)
+	if (command.question == QUESTION_LIST)
 		send_list(in, r, &command);
+	else if (command.question == QUESTION_TRANSCRIPTS)
+		send_transcripts(in, r, &command);
 	else
 		(void)channel_send(in->role.parent, MSG_STATUS_ASK, &ask, NULL,
 		    0, -1);
@@ -266,7 +281,8 @@ on_packet(void *ctx, struct client *c, const char *text, size_t len,
 		request_refuse(c, "", 501, "5.5.4",
 		    "the packet is too large, or has more than one "
 		    "descriptor: continue recipients with \"more\"");
-	else if (client_kind(c) == LISTENER_CONTROL)
+	else if (client_kind(c) == LISTENER_CONTROL ||
+	    (in->one_client && job_is_command(text, len)))
 		control_packet(in, c, text, len);
 	else
 		job_packet(in, c, text, len, fd);

@@ -110,7 +110,7 @@ dial_note_failure(struct session *s, const struct outcome *outcome,
 		return;
 	s->has_failure = true;
 	s->failure = *outcome;
-	if (s->failure.status != OUTCOME_FAILED)
+	if (s->failure.status != OUTCOME_FAILED || outcome->step == STEP_AUTH)
 		s->failure.status = OUTCOME_DEFERRED;
 	s->failure.dsn[sizeof(s->failure.dsn) - 1] = '\0';
 	(void)strlcpy(s->failure_reply, reply, sizeof(s->failure_reply));
@@ -166,6 +166,25 @@ dial_give_up(struct session *s)
 	session_quit(s);
 }
 
+/*
+ * True where no other address is worth a try: they all know the same users, and
+ * an account that fails too often is locked.
+ */
+static bool
+dial_login_failed(struct session *s, const struct outcome *outcome,
+    const char *reply)
+{
+	if (login_failed(s, outcome, reply)) {
+		session_end(s, NULL, reply, false); /* its jobs go back */
+		session_quit(s);
+		return true;
+	}
+	if (outcome->code != 535)
+		return false;
+	dial_give_up(s);
+	return true;
+}
+
 void
 dial_next(void *ctx, struct channel *from, const struct message *m)
 {
@@ -173,7 +192,7 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 	struct session *s = channel_arg(from);
 	const struct transport *config = session_config(s);
 	const struct plan_address *address = NULL;
-	char reply[QUEUE_REPLY_SIZE];
+	char reply[QUEUE_REPLY_SIZE] = "";
 
 	(void)ctx;
 	if (s->up || s->closed) {
@@ -194,6 +213,9 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		log_line(LOG_INFO, "session %u: %s: %s", s->number,
 		    s->relay[0] != '\0' ? s->relay : "none", reply);
 	}
+	if (msg->has_failure && msg->outcome.step == STEP_AUTH &&
+	    dial_login_failed(s, &msg->outcome, reply))
+		return;
 	if (msg->again && s->next_address > 0)
 		s->next_address--;
 	if (config != NULL && !s->quitting)

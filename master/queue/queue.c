@@ -26,6 +26,8 @@
 #include "common/util.h"
 #include "master/config_fd.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/transcript.h"
+#include "master/queue/transcripts.h"
 
 enum {
 	QUEUE_BODIES_MAX = 4096,
@@ -116,6 +118,7 @@ queue_use_transports(struct queue *q)
 		if (slot == -1)
 			return -1;
 		q->transports[slot].config = t;
+		q->transports[slot].index = (uint32_t)i;
 		q->transports[slot].trust =
 		    (uint32_t)config_trust(q->config, i);
 		limits.process_limit = (uint32_t)q->config->process_limit;
@@ -185,6 +188,7 @@ queue_configure(void *ctx, struct channel *from, const struct message *m)
 	struct config *old = q->config;
 
 	(void)from;
+	q->generation = ((const struct msg_config *)m->payload)->generation;
 	if (config == NULL && old == NULL)
 		fatal("the configuration cannot be read");
 	if (config == NULL) {
@@ -195,10 +199,12 @@ queue_configure(void *ctx, struct channel *from, const struct message *m)
 	}
 	q->config = config;
 	queue_set_limits(q);
+	transcript_configure(q);
 	if (q->schedule == NULL) /* setting up; old is one never used */
 		goto out;
 	session_quit_all(q);
 	queue_unload(q);
+	login_forget_all(q);
 	if (queue_use_transports(q) == -1)
 		log_line(LOG_ERROR,
 		    "out of memory: some transports wait for "
@@ -411,6 +417,7 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	schedule_sweep(q->schedule, time_monotonic_ms());
 	if (!q->draining)
 		refill_expire(q);
+	transcript_sweep(q);
 	queue_pump_soon(q);
 }
 
@@ -459,7 +466,10 @@ static const struct handler queue_handlers[] = {
 	{ MSG_SUBMIT_MORE, QUEUE_WORKING, submit_more },
 	{ MSG_SUBMIT_END, QUEUE_WORKING, submit_end },
 	{ MSG_CANCEL, QUEUE_WORKING, submit_cancel },
+	{ MSG_SECRET, QUEUE_WORKING, login_secret },
+	{ MSG_NO_SECRET, QUEUE_WORKING, login_no_secret },
 	{ MSG_LIST, QUEUE_WORKING, report_list },
+	{ MSG_TRANSCRIPTS, QUEUE_WORKING, transcript_asked },
 	{ MSG_RESOLVED, QUEUE_WORKING, target_resolved },
 	{ MSG_GONE, QUEUE_WORKING, session_gone },
 	{ MSG_NEXT, QUEUE_WORKING, dial_next },
@@ -469,6 +479,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_OUTCOME, QUEUE_WORKING, session_outcome },
 	{ MSG_AGAIN, QUEUE_WORKING, session_again },
 	{ MSG_CLOSED, QUEUE_WORKING, session_over },
+	{ MSG_TRANSCRIPT, QUEUE_WORKING, transcript_take },
 	{ MSG_DIALOGUE, QUEUE_WORKING, session_dialogue },
 };
 
@@ -578,8 +589,11 @@ queue_clear(struct queue *q)
 	event_free(q->stop_timer);
 	schedule_free(q->schedule);
 	store_close(q->store);
-	for (i = 0; i < q->ntransports; i++)
+	transcripts_free(q->transcripts);
+	for (i = 0; i < q->ntransports; i++) {
 		free(q->transports[i].name);
+		login_free(q->transports[i].login);
+	}
 	free(q->transports);
 	config_free(q->config);
 	role_clear(&q->role);
@@ -608,6 +622,7 @@ queue_run(int parent_fd)
 	    ? "/"
 	    : q.config->spool_directory;
 	queue_open(&q, in_memory ? ":memory:" : spool);
+	transcript_open(&q, in_memory ? NULL : spool);
 	sandbox_confine(&box, spool, queue_filter, NELEM(queue_filter), &ready);
 	queue_pump_soon(&q);
 	role_loop(&q.role, &ready);

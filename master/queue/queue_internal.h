@@ -10,8 +10,10 @@
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
  *   session.c  workers: sessions from their fork to what ends them
+ *   login.c    what a transport logs in with
  *   dial.c     the addresses of a session, until one works
  *   transaction.c  the jobs of a session, and their recipients' outcomes
+ *   transcript.c  what failed sessions were like; transcript_answer.c tells it
  *   settle.c   what an outcome means for a recipient
  *
  * Two clocks: store times and delays are CLOCK_REALTIME, all else (blocks,
@@ -66,6 +68,8 @@ struct target {
 	uint32_t turns;   /* sessions so far, for hosts of equal preference */
 	uint32_t deaths;  /* seconds with dead workers since a success */
 	int64_t death_ms; /* the last of them */
+	bool waits_for_login; /* paused until login.c says more */
+	bool login_refused;   /* and another secret is asked for */
 	TAILQ_ENTRY(target) resolving;
 	/* Why it is blocked. */
 	struct outcome outcome;
@@ -123,7 +127,8 @@ struct session {
 	struct outcome failure;  /* of addresses so far */
 	char failure_reply[QUEUE_REPLY_SIZE];
 	char relay[MSG_RELAY_SIZE];
-	struct msg_dial dial; /* the last, in case the dialer dies */
+	struct transcript_draft *draft; /* transcript.c; NULL: all is well */
+	struct msg_dial dial;           /* the last, in case the dialer dies */
 	struct tls_info tls;
 };
 
@@ -189,7 +194,9 @@ STAILQ_HEAD(queue_ops, queue_op);
 struct queue_transport {
 	char *name;
 	const struct transport *config; /* NULL: it is gone */
-	uint32_t trust;                 /* its index in the configuration */
+	uint32_t index;                 /* in the configuration */
+	uint32_t trust;                 /* config_trust() of that */
+	struct login *login;            /* NULL: never asked for */
 };
 
 struct queue {
@@ -199,9 +206,12 @@ struct queue {
 	struct channel *dialer;
 	struct channel *agent;
 	struct config *config;
+	uint32_t generation; /* of the configuration, as the master counts */
 	struct queue_transport *transports;
 	uint32_t ntransports;
 	struct store *store;
+	struct transcripts *transcripts; /* NULL: none can be kept */
+	uint64_t transcript_waiter;      /* a request; 0: nobody's */
 	struct schedule *schedule;
 	struct schedule_limits limits;
 	struct event *commit_timer;
@@ -294,6 +304,27 @@ void target_ask_again(struct queue *q);
 void target_suspend(struct queue *q, struct target *t,
     const struct outcome *outcome, const char *reply, const char *relay);
 
+/* What waits there is settled with this, and the destination rests. */
+void target_refuse(struct queue *q, struct target *t,
+    const struct outcome *outcome, const char *reply, const char *relay);
+
+/* login.c */
+struct login;
+
+/* Whether a session may start; else the destination is paused until it may. */
+bool login_ready(struct queue *q, struct target *t);
+/* Tell a worker, behind SESSION. */
+int login_introduce(struct session *s, const struct transport *config);
+void login_succeeded(struct session *s);
+void login_session_ended(struct session *s);
+/* True: another secret is asked for, and until it is there mail waits. */
+bool login_failed(struct session *s, const struct outcome *outcome,
+    const char *reply);
+void login_forget_all(struct queue *q);
+void login_free(struct login *login);
+void login_secret(void *ctx, struct channel *from, const struct message *m);
+void login_no_secret(void *ctx, struct channel *from, const struct message *m);
+
 /* plan.c */
 struct plan *plan_new(uint32_t count);
 struct plan *plan_hold(struct plan *plan);
@@ -321,6 +352,8 @@ void dial_next(void *ctx, struct channel *from, const struct message *m);
 /* session.c */
 const struct transport *session_config(const struct session *s);
 void session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE]);
+void session_describe(const struct session *s, const struct transport *config,
+    struct msg_session *msg);
 void session_quit(struct session *s);
 void session_rest(struct session *s);
 void session_end(struct session *s, const struct outcome *outcome,

@@ -131,7 +131,7 @@ target_ready(struct queue *q, struct target *t)
 	    q->transports[t->destination->transport].config;
 	struct plan *plan;
 
-	if (config == NULL)
+	if (config == NULL || !login_ready(q, t))
 		return false;
 	if (t->plan != NULL && t->plan_until_ms > time_monotonic_ms())
 		return true;
@@ -213,10 +213,9 @@ target_suspend(struct queue *q, struct target *t, const struct outcome *outcome,
 	target_settle(q, t, &recipients, &t->outcome, text, relay, false);
 }
 
-/* The domain cannot be delivered to: so it is for all who wait. */
-static void
-target_unresolved(struct queue *q, struct target *t,
-    const struct outcome *outcome, const char *reply)
+void
+target_refuse(struct queue *q, struct target *t, const struct outcome *outcome,
+    const char *reply, const char *relay)
 {
 	struct schedule_recipients recipients =
 	    STAILQ_HEAD_INITIALIZER(recipients);
@@ -227,8 +226,16 @@ target_unresolved(struct queue *q, struct target *t,
 	schedule_suspend(q->schedule, t->destination, &recipients);
 	t->outcome = *outcome;
 	(void)strlcpy(t->reply, reply, sizeof(t->reply));
-	t->relay[0] = '\0';
-	target_settle(q, t, &recipients, outcome, reply, "", true);
+	(void)strlcpy(t->relay, relay, sizeof(t->relay));
+	target_settle(q, t, &recipients, outcome, reply, relay, true);
+}
+
+/* The domain cannot be delivered to: so it is for all who wait. */
+static void
+target_unresolved(struct queue *q, struct target *t,
+    const struct outcome *outcome, const char *reply)
+{
+	target_refuse(q, t, outcome, reply, "");
 }
 
 /* No question is open any more, whatever came of it. */

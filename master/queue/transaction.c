@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
+#include "master/queue/transcript.h"
 
 struct job *
 transaction_find(const struct session *s, uint64_t id)
@@ -118,6 +119,8 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 		a.not_before_ms = time_real_ms() + until_ms - mono_ms;
 	transaction_delays(job, r, a.delays_ms);
 	settle(s->queue, &a);
+	if (outcome->status != OUTCOME_DELIVERED)
+		transcript_outcome(job, r, outcome, reply);
 	job->recipients[i] = NULL;
 	job->left--;
 	schedule_forget(s->queue->schedule, r);
@@ -208,7 +211,7 @@ transaction_send_job(const struct job *job, const char *parameters, int fd)
 	msg.job = job->id;
 	msg.size = job->message->size;
 	msg.nrcpt = job->nrcpt;
-	msg.flags = job->message->flags & SUBMIT_8BIT;
+	msg.flags = job->message->flags & SUBMIT_TO_WORKER;
 	(void)message_tail_add(tail, sizeof(tail), &len,
 	    job->message->reverse_path);
 	(void)message_tail_add(tail, sizeof(tail), &len, parameters);

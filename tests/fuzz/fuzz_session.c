@@ -94,7 +94,7 @@ set_timer(void *arg, uint32_t ms)
 }
 
 static const struct session_ops ops = { report, read_body, close_body,
-	start_tls, get_tls_info, hang_up, set_timer };
+	start_tls, get_tls_info, NULL, hang_up, set_timer };
 
 static void
 tell(enum msg_type type, const void *payload, const char *tail, size_t len)

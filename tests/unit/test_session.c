@@ -136,7 +136,7 @@ set_timer(void *arg, uint32_t ms)
 }
 
 static const struct session_ops ops = { report, read_body, close_body,
-	start_tls, get_tls_info, hang_up, set_timer };
+	start_tls, get_tls_info, NULL, hang_up, set_timer };
 
 static void
 send_message(enum msg_type type, const void *payload, const char *tail,
@@ -188,6 +188,16 @@ send_job(const char *text)
 	char tail[1024];
 	size_t len;
 
+	if (strncmp(text, "UTF8 ", 5) == 0) {
+		job.flags = SUBMIT_SMTPUTF8;
+		text += 5;
+		len -= 5;
+	}
+	if (strncmp(text, "BINARY ", 7) == 0) {
+		job.flags = SUBMIT_BINARY;
+		text += 7;
+		len -= 7;
+	}
 	if (strncmp(text, "8BIT ", 5) == 0) {
 		job.flags = SUBMIT_8BIT;
 		text += 5;
@@ -692,6 +702,10 @@ Test(transaction, with_pipelining_one_batch_up_to_data)
 	    "S 554 spam", "Q 0 failed final 554 5.0.0: 554 spam");
 }
 
+#define QP_ADDED                                                               \
+	"MIME-Version: 1.0|Content-Type: text/plain; charset=unknown-8bit|"    \
+	"Content-Transfer-Encoding: quoted-printable|"
+
 Test(transaction, parameters_go_out_where_they_are_offered)
 {
 	/* S-083, S-084, S-086 */
@@ -706,8 +720,75 @@ Test(transaction, parameters_go_out_where_they_are_offered)
 	RUN(SMTP, UP("250-SIZE 19|"), "! job a@x b@y", "Q BEGUN",
 	    "C MAIL FROM:<a@x> SIZE=19|");
 	/* S-087 */
-	RUN(SMTP, UP(""), "! job 8BIT a@x b@y",
+	RUN(CONF(.eight_bit = SESSION_BOUNCE), UP(""), "! job 8BIT a@x b@y",
 	    "Q 0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME");
+	RUN(CONF(.eight_bit = SESSION_SEND_ANYWAY), UP("250-SIZE|"),
+	    "! body \xe4", GO("8BIT a@x b@y", "MAIL FROM:<a@x> SIZE=3|"));
+	RUN(SMTP, UP("250-SIZE|"), "! body A: b\r\n\r\nabcdefg \xe4",
+	    GO("8BIT a@x b@y", "MAIL FROM:<a@x> SIZE=133|"), "S 250 ok",
+	    "C RCPT TO:<b@y>|", "S 250 ok", "C DATA|", "S 354 go",
+	    "Q COMMITTING", "C A: b|" QP_ADDED "|abcdefg =E4|.|", "S 250 ok",
+	    "Q 0 delivered final 250 2.0.0: 250 ok");
+	RUN(SMTP, UP("250-CHUNKING|250-PIPELINING|"),
+	    "! body A: b\r\n\r\nabcdefg \xe4", "! job 8BIT a@x b@y", "Q BEGUN",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|", "S 250 ok|250 ok",
+	    "Q COMMITTING", "C BDAT 133 LAST|A: b|" QP_ADDED "|abcdefg =E4|",
+	    "S 250 ok", "Q 0 delivered final 250 2.0.0: 250 ok");
+	RUN(SMTP, UP(""), "! body A: \xe4", "! job 8BIT a@x b@y",
+	    "Q 0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME, and it cannot be converted: a header field is not of ASCII");
+}
+
+Test(transaction, what_is_not_ascii_needs_smtputf8)
+{
+	/* S-089 */
+	RUN(SMTP, UP("250-8BITMIME|"), "! job \xc3\xa4@x b@y",
+	    "Q 0 failed mail 0 5.6.7: sender needs SMTPUTF8, which the server does not offer",
+	    "! job a@x \xc3\xa4@y",
+	    "Q 0 failed mail 0 5.6.7: recipient needs SMTPUTF8, which the server does not offer",
+	    "! job UTF8 a@x b@y",
+	    "Q 0 failed mail 0 5.6.9: a header field needs SMTPUTF8, which the server does not offer");
+	RUN(SMTP, UP(""), "! job a@x \xc3\xa4@y b@y",
+	    "Q 0 failed mail 0 5.6.7: recipient needs SMTPUTF8, which the server does not offer",
+	    "Q BEGUN", "C MAIL FROM:<a@x>|", "S 250 ok", "C RCPT TO:<b@y>|",
+	    "S 250 ok", "C DATA|");
+	RUN(SMTP, UP("250-CHUNKING|250-PIPELINING|"),
+	    "! job a@x b@y \xc3\xa4@y c@y",
+	    "Q 1 failed mail 0 5.6.7: recipient needs SMTPUTF8, which the server does not offer",
+	    "Q COMMITTING",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|RCPT TO:<c@y>|BDAT 19 LAST|Subject: x||.hi|",
+	    "S 250 ok|250 ok|250 ok|250 ok",
+	    "Q 0 delivered final 250 2.0.0: 250 ok",
+	    "Q 2 delivered final 250 2.0.0: 250 ok");
+	/* S-090 */
+	RUN(SMTP, UP("250-8BITMIME|250-SMTPUTF8|"), "! job a@x \xc3\xa4@y",
+	    "Q BEGUN", "C MAIL FROM:<a@x> SMTPUTF8|", "S 250 ok",
+	    "C RCPT TO:<\xc3\xa4@y>|");
+	RUN(SMTP, UP("250-8BITMIME|250-SMTPUTF8|"), "! job UTF8 a@x b@y",
+	    "Q BEGUN", "C MAIL FROM:<a@x> SMTPUTF8|");
+	RUN(SMTP, UP("250-8BITMIME|250-SMTPUTF8|"), "! job a@x b@y", "Q BEGUN",
+	    "C MAIL FROM:<a@x>|");
+}
+
+Test(transaction, what_is_binary_goes_as_it_is_or_converted)
+{
+	/* S-088 */
+	RUN(SMTP, UP("250-CHUNKING|250-BINARYMIME|250-SIZE|"),
+	    "! body A: b\r\n\r\n\n\r", "! job BINARY a@x b@y", "Q BEGUN",
+	    "C MAIL FROM:<a@x> SIZE=10 BODY=BINARYMIME|", "S 250 ok",
+	    "C RCPT TO:<b@y>|", "S 250 ok", "Q COMMITTING",
+	    "C BDAT 10 LAST|A: b|||", "S 250 ok",
+	    "Q 0 delivered final 250 2.0.0: 250 ok");
+	RUN(SMTP, UP("250-BINARYMIME|250-8BITMIME|"), "! body A: b\r\n\r\n\n",
+	    GO("BINARY a@x b@y", "MAIL FROM:<a@x> BODY=8BITMIME|"), "S 250 ok",
+	    "C RCPT TO:<b@y>|", "S 250 ok", "C DATA|", "S 354 go",
+	    "Q COMMITTING",
+	    "C A: b|MIME-Version: 1.0|Content-Type: text/plain; charset=unknown-8bit|Content-Transfer-Encoding: base64||Cg==|.|");
+	RUN(CONF(.eight_bit = SESSION_BOUNCE), UP("250-8BITMIME|"),
+	    "! job BINARY a@x b@y",
+	    "Q 0 failed mail 0 5.6.3: message is binary, and the server does not offer BINARYMIME");
+	RUN(CONF(.eight_bit = SESSION_SEND_ANYWAY), UP(""),
+	    "! job BINARY a@x b@y",
+	    "Q 0 failed mail 0 5.6.3: message is binary, and the server offers neither BINARYMIME nor 8BITMIME");
 }
 
 Test(transaction, nobody_accepted_means_no_message)
@@ -1225,8 +1306,8 @@ Test(flight, what_cannot_be_sent_does_not_join)
 	    "! job a@x b@y",
 	    "Q 5/0 deferred mail 0 4.3.0: the message cannot be read",
 	    "! job 8BIT a@x b@y",
-	    "Q 6/0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME",
-	    "! go", "Q COMMITTING 4", "C " FLOWN);
+	    "Q 6/0 deferred mail 0 4.3.0: the message cannot be read", "! go",
+	    "Q COMMITTING 4", "C " FLOWN);
 	RUN(SMTP, UP(CHUNKS "250-SIZE 19|"), "! body x", "! job a@x b@y",
 	    "Q COMMITTING",
 	    "C MAIL FROM:<a@x> SIZE=3|RCPT TO:<b@y>|BDAT 3 LAST|x|", "S " OK3,
