@@ -11,7 +11,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct command_mail mail = { n % 2 != 0, n % 5 != 0,
 		(enum command_body)(n % 3), n, NULL, 0 };
-	uint8_t octets[1200];
+	uint8_t octets[2400];
 	struct command_out out = { octets, sizeof(octets), 0 };
 	char text[1024];
 	size_t lines = 0;
