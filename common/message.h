@@ -153,8 +153,11 @@ enum submit_wait {
 #define SUBMIT_SMTPUTF8                                                        \
 	(1u << 9) /* an address or a field needs it (RFC 6531) */
 
+#define SUBMIT_VERIFY (1u << 10) /* no message: ask VRFY for each recipient */
+
 /* What a worker must know of the message. */
-#define SUBMIT_TO_WORKER (SUBMIT_8BIT | SUBMIT_BINARY | SUBMIT_SMTPUTF8)
+#define SUBMIT_TO_WORKER                                                       \
+	(SUBMIT_8BIT | SUBMIT_BINARY | SUBMIT_SMTPUTF8 | SUBMIT_VERIFY)
 
 /*
  * tail: strings, each with its NUL: reverse-path (may be empty), its parameters

@@ -171,10 +171,10 @@ static int
 parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 {
 	static const char *const words[] = { "from", "rcpts", "via", "wait",
-		"ref", "more", "verbose", "once", "binary", "smtputf8", "ret",
-		"envid", "deliver_by", "hold_for", "hold_until", "priority",
-		"auth", NULL };
-	bool verbose = false, once = false, binary = false;
+		"ref", "more", "verbose", "once", "binary", "smtputf8",
+		"verify", "ret", "envid", "deliver_by", "hold_for",
+		"hold_until", "priority", "auth", NULL };
+	bool verbose = false, once = false, binary = false, verify = false;
 
 	job->smtputf8 = true;
 	if (value_members(object, words, error) == -1 ||
@@ -189,10 +189,12 @@ parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 	    value_flag(object, "verbose", &verbose, error) == -1 ||
 	    value_flag(object, "once", &once, error) == -1 ||
 	    value_flag(object, "binary", &binary, error) == -1 ||
+	    value_flag(object, "verify", &verify, error) == -1 ||
 	    value_flag(object, "smtputf8", &job->smtputf8, error) == -1)
 		return -1;
 	job->flags = (verbose ? SUBMIT_VERBOSE : 0) | (once ? SUBMIT_ONCE : 0) |
-	    (binary ? SUBMIT_BINARY : 0);
+	    (binary ? SUBMIT_BINARY : 0) |
+	    (verify ? SUBMIT_VERIFY | SUBMIT_ONCE : 0);
 	job->first = true;
 	return 0;
 }

@@ -26,7 +26,8 @@ struct job_packet {
 	bool first;     /* it has "from": a job begins */
 	bool more;      /* another packet continues it */
 	uint32_t wait;  /* enum submit_wait */
-	uint32_t flags; /* SUBMIT_VERBOSE, SUBMIT_ONCE, SUBMIT_BINARY */
+	uint32_t flags; /* SUBMIT_VERBOSE, SUBMIT_ONCE, SUBMIT_BINARY,
+	                   SUBMIT_VERIFY */
 	bool smtputf8;  /* UTF-8 in its header asks for SMTPUTF8 */
 	char from[MSG_ADDRESS_SIZE];
 	char parameters[PARAMETERS_MAIL_SIZE]; /* of MAIL */
