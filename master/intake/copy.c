@@ -16,6 +16,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/intake/header.h"
 
 #define CHUNK 65536
 
@@ -32,6 +33,7 @@ struct copying {
 	uint16_t *code;
 	char *error;
 	struct line_ends ends;
+	struct header_scan header;
 };
 
 static int refuse(struct copying *c, uint16_t code, const char *fmt, ...)
@@ -153,6 +155,7 @@ copy_chunk(struct copying *c, const uint8_t *in, size_t n, uint64_t at)
 		    "(RFC 5322, 3.5)",
 		    (unsigned long long)(at + (size_t)(nul - in)));
 	len = convert(&c->ends, &c->copy->has_8bit, in, n, out);
+	header_feed(&c->header, out, len);
 	return put(c, out, len);
 }
 
@@ -187,7 +190,11 @@ int
 copy_message(int fd, uint64_t limit, struct copy *copy, uint16_t *code,
     char error[COPY_ERROR_SIZE])
 {
-	struct copying c = { fd, limit, copy, code, error, { false, false } };
+	struct copying c = { .from = fd,
+		.limit = limit,
+		.copy = copy,
+		.code = code,
+		.error = error };
 	uint64_t size = 0;
 
 	memset(copy, 0, sizeof(*copy));
@@ -199,8 +206,10 @@ copy_message(int fd, uint64_t limit, struct copy *copy, uint16_t *code,
 	if (copy->fd == -1)
 		return refuse(&c, 451, "memfd: %s", strerror(errno));
 	if (copy_octets(&c, size) == 0 &&
-	    fcntl(copy->fd, F_ADD_SEALS, FD_SEALS) == 0)
+	    fcntl(copy->fd, F_ADD_SEALS, FD_SEALS) == 0) {
+		copy->tls_is_optional = header_tls_is_optional(&c.header);
 		return 0;
+	}
 	fd_close(copy->fd);
 	copy->fd = -1;
 	return -1;

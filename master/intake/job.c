@@ -172,8 +172,9 @@ parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 {
 	static const char *const words[] = { "from", "rcpts", "via", "wait",
 		"ref", "more", "verbose", "once", "ret", "envid", "deliver_by",
-		"hold_for", "hold_until", "priority", "auth", NULL };
-	bool verbose = false, once = false;
+		"hold_for", "hold_until", "priority", "auth", "require_tls",
+		NULL };
+	bool verbose = false, once = false, require_tls = false;
 
 	if (value_members(object, words, error) == -1 ||
 	    get_from(object, job, error) == -1 ||
@@ -185,9 +186,11 @@ parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 	    get_wait(object, &job->wait, error) == -1 ||
 	    value_mail_parameters(object, job->parameters, error) == -1 ||
 	    value_flag(object, "verbose", &verbose, error) == -1 ||
-	    value_flag(object, "once", &once, error) == -1)
+	    value_flag(object, "once", &once, error) == -1 ||
+	    value_flag(object, "require_tls", &require_tls, error) == -1)
 		return -1;
-	job->flags = (verbose ? SUBMIT_VERBOSE : 0) | (once ? SUBMIT_ONCE : 0);
+	job->flags = (verbose ? SUBMIT_VERBOSE : 0) | (once ? SUBMIT_ONCE : 0) |
+	    (require_tls ? SUBMIT_REQUIRETLS : 0);
 	job->first = true;
 	return 0;
 }

@@ -13,10 +13,10 @@
 #include "common/message.h"
 #include "common/parameters.h"
 
-#define JOB_PACKET_MAX 65536 /* octets of one packet */
-#define JOB_REF_SIZE   128   /* of the client's own reference, and NUL */
-#define JOB_NAME_SIZE  128   /* of a transport's name, and NUL */
-#define JOB_ERROR_SIZE 512
+#define JOB_PACKET_MAX      65536 /* octets of one packet */
+#define JOB_REF_SIZE        128   /* of the client's own reference, and NUL */
+#define JOB_NAME_SIZE       128   /* of a transport's name, and NUL */
+#define JOB_ERROR_SIZE      512
 #define JOB_TRANSCRIPT_SIZE 32 /* of a transcript's name, and NUL */
 /* The tail of one SUBMIT or SUBMIT_MORE. */
 #define JOB_TAIL_SIZE 32768
@@ -26,7 +26,7 @@ struct job_packet {
 	bool first;     /* it has "from": a job begins */
 	bool more;      /* another packet continues it */
 	uint32_t wait;  /* enum submit_wait */
-	uint32_t flags; /* SUBMIT_VERBOSE, SUBMIT_ONCE */
+	uint32_t flags; /* SUBMIT_VERBOSE, _ONCE, _REQUIRETLS */
 	char from[MSG_ADDRESS_SIZE];
 	char parameters[PARAMETERS_MAIL_SIZE]; /* of MAIL */
 	char ref[JOB_REF_SIZE];

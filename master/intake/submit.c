@@ -57,6 +57,9 @@ send_submit(struct intake *in, const struct request *r,
 	submit.request = r->number;
 	submit.size = copy->size;
 	submit.flags = job->flags | (copy->has_8bit ? SUBMIT_8BIT : 0);
+	/* RFC 8689, 4.1: where both are there, the header does not count. */
+	if (copy->tls_is_optional && (job->flags & SUBMIT_REQUIRETLS) == 0)
+		submit.flags |= SUBMIT_TLS_OPTIONAL;
 	submit.wait = job->wait;
 	submit.uid = client_uid(r->client);
 	submit.pid = (uint32_t)client_pid(r->client);
