@@ -57,6 +57,7 @@ static int
 parse(int argc, char **argv, struct deliver_options *o)
 {
 	const struct control_option rows[] = {
+		{ "binary", 0, NULL, &o->job.binary },
 		{ "ca", 0, &o->ca, NULL },
 		{ "ehlo", 0, &o->ehlo, NULL },
 		{ "from", 'f', &o->job.from, NULL },

@@ -26,6 +26,7 @@ struct link_job {
 	bool verbose;
 	bool once;
 	bool require_tls;
+	bool binary; /* octets as they are: BINARYMIME */
 	struct envelope_options envelope;
 	char *const *rcpts;
 	size_t nrcpts;

@@ -19,6 +19,7 @@ static int
 parse(int argc, char **argv, struct send_options *o)
 {
 	const struct control_option rows[] = {
+		{ "binary", 0, NULL, &o->job.binary },
 		{ "config", 'c', &o->config_name, NULL },
 		{ "from", 'f', &o->job.from, NULL },
 		{ "json", 0, NULL, &o->json },

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * The one header field that changes how a message is sent, TLS-Required
- * (RFC 8689, 3), found as the octets go by.  Pure.
- */
+/* What the header of a message asks of its transport.  Pure. */
 #ifndef POSTERN_MASTER_INTAKE_HEADER_H
 #define POSTERN_MASTER_INTAKE_HEADER_H
 
@@ -10,21 +7,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Zeroed at the start of a message. */
-struct header_scan {
-	bool over;    /* the empty line was there */
-	bool in_line; /* of a field whose end is still to come */
-	bool kept;    /* field may be one we know */
-	uint8_t len;
-	uint8_t fields; /* of TLS-Required; more than 1: none counts */
-	bool no;        /* the last of them said so */
-	char field[48]; /* from its name on, folds included */
+#include "common/utf8.h"
+
+/* Zeroed, it is at the start of a message. */
+struct header {
+	bool over;     /* the empty line is past */
+	bool has_8bit; /* an octet above 127 */
+	bool is_wrong; /* which is no UTF-8 */
+	uint8_t ends;  /* octets of CRLF CRLF in a row; the start counts two */
+	bool started;
+	struct utf8 utf8;
 };
 
-/* More octets of the message, whose line ends are CRLF. */
-void header_feed(struct header_scan *scan, const uint8_t *octets, size_t n);
+/* The next octets of the message, whose lines end in CRLF. */
+void header_feed(struct header *h, const uint8_t *in, size_t n);
 
-/* At the end: whether the sender can do without TLS. */
-bool header_tls_is_optional(struct header_scan *scan);
+/* Whether a field is UTF-8 beyond ASCII, so that it needs SMTPUTF8
+ * (RFC 6531, 3.2). */
+bool header_is_utf8(const struct header *h);
 
 #endif

@@ -171,11 +171,12 @@ static int
 parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 {
 	static const char *const words[] = { "from", "rcpts", "via", "wait",
-		"ref", "more", "verbose", "once", "ret", "envid", "deliver_by",
-		"hold_for", "hold_until", "priority", "auth", "require_tls",
-		NULL };
-	bool verbose = false, once = false, require_tls = false;
+		"ref", "more", "verbose", "once", "binary", "smtputf8", "ret",
+		"envid", "deliver_by", "hold_for", "hold_until", "priority",
+		"auth", "require_tls", NULL };
+	bool verbose = false, once = false, binary = false, require_tls = false;
 
+	job->smtputf8 = true;
 	if (value_members(object, words, error) == -1 ||
 	    get_from(object, job, error) == -1 ||
 	    value_string(object, "ref", job->ref, sizeof(job->ref), error) ==
@@ -187,9 +188,12 @@ parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 	    value_mail_parameters(object, job->parameters, error) == -1 ||
 	    value_flag(object, "verbose", &verbose, error) == -1 ||
 	    value_flag(object, "once", &once, error) == -1 ||
+	    value_flag(object, "binary", &binary, error) == -1 ||
+	    value_flag(object, "smtputf8", &job->smtputf8, error) == -1 ||
 	    value_flag(object, "require_tls", &require_tls, error) == -1)
 		return -1;
 	job->flags = (verbose ? SUBMIT_VERBOSE : 0) | (once ? SUBMIT_ONCE : 0) |
+	    (binary ? SUBMIT_BINARY : 0) |
 	    (require_tls ? SUBMIT_REQUIRETLS : 0);
 	job->first = true;
 	return 0;

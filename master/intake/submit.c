@@ -60,6 +60,8 @@ send_submit(struct intake *in, const struct request *r,
 	/* RFC 8689, 4.1: where both are there, the header does not count. */
 	if (copy->tls_is_optional && (job->flags & SUBMIT_REQUIRETLS) == 0)
 		submit.flags |= SUBMIT_TLS_OPTIONAL;
+	if (job->smtputf8 && header_is_utf8(&copy->header))
+		submit.flags |= SUBMIT_SMTPUTF8;
 	submit.wait = job->wait;
 	submit.uid = client_uid(r->client);
 	submit.pid = (uint32_t)client_pid(r->client);
@@ -127,8 +129,8 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 		    "disk: try again");
 		return;
 	}
-	if (copy_message(fd, in->config->message_size_limit, &copy, &code,
-		error) == -1) {
+	if (copy_message(fd, in->config->message_size_limit,
+		(job->flags & SUBMIT_BINARY) != 0, &copy, &code, error) == -1) {
 		request_refuse(c, job->ref, code,
 		    code == 552       ? "5.3.4"
 			: code == 451 ? "4.3.0"

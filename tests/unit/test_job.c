@@ -359,8 +359,8 @@ Test(job, a_question_is_read)
 static const struct bad bad_questions[] = {
 	{ "", "no JSON" },
 	{ "[7]", "must be a JSON object" },
-	{ "{}", "\"command\" must be \"status\" or \"list\"" },
-	{ "{\"command\":\"stop\"}", "must be \"status\" or \"list\"" },
+	{ "{}", "\"command\" must be \"status\", \"list\" or \"transcripts\"" },
+	{ "{\"command\":\"stop\"}", "must be \"status\", \"list\" or \"transcripts\"" },
 	{ "{\"command\":1}", "\"command\" must be a string" },
 	{ "{\"command\":\"a much longer word\"}", "\"command\" is longer" },
 	{ LIST "\"hint\":1}", "\"hint\" is not known here" },
