@@ -15,6 +15,7 @@
  *   transaction.c  the jobs of a session, and their recipients' outcomes
  *   transcript.c  what failed sessions were like; transcript_answer.c tells it
  *   settle.c   what an outcome means for a recipient
+ *   security.c what a sender demands of TLS
  *
  * Two clocks: store times and delays are CLOCK_REALTIME, all else (blocks,
  * idle time, plans) is CLOCK_MONOTONIC.
