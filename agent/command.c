@@ -166,6 +166,7 @@ command_write_mail(struct command_out *out, const char *reverse_path,
 	    (mail->has_size ? COMMAND_SIZE_EXTRA : 0u) +
 		(mail->body != COMMAND_BODY_NONE ? COMMAND_BODY_EXTRA : 0u) +
 		(mail->smtputf8 ? COMMAND_UTF8_EXTRA : 0u) +
+		(mail->require_tls ? COMMAND_REQUIRETLS_EXTRA : 0u) +
 		granted(parameters, mail->offered));
 	put_text(&line, "MAIL FROM:<");
 	put_argument(&line, reverse_path, ">");
@@ -177,6 +178,8 @@ command_write_mail(struct command_out *out, const char *reverse_path,
 	put_text(&line, bodies[mail->body]);
 	if (mail->smtputf8)
 		put_text(&line, " SMTPUTF8");
+	if (mail->require_tls)
+		put_text(&line, " REQUIRETLS");
 	put_parameters(&line, parameters, mail->offered);
 	return end(&line);
 }

@@ -12,11 +12,12 @@
 
 #include "common/parameters.h"
 
-#define COMMAND_LINE_MAX   512   /* CRLF included; RFC 5321, 4.5.3.1.4 */
-#define COMMAND_SIZE_EXTRA 26    /* for SIZE at MAIL; RFC 1870, 3 (5) */
-#define COMMAND_AUTH_MAX   12288 /* a response, CRLF included; RFC 4954, 4 */
-#define COMMAND_BODY_EXTRA 17    /* for BODY at MAIL; RFC 6152, 2 */
-#define COMMAND_UTF8_EXTRA 10    /* for SMTPUTF8 at MAIL; RFC 6531, 3.1 */
+#define COMMAND_LINE_MAX         512 /* CRLF included; RFC 5321, 4.5.3.1.4 */
+#define COMMAND_SIZE_EXTRA       26  /* for SIZE at MAIL; RFC 1870, 3 (5) */
+#define COMMAND_AUTH_MAX         12288 /* a response, CRLF included; RFC 4954, 4 */
+#define COMMAND_BODY_EXTRA       17    /* for BODY at MAIL; RFC 6152, 2 */
+#define COMMAND_REQUIRETLS_EXTRA 11    /* at MAIL; RFC 8689, 2 (5) */
+#define COMMAND_UTF8_EXTRA       10    /* for SMTPUTF8 at MAIL; RFC 6531, 3.1 */
 
 /* Where commands are gathered: len of size octets are in use. */
 struct command_out {
@@ -59,6 +60,7 @@ enum command_body {
 struct command_mail {
 	bool has_size;
 	bool smtputf8;
+	bool require_tls; /* REQUIRETLS */
 	enum command_body body;
 	uint64_t size;
 	const char *parameters; /* common/parameters.h; NULL: none */

@@ -34,6 +34,8 @@ envelope_write_mail(struct session *s)
 		mail.size = job_octets(s);
 	mail.body = t->body;
 	mail.smtputf8 = t->smtputf8;
+	mail.require_tls =
+	    s->conf.require_tls && (t->flags & SUBMIT_REQUIRETLS) != 0;
 	mail.parameters = envelope_parameters(t->envelope);
 	mail.offered = s->parameters;
 	return command_write_mail(&s->out, t->envelope, &mail);

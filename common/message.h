@@ -152,12 +152,14 @@ enum submit_wait {
 #define SUBMIT_BINARY  (1u << 8) /* octets as they are (RFC 3030, 3) */
 #define SUBMIT_SMTPUTF8                                                        \
 	(1u << 9) /* an address or a field needs it (RFC 6531) */
-
-#define SUBMIT_VERIFY (1u << 10) /* no message: ask VRFY for each recipient */
+#define SUBMIT_REQUIRETLS   (1u << 10) /* RFC 8689, 2 */
+#define SUBMIT_TLS_OPTIONAL (1u << 11) /* TLS-Required: No; RFC 8689, 3 */
+#define SUBMIT_VERIFY       (1u << 12) /* no message: VRFY for each recipient */
 
 /* What a worker must know of the message. */
 #define SUBMIT_TO_WORKER                                                       \
-	(SUBMIT_8BIT | SUBMIT_BINARY | SUBMIT_SMTPUTF8 | SUBMIT_VERIFY)
+	(SUBMIT_8BIT | SUBMIT_BINARY | SUBMIT_SMTPUTF8 | SUBMIT_REQUIRETLS |   \
+	    SUBMIT_VERIFY)
 
 /*
  * tail: strings, each with its NUL: reverse-path (may be empty), its parameters
@@ -303,6 +305,8 @@ struct msg_resolved {
 	uint32_t id;
 	uint32_t ttl_s; /* how long the answer may be kept */
 	uint32_t count;
+	uint32_t
+	    proven; /* 1: by DNSSEC, or there was no MX record to be forged */
 	struct outcome outcome; /* step STEP_RESOLVE */
 };
 
@@ -382,10 +386,10 @@ struct msg_session {
 	uint8_t tls_fallback; /* at TLS_MAY: NEXT with again after a failed
 	                         STARTTLS or handshake, then in clear */
 	uint8_t verbose;
-	uint8_t eight_bit;  /* enum session_eight_bit */
-	uint8_t transcript; /* 1: one is wanted, where it fails */
-	uint8_t pad;
-	uint32_t trust; /* index as in msg_trust */
+	uint8_t eight_bit;   /* enum session_eight_bit */
+	uint8_t transcript;  /* 1: one is wanted, where it fails */
+	uint8_t require_tls; /* 1: every job goes with REQUIRETLS (RFC 8689) */
+	uint32_t trust;      /* index as in msg_trust */
 	uint32_t timer_ms[TIMER_COUNT];
 	char ehlo_name[MSG_HOST_SIZE]; /* empty: literal of the local address */
 	char discard[MSG_DISCARD_SIZE]; /* keywords not to use */

@@ -76,6 +76,7 @@ parse(int argc, char **argv, struct deliver_options *o)
 		{ "timeout", 0, &o->timeout, NULL },
 		{ "tls", 0, &o->tls, NULL },
 		{ "tls-name", 0, &o->tls_name, NULL },
+		{ "require-tls", 0, NULL, &o->job.require_tls },
 #define ENVELOPE_OPTION(name, member)                                          \
 	{ name, 0, &o->job.envelope.member, NULL },
 #include "master/control/envelope.def"

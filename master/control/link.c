@@ -161,6 +161,9 @@ link_send_job(int fd, const struct link_job *job)
 			set(object, "wait", job->wait);
 			set(object, "ref", job->ref);
 			envelope_add(object, &job->envelope);
+			if (job->require_tls)
+				(void)json_object_set_new(object, "require_tls",
+				    json_true());
 			(void)json_object_set_new(object, "verbose",
 			    json_boolean(job->verbose));
 			(void)json_object_set_new(object, "once",

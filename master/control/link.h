@@ -25,6 +25,7 @@ struct link_job {
 	const char *ref;  /* NULL: none */
 	bool verbose;
 	bool once;
+	bool require_tls;
 	bool binary; /* octets as they are: BINARYMIME */
 	struct envelope_options envelope;
 	char *const *rcpts;

@@ -12,7 +12,7 @@
 	"[--envid TEXT] [--orcpt TYPE;ADDRESS] "                               \
 	"[--deliver-by SECONDS[:return|notify[:trace]]] "                      \
 	"[--hold-for SECONDS] [--hold-until DATE-TIME] [--priority N] "        \
-	"[--submitter ADDRESS] "
+	"[--submitter ADDRESS] [--require-tls] "
 
 static const struct command {
 	const char *name;

@@ -25,6 +25,7 @@ parse(int argc, char **argv, struct send_options *o)
 		{ "json", 0, NULL, &o->json },
 		{ "ref", 0, &o->job.ref, NULL },
 		{ "socket", 0, &o->socket, NULL },
+		{ "require-tls", 0, NULL, &o->job.require_tls },
 #define ENVELOPE_OPTION(name, member)                                          \
 	{ name, 0, &o->job.envelope.member, NULL },
 #include "master/control/envelope.def"

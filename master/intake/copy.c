@@ -16,6 +16,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/intake/tls_field.h"
 
 #define CHUNK 65536
 
@@ -33,6 +34,7 @@ struct copying {
 	uint16_t *code;
 	char *error;
 	struct line_ends ends;
+	struct tls_field tls_field;
 };
 
 static int refuse(struct copying *c, uint16_t code, const char *fmt, ...)
@@ -135,6 +137,7 @@ put(struct copying *c, const uint8_t *octets, size_t n)
 		    "octets",
 		    (unsigned long long)c->limit);
 	header_feed(&c->copy->header, octets, n);
+	tls_field_feed(&c->tls_field, octets, n);
 	if (fd_write(c->copy->fd, octets, n) == -1)
 		return refuse(c, 451, "no memory for the message: %s",
 		    strerror(errno));
@@ -203,8 +206,12 @@ int
 copy_message(int fd, uint64_t limit, bool binary, struct copy *copy,
     uint16_t *code, char error[COPY_ERROR_SIZE])
 {
-	struct copying c = { fd, limit, binary, copy, code, error,
-		{ false, false } };
+	struct copying c = { .from = fd,
+		.limit = limit,
+		.binary = binary,
+		.copy = copy,
+		.code = code,
+		.error = error };
 	uint64_t size = 0;
 
 	memset(copy, 0, sizeof(*copy));
@@ -216,8 +223,10 @@ copy_message(int fd, uint64_t limit, bool binary, struct copy *copy,
 	if (copy->fd == -1)
 		return refuse(&c, 451, "memfd: %s", strerror(errno));
 	if (copy_octets(&c, size) == 0 &&
-	    fcntl(copy->fd, F_ADD_SEALS, FD_SEALS) == 0)
+	    fcntl(copy->fd, F_ADD_SEALS, FD_SEALS) == 0) {
+		copy->tls_is_optional = tls_field_is_no(&c.tls_field);
 		return 0;
+	}
 	fd_close(copy->fd);
 	copy->fd = -1;
 	return -1;

@@ -14,6 +14,7 @@ struct copy {
 	int fd;        /* sealed memfd; the caller's to close */
 	uint64_t size; /* octets in it: all line ends are CRLF, unless binary */
 	bool has_8bit;
+	bool tls_is_optional; /* its header says so (RFC 8689, 3) */
 	struct header header;
 };
 

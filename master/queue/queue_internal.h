@@ -15,6 +15,7 @@
  *   transaction.c  the jobs of a session, and their recipients' outcomes
  *   transcript.c  what failed sessions were like; transcript_answer.c tells it
  *   settle.c   what an outcome means for a recipient
+ *   security.c what a sender demands of TLS
  *
  * Two clocks: store times and delays are CLOCK_REALTIME, all else (blocks,
  * idle time, plans) is CLOCK_MONOTONIC.
@@ -32,6 +33,7 @@
 #include "master/config.h"
 #include "master/queue/event.h"
 #include "master/queue/schedule.h"
+#include "master/queue/security.h"
 #include "master/queue/store.h"
 
 enum {
@@ -296,7 +298,8 @@ int64_t refill_wait_ms(const struct queue *q);
 
 /* target.c */
 struct target *target_of(struct queue *q, uint32_t transport,
-    const char *next_hop);
+    const char *next_hop, enum security security);
+enum security target_security(const struct target *t);
 bool target_ready(struct queue *q, struct target *t);
 void target_gone(struct schedule_destination *destination);
 void target_resolved(void *ctx, struct channel *from, const struct message *m);

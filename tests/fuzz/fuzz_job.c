@@ -26,7 +26,8 @@ check_job(const struct job_packet *job, bool begun)
 	size_t i;
 
 	assert(job->first == !begun && job->wait <= WAIT_FINAL);
-	assert((job->flags & ~(SUBMIT_VERBOSE | SUBMIT_ONCE)) == 0);
+	assert((job->flags &
+		   ~(SUBMIT_VERBOSE | SUBMIT_ONCE | SUBMIT_REQUIRETLS)) == 0);
 	check_word(job->from, sizeof(job->from));
 	check_word(job->ref, sizeof(job->ref));
 	check_word(job->parameters, sizeof(job->parameters));

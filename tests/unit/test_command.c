@@ -19,7 +19,7 @@ fresh(size_t size)
 Test(command, every_command_is_one_line)
 {
 	struct command_out out = fresh(sizeof(octets));
-	struct command_mail all = { true, true, COMMAND_BODY_8BITMIME,
+	struct command_mail all = { true, true, true, COMMAND_BODY_8BITMIME,
 		UINT64_MAX, NULL, 0 };
 	struct command_mail none = { .size = 7 };
 
@@ -42,7 +42,7 @@ Test(command, every_command_is_one_line)
 	    "HELO a\r\n"
 	    "STARTTLS\r\n"
 	    "MAIL FROM:<>\r\n" /* S-075, S-076 */
-	    "MAIL FROM:<ana@x> SIZE=18446744073709551615 BODY=8BITMIME SMTPUTF8\r\n"
+	    "MAIL FROM:<ana@x> SIZE=18446744073709551615 BODY=8BITMIME SMTPUTF8 REQUIRETLS\r\n"
 	    "RCPT TO:<\"b c\"@[IPv6:::1]>\r\n"
 	    "DATA\r\n"
 	    "BDAT 10\r\n"
@@ -99,7 +99,7 @@ Test(command, parameters_go_where_they_are_offered)
 {
 	struct command_out out = fresh(sizeof(octets));
 	struct command_mail mail = { .parameters =
-		"RET=HDRS BY=5;R MT-PRIORITY=3",
+					 "RET=HDRS BY=5;R MT-PRIORITY=3",
 		.offered = 1u << PARAMETER_RET | 1u << PARAMETER_MT_PRIORITY };
 
 	command_write_mail(&out, "a@x", &mail);

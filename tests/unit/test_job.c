@@ -118,6 +118,15 @@ static const struct wish {
 	{ FROM_A "{\"address\":\"b@y\"}]}", "", "" },
 };
 
+Test(job, tls_can_be_demanded)
+{
+	cr_assert_eq(parse(TO_B "\"require_tls\":true}", false), 0, "%s",
+	    error);
+	cr_expect_eq(job.flags, SUBMIT_REQUIRETLS);
+	job_clear(&job);
+	cr_expect_eq(parse(TO_B "\"require_tls\":\"yes\"}", false), -1);
+}
+
 Test(job, what_is_asked_of_mail_and_rcpt_is_read)
 {
 	const char *p;
@@ -360,7 +369,8 @@ static const struct bad bad_questions[] = {
 	{ "", "no JSON" },
 	{ "[7]", "must be a JSON object" },
 	{ "{}", "\"command\" must be \"status\", \"list\" or \"transcripts\"" },
-	{ "{\"command\":\"stop\"}", "must be \"status\", \"list\" or \"transcripts\"" },
+	{ "{\"command\":\"stop\"}",
+	    "must be \"status\", \"list\" or \"transcripts\"" },
 	{ "{\"command\":1}", "\"command\" must be a string" },
 	{ "{\"command\":\"a much longer word\"}", "\"command\" is longer" },
 	{ LIST "\"hint\":1}", "\"hint\" is not known here" },
