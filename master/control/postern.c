@@ -25,8 +25,14 @@ static const struct command {
 	    "postern deliver [--lmtp] [--server HOST[:PORT]|unix:PATH] "
 	    "[--tls none|may|encrypt|verify] [--implicit-tls] [--ca FILE] "
 	    "[--tls-name NAME] [--timeout SECONDS] [--step-timeout SECONDS] "
-	    "[--ehlo NAME] [--json] [--verbose] "
+	    "[--ehlo NAME] [--transcript FILE] [--json] [--verbose] "
 	    "--from ADDRESS RECIPIENT... < message" },
+	{ "transcript", control_transcript,
+	    "postern transcript [-c FILE] [--socket PATH] [--json] "
+	    "[--last | ID]" },
+	{ "replay", control_replay,
+	    "postern replay [-c FILE] [--socket PATH] [--fast] [--verbose] "
+	    "[--listen ADDRESS:PORT] --last | FILE | ID" },
 };
 
 int

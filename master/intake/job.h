@@ -12,10 +12,10 @@
 
 #include "common/message.h"
 
-#define JOB_PACKET_MAX 65536 /* octets of one packet */
-#define JOB_REF_SIZE   128   /* of the client's own reference, and NUL */
-#define JOB_NAME_SIZE  128   /* of a transport's name, and NUL */
-#define JOB_ERROR_SIZE 512
+#define JOB_PACKET_MAX      65536 /* octets of one packet */
+#define JOB_REF_SIZE        128   /* of the client's own reference, and NUL */
+#define JOB_NAME_SIZE       128   /* of a transport's name, and NUL */
+#define JOB_ERROR_SIZE      512
 #define JOB_TRANSCRIPT_SIZE 32 /* of a transcript's name, and NUL */
 /* The tail of one SUBMIT or SUBMIT_MORE. */
 #define JOB_TAIL_SIZE 32768

@@ -125,7 +125,7 @@ struct session {
 	char failure_reply[QUEUE_REPLY_SIZE];
 	char relay[MSG_RELAY_SIZE];
 	struct transcript_draft *draft; /* transcript.c; NULL: all is well */
-	struct msg_dial dial; /* the last, in case the dialer dies */
+	struct msg_dial dial;           /* the last, in case the dialer dies */
 	struct tls_info tls;
 };
 

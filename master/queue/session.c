@@ -220,7 +220,7 @@ session_describe(const struct session *s, const struct transport *config,
 
 	memset(msg, 0, sizeof(*msg));
 	msg->protocol = config->protocol == CONFIG_PROTOCOL_LMTP ? SESSION_LMTP
-								: SESSION_SMTP;
+								 : SESSION_SMTP;
 	msg->tls_level = (uint8_t)config->tls_security_level;
 	msg->implicit_tls = config->tls_wrappermode;
 	msg->tls_fallback = config->tls_fallback;

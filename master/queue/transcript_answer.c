@@ -13,8 +13,8 @@ enum {
 
 /* Octets of one, from `at` on; how many there were. */
 static size_t
-send_part(struct queue *q, uint64_t request,
-    const struct transcripts_entry *e, size_t at, size_t size)
+send_part(struct queue *q, uint64_t request, const struct transcripts_entry *e,
+    size_t at, size_t size)
 {
 	struct msg_request head = { request };
 	char tail[TRANSCRIPTS_NAME_SIZE + PART_SIZE + 1];
@@ -35,8 +35,7 @@ send_part(struct queue *q, uint64_t request,
 }
 
 static void
-send_whole(struct queue *q, uint64_t request,
-    const struct transcripts_entry *e)
+send_whole(struct queue *q, uint64_t request, const struct transcripts_entry *e)
 {
 	size_t at = 0, n;
 

@@ -105,8 +105,8 @@ insert(struct transcripts *ts, int64_t time_ms, uint32_t hash, size_t size)
 	e->hash = hash;
 	e->size = size;
 	TAILQ_FOREACH_REVERSE(before, &ts->entries, entries, entry)
-		if (before->time_ms <= time_ms)
-			break;
+	if (before->time_ms <= time_ms)
+		break;
 	if (before == NULL)
 		TAILQ_INSERT_HEAD(&ts->entries, e, entry);
 	else
@@ -218,7 +218,8 @@ surplus(const struct transcripts *ts, uint32_t hash)
 	struct transcripts_entry *e, *oldest = NULL;
 	uint32_t n = 0;
 
-	TAILQ_FOREACH_REVERSE(e, &ts->entries, entries, entry) {
+	TAILQ_FOREACH_REVERSE(e, &ts->entries, entries, entry)
+	{
 		if (e->hash != hash)
 			continue;
 		oldest = e;
@@ -321,8 +322,8 @@ transcripts_before(const struct transcripts *ts, const char *name)
 	if (parse_name(name, &time_ms, &hash) == -1)
 		return NULL;
 	TAILQ_FOREACH_REVERSE(e, &ts->entries, entries, entry)
-		if (e->time_ms < time_ms)
-			break;
+	if (e->time_ms < time_ms)
+		break;
 	return e;
 }
 
