@@ -24,6 +24,7 @@
 enum {
 	READ_SIZE = 1024, /* little: a client that is stuck is to be stuck */
 	SOFT_MS = 100,
+	ACCEPTED_MS = 50, /* till a client knows that it is connected */
 	SMALL_BUFFER = 4096,
 	FILLERS = 4,
 };
@@ -294,6 +295,8 @@ say(struct show *w, size_t i)
 static void
 await_the_end(struct show *w, size_t i)
 {
+	if (w->sent == 0 && w->said == 0 && !w->p->races)
+		sleep_ms(ACCEPTED_MS);
 	if (w->mode != CLIENT_TLS && !w->p->stalls) {
 		await_units(w, least(w->sent, w->said));
 		while (!w->gone && w->units < w->sent &&

@@ -50,22 +50,22 @@ take_path(const char *line, size_t n, char *out, size_t size)
 }
 
 /* Known from the queue already, and not yet taken for a command before. */
-static bool
-is_known(const struct script *s, size_t *at, uint64_t number,
-    const char *address, const bool *taken)
+static struct script_recipient *
+find_recipient(const struct script *s, uint64_t number, const char *address)
 {
-	for (*at = 0; *at < s->nrecipients; (*at)++)
-		if (!taken[*at] && s->recipients[*at].number == number &&
-		    strcmp(s->recipients[*at].address, address) == 0)
-			return true;
-	return false;
+	for (size_t i = 0; i < s->nrecipients; i++)
+		if (s->recipients[i].turn == 0 &&
+		    s->recipients[i].number == number &&
+		    strcmp(s->recipients[i].address, address) == 0)
+			return &s->recipients[i];
+	return NULL;
 }
 
 struct reading {
 	struct script *s;
 	struct script_message *message;
 	bool is_new; /* the queue said nothing of it */
-	bool taken[SCRIPT_RCPTS_MAX];
+	uint32_t turn;
 };
 
 static bool
@@ -73,7 +73,7 @@ read_command(struct reading *r, const struct script_event *e)
 {
 	const char *line = (const char *)r->s->octets + e->at;
 	char path[MSG_ADDRESS_SIZE];
-	size_t at;
+	struct script_recipient *rcpt;
 
 	if (r->message == NULL)
 		return true;
@@ -86,11 +86,34 @@ read_command(struct reading *r, const struct script_event *e)
 	if (e->len <= 8 || strncasecmp(line, "RCPT TO:", 8) != 0 ||
 	    !take_path(line, e->len, path, sizeof(path)))
 		return true;
-	if (!is_known(r->s, &at, r->message->number, path, r->taken) &&
-	    script_add_recipient(r->s, r->message->number, path) == NULL)
+	rcpt = find_recipient(r->s, r->message->number, path);
+	if (rcpt == NULL)
+		rcpt = script_add_recipient(r->s, r->message->number, path);
+	if (rcpt == NULL)
 		return false;
-	r->taken[at] = true;
+	rcpt->turn = ++r->turn;
 	return true;
+}
+
+/* In the order of the commands, and those of none behind. */
+static int
+compare_turns(const void *a, const void *b)
+{
+	const struct script_recipient *x = a, *y = b;
+
+	return (x->turn - 1 > y->turn - 1) - (x->turn - 1 < y->turn - 1);
+}
+
+/* It failed, and no message with it: any one makes it begin again. */
+static int
+add_any_message(struct script *s)
+{
+	struct script_message *m = script_add_message(s, 1);
+
+	if (m == NULL || script_add_recipient(s, 1, "any@example.org") == NULL)
+		return -1;
+	(void)strlcpy(m->from, "any@example.net", sizeof(m->from));
+	return 0;
 }
 
 static bool
@@ -112,19 +135,18 @@ read_event(struct reading *r, const struct script_event *e)
 int
 rerun_prepare(struct script *s, const struct play *p)
 {
-	static struct reading r;
+	struct reading r = { .s = s };
 
-	memset(&r, 0, sizeof(r));
-	r.s = s;
 	for (size_t i = 0; i < p->n; i++)
 		if (!read_event(&r, &p->events[i])) {
 			fprintf(stderr, "postern: too many messages\n");
 			return -1;
 		}
-	if (s->nmessages > 0 && s->nrecipients > 0)
-		return 0;
-	fprintf(stderr, "postern: there is no message in it to deliver\n");
-	return -1;
+	if (s->nrecipients == 0 && add_any_message(s) == -1)
+		return -1;
+	qsort(s->recipients, s->nrecipients, sizeof(s->recipients[0]),
+	    compare_turns);
+	return 0;
 }
 
 /* As many octets, whatever they were, in lines. */
@@ -156,6 +178,15 @@ make_body(const struct script_message *m)
 }
 
 /* The private daemon. */
+
+static bool
+has_outcome(const struct script *s)
+{
+	for (size_t i = 0; i < s->nrecipients; i++)
+		if (s->recipients[i].has_outcome)
+			return true;
+	return false;
+}
 
 static void
 write_discard(FILE *f, const char *keywords)
@@ -208,7 +239,7 @@ write_config(const struct script *s, const struct play *p, uint16_t port,
 			largest = s->messages[i].size;
 	fprintf(f,
 	    "queue_store = \"memory\"\nstop_timeout = 2s\n"
-	    "transcript_keep_time = 0\nmessage_size_limit = %" PRIu64 "\n"
+	    "message_size_limit = %" PRIu64 "\n"
 	    "transport replay {\n\tprotocol = %s\n"
 	    "\tserver = \"127.0.0.1:%u\"\n",
 	    largest, s->lmtp ? "lmtp" : "smtp", port);
@@ -222,8 +253,9 @@ write_config(const struct script *s, const struct play *p, uint16_t port,
 	fprintf(f,
 	    "\tdestination_concurrency_limit = 1\n"
 	    "\tinitial_destination_concurrency = 1\n"
-	    "\tconnection_idle_time = 0\n}\n"
-	    "route \"*\" {\n\ttransport = replay\n}\n");
+	    "\tconnection_idle_time = %s\n}\n"
+	    "route \"*\" {\n\ttransport = replay\n}\n",
+	    has_outcome(s) ? "0" : "3s");
 	len = ftell(f);
 	fclose(f);
 	return len > 0 ? (size_t)len : 0;
@@ -265,7 +297,7 @@ waited_for(const char *text)
 {
 	const char *at = strstr(text, "while waiting for");
 
-	return strncmp(text, "connection ", 11) == 0 ? at : NULL;
+	return strstr(text, "connection ") != NULL ? at : NULL;
 }
 
 static bool
@@ -384,6 +416,72 @@ take_answers(const struct script *s, const struct play *p,
 	return end;
 }
 
+/* The session itself. */
+
+/* The text of the last connection's verdict, or "". */
+static void
+last_verdict(const struct script *s, char *out, size_t size)
+{
+	out[0] = '\0';
+	for (size_t i = 0; i < s->nevents; i++) {
+		if (s->events[i].kind == SCRIPT_ADDRESS)
+			out[0] = '\0';
+		if (s->events[i].kind == SCRIPT_VERDICT)
+			(void)script_text(s, &s->events[i], out, size);
+	}
+}
+
+/* The private daemon's own transcript: its first, which is its only one. */
+static int
+read_own(const struct private_daemon *d, struct script *own)
+{
+	char error[SCRIPT_ERROR_SIZE], *text = NULL;
+	bool done = false;
+	size_t len = 0;
+	int ret = -1;
+	json_t *row;
+	FILE *f;
+
+	memset(own, 0, sizeof(*own));
+	f = open_memstream(&text, &len);
+	if (f == NULL)
+		return -1;
+	if (link_send(d->link_fd,
+		json_pack("{s:s,s:b}", "command", "transcripts", "wait", 1),
+		-1) == -1)
+		done = true;
+	while (!done && (row = link_receive(d->link_fd, -1)) != NULL) {
+		done = json_is_true(json_object_get(row, "done"));
+		if (!done)
+			fputs(link_string(row, "text"), f);
+		json_decref(row);
+	}
+	if (fclose(f) == 0 && len > 0)
+		ret = script_parse(own, text, len, error);
+	free(text);
+	return ret;
+}
+
+/* No recipient says what became of it: what the session made of it does. */
+static enum rerun_end
+compare_verdicts(const struct script *s, const struct play *p,
+    const struct private_daemon *d)
+{
+	char then[SCRIPT_WORD_SIZE * 2], now[SCRIPT_WORD_SIZE * 2] = "";
+	struct script own;
+
+	last_verdict(s, then, sizeof(then));
+	if (read_own(d, &own) == 0)
+		last_verdict(&own, now, sizeof(now));
+	script_clear(&own);
+	printf("the session: %s\n", now[0] != '\0' ? now : "no failure");
+	if (strcmp(then, now) == 0 ||
+	    (now[0] != '\0' && is_same_text(p, then, now)))
+		return RERUN_SAME;
+	printf("    then: %s\n", then);
+	return RERUN_DIFFERS;
+}
+
 enum rerun_end
 rerun(const struct script *s, const struct play *p, uint16_t port,
     const struct play_timer *hurry, bool verbose)
@@ -404,6 +502,8 @@ rerun(const struct script *s, const struct play *p, uint16_t port,
 	}
 	if (sent != -1)
 		end = take_answers(s, p, &d, njobs, verbose);
+	if (end == RERUN_SAME && !has_outcome(s))
+		end = compare_verdicts(s, p, &d);
 out:
 	private_stop(&d);
 	fd_close(config_fd);

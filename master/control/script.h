@@ -45,6 +45,7 @@ struct script_message {
 /* A recipient of one, and its outcome where that is known. */
 struct script_recipient {
 	uint64_t number;
+	uint32_t turn; /* of those in commands; 0: in none, or not known yet */
 	bool has_outcome;
 	struct outcome outcome;
 	char address[MSG_ADDRESS_SIZE];
