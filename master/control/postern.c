@@ -25,7 +25,9 @@ static const struct command {
 	    "postern deliver [--lmtp] [--server HOST[:PORT]|unix:PATH] "
 	    "[--tls none|may|encrypt|verify] [--implicit-tls] [--ca FILE] "
 	    "[--tls-name NAME] [--timeout SECONDS] [--step-timeout SECONDS] "
-	    "[--ehlo NAME] [--json] [--verbose] "
+	    "[--ehlo NAME] [--user USER] [--password-file FILE | "
+	    "--token-file FILE] [--auth MECHANISM] [--without KEYWORD,...] "
+	    "[--json] [--verbose] "
 	    "--from ADDRESS RECIPIENT... < message" },
 };
 
