@@ -22,6 +22,7 @@ abort_data(struct session *s)
 
 	memcpy(s->out.octets + s->out.len, dot, 3);
 	s->out.len += 3;
+	transcript_note(s->transcript, TRANSCRIPT_END);
 	if (session_is_lmtp(s)) {
 		session_judge(s, "4.5.0",
 		    "protocol error: DATA was accepted without a recipient");
@@ -84,6 +85,7 @@ end_body(struct session *s)
 
 	session_report(s, MSG_COMMITTING, &ref, "");
 	session_show(s, ".");
+	transcript_note(s->transcript, TRANSCRIPT_END);
 	s->out.len += body_end(&t->encoder, s->out.octets + s->out.len);
 	t->body_ended = true;
 }
@@ -104,15 +106,15 @@ fill_chunk(struct session *s)
 	uint64_t left = job_octets(s) - t->body_at;
 	size_t n = s->out.size - CHUNK_FRAME_MAX;
 	bool last = left <= n;
-	bool cut = last && t->wire_octets > t->size; /* no end of its line */
+	bool cut = last && job_octets(s) > t->content_octets; /* no line end */
 	size_t from_body;
 
 	n = last ? (size_t)left : n - 2;
 	from_body = cut ? n - 2 : n;
 	(void)command_write_bdat(&s->out, n, last); /* out is empty */
 	session_wrote(s, 0);
-	if (s->ops->read_body(s->arg, s->out.octets + s->out.len, from_body,
-		t->body_at) != (ssize_t)from_body) {
+	if (content_read(s, s->out.octets + s->out.len, from_body) !=
+	    (ssize_t)from_body) {
 		fail_reading(s);
 		return;
 	}
@@ -122,8 +124,8 @@ fill_chunk(struct session *s)
 		session_report(s, MSG_COMMITTING, &ref, "");
 	else
 		t->chunks++;
+	transcript_note_number(s->transcript, TRANSCRIPT_BODY, n);
 	s->out.len += n;
-	t->body_at += n;
 	t->body_ended = last;
 }
 
@@ -143,7 +145,7 @@ void
 data_fill(struct session *s)
 {
 	struct transaction *t = &s->trans;
-	uint64_t left = t->size - t->body_at;
+	uint64_t left = t->content_octets - t->body_at;
 	size_t n = sizeof(t->chunk), used;
 
 	if (t->body_ended) {
@@ -160,16 +162,16 @@ data_fill(struct session *s)
 	}
 	if (n > left)
 		n = (size_t)left;
-	if (n > 0 &&
-	    s->ops->read_body(s->arg, t->chunk, n, t->body_at) != (ssize_t)n) {
+	if (n > 0 && content_read(s, t->chunk, n) != (ssize_t)n) {
 		fail_reading(s);
 		return;
 	}
 	/* out is empty and twice as large as a chunk: all is taken. */
 	s->out.len += body_encode(&t->encoder, t->chunk, n, &used,
 	    s->out.octets + s->out.len, s->out.size - s->out.len);
-	t->body_at += used;
-	if (t->body_at < t->size)
+	if (used > 0)
+		transcript_note_number(s->transcript, TRANSCRIPT_BODY, used);
+	if (t->body_at < t->content_octets)
 		return;
 	end_body(s);
 	if (capabilities_offer(&s->caps, CAPABILITY_PIPELINING) &&

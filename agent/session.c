@@ -60,6 +60,12 @@ session_is_over(const struct session *s)
 	return s->state == STATE_OVER;
 }
 
+unsigned
+session_timer(const struct session *s)
+{
+	return states[s->state].timer;
+}
+
 void
 session_enter(struct session *s, enum session_state state)
 {
@@ -109,6 +115,8 @@ void
 session_wrote(struct session *s, size_t from)
 {
 	s->expected++;
+	transcript_note_octets(s->transcript, TRANSCRIPT_SENT,
+	    s->out.octets + from, s->out.len - from);
 	show(s, false, s->out.octets + from, s->out.len - from - 2);
 }
 
@@ -146,7 +154,9 @@ session_judge_reply(struct session *s)
 	char report[SESSION_TEXT_SIZE / 2];
 	unsigned int class = r->code / 100;
 
-	if (class == 3 || (class == 2 && states[s->state].step != STEP_FINAL)) {
+	if (class == 3 ||
+	    (class == 2 && states[s->state].step != STEP_FINAL &&
+		states[s->state].step != STEP_VRFY)) {
 		reply_write_report(r, report, sizeof(report));
 		session_judge(s, "4.5.0",
 		    "protocol error: unexpected reply %u where we wait for %s: %s",

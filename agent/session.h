@@ -16,9 +16,11 @@
 
 #include "agent/body.h"
 #include "agent/command.h"
+#include "agent/content.h"
 #include "agent/ehlo.h"
 #include "agent/reply.h"
 #include "agent/sasl.h"
+#include "agent/transcript.h"
 #include "common/message.h"
 
 #define SESSION_CHUNK_SIZE    16384 /* octets of a message at a time */
@@ -104,13 +106,17 @@ struct transaction {
 	bool active; /* a job was taken, and is not done */
 	bool begun;  /* the queue knows so */
 	bool data_asked;
-	bool body_ended;     /* its last octet is in out, or beyond */
-	bool bdat;           /* in chunks, not behind DATA (RFC 3030) */
+	bool body_ended;   /* its last octet is in out, or beyond */
+	bool bdat;         /* in chunks, not behind DATA (RFC 3030) */
+	bool is_converted; /* its content is not what the queue gave */
+	enum command_body body;
+	bool smtputf8;
 	bool behind_failure; /* of the message before, without RSET */
 	bool again;          /* refused for that, and not for its own sake */
 	uint64_t job;
 	uint64_t size;
-	uint64_t wire_octets; /* 0: not known yet */
+	uint64_t content_octets; /* that content_read() will give */
+	uint64_t wire_octets;    /* with a last line end; 0: not known yet */
 	uint32_t flags;
 	uint32_t nrcpt;
 	uint32_t accepted;   /* recipients */
@@ -121,7 +127,7 @@ struct transaction {
 	uint32_t envelope_len;
 	enum envelope_fill fill;
 	const char *write_path;
-	uint64_t body_at;
+	uint64_t body_at; /* octets of its content that were read */
 	struct body_encoder encoder;
 	uint8_t rcpts[SESSION_RCPTS_MAX];
 	char envelope[SESSION_ENVELOPE_SIZE];
@@ -182,10 +188,12 @@ struct session {
 	enum session_state state;
 	const struct session_ops *ops;
 	void *arg;
+	struct transcript *transcript; /* or NULL; whoever runs it sets it */
 	struct msg_session conf;
 	struct msg_address address;
 	struct msg_dialed local;
 	struct capabilities caps;
+	uint32_t parameters; /* bits of those that the server offers */
 	struct command_out out;
 	struct verdict verdict;        /* the last one made */
 	struct verdict failure;        /* the one that ends the connection */
@@ -207,6 +215,7 @@ struct session {
 	struct flight flight; /* beside what is in use, for its pages */
 	struct transaction trans;
 	uint8_t out_octets[SESSION_OUT_SIZE];
+	struct content content;
 	struct session_login login; /* last: few sessions touch it */
 };
 
@@ -219,6 +228,9 @@ void session_init(struct session *s, const struct session_ops *ops, void *arg);
 bool session_wants_message(const struct session *s);
 bool session_is_connected(const struct session *s); /* octets may come */
 bool session_is_over(const struct session *s);
+
+/* The timer that runs: enum session_timer, TIMER_COUNT where none does. */
+unsigned session_timer(const struct session *s);
 
 /*
  * session_message - a checked message of the queue or the dialer.

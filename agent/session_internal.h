@@ -104,6 +104,10 @@ void job_take_rset(struct session *s);
 /* What is on the wire is over: the job that waits, another, or QUIT. */
 void job_next(struct session *s);
 
+/* Of verify.c: */
+void verify_begin(struct session *s);
+void verify_take_reply(struct session *s);
+
 /* Of envelope.c: */
 void envelope_take_mail(struct session *s);
 void envelope_take_rcpt(struct session *s);
@@ -128,8 +132,9 @@ void job_finish(struct session *s);
 /* RFC 1870, 3: what goes between 354 and the dot, without added dots. */
 uint64_t job_octets(struct session *s);
 
-/* write_path goes to the path behind it. */
-void envelope_skip_path(struct transaction *t);
+/* A path of the envelope: its parameters, and the path behind it. */
+const char *envelope_parameters(const char *path);
+const char *envelope_next_path(const char *path);
 
 /* Every recipient without an outcome gets s->verdict, and the job is done. */
 void job_abandon(struct session *s);
@@ -137,7 +142,9 @@ void job_abandon(struct session *s);
 /* The job is in other hands, or over. */
 void job_forget(struct session *s);
 
+/* With the parameters that the server offers; RCPT for write_path. */
 enum command_error envelope_write_mail(struct session *s);
+enum command_error envelope_write_rcpt(struct session *s);
 
 /* The verdict of a RCPT that was not accepted, as session_judge_reply(); any:
  * others were, so that "too many" means another transaction. */

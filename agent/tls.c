@@ -36,6 +36,7 @@ static bool client_has_name;
 static bool client_is_up; /* the handshake is done */
 static bool client_write_pending;
 static char client_error[256];
+static void (*client_watcher)(const uint8_t *octets, size_t n);
 
 static SSL_CTX *
 new_client_ctx(void)
@@ -242,6 +243,26 @@ set_name(const char *name)
 	return 0;
 }
 
+void
+tls_client_watch(void (*heard)(const uint8_t *octets, size_t n))
+{
+	client_watcher = heard;
+}
+
+/* Of the socket's BIO: what it read, before it is deciphered. */
+static long
+watch(BIO *bio, int oper, const char *octets, size_t len, int argi, long argl,
+    int ret, size_t *processed)
+{
+	(void)bio;
+	(void)len;
+	(void)argi;
+	(void)argl;
+	if (oper == (BIO_CB_READ | BIO_CB_RETURN) && ret > 0 && !client_is_up)
+		client_watcher((const uint8_t *)octets, *processed);
+	return ret;
+}
+
 /*
  * Reads go through a buffer, so that a record is one system call and not two
  * (its header, its octets); the library's own read-ahead costs 48 KiB.
@@ -257,6 +278,8 @@ set_socket(int fd)
 		BIO_free(buffer);
 		return -1;
 	}
+	if (client_watcher != NULL)
+		BIO_set_callback_ex(sock, watch);
 	SSL_set0_rbio(client, BIO_push(buffer, sock));
 	SSL_set0_wbio(client, sock);
 	return 0;
@@ -277,6 +300,7 @@ tls_client_start(const struct tls_trusts *trusts, uint32_t trust,
 {
 	X509_STORE *store = NULL;
 
+	client_is_up = false;
 	if (trust < TLS_TRUSTS_MAX && trusts != NULL)
 		store = trusts->stores[trust];
 	client = SSL_new(client_ctx);
@@ -292,7 +316,6 @@ tls_client_start(const struct tls_trusts *trusts, uint32_t trust,
 	    NULL);
 	SSL_set_connect_state(client);
 	client_error[0] = '\0';
-	client_is_up = false;
 	client_write_pending = false;
 	return 0;
 }

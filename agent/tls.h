@@ -63,6 +63,9 @@ enum tls_event {
 int tls_client_start(const struct tls_trusts *trusts, uint32_t trust,
     const char *name, bool verify, int fd);
 
+/* Hears the octets of the remote until the handshake is done; NULL: nobody. */
+void tls_client_watch(void (*heard)(const uint8_t *octets, size_t n));
+
 bool tls_client_is_started(void);
 enum tls_event tls_client_handshake(void);
 enum tls_event tls_client_read(uint8_t *out, size_t size, size_t *len);

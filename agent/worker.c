@@ -9,19 +9,22 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent/session.h"
 #include "common/roles.h"
+#include "common/timers.h"
 #include "common/util.h"
 #ifdef POSTERN_ATTACKS
 #include "tests/confine/attack.h"
 #endif
 
-#define NEVER     INT64_MAX
-#define READ_SIZE 16384
+#define NEVER                INT64_MAX
+#define READ_SIZE            16384
+#define TRANSCRIPT_TEXT_SIZE 16384 /* the tail of TRANSCRIPT */
 #define MSG_LOGIN_OCTETS                                                       \
 	(sizeof(struct msg_login) + SESSION_LOGIN_SIZE + 64) /* with header */
 
@@ -41,15 +44,16 @@ static struct worker {
 	uint8_t in[READ_SIZE];
 	_Alignas(8) uint8_t received[MSG_PACKET_SIZE];
 	_Alignas(8) uint8_t packet[MSG_PACKET_SIZE];
+	struct transcript transcript;
+	char text[TRANSCRIPT_TEXT_SIZE]; /* of it, to be sent */
 } worker;
 
 /* What the session asks for. */
 
 static void
-report(void *arg, enum msg_type type, const void *payload, const char *tail,
-    size_t len)
+send_report(struct worker *w, enum msg_type type, const void *payload,
+    const char *tail, size_t len)
 {
-	struct worker *w = arg;
 	struct pollfd pfd = { WORKER_CONTROL_FD, POLLOUT, 0 };
 	size_t n;
 
@@ -61,6 +65,55 @@ report(void *arg, enum msg_type type, const void *payload, const char *tail,
 			_exit(WORKER_ALONE);
 		(void)ppoll(&pfd, 1, NULL, NULL); /* write() tells */
 	}
+}
+
+static void
+send_transcript(struct worker *w)
+{
+	struct msg_transcript head = { .first = 1 };
+	size_t at = 0, n;
+
+	while ((n = transcript_write(&w->transcript, &at, w->text,
+		    sizeof(w->text))) > 0) {
+		send_report(w, MSG_TRANSCRIPT, &head, w->text, n);
+		head.first = 0;
+	}
+}
+
+/* What a report means to the transcript, which goes out ahead of a failure. */
+static void
+note_report(struct worker *w, enum msg_type type, const void *payload,
+    const char *text)
+{
+	const struct msg_outcome *outcome = payload;
+	const struct msg_next *next = payload;
+	const struct msg_closed *closed = payload;
+	struct transcript *t = &w->transcript;
+
+	if (type == MSG_SESSION_UP) {
+		transcript_opened(t);
+	} else if (type == MSG_OUTCOME) {
+		if (outcome->outcome.status != OUTCOME_DELIVERED)
+			transcript_fail(t);
+	} else if (type == MSG_NEXT && next->has_failure) {
+		transcript_note_verdict(t, &next->outcome, text);
+		send_transcript(w);
+	} else if (type == MSG_CLOSED && (closed->failed || t->has_failure)) {
+		if (closed->failed)
+			transcript_note_verdict(t, &closed->outcome, text);
+		send_transcript(w);
+	}
+}
+
+static void
+report(void *arg, enum msg_type type, const void *payload, const char *tail,
+    size_t len)
+{
+	struct worker *w = arg;
+
+	if (w->transcript.on)
+		note_report(w, type, payload, tail);
+	send_report(w, type, payload, tail, len);
 #ifdef POSTERN_ATTACKS
 	if (type == MSG_BEGUN) /* all descriptors are there */
 		attack_run(w->session.conf.ehlo_name);
@@ -102,8 +155,17 @@ remote_spoke(struct worker *w)
 {
 	if (w->was_spoken_to)
 		return true;
-	return !w->session.conf.implicit_tls &&
-	    read(WORKER_REMOTE_FD, w->in, 1) > 0;
+	if (w->session.conf.implicit_tls ||
+	    read(WORKER_REMOTE_FD, w->in, 1) <= 0)
+		return false;
+	transcript_note_octets(&w->transcript, TRANSCRIPT_RECEIVED, w->in, 1);
+	return true;
+}
+
+static void
+note_handshake(const uint8_t *octets, size_t n)
+{
+	transcript_note_octets(&worker.transcript, TRANSCRIPT_SHAKE, octets, n);
 }
 
 static enum session_tls_start
@@ -119,6 +181,7 @@ start_tls(void *arg, const char **why)
 		*why = tls_client_error();
 		return SESSION_TLS_REFUSED;
 	}
+	transcript_note(&w->transcript, TRANSCRIPT_TLS);
 	w->handshake_events = POLLOUT;
 	return SESSION_TLS_STARTED;
 }
@@ -182,6 +245,14 @@ static const struct session_ops ops = {
 	.set_timer = set_timer,
 };
 
+static void
+note_why(struct transcript *t, enum transcript_event event, int error)
+{
+	const char *why = strerrordesc_np(error);
+
+	transcript_note_text(t, event, why != NULL ? why : "unknown error");
+}
+
 /* The queue. */
 
 /* What came with a message has the number that the filter allows. */
@@ -207,6 +278,38 @@ start_cap(struct worker *w, const struct msg_session *conf)
 	w->cap_at = ms == 0 ? NEVER : time_monotonic_ms() + ms;
 }
 
+/* What a message of the queue or the dialer means to the transcript. */
+static void
+note_message(struct worker *w, const struct message *m)
+{
+	const struct msg_session *session = m->payload;
+	const struct msg_address *address = m->payload;
+	const struct msg_job *job = m->payload;
+	const struct msg_dial_failed *failed = m->payload;
+	struct transcript *t = &w->transcript;
+
+	if (m->type == MSG_SESSION)
+		t->on = session->transcript != 0;
+	if (t->on)
+		tls_client_watch(note_handshake);
+	if (m->type == MSG_ADDRESS)
+		transcript_begin(t);
+	if (m->type == MSG_ADDRESS &&
+	    message_string_ok(address->relay, sizeof(address->relay)))
+		transcript_note_text(t, TRANSCRIPT_ADDRESS, address->relay);
+	if (m->type == MSG_DIAL_FAILED)
+		note_why(t, TRANSCRIPT_FAILED, failed->error);
+	if (m->type != MSG_JOB)
+		return;
+	/* With all before it answered it begins anew, but for a half line. */
+	if (w->session.state == STATE_READY &&
+	    !reply_is_partial(&w->session.reply))
+		transcript_part(t);
+	else if (w->session.state == STATE_TAIL)
+		transcript_trim(t);
+	transcript_note_number(t, TRANSCRIPT_JOB, job->job);
+}
+
 /* One message of it; false where there is none now. */
 static bool
 take_message(struct worker *w)
@@ -226,6 +329,7 @@ take_message(struct worker *w)
 	take_descriptor(w, &m);
 	if (m.type == MSG_SESSION)
 		start_cap(w, m.payload);
+	note_message(w, &m);
 	if (!session_message(&w->session, &m))
 		_exit(WORKER_MISLED);
 	if (m.type == MSG_LOGIN) /* the session has it, once is enough */
@@ -246,6 +350,16 @@ serve_queue(struct worker *w)
 /* The remote. */
 
 static void
+note_close(struct worker *w, const char *why)
+{
+	if (why == NULL)
+		transcript_note(&w->transcript, TRANSCRIPT_CLOSED);
+	else
+		transcript_note_text(&w->transcript, TRANSCRIPT_LOST, why);
+	session_closed(&w->session, why);
+}
+
+static void
 finish_connect(struct worker *w)
 {
 	struct session *s = &w->session;
@@ -255,15 +369,20 @@ finish_connect(struct worker *w)
 	n = read(WORKER_REMOTE_FD, w->in, sizeof(w->in));
 	if (n == -1 && errno != EAGAIN && errno != EINTR) {
 		why = strerrordesc_np(errno);
+		note_why(&w->transcript, TRANSCRIPT_FAILED, errno);
 		session_connect_failed(s, why != NULL ? why : "unknown error");
 		return;
 	}
+	transcript_note(&w->transcript, TRANSCRIPT_CONNECTED);
+	if (n > 0)
+		transcript_note_octets(&w->transcript, TRANSCRIPT_RECEIVED,
+		    w->in, (size_t)n);
 	w->was_spoken_to = n > 0 && s->conf.implicit_tls;
 	session_connected(s);
 	if (n > 0)
 		session_octets(s, w->in, (size_t)n);
 	else if (n == 0)
-		session_closed(s, NULL);
+		note_close(w, NULL);
 }
 
 /* Up to n octets; 0 where none can be read now, or where it is all over. */
@@ -277,7 +396,7 @@ read_clear(struct worker *w)
 		return (size_t)n;
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	session_closed(&w->session, n == 0 ? NULL : strerrordesc_np(errno));
+	note_close(w, n == 0 ? NULL : strerrordesc_np(errno));
 	return 0;
 }
 
@@ -295,10 +414,10 @@ read_tls(struct worker *w)
 	case TLS_WANT_READ:
 		break;
 	case TLS_CLOSED:
-		session_closed(&w->session, NULL);
+		note_close(w, NULL);
 		break;
 	case TLS_ERROR:
-		session_closed(&w->session, tls_client_error());
+		note_close(w, tls_client_error());
 		break;
 	}
 	return 0;
@@ -319,9 +438,28 @@ read_remote(struct worker *w)
 	w->write_wants_in = false;
 	do {
 		n = tls_client_is_started() ? read_tls(w) : read_clear(w);
-		if (n > 0)
-			session_octets(&w->session, w->in, n);
-	} while (n > 0 && is_speaking(w) && tls_client_has_pending());
+		if (n == 0)
+			break;
+		transcript_note_octets(&w->transcript, TRANSCRIPT_RECEIVED,
+		    w->in, n);
+		session_octets(&w->session, w->in, n);
+	} while (is_speaking(w) && tls_client_has_pending());
+}
+
+static void
+finish_handshake(struct worker *w)
+{
+	struct tls_info info;
+	char text[sizeof(info) + 32];
+
+	tls_client_get_info(&info);
+	(void)snprintf(text, sizeof(text), "%s %s %s", info.version,
+	    info.cipher, info.verified ? "verified" : "unverified");
+	transcript_note_text(&w->transcript, TRANSCRIPT_TLS_UP, text);
+	session_tls_up(&w->session);
+	/* A greeting may have come with the handshake's last octets. */
+	if (tls_client_has_pending())
+		read_remote(w);
 }
 
 static void
@@ -329,10 +467,7 @@ shake_hands(struct worker *w)
 {
 	switch (tls_client_handshake()) {
 	case TLS_OK:
-		session_tls_up(&w->session);
-		/* A greeting may have come with the handshake's last octets. */
-		if (tls_client_has_pending())
-			read_remote(w);
+		finish_handshake(w);
 		break;
 	case TLS_WANT_READ:
 		w->handshake_events = POLLIN;
@@ -342,6 +477,8 @@ shake_hands(struct worker *w)
 		break;
 	case TLS_CLOSED:
 	case TLS_ERROR:
+		transcript_note_text(&w->transcript, TRANSCRIPT_TLS_FAILED,
+		    tls_client_error());
 		session_tls_failed(&w->session, tls_client_error());
 		break;
 	}
@@ -453,9 +590,13 @@ check_timers(struct worker *w)
 	now = time_monotonic_ms();
 	if (now >= w->cap_at) {
 		w->cap_at = NEVER;
+		transcript_note_text(&w->transcript, TRANSCRIPT_TIMEOUT,
+		    timer_name(TIMER_SESSION));
 		session_timeout(&w->session, true);
 	} else if (now >= w->timer_at) {
 		w->timer_at = NEVER;
+		transcript_note_text(&w->transcript, TRANSCRIPT_TIMEOUT,
+		    timer_name(session_timer(&w->session)));
 		session_timeout(&w->session, false);
 	}
 }
@@ -470,6 +611,8 @@ turn(struct worker *w)
 	pfds[0].events = listening ? POLLIN : 0;
 	pfds[1].events = w->has_remote ? remote_events(w) : 0;
 	wait_for(w, pfds, w->has_remote ? 2 : 1);
+	if (w->transcript.on)
+		w->transcript.now_ms = time_monotonic_ms();
 	if (w->has_remote && pfds[1].revents != 0)
 		serve_remote(w, pfds[1].revents);
 	if (!listening && (pfds[0].revents & (POLLHUP | POLLERR)) != 0)
@@ -489,6 +632,7 @@ worker_run(const struct tls_trusts *trusts)
 	worker.timer_at = NEVER;
 	worker.cap_at = NEVER;
 	session_init(&worker.session, &ops, &worker);
+	worker.session.transcript = &worker.transcript;
 	while (!session_is_over(&worker.session))
 		turn(&worker);
 	_exit(WORKER_DONE);

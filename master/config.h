@@ -65,6 +65,12 @@ enum config_tls_security_level {
 	CONFIG_TLS_VERIFY,
 };
 
+enum config_mime_output_conversion {
+	CONFIG_MIME_CONVERT,
+	CONFIG_MIME_BOUNCE,
+	CONFIG_MIME_SEND,
+};
+
 enum config_inet_protocols {
 	CONFIG_INET_ALL,
 	CONFIG_INET_IPV4,

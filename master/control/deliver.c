@@ -63,6 +63,7 @@ parse(int argc, char **argv, struct deliver_options *o)
 {
 	const struct control_option rows[] = {
 		{ "auth", 0, &o->mechanism, NULL },
+		{ "binary", 0, NULL, &o->job.binary },
 		{ "ca", 0, &o->ca, NULL },
 		{ "ehlo", 0, &o->ehlo, NULL },
 		{ "from", 'f', &o->job.from, NULL },
@@ -75,6 +76,11 @@ parse(int argc, char **argv, struct deliver_options *o)
 		{ "timeout", 0, &o->timeout, NULL },
 		{ "tls", 0, &o->tls, NULL },
 		{ "tls-name", 0, &o->tls_name, NULL },
+		{ "require-tls", 0, NULL, &o->job.require_tls },
+#define ENVELOPE_OPTION(name, member)                                          \
+	{ name, 0, &o->job.envelope.member, NULL },
+#include "master/control/envelope.def"
+#undef ENVELOPE_OPTION
 		{ "token-file", 0, &o->token_file, NULL },
 		{ "user", 0, &o->user, NULL },
 		{ "verbose", 'v', NULL, &o->job.verbose },
@@ -153,6 +159,7 @@ static int
 check(const struct deliver_options *o)
 {
 	if (check_addresses(&o->job) == -1 ||
+	    envelope_check(&o->job.envelope, o->job.nrcpts) == -1 ||
 	    check_seconds("--timeout", o->timeout, 86400) == -1 ||
 	    check_seconds("--step-timeout", o->step_timeout, 3600) == -1 ||
 	    check_word("--server", o->server) == -1 ||

@@ -96,7 +96,7 @@ set_outcome(json_t *object, const struct outcome *o, const char *relay,
 
 	strlcpy(dsn, message_string_ok(o->dsn, sizeof(o->dsn)) ? o->dsn : "",
 	    sizeof(dsn));
-	set_string(object, "status", outcome_status_name(o->status));
+	set_string(object, "status", outcome_word(o));
 	set_number(object, "code", o->code);
 	set_string(object, "dsn", dsn);
 	set_string(object, "reply", reply);
@@ -225,6 +225,31 @@ answer_listed(const struct message *m)
 		set_outcome(last, &l->outcome, relay, reply);
 		(void)json_object_set_new(object, "last", last);
 	}
+	return dump(object);
+}
+
+char *
+answer_transcript_part(const struct message *m)
+{
+	json_t *object = json_object();
+	const char *name, *text;
+	size_t at = 0;
+
+	name = next(m, &at);
+	text = next(m, &at);
+	set_string(object, "transcript", name);
+	set_string(object, "text", text);
+	return dump(object);
+}
+
+char *
+answer_transcripts_end(const struct message *m)
+{
+	const struct msg_transcripts_end *e = m->payload;
+	json_t *object = json_object();
+
+	(void)json_object_set_new(object, "more", json_boolean(e->more));
+	(void)json_object_set_new(object, "done", json_true());
 	return dump(object);
 }
 

@@ -20,6 +20,8 @@ char *answer_results_end(const char *ref, const char *error);
 char *answer_trace(const struct message *m);
 char *answer_status(const struct message *m);
 char *answer_listed(const struct message *m);
+char *answer_transcript_part(const struct message *m);
+char *answer_transcripts_end(const struct message *m);
 char *answer_list_end(const struct message *m);
 
 #endif

@@ -264,6 +264,8 @@ static const struct handler intake_handlers[] = {
 	{ MSG_TRACE, WORKING, request_on_trace },
 	{ MSG_LISTED, WORKING, request_on_listed },
 	{ MSG_LIST_END, WORKING, request_on_list_end },
+	{ MSG_TRANSCRIPT_PART, WORKING, request_on_transcript_part },
+	{ MSG_TRANSCRIPTS_END, WORKING, request_on_transcripts_end },
 	{ MSG_STATUS, WORKING, request_on_status },
 };
 

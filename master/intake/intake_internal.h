@@ -131,6 +131,10 @@ void request_on_listed(void *ctx, struct channel *from,
     const struct message *m);
 void request_on_list_end(void *ctx, struct channel *from,
     const struct message *m);
+void request_on_transcript_part(void *ctx, struct channel *from,
+    const struct message *m);
+void request_on_transcripts_end(void *ctx, struct channel *from,
+    const struct message *m);
 void request_on_status(void *ctx, struct channel *from,
     const struct message *m);
 

@@ -11,11 +11,13 @@
 #include <stdint.h>
 
 #include "common/message.h"
+#include "common/parameters.h"
 
-#define JOB_PACKET_MAX 65536 /* octets of one packet */
-#define JOB_REF_SIZE   128   /* of the client's own reference, and NUL */
-#define JOB_NAME_SIZE  128   /* of a transport's name, and NUL */
-#define JOB_ERROR_SIZE 512
+#define JOB_PACKET_MAX      65536 /* octets of one packet */
+#define JOB_REF_SIZE        128   /* of the client's own reference, and NUL */
+#define JOB_NAME_SIZE       128   /* of a transport's name, and NUL */
+#define JOB_ERROR_SIZE      512
+#define JOB_TRANSCRIPT_SIZE 32 /* of a transcript's name, and NUL */
 /* The tail of one SUBMIT or SUBMIT_MORE. */
 #define JOB_TAIL_SIZE 32768
 
@@ -24,11 +26,13 @@ struct job_packet {
 	bool first;     /* it has "from": a job begins */
 	bool more;      /* another packet continues it */
 	uint32_t wait;  /* enum submit_wait */
-	uint32_t flags; /* SUBMIT_VERBOSE, SUBMIT_ONCE */
+	uint32_t flags; /* SUBMIT_VERBOSE, SUBMIT_ONCE and others */
+	bool smtputf8;  /* UTF-8 in its header asks for SMTPUTF8 */
 	char from[MSG_ADDRESS_SIZE];
+	char parameters[PARAMETERS_MAIL_SIZE]; /* of MAIL */
 	char ref[JOB_REF_SIZE];
 	char via[JOB_NAME_SIZE];
-	char *rcpts; /* nrcpts strings, each with its NUL; owned */
+	char *rcpts; /* nrcpts times a path and its parameters; owned */
 	size_t rcpts_len;
 	size_t nrcpts;
 };
@@ -37,6 +41,7 @@ struct job_packet {
 enum job_question {
 	QUESTION_STATUS,
 	QUESTION_LIST,
+	QUESTION_TRANSCRIPTS,
 };
 
 struct job_command {
@@ -46,6 +51,9 @@ struct job_command {
 	uint32_t after_index;
 	uint32_t limit;
 	char domain[MSG_HOST_SIZE];
+	char name[JOB_TRANSCRIPT_SIZE]; /* of a transcript, or empty */
+	bool whole;
+	bool wait_for_end;
 };
 
 /* Once, before the role is confined: jansson opens /dev/urandom. */
@@ -62,6 +70,9 @@ int job_parse(struct job_packet *job, const char *text, size_t len, bool begun,
     char error[JOB_ERROR_SIZE]);
 
 void job_clear(struct job_packet *job);
+
+/* Whether the packet is one of the control socket: its first member says so. */
+bool job_is_command(const char *text, size_t len);
 
 /* The same for a packet of the control socket. */
 int job_parse_command(struct job_command *command, const char *text, size_t len,

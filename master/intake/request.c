@@ -286,6 +286,32 @@ request_on_list_end(void *ctx, struct channel *from, const struct message *m)
 }
 
 void
+request_on_transcript_part(void *ctx, struct channel *from,
+    const struct message *m)
+{
+	const struct msg_request *part = m->payload;
+	struct request *r = request_find(ctx, part->request);
+
+	(void)from;
+	if (r != NULL)
+		request_tell(r->client, answer_transcript_part(m));
+}
+
+void
+request_on_transcripts_end(void *ctx, struct channel *from,
+    const struct message *m)
+{
+	const struct msg_transcripts_end *e = m->payload;
+	struct request *r = request_find(ctx, e->request);
+
+	(void)from;
+	if (r == NULL)
+		return;
+	request_tell(r->client, answer_transcripts_end(m));
+	request_free(ctx, r);
+}
+
+void
 request_on_status(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_status *s = m->payload;

@@ -118,13 +118,14 @@ dial_note_failure(struct session *s, const struct outcome *outcome,
 
 /* A name that no certificate can bear is found out before anything connects. */
 static bool
-dial_can_verify(const struct transport *config,
+dial_can_verify(const struct session *s, const struct transport *config,
     const struct plan_address *address)
 {
 	const char *name = dial_tls_name(config, address);
 	uint8_t octets[16];
 
-	return config->tls_security_level != CONFIG_TLS_VERIFY ||
+	return security_level(config, target_security(s->target)) !=
+	    TLS_VERIFY ||
 	    address_domain_is_host_name(name) ||
 	    inet_pton(AF_INET, name, octets) == 1 ||
 	    inet_pton(AF_INET6, name, octets) == 1;
@@ -140,7 +141,7 @@ dial_take_address(struct session *s, const struct transport *config)
 
 	while (s->next_address < s->plan->count) {
 		address = &s->plan->addresses[s->next_address++];
-		if (dial_can_verify(config, address))
+		if (dial_can_verify(s, config, address))
 			return address;
 		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_CONNECT,
 		    "4.7.5");

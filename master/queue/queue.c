@@ -26,6 +26,8 @@
 #include "common/util.h"
 #include "master/config_fd.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/transcript.h"
+#include "master/queue/transcripts.h"
 
 enum {
 	QUEUE_BODIES_MAX = 4096,
@@ -197,6 +199,7 @@ queue_configure(void *ctx, struct channel *from, const struct message *m)
 	}
 	q->config = config;
 	queue_set_limits(q);
+	transcript_configure(q);
 	if (q->schedule == NULL) /* setting up; old is one never used */
 		goto out;
 	session_quit_all(q);
@@ -414,6 +417,7 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	schedule_sweep(q->schedule, time_monotonic_ms());
 	if (!q->draining)
 		refill_expire(q);
+	transcript_sweep(q);
 	queue_pump_soon(q);
 }
 
@@ -465,6 +469,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_SECRET, QUEUE_WORKING, login_secret },
 	{ MSG_NO_SECRET, QUEUE_WORKING, login_no_secret },
 	{ MSG_LIST, QUEUE_WORKING, report_list },
+	{ MSG_TRANSCRIPTS, QUEUE_WORKING, transcript_asked },
 	{ MSG_RESOLVED, QUEUE_WORKING, target_resolved },
 	{ MSG_GONE, QUEUE_WORKING, session_gone },
 	{ MSG_NEXT, QUEUE_WORKING, dial_next },
@@ -474,6 +479,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_OUTCOME, QUEUE_WORKING, session_outcome },
 	{ MSG_AGAIN, QUEUE_WORKING, session_again },
 	{ MSG_CLOSED, QUEUE_WORKING, session_over },
+	{ MSG_TRANSCRIPT, QUEUE_WORKING, transcript_take },
 	{ MSG_DIALOGUE, QUEUE_WORKING, session_dialogue },
 };
 
@@ -583,6 +589,7 @@ queue_clear(struct queue *q)
 	event_free(q->stop_timer);
 	schedule_free(q->schedule);
 	store_close(q->store);
+	transcripts_free(q->transcripts);
 	for (i = 0; i < q->ntransports; i++) {
 		free(q->transports[i].name);
 		login_free(q->transports[i].login);
@@ -615,6 +622,7 @@ queue_run(int parent_fd)
 	    ? "/"
 	    : q.config->spool_directory;
 	queue_open(&q, in_memory ? ":memory:" : spool);
+	transcript_open(&q, in_memory ? NULL : spool);
 	sandbox_confine(&box, spool, queue_filter, NELEM(queue_filter), &ready);
 	queue_pump_soon(&q);
 	role_loop(&q.role, &ready);

@@ -13,7 +13,9 @@
  *   login.c    what a transport logs in with
  *   dial.c     the addresses of a session, until one works
  *   transaction.c  the jobs of a session, and their recipients' outcomes
+ *   transcript.c  what failed sessions were like; transcript_answer.c tells it
  *   settle.c   what an outcome means for a recipient
+ *   security.c what a sender demands of TLS
  *
  * Two clocks: store times and delays are CLOCK_REALTIME, all else (blocks,
  * idle time, plans) is CLOCK_MONOTONIC.
@@ -31,6 +33,7 @@
 #include "master/config.h"
 #include "master/queue/event.h"
 #include "master/queue/schedule.h"
+#include "master/queue/security.h"
 #include "master/queue/store.h"
 
 enum {
@@ -126,7 +129,8 @@ struct session {
 	struct outcome failure;  /* of addresses so far */
 	char failure_reply[QUEUE_REPLY_SIZE];
 	char relay[MSG_RELAY_SIZE];
-	struct msg_dial dial; /* the last, in case the dialer dies */
+	struct transcript_draft *draft; /* transcript.c; NULL: all is well */
+	struct msg_dial dial;           /* the last, in case the dialer dies */
 	struct tls_info tls;
 };
 
@@ -139,10 +143,12 @@ struct submission {
 	int body_fd;
 	bool cancelled;
 	char **addresses;
+	char **parameters; /* of each; NULL until one has some, and for none */
 	uint32_t addresses_size;
 	char *ref;
 	char *via;
 	char *reverse_path;
+	char *mail_parameters;
 };
 
 /* Who waits for results. */
@@ -206,6 +212,8 @@ struct queue {
 	struct queue_transport *transports;
 	uint32_t ntransports;
 	struct store *store;
+	struct transcripts *transcripts; /* NULL: none can be kept */
+	uint64_t transcript_waiter;      /* a request; 0: nobody's */
 	struct schedule *schedule;
 	struct schedule_limits limits;
 	struct event *commit_timer;
@@ -290,7 +298,8 @@ int64_t refill_wait_ms(const struct queue *q);
 
 /* target.c */
 struct target *target_of(struct queue *q, uint32_t transport,
-    const char *next_hop);
+    const char *next_hop, enum security security);
+enum security target_security(const struct target *t);
 bool target_ready(struct queue *q, struct target *t);
 void target_gone(struct schedule_destination *destination);
 void target_resolved(void *ctx, struct channel *from, const struct message *m);
@@ -346,6 +355,8 @@ void dial_next(void *ctx, struct channel *from, const struct message *m);
 /* session.c */
 const struct transport *session_config(const struct session *s);
 void session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE]);
+void session_describe(const struct session *s, const struct transport *config,
+    struct msg_session *msg);
 void session_quit(struct session *s);
 void session_rest(struct session *s);
 void session_end(struct session *s, const struct outcome *outcome,
@@ -381,7 +392,8 @@ struct attempt {
 	bool begun;        /* false: not counted as an attempt */
 	bool was_in_doubt;
 	bool lmtp;
-	int64_t not_before_ms; /* real; the destination is blocked till then */
+	int64_t not_before_ms;  /* real; the destination is blocked till then */
+	const char *parameters; /* of MAIL */
 	const char *recipient;
 	const char *relay;
 	const char *reply;

@@ -18,6 +18,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/transcript.h"
 
 const struct transport *
 session_config(const struct session *s)
@@ -195,11 +196,10 @@ _Static_assert(MSG_DISCARD_SIZE > 16 * (CONFIG_KEYWORD_MAX + 1),
     "all of discard_ehlo_keywords fits");
 
 /* A destination and the times of its transport, as the worker gets them. */
-static int
-session_introduce(struct session *s, const struct transport *config)
+void
+session_describe(const struct session *s, const struct transport *config,
+    struct msg_session *msg)
 {
-	struct msg_session msg;
-	const struct job *job = TAILQ_FIRST(&s->jobs);
 	const char *name = config->ehlo_name[0] != '\0'
 	    ? config->ehlo_name
 	    : s->queue->config->hostname;
@@ -219,25 +219,35 @@ session_introduce(struct session *s, const struct transport *config)
 	};
 	size_t i;
 
-	memset(&msg, 0, sizeof(msg));
-	msg.protocol = config->protocol == CONFIG_PROTOCOL_LMTP ? SESSION_LMTP
-								: SESSION_SMTP;
-	msg.tls_level = (uint8_t)config->tls_security_level;
-	msg.implicit_tls = config->tls_wrappermode;
-	msg.tls_fallback = config->tls_fallback;
-	msg.verbose =
-	    job != NULL && (job->message->flags & SUBMIT_VERBOSE) != 0;
-	msg.trust =
+	memset(msg, 0, sizeof(*msg));
+	msg->protocol = config->protocol == CONFIG_PROTOCOL_LMTP ? SESSION_LMTP
+								 : SESSION_SMTP;
+	msg->implicit_tls = config->tls_wrappermode;
+	security_describe(config, target_security(s->target), msg);
+	msg->eight_bit = (uint8_t)config->mime_output_conversion;
+	msg->trust =
 	    s->queue->transports[s->target->destination->transport].trust;
 	for (i = 0; i < TIMER_COUNT; i++)
-		msg.timer_ms[i] = (uint32_t)seconds[i] * 1000U;
-	(void)strlcpy(msg.ehlo_name, name, sizeof(msg.ehlo_name));
+		msg->timer_ms[i] = (uint32_t)seconds[i] * 1000U;
+	(void)strlcpy(msg->ehlo_name, name, sizeof(msg->ehlo_name));
 	for (i = 0; i < config->discard_ehlo_keywords.count; i++) {
-		(void)strlcat(msg.discard,
+		(void)strlcat(msg->discard,
 		    config->discard_ehlo_keywords.words[i],
-		    sizeof(msg.discard));
-		(void)strlcat(msg.discard, " ", sizeof(msg.discard));
+		    sizeof(msg->discard));
+		(void)strlcat(msg->discard, " ", sizeof(msg->discard));
 	}
+}
+
+static int
+session_introduce(struct session *s, const struct transport *config)
+{
+	const struct job *job = TAILQ_FIRST(&s->jobs);
+	struct msg_session msg;
+
+	session_describe(s, config, &msg);
+	msg.verbose =
+	    job != NULL && (job->message->flags & SUBMIT_VERBOSE) != 0;
+	msg.transcript = transcript_is_wanted(s->queue);
 	if (channel_send(s->channel, MSG_SESSION, &msg, NULL, 0, -1) == -1)
 		return -1;
 	return login_introduce(s, config);
@@ -248,6 +258,10 @@ _Static_assert((int)TLS_NONE == (int)CONFIG_TLS_NONE &&
 	(int)TLS_ENCRYPT == (int)CONFIG_TLS_ENCRYPT &&
 	(int)TLS_VERIFY == (int)CONFIG_TLS_VERIFY,
     "the levels of the configuration are those of the messages");
+_Static_assert((int)SESSION_CONVERT == (int)CONFIG_MIME_CONVERT &&
+	(int)SESSION_BOUNCE == (int)CONFIG_MIME_BOUNCE &&
+	(int)SESSION_SEND_ANYWAY == (int)CONFIG_MIME_SEND,
+    "so are the ways with 8-bit octets");
 
 /* Takes a session off every list; its channel is the caller's matter. */
 static void
@@ -255,8 +269,10 @@ session_free(struct session *s)
 {
 	struct queue *q = s->queue;
 
+	transcript_end(s);
 	TAILQ_REMOVE(&q->sessions, s, entry);
 	q->nsessions--;
+	transcript_answer_waiting(q);
 	schedule_session_ended(q->schedule, s->target->destination);
 	login_session_ended(s);
 	plan_release(s->plan);
@@ -433,6 +449,7 @@ session_lost(struct session *s, const char *why)
 		    why != NULL ? ": " : "", why != NULL ? why : "");
 		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.3.0");
 		(void)strlcpy(reply, "the worker process died", sizeof(reply));
+		transcript_failed(s, &outcome, reply);
 		session_end(s, &outcome, reply, true);
 	}
 	session_free(s);
@@ -659,9 +676,11 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 		outcome.status = OUTCOME_DEFERRED;
 	if (!session_dsn_ok(&outcome) || outcome.dsn[0] == '\0')
 		(void)strlcpy(outcome.dsn, "4.4.2", sizeof(outcome.dsn));
-	if (msg->failed)
+	if (msg->failed) {
 		log_line(LOG_INFO, "session %u: %s: %s", s->number, s->relay,
 		    reply);
+		transcript_failed(s, &outcome, reply);
+	}
 	session_end(s, msg->failed || s->njobs > 0 ? &outcome : NULL, reply,
 	    false);
 	s->closed = true;

@@ -142,7 +142,8 @@ go_on(uint64_t size)
 	}
 	while (session_wants_message(&session) && session.up && jobs < JOBS) {
 		job.job = ++jobs;
-		tell(MSG_JOB, &job, "a@x\0b@y\0c@y", 12);
+		tell(MSG_JOB, &job,
+		    "a@x\0RET=HDRS BY=9;N\0b@y\0NOTIFY=NEVER\0c@y\0", 42);
 	}
 	session_gathered(&session);
 }

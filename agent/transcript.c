@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * See transcript.h.  Events stand one behind the other, a head and its octets;
+ * the lines of postern-transcript(5) are made of them when they are asked for.
+ */
+#include "agent/transcript.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/util.h"
+
+#define LINE_OCTETS  2048 /* of one line; more go on in a line of their own */
+#define BODY_STEP_MS 250
+#define REPEAT_MIN   64 /* octets that a repetition has to save */
+#define PERIOD_MAX   512
+
+enum carries {
+	CARRIES_NOTHING,
+	CARRIES_TEXT,
+	CARRIES_OCTETS,
+	CARRIES_NUMBER,
+};
+
+static const struct event_desc {
+	const char *word;
+	enum carries carries;
+} events[] = {
+#define EVENT(name, word, carries, what) { word, CARRIES_##carries },
+#include "common/transcript.def"
+#undef EVENT
+};
+
+struct head {
+	uint32_t time_ms; /* since the connection began */
+	uint16_t event;
+	uint16_t len;
+};
+
+static struct head
+head_at(const struct transcript *t, size_t at)
+{
+	struct head h;
+
+	memcpy(&h, t->octets + at, sizeof(h));
+	return h;
+}
+
+static size_t
+next_at(const struct transcript *t, size_t at)
+{
+	return at + sizeof(struct head) + head_at(t, at).len;
+}
+
+static uint64_t
+number_at(const struct transcript *t, size_t at)
+{
+	uint64_t number;
+
+	memcpy(&number, t->octets + at + sizeof(struct head), sizeof(number));
+	return number;
+}
+
+/* Puts a mark in the place of the events from `from` to `to`, both whole. */
+static void
+leave_out(struct transcript *t, size_t from, size_t to)
+{
+	struct head h = head_at(t, from);
+	uint64_t octets = 0;
+	size_t mark = sizeof(h) + sizeof(octets);
+
+	for (size_t at = from; at < to; at = next_at(t, at))
+		octets += head_at(t, at).event == TRANSCRIPT_LEFT_OUT
+		    ? number_at(t, at)
+		    : head_at(t, at).len;
+	if (to - from < mark)
+		return;
+	h.event = TRANSCRIPT_LEFT_OUT;
+	h.len = sizeof(octets);
+	memcpy(t->octets + from, &h, sizeof(h));
+	memcpy(t->octets + from + sizeof(h), &octets, sizeof(octets));
+	memmove(t->octets + from + mark, t->octets + to, t->len - to);
+	t->len -= to - from - mark;
+	t->last = t->last >= to ? t->last - (to - from - mark) : t->len;
+}
+
+/* Of what stands behind `from`, no more than `keep` octets stay. */
+static void
+forget_old(struct transcript *t, size_t from, size_t keep)
+{
+	size_t to = from;
+
+	while (t->len - to > keep)
+		to = next_at(t, to);
+	if (to > from)
+		leave_out(t, from, to);
+}
+
+static uint8_t *
+add(struct transcript *t, enum transcript_event event, size_t n)
+{
+	struct head h = { 0 };
+	int64_t ms = t->now_ms - t->began_ms;
+
+	if (sizeof(h) + n > sizeof(t->octets) - t->len)
+		forget_old(t, t->part, (sizeof(t->octets) - t->part) / 4);
+	if (sizeof(h) + n > sizeof(t->octets) - t->len)
+		return NULL;
+	h.time_ms = ms > 0 ? (uint32_t)ms : 0;
+	h.event = (uint16_t)event;
+	h.len = (uint16_t)n;
+	memcpy(t->octets + t->len, &h, sizeof(h));
+	t->last = t->len;
+	t->len += sizeof(h) + n;
+	return t->octets + t->len - n;
+}
+
+void
+transcript_begin(struct transcript *t)
+{
+	t->began_ms = t->now_ms;
+	t->len = t->part = t->kept = t->last = 0;
+	t->failed = t->has_failure = false;
+}
+
+void
+transcript_note_octets(struct transcript *t, enum transcript_event event,
+    const uint8_t *octets, size_t n)
+{
+	uint8_t *to;
+
+	if (t == NULL || !t->on)
+		return;
+	if (n > UINT16_MAX)
+		n = UINT16_MAX;
+	to = add(t, event, n);
+	if (to != NULL)
+		memcpy(to, octets, n);
+}
+
+void
+transcript_note(struct transcript *t, enum transcript_event event)
+{
+	transcript_note_octets(t, event, (const uint8_t *)"", 0);
+}
+
+void
+transcript_note_text(struct transcript *t, enum transcript_event event,
+    const char *text)
+{
+	transcript_note_octets(t, event, (const uint8_t *)text, strlen(text));
+}
+
+void
+transcript_note_number(struct transcript *t, enum transcript_event event,
+    uint64_t number)
+{
+	struct head h;
+
+	if (t == NULL || !t->on)
+		return;
+	if (event == TRANSCRIPT_BODY && t->last < t->len) {
+		h = head_at(t, t->last);
+		if (h.event == event &&
+		    t->now_ms - t->began_ms - h.time_ms < BODY_STEP_MS) {
+			number += number_at(t, t->last);
+			memcpy(t->octets + t->last + sizeof(h), &number,
+			    sizeof(number));
+			return;
+		}
+	}
+	transcript_note_octets(t, event, (const uint8_t *)&number,
+	    sizeof(number));
+}
+
+void
+transcript_note_secret(struct transcript *t, const uint8_t *line, size_t shown)
+{
+	transcript_note_octets(t, TRANSCRIPT_SECRET, line, shown);
+}
+
+void
+transcript_note_verdict(struct transcript *t, const struct outcome *outcome,
+    const char *text)
+{
+	char line[1200];
+
+	(void)snprintf(line, sizeof(line), "%s %u %s %s %s",
+	    outcome_status_name(outcome->status), outcome->code, outcome->dsn,
+	    outcome_step_name(outcome->step), text); /* may be cut */
+	transcript_note_text(t, TRANSCRIPT_VERDICT, line);
+}
+
+size_t
+transcript_len(const struct transcript *t)
+{
+	return t == NULL ? 0 : t->len;
+}
+
+void
+transcript_take_back(struct transcript *t, size_t len)
+{
+	if (t == NULL || len >= t->len)
+		return; /* what was old was left out meanwhile */
+	t->len = t->last = len;
+	/* No event begins there: the next one is not joined to any. */
+}
+
+void
+transcript_fail(struct transcript *t)
+{
+	t->failed = t->has_failure = true;
+}
+
+void
+transcript_opened(struct transcript *t)
+{
+	if (t == NULL || !t->on)
+		return;
+	/* A server of many words leaves room for what is to come. */
+	forget_old(t, 0, sizeof(t->octets) - 2 * TRANSCRIPT_KEEP);
+	t->part = t->len;
+}
+
+void
+transcript_part(struct transcript *t)
+{
+	size_t n;
+
+	if (t == NULL || !t->on)
+		return;
+	n = t->len - t->part;
+	if (t->failed && t->kept + n <= TRANSCRIPT_KEEP) {
+		t->kept += n;
+		t->part = t->len;
+	} else {
+		t->len = t->last = t->part;
+	}
+	t->failed = false;
+}
+
+void
+transcript_trim(struct transcript *t)
+{
+	if (t != NULL && t->on && t->len - t->part > TRANSCRIPT_TRIM)
+		forget_old(t, t->part, TRANSCRIPT_TRIM / 2);
+}
+
+/* Lines. */
+
+struct writer {
+	char *out;
+	size_t size;
+	size_t len;
+	bool full;
+};
+
+static void
+put(struct writer *w, const char *text, size_t n)
+{
+	if (n > w->size - w->len) {
+		w->full = true;
+		return;
+	}
+	memcpy(w->out + w->len, text, n);
+	w->len += n;
+}
+
+static void
+put_string(struct writer *w, const char *text)
+{
+	put(w, text, strlen(text));
+}
+
+static void
+put_number(struct writer *w, uint64_t number)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "%" PRIu64, number);
+	put_string(w, text);
+}
+
+/* Inside quotation marks: printable ASCII but the mark and the backslash. */
+static void
+put_escaped(struct writer *w, const uint8_t *in, size_t n)
+{
+	static const char hex[] = "0123456789abcdef";
+	char text[4] = { '\\', 'x', 0, 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		if (in[i] == '\r') {
+			put(w, "\\r", 2);
+		} else if (in[i] == '\n') {
+			put(w, "\\n", 2);
+		} else if (in[i] < ' ' || in[i] > '~' || in[i] == '"' ||
+		    in[i] == '\\') {
+			text[2] = hex[in[i] >> 4];
+			text[3] = hex[in[i] & 15];
+			put(w, text, 4);
+		} else {
+			put(w, (const char *)in + i, 1);
+		}
+	}
+}
+
+/* How many octets from in on repeat the first `period` of them. */
+static size_t
+repeats(const uint8_t *in, size_t n, size_t period)
+{
+	size_t same = period;
+
+	while (same < n && in[same] == in[same - period])
+		same++;
+	return same / period;
+}
+
+/* A line's length, or one octet: whichever repeats here, or 0. */
+static size_t
+find_period(const uint8_t *in, size_t n)
+{
+	const uint8_t *end = memchr(in, '\n', n < PERIOD_MAX ? n : PERIOD_MAX);
+	size_t line = end == NULL ? 0 : (size_t)(end - in) + 1;
+
+	if (n > REPEAT_MIN && in[0] == in[1] && repeats(in, n, 1) > REPEAT_MIN)
+		return 1;
+	if (line > 0 && line + REPEAT_MIN < n &&
+	    (repeats(in, n, line) - 1) * line > REPEAT_MIN)
+		return line;
+	return 0;
+}
+
+static void
+put_piece(struct writer *w, uint64_t times, const uint8_t *in, size_t n)
+{
+	if (n == 0)
+		return;
+	put_string(w, " ");
+	if (times > 1) {
+		put_number(w, times);
+		put_string(w, "*");
+	}
+	put_string(w, "\"");
+	put_escaped(w, in, n);
+	put_string(w, "\"");
+}
+
+static void
+put_octets(struct writer *w, const uint8_t *in, size_t n)
+{
+	size_t from = 0, at = 0, period, times;
+
+	if (n == 0)
+		put_string(w, " \"\"");
+	while (at < n) {
+		period = find_period(in + at, n - at);
+		if (period == 0) {
+			at++;
+			continue;
+		}
+		times = repeats(in + at, n - at, period);
+		put_piece(w, 1, in + from, at - from);
+		put_piece(w, times, in + at, period);
+		at += times * period;
+		from = at;
+	}
+	put_piece(w, 1, in + from, n - from);
+}
+
+size_t
+transcript_write_octets(char *out, size_t size, const uint8_t *in, size_t n)
+{
+	struct writer w = { out, size, 0, false };
+
+	put_octets(&w, in, n);
+	return w.full ? 0 : w.len;
+}
+
+/*
+ * One line of an event, from octet `from` of it on and at most `most` of them;
+ * where it ends in it.  A line that goes on has a plus behind its word.
+ */
+static size_t
+put_line(struct writer *w, const struct transcript *t, size_t at, size_t from,
+    size_t most)
+{
+	struct head h = head_at(t, at);
+	const struct event_desc *d = &events[h.event];
+	const uint8_t *octets = t->octets + at + sizeof(h) + from;
+	size_t n = h.len - from;
+
+	put_number(w, h.time_ms);
+	put_string(w, " ");
+	put_string(w, d->word);
+	if (from > 0)
+		put_string(w, "+");
+	if (d->carries == CARRIES_NUMBER) {
+		put_string(w, " ");
+		put_number(w, number_at(t, at));
+	} else if (d->carries != CARRIES_NOTHING) {
+		if (n > most)
+			n = most;
+		put_octets(w, octets, n);
+	}
+	put_string(w, "\n");
+	return from + n;
+}
+
+size_t
+transcript_write(const struct transcript *t, size_t *at, char *out, size_t size)
+{
+	struct writer w = { out, size, 0, false };
+	size_t begun = 0, event = 0, from = 0, done, line;
+
+	/* Which event, and which octet of it: both are in *at, as if each
+	 * octet of an event were a step. */
+	while (event < t->len && next_at(t, event) <= *at)
+		event = next_at(t, event);
+	if (*at > event)
+		from = *at - event - sizeof(struct head);
+	while (event < t->len) {
+		line = w.len;
+		/* What is alike is one piece, however many octets it has. */
+		done = put_line(&w, t, event, from, SIZE_MAX);
+		if (w.full && line == 0) {
+			w.len = 0;
+			w.full = false;
+			done = put_line(&w, t, event, from, LINE_OCTETS);
+		}
+		if (w.full) {
+			w.len = line;
+			break;
+		}
+		if (done >= head_at(t, event).len) {
+			event = next_at(t, event);
+			from = 0;
+			begun = event;
+		} else {
+			from = done;
+			begun = event + sizeof(struct head) + from;
+		}
+		*at = begun;
+	}
+	return w.len;
+}
