@@ -32,8 +32,8 @@ static const struct command {
 	    "postern deliver [--lmtp] [--server HOST[:PORT]|unix:PATH] "
 	    "[--tls none|may|encrypt|verify] [--implicit-tls] [--ca FILE] "
 	    "[--tls-name NAME] [--timeout SECONDS] [--step-timeout SECONDS] "
-	    "[--ehlo NAME] [--user USER] [--password-file FILE] "
-	    "[--token-file FILE] [--auth MECHANISM] [--without KEYWORD[,...]] "
+	    "[--ehlo NAME] [--user USER] [--password-file FILE | "
+	    "--token-file FILE] [--auth MECHANISM] [--without KEYWORD,...] "
 	    "[--transcript FILE] [--binary] [--json] [--verbose] " ENVELOPE
 	    "--from ADDRESS RECIPIENT... < message" },
 	{ "transcript", control_transcript,
