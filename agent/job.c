@@ -360,7 +360,21 @@ choose_body(struct session *s)
 		"message has 8-bit octets, and the server does not offer 8BITMIME");
 }
 
-/* False where it has its outcome by what the server offers. */
+/* The job goes back as it came: the queue knows of nothing that was begun. */
+static void
+leave_to_another(struct session *s)
+{
+	job_forget(s);
+	s->quit_asked = true;
+	if (s->flight.by_data)
+		return; /* its end says QUIT */
+	if (s->flight.count > 0)
+		flight_depart(s);
+	else
+		session_say_quit(s);
+}
+
+/* False where it has its outcome by what the server offers, or goes back. */
 static bool
 may_be_sent(struct session *s)
 {
@@ -383,7 +397,10 @@ may_be_sent(struct session *s)
 		refuse_job(s, refusal->dsn, refusal->why);
 		return false;
 	}
-	return true;
+	if (limits_choose(s))
+		return true;
+	leave_to_another(s);
+	return false;
 }
 
 void

@@ -990,6 +990,25 @@ Test(transaction, a_long_message_leaves_in_pieces)
 	cr_expect_eq(session.state, STATE_FLIGHT_FINAL);
 }
 
+#define OVER                                                                   \
+	" deferred rcpt 0 4.5.3 again: more recipients than the server's "     \
+	"LIMITS allow at once"
+
+Test(transaction, recipients_over_the_limit_go_into_another)
+{
+	RUN(SMTP, UP(BATCH "250-LIMITS RCPTMAX=1|"), "! job a@x b@y c@y d@z",
+	    "Q 1" OVER, "Q 2" OVER, "Q BEGUN",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|DATA|");
+	RUN(SMTP, UP(BATCH "250-LIMITS RCPTDOMAINMAX=1|"),
+	    "! job a@x b@y c@z d@Y", "Q 1" OVER, "Q BEGUN",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|RCPT TO:<d@Y>|DATA|");
+	/* One domain more than a session may have: another session's. */
+	RUN(SMTP, UP(BATCH "250-LIMITS RCPTDOMAINMAX=1|"), GO("a@x b@y", ONE),
+	    "S 250 ok|250 ok|354 go", "Q COMMITTING", "C Subject: x||..hi|.|",
+	    "S 250 in", "Q 0 delivered final 250 2.0.0: 250 in",
+	    "! job a@x b@z", "C QUIT|", "S 221 bye", "Q CLOSED");
+}
+
 #define ASKED "a@x?RET=HDRS&BY=9;N&MT-PRIORITY=-3 b@y?NOTIFY=NEVER c@y"
 
 Test(transaction, parameters_go_where_they_are_offered)
