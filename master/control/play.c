@@ -223,6 +223,19 @@ join_injection(struct play *p)
 	cut(p, verdict - 1, verdict);
 }
 
+/* One that closed before it could hear our part of a handshake. */
+static void
+join_close(struct play *p)
+{
+	size_t tls = find(p, SCRIPT_TLS, 0);
+
+	if (tls + 1 >= p->n || p->events[tls + 1].kind != SCRIPT_CLOSED ||
+	    has(p, SCRIPT_TLS_FAILED))
+		return;
+	p->races = true;
+	cut(p, tls, tls + 1);
+}
+
 int
 play_choose(struct play *p, const struct script *s, bool with_auth)
 {
@@ -239,6 +252,7 @@ play_choose(struct play *p, const struct script *s, bool with_auth)
 		memcpy(p->events, s->events + from, p->n * sizeof(*p->events));
 	strip_tls(p);
 	join_injection(p);
+	join_close(p);
 	p->why = judge_connection(p);
 	p->stalls = stalls_at_the_end(p);
 	p->is_paced = is_fired(p, TIMER_SESSION);
