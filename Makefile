@@ -25,7 +25,7 @@ HARD += -ftrivial-auto-var-init=zero -fzero-call-used-regs=used-gpr
 endif
 
 # libunbound's own file asks for what only a static link needs: it is named below.
-PKGS := libssl libcrypto libbsd-overlay libseccomp sqlite3 jansson libconfuse libevent_core libcap
+PKGS := libssl libcrypto libbsd-overlay libseccomp sqlite3 jansson libconfuse libevent_core libcap libidn2 libgsasl
 PATHS := -DPOSTERN_SBINDIR='"$(SBINDIR)"' -DPOSTERN_SYSCONFDIR='"$(SYSCONFDIR)"'
 CPPFLAGS = -std=c11 -D_GNU_SOURCE -MMD -MP -I. $(PATHS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lunbound

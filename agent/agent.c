@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "agent/heap.h"
+#include "agent/sasl.h"
 #include "agent/tls.h"
 #include "agent/worker.h"
 #include "common/filter.h"
@@ -274,6 +275,8 @@ agent_init(struct agent *a, int parent_fd)
 	open_signals(a);
 	if (tls_warm_up() == -1)
 		fatal("OpenSSL does not work: is libssl3 whole?");
+	if (sasl_warm_up() == -1)
+		fatal("libgsasl does not work: is libgsasl18 whole?");
 	a->trusts = tls_trusts_new();
 	if (a->trusts == NULL)
 		fatal("no memory");

@@ -60,6 +60,43 @@ put_argument(struct line *line, const char *text, const char *syntax)
 	put_text(line, text);
 }
 
+/* The next of those that the server offers. */
+static bool
+next_offered(const char **text, uint32_t offered, struct parameter_word *word)
+{
+	while (parameters_next(text, word))
+		if (word->parameter != PARAMETER_COUNT &&
+		    (offered >> word->parameter & 1) != 0)
+			return true;
+	return false;
+}
+
+/* By so much they lengthen the line that may be. */
+static size_t
+granted(const char *text, uint32_t offered)
+{
+	struct parameter_word word;
+	size_t octets = 0;
+
+	while (next_offered(&text, offered, &word))
+		octets += parameter_descs[word.parameter].octets;
+	return octets;
+}
+
+static void
+put_parameters(struct line *line, const char *text, uint32_t offered)
+{
+	struct parameter_word word;
+
+	while (next_offered(&text, offered, &word)) {
+		for (size_t i = 0; i < word.len; i++)
+			if (word.text[i] <= ' ' || word.text[i] > '~')
+				line->error = COMMAND_BAD_OCTET;
+		put_text(line, " ");
+		put(line, word.text, word.len);
+	}
+}
+
 static void
 begin(struct line *line, struct command_out *out, size_t extra)
 {
@@ -116,11 +153,21 @@ enum command_error
 command_write_mail(struct command_out *out, const char *reverse_path,
     const struct command_mail *mail)
 {
+	static const char *const bodies[] = {
+		[COMMAND_BODY_NONE] = "",
+		[COMMAND_BODY_8BITMIME] = " BODY=8BITMIME",
+		[COMMAND_BODY_BINARYMIME] = " BODY=BINARYMIME",
+	};
+	const char *parameters =
+	    mail->parameters != NULL ? mail->parameters : "";
 	struct line line;
 
 	begin(&line, out,
 	    (mail->has_size ? COMMAND_SIZE_EXTRA : 0u) +
-		(mail->eight_bit ? COMMAND_BODY_EXTRA : 0u));
+		(mail->body != COMMAND_BODY_NONE ? COMMAND_BODY_EXTRA : 0u) +
+		(mail->smtputf8 ? COMMAND_UTF8_EXTRA : 0u) +
+		(mail->require_tls ? COMMAND_REQUIRETLS_EXTRA : 0u) +
+		granted(parameters, mail->offered));
 	put_text(&line, "MAIL FROM:<");
 	put_argument(&line, reverse_path, ">");
 	put_text(&line, ">");
@@ -128,20 +175,65 @@ command_write_mail(struct command_out *out, const char *reverse_path,
 		put_text(&line, " SIZE=");
 		put_number(&line, mail->size);
 	}
-	if (mail->eight_bit)
-		put_text(&line, " BODY=8BITMIME");
+	put_text(&line, bodies[mail->body]);
+	if (mail->smtputf8)
+		put_text(&line, " SMTPUTF8");
+	if (mail->require_tls)
+		put_text(&line, " REQUIRETLS");
+	put_parameters(&line, parameters, mail->offered);
 	return end(&line);
 }
 
 enum command_error
-command_write_rcpt(struct command_out *out, const char *forward_path)
+command_write_rcpt(struct command_out *out, const char *forward_path,
+    const char *parameters, uint32_t offered)
+{
+	struct line line;
+
+	begin(&line, out, granted(parameters, offered));
+	put_text(&line, "RCPT TO:<");
+	put_argument(&line, forward_path, ">");
+	put_text(&line, ">");
+	put_parameters(&line, parameters, offered);
+	return end(&line);
+}
+
+enum command_error
+command_write_auth(struct command_out *out, const char *mechanism,
+    const char *initial)
 {
 	struct line line;
 
 	begin(&line, out, 0);
-	put_text(&line, "RCPT TO:<");
-	put_argument(&line, forward_path, ">");
-	put_text(&line, ">");
+	put_text(&line, "AUTH ");
+	put_argument(&line, mechanism, " ");
+	if (initial != NULL) {
+		put_text(&line, " ");
+		put_argument(&line, initial, " ");
+	}
+	return end(&line);
+}
+
+enum command_error
+command_write_response(struct command_out *out, const char *response)
+{
+	struct line line;
+
+	begin(&line, out, COMMAND_AUTH_MAX - COMMAND_LINE_MAX);
+	put_argument(&line, response, " ");
+	return end(&line);
+}
+
+enum command_error
+command_write_vrfy(struct command_out *out, const char *path, bool smtputf8)
+{
+	struct line line;
+
+	begin(&line, out, smtputf8 ? COMMAND_UTF8_EXTRA : 0);
+	put_text(&line, "VRFY ");
+	put_argument(&line, path, ">");
+	if (smtputf8)
+		put_text(&line, " SMTPUTF8");
 	return end(&line);
 }
 

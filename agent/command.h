@@ -10,9 +10,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define COMMAND_LINE_MAX   512 /* CRLF included; RFC 5321, 4.5.3.1.4 */
-#define COMMAND_SIZE_EXTRA 26  /* for SIZE at MAIL; RFC 1870, 3 (5) */
-#define COMMAND_BODY_EXTRA 17  /* for BODY at MAIL; RFC 6152, 2 */
+#include "common/parameters.h"
+
+#define COMMAND_LINE_MAX         512 /* CRLF included; RFC 5321, 4.5.3.1.4 */
+#define COMMAND_SIZE_EXTRA       26  /* for SIZE at MAIL; RFC 1870, 3 (5) */
+#define COMMAND_AUTH_MAX         12288 /* a response, CRLF included; RFC 4954, 4 */
+#define COMMAND_BODY_EXTRA       17    /* for BODY at MAIL; RFC 6152, 2 */
+#define COMMAND_REQUIRETLS_EXTRA 11    /* at MAIL; RFC 8689, 2 (5) */
+#define COMMAND_UTF8_EXTRA       10    /* for SMTPUTF8 at MAIL; RFC 6531, 3.1 */
 
 /* Where commands are gathered: len of size octets are in use. */
 struct command_out {
@@ -44,11 +49,22 @@ enum command_word {
 	COMMAND_QUIT,
 };
 
+/* The BODY of a message at MAIL (RFC 6152, 2; RFC 3030, 3). */
+enum command_body {
+	COMMAND_BODY_NONE,
+	COMMAND_BODY_8BITMIME,
+	COMMAND_BODY_BINARYMIME,
+};
+
 /* What MAIL says beside the reverse-path; only what the server offers. */
 struct command_mail {
 	bool has_size;
-	bool eight_bit; /* BODY=8BITMIME */
+	bool smtputf8;
+	bool require_tls; /* REQUIRETLS */
+	enum command_body body;
 	uint64_t size;
+	const char *parameters; /* common/parameters.h; NULL: none */
+	uint32_t offered;       /* a bit for each of them that may go */
 };
 
 enum command_error command_write_hello(struct command_out *out,
@@ -60,7 +76,22 @@ enum command_error command_write_word(struct command_out *out,
 enum command_error command_write_mail(struct command_out *out,
     const char *reverse_path, const struct command_mail *mail);
 enum command_error command_write_rcpt(struct command_out *out,
-    const char *forward_path);
+    const char *forward_path, const char *parameters, uint32_t offered);
+
+/*
+ * RFC 4954, 4: initial is base64, "=" for an empty response, or NULL for none.
+ * TOO_LONG beyond 512 octets: then it goes without, and answers a 334.
+ */
+enum command_error command_write_auth(struct command_out *out,
+    const char *mechanism, const char *initial);
+
+/* The answer to a 334: base64, perhaps none of it, or "*" to break off. */
+enum command_error command_write_response(struct command_out *out,
+    const char *response);
+
+/* RFC 5321, 4.1.1.6; smtputf8: RFC 6531, 3.7.4.2. */
+enum command_error command_write_vrfy(struct command_out *out, const char *path,
+    bool smtputf8);
 
 /* RFC 3030, 2: the octets of the chunk follow at once. */
 enum command_error command_write_bdat(struct command_out *out, uint64_t octets,

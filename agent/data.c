@@ -106,15 +106,15 @@ fill_chunk(struct session *s)
 	uint64_t left = job_octets(s) - t->body_at;
 	size_t n = s->out.size - CHUNK_FRAME_MAX;
 	bool last = left <= n;
-	bool cut = last && t->wire_octets > t->size; /* no end of its line */
+	bool cut = last && job_octets(s) > t->content_octets; /* no line end */
 	size_t from_body;
 
 	n = last ? (size_t)left : n - 2;
 	from_body = cut ? n - 2 : n;
 	(void)command_write_bdat(&s->out, n, last); /* out is empty */
 	session_wrote(s, 0);
-	if (s->ops->read_body(s->arg, s->out.octets + s->out.len, from_body,
-		t->body_at) != (ssize_t)from_body) {
+	if (content_read(s, s->out.octets + s->out.len, from_body) !=
+	    (ssize_t)from_body) {
 		fail_reading(s);
 		return;
 	}
@@ -126,7 +126,6 @@ fill_chunk(struct session *s)
 		t->chunks++;
 	transcript_note_number(s->transcript, TRANSCRIPT_BODY, n);
 	s->out.len += n;
-	t->body_at += n;
 	t->body_ended = last;
 }
 
@@ -146,7 +145,7 @@ void
 data_fill(struct session *s)
 {
 	struct transaction *t = &s->trans;
-	uint64_t left = t->size - t->body_at;
+	uint64_t left = t->content_octets - t->body_at;
 	size_t n = sizeof(t->chunk), used;
 
 	if (t->body_ended) {
@@ -163,18 +162,16 @@ data_fill(struct session *s)
 	}
 	if (n > left)
 		n = (size_t)left;
-	if (n > 0 &&
-	    s->ops->read_body(s->arg, t->chunk, n, t->body_at) != (ssize_t)n) {
+	if (n > 0 && content_read(s, t->chunk, n) != (ssize_t)n) {
 		fail_reading(s);
 		return;
 	}
 	/* out is empty and twice as large as a chunk: all is taken. */
 	s->out.len += body_encode(&t->encoder, t->chunk, n, &used,
 	    s->out.octets + s->out.len, s->out.size - s->out.len);
-	t->body_at += used;
 	if (used > 0)
 		transcript_note_number(s->transcript, TRANSCRIPT_BODY, used);
-	if (t->body_at < t->size)
+	if (t->body_at < t->content_octets)
 		return;
 	end_body(s);
 	if (capabilities_offer(&s->caps, CAPABILITY_PIPELINING) &&

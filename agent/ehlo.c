@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/parameters.h"
+
 struct words {
 	const char *at;
 	const char *end;
@@ -14,12 +16,6 @@ static const char *const keywords[] = {
 #define CAPABILITY(name, keyword) keyword,
 #include "agent/capabilities.def"
 #undef CAPABILITY
-};
-
-static const char *const mechanism_names[] = {
-#define AUTH_MECHANISM(name, keyword) keyword,
-#include "agent/auth_mechanisms.def"
-#undef AUTH_MECHANISM
 };
 
 void
@@ -102,16 +98,42 @@ add_limits(struct capabilities *caps, struct words *words)
 	}
 }
 
+/* RFC 2852, 3: the least by-time. */
+static void
+add_deliver_by(struct capabilities *caps, struct words *words)
+{
+	const char *word;
+	size_t n = next_word(words, &word);
+	uint64_t least = number(word, n);
+
+	caps->deliver_by_min = least < UINT32_MAX ? (uint32_t)least : 0;
+}
+
+/* RFC 4865, 4: the longest interval, and the last date-time. */
+static void
+add_future_release(struct capabilities *caps, struct words *words)
+{
+	const char *word;
+	size_t n = next_word(words, &word);
+	uint64_t most = number(word, n);
+
+	caps->hold_for_max = most < UINT32_MAX ? (uint32_t)most : 0;
+	n = next_word(words, &word);
+	if (!parameters_read_date(word, n, &caps->hold_until_max))
+		caps->hold_until_max = 0;
+}
+
 static void
 add_mechanisms(struct capabilities *caps, struct words *words)
 {
+	enum auth_mechanism mechanism;
 	const char *word;
-	size_t n, i;
+	size_t n;
 
 	while ((n = next_word(words, &word)) > 0) {
-		i = find(mechanism_names, AUTH_MECHANISM_COUNT, word, n);
-		if (i < AUTH_MECHANISM_COUNT)
-			caps->mechanisms |= UINT32_C(1) << i;
+		mechanism = auth_mechanism_find(word, n);
+		if (mechanism != AUTH_MECHANISM_COUNT)
+			caps->mechanisms |= UINT32_C(1) << mechanism;
 	}
 }
 
@@ -143,6 +165,10 @@ capabilities_add_line(struct capabilities *caps, const uint8_t *line, size_t n)
 		add_limits(caps, &words);
 	else if (cap == CAPABILITY_AUTH)
 		add_mechanisms(caps, &words);
+	else if (cap == CAPABILITY_DELIVERBY)
+		add_deliver_by(caps, &words);
+	else if (cap == CAPABILITY_FUTURERELEASE)
+		add_future_release(caps, &words);
 }
 
 void

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/auth.h"
+
 enum capability {
 #define CAPABILITY(name, keyword) CAPABILITY_##name,
 #include "agent/capabilities.def"
@@ -17,19 +19,15 @@ enum capability {
 	CAPABILITY_COUNT
 };
 
-enum auth_mechanism {
-#define AUTH_MECHANISM(name, keyword) AUTH_MECHANISM_##name,
-#include "agent/auth_mechanisms.def"
-#undef AUTH_MECHANISM
-	AUTH_MECHANISM_COUNT
-};
-
 struct capabilities {
-	uint32_t offered;    /* a bit for each enum capability */
-	uint32_t mechanisms; /* a bit for each enum auth_mechanism */
-	uint64_t size_limit; /* octets; 0: none that we know of */
-	uint32_t mail_limit; /* transactions (RFC 9422, 4.1); 0: no limit */
-	bool has_name;       /* the first line, which is no keyword, is past */
+	uint32_t offered;        /* a bit for each enum capability */
+	uint32_t mechanisms;     /* a bit for each enum auth_mechanism */
+	uint64_t size_limit;     /* octets; 0: none that we know of */
+	uint32_t mail_limit;     /* transactions (RFC 9422, 4.1); 0: no limit */
+	uint32_t deliver_by_min; /* seconds a BY with R needs; 0: any */
+	uint32_t hold_for_max;   /* seconds of HOLDFOR; 0: not known */
+	int64_t hold_until_max;  /* seconds since 1970; 0: not known */
+	bool has_name; /* the first line, which is no keyword, is past */
 };
 
 /* Forget everything: before each EHLO, and after each handshake. */

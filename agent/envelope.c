@@ -10,10 +10,17 @@
 
 /* The batch. */
 
-void
-envelope_skip_path(struct transaction *t)
+const char *
+envelope_parameters(const char *path)
 {
-	t->write_path += strlen(t->write_path) + 1;
+	return path + strlen(path) + 1;
+}
+
+const char *
+envelope_next_path(const char *path)
+{
+	path = envelope_parameters(path);
+	return path + strlen(path) + 1;
 }
 
 enum command_error
@@ -25,9 +32,35 @@ envelope_write_mail(struct session *s)
 	mail.has_size = capabilities_offer(&s->caps, CAPABILITY_SIZE);
 	if (mail.has_size)
 		mail.size = job_octets(s);
-	mail.eight_bit = (t->flags & SUBMIT_8BIT) &&
-	    capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME);
+	mail.body = t->body;
+	mail.smtputf8 = t->smtputf8;
+	mail.require_tls =
+	    s->conf.require_tls && (t->flags & SUBMIT_REQUIRETLS) != 0;
+	mail.parameters = envelope_parameters(t->envelope);
+	mail.offered = s->parameters;
 	return command_write_mail(&s->out, t->envelope, &mail);
+}
+
+enum command_error
+envelope_write_rcpt(struct session *s)
+{
+	const char *path = s->trans.write_path;
+
+	return command_write_rcpt(&s->out, path, envelope_parameters(path),
+	    s->parameters);
+}
+
+/* On to the next; true. */
+static bool
+skip_rcpt(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	t->write_at++;
+	t->write_path = envelope_next_path(t->write_path);
+	if (t->write_at == t->nrcpt)
+		t->fill = FILL_DATA;
+	return true;
 }
 
 /* False where the buffer has no room. */
@@ -38,7 +71,9 @@ ask_for_rcpt(struct session *s)
 	size_t from = s->out.len;
 	uint32_t rcpt = t->write_at;
 
-	switch (command_write_rcpt(&s->out, t->write_path)) {
+	if (t->rcpts[rcpt] & RCPT_DONE) /* without asking */
+		return skip_rcpt(s);
+	switch (envelope_write_rcpt(s)) {
 	case COMMAND_OK:
 		session_wrote(s, from);
 		t->rcpts[rcpt] |= RCPT_ASKED;
@@ -52,11 +87,7 @@ ask_for_rcpt(struct session *s)
 		job_settle(s, rcpt);
 		break;
 	}
-	t->write_at++;
-	envelope_skip_path(t);
-	if (t->write_at == t->nrcpt)
-		t->fill = FILL_DATA;
-	return true;
+	return skip_rcpt(s);
 }
 
 /* Not when it is known that nobody is there to get the message.  BDAT asks for

@@ -11,9 +11,9 @@
 
 #include "agent/session_internal.h"
 
-/* BDAT, its number, LAST; and MAIL but for its path. */
+/* BDAT, its number, LAST; and MAIL but for its path and parameters. */
 #define FLIGHT_FRAME_MAX 192
-#define FLIGHT_RCPT_MAX  16 /* RCPT but for its path */
+#define FLIGHT_RCPT_MAX  16 /* RCPT but for its path and parameters */
 
 static struct flight_job *
 head(struct session *s)
@@ -124,8 +124,8 @@ flight_fit(const struct session *s)
 	const struct transaction *t = &s->trans;
 	uint64_t need = t->size + 2 + commands_room(s);
 
-	if (!flight_takes(s) || t->nrcpt > FLIGHT_RCPTS_MAX ||
-	    need > s->out.size)
+	if (!flight_takes(s) || t->is_converted || (t->flags & SUBMIT_VERIFY) ||
+	    t->nrcpt > FLIGHT_RCPTS_MAX || need > s->out.size)
 		return FLIGHT_NEVER;
 	if (f->count > 0 &&
 	    (need > s->out.size - s->out.len ||
@@ -134,13 +134,29 @@ flight_fit(const struct session *s)
 	return FLIGHT_FITS;
 }
 
+static void
+ask_for_rcpt(struct session *s, struct flight_job *j, uint32_t rcpt)
+{
+	uint8_t *what = &s->flight.rcpts[j->rcpts + rcpt];
+	size_t from = s->out.len;
+
+	if (*what & RCPT_DONE) /* without asking */
+		return;
+	if (envelope_write_rcpt(s) == COMMAND_OK) {
+		session_wrote(s, from);
+		*what |= RCPT_ASKED;
+		j->unanswered++;
+	} else {
+		session_judge(s, "5.1.3", "recipient cannot be sent");
+		settle(s, j, rcpt);
+	}
+}
+
 /* MAIL, RCPTs and BDAT; false where nothing of it can be sent. */
 static bool
 write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 {
-	struct transaction *t = &s->trans;
 	size_t from = s->out.len;
-	uint8_t *rcpts = &s->flight.rcpts[j->rcpts];
 	uint32_t before = s->expected;
 
 	if (envelope_write_mail(s) != COMMAND_OK) {
@@ -149,16 +165,8 @@ write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 	}
 	session_wrote(s, from);
 	for (uint32_t i = 0; i < j->nrcpt; i++) {
-		from = s->out.len;
-		if (command_write_rcpt(&s->out, t->write_path) == COMMAND_OK) {
-			session_wrote(s, from);
-			rcpts[i] |= RCPT_ASKED;
-			j->unanswered++;
-		} else {
-			session_judge(s, "5.1.3", "recipient cannot be sent");
-			settle(s, j, i);
-		}
-		t->write_path += strlen(t->write_path) + 1;
+		ask_for_rcpt(s, j, i);
+		s->trans.write_path = envelope_next_path(s->trans.write_path);
 	}
 	from = s->out.len;
 	(void)command_write_bdat(&s->out, octets, true); /* there is room */
@@ -185,7 +193,8 @@ write_job(struct session *s, struct flight_job *j)
 		session_judge(s, "4.3.0", "the message cannot be read");
 		return false;
 	}
-	if (n > 0 && body[n - 1] != '\n') {
+	if (n > 0 && body[n - 1] != '\n' &&
+	    t->body != COMMAND_BODY_BINARYMIME) {
 		memcpy(body + n, "\r\n", 2);
 		n += 2;
 	}
@@ -215,7 +224,7 @@ flight_join(struct session *s)
 	j->rcpts = f->nrcpt;
 	j->nrcpt = t->nrcpt;
 	j->begins = (uint32_t)from;
-	memset(&f->rcpts[j->rcpts], 0, j->nrcpt);
+	memcpy(&f->rcpts[j->rcpts], t->rcpts, j->nrcpt); /* some are done */
 	if (write_job(s, j)) {
 		j->ends = (uint32_t)s->out.len;
 		f->nrcpt += j->nrcpt;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/extension.h"
 #include "agent/session_internal.h"
 #include "agent/tls.h"
 
@@ -165,8 +166,8 @@ initiation_take_greeting(struct session *s)
 	say_first_hello(s);
 }
 
-static void
-come_up(struct session *s)
+void
+initiation_come_up(struct session *s)
 {
 	struct msg_session_up up = { 0 };
 
@@ -178,8 +179,26 @@ come_up(struct session *s)
 	s->needs_rset = false;
 	s->mails = 0;
 	s->flight.window = 1;
+	s->parameters = extension_parameters(&s->caps);
 	session_enter(s, STATE_READY);
 	session_report(s, MSG_SESSION_UP, &up, "");
+}
+
+/* RFC 8689, 4.2.1: another host of the domain may keep to it. */
+static void
+log_in(struct session *s)
+{
+	if (s->conf.require_tls &&
+	    !capabilities_offer(&s->caps, CAPABILITY_REQUIRETLS)) {
+		session_judge(s, "5.7.30",
+		    "REQUIRETLS support required: the server does not offer it");
+		session_fail(s, FAREWELL_QUIT);
+		return;
+	}
+	if (s->login.wanted)
+		auth_begin(s);
+	else
+		initiation_come_up(s);
 }
 
 /* Capabilities are known: up into TLS, or on. */
@@ -190,7 +209,7 @@ choose_security(struct session *s)
 
 	if (s->in_tls || s->in_clear || s->conf.tls_level == TLS_NONE ||
 	    (s->conf.tls_level == TLS_MAY && !offered)) {
-		come_up(s);
+		log_in(s);
 		return;
 	}
 	session_enter(s, STATE_STARTTLS);
@@ -198,7 +217,8 @@ choose_security(struct session *s)
 		session_write_word(s, COMMAND_STARTTLS);
 		return;
 	}
-	session_judge(s, "4.7.4",
+	/* RFC 8689, 4.2.1: who demands it hears at once. */
+	session_judge(s, s->conf.require_tls ? "5.7.10" : "4.7.4",
 	    "STARTTLS unavailable: the server does not offer it");
 	session_fail(s, FAREWELL_QUIT);
 }

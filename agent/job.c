@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "agent/extension.h"
 #include "agent/session_internal.h"
 
 /* Outcomes. */
@@ -100,6 +101,8 @@ job_octets(struct session *s)
 	struct transaction *t = &s->trans;
 	uint8_t last = '\n';
 
+	if (t->body == COMMAND_BODY_BINARYMIME)
+		return t->size; /* as they are */
 	if (t->size == 0 || t->wire_octets > 0)
 		return t->wire_octets;
 	if (s->ops->read_body(s->arg, &last, 1, t->size - 1) != 1)
@@ -121,7 +124,7 @@ take_job(struct session *s, const struct message *m)
 		return false;
 	while (message_tail_next(m, &at) != NULL)
 		strings++;
-	if (strings != job->nrcpt + 1 || at != m->tail_len)
+	if (strings != 2 * (job->nrcpt + 1) || at != m->tail_len)
 		return false;
 	memcpy(t->envelope, m->tail, m->tail_len);
 	memset(t->rcpts, 0, job->nrcpt);
@@ -130,11 +133,14 @@ take_job(struct session *s, const struct message *m)
 	t->flags = job->flags;
 	t->nrcpt = job->nrcpt;
 	t->accepted = t->unanswered = t->write_at = t->answer_at = 0;
-	t->write_path = t->envelope;
-	envelope_skip_path(t); /* the reverse-path */
+	t->write_path = envelope_next_path(t->envelope);
 	t->fill = FILL_MAIL;
 	t->data_asked = t->body_ended = t->begun = false;
 	t->bdat = capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
+	t->is_converted = false;
+	t->content_octets = job->size;
+	t->body = COMMAND_BODY_NONE;
+	t->smtputf8 = false;
 	t->chunks = 0;
 	t->behind_failure = t->again = false;
 	t->envelope_len = (uint32_t)m->tail_len;
@@ -146,15 +152,21 @@ take_job(struct session *s, const struct message *m)
 }
 
 static void
-refuse_job(struct session *s, const char *dsn, const char *why)
+refuse_as_judged(struct session *s)
 {
-	session_judge(s, dsn, "%s", why);
 	s->verdict.outcome.step = STEP_MAIL;
 	job_settle_all(s);
 	job_forget(s);
 	if (!s->flight.by_data)
 		session_enter(s,
 		    s->flight.count > 0 ? STATE_GATHER : STATE_READY);
+}
+
+static void
+refuse_job(struct session *s, const char *dsn, const char *why)
+{
+	session_judge(s, dsn, "%s", why);
+	refuse_as_judged(s);
 }
 
 static void
@@ -183,7 +195,9 @@ begin_mail(struct session *s)
 static void
 begin_clean(struct session *s)
 {
-	if (flight_fit(s) == FLIGHT_FITS)
+	if (s->trans.flags & SUBMIT_VERIFY)
+		verify_begin(s);
+	else if (flight_fit(s) == FLIGHT_FITS)
 		flight_join(s);
 	else
 		begin_mail(s);
@@ -219,24 +233,154 @@ job_next(struct session *s)
 		begin_job(s);
 }
 
+static bool
+is_ascii(const char *text, size_t n)
+{
+	char all = 0;
+
+	for (size_t i = 0; i < n; i++)
+		all |= text[i];
+	return ((unsigned char)all & 0x80) == 0;
+}
+
+/* Who cannot be named to this server; the others get the message. */
+static void
+refuse_utf8_recipients(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	const char *path = envelope_next_path(t->envelope);
+
+	session_judge(s, "5.6.7",
+	    "recipient needs SMTPUTF8, which the server does not offer");
+	s->verdict.outcome.step = STEP_MAIL;
+	for (uint32_t i = 0; i < t->nrcpt; i++) {
+		if (!is_ascii(path, strlen(path)))
+			job_settle(s, i);
+		path = envelope_next_path(path);
+	}
+}
+
+static bool
+has_recipients(const struct transaction *t)
+{
+	for (uint32_t i = 0; i < t->nrcpt; i++)
+		if (!(t->rcpts[i] & RCPT_DONE))
+			return true;
+	return false;
+}
+
+/* RFC 6531, 3.2: without the extension nothing of it is sent. */
+static bool
+choose_smtputf8(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	if (!(t->flags & SUBMIT_SMTPUTF8) &&
+	    is_ascii(t->envelope, t->envelope_len))
+		return true;
+	if (capabilities_offer(&s->caps, CAPABILITY_SMTPUTF8)) {
+		t->smtputf8 = true;
+		return true;
+	}
+	if (t->flags & SUBMIT_SMTPUTF8) {
+		refuse_job(s, "5.6.9",
+		    "a header field needs SMTPUTF8, which the server does not offer");
+		return false;
+	}
+	if (!is_ascii(t->envelope, strlen(t->envelope))) {
+		refuse_job(s, "5.6.7",
+		    "sender needs SMTPUTF8, which the server does not offer");
+		return false;
+	}
+	refuse_utf8_recipients(s);
+	if (has_recipients(t))
+		return true;
+	refuse_as_judged(s);
+	return false;
+}
+
+/* What the server takes no octets of, it gets converted, or not at all. */
+static bool
+convert_body(struct session *s, enum mime_target target, const char *lacks)
+{
+	enum mime_error why;
+	bool is_read;
+
+	if (s->conf.eight_bit != SESSION_CONVERT) {
+		refuse_job(s, "5.6.3", lacks);
+		return false;
+	}
+	why = content_convert(s, target, &is_read);
+	if (is_read && why == MIME_OK)
+		return true;
+	if (is_read)
+		session_judge(s, "5.6.3", "%s, and it cannot be converted: %s",
+		    lacks, mime_error_text(why));
+	else
+		session_judge(s, "4.3.0", "the message cannot be read");
+	refuse_as_judged(s);
+	return false;
+}
+
+/* RFC 3030, 3: by BDAT, and no octet of it changed. */
+static bool
+choose_binary(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	if (capabilities_offer(&s->caps, CAPABILITY_BINARYMIME)) {
+		t->body = COMMAND_BODY_BINARYMIME;
+		return true;
+	}
+	if (!capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME))
+		return convert_body(s, MIME_TO_7BIT,
+		    "message is binary, and the server offers neither BINARYMIME nor 8BITMIME");
+	t->body = COMMAND_BODY_8BITMIME;
+	return convert_body(s, MIME_TO_8BIT,
+	    "message is binary, and the server does not offer BINARYMIME");
+}
+
+/* False where the job has its outcome. */
+static bool
+choose_body(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	if ((t->flags & SUBMIT_BINARY) != 0)
+		return choose_binary(s);
+	if ((t->flags & SUBMIT_8BIT) == 0)
+		return true;
+	if (capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME)) {
+		t->body = COMMAND_BODY_8BITMIME;
+		return true;
+	}
+	/* RFC 6152, 3 */
+	return s->conf.eight_bit == SESSION_SEND_ANYWAY ||
+	    convert_body(s, MIME_TO_7BIT,
+		"message has 8-bit octets, and the server does not offer 8BITMIME");
+}
+
 /* False where it has its outcome by what the server offers. */
 static bool
 may_be_sent(struct session *s)
 {
 	const struct transaction *t = &s->trans;
+	const char *parameters = envelope_parameters(t->envelope);
+	const struct extension_refusal *refusal;
 
-	if ((t->flags & SUBMIT_8BIT) &&
-	    !capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME)) {
-		/* RFC 6152, 3 */
-		refuse_job(s, "5.6.3",
-		    "message has 8-bit octets, and the server does not offer 8BITMIME");
+	if (!choose_smtputf8(s) || !choose_body(s))
 		return false;
-	}
-	if (s->caps.size_limit > 0 && t->size + 2 > s->caps.size_limit &&
+	if (s->caps.size_limit > 0 &&
+	    t->content_octets + 2 > s->caps.size_limit &&
 	    job_octets(s) > s->caps.size_limit) {
 		/* RFC 1870, 6.1 */
 		refuse_job(s, "5.3.4",
 		    "message is larger than the size that the server offers");
+		return false;
+	}
+	refusal = extension_refuse(&s->caps, parameters);
+	if (refusal != NULL) {
+		refuse_job(s, refusal->dsn, refusal->why);
 		return false;
 	}
 	return true;
@@ -269,6 +413,8 @@ job_begin_behind(struct session *s)
 		return;
 	}
 	if (!may_be_sent(s))
+		return;
+	if (t->flags & SUBMIT_VERIFY) /* by itself, once that is over */
 		return;
 	begun.job = t->job;
 	session_report(s, MSG_BEGUN, &begun, "");

@@ -80,6 +80,8 @@ void
 session_report(struct session *s, enum msg_type type, const void *payload,
     const char *text)
 {
+	if (s->login.wanted)
+		text = auth_hide(s, text);
 	s->ops->report(s->arg, type, payload, text, strlen(text));
 }
 
@@ -101,6 +103,12 @@ void
 session_show(struct session *s, const char *line)
 {
 	show(s, false, (const uint8_t *)line, strlen(line));
+}
+
+void
+session_show_remote(struct session *s, const uint8_t *line, size_t n)
+{
+	show(s, true, line, n);
 }
 
 void
@@ -146,7 +154,9 @@ session_judge_reply(struct session *s)
 	char report[SESSION_TEXT_SIZE / 2];
 	unsigned int class = r->code / 100;
 
-	if (class == 3 || (class == 2 && states[s->state].step != STEP_FINAL)) {
+	if (class == 3 ||
+	    (class == 2 && states[s->state].step != STEP_FINAL &&
+		states[s->state].step != STEP_VRFY)) {
 		reply_write_report(r, report, sizeof(report));
 		session_judge(s, "4.5.0",
 		    "protocol error: unexpected reply %u where we wait for %s: %s",
@@ -392,6 +402,7 @@ session_message(struct session *s, const struct message *m)
 		enum session_event event;
 	} events[] = {
 		{ MSG_SESSION, EVENT_BEGIN },
+		{ MSG_LOGIN, EVENT_LOGIN },
 		{ MSG_ADDRESS, EVENT_ADDRESS },
 		{ MSG_DIALED, EVENT_DIALED },
 		{ MSG_DIAL_FAILED, EVENT_DIAL_FAILED },
@@ -408,6 +419,15 @@ session_message(struct session *s, const struct message *m)
 	return ok && !s->is_misled;
 }
 
+static void
+show_line(struct session *s)
+{
+	if (s->state == STATE_AUTH)
+		auth_show_line(s);
+	else
+		show(s, true, s->reply.line, s->reply.line_len);
+}
+
 /* One line of a reply: the dialogue, and the keywords of EHLO. */
 static void
 take_line(struct session *s)
@@ -415,7 +435,7 @@ take_line(struct session *s)
 	const uint8_t *text;
 	size_t n;
 
-	show(s, true, s->reply.line, s->reply.line_len);
+	show_line(s);
 	if (s->state != STATE_HELLO || s->reply.code != 250)
 		return;
 	text = reply_line_text(&s->reply, &n);
@@ -465,7 +485,7 @@ session_octets(struct session *s, const uint8_t *in, size_t n)
 			take_reply(s, in, n);
 			break;
 		case REPLY_BAD:
-			show(s, true, s->reply.line, s->reply.line_len);
+			show_line(s);
 			(void)handle(s, EVENT_BAD_REPLY);
 			return;
 		}

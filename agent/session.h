@@ -16,8 +16,10 @@
 
 #include "agent/body.h"
 #include "agent/command.h"
+#include "agent/content.h"
 #include "agent/ehlo.h"
 #include "agent/reply.h"
+#include "agent/sasl.h"
 #include "agent/transcript.h"
 #include "common/message.h"
 
@@ -25,6 +27,7 @@
 #define SESSION_OUT_SIZE      65536 /* a flight, or more than two chunks */
 #define SESSION_ENVELOPE_SIZE 16384 /* the tail of JOB */
 #define SESSION_RCPTS_MAX     (SESSION_ENVELOPE_SIZE / 2)
+#define SESSION_LOGIN_SIZE    8960 /* the tail of LOGIN */
 #define SESSION_TEXT_SIZE     1024 /* the tail of OUTCOME, NEXT, CLOSED */
 #define FLIGHT_JOBS_MAX       16
 #define FLIGHT_RCPTS_MAX      1024 /* of all its jobs */
@@ -38,6 +41,7 @@ enum session_state {
 
 enum session_event {
 	EVENT_BEGIN, /* the queue's messages */
+	EVENT_LOGIN,
 	EVENT_ADDRESS,
 	EVENT_DIALED,
 	EVENT_DIAL_FAILED,
@@ -75,6 +79,8 @@ struct session_ops {
 	enum session_tls_start (*start_tls)(void *arg, const char **why);
 	/* What the handshake came to; asked after TLS_UP and at the end. */
 	void (*get_tls_info)(void *arg, struct tls_info *info);
+	/* What a login can be bound to, inside TLS; NULL: nothing ever. */
+	void (*get_binding)(void *arg, struct sasl_binding *binding);
 	/* Try once to send what is in out, then close. */
 	void (*hang_up)(void *arg);
 	/* TIMEOUT after that time; the former timer is void.  0: none. */
@@ -100,13 +106,17 @@ struct transaction {
 	bool active; /* a job was taken, and is not done */
 	bool begun;  /* the queue knows so */
 	bool data_asked;
-	bool body_ended;     /* its last octet is in out, or beyond */
-	bool bdat;           /* in chunks, not behind DATA (RFC 3030) */
+	bool body_ended;   /* its last octet is in out, or beyond */
+	bool bdat;         /* in chunks, not behind DATA (RFC 3030) */
+	bool is_converted; /* its content is not what the queue gave */
+	enum command_body body;
+	bool smtputf8;
 	bool behind_failure; /* of the message before, without RSET */
 	bool again;          /* refused for that, and not for its own sake */
 	uint64_t job;
 	uint64_t size;
-	uint64_t wire_octets; /* 0: not known yet */
+	uint64_t content_octets; /* that content_read() will give */
+	uint64_t wire_octets;    /* with a last line end; 0: not known yet */
 	uint32_t flags;
 	uint32_t nrcpt;
 	uint32_t accepted;   /* recipients */
@@ -117,7 +127,7 @@ struct transaction {
 	uint32_t envelope_len;
 	enum envelope_fill fill;
 	const char *write_path;
-	uint64_t body_at;
+	uint64_t body_at; /* octets of its content that were read */
 	struct body_encoder encoder;
 	uint8_t rcpts[SESSION_RCPTS_MAX];
 	char envelope[SESSION_ENVELOPE_SIZE];
@@ -152,6 +162,28 @@ struct flight {
 	uint8_t rcpts[FLIGHT_RCPTS_MAX];
 };
 
+/* What LOGIN brought, and how far the login is (auth.c). */
+struct session_login {
+	bool wanted;
+	bool in_clear;
+	bool is_pending; /* the first response waits for a 334 */
+	bool broken_off; /* by us; the reply to that is awaited */
+	bool refused;    /* a mechanism was, and s->verdict says why */
+	uint8_t kind;    /* enum auth_secret */
+	enum auth_mechanism mechanism;
+	uint32_t allowed; /* 0: all */
+	uint32_t tried;
+	const char *user; /* in tail */
+	const char *authzid;
+	const char *secret;
+	struct sasl_binding binding;
+	char cause[160];
+	char shown[SESSION_TEXT_SIZE]; /* the secret as a text would show it */
+	char text[SESSION_TEXT_SIZE];
+	char response[SASL_RESPONSE_SIZE];
+	uint8_t tail[SESSION_LOGIN_SIZE];
+};
+
 struct session {
 	enum session_state state;
 	const struct session_ops *ops;
@@ -161,6 +193,7 @@ struct session {
 	struct msg_address address;
 	struct msg_dialed local;
 	struct capabilities caps;
+	uint32_t parameters; /* bits of those that the server offers */
 	struct command_out out;
 	struct verdict verdict;        /* the last one made */
 	struct verdict failure;        /* the one that ends the connection */
@@ -182,6 +215,8 @@ struct session {
 	struct flight flight; /* beside what is in use, for its pages */
 	struct transaction trans;
 	uint8_t out_octets[SESSION_OUT_SIZE];
+	struct content content;
+	struct session_login login; /* last: few sessions touch it */
 };
 
 /* s is zeroed; what is not used of it is not touched, and costs no memory. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Between session.c, initiation.c, job.c, envelope.c, data.c and flight.c. */
+/* Between session.c, initiation.c, auth.c, job.c, envelope.c, data.c and flight.c. */
 #ifndef POSTERN_AGENT_SESSION_INTERNAL_H
 #define POSTERN_AGENT_SESSION_INTERNAL_H
 
@@ -51,6 +51,9 @@ void session_say_quit(struct session *s);
 /* A line of our own for the dialogue. */
 void session_show(struct session *s, const char *line);
 
+/* One of the remote. */
+void session_show_remote(struct session *s, const uint8_t *line, size_t n);
+
 void session_report(struct session *s, enum msg_type type, const void *payload,
     const char *text);
 
@@ -72,6 +75,26 @@ void initiation_take_helo(struct session *s);
 void initiation_take_starttls(struct session *s);
 void initiation_begin_in_tls(struct session *s);
 
+/* All is settled with the server: messages may come. */
+void initiation_come_up(struct session *s);
+
+/* Of auth.c: */
+void auth_take_login(struct session *s);
+void auth_take_reply(struct session *s);
+void auth_meet_unsolicited(struct session *s);
+
+/* Log in, or fail. */
+void auth_begin(struct session *s);
+
+/* Wipe what LOGIN brought. */
+void auth_forget(struct session *s);
+
+/* A line of the server for the dialogue, while we log in. */
+void auth_show_line(struct session *s);
+
+/* text, or where it holds the secret a copy without; good until the next. */
+const char *auth_hide(struct session *s, const char *text);
+
 /* Of job.c: */
 void job_begin(struct session *s);
 void job_begin_behind(struct session *s);
@@ -80,6 +103,10 @@ void job_take_rset(struct session *s);
 
 /* What is on the wire is over: the job that waits, another, or QUIT. */
 void job_next(struct session *s);
+
+/* Of verify.c: */
+void verify_begin(struct session *s);
+void verify_take_reply(struct session *s);
 
 /* Of envelope.c: */
 void envelope_take_mail(struct session *s);
@@ -105,8 +132,9 @@ void job_finish(struct session *s);
 /* RFC 1870, 3: what goes between 354 and the dot, without added dots. */
 uint64_t job_octets(struct session *s);
 
-/* write_path goes to the path behind it. */
-void envelope_skip_path(struct transaction *t);
+/* A path of the envelope: its parameters, and the path behind it. */
+const char *envelope_parameters(const char *path);
+const char *envelope_next_path(const char *path);
 
 /* Every recipient without an outcome gets s->verdict, and the job is done. */
 void job_abandon(struct session *s);
@@ -114,7 +142,9 @@ void job_abandon(struct session *s);
 /* The job is in other hands, or over. */
 void job_forget(struct session *s);
 
+/* With the parameters that the server offers; RCPT for write_path. */
 enum command_error envelope_write_mail(struct session *s);
+enum command_error envelope_write_rcpt(struct session *s);
 
 /* The verdict of a RCPT that was not accepted, as session_judge_reply(); any:
  * others were, so that "too many" means another transaction. */

@@ -441,6 +441,23 @@ tls_client_get_info(struct tls_info *info)
 	    sizeof(info->cipher));
 }
 
+size_t
+tls_client_get_binding(uint8_t *out, size_t size, bool *exporter)
+{
+	size_t n;
+
+	if (client == NULL || !client_is_up)
+		return 0;
+	*exporter = SSL_version(client) >= TLS1_3_VERSION;
+	if (*exporter)
+		return tls_export_binding(client, out, size);
+	/* Who sent the first Finished: the server, where a session resumed. */
+	n = SSL_session_reused(client) == 1
+	    ? SSL_get_peer_finished(client, out, size)
+	    : SSL_get_finished(client, out, size);
+	return n <= size ? n : 0;
+}
+
 const char *
 tls_client_error(void)
 {

@@ -82,6 +82,14 @@ bool tls_client_has_pending(void);
 
 void tls_client_get_info(struct tls_info *info);
 
+/*
+ * tls_client_get_binding - what both ends of this TLS have in common, and nobody
+ * else: tls-exporter (RFC 9266) of TLS 1.3, tls-unique (RFC 5929, 3) of 1.2.
+ *
+ * Returns its length, of at most size octets, or 0.
+ */
+size_t tls_client_get_binding(uint8_t *out, size_t size, bool *exporter);
+
 /* Why the last call failed; holds until the next. */
 const char *tls_client_error(void);
 

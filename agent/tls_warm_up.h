@@ -3,6 +3,9 @@
 #ifndef POSTERN_AGENT_TLS_WARM_UP_H
 #define POSTERN_AGENT_TLS_WARM_UP_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include <openssl/ssl.h>
 
 /*
@@ -11,5 +14,8 @@
  * 0 or -1.
  */
 int tls_warm_up_handshakes(SSL_CTX *client_ctx);
+
+/* RFC 9266, 2: its 32 octets; 0 where it cannot be had. */
+size_t tls_export_binding(SSL *ssl, uint8_t *out, size_t size);
 
 #endif

@@ -25,6 +25,8 @@
 #define NEVER                INT64_MAX
 #define READ_SIZE            16384
 #define TRANSCRIPT_TEXT_SIZE 16384 /* the tail of TRANSCRIPT */
+#define MSG_LOGIN_OCTETS                                                       \
+	(sizeof(struct msg_login) + SESSION_LOGIN_SIZE + 64) /* with header */
 
 /* Static, so that pages which a session does not need are never there. */
 static struct worker {
@@ -209,6 +211,14 @@ get_tls_info(void *arg, struct tls_info *info)
 }
 
 static void
+get_binding(void *arg, struct sasl_binding *binding)
+{
+	(void)arg;
+	binding->len = (uint8_t)tls_client_get_binding(binding->octets,
+	    sizeof(binding->octets), &binding->exporter);
+}
+
+static void
 hang_up(void *arg)
 {
 	struct worker *w = arg;
@@ -247,6 +257,7 @@ static const struct session_ops ops = {
 	.close_body = close_body,
 	.start_tls = start_tls,
 	.get_tls_info = get_tls_info,
+	.get_binding = get_binding,
 	.hang_up = hang_up,
 	.set_timer = set_timer,
 };
@@ -330,6 +341,8 @@ take_message(struct worker *w)
 	note_message(w, &m);
 	if (!session_message(&w->session, &m))
 		_exit(WORKER_MISLED);
+	if (m.type == MSG_LOGIN) /* the session has it, once is enough */
+		explicit_bzero(w->received, MSG_LOGIN_OCTETS);
 	return true;
 }
 

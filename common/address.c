@@ -9,6 +9,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/idn.h"
+#include "common/utf8.h"
+
 struct cursor {
 	const char *at;
 	const char *end;
@@ -43,11 +46,18 @@ is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* RFC 5322, 3.2.3 */
+static bool
+is_ascii(char c)
+{
+	return ((unsigned char)c & 0x80) == 0;
+}
+
+/* RFC 5322, 3.2.3; RFC 6531, 3.3 */
 static bool
 is_atext(char c)
 {
-	return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c));
+	return is_alnum(c) || !is_ascii(c) ||
+	    (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c));
 }
 
 static bool
@@ -59,17 +69,16 @@ at_char(const struct cursor *cur, char c)
 static enum address_error
 check_octets(const char *in, size_t n)
 {
-	enum address_error error = ADDRESS_OK;
-
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)in[i];
 
 		if (c < 0x20 || c == 0x7f)
 			return ADDRESS_CONTROL;
-		if (c >= 0x80)
-			error = ADDRESS_NOT_ASCII;
+		/* U+0080 to U+009F */
+		if (c == 0xc2 && i + 1 < n && (unsigned char)in[i + 1] < 0xa0)
+			return ADDRESS_CONTROL;
 	}
-	return error;
+	return utf8_is_valid(in, n) ? ADDRESS_OK : ADDRESS_NOT_UTF8;
 }
 
 /* Take one pair of brackets off, and see that no other stands in the way. */
@@ -224,59 +233,86 @@ take_local_part(struct cursor *cur)
 	return take_dot_string(cur);
 }
 
-static void
-keep(struct address *addr, const char *start, const struct cursor *cur,
-    const char *domain)
+/* A local part of local_len octets, and a domain where there is one. */
+static enum address_error
+keep(struct address *addr, const char *local, size_t local_len,
+    const char *domain, size_t domain_len)
 {
-	size_t len = (size_t)(cur->at - start);
-
-	memcpy(addr->path, start, len);
-	if (domain == NULL) {
-		addr->local_len = (uint16_t)len;
-		return;
-	}
-	addr->local_len = (uint16_t)(domain - 1 - start);
-	addr->domain_at = (uint16_t)(domain - start);
-	for (size_t i = 0; domain + i < cur->at; i++) {
+	if (local_len + (domain_len > 0 ? 1 : 0) + domain_len >
+	    ADDRESS_PATH_MAX)
+		return ADDRESS_TOO_LONG;
+	memcpy(addr->path, local, local_len);
+	addr->local_len = (uint16_t)local_len;
+	for (size_t i = 0; i < local_len; i++)
+		addr->is_utf8 = addr->is_utf8 || !is_ascii(local[i]);
+	if (domain_len == 0)
+		return ADDRESS_OK;
+	addr->domain_at = (uint16_t)(local_len + 1);
+	addr->path[local_len] = '@';
+	memcpy(addr->path + local_len + 1, domain, domain_len);
+	for (size_t i = 0; i < domain_len; i++) {
 		char c = domain[i];
 
 		if (c >= 'A' && c <= 'Z')
 			c = (char)(c - 'A' + 'a');
 		addr->domain[i] = c;
 	}
+	return ADDRESS_OK;
+}
+
+/* Over *cur, to its end; where that is of U-labels, *cur is over A-labels in
+ * name afterwards. */
+static enum address_error
+parse_domain(struct cursor *cur, enum address_domain_kind *kind,
+    char name[IDN_NAME_SIZE])
+{
+	struct cursor walk;
+	enum address_error error;
+	const char *c = cur->at;
+
+	while (c < cur->end && is_ascii(*c))
+		c++;
+	if (c < cur->end) {
+		if (!idn_to_ascii(cur->at, (size_t)(cur->end - cur->at), name))
+			return ADDRESS_IDN;
+		cur->at = name;
+		cur->end = name + strlen(name);
+	}
+	walk = *cur;
+	error = take_domain(&walk, kind);
+	if (error == ADDRESS_OK && walk.at != walk.end)
+		return ADDRESS_DOMAIN;
+	return error;
 }
 
 static enum address_error
 parse_mailbox(struct address *addr, struct cursor *cur, bool bare_postmaster)
 {
+	char name[IDN_NAME_SIZE];
 	const char *start = cur->at;
-	const char *domain = NULL;
-	enum address_domain_kind kind = ADDRESS_DOMAIN_NONE;
+	size_t local_len;
 	enum address_error error;
 
 	error = take_local_part(cur);
 	if (error != ADDRESS_OK)
 		return error;
-	if (cur->at - start > ADDRESS_LOCAL_MAX)
+	local_len = (size_t)(cur->at - start);
+	if (local_len > ADDRESS_LOCAL_MAX)
 		return ADDRESS_LOCAL_TOO_LONG;
 	if (at_char(cur, '@')) {
-		domain = ++cur->at;
-		error = take_domain(cur, &kind);
+		cur->at++;
+		error = parse_domain(cur, &addr->kind, name);
 		if (error != ADDRESS_OK)
 			return error;
-		if (cur->at != cur->end)
-			return ADDRESS_DOMAIN;
-	} else if (cur->at != cur->end) {
-		return ADDRESS_LOCAL;
-	} else if (!bare_postmaster || cur->at - start != 10 ||
-	    strncasecmp(start, "postmaster", 10) != 0) {
-		return ADDRESS_NO_DOMAIN;
+		return keep(addr, start, local_len, cur->at,
+		    (size_t)(cur->end - cur->at));
 	}
-	if (cur->at - start > ADDRESS_PATH_MAX)
-		return ADDRESS_TOO_LONG;
-	keep(addr, start, cur, domain);
-	addr->kind = kind;
-	return ADDRESS_OK;
+	if (cur->at != cur->end)
+		return ADDRESS_LOCAL;
+	if (!bare_postmaster || local_len != 10 ||
+	    strncasecmp(start, "postmaster", 10) != 0)
+		return ADDRESS_NO_DOMAIN;
+	return keep(addr, start, local_len, NULL, 0);
 }
 
 static enum address_error
@@ -300,7 +336,10 @@ parse_path(struct address *addr, const char *in, size_t n, bool forward)
 		if (error != ADDRESS_OK)
 			return error;
 	}
-	return parse_mailbox(addr, &cur, forward);
+	error = parse_mailbox(addr, &cur, forward);
+	if (error != ADDRESS_OK)
+		memset(addr, 0, sizeof(*addr)); /* the empty path */
+	return error;
 }
 
 enum address_error

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Reverse-paths and forward-paths (RFC 5321, 4.1.2 and 4.1.3).  Decides what
- * is an address and what is none; leaves it to others where mail for it goes.
+ * Reverse-paths and forward-paths (RFC 5321, 4.1.2 and 4.1.3; RFC 6531, 3.3).
+ * Decides what is an address and what is none; leaves it to others where mail for
+ * it goes.
  */
 #ifndef POSTERN_COMMON_ADDRESS_H
 #define POSTERN_COMMON_ADDRESS_H
@@ -31,11 +32,13 @@ enum address_domain_kind {
 };
 
 struct address {
-	char path[257];     /* as it goes on the wire, without the brackets */
+	char path[257];     /* as it goes on the wire, without the brackets; its
+	                       domain is of A-labels (RFC 5890, 2.3.2.1) */
 	char domain[257];   /* in lower case, a literal with its "[" and "]" */
 	uint16_t local_len; /* of path; its domain starts at domain_at */
 	uint16_t domain_at; /* 0 when there is none */
 	enum address_domain_kind kind;
+	bool is_utf8; /* its local part is: it needs SMTPUTF8 */
 };
 
 /*

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/utf8.h"
 #include "common/util.h"
 
 #define FACILITY_MAIL 2 /* RFC 5424, 6.2.1 */
@@ -236,7 +237,7 @@ log_escape(char *out, size_t size, const char *in, size_t n)
 char *
 log_escape_json(char *out, size_t size, const char *in, size_t n)
 {
-	size_t o = 0, i;
+	size_t o = 0, i, span;
 	uint8_t c;
 
 	for (i = 0; i < n && o + 7 <= size; i++) {
@@ -246,6 +247,11 @@ log_escape_json(char *out, size_t size, const char *in, size_t n)
 			out[o++] = (char)c;
 		} else if (c >= ' ' && c < 0x7f) {
 			out[o++] = (char)c;
+		} else if (c >= 0x80 && utf8_span(in + i, n - i) > 0) {
+			span = utf8_span(in + i, n - i);
+			memcpy(out + o, in + i, span);
+			o += span;
+			i += span - 1;
 		} else {
 			o += (size_t)snprintf(out + o, size - o, "\\u%04x", c);
 		}

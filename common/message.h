@@ -106,6 +106,24 @@ struct msg_fault {
 	uint32_t pad;
 };
 
+/* A transport is meant by its index in that generation of the configuration. */
+struct msg_secret_ask {
+	uint32_t generation;
+	uint32_t transport;
+	uint32_t serial; /* of the one that will not do any more; 0: any will */
+	uint32_t pad;
+};
+
+struct msg_secret {
+	uint32_t generation;
+	uint32_t transport;
+	uint32_t serial; /* grows with each one that differs; 0: none */
+	uint8_t
+	    command; /* 1: what a command wrote, and age_ms counts from it */
+	uint8_t pad[3];
+	int64_t age_ms;
+};
+
 struct msg_request {
 	uint64_t request; /* intake's number for a client's question or job */
 };
@@ -131,10 +149,22 @@ enum submit_wait {
 #define SUBMIT_8BIT    (1u << 0) /* an octet above 127 is in the message */
 #define SUBMIT_VERBOSE (1u << 1) /* TRACE wanted */
 #define SUBMIT_ONCE    (1u << 2) /* one attempt, then done with: `deliver` */
+#define SUBMIT_BINARY  (1u << 8) /* octets as they are (RFC 3030, 3) */
+#define SUBMIT_SMTPUTF8                                                        \
+	(1u << 9) /* an address or a field needs it (RFC 6531) */
+#define SUBMIT_REQUIRETLS   (1u << 10) /* RFC 8689, 2 */
+#define SUBMIT_TLS_OPTIONAL (1u << 11) /* TLS-Required: No; RFC 8689, 3 */
+#define SUBMIT_VERIFY       (1u << 12) /* no message: VRFY for each recipient */
+
+/* What a worker must know of the message. */
+#define SUBMIT_TO_WORKER                                                       \
+	(SUBMIT_8BIT | SUBMIT_BINARY | SUBMIT_SMTPUTF8 | SUBMIT_REQUIRETLS |   \
+	    SUBMIT_VERIFY)
 
 /*
- * tail: strings, each with its NUL: reverse-path (may be empty), ref (may be
- * empty), via (transport name, or empty), then recipients.
+ * tail: strings, each with its NUL: reverse-path (may be empty), its parameters
+ * (common/parameters.h), ref (may be empty), via (transport name, or empty),
+ * then each recipient and its parameters.
  */
 struct msg_submit {
 	uint64_t request;
@@ -275,6 +305,8 @@ struct msg_resolved {
 	uint32_t id;
 	uint32_t ttl_s; /* how long the answer may be kept */
 	uint32_t count;
+	uint32_t
+	    proven; /* 1: by DNSSEC, or there was no MX record to be forged */
 	struct outcome outcome; /* step STEP_RESOLVE */
 };
 
@@ -324,6 +356,13 @@ enum tls_level {
 	TLS_VERIFY,  /* or nothing; chain and name */
 };
 
+/* A message with 8-bit octets for a server without 8BITMIME (RFC 6152, 3). */
+enum session_eight_bit {
+	SESSION_CONVERT,
+	SESSION_BOUNCE,
+	SESSION_SEND_ANYWAY,
+};
+
 enum session_timer {
 	TIMER_CONNECT,
 	TIMER_GREETING,
@@ -335,6 +374,7 @@ enum session_timer {
 	TIMER_DATA_BLOCK,
 	TIMER_DATA_FINAL,
 	TIMER_QUIT,
+	TIMER_AUTH,    /* each step of a login */
 	TIMER_SESSION, /* cap over all, from SESSION on */
 	TIMER_COUNT,
 };
@@ -346,12 +386,22 @@ struct msg_session {
 	uint8_t tls_fallback; /* at TLS_MAY: NEXT with again after a failed
 	                         STARTTLS or handshake, then in clear */
 	uint8_t verbose;
-	uint8_t transcript; /* 1: one is wanted, where it fails */
-	uint8_t pad[2];
-	uint32_t trust; /* index as in msg_trust */
+	uint8_t eight_bit;   /* enum session_eight_bit */
+	uint8_t transcript;  /* 1: one is wanted, where it fails */
+	uint8_t require_tls; /* 1: every job goes with REQUIRETLS (RFC 8689) */
+	uint32_t trust;      /* index as in msg_trust */
 	uint32_t timer_ms[TIMER_COUNT];
 	char ehlo_name[MSG_HOST_SIZE]; /* empty: literal of the local address */
 	char discard[MSG_DISCARD_SIZE]; /* keywords not to use */
+};
+
+/* tail: strings: user, authzid, then the password or token; each may be empty.
+ * What it holds is for this destination alone. */
+struct msg_login {
+	uint32_t mechanisms; /* bits of enum auth_mechanism; 0: all */
+	uint8_t secret;      /* enum auth_secret */
+	uint8_t in_clear;    /* 1: also without TLS */
+	uint8_t pad[2];
 };
 
 struct msg_address {
@@ -363,14 +413,15 @@ struct msg_address {
 };
 
 /*
- * tail: strings: reverse-path (may be empty), then nrcpt recipients.  The body
- * has CRLF line ends, size octets, and is descriptor 5.
+ * tail: strings: reverse-path (may be empty) and its parameters, then nrcpt
+ * times a recipient and its parameters (common/parameters.h).  The body has
+ * CRLF line ends, size octets, and is descriptor 5.
  */
 struct msg_job {
 	uint64_t job; /* the queue's number for this transaction */
 	uint64_t size;
 	uint32_t nrcpt;
-	uint32_t flags; /* SUBMIT_8BIT */
+	uint32_t flags; /* SUBMIT_TO_WORKER */
 };
 
 struct msg_job_ref {

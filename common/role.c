@@ -49,6 +49,9 @@ packet_free(struct packet *p)
 	if (p == NULL)
 		return;
 	fd_close(p->fd);
+	if (p->type == MSG_LOGIN)
+		explicit_bzero(p->octets,
+		    msg_descs[p->type].size + p->tail_len);
 	free(p);
 }
 

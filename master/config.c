@@ -84,6 +84,35 @@ config_trust(const struct config *config, size_t i)
 	return first;
 }
 
+enum auth_secret
+config_secret(const struct transport *t)
+{
+	if (t->auth_password_file[0] != '\0')
+		return AUTH_SECRET_PASSWORD;
+	if (t->auth_token_file[0] != '\0' || t->auth_token_command.count > 0)
+		return AUTH_SECRET_TOKEN;
+	return AUTH_SECRET_NOTHING;
+}
+
+bool
+config_wants_login(const struct transport *t)
+{
+	return t->auth_user[0] != '\0' || t->auth_mechanisms.count > 0 ||
+	    config_secret(t) != AUTH_SECRET_NOTHING;
+}
+
+uint32_t
+config_mechanisms(const struct transport *t)
+{
+	const struct config_list *list = &t->auth_mechanisms;
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		bits |= UINT32_C(1) << auth_mechanism_find(list->words[i],
+			    strlen(list->words[i]));
+	return bits;
+}
+
 static void
 lower(char *word)
 {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/auth.h"
 #include "master/next_hop.h"
 
 #define CONFIG_TEXT_MAX       (1024 * 1024) /* octets of a configuration */
@@ -62,6 +63,12 @@ enum config_tls_security_level {
 	CONFIG_TLS_MAY,
 	CONFIG_TLS_ENCRYPT,
 	CONFIG_TLS_VERIFY,
+};
+
+enum config_mime_output_conversion {
+	CONFIG_MIME_CONVERT,
+	CONFIG_MIME_BOUNCE,
+	CONFIG_MIME_SEND,
 };
 
 enum config_inet_protocols {
@@ -159,6 +166,12 @@ const struct transport *config_transport(const struct config *config,
  * first transport with the same tls_CAfile, so that a file is held once.
  */
 size_t config_trust(const struct config *config, size_t i);
+
+/* Whether we log in there, what for a secret with, and by which mechanisms: bits
+ * of enum auth_mechanism, 0: any. */
+bool config_wants_login(const struct transport *t);
+enum auth_secret config_secret(const struct transport *t);
+uint32_t config_mechanisms(const struct transport *t);
 
 /* Writes all of it, defaults included, as config_read would take it. */
 void config_dump(const struct config *config, FILE *out);

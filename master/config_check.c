@@ -82,11 +82,64 @@ check_tls(struct reader *r, const struct transport *t)
 		    "for a path names no host");
 }
 
+/* A password and a token are for different mechanisms: which one is meant? */
+static void
+check_secret(struct reader *r, const struct transport *t)
+{
+	const char *param = "auth_token_command";
+	int count = 0;
+
+	count += t->auth_password_file[0] != '\0';
+	count += t->auth_token_file[0] != '\0';
+	count += t->auth_token_command.count > 0;
+	if (t->auth_password_file[0] != '\0')
+		param = "auth_password_file";
+	else if (t->auth_token_file[0] != '\0')
+		param = "auth_token_file";
+	if (count > 1)
+		complain(&r->complaints, config_line_of(r, param),
+		    "%s: one of auth_password_file, auth_token_file and "
+		    "auth_token_command is enough",
+		    param);
+	if (count > 0 && t->auth_user[0] == '\0')
+		complain(&r->complaints, config_line_of(r, param),
+		    "%s: needs auth_user", param);
+	if (t->auth_token_command.count > 0 &&
+	    t->auth_token_command.words[0][0] != '/')
+		complain(&r->complaints,
+		    config_line_of(r, "auth_token_command"),
+		    "auth_token_command: its first word must be an absolute "
+		    "path, beginning with /");
+}
+
+static void
+check_auth(struct reader *r, const struct transport *t)
+{
+	uint32_t external = UINT32_C(1) << AUTH_MECHANISM_EXTERNAL;
+	const char *param =
+	    t->auth_user[0] != '\0' ? "auth_user" : "auth_mechanisms";
+
+	check_secret(r, t);
+	if (!config_wants_login(t))
+		return;
+	if (config_secret(t) == AUTH_SECRET_NOTHING &&
+	    (config_mechanisms(t) & external) == 0)
+		complain(&r->complaints, config_line_of(r, param),
+		    "%s: a login needs auth_password_file, auth_token_file or "
+		    "auth_token_command, or EXTERNAL in auth_mechanisms",
+		    param);
+	if (t->tls_security_level == CONFIG_TLS_NONE && !t->auth_in_clear &&
+	    t->next_hop.kind != NEXT_HOP_UNIX)
+		complain(&r->complaints, config_line_of(r, param),
+		    "%s: without TLS a login needs auth_in_clear = yes", param);
+}
+
 void
 config_check_transport(struct reader *r, struct transport *t)
 {
 	check_next_hop(r, t);
 	check_tls(r, t);
+	check_auth(r, t);
 	if (t->initial_destination_concurrency <=
 	    t->destination_concurrency_limit)
 		return;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/address.h"
+#include "common/auth.h"
 #include "master/config.h"
 #include "master/next_hop.h"
 
@@ -118,6 +119,20 @@ check_keyword(const char *word)
 	return NULL;
 }
 
+static const char *
+check_mechanism(const char *word)
+{
+	if (auth_mechanism_find(word, strlen(word)) != AUTH_MECHANISM_COUNT)
+		return NULL;
+	return "no SASL mechanism that we know";
+}
+
+static const char *
+check_login_name(const char *word)
+{
+	return auth_name_ok(word) ? NULL : "holds a control character";
+}
+
 static const struct {
 	const char *name;
 	const char *(*check)(const char *word);
@@ -139,6 +154,10 @@ static const struct {
 	{ "bind_address", check_ipv4 },
 	{ "bind_address6", check_ipv6 },
 	{ "discard_ehlo_keywords", check_keyword },
+	{ "auth_user", check_login_name },
+	{ "auth_authzid", check_login_name },
+	{ "auth_token_user", config_word_check_name },
+	{ "auth_mechanisms", check_mechanism },
 	{ "transport", config_word_check_name },
 };
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "master/secret_file.h"
 
 struct loading {
 	const char *name;
@@ -214,6 +215,53 @@ open_trust(struct loading *l)
 	}
 }
 
+/* Who runs a transport's command: never root, and not nobody in particular. */
+static void
+look_up_token_user(struct loading *l, const struct transport *t)
+{
+	const char *name = t->auth_token_user;
+	struct passwd *pw;
+
+	if (t->auth_token_command.count == 0 || !load_switches_users())
+		return;
+	pw = name[0] != '\0' ? getpwnam(name) : NULL;
+	if (pw == NULL)
+		wrong(l, t->line,
+		    "transport %s: auth_token_user: there is no user \"%s\": "
+		    "name who runs auth_token_command",
+		    t->name, name);
+	else if (pw->pw_uid == 0)
+		wrong(l, t->line,
+		    "transport %s: auth_token_user: %s is root; name a user "
+		    "without power",
+		    t->name, name);
+}
+
+/* A token's file may come later; a password that cannot be read is a mistake. */
+static void
+check_password(struct loading *l, const struct transport *t)
+{
+	struct secret_file file;
+
+	if (t->auth_password_file[0] == '\0')
+		return;
+	if (secret_file_read(t->auth_password_file, &file) == -1)
+		wrong(l, t->line, "transport %s: auth_password_file: %s: %s",
+		    t->name, t->auth_password_file, file.why);
+	fd_close(file.fd);
+}
+
+static void
+look_up_logins(struct loading *l)
+{
+	const struct config *c = l->load->config;
+
+	for (size_t i = 0; i < c->ntransports; i++) {
+		look_up_token_user(l, &c->transports[i]);
+		check_password(l, &c->transports[i]);
+	}
+}
+
 static void
 look_up_all(struct loading *l)
 {
@@ -231,6 +279,7 @@ look_up_all(struct loading *l)
 	    look_up_group(l, "control_socket_group", c->control_socket_group);
 	look_up_submitters(l);
 	open_trust(l);
+	look_up_logins(l);
 }
 
 struct load *

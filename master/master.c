@@ -188,6 +188,8 @@ on_child(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (secrets_child_ended(m, pid, status))
+			continue;
 		for (s = TAILQ_FIRST(&m->servants); s != NULL; s = next) {
 			next = TAILQ_NEXT(s, entry);
 			if (s->pid == pid)
@@ -347,6 +349,7 @@ on_reload(evutil_socket_t number, short what, void *arg)
 	load_free(m->load);
 	m->load = load;
 	m->generation++;
+	secrets_renew(m);
 	renew_log(m);
 	replace_agent(m);
 	TAILQ_FOREACH(s, &m->servants, entry) {
@@ -422,6 +425,7 @@ static const struct handler master_handlers[] = {
 	{ MSG_LOG_REOPEN, PHASE_READY, handle_log_reopen },
 	{ MSG_FAULT, PHASE_READY, handle_fault },
 	{ MSG_STATUS_ASK, PHASE_READY, status_answer },
+	{ MSG_SECRET_ASK, PHASE_READY, secrets_answer },
 };
 
 /* A role's channel ended: its process is dying, or must. */
@@ -578,6 +582,8 @@ master_clear(struct master *m)
 	fd_close(m->pid_file_fd);
 	fd_close(m->stderr_fd);
 	load_free(m->load);
+	m->load = NULL;
+	secrets_renew(m);
 	role_clear(&m->role);
 }
 
@@ -624,6 +630,7 @@ master_run(const struct master_options *options)
 		fatal("/proc/self/exe: %s: is /proc mounted?", strerror(errno));
 	open_files(&m);
 	watch_signals(&m);
+	secrets_renew(&m);
 	m.granted = spawn_namespaces(SANDBOX_NS_ALL | CLONE_NEWPID);
 	log_weak_walls(&m);
 	for (i = 0; i < NELEM(servant_descs); i++) {

@@ -47,6 +47,7 @@ struct master {
 	struct role role;
 	const struct master_options *options;
 	struct load *load;
+	struct secrets *secrets; /* of that load */
 	TAILQ_HEAD(, servant) servants;
 	struct event *signals[4];
 	struct event *stop_timer;
@@ -95,5 +96,20 @@ void status_describe(const struct servant *s, pid_t pid, char *out,
 
 /* STATUS_ASK of the intake. */
 void status_answer(void *ctx, struct channel *from, const struct message *msg);
+
+/* secrets.c: passwords and tokens, for the queue to hand on. */
+
+/* Those of m->load; what was there before ends.  NULL load: none. */
+void secrets_renew(struct master *m);
+
+/* SECRET_ASK of the queue. */
+void secrets_answer(void *ctx, struct channel *from, const struct message *msg);
+
+/* Whether the child that ended was a command of ours. */
+bool secrets_child_ended(struct master *m, pid_t pid, int status);
+
+/* A message with a tail or a descriptor for one role. */
+void servant_send_answer(struct servant *s, enum msg_type type,
+    const void *payload, const char *tail, int fd);
 
 #endif

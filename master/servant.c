@@ -56,6 +56,13 @@ send_to(struct servant *s, enum msg_type type, const void *payload,
 }
 
 void
+servant_send_answer(struct servant *s, enum msg_type type, const void *payload,
+    const char *tail, int fd)
+{
+	send_to(s, type, payload, tail, strlen(tail), fd);
+}
+
+void
 servant_send(struct servant *s, enum msg_type type)
 {
 	struct msg_none none = { 0 };

@@ -6,11 +6,14 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,7 +24,7 @@
 #include "common/roles.h"
 #include "common/util.h"
 
-#define CHILD_FAILED 127
+#define CHILD_FAILED SPAWN_FAILED
 
 /* Our program: an open descriptor outlives the replacement of its file. */
 static int program_fd = -1;
@@ -192,5 +195,62 @@ spawn_role(const char *name, int fd, uint32_t namespaces)
 	pid = fork_into(namespaces);
 	if (pid == 0)
 		become_role(name, fd, namespaces, uid, gid);
+	return pid;
+}
+
+/* For good: nothing of ours is left to it, nor to what it executes. */
+static int
+become_user(const struct passwd *user)
+{
+	const struct rlimit no_core = { 0, 0 };
+
+	if (user != NULL &&
+	    (initgroups(user->pw_name, user->pw_gid) == -1 ||
+		setresgid(user->pw_gid, user->pw_gid, user->pw_gid) == -1 ||
+		setresuid(user->pw_uid, user->pw_uid, user->pw_uid) == -1))
+		return -1;
+	if (setrlimit(RLIMIT_CORE, &no_core) == -1 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return -1;
+	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+}
+
+static _Noreturn void
+become_command(char *const argv[], const struct passwd *user, int out_fd)
+{
+	char home[PATH_MAX + sizeof("HOME=")] = "HOME=/";
+	char path[] = "PATH=/usr/local/bin:/usr/bin:/bin", lang[] = "LANG=C";
+	char *envp[] = { path, lang, home, NULL };
+	const char *own = getenv("HOME");
+	sigset_t none;
+	int null_fd;
+
+	if (user != NULL)
+		own = user->pw_dir;
+	if (own != NULL)
+		(void)snprintf(home, sizeof(home), "HOME=%s", own);
+	sigemptyset(&none);
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null_fd == -1 || sigprocmask(SIG_SETMASK, &none, NULL) == -1 ||
+	    signal(SIGPIPE, SIG_DFL) == SIG_ERR || setsid() == -1 ||
+	    dup2(out_fd, STDOUT_FILENO) == -1 ||
+	    dup2(null_fd, STDIN_FILENO) == -1 ||
+	    dup2(null_fd, STDERR_FILENO) == -1 || chdir("/") == -1 ||
+	    become_user(user) == -1 ||
+	    close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) == -1)
+		_exit(CHILD_FAILED);
+	(void)umask(077);
+	execve(argv[0], argv, envp);
+	_exit(CHILD_FAILED);
+}
+
+pid_t
+spawn_command(char *const argv[], const struct passwd *user, int out_fd)
+{
+	pid_t pid;
+
+	pid = fork();
+	if (pid == 0)
+		become_command(argv, user, out_fd);
 	return pid;
 }

@@ -19,8 +19,9 @@
 #include "master/config.h"
 #include "master/intake/job.h"
 
-/* Recipients of one packet: each at most 256 octets, escaped at most twice. */
-#define RCPTS_A_PACKET 120
+/* Recipients of one packet: each at most 256 octets, escaped at most twice, and
+ * what its object has besides. */
+#define RCPTS_A_PACKET 100
 
 int
 link_open(const char *path)
@@ -127,8 +128,8 @@ rcpts_from(const struct link_job *job, size_t first, size_t n)
 	size_t i;
 
 	for (i = first; i < first + n; i++) {
-		if (json_array_append_new(list, json_string(job->rcpts[i])) ==
-		    -1)
+		if (json_array_append_new(list,
+			envelope_rcpt(&job->envelope, job->rcpts[i])) == -1)
 			fprintf(stderr,
 			    "postern: recipient %zu is no UTF-8: left out\n",
 			    i + 1);
@@ -159,10 +160,16 @@ link_send_job(int fd, const struct link_job *job)
 			set(object, "via", job->via);
 			set(object, "wait", job->wait);
 			set(object, "ref", job->ref);
+			envelope_add(object, &job->envelope);
+			if (job->require_tls)
+				(void)json_object_set_new(object, "require_tls",
+				    json_true());
 			(void)json_object_set_new(object, "verbose",
 			    json_boolean(job->verbose));
 			(void)json_object_set_new(object, "once",
 			    json_boolean(job->once));
+			(void)json_object_set_new(object, "binary",
+			    json_boolean(job->binary));
 		}
 		(void)json_object_set_new(object, "rcpts",
 		    rcpts_from(job, at, n));

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "master/control/envelope.h"
+
 /* sysexits.h's numbers, as the manual names them. */
 enum exit_status {
 	EXIT_ALL_WELL = 0,
@@ -25,6 +27,9 @@ struct link_job {
 	const char *ref;  /* NULL: none */
 	bool verbose;
 	bool once;
+	bool require_tls;
+	bool binary; /* octets as they are: BINARYMIME */
+	struct envelope_options envelope;
 	char *const *rcpts;
 	size_t nrcpts;
 	int message_fd;

@@ -5,7 +5,7 @@
 
 #include "master/control/control.h"
 
-#define OPTIONS_MAX 24
+#define OPTIONS_MAX 48
 /* Behind every letter: the values by which getopt_long() names a row. */
 #define FIRST_ROW 256
 

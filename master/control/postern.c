@@ -7,6 +7,13 @@
 #include "master/control/control.h"
 #include "master/control/link.h"
 
+#define ENVELOPE                                                               \
+	"[--notify never|success,failure,delay] [--ret full|headers] "         \
+	"[--envid TEXT] [--orcpt TYPE;ADDRESS] "                               \
+	"[--deliver-by SECONDS[:return|notify[:trace]]] "                      \
+	"[--hold-for SECONDS] [--hold-until DATE-TIME] [--priority N] "        \
+	"[--submitter ADDRESS] [--require-tls] "
+
 static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
@@ -14,7 +21,7 @@ static const struct command {
 } commands[] = {
 	{ "send", control_send,
 	    "postern send [-c FILE] [--socket PATH] [--via TRANSPORT] "
-	    "[--wait queued|attempt|final] [--ref TEXT] [--json] "
+	    "[--wait queued|attempt|final] [--ref TEXT] [--binary] [--json] " ENVELOPE
 	    "--from ADDRESS RECIPIENT... < message" },
 	{ "queue", control_queue,
 	    "postern queue [-c FILE] [--socket PATH] [--json] "
@@ -25,7 +32,9 @@ static const struct command {
 	    "postern deliver [--lmtp] [--server HOST[:PORT]|unix:PATH] "
 	    "[--tls none|may|encrypt|verify] [--implicit-tls] [--ca FILE] "
 	    "[--tls-name NAME] [--timeout SECONDS] [--step-timeout SECONDS] "
-	    "[--ehlo NAME] [--transcript FILE] [--json] [--verbose] "
+	    "[--ehlo NAME] [--user USER] [--password-file FILE] "
+	    "[--token-file FILE] [--auth MECHANISM] [--without KEYWORD[,...]] "
+	    "[--transcript FILE] [--binary] [--json] [--verbose] " ENVELOPE
 	    "--from ADDRESS RECIPIENT... < message" },
 	{ "transcript", control_transcript,
 	    "postern transcript [-c FILE] [--socket PATH] [--json] "

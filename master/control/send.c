@@ -19,11 +19,17 @@ static int
 parse(int argc, char **argv, struct send_options *o)
 {
 	const struct control_option rows[] = {
+		{ "binary", 0, NULL, &o->job.binary },
 		{ "config", 'c', &o->config_name, NULL },
 		{ "from", 'f', &o->job.from, NULL },
 		{ "json", 0, NULL, &o->json },
 		{ "ref", 0, &o->job.ref, NULL },
 		{ "socket", 0, &o->socket, NULL },
+		{ "require-tls", 0, NULL, &o->job.require_tls },
+#define ENVELOPE_OPTION(name, member)                                          \
+	{ name, 0, &o->job.envelope.member, NULL },
+#include "master/control/envelope.def"
+#undef ENVELOPE_OPTION
 		{ "via", 0, &o->job.via, NULL },
 		{ "wait", 0, &o->job.wait, NULL },
 	};
@@ -106,6 +112,8 @@ control_send(int argc, char **argv)
 
 	if (parse(argc, argv, &o) == -1)
 		return control_usage("send");
+	if (envelope_check(&o.job.envelope, o.job.nrcpts) == -1)
+		return EXIT_USAGE;
 	o.job.message_fd = link_read_message();
 	if (o.job.message_fd == -1)
 		return EXIT_DEFERRED;

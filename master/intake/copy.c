@@ -16,6 +16,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/intake/tls_field.h"
 
 #define CHUNK 65536
 
@@ -28,10 +29,12 @@ struct line_ends {
 struct copying {
 	int from;
 	uint64_t limit;
+	bool binary;
 	struct copy *copy;
 	uint16_t *code;
 	char *error;
 	struct line_ends ends;
+	struct tls_field tls_field;
 };
 
 static int refuse(struct copying *c, uint16_t code, const char *fmt, ...)
@@ -133,10 +136,22 @@ put(struct copying *c, const uint8_t *octets, size_t n)
 		    "with CRLF line ends the message is over the limit of %llu "
 		    "octets",
 		    (unsigned long long)c->limit);
+	header_feed(&c->copy->header, octets, n);
+	tls_field_feed(&c->tls_field, octets, n);
 	if (fd_write(c->copy->fd, octets, n) == -1)
 		return refuse(c, 451, "no memory for the message: %s",
 		    strerror(errno));
 	return 0;
+}
+
+static bool
+has_8bit(const uint8_t *in, size_t n)
+{
+	uint8_t all = 0;
+
+	for (size_t i = 0; i < n; i++)
+		all |= in[i];
+	return (all & 0x80) != 0;
 }
 
 static int
@@ -146,11 +161,15 @@ copy_chunk(struct copying *c, const uint8_t *in, size_t n, uint64_t at)
 	const uint8_t *nul;
 	size_t len;
 
+	if (c->binary) {
+		c->copy->has_8bit = c->copy->has_8bit || has_8bit(in, n);
+		return put(c, in, n);
+	}
 	nul = memchr(in, '\0', n);
 	if (nul != NULL)
 		return refuse(c, 554,
 		    "octet %llu of the message is NUL, which no mail may hold "
-		    "(RFC 5322, 3.5)",
+		    "(RFC 5322, 3.5); set \"binary\" where it is meant",
 		    (unsigned long long)(at + (size_t)(nul - in)));
 	len = convert(&c->ends, &c->copy->has_8bit, in, n, out);
 	return put(c, out, len);
@@ -184,10 +203,15 @@ copy_octets(struct copying *c, uint64_t size)
 }
 
 int
-copy_message(int fd, uint64_t limit, struct copy *copy, uint16_t *code,
-    char error[COPY_ERROR_SIZE])
+copy_message(int fd, uint64_t limit, bool binary, struct copy *copy,
+    uint16_t *code, char error[COPY_ERROR_SIZE])
 {
-	struct copying c = { fd, limit, copy, code, error, { false, false } };
+	struct copying c = { .from = fd,
+		.limit = limit,
+		.binary = binary,
+		.copy = copy,
+		.code = code,
+		.error = error };
 	uint64_t size = 0;
 
 	memset(copy, 0, sizeof(*copy));
@@ -199,8 +223,10 @@ copy_message(int fd, uint64_t limit, struct copy *copy, uint16_t *code,
 	if (copy->fd == -1)
 		return refuse(&c, 451, "memfd: %s", strerror(errno));
 	if (copy_octets(&c, size) == 0 &&
-	    fcntl(copy->fd, F_ADD_SEALS, FD_SEALS) == 0)
+	    fcntl(copy->fd, F_ADD_SEALS, FD_SEALS) == 0) {
+		copy->tls_is_optional = tls_field_is_no(&c.tls_field);
 		return 0;
+	}
 	fd_close(copy->fd);
 	copy->fd = -1;
 	return -1;

@@ -6,12 +6,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "master/intake/header.h"
+
 #define COPY_ERROR_SIZE 256
 
 struct copy {
 	int fd;        /* sealed memfd; the caller's to close */
-	uint64_t size; /* octets in it: all line ends are CRLF */
+	uint64_t size; /* octets in it: all line ends are CRLF, unless binary */
 	bool has_8bit;
+	bool tls_is_optional; /* its header says so (RFC 8689, 3) */
+	struct header header;
 };
 
 /*
@@ -23,8 +27,10 @@ struct copy {
  * NUL, that does not change meanwhile, is taken.  fd stays the caller's, and
  * its offset where it was.  0, or -1 with one sentence in error and the SMTP
  * code for it in *code (552 too large, 451 our fault, 554 else).
+ *
+ * binary: every octet stays as it is, NUL and line ends too (RFC 3030, 3).
  */
-int copy_message(int fd, uint64_t limit, struct copy *copy, uint16_t *code,
-    char error[COPY_ERROR_SIZE]);
+int copy_message(int fd, uint64_t limit, bool binary, struct copy *copy,
+    uint16_t *code, char error[COPY_ERROR_SIZE]);
 
 #endif

@@ -1,87 +1,19 @@
 /* SPDX-License-Identifier: ISC */
-/* See job.h; jansson's doorway for what comes in. */
+/* See job.h; with job_value.c, jansson's doorway for what comes in. */
 #include "master/intake/job.h"
 
-#include <jansson.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/address.h"
 #include "common/log.h"
 #include "common/util.h"
-
-#define QUOTE_SIZE 128 /* of a client's word, escaped, inside an error */
+#include "master/intake/job_value.h"
 
 void
 job_init(void)
 {
 	json_object_seed(0);
-}
-
-static int complain(char error[JOB_ERROR_SIZE], const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int
-complain(char error[JOB_ERROR_SIZE], const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(error, JOB_ERROR_SIZE, fmt, ap); /* cut short is fine */
-	va_end(ap);
-	return -1;
-}
-
-/* A string member of at most size - 1 octets, or the default. */
-static int
-get_string(const json_t *object, const char *name, char *out, size_t size,
-    char error[JOB_ERROR_SIZE])
-{
-	const json_t *value = json_object_get(object, name);
-
-	if (value == NULL)
-		return 0;
-	if (!json_is_string(value))
-		return complain(error, "\"%s\" must be a string", name);
-	if (strlcpy(out, json_string_value(value), size) >= size)
-		return complain(error, "\"%s\" is longer than %zu octets", name,
-		    size - 1);
-	return 0;
-}
-
-static int
-get_flag(const json_t *object, const char *name, bool *out,
-    char error[JOB_ERROR_SIZE])
-{
-	const json_t *value = json_object_get(object, name);
-
-	if (value == NULL)
-		return 0;
-	if (!json_is_boolean(value))
-		return complain(error, "\"%s\" must be true or false", name);
-	*out = json_is_true(value);
-	return 0;
-}
-
-/* A count of at most `most`. */
-static int
-get_number(const json_t *object, const char *name, uint64_t most, uint64_t *out,
-    char error[JOB_ERROR_SIZE])
-{
-	const json_t *value = json_object_get(object, name);
-	json_int_t n;
-
-	if (value == NULL)
-		return 0;
-	n = json_integer_value(value);
-	if (!json_is_integer(value) || n < 0 || (uint64_t)n > most)
-		return complain(error,
-		    "\"%s\" must be a whole number from 0 to %llu", name,
-		    (unsigned long long)most);
-	*out = (uint64_t)n;
-	return 0;
 }
 
 static int
@@ -93,7 +25,7 @@ get_wait(const json_t *object, uint32_t *wait, char error[JOB_ERROR_SIZE])
 	char word[16] = "queued";
 	uint32_t i;
 
-	if (get_string(object, "wait", word, sizeof(word), error) == -1)
+	if (value_string(object, "wait", word, sizeof(word), error) == -1)
 		return -1;
 	for (i = 0; i < NELEM(words); i++) {
 		if (strcmp(word, words[i]) == 0) {
@@ -101,7 +33,7 @@ get_wait(const json_t *object, uint32_t *wait, char error[JOB_ERROR_SIZE])
 			return 0;
 		}
 	}
-	return complain(error,
+	return value_complain(error,
 	    "\"wait\" must be \"queued\", \"attempt\" or \"final\"");
 }
 
@@ -111,8 +43,8 @@ check_printable(const char *name, const char *text, char error[JOB_ERROR_SIZE])
 {
 	for (; *text != '\0'; text++) {
 		if (*text < ' ' || *text > '~')
-			return complain(error, "\"%s\" must be printable ASCII",
-			    name);
+			return value_complain(error,
+			    "\"%s\" must be printable ASCII", name);
 	}
 	return 0;
 }
@@ -124,7 +56,7 @@ refuse_address(const char *what, const char *in, size_t len,
 	char quote[QUOTE_SIZE];
 
 	log_escape(quote, sizeof(quote), in, len);
-	return complain(error, "%s <%s>: %s", what, quote,
+	return value_complain(error, "%s <%s>: %s", what, quote,
 	    address_error_text(e));
 }
 
@@ -137,7 +69,7 @@ get_from(const json_t *object, struct job_packet *job,
 	enum address_error e;
 
 	if (!json_is_string(value))
-		return complain(error, "\"from\" must be a string");
+		return value_complain(error, "\"from\" must be a string");
 	e = address_parse_reverse_path(&addr, json_string_value(value),
 	    json_string_length(value));
 	if (e != ADDRESS_OK)
@@ -147,24 +79,39 @@ get_from(const json_t *object, struct job_packet *job,
 	return 0;
 }
 
-static int
-add_rcpt(struct job_packet *job, const json_t *value,
-    char error[JOB_ERROR_SIZE])
+static void
+add_string(struct job_packet *job, const char *text)
 {
+	size_t n = strlen(text) + 1;
+
+	memcpy(job->rcpts + job->rcpts_len, text, n);
+	job->rcpts_len += n;
+}
+
+/* A string, or an object with "address" and what is asked for it. */
+static int
+add_rcpt(struct job_packet *job, json_t *value, char error[JOB_ERROR_SIZE])
+{
+	char parameters[PARAMETERS_RCPT_SIZE] = "";
 	struct address addr;
 	enum address_error e;
-	size_t n;
 
+	if (json_is_object(value)) {
+		if (value_rcpt_parameters(value, parameters, error) == -1)
+			return -1;
+		value = json_object_get(value, "address");
+	}
 	if (!json_is_string(value))
-		return complain(error, "\"rcpts\" must hold strings alone");
+		return value_complain(error,
+		    "\"rcpts\" must hold strings, or objects with an "
+		    "\"address\"");
 	e = address_parse_forward_path(&addr, json_string_value(value),
 	    json_string_length(value));
 	if (e != ADDRESS_OK)
 		return refuse_address("recipient", json_string_value(value),
 		    json_string_length(value), e, error);
-	n = strlen(addr.path) + 1;
-	memcpy(job->rcpts + job->rcpts_len, addr.path, n);
-	job->rcpts_len += n;
+	add_string(job, addr.path);
+	add_string(job, parameters);
 	job->nrcpts++;
 	return 0;
 }
@@ -173,42 +120,27 @@ static int
 get_rcpts(const json_t *object, struct job_packet *job,
     char error[JOB_ERROR_SIZE])
 {
-	const json_t *list = json_object_get(object, "rcpts");
-	size_t i;
+	json_t *list = json_object_get(object, "rcpts");
+	size_t objects = 0, i;
+	json_t *rcpt;
 
 	if (!json_is_array(list))
-		return complain(error, "\"rcpts\" must be a list of strings");
+		return value_complain(error,
+		    "\"rcpts\" must be a list of strings");
 	if (json_array_size(list) == 0)
-		return complain(error, "\"rcpts\" is empty: name a recipient");
+		return value_complain(error,
+		    "\"rcpts\" is empty: name a recipient");
+	json_array_foreach(list, i, rcpt) objects +=
+	    json_is_object(rcpt) ? 1 : 0;
 	/* A path never grows by being normalised. */
-	job->rcpts = calloc(json_array_size(list), MSG_ADDRESS_SIZE);
+	job->rcpts = calloc(1,
+	    json_array_size(list) * (MSG_ADDRESS_SIZE + 1) +
+		objects * PARAMETERS_RCPT_SIZE);
 	if (job->rcpts == NULL)
-		return complain(error, "no memory");
+		return value_complain(error, "no memory");
 	for (i = 0; i < json_array_size(list); i++) {
 		if (add_rcpt(job, json_array_get(list, i), error) == -1)
 			return -1;
-	}
-	return 0;
-}
-
-/* Every member must be one of `words`, a list that NULL ends. */
-static int
-check_members(json_t *object, const char *const *words,
-    char error[JOB_ERROR_SIZE])
-{
-	const char *name, *const *w;
-	char quote[QUOTE_SIZE];
-	json_t *value;
-
-	json_object_foreach(object, name, value)
-	{
-		for (w = words; *w != NULL && strcmp(*w, name) != 0; w++)
-			;
-		if (*w == NULL) {
-			log_escape(quote, sizeof(quote), name, strlen(name));
-			return complain(error, "\"%s\" is not known here",
-			    quote);
-		}
 	}
 	return 0;
 }
@@ -223,12 +155,12 @@ load_object(const char *text, size_t len, char error[JOB_ERROR_SIZE])
 	object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
 	if (object == NULL) {
 		log_escape(quote, sizeof(quote), e.text, strlen(e.text));
-		(void)complain(error, "octet %d: no JSON: %s", e.position,
+		(void)value_complain(error, "octet %d: no JSON: %s", e.position,
 		    quote);
 		return NULL;
 	}
 	if (!json_is_object(object)) {
-		(void)complain(error, "a packet must be a JSON object");
+		(void)value_complain(error, "a packet must be a JSON object");
 		json_decref(object);
 		return NULL;
 	}
@@ -236,24 +168,50 @@ load_object(const char *text, size_t len, char error[JOB_ERROR_SIZE])
 }
 
 static int
+get_flags(const json_t *object, uint32_t *flags, char error[JOB_ERROR_SIZE])
+{
+	static const struct {
+		const char *name;
+		uint32_t flags;
+	} rows[] = {
+		{ "verbose", SUBMIT_VERBOSE },
+		{ "once", SUBMIT_ONCE },
+		{ "binary", SUBMIT_BINARY },
+		{ "verify", SUBMIT_VERIFY | SUBMIT_ONCE },
+		{ "require_tls", SUBMIT_REQUIRETLS },
+	};
+	bool is_set;
+
+	for (size_t i = 0; i < NELEM(rows); i++) {
+		is_set = false;
+		if (value_flag(object, rows[i].name, &is_set, error) == -1)
+			return -1;
+		*flags |= is_set ? rows[i].flags : 0;
+	}
+	return 0;
+}
+
+static int
 parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 {
 	static const char *const words[] = { "from", "rcpts", "via", "wait",
-		"ref", "more", "verbose", "once", NULL };
-	bool verbose = false, once = false;
+		"ref", "more", "verbose", "once", "binary", "smtputf8",
+		"verify", "ret", "envid", "deliver_by", "hold_for",
+		"hold_until", "priority", "auth", "require_tls", NULL };
 
-	if (check_members(object, words, error) == -1 ||
+	job->smtputf8 = true;
+	if (value_members(object, words, error) == -1 ||
 	    get_from(object, job, error) == -1 ||
-	    get_string(object, "ref", job->ref, sizeof(job->ref), error) ==
+	    value_string(object, "ref", job->ref, sizeof(job->ref), error) ==
 		-1 ||
 	    check_printable("ref", job->ref, error) == -1 ||
-	    get_string(object, "via", job->via, sizeof(job->via), error) ==
+	    value_string(object, "via", job->via, sizeof(job->via), error) ==
 		-1 ||
 	    get_wait(object, &job->wait, error) == -1 ||
-	    get_flag(object, "verbose", &verbose, error) == -1 ||
-	    get_flag(object, "once", &once, error) == -1)
+	    value_mail_parameters(object, job->parameters, error) == -1 ||
+	    get_flags(object, &job->flags, error) == -1 ||
+	    value_flag(object, "smtputf8", &job->smtputf8, error) == -1)
 		return -1;
-	job->flags = (verbose ? SUBMIT_VERBOSE : 0) | (once ? SUBMIT_ONCE : 0);
 	job->first = true;
 	return 0;
 }
@@ -270,10 +228,10 @@ job_parse(struct job_packet *job, const char *text, size_t len, bool begun,
 	object = load_object(text, len, error);
 	if (object == NULL)
 		return -1;
-	if (begun ? check_members(object, words, error) == -1
+	if (begun ? value_members(object, words, error) == -1
 		  : parse_first(job, object, error) == -1)
 		goto out;
-	if (get_flag(object, "more", &job->more, error) == -1 ||
+	if (value_flag(object, "more", &job->more, error) == -1 ||
 	    get_rcpts(object, job, error) == -1)
 		goto out;
 	ret = 0;
@@ -299,14 +257,14 @@ get_id(const json_t *object, const char *name, uint64_t *id,
 	char word[20] = "";
 	size_t n;
 
-	if (get_string(object, name, word, sizeof(word), error) == -1)
+	if (value_string(object, name, word, sizeof(word), error) == -1)
 		return -1;
 	if (word[0] == '\0')
 		return 0;
 	n = strspn(word, "0123456789ABCDEFabcdef"); /* strtoull takes more */
 	*id = strtoull(word, NULL, 16);
 	if (word[n] != '\0' || n > 16 || *id == 0)
-		return complain(error,
+		return value_complain(error,
 		    "\"%s\" must be a queue id in hexadecimal", name);
 	return 0;
 }
@@ -335,19 +293,20 @@ job_parse_command(struct job_command *command, const char *text, size_t len,
 	object = load_object(text, len, error);
 	if (object == NULL)
 		return -1;
-	if (check_members(object, words, error) == -1 ||
-	    get_string(object, "command", word, sizeof(word), error) == -1 ||
+	if (value_members(object, words, error) == -1 ||
+	    value_string(object, "command", word, sizeof(word), error) == -1 ||
 	    get_id(object, "id", &command->id, error) == -1 ||
 	    get_id(object, "after", &command->after_id, error) == -1 ||
-	    get_number(object, "after_index", UINT32_MAX, &after_index,
+	    value_number(object, "after_index", UINT32_MAX, &after_index,
 		error) == -1 ||
-	    get_number(object, "limit", LIST_LIMIT_MAX, &limit, error) == -1 ||
-	    get_string(object, "domain", command->domain,
+	    value_number(object, "limit", LIST_LIMIT_MAX, &limit, error) ==
+		-1 ||
+	    value_string(object, "domain", command->domain,
 		sizeof(command->domain), error) == -1 ||
-	    get_string(object, "name", command->name, sizeof(command->name),
+	    value_string(object, "name", command->name, sizeof(command->name),
 		error) == -1 ||
-	    get_flag(object, "whole", &command->whole, error) == -1 ||
-	    get_flag(object, "wait", &command->wait_for_end, error) == -1)
+	    value_flag(object, "whole", &command->whole, error) == -1 ||
+	    value_flag(object, "wait", &command->wait_for_end, error) == -1)
 		goto out;
 	command->limit = (uint32_t)limit;
 	command->after_index = (uint32_t)after_index;
@@ -358,7 +317,7 @@ job_parse_command(struct job_command *command, const char *text, size_t len,
 	else if (strcmp(word, "transcripts") == 0)
 		command->question = QUESTION_TRANSCRIPTS;
 	else {
-		(void)complain(error,
+		(void)value_complain(error,
 		    "\"command\" must be \"status\", \"list\" or "
 		    "\"transcripts\"");
 		goto out;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/message.h"
+#include "common/parameters.h"
 
 #define JOB_PACKET_MAX      65536 /* octets of one packet */
 #define JOB_REF_SIZE        128   /* of the client's own reference, and NUL */
@@ -25,11 +26,13 @@ struct job_packet {
 	bool first;     /* it has "from": a job begins */
 	bool more;      /* another packet continues it */
 	uint32_t wait;  /* enum submit_wait */
-	uint32_t flags; /* SUBMIT_VERBOSE, SUBMIT_ONCE */
+	uint32_t flags; /* SUBMIT_VERBOSE, SUBMIT_ONCE and others */
+	bool smtputf8;  /* UTF-8 in its header asks for SMTPUTF8 */
 	char from[MSG_ADDRESS_SIZE];
+	char parameters[PARAMETERS_MAIL_SIZE]; /* of MAIL */
 	char ref[JOB_REF_SIZE];
 	char via[JOB_NAME_SIZE];
-	char *rcpts; /* nrcpts strings, each with its NUL; owned */
+	char *rcpts; /* nrcpts times a path and its parameters; owned */
 	size_t rcpts_len;
 	size_t nrcpts;
 };

@@ -13,15 +13,20 @@
 #include "master/intake/answer.h"
 #include "master/intake/copy.h"
 
-/* As many whole strings of the list as fit; how many octets they take. */
+/* As many whole recipients of the list as fit; how many octets they take. */
 static size_t
-take_strings(const char *list, size_t len, size_t room)
+take_rcpts(const char *list, size_t len, size_t room)
 {
+	size_t taken = 0, n = 0;
+
 	if (len <= room)
 		return len;
-	while (room > 0 && list[room - 1] != '\0')
-		room--;
-	return room;
+	while (n <= room) {
+		taken = n;
+		n += strlen(list + n) + 1;
+		n += strlen(list + n) + 1; /* its parameters */
+	}
+	return taken;
 }
 
 /* Hands a packet's recipients on, in as many messages as it takes. */
@@ -33,7 +38,7 @@ send_rcpts(struct intake *in, const struct request *r, const char *rcpts,
 	size_t n;
 
 	while (len > 0) {
-		n = take_strings(rcpts, len, JOB_TAIL_SIZE);
+		n = take_rcpts(rcpts, len, JOB_TAIL_SIZE);
 		(void)channel_send(in->queue, MSG_SUBMIT_MORE, &more, rcpts, n,
 		    -1);
 		rcpts += n;
@@ -52,13 +57,19 @@ send_submit(struct intake *in, const struct request *r,
 	submit.request = r->number;
 	submit.size = copy->size;
 	submit.flags = job->flags | (copy->has_8bit ? SUBMIT_8BIT : 0);
+	/* RFC 8689, 4.1: where both are there, the header does not count. */
+	if (copy->tls_is_optional && (job->flags & SUBMIT_REQUIRETLS) == 0)
+		submit.flags |= SUBMIT_TLS_OPTIONAL;
+	if (job->smtputf8 && header_is_utf8(&copy->header))
+		submit.flags |= SUBMIT_SMTPUTF8;
 	submit.wait = job->wait;
 	submit.uid = client_uid(r->client);
 	submit.pid = (uint32_t)client_pid(r->client);
 	(void)message_tail_add(tail, sizeof(tail), &len, job->from); /* fit */
+	(void)message_tail_add(tail, sizeof(tail), &len, job->parameters);
 	(void)message_tail_add(tail, sizeof(tail), &len, job->ref);
 	(void)message_tail_add(tail, sizeof(tail), &len, job->via);
-	n = take_strings(job->rcpts, job->rcpts_len, sizeof(tail) - len);
+	n = take_rcpts(job->rcpts, job->rcpts_len, sizeof(tail) - len);
 	memcpy(tail + len, job->rcpts, n);
 	(void)channel_send(in->queue, MSG_SUBMIT, &submit, tail, len + n,
 	    copy->fd);
@@ -80,6 +91,23 @@ may_submit(const struct intake *in, const struct client *c)
 	return false;
 }
 
+/* A job that only asks needs no message: its own is empty. */
+static int
+take_message(const struct intake *in, const struct job_packet *job, int fd,
+    struct copy *copy, uint16_t *code, char error[COPY_ERROR_SIZE])
+{
+	if (fd != -1)
+		return copy_message(fd, in->config->message_size_limit,
+		    (job->flags & SUBMIT_BINARY) != 0, copy, code, error);
+	memset(copy, 0, sizeof(*copy));
+	copy->fd = fd_sealed("body", "", 0);
+	if (copy->fd != -1)
+		return 0;
+	*code = 451;
+	strlcpy(error, "no memory", COPY_ERROR_SIZE);
+	return -1;
+}
+
 /* A job's first packet.  fd is borrowed. */
 static void
 begin_job(struct intake *in, struct client *c, const struct job_packet *job,
@@ -90,7 +118,7 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 	struct copy copy;
 	uint16_t code;
 
-	if (fd == -1) {
+	if (fd == -1 && (job->flags & SUBMIT_VERIFY) == 0) {
 		request_refuse(c, job->ref, 554, "5.6.0",
 		    "no descriptor came with the job: pass the message");
 		return;
@@ -118,8 +146,7 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 		    "disk: try again");
 		return;
 	}
-	if (copy_message(fd, in->config->message_size_limit, &copy, &code,
-		error) == -1) {
+	if (take_message(in, job, fd, &copy, &code, error) == -1) {
 		request_refuse(c, job->ref, code,
 		    code == 552       ? "5.3.4"
 			: code == 451 ? "4.3.0"

@@ -143,8 +143,10 @@ schedule_make_message(struct schedule *schedule,
 	struct schedule_message *message;
 	size_t path_size = strlen(envelope->reverse_path) + 1;
 	size_t via_size = strlen(envelope->via) + 1;
+	size_t parameters_size = strlen(envelope->parameters) + 1;
 
-	message = calloc(1, sizeof(*message) + path_size + via_size);
+	message = calloc(1,
+	    sizeof(*message) + path_size + via_size + parameters_size);
 	if (message == NULL)
 		return NULL;
 	message->bits = calloc(1, envelope->nrcpts / 8 + 1);
@@ -156,6 +158,8 @@ schedule_make_message(struct schedule *schedule,
 	memcpy(message->text + path_size, envelope->via, via_size);
 	message->reverse_path = message->text;
 	message->via = message->text + path_size;
+	message->parameters = memcpy(message->text + path_size + via_size,
+	    envelope->parameters, parameters_size);
 	message->id = envelope->id;
 	message->created_ms = envelope->created_ms;
 	message->size = envelope->size;
@@ -188,11 +192,14 @@ schedule_make_recipient(struct schedule_message *message,
 {
 	struct schedule_recipient *recipient;
 	size_t size = strlen(from->address) + 1;
+	size_t parameters_size = strlen(from->parameters) + 1;
 
-	recipient = calloc(1, sizeof(*recipient) + size);
+	recipient = calloc(1, sizeof(*recipient) + size + parameters_size);
 	if (recipient == NULL)
 		return NULL;
 	memcpy(recipient->address, from->address, size);
+	recipient->parameters = memcpy(recipient->address + size,
+	    from->parameters, parameters_size);
 	recipient->message = message;
 	recipient->domain = domain;
 	recipient->index = from->index;

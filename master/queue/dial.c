@@ -110,7 +110,7 @@ dial_note_failure(struct session *s, const struct outcome *outcome,
 		return;
 	s->has_failure = true;
 	s->failure = *outcome;
-	if (s->failure.status != OUTCOME_FAILED)
+	if (s->failure.status != OUTCOME_FAILED || outcome->step == STEP_AUTH)
 		s->failure.status = OUTCOME_DEFERRED;
 	s->failure.dsn[sizeof(s->failure.dsn) - 1] = '\0';
 	(void)strlcpy(s->failure_reply, reply, sizeof(s->failure_reply));
@@ -118,13 +118,14 @@ dial_note_failure(struct session *s, const struct outcome *outcome,
 
 /* A name that no certificate can bear is found out before anything connects. */
 static bool
-dial_can_verify(const struct transport *config,
+dial_can_verify(const struct session *s, const struct transport *config,
     const struct plan_address *address)
 {
 	const char *name = dial_tls_name(config, address);
 	uint8_t octets[16];
 
-	return config->tls_security_level != CONFIG_TLS_VERIFY ||
+	return security_level(config, target_security(s->target)) !=
+	    TLS_VERIFY ||
 	    address_domain_is_host_name(name) ||
 	    inet_pton(AF_INET, name, octets) == 1 ||
 	    inet_pton(AF_INET6, name, octets) == 1;
@@ -140,7 +141,7 @@ dial_take_address(struct session *s, const struct transport *config)
 
 	while (s->next_address < s->plan->count) {
 		address = &s->plan->addresses[s->next_address++];
-		if (dial_can_verify(config, address))
+		if (dial_can_verify(s, config, address))
 			return address;
 		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_CONNECT,
 		    "4.7.5");
@@ -166,6 +167,25 @@ dial_give_up(struct session *s)
 	session_quit(s);
 }
 
+/*
+ * True where no other address is worth a try: they all know the same users, and
+ * an account that fails too often is locked.
+ */
+static bool
+dial_login_failed(struct session *s, const struct outcome *outcome,
+    const char *reply)
+{
+	if (login_failed(s, outcome, reply)) {
+		session_end(s, NULL, reply, false); /* its jobs go back */
+		session_quit(s);
+		return true;
+	}
+	if (outcome->code != 535)
+		return false;
+	dial_give_up(s);
+	return true;
+}
+
 void
 dial_next(void *ctx, struct channel *from, const struct message *m)
 {
@@ -173,7 +193,7 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 	struct session *s = channel_arg(from);
 	const struct transport *config = session_config(s);
 	const struct plan_address *address = NULL;
-	char reply[QUEUE_REPLY_SIZE];
+	char reply[QUEUE_REPLY_SIZE] = "";
 
 	(void)ctx;
 	if (s->up || s->closed) {
@@ -194,6 +214,9 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		log_line(LOG_INFO, "session %u: %s: %s", s->number,
 		    s->relay[0] != '\0' ? s->relay : "none", reply);
 	}
+	if (msg->has_failure && msg->outcome.step == STEP_AUTH &&
+	    dial_login_failed(s, &msg->outcome, reply))
+		return;
 	if (msg->again && s->next_address > 0)
 		s->next_address--;
 	if (config != NULL && !s->quitting)

@@ -63,7 +63,8 @@ static int
 group_submit(struct queue *q, struct submission *s)
 {
 	return store_add_message(q->store, &s->envelope,
-	    (const char *const *)s->addresses, s->body_fd, &s->envelope.id);
+	    (const char *const *)s->addresses,
+	    (const char *const *)s->parameters, s->body_fd, &s->envelope.id);
 }
 
 static int

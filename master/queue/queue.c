@@ -118,6 +118,7 @@ queue_use_transports(struct queue *q)
 		if (slot == -1)
 			return -1;
 		q->transports[slot].config = t;
+		q->transports[slot].index = (uint32_t)i;
 		q->transports[slot].trust =
 		    (uint32_t)config_trust(q->config, i);
 		limits.process_limit = (uint32_t)q->config->process_limit;
@@ -187,6 +188,7 @@ queue_configure(void *ctx, struct channel *from, const struct message *m)
 	struct config *old = q->config;
 
 	(void)from;
+	q->generation = ((const struct msg_config *)m->payload)->generation;
 	if (config == NULL && old == NULL)
 		fatal("the configuration cannot be read");
 	if (config == NULL) {
@@ -202,6 +204,7 @@ queue_configure(void *ctx, struct channel *from, const struct message *m)
 		goto out;
 	session_quit_all(q);
 	queue_unload(q);
+	login_forget_all(q);
 	if (queue_use_transports(q) == -1)
 		log_line(LOG_ERROR,
 		    "out of memory: some transports wait for "
@@ -463,6 +466,8 @@ static const struct handler queue_handlers[] = {
 	{ MSG_SUBMIT_MORE, QUEUE_WORKING, submit_more },
 	{ MSG_SUBMIT_END, QUEUE_WORKING, submit_end },
 	{ MSG_CANCEL, QUEUE_WORKING, submit_cancel },
+	{ MSG_SECRET, QUEUE_WORKING, login_secret },
+	{ MSG_NO_SECRET, QUEUE_WORKING, login_no_secret },
 	{ MSG_LIST, QUEUE_WORKING, report_list },
 	{ MSG_TRANSCRIPTS, QUEUE_WORKING, transcript_asked },
 	{ MSG_RESOLVED, QUEUE_WORKING, target_resolved },
@@ -585,8 +590,10 @@ queue_clear(struct queue *q)
 	schedule_free(q->schedule);
 	store_close(q->store);
 	transcripts_free(q->transcripts);
-	for (i = 0; i < q->ntransports; i++)
+	for (i = 0; i < q->ntransports; i++) {
 		free(q->transports[i].name);
+		login_free(q->transports[i].login);
+	}
 	free(q->transports);
 	config_free(q->config);
 	role_clear(&q->role);

@@ -10,10 +10,12 @@
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
  *   session.c  workers: sessions from their fork to what ends them
+ *   login.c    what a transport logs in with
  *   dial.c     the addresses of a session, until one works
  *   transaction.c  the jobs of a session, and their recipients' outcomes
  *   transcript.c  what failed sessions were like; transcript_answer.c tells it
  *   settle.c   what an outcome means for a recipient
+ *   security.c what a sender demands of TLS
  *
  * Two clocks: store times and delays are CLOCK_REALTIME, all else (blocks,
  * idle time, plans) is CLOCK_MONOTONIC.
@@ -31,6 +33,7 @@
 #include "master/config.h"
 #include "master/queue/event.h"
 #include "master/queue/schedule.h"
+#include "master/queue/security.h"
 #include "master/queue/store.h"
 
 enum {
@@ -67,6 +70,8 @@ struct target {
 	uint32_t turns;   /* sessions so far, for hosts of equal preference */
 	uint32_t deaths;  /* seconds with dead workers since a success */
 	int64_t death_ms; /* the last of them */
+	bool waits_for_login; /* paused until login.c says more */
+	bool login_refused;   /* and another secret is asked for */
 	TAILQ_ENTRY(target) resolving;
 	/* Why it is blocked. */
 	struct outcome outcome;
@@ -138,10 +143,12 @@ struct submission {
 	int body_fd;
 	bool cancelled;
 	char **addresses;
+	char **parameters; /* of each; NULL until one has some, and for none */
 	uint32_t addresses_size;
 	char *ref;
 	char *via;
 	char *reverse_path;
+	char *mail_parameters;
 };
 
 /* Who waits for results. */
@@ -189,7 +196,9 @@ STAILQ_HEAD(queue_ops, queue_op);
 struct queue_transport {
 	char *name;
 	const struct transport *config; /* NULL: it is gone */
-	uint32_t trust;                 /* its index in the configuration */
+	uint32_t index;                 /* in the configuration */
+	uint32_t trust;                 /* config_trust() of that */
+	struct login *login;            /* NULL: never asked for */
 };
 
 struct queue {
@@ -199,6 +208,7 @@ struct queue {
 	struct channel *dialer;
 	struct channel *agent;
 	struct config *config;
+	uint32_t generation; /* of the configuration, as the master counts */
 	struct queue_transport *transports;
 	uint32_t ntransports;
 	struct store *store;
@@ -288,13 +298,35 @@ int64_t refill_wait_ms(const struct queue *q);
 
 /* target.c */
 struct target *target_of(struct queue *q, uint32_t transport,
-    const char *next_hop);
+    const char *next_hop, enum security security);
+enum security target_security(const struct target *t);
 bool target_ready(struct queue *q, struct target *t);
 void target_gone(struct schedule_destination *destination);
 void target_resolved(void *ctx, struct channel *from, const struct message *m);
 void target_ask_again(struct queue *q);
 void target_suspend(struct queue *q, struct target *t,
     const struct outcome *outcome, const char *reply, const char *relay);
+
+/* What waits there is settled with this, and the destination rests. */
+void target_refuse(struct queue *q, struct target *t,
+    const struct outcome *outcome, const char *reply, const char *relay);
+
+/* login.c */
+struct login;
+
+/* Whether a session may start; else the destination is paused until it may. */
+bool login_ready(struct queue *q, struct target *t);
+/* Tell a worker, behind SESSION. */
+int login_introduce(struct session *s, const struct transport *config);
+void login_succeeded(struct session *s);
+void login_session_ended(struct session *s);
+/* True: another secret is asked for, and until it is there mail waits. */
+bool login_failed(struct session *s, const struct outcome *outcome,
+    const char *reply);
+void login_forget_all(struct queue *q);
+void login_free(struct login *login);
+void login_secret(void *ctx, struct channel *from, const struct message *m);
+void login_no_secret(void *ctx, struct channel *from, const struct message *m);
 
 /* plan.c */
 struct plan *plan_new(uint32_t count);
@@ -360,7 +392,8 @@ struct attempt {
 	bool begun;        /* false: not counted as an attempt */
 	bool was_in_doubt;
 	bool lmtp;
-	int64_t not_before_ms; /* real; the destination is blocked till then */
+	int64_t not_before_ms;  /* real; the destination is blocked till then */
+	const char *parameters; /* of MAIL */
 	const char *recipient;
 	const char *relay;
 	const char *reply;

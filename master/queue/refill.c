@@ -39,6 +39,7 @@ refill_attempt(const struct store_envelope *envelope,
 		.created_ms = envelope->created_ms,
 		.attempts = recipient->attempts,
 		.was_in_doubt = recipient->in_doubt,
+		.parameters = envelope->parameters,
 		.recipient = recipient->address,
 		.relay = "" };
 }
@@ -61,15 +62,15 @@ refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
 	settle(q, &a);
 }
 
+/* It can go nowhere. */
 static void
-refill_settle_no_route(struct queue *q, const struct store_envelope *envelope,
-    const struct store_recipient *recipient)
+refill_settle(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient, const char *dsn, const char *why)
 {
 	struct attempt a = refill_attempt(envelope, recipient);
 
-	a.reply = "no route of the configuration fits this domain";
-	/* RFC 3463, 3.5: X.4.4, unable to route. */
-	settle_outcome(&a.outcome, OUTCOME_FAILED, STEP_QUEUE, "5.4.4");
+	a.reply = why;
+	settle_outcome(&a.outcome, OUTCOME_FAILED, STEP_QUEUE, dsn);
 	settle(q, &a);
 }
 
@@ -102,6 +103,8 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 {
 	const struct queue_transport *transport;
 	const char *next_hop;
+	const char *dsn, *why;
+	enum security security;
 	struct target *t;
 	uint32_t index;
 	bool first;
@@ -109,10 +112,19 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 	transport =
 	    queue_route(q, envelope->via, recipient->domain, &next_hop, &index);
 	if (transport == NULL) {
-		refill_settle_no_route(q, envelope, recipient);
+		/* RFC 3463, 3.5: X.4.4, unable to route. */
+		refill_settle(q, envelope, recipient, "5.4.4",
+		    "no route of the configuration fits this domain");
 		return true;
 	}
-	t = target_of(q, index, next_hop);
+	security = security_of(transport->config, envelope->flags,
+	    envelope->reverse_path);
+	why = security_refuse(transport->config, security, true, &dsn);
+	if (why != NULL) {
+		refill_settle(q, envelope, recipient, dsn, why);
+		return true;
+	}
+	t = target_of(q, index, next_hop, security);
 	if (t == NULL) {
 		q->scan_again = true; /* no memory now */
 		return false;
@@ -120,6 +132,11 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 	/* A block without a failure is only a pause. */
 	if (t->destination->failures > 0 &&
 	    t->destination->blocked_until_ms > time_monotonic_ms()) {
+		/* A variant blocks none of its domain but its own. */
+		if (security != SECURITY_POLICY) {
+			refill_settle_blocked(q, envelope, recipient, t);
+			return true;
+		}
 		domain->blocked_until_ms = t->destination->blocked_until_ms;
 		if (is_new)
 			refill_settle_blocked(q, envelope, recipient, t);
@@ -380,6 +397,7 @@ refill_expire_row(const struct store_envelope *envelope,
 		.created_ms = envelope->created_ms,
 		.attempts = recipient->attempts,
 		.was_in_doubt = recipient->in_doubt,
+		.parameters = envelope->parameters,
 		.recipient = recipient->address,
 		.relay = recipient->relay,
 		.reply = recipient->reply };

@@ -109,7 +109,7 @@ schedule_set_transport(struct schedule *schedule, uint32_t transport,
 
 struct schedule_destination *
 schedule_destination(struct schedule *schedule, uint32_t transport,
-    const char *next_hop)
+    const char *next_hop, uint32_t variant)
 {
 	struct schedule_destination *destination;
 	struct schedule_destination_bucket *bucket;
@@ -118,6 +118,7 @@ schedule_destination(struct schedule *schedule, uint32_t transport,
 	bucket = &schedule->by_next_hop[schedule_hash(next_hop, transport)];
 	LIST_FOREACH(destination, bucket, hash)
 		if (destination->transport == transport &&
+		    destination->variant == variant &&
 		    strcmp(destination->next_hop, next_hop) == 0)
 			return destination;
 	if (transport >= schedule->ntransports) {
@@ -129,6 +130,7 @@ schedule_destination(struct schedule *schedule, uint32_t transport,
 		return NULL;
 	memcpy(destination->next_hop, next_hop, size);
 	destination->transport = transport;
+	destination->variant = variant;
 	destination->concurrency =
 	    schedule->transports[transport].limits.initial_concurrency;
 	TAILQ_INIT(&destination->groups);
@@ -375,8 +377,9 @@ schedule_suspend(struct schedule *schedule,
 	(void)schedule;
 	while ((group = TAILQ_FIRST(&destination->groups)) != NULL) {
 		STAILQ_FOREACH(recipient, &group->recipients, entry)
-			recipient->domain->blocked_until_ms =
-			    destination->blocked_until_ms;
+			if (destination->variant == 0)
+				recipient->domain->blocked_until_ms =
+				    destination->blocked_until_ms;
 		STAILQ_CONCAT(recipients, &group->recipients);
 		schedule_drop_group(group);
 	}

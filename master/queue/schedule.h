@@ -62,6 +62,7 @@ struct schedule_message {
 	uint8_t *bits;   /* which recipients are in memory */
 	const char *via;
 	const char *reverse_path;
+	const char *parameters; /* of MAIL */
 	char text[];
 };
 
@@ -73,6 +74,7 @@ struct schedule_recipient {
 	uint32_t attempts; /* before this one */
 	int64_t added_ms;  /* as given to schedule_add */
 	bool in_doubt;
+	const char *parameters; /* of RCPT; behind the address */
 	char address[];
 };
 
@@ -93,6 +95,7 @@ struct schedule_destination {
 	TAILQ_ENTRY(schedule_destination) entry; /* of all, in turn */
 	TAILQ_HEAD(, schedule_group) groups;     /* first come, first served */
 	uint32_t transport;
+	uint32_t variant;     /* the owner's; most have 0 */
 	uint32_t waiting;     /* groups */
 	uint32_t sessions;    /* live, or being made */
 	uint32_t concurrency; /* as many it may have now */
@@ -166,9 +169,10 @@ uint32_t schedule_active(const struct schedule *schedule);
 
 /* Destinations and their sessions (schedule.c). */
 
-/* Finds, or makes; NULL with errno. */
+/* Finds, or makes; NULL with errno.  Destinations that differ in their variant
+ * alone share nothing but their transport's process limit. */
 struct schedule_destination *schedule_destination(struct schedule *schedule,
-    uint32_t transport, const char *next_hop);
+    uint32_t transport, const char *next_hop, uint32_t variant);
 
 struct schedule_destination *schedule_first_destination(
     struct schedule *schedule);
@@ -222,7 +226,8 @@ bool schedule_failed(struct schedule *schedule,
 /*
  * schedule_suspend - take all that waits off a blocked destination.
  *
- * The domains of these recipients are blocked as long as the destination is.
+ * The domains of these recipients are blocked as long as the destination is,
+ * but not by a variant of it: others of the domain have another one.
  */
 void schedule_suspend(struct schedule *schedule,
     struct schedule_destination *destination,

@@ -214,6 +214,7 @@ session_describe(const struct session *s, const struct transport *config,
 		[TIMER_DATA_BLOCK] = config->data_xfer_timeout,
 		[TIMER_DATA_FINAL] = config->data_done_timeout,
 		[TIMER_QUIT] = config->quit_timeout,
+		[TIMER_AUTH] = config->auth_timeout,
 		[TIMER_SESSION] = config->session_timeout,
 	};
 	size_t i;
@@ -221,9 +222,9 @@ session_describe(const struct session *s, const struct transport *config,
 	memset(msg, 0, sizeof(*msg));
 	msg->protocol = config->protocol == CONFIG_PROTOCOL_LMTP ? SESSION_LMTP
 								 : SESSION_SMTP;
-	msg->tls_level = (uint8_t)config->tls_security_level;
 	msg->implicit_tls = config->tls_wrappermode;
-	msg->tls_fallback = config->tls_fallback;
+	security_describe(config, target_security(s->target), msg);
+	msg->eight_bit = (uint8_t)config->mime_output_conversion;
 	msg->trust =
 	    s->queue->transports[s->target->destination->transport].trust;
 	for (i = 0; i < TIMER_COUNT; i++)
@@ -247,7 +248,9 @@ session_introduce(struct session *s, const struct transport *config)
 	msg.verbose =
 	    job != NULL && (job->message->flags & SUBMIT_VERBOSE) != 0;
 	msg.transcript = transcript_is_wanted(s->queue);
-	return channel_send(s->channel, MSG_SESSION, &msg, NULL, 0, -1);
+	if (channel_send(s->channel, MSG_SESSION, &msg, NULL, 0, -1) == -1)
+		return -1;
+	return login_introduce(s, config);
 }
 
 _Static_assert((int)TLS_NONE == (int)CONFIG_TLS_NONE &&
@@ -255,6 +258,10 @@ _Static_assert((int)TLS_NONE == (int)CONFIG_TLS_NONE &&
 	(int)TLS_ENCRYPT == (int)CONFIG_TLS_ENCRYPT &&
 	(int)TLS_VERIFY == (int)CONFIG_TLS_VERIFY,
     "the levels of the configuration are those of the messages");
+_Static_assert((int)SESSION_CONVERT == (int)CONFIG_MIME_CONVERT &&
+	(int)SESSION_BOUNCE == (int)CONFIG_MIME_BOUNCE &&
+	(int)SESSION_SEND_ANYWAY == (int)CONFIG_MIME_SEND,
+    "so are the ways with 8-bit octets");
 
 /* Takes a session off every list; its channel is the caller's matter. */
 static void
@@ -267,6 +274,7 @@ session_free(struct session *s)
 	q->nsessions--;
 	transcript_answer_waiting(q);
 	schedule_session_ended(q->schedule, s->target->destination);
+	login_session_ended(s);
 	plan_release(s->plan);
 	if (s->timer != NULL)
 		event_free(s->timer);
@@ -521,6 +529,7 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	s->tls = msg->tls;
 	s->tls.version[sizeof(s->tls.version) - 1] = '\0';
 	s->tls.cipher[sizeof(s->tls.cipher) - 1] = '\0';
+	login_succeeded(s);
 	for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
 		next = TAILQ_NEXT(job, entry);
 		if (job->committed)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/parameters.h"
 #include "common/util.h"
 
 void
@@ -24,15 +25,16 @@ settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
 
 /* RFC 3463, 3.5: X.4.7, delivery time expired. */
 static void
-settle_lifetime(const struct queue *q, const struct attempt *a, int64_t now_ms,
-    struct outcome *outcome, char *reply, size_t size)
+settle_lifetime(const struct queue *q, const struct attempt *a, int64_t by_ms,
+    int64_t now_ms, struct outcome *outcome, char *reply, size_t size)
 {
-	int64_t lifetime_ms = (int64_t)q->config->maximal_queue_lifetime * 1000;
+	int64_t end_ms =
+	    a->created_ms + (int64_t)q->config->maximal_queue_lifetime * 1000;
 
 	(void)strlcpy(reply, a->reply, size);
 	if (outcome->status != OUTCOME_DEFERRED ||
 	    (a->flags & SUBMIT_ONCE) != 0 ||
-	    now_ms - a->created_ms < lifetime_ms)
+	    (now_ms < end_ms && now_ms < by_ms))
 		return;
 	outcome->status = OUTCOME_FAILED;
 	(void)strlcpy(outcome->dsn, "5.4.7", sizeof(outcome->dsn));
@@ -41,7 +43,8 @@ settle_lifetime(const struct queue *q, const struct attempt *a, int64_t now_ms,
 
 static void
 settle_plan(struct queue *q, const struct attempt *a,
-    const struct outcome *outcome, int64_t now_ms, struct queue_op *op)
+    const struct outcome *outcome, int64_t by_ms, int64_t now_ms,
+    struct queue_op *op)
 {
 	struct store_outcome *to = &op->outcome;
 
@@ -64,6 +67,9 @@ settle_plan(struct queue *q, const struct attempt *a,
 		    schedule_retry_ms(&q->limits, a->attempts, queue_chance(q));
 		if (to->next_attempt_ms < a->not_before_ms)
 			to->next_attempt_ms = a->not_before_ms;
+		/* A sender who set a time is not told late (RFC 2852, 4.1). */
+		if (to->next_attempt_ms > by_ms)
+			to->next_attempt_ms = by_ms;
 		refill_later(q, to->next_attempt_ms);
 	}
 }
@@ -95,11 +101,12 @@ settle(struct queue *q, const struct attempt *a)
 	char reply[QUEUE_REPLY_SIZE + 32];
 	struct outcome outcome = a->outcome;
 	struct queue_op *op;
+	int64_t by_ms = parameters_deadline_ms(a->parameters, a->created_ms);
 
 	outcome.dsn[sizeof(outcome.dsn) - 1] = '\0';
 	if (a->was_in_doubt && outcome.status != OUTCOME_DELIVERED)
 		outcome.in_doubt = 1;
-	settle_lifetime(q, a, now_ms, &outcome, reply, sizeof(reply));
+	settle_lifetime(q, a, by_ms, now_ms, &outcome, reply, sizeof(reply));
 	op = group_new_op(OP_OUTCOME,
 	    strlen(a->recipient) + strlen(a->relay) + strlen(reply) + 3);
 	if (op == NULL) {
@@ -114,7 +121,7 @@ settle(struct queue *q, const struct attempt *a)
 	op->event.id = a->id;
 	op->event.outcome = outcome;
 	memcpy(op->event.delays_ms, a->delays_ms, sizeof(a->delays_ms));
-	settle_plan(q, a, &outcome, now_ms, op);
+	settle_plan(q, a, &outcome, by_ms, now_ms, op);
 	settle_strings(op, a, reply);
 	group_add(q, op);
 }

@@ -2,11 +2,11 @@
 /*
  * The queue on disk: opening, groups, and what goes wrong.
  *
- * Rows are written in store_write.c and read in store_read.c; bodies are in
- * store_body.c.  The database is in WAL mode, held by one process: with
- * locking_mode=EXCLUSIVE its index lives in our memory, and no shared memory
- * file is made.  The first write, here, opens the WAL, so that nothing is left
- * to open when the process is confined.
+ * Its tables are in store_schema.c; rows are written in store_write.c and read
+ * in store_read.c; bodies are in store_body.c.  The database is in WAL mode,
+ * held by one process: with locking_mode=EXCLUSIVE its index lives in our
+ * memory, and no shared memory file is made.  The first write, here, opens the
+ * WAL, so that nothing is left to open when the process is confined.
  */
 #include "master/queue/store.h"
 
@@ -15,7 +15,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +23,6 @@
 #include "master/queue/store_internal.h"
 
 enum {
-	STORE_SCHEMA_VERSION = 1,
-	STORE_APPLICATION_ID = 0x504f5354, /* "POST" */
 	/* Below this a whole check is cheap enough for every start. */
 	STORE_CHECK_BYTES = 32 * 1024 * 1024,
 };
@@ -35,29 +32,6 @@ static const char *const store_texts[STORE_SQL_COUNT] = {
 #include "master/queue/store_sql.def"
 #undef SQL
 };
-
-/*
- * Ids start where they have six hex digits, which readers of Postfix's logs
- * expect of a queue id.
- */
-static const char store_schema[] =
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
-    "INSERT INTO meta VALUES ('next_id', 1048576);"
-    "CREATE TABLE message (id INTEGER PRIMARY KEY, created INTEGER NOT NULL,"
-    " size INTEGER NOT NULL, flags INTEGER NOT NULL, uid INTEGER NOT NULL,"
-    " nrcpts INTEGER NOT NULL, reverse_path TEXT NOT NULL, ref TEXT NOT NULL,"
-    " via TEXT NOT NULL, in_file INTEGER NOT NULL, body BLOB);"
-    "CREATE INDEX in_file ON message (id) WHERE in_file = 1;"
-    "CREATE TABLE recipient (message INTEGER NOT NULL, idx INTEGER NOT NULL,"
-    " address TEXT NOT NULL, domain TEXT NOT NULL, state INTEGER NOT NULL,"
-    " next_attempt INTEGER, finished INTEGER, attempts INTEGER NOT NULL"
-    " DEFAULT 0, in_doubt INTEGER NOT NULL DEFAULT 0, code INTEGER, dsn TEXT,"
-    " reply TEXT, relay TEXT, PRIMARY KEY (message, idx)) WITHOUT ROWID;"
-    "CREATE INDEX due ON recipient (domain, next_attempt)"
-    " WHERE next_attempt IS NOT NULL;"
-    "CREATE INDEX failed ON recipient (finished) WHERE state = 4;"
-    "PRAGMA application_id = 1347375956;"
-    "PRAGMA user_version = 1;";
 
 int
 store_fail(struct store *store, int rc)
@@ -115,11 +89,7 @@ store_error(const struct store *store)
 	return store->db != NULL ? sqlite3_errmsg(store->db) : "not open";
 }
 
-/*
- * One number out of a pragma.  Here and in store_open no statement is
- * prepared yet.
- */
-static int
+int
 store_pragma(struct store *store, const char *text, int64_t *valuep)
 {
 	sqlite3_stmt *sql = NULL;
@@ -136,7 +106,7 @@ store_pragma(struct store *store, const char *text, int64_t *valuep)
 	return rc == SQLITE_OK ? 0 : store_fail(store, rc);
 }
 
-static int
+int
 store_exec(struct store *store, const char *text)
 {
 	int rc;
@@ -181,7 +151,7 @@ store_say_damaged(struct store *store, const char *path, char *error,
 	return -1;
 }
 
-static int
+int
 store_quick_check(struct store *store, const char *path, char *error,
     size_t error_size)
 {
@@ -214,45 +184,6 @@ store_quick_check(struct store *store, const char *path, char *error,
 out:
 	(void)sqlite3_finalize(sql);
 	return ret;
-}
-
-/* Makes the tables of a new database; refuses one that is not ours. */
-static int
-store_check_schema(struct store *store, const char *path, char *error,
-    size_t error_size)
-{
-	int64_t tables = 0;
-	int64_t application = 0;
-	int64_t version = 0;
-
-	if (store_pragma(store, "SELECT count(*) FROM sqlite_schema",
-		&tables) == -1 ||
-	    store_pragma(store, "PRAGMA application_id", &application) == -1 ||
-	    store_pragma(store, "PRAGMA user_version", &version) == -1)
-		return -1;
-	if (tables == 0 && version == 0) {
-		if (store_exec(store, "BEGIN IMMEDIATE") == -1 ||
-		    store_exec(store, store_schema) == -1)
-			return -1;
-		return store_exec(store, "COMMIT");
-	}
-	errno = EINVAL;
-	if (application != STORE_APPLICATION_ID) {
-		(void)snprintf(error, error_size,
-		    "%s: not a queue of postern; move it away or name another "
-		    "queue_directory",
-		    path);
-		return -1;
-	}
-	if (version != STORE_SCHEMA_VERSION) {
-		(void)snprintf(error, error_size,
-		    "%s: the queue has schema %" PRId64
-		    ", this posternd knows %d; start the newer posternd that "
-		    "wrote it, or let that one empty it first",
-		    path, version, STORE_SCHEMA_VERSION);
-		return -1;
-	}
-	return store_quick_check(store, path, error, error_size);
 }
 
 static int
@@ -356,7 +287,7 @@ store_open_database(struct store *store, const char *path, char *error,
 		return -1;
 	}
 	if (store_configure(store) == -1 ||
-	    store_check_schema(store, path, error, error_size) == -1 ||
+	    store_schema(store, path, error, error_size) == -1 ||
 	    store_prepare(store) == -1)
 		return -1;
 	return store_reserve_first(store);

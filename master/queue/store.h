@@ -50,8 +50,9 @@ struct store_envelope {
 	uint32_t uid;       /* who handed it in */
 	uint32_t nrcpts;    /* as handed in; those left may be fewer */
 	const char *reverse_path;
-	const char *ref; /* the client's own name for it, or "" */
-	const char *via; /* the transport it asked for, or "" */
+	const char *parameters; /* of MAIL (common/parameters.h), or "" */
+	const char *ref;        /* the client's own name for it, or "" */
+	const char *via;        /* the transport it asked for, or "" */
 };
 
 struct store_recipient {
@@ -64,7 +65,8 @@ struct store_recipient {
 	int code; /* of the last reply, or 0 */
 	bool in_doubt;
 	const char *address;
-	const char *domain; /* lower case, without the '@'; may be "" */
+	const char *parameters; /* of RCPT, or "" */
+	const char *domain;     /* lower case, without the '@'; may be "" */
 	const char *dsn;
 	const char *reply;
 	const char *relay;
@@ -141,11 +143,12 @@ void store_rollback(struct store *store);
  * store_add_message - take over a message; part of the group.
  *
  * Every recipient becomes QUEUED, due at once.  body_fd is read from its
- * start to its end and stays the caller's.  envelope->nrcpts addresses.
+ * start to its end and stays the caller's.  envelope->nrcpts addresses, and as
+ * many parameters, where NULL stands for "" and for nobody having any.
  */
 int store_add_message(struct store *store,
     const struct store_envelope *envelope, const char *const *addresses,
-    int body_fd, uint64_t *idp);
+    const char *const *parameters, int body_fd, uint64_t *idp);
 
 /* Counts an attempt; the commit must come before a worker sees the message. */
 int store_mark_active(struct store *store, uint64_t message,

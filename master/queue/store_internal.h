@@ -51,6 +51,20 @@ int store_run(struct store *store, enum store_sql which);
 /* Ends a use of a statement that failed or gave its rows. */
 void store_reset(struct store *store, enum store_sql which);
 
+/* One number out of a pragma, and statements without rows, while none is
+ * prepared yet. */
+int store_pragma(struct store *store, const char *text, int64_t *valuep);
+int store_exec(struct store *store, const char *text);
+
+/* Looks for damage where that is cheap. */
+int store_quick_check(struct store *store, const char *path, char *error,
+    size_t error_size);
+
+/* store_schema.c: makes the tables, brings older ones up to date, or refuses
+ * what is not ours. */
+int store_schema(struct store *store, const char *path, char *error,
+    size_t error_size);
+
 /* store_body.c */
 int store_files_add(struct store_files *files, uint64_t id);
 void store_files_unlink(struct store *store, struct store_files *files);

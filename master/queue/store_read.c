@@ -48,6 +48,8 @@ store_read_row(sqlite3_stmt *sql, struct store_envelope *envelope,
 	recipient->dsn = store_column_text(sql, 18);
 	recipient->reply = store_column_text(sql, 19);
 	recipient->relay = store_column_text(sql, 20);
+	envelope->parameters = store_column_text(sql, 21);
+	recipient->parameters = store_column_text(sql, 22);
 }
 
 /* Steps once.  1: a row; 0: the end; -1: failed. */

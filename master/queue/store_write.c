@@ -107,10 +107,11 @@ store_add_body(struct store *store, uint64_t id, int body_fd)
 
 static int
 store_add_recipients(struct store *store, const struct store_envelope *envelope,
-    uint64_t id, const char *const *addresses)
+    uint64_t id, const char *const *addresses, const char *const *parameters)
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_ADD_RCPT];
 	char domain[STORE_DOMAIN_SIZE];
+	const char *text;
 	uint32_t i;
 
 	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)id);
@@ -120,6 +121,8 @@ store_add_recipients(struct store *store, const struct store_envelope *envelope,
 		(void)sqlite3_bind_int64(sql, 2, i);
 		store_bind_text(sql, 3, addresses[i]);
 		store_bind_text(sql, 4, domain);
+		text = parameters != NULL ? parameters[i] : NULL;
+		store_bind_text(sql, 6, text != NULL ? text : "");
 		if (store_run(store, STORE_SQL_ADD_RCPT) == -1)
 			return -1;
 	}
@@ -128,7 +131,8 @@ store_add_recipients(struct store *store, const struct store_envelope *envelope,
 
 int
 store_add_message(struct store *store, const struct store_envelope *envelope,
-    const char *const *addresses, int body_fd, uint64_t *idp)
+    const char *const *addresses, const char *const *parameters, int body_fd,
+    uint64_t *idp)
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_ADD_MESSAGE];
 	uint64_t id;
@@ -147,9 +151,12 @@ store_add_message(struct store *store, const struct store_envelope *envelope,
 	store_bind_text(sql, 7, envelope->reverse_path);
 	store_bind_text(sql, 8, envelope->ref != NULL ? envelope->ref : "");
 	store_bind_text(sql, 9, envelope->via != NULL ? envelope->via : "");
+	store_bind_text(sql, 12,
+	    envelope->parameters != NULL ? envelope->parameters : "");
 	if (store_run(store, STORE_SQL_ADD_MESSAGE) == -1)
 		return -1;
-	if (store_add_recipients(store, envelope, id, addresses) == -1)
+	if (store_add_recipients(store, envelope, id, addresses, parameters) ==
+	    -1)
 		return -1;
 	*idp = id;
 	return 0;

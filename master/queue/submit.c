@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/parameters.h"
 #include "common/util.h"
 
 enum {
@@ -29,9 +30,14 @@ submission_free(struct submission *s)
 
 	if (s == NULL)
 		return;
-	for (i = 0; i < s->envelope.nrcpts; i++)
+	for (i = 0; i < s->envelope.nrcpts; i++) {
 		free(s->addresses[i]);
+		if (s->parameters != NULL)
+			free(s->parameters[i]);
+	}
 	free(s->addresses);
+	free(s->parameters);
+	free(s->mail_parameters);
 	free(s->ref);
 	free(s->via);
 	free(s->reverse_path);
@@ -101,22 +107,48 @@ submit_string_ok(const char *text)
 }
 
 static int
-submit_add_address(struct submission *s, const char *address)
+submit_grow(char ***list, uint32_t size, uint32_t to)
 {
-	char **grown;
+	char **grown = recallocarray(*list, size, to, sizeof(*grown));
+
+	if (grown == NULL)
+		return -1;
+	*list = grown;
+	return 0;
+}
+
+static int
+submit_add_parameters(struct submission *s, const char *parameters)
+{
+	if (s->parameters == NULL &&
+	    submit_grow(&s->parameters, 0, s->addresses_size) == -1)
+		return -1;
+	s->parameters[s->envelope.nrcpts] = strdup(parameters);
+	return s->parameters[s->envelope.nrcpts] != NULL ? 0 : -1;
+}
+
+static int
+submit_add_recipient(struct submission *s, const char *address,
+    const char *parameters)
+{
+	uint32_t size = s->addresses_size, to = size + SUBMIT_ADDRESSES_STEP;
 	char *copy;
 
-	if (s->envelope.nrcpts == s->addresses_size) {
-		grown = recallocarray(s->addresses, s->addresses_size,
-		    s->addresses_size + SUBMIT_ADDRESSES_STEP, sizeof(*grown));
-		if (grown == NULL)
+	if (s->envelope.nrcpts == size) {
+		if (submit_grow(&s->addresses, size, to) == -1 ||
+		    (s->parameters != NULL &&
+			submit_grow(&s->parameters, size, to) == -1))
 			return -1;
-		s->addresses = grown;
-		s->addresses_size += SUBMIT_ADDRESSES_STEP;
+		s->addresses_size = to;
 	}
 	copy = strdup(address);
 	if (copy == NULL)
 		return -1;
+	if (parameters[0] != '\0' &&
+	    submit_add_parameters(s, parameters) == -1) {
+		free(copy);
+		return -1;
+	}
 	s->addresses[s->envelope.nrcpts++] = copy;
 	return 0;
 }
@@ -126,15 +158,21 @@ static const char *
 submit_read_recipients(const struct queue *q, struct submission *s,
     const struct message *m, size_t *at)
 {
-	const char *address;
+	const char *address, *parameters, *why;
 
 	while ((address = message_tail_next(m, at)) != NULL) {
 		if (address[0] == '\0' || !submit_string_ok(address))
 			return "an address is empty, too long or has controls";
+		parameters = message_tail_next(m, at);
+		if (parameters == NULL)
+			return "a recipient is cut off";
+		why = parameters_check(parameters, PARAMETER_OF_RCPT);
+		if (why != NULL)
+			return why;
 		if (s->envelope.nrcpts >=
 		    (uint32_t)q->config->job_recipient_limit)
 			return "too many recipients";
-		if (submit_add_address(s, address) == -1)
+		if (submit_add_recipient(s, address, parameters) == -1)
 			return "out of memory";
 	}
 	return NULL;
@@ -143,20 +181,27 @@ submit_read_recipients(const struct queue *q, struct submission *s,
 static const char *
 submit_read_strings(struct submission *s, const struct message *m, size_t *at)
 {
-	const char *strings[3];
-	size_t i;
+	const char *sender = message_tail_next(m, at);
+	const char *parameters = message_tail_next(m, at);
+	const char *ref = message_tail_next(m, at);
+	const char *via = message_tail_next(m, at);
+	const char *why;
 
-	for (i = 0; i < NELEM(strings); i++) {
-		strings[i] = message_tail_next(m, at);
-		if (strings[i] == NULL || !submit_string_ok(strings[i]))
-			return "sender, ref or via is too long or has controls";
-	}
-	s->reverse_path = strdup(strings[0]);
-	s->ref = strdup(strings[1]);
-	s->via = strdup(strings[2]);
-	if (s->reverse_path == NULL || s->ref == NULL || s->via == NULL)
+	if (via == NULL || !submit_string_ok(sender) ||
+	    !submit_string_ok(ref) || !submit_string_ok(via))
+		return "sender, ref or via is too long or has controls";
+	why = parameters_check(parameters, PARAMETER_OF_MAIL);
+	if (why != NULL)
+		return why;
+	s->reverse_path = strdup(sender);
+	s->mail_parameters = strdup(parameters);
+	s->ref = strdup(ref);
+	s->via = strdup(via);
+	if (s->reverse_path == NULL || s->mail_parameters == NULL ||
+	    s->ref == NULL || s->via == NULL)
 		return "out of memory";
 	s->envelope.reverse_path = s->reverse_path;
+	s->envelope.parameters = s->mail_parameters;
 	s->envelope.ref = s->ref;
 	s->envelope.via = s->via;
 	return NULL;
@@ -340,6 +385,10 @@ submit_committed(struct queue *q, struct queue_op *op)
 	for (i = 0; i < s->envelope.nrcpts; i++) {
 		recipient.index = i;
 		recipient.address = s->addresses[i];
+		recipient.parameters =
+		    s->parameters != NULL && s->parameters[i] != NULL
+		    ? s->parameters[i]
+		    : "";
 		store_address_domain(recipient.address, domain);
 		refill_new(q, &s->envelope, &recipient);
 	}

@@ -33,12 +33,14 @@ target_gone(struct schedule_destination *destination)
 }
 
 struct target *
-target_of(struct queue *q, uint32_t transport, const char *next_hop)
+target_of(struct queue *q, uint32_t transport, const char *next_hop,
+    enum security security)
 {
 	struct schedule_destination *destination;
 	struct target *t;
 
-	destination = schedule_destination(q->schedule, transport, next_hop);
+	destination =
+	    schedule_destination(q->schedule, transport, next_hop, security);
 	if (destination == NULL)
 		return NULL;
 	if (destination->data != NULL)
@@ -49,6 +51,12 @@ target_of(struct queue *q, uint32_t transport, const char *next_hop)
 	t->destination = destination;
 	destination->data = t;
 	return t;
+}
+
+enum security
+target_security(const struct target *t)
+{
+	return (enum security)t->destination->variant;
 }
 
 static void
@@ -131,7 +139,7 @@ target_ready(struct queue *q, struct target *t)
 	    q->transports[t->destination->transport].config;
 	struct plan *plan;
 
-	if (config == NULL)
+	if (config == NULL || !login_ready(q, t))
 		return false;
 	if (t->plan != NULL && t->plan_until_ms > time_monotonic_ms())
 		return true;
@@ -179,6 +187,7 @@ target_settle(struct queue *q, struct target *t,
 		a.lmtp =
 		    config != NULL && config->protocol == CONFIG_PROTOCOL_LMTP;
 		a.recipient = r->address;
+		a.parameters = r->message->parameters;
 		a.relay = relay;
 		a.reply = reply;
 		a.outcome = *outcome;
@@ -212,10 +221,9 @@ target_suspend(struct queue *q, struct target *t, const struct outcome *outcome,
 	target_settle(q, t, &recipients, &t->outcome, text, relay, false);
 }
 
-/* The domain cannot be delivered to: so it is for all who wait. */
-static void
-target_unresolved(struct queue *q, struct target *t,
-    const struct outcome *outcome, const char *reply)
+void
+target_refuse(struct queue *q, struct target *t, const struct outcome *outcome,
+    const char *reply, const char *relay)
 {
 	struct schedule_recipients recipients =
 	    STAILQ_HEAD_INITIALIZER(recipients);
@@ -226,8 +234,16 @@ target_unresolved(struct queue *q, struct target *t,
 	schedule_suspend(q->schedule, t->destination, &recipients);
 	t->outcome = *outcome;
 	(void)strlcpy(t->reply, reply, sizeof(t->reply));
-	t->relay[0] = '\0';
-	target_settle(q, t, &recipients, outcome, reply, "", true);
+	(void)strlcpy(t->relay, relay, sizeof(t->relay));
+	target_settle(q, t, &recipients, outcome, reply, relay, true);
+}
+
+/* The domain cannot be delivered to: so it is for all who wait. */
+static void
+target_unresolved(struct queue *q, struct target *t,
+    const struct outcome *outcome, const char *reply)
+{
+	target_refuse(q, t, outcome, reply, "");
 }
 
 /* No question is open any more, whatever came of it. */
@@ -295,6 +311,25 @@ target_plan_ok(const struct message *m, uint32_t count)
 	return true;
 }
 
+/* Where what a sender demands of TLS cannot be had, all who wait hear it. */
+static bool
+target_is_refused(struct queue *q, struct target *t, bool proven)
+{
+	const struct transport *config =
+	    q->transports[t->destination->transport].config;
+	struct outcome outcome;
+	const char *dsn, *why;
+
+	why = config == NULL
+	    ? NULL
+	    : security_refuse(config, target_security(t), proven, &dsn);
+	if (why == NULL)
+		return false;
+	settle_outcome(&outcome, OUTCOME_FAILED, STEP_RESOLVE, dsn);
+	target_unresolved(q, t, &outcome, why);
+	return true;
+}
+
 static void
 target_take_plan(struct queue *q, struct target *t, const struct message *m)
 {
@@ -305,6 +340,8 @@ target_take_plan(struct queue *q, struct target *t, const struct message *m)
 
 	if (outcome.status == OUTCOME_DELIVERED &&
 	    target_plan_ok(m, answer->count)) {
+		if (target_is_refused(q, t, answer->proven != 0))
+			return;
 		plan = plan_new(answer->count);
 		if (plan == NULL)
 			return; /* asked again by the next pump */

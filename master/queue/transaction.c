@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/parameters.h"
 #include "common/util.h"
 #include "master/queue/transcript.h"
 
@@ -104,6 +105,7 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 		.attempts = r->attempts + 1,
 		.begun = true,
 		.was_in_doubt = r->in_doubt,
+		.parameters = job->message->parameters,
 		.recipient = r->address,
 		.relay = s->relay,
 		.reply = reply,
@@ -139,6 +141,13 @@ transaction_settle_all(struct job *job, const struct outcome *outcome,
 	transaction_free(job);
 }
 
+/* What a recipient takes in a JOB's tail. */
+static size_t
+transaction_octets(const struct schedule_recipient *r)
+{
+	return strlen(r->address) + 1 + strlen(r->parameters) + 1;
+}
+
 /* As many recipients as a JOB's tail holds; the others go back. */
 struct job *
 transaction_take(struct session *s)
@@ -158,11 +167,12 @@ transaction_take(struct session *s)
 		return NULL;
 	}
 	job->message = STAILQ_FIRST(&all)->message;
-	room -= strlen(job->message->reverse_path) + 1;
-	while ((r = STAILQ_FIRST(&all)) != NULL &&
-	    strlen(r->address) + 1 <= room) {
+	room -= strlen(job->message->reverse_path) + 1 +
+	    strlen(job->message->parameters) + 1;
+	while (
+	    (r = STAILQ_FIRST(&all)) != NULL && transaction_octets(r) <= room) {
 		STAILQ_REMOVE_HEAD(&all, entry);
-		room -= strlen(r->address) + 1;
+		room -= transaction_octets(r);
 		job->recipients[job->nrcpt++] = r;
 	}
 	if (schedule_give_back(q->schedule, d, &all) == -1)
@@ -190,7 +200,7 @@ transaction_body(struct queue *q, const struct job *job, int *fdp, bool *ownp)
 }
 
 static int
-transaction_send_job(const struct job *job, int fd)
+transaction_send_job(const struct job *job, const char *parameters, int fd)
 {
 	struct msg_job msg;
 	char tail[16384];
@@ -201,14 +211,31 @@ transaction_send_job(const struct job *job, int fd)
 	msg.job = job->id;
 	msg.size = job->message->size;
 	msg.nrcpt = job->nrcpt;
-	msg.flags = job->message->flags & SUBMIT_8BIT;
+	msg.flags = job->message->flags & SUBMIT_TO_WORKER;
 	(void)message_tail_add(tail, sizeof(tail), &len,
 	    job->message->reverse_path);
-	for (i = 0; i < job->nrcpt; i++)
+	(void)message_tail_add(tail, sizeof(tail), &len, parameters);
+	for (i = 0; i < job->nrcpt; i++) {
 		(void)message_tail_add(tail, sizeof(tail), &len,
 		    job->recipients[i]->address);
+		(void)message_tail_add(tail, sizeof(tail), &len,
+		    job->recipients[i]->parameters);
+	}
 	return channel_send(job->session->channel, MSG_JOB, &msg, tail, len,
 	    fd);
+}
+
+/* It has its outcome here, and the worker never sees it. */
+static void
+transaction_refuse(struct job *job, unsigned status, const char *dsn,
+    const char *why)
+{
+	struct session *s = job->session;
+	struct outcome outcome;
+
+	settle_outcome(&outcome, status, STEP_QUEUE, dsn);
+	transaction_settle_all(job, &outcome, false, why);
+	session_rest(s);
 }
 
 /* Once the mark is on disk and the session is up: before, a body would take
@@ -216,23 +243,31 @@ transaction_send_job(const struct job *job, int fd)
 void
 transaction_send(struct queue *q, struct job *job)
 {
-	struct session *s = job->session;
-	struct outcome outcome;
+	const char *parameters = job->message->parameters;
+	char aged[PARAMETERS_MAIL_SIZE];
 	bool own;
 	int fd;
 
+	if (parameters[0] != '\0') {
+		if (!parameters_age(aged, parameters, job->message->created_ms,
+			time_real_ms())) {
+			/* RFC 2852, 4.1; RFC 3463, 3.5 */
+			transaction_refuse(job, OUTCOME_FAILED, "5.4.7",
+			    "the time to deliver by is over");
+			return;
+		}
+		parameters = aged;
+	}
 	if (transaction_body(q, job, &fd, &own) == -1) {
 		log_line(LOG_ERROR, "%" PRIX64 ": the body cannot be read: %s",
 		    job->message->id, strerror(errno));
-		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.3.0");
-		transaction_settle_all(job, &outcome, false,
+		transaction_refuse(job, OUTCOME_DEFERRED, "4.3.0",
 		    "the queue cannot read the message");
-		session_rest(s);
 		return;
 	}
 	job->sent = true;
 	/* Where the worker is gone, its channel's end settles the job. */
-	(void)transaction_send_job(job, fd);
+	(void)transaction_send_job(job, parameters, fd);
 	if (own)
 		fd_close(fd);
 }

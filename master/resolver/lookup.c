@@ -53,6 +53,7 @@ struct lookup {
 	unsigned open; /* questions without an answer */
 	bool is_over;  /* done was called; answers still to come are void */
 	bool any_transient;
+	bool proven;      /* where the names of the hosts come from */
 	bool any_missing; /* a host has no such address, for good */
 	uint32_t ttl_s;
 	char why[WHY_SIZE];
@@ -94,6 +95,7 @@ finish(struct lookup *l, enum outcome_status status, const char *dsn,
 	answer.outcome.status = (uint8_t)status;
 	answer.outcome.step = STEP_RESOLVE;
 	answer.outcome.code = code;
+	answer.proven = l->proven ? 1 : 0;
 	strlcpy(answer.outcome.dsn, dsn, sizeof(answer.outcome.dsn));
 	answer.ttl_s = l->ttl_s < TTL_LEAST_S ? TTL_LEAST_S : l->ttl_s;
 	if (status == OUTCOME_DELIVERED)
@@ -238,6 +240,8 @@ take_mx(struct lookup *l, const struct ub_result *r)
 		    (size_t)r->len[i], random_below);
 	if (!r->havedata)
 		plan_add_host(l->plan, l->name);
+	/* Without MX records the host bears the domain's own name. */
+	l->proven = r->secure || !r->havedata;
 	if (l->plan->null_mx && l->plan->nhosts == 0) {
 		(void)snprintf(why, sizeof(why),
 		    "%s accepts no mail (null MX, RFC 7505)", l->name);
@@ -319,6 +323,7 @@ begin_literal(struct lookup *l)
 		plan_add_address(l->plan, 0, literal.family, literal.addr,
 		    l->ask.port);
 	l->ttl_s = TTL_LITERAL_S;
+	l->proven = true;
 	conclude(l);
 	return true;
 }

@@ -123,7 +123,9 @@ hand_in(void)
 	if (!message_tail_add(tail, sizeof(tail), &len, "s@e.example") ||
 	    !message_tail_add(tail, sizeof(tail), &len, "") ||
 	    !message_tail_add(tail, sizeof(tail), &len, "") ||
-	    !message_tail_add(tail, sizeof(tail), &len, address))
+	    !message_tail_add(tail, sizeof(tail), &len, "") ||
+	    !message_tail_add(tail, sizeof(tail), &len, address) ||
+	    !message_tail_add(tail, sizeof(tail), &len, ""))
 		errx(1, "tail");
 	say(intake, MSG_SUBMIT, &submit, tail, len, body_fd);
 	say(intake, MSG_SUBMIT_END, &end, NULL, 0, -1);

@@ -64,8 +64,8 @@ add_group(struct store *store, int body_fd, unsigned int *seed, uint64_t *ids)
 		(void)snprintf(address, sizeof(address),
 		    "user%u@host%u.example", *seed, *seed % 200);
 		(*seed)++;
-		if (store_add_message(store, &envelope, addresses, body_fd,
-			&ids[i]) == -1)
+		if (store_add_message(store, &envelope, addresses, NULL,
+			body_fd, &ids[i]) == -1)
 			errx(1, "add: %s", store_error(store));
 	}
 	if (store_commit(store) == -1)

@@ -81,7 +81,8 @@ main(int argc, char **argv)
 	double s;
 
 	if (argc != 6)
-		errx(64, "usage: submit SOCKET CLIENTS MESSAGES SIZE RECIPIENT");
+		errx(64,
+		    "usage: submit SOCKET CLIENTS MESSAGES SIZE RECIPIENT");
 	clients = atol(argv[2]);
 	messages = atol(argv[3]);
 	if (clients < 1 || clients > CLIENTS_MAX)

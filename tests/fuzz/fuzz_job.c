@@ -26,15 +26,21 @@ check_job(const struct job_packet *job, bool begun)
 	size_t i;
 
 	assert(job->first == !begun && job->wait <= WAIT_FINAL);
-	assert((job->flags & ~(SUBMIT_VERBOSE | SUBMIT_ONCE)) == 0);
+	assert((job->flags &
+		   ~(SUBMIT_VERBOSE | SUBMIT_ONCE | SUBMIT_REQUIRETLS)) == 0);
 	check_word(job->from, sizeof(job->from));
 	check_word(job->ref, sizeof(job->ref));
+	check_word(job->parameters, sizeof(job->parameters));
+	assert(parameters_check(job->parameters, PARAMETER_OF_MAIL) == NULL);
 	assert(memchr(job->via, '\0', sizeof(job->via)) != NULL);
 	assert(job->nrcpts > 0);
 	for (i = 0; i < job->nrcpts; i++) {
 		assert(p < end && *p != '\0');
 		check_word(p, (size_t)(end - p));
 		assert(strlen(p) < MSG_ADDRESS_SIZE);
+		p += strlen(p) + 1;
+		assert(p < end);
+		assert(parameters_check(p, PARAMETER_OF_RCPT) == NULL);
 		p += strlen(p) + 1;
 	}
 	assert(p == end);

@@ -94,7 +94,7 @@ set_timer(void *arg, uint32_t ms)
 }
 
 static const struct session_ops ops = { report, read_body, close_body,
-	start_tls, get_tls_info, hang_up, set_timer };
+	start_tls, get_tls_info, NULL, hang_up, set_timer };
 
 static void
 tell(enum msg_type type, const void *payload, const char *tail, size_t len)
@@ -139,7 +139,8 @@ go_on(uint64_t size)
 	}
 	while (session_wants_message(&session) && session.up && jobs < JOBS) {
 		job.job = ++jobs;
-		tell(MSG_JOB, &job, "a@x\0b@y\0c@y", 12);
+		tell(MSG_JOB, &job,
+		    "a@x\0RET=HDRS BY=9;N\0b@y\0NOTIFY=NEVER\0c@y\0", 42);
 	}
 	session_gathered(&session);
 }

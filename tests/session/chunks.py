@@ -6,7 +6,8 @@ import time
 
 from harness import DELIVERED, FAILED, MESSAGE, equal, holds, lacks
 from server import (GREETING, Closed, ScriptError, bye, close, data, drain,
-                    line, lines_of, mail_from, opened, quiet, rcpt_to, say)
+                    line, lines_of, mail_from, octets_of, opened,
+                    quiet, rcpt_to, say)
 
 THREE = ("b@example.org", "c@example.org", "d@example.org")
 BOTH = ("PIPELINING", "CHUNKING")
@@ -25,14 +26,6 @@ route "*" {
 	transport = one
 }
 """
-
-
-def octets_of(c, n):
-    while len(c.pending) < n:
-        if not c.receive():
-            raise Closed("closed by the client in a chunk")
-    taken, c.pending = c.pending[:n], c.pending[n:]
-    return taken
 
 
 def chunk(last=None):

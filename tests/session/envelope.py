@@ -162,14 +162,6 @@ def s_086_8bitmime(t):
     equal(server.connections[0].messages, [EIGHT])
 
 
-def s_087_8bit_and_not_offered(t):
-    """Converted (then 7-bit on the wire), or bounced."""
-    server = t.serve([opened(), line("QUIT"), say("221 bye"), close()])
-    run = t.deliver(server, message=EIGHT)
-    t.scripts_held()
-    t.outcome(run, "failed", code=0, dsn=r"5\.6\.3", reply="8BITMIME")
-
-
 def s_103_parameter_refused(t):
     for code, status in ((555, "failed"), (455, "deferred")):
         server = t.serve([opened("SIZE"), line("MAIL .* SIZE=27"),

@@ -276,7 +276,10 @@ class Daemon:
             if store != "memory" and os.geteuid() == 0:
                 for role in ("intake", "queue", "resolver", "dialer", "agent"):
                     f.write("%s_user = nobody\n" % role)
-        with open(self.log, "wb") as f:
+        self.start()
+
+    def start(self):
+        with open(self.log, "ab") as f:
             self.process = subprocess.Popen(
                 [os.path.join(BUILD, "posternd"), "-c", self.config],
                 stdin=subprocess.DEVNULL, stdout=f, stderr=f,

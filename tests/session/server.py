@@ -340,6 +340,15 @@ def whole(*keywords, verb="EHLO"):
     return opened(*keywords, verb=verb) + transaction() + bye()
 
 
+def octets_of(c, n):
+    """The next n octets of the client, whatever they are."""
+    while len(c.pending) < n:
+        if not c.receive():
+            raise Closed("closed by the client in a chunk")
+    taken, c.pending = c.pending[:n], c.pending[n:]
+    return taken
+
+
 def honest(*keywords, **answers):
     """Serve until QUIT: whatever the order, by these answers.
 
@@ -364,6 +373,12 @@ def honest(*keywords, **answers):
                 if go.startswith("354"):
                     message()(c)
                     say(ask("dot", "", seen[verb], "250 2.0.0 kept"))(c)
+            elif verb == "BDAT":
+                c.taken += octets_of(c, int(command.split(" ")[1]))
+                if command.endswith(" LAST"):
+                    c.messages.append(c.taken)
+                    c.taken = b""
+                say(ask(verb, command, seen[verb], "250 2.0.0 kept"))(c)
             elif verb == "QUIT":
                 say("221 2.0.0 bye")(c)
                 eof()(c)

@@ -19,8 +19,9 @@ fresh(size_t size)
 Test(command, every_command_is_one_line)
 {
 	struct command_out out = fresh(sizeof(octets));
-	struct command_mail all = { true, true, UINT64_MAX };
-	struct command_mail none = { false, false, 7 };
+	struct command_mail all = { true, true, true, COMMAND_BODY_8BITMIME,
+		UINT64_MAX, NULL, 0 };
+	struct command_mail none = { .size = 7 };
 
 	command_write_hello(&out, COMMAND_EHLO, "a.example");
 	command_write_hello(&out, COMMAND_LHLO, "[192.0.2.1]");
@@ -28,7 +29,7 @@ Test(command, every_command_is_one_line)
 	command_write_word(&out, COMMAND_STARTTLS);
 	command_write_mail(&out, "", &none);
 	command_write_mail(&out, "ana@x", &all);
-	command_write_rcpt(&out, "\"b c\"@[IPv6:::1]");
+	command_write_rcpt(&out, "\"b c\"@[IPv6:::1]", "", 0);
 	command_write_word(&out, COMMAND_DATA);
 	command_write_bdat(&out, 10, false);
 	command_write_bdat(&out, 0, true);
@@ -41,7 +42,7 @@ Test(command, every_command_is_one_line)
 	    "HELO a\r\n"
 	    "STARTTLS\r\n"
 	    "MAIL FROM:<>\r\n" /* S-075, S-076 */
-	    "MAIL FROM:<ana@x> SIZE=18446744073709551615 BODY=8BITMIME\r\n"
+	    "MAIL FROM:<ana@x> SIZE=18446744073709551615 BODY=8BITMIME SMTPUTF8 REQUIRETLS\r\n"
 	    "RCPT TO:<\"b c\"@[IPv6:::1]>\r\n"
 	    "DATA\r\n"
 	    "BDAT 10\r\n"
@@ -60,7 +61,7 @@ Test(command, what_would_be_syntax_is_refused)
 	struct command_mail none = { 0 };
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-		cr_expect_eq(command_write_rcpt(&out, paths[i]),
+		cr_expect_eq(command_write_rcpt(&out, paths[i], "", 0),
 		    COMMAND_BAD_OCTET);
 		cr_expect_eq(command_write_mail(&out, paths[i], &none),
 		    COMMAND_BAD_OCTET);
@@ -75,21 +76,66 @@ Test(command, what_would_be_syntax_is_refused)
 Test(command, a_line_has_512_octets_and_what_was_granted)
 {
 	struct command_out out = fresh(sizeof(octets));
-	struct command_mail size = { true, false, 1 };
+	struct command_mail size = { .has_size = true, .size = 1 };
 	char path[600] = "";
 
 	/* S-102: "RCPT TO:<" and ">" CRLF are 12 of the 512. */
 	memset(path, 'x', 500);
-	cr_expect_eq(command_write_rcpt(&out, path), COMMAND_OK);
+	cr_expect_eq(command_write_rcpt(&out, path, "", 0), COMMAND_OK);
 	cr_expect_eq(out.len, 512);
 	path[500] = 'x';
-	cr_expect_eq(command_write_rcpt(&out, path), COMMAND_TOO_LONG);
+	cr_expect_eq(command_write_rcpt(&out, path, "", 0), COMMAND_TOO_LONG);
 	/* "MAIL FROM:<", ">", " SIZE=1", CRLF are 21 of 512 + 26. */
 	memset(path, 'x', 517);
 	cr_expect_eq(command_write_mail(&out, path, &size), COMMAND_OK);
 	path[517] = 'x';
 	cr_expect_eq(command_write_mail(&out, path, &size), COMMAND_TOO_LONG);
 	cr_expect_eq(out.len, 512 + 538);
+}
+
+#define RCPT_BITS (1u << PARAMETER_NOTIFY | 1u << PARAMETER_ORCPT)
+
+Test(command, parameters_go_where_they_are_offered)
+{
+	struct command_out out = fresh(sizeof(octets));
+	struct command_mail mail = { .parameters =
+					 "RET=HDRS BY=5;R MT-PRIORITY=3",
+		.offered = 1u << PARAMETER_RET | 1u << PARAMETER_MT_PRIORITY };
+
+	command_write_mail(&out, "a@x", &mail);
+	mail.has_size = true;
+	mail.offered = 0;
+	command_write_mail(&out, "", &mail);
+	command_write_rcpt(&out, "b@y", "NOTIFY=NEVER ORCPT=rfc822;b@y",
+	    RCPT_BITS);
+	command_write_rcpt(&out, "b@y", "NOTIFY=NEVER", 0);
+	cr_expect_str_eq((char *)octets,
+	    "MAIL FROM:<a@x> RET=HDRS MT-PRIORITY=3\r\n"
+	    "MAIL FROM:<> SIZE=0\r\n"
+	    "RCPT TO:<b@y> NOTIFY=NEVER ORCPT=rfc822;b@y\r\n"
+	    "RCPT TO:<b@y>\r\n");
+	out.len = 0;
+	cr_expect_eq(
+	    command_write_rcpt(&out, "b@y", "NOTIFY=a\r\nDATA", RCPT_BITS),
+	    COMMAND_BAD_OCTET);
+	cr_expect_eq(out.len, 0);
+}
+
+Test(command, each_parameter_grants_its_octets)
+{
+	struct command_out out = fresh(sizeof(octets));
+	char path[600] = "";
+
+	/* S-102: " NOTIFY=NEVER" is 13 of the 29 that NOTIFY grants. */
+	memset(path, 'x', 516);
+	cr_expect_eq(command_write_rcpt(&out, path, "NOTIFY=NEVER", RCPT_BITS),
+	    COMMAND_OK);
+	cr_expect_eq(out.len, 512 + 29);
+	path[516] = 'x';
+	cr_expect_eq(command_write_rcpt(&out, path, "NOTIFY=NEVER", RCPT_BITS),
+	    COMMAND_TOO_LONG);
+	cr_expect_eq(command_write_rcpt(&out, path, "NOTIFY=NEVER", 0),
+	    COMMAND_TOO_LONG);
 }
 
 Test(command, a_full_buffer_is_left_as_it_was)

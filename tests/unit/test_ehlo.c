@@ -121,6 +121,35 @@ Test(ehlo, limits_are_read_as_far_as_we_keep_them)
 	}
 }
 
+Test(ehlo, limits_of_time_are_read)
+{
+	static const struct {
+		const char *line;
+		uint32_t by, hold;
+		int64_t until;
+	} limits[] = {
+		{ "x|DELIVERBY 240", 240, 0, 0 },
+		{ "x|deliverby", 0, 0, 0 },
+		{ "x|DELIVERBY 99999999999", 0, 0, 0 },
+		{ "x|FUTURERELEASE 86400 1970-01-02T00:00:00Z", 0, 86400,
+		    86400 },
+		{ "x|FUTURERELEASE 86400 soon", 0, 86400, 0 },
+		{ "x|FUTURERELEASE", 0, 0, 0 },
+		{ "x|FUTURERELEASE -5 1970-13-02T00:00:00Z", 0, 0, 0 },
+	};
+	struct capabilities caps;
+
+	for (size_t i = 0; i < COUNT(limits); i++) {
+		parse(&caps, limits[i].line, false);
+		cr_expect_eq(caps.deliver_by_min, limits[i].by, "%s",
+		    limits[i].line);
+		cr_expect_eq(caps.hold_for_max, limits[i].hold, "%s",
+		    limits[i].line);
+		cr_expect_eq(caps.hold_until_max, limits[i].until, "%s",
+		    limits[i].line);
+	}
+}
+
 Test(ehlo, what_is_discarded_was_not_offered)
 {
 	struct capabilities caps;

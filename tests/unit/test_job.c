@@ -59,8 +59,11 @@ expect_rcpts(const char *const want[3], size_t row)
 	const char *p = job.rcpts;
 	size_t n = 0;
 
-	for (; n < 3 && want[n] != NULL; n++, p += strlen(p) + 1)
+	for (; n < 3 && want[n] != NULL; n++, p += strlen(p) + 1) {
 		cr_expect_str_eq(p, want[n], "row %zu", row);
+		p += strlen(p) + 1;
+		cr_expect_str_eq(p, "", "row %zu: no parameters", row);
+	}
 	cr_expect_eq(job.nrcpts, n, "row %zu", row);
 	cr_expect_eq(job.rcpts_len, (size_t)(p - job.rcpts), "row %zu", row);
 }
@@ -77,7 +80,67 @@ Test(job, a_good_packet_is_read)
 		cr_expect_str_eq(job.from, good[i].from, "row %zu", i);
 		cr_expect_str_eq(job.ref, good[i].ref, "row %zu", i);
 		cr_expect_str_eq(job.via, good[i].via, "row %zu", i);
+		cr_expect_str_eq(job.parameters, "", "row %zu", i);
 		expect_rcpts(good[i].rcpts, i);
+		job_clear(&job);
+	}
+}
+
+#define FROM_A   "{\"from\":\"a@x\",\"rcpts\":["
+#define TO_B     FROM_A "\"b@y\"],"
+#define RCPT(of) FROM_A "{\"address\":\"b@y\"," of "}]}"
+
+static const struct wish {
+	const char *text;
+	const char *mail; /* what becomes of it */
+	const char *rcpt;
+} wishes[] = {
+	{ TO_B "\"ret\":\"full\"}", "RET=FULL", "" },
+	{ TO_B "\"ret\":\"headers\",\"envid\":\"a+b=c d\"}",
+	    "RET=HDRS ENVID=a+2Bb+3Dc+20d", "" },
+	{ TO_B "\"deliver_by\":{\"seconds\":120}}", "BY=120;R", "" },
+	{ TO_B "\"deliver_by\":{\"seconds\":-5,\"mode\":\"notify\"}}",
+	    "BY=-5;N", "" },
+	{ TO_B "\"deliver_by\":{\"seconds\":999999999,\"mode\":\"return\","
+	       "\"trace\":true}}",
+	    "BY=999999999;RT", "" },
+	{ TO_B "\"hold_for\":60,\"priority\":-9}", "HOLDFOR=60 MT-PRIORITY=-9",
+	    "" },
+	{ TO_B "\"hold_until\":\"2026-11-23T17:47:08.5+01:30\"}",
+	    "HOLDUNTIL=2026-11-23T16:17:08Z", "" },
+	{ TO_B "\"auth\":\"<>\"}", "AUTH=<>", "" },
+	{ TO_B "\"auth\":\"e=mc2@example.com\"}", "AUTH=e+3Dmc2@example.com",
+	    "" },
+	{ RCPT("\"notify\":[\"never\"]"), "", "NOTIFY=NEVER" },
+	{ RCPT("\"notify\":[\"success\",\"delay\",\"failure\"],"
+	       "\"orcpt\":\"rfc822;Bob+x@y\""),
+	    "", "NOTIFY=SUCCESS,DELAY,FAILURE ORCPT=rfc822;Bob+2Bx@y" },
+	{ FROM_A "{\"address\":\"b@y\"}]}", "", "" },
+};
+
+Test(job, tls_can_be_demanded)
+{
+	cr_assert_eq(parse(TO_B "\"require_tls\":true}", false), 0, "%s",
+	    error);
+	cr_expect_eq(job.flags, SUBMIT_REQUIRETLS);
+	job_clear(&job);
+	cr_expect_eq(parse(TO_B "\"require_tls\":\"yes\"}", false), -1);
+}
+
+Test(job, what_is_asked_of_mail_and_rcpt_is_read)
+{
+	const char *p;
+
+	for (size_t i = 0; i < NELEM(wishes); i++) {
+		cr_assert_eq(parse(wishes[i].text, false), 0, "row %zu: %s", i,
+		    error);
+		cr_expect_str_eq(job.parameters, wishes[i].mail, "row %zu", i);
+		p = job.rcpts;
+		cr_expect_str_eq(p, "b@y", "row %zu", i);
+		p += strlen(p) + 1;
+		cr_expect_str_eq(p, wishes[i].rcpt, "row %zu", i);
+		cr_expect_eq(job.rcpts_len,
+		    (size_t)(p + strlen(p) + 1 - job.rcpts), "row %zu", i);
 		job_clear(&job);
 	}
 }
@@ -122,8 +185,49 @@ static const struct bad {
 	{ "{\"from\":\"\"}", "\"rcpts\" must be a list" },
 	{ "{\"from\":\"\",\"rcpts\":\"a@x\"}", "\"rcpts\" must be a list" },
 	{ "{\"from\":\"\",\"rcpts\":[]}", "\"rcpts\" is empty" },
-	{ "{\"from\":\"\",\"rcpts\":[1]}", "strings alone" },
-	{ "{\"from\":\"\",\"rcpts\":[\"a@x\",null]}", "strings alone" },
+	{ "{\"from\":\"\",\"rcpts\":[{}]}", "strings, or objects" },
+	{ RCPT("\"adress\":\"c@y\""), "\"adress\" is not known" },
+	{ RCPT("\"notify\":\"never\""), "a list of one to four" },
+	{ RCPT("\"notify\":[]"), "a list of one to four" },
+	{ RCPT("\"notify\":[\"NEVER\"]"), "must hold \"never\"" },
+	{ RCPT("\"notify\":[1]"), "must hold \"never\"" },
+	{ RCPT("\"notify\":[\"never\",\"delay\"]"), "stand alone" },
+	{ RCPT("\"notify\":[\"delay\",\"delay\"]"), "some of SUCCESS" },
+	{ RCPT("\"orcpt\":\"b@y\""), "an address type" },
+	{ RCPT("\"orcpt\":\"rfc822;\""), "an address type" },
+	{ RCPT("\"orcpt\":\"rfc 822;b@y\""), "its type none" },
+	{ RCPT("\"orcpt\":\"rfc822;b\\u000a@y\""), "printable" },
+	{ RCPT("\"orcpt\":\"rfc822;\\u00fc@y\""), "printable" },
+	{ TO_B "\"ret\":\"FULL\"}", "\"ret\" must be" },
+	{ TO_B "\"ret\":1}", "\"ret\" must be" },
+	{ TO_B "\"envid\":\"\"}", "is empty" },
+	{ TO_B "\"envid\":7}", "\"envid\" must be a string" },
+	{ TO_B "\"envid\":\"a\\r\\nb\"}", "printable" },
+	{ TO_B "\"envid\":\"" LABEL_64 LABEL_64 "\"}", "longer than 100" },
+	{ TO_B "\"deliver_by\":120}", "an object with" },
+	{ TO_B "\"deliver_by\":{}}", "an object with" },
+	{ TO_B "\"deliver_by\":{\"seconds\":1.5}}", "an object with" },
+	{ TO_B "\"deliver_by\":{\"seconds\":0}}", "above 0" },
+	{ TO_B "\"deliver_by\":{\"seconds\":-5}}", "above 0" },
+	{ TO_B "\"deliver_by\":{\"seconds\":1000000000}}", "999999999" },
+	{ TO_B "\"deliver_by\":{\"seconds\":5,\"mode\":\"R\"}}",
+	    "\"return\" or" },
+	{ TO_B "\"deliver_by\":{\"seconds\":5,\"minutes\":1}}",
+	    "\"minutes\" is not known" },
+	{ TO_B "\"hold_for\":0}", "from 1" },
+	{ TO_B "\"hold_for\":1000000000}", "from 1" },
+	{ TO_B "\"hold_for\":\"5\"}", "a whole number" },
+	{ TO_B "\"hold_until\":\"2026-13-01T00:00:00Z\"}", "RFC 3339" },
+	{ TO_B "\"hold_until\":\"2026-12-01T00:00:00\"}", "RFC 3339" },
+	{ TO_B "\"hold_for\":5,\"hold_until\":\"2026-12-01T00:00:00Z\"}",
+	    "not both" },
+	{ TO_B "\"priority\":10}", "from -9 to 9" },
+	{ TO_B "\"priority\":-10}", "from -9 to 9" },
+	{ TO_B "\"priority\":9223372036854775807}", "from -9 to 9" },
+	{ TO_B "\"auth\":\"\"}", "an address or" },
+	{ TO_B "\"auth\":\"nobody\"}", "an address or" },
+	{ "{\"from\":\"\",\"rcpts\":[1]}", "strings, or objects" },
+	{ "{\"from\":\"\",\"rcpts\":[\"a@x\",null]}", "strings, or objects" },
 	{ "{\"from\":\"\",\"rcpts\":[\"\"]}", "recipient <>" },
 	{ "{\"from\":\"\",\"rcpts\":[\"a@x\\r\\nRCPT\"]}",
 	    "recipient <a@x\\x0d\\x0aRCPT>" },
@@ -197,6 +301,17 @@ Test(job, a_packet_full_of_recipients_is_read)
 	cr_expect_eq(job.nrcpts, n);
 	cr_expect_str_eq(job.rcpts, "0@x");
 	job_clear(&job);
+	/* The same of objects, each with all that it may have. */
+	len = (size_t)sprintf(text, "{\"from\":\"\",\"rcpts\":[");
+	for (n = 0; len < JOB_PACKET_MAX - 640; n++)
+		len += (size_t)sprintf(text + len,
+		    "%s{\"address\":\"b@y\",\"notify\":[\"success\",\"failure\","
+		    "\"delay\"],\"orcpt\":\"rfc822;%0440d\"}",
+		    n > 0 ? "," : "", 7);
+	len += (size_t)sprintf(text + len, "]}");
+	cr_assert_eq(job_parse(&job, text, len, false, error), 0, "%s", error);
+	cr_expect_eq(job.nrcpts, n);
+	job_clear(&job);
 	cr_expect_null(job.rcpts);
 	job_clear(&job);
 }
@@ -253,8 +368,9 @@ Test(job, a_question_is_read)
 static const struct bad bad_questions[] = {
 	{ "", "no JSON" },
 	{ "[7]", "must be a JSON object" },
-	{ "{}", "\"command\" must be \"status\" or \"list\"" },
-	{ "{\"command\":\"stop\"}", "must be \"status\" or \"list\"" },
+	{ "{}", "\"command\" must be \"status\", \"list\" or \"transcripts\"" },
+	{ "{\"command\":\"stop\"}",
+	    "must be \"status\", \"list\" or \"transcripts\"" },
 	{ "{\"command\":1}", "\"command\" must be a string" },
 	{ "{\"command\":\"a much longer word\"}", "\"command\" is longer" },
 	{ LIST "\"hint\":1}", "\"hint\" is not known here" },

@@ -33,7 +33,7 @@ static const struct {
 	{ STR("\\x0a"), "\\\\x0a", "\\\\x0a" },
 	{ STR("\"quoted\""), "\"quoted\"", "\\\"quoted\\\"" },
 	{ STR("\x7f\x80\xff"), "\\x7f\\x80\\xff", "\\u007f\\u0080\\u00ff" },
-	{ STR("M\xc3\xbcnchen"), "M\\xc3\\xbcnchen", "M\\u00c3\\u00bcnchen" },
+	{ STR("M\xc3\xbcnchen"), "M\\xc3\\xbcnchen", "M\xc3\xbcnchen" },
 };
 
 Test(log, a_peers_octets_are_escaped)

@@ -233,6 +233,15 @@ log_will_say(const char *words)
 	return log_says(words);
 }
 
+static const char *parameters = "", *rcpt_parameters = "";
+
+static void
+add_recipient(char *tail, size_t size, size_t *len, const char *address)
+{
+	cr_assert(message_tail_add(tail, size, len, address));
+	cr_assert(message_tail_add(tail, size, len, rcpt_parameters));
+}
+
 static void
 hand_in(uint64_t request, uint32_t wait, size_t size, const char *first,
     const char *second)
@@ -252,11 +261,12 @@ hand_in(uint64_t request, uint32_t wait, size_t size, const char *first,
 	fd = fd_sealed("body", body, size);
 	free(body);
 	cr_assert(message_tail_add(tail, sizeof(tail), &len, "s@e.example"));
+	cr_assert(message_tail_add(tail, sizeof(tail), &len, parameters));
 	cr_assert(message_tail_add(tail, sizeof(tail), &len, "ref"));
 	cr_assert(message_tail_add(tail, sizeof(tail), &len, ""));
-	cr_assert(message_tail_add(tail, sizeof(tail), &len, first));
+	add_recipient(tail, sizeof(tail), &len, first);
 	if (second != NULL)
-		cr_assert(message_tail_add(tail, sizeof(tail), &len, second));
+		add_recipient(tail, sizeof(tail), &len, second);
 	say_fd(intake, MSG_SUBMIT, &submit, tail, len, fd);
 	(void)close(fd);
 	say(intake, MSG_SUBMIT_END, &end);
@@ -723,6 +733,7 @@ deliver_next(int worker)
 
 	(void)close(m.fd);
 	(void)message_tail_next(&m, &at);
+	(void)message_tail_next(&m, &at);
 	to = message_tail_next(&m, &at);
 	cr_assert_neq(to, NULL);
 	late = strncmp(to, "late", 4) == 0;
@@ -1006,10 +1017,77 @@ Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
 	cr_expect_eq(counts().counts[RECIPIENT_FAILED], 0);
 }
 
+static void
+expect_string(const struct message *m, size_t *at, const char *want)
+{
+	const char *text = message_tail_next(m, at);
+
+	cr_assert_neq(text, NULL, "nothing instead of %s", want);
+	cr_expect_str_eq(text, want);
+}
+
+Test(queue, parameters_go_to_the_worker_with_the_job)
+{
+	struct message m;
+	size_t at = 0;
+	int worker;
+
+	parameters = "RET=HDRS BY=120;N HOLDFOR=5";
+	rcpt_parameters = "NOTIFY=NEVER";
+	hand_in(1, WAIT_QUEUED, 10, "a@b.example", "c@b.example");
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	(void)hear(worker, ROLE_WORKER, MSG_SESSION);
+	bring_up(worker, false);
+	m = hear_behind(worker, MSG_JOB);
+	(void)close(m.fd);
+	expect_string(&m, &at, "s@e.example");
+	expect_string(&m, &at, "RET=HDRS BY=120;N HOLDFOR=5");
+	expect_string(&m, &at, "a@b.example");
+	expect_string(&m, &at, "NOTIFY=NEVER");
+	expect_string(&m, &at, "c@b.example");
+	expect_string(&m, &at, "NOTIFY=NEVER");
+	cr_expect_null(message_tail_next(&m, &at));
+	(void)close(worker);
+}
+
+Test(queue, what_is_late_is_returned_and_never_seen_by_a_worker)
+{
+	int worker;
+
+	parameters = "BY=1;R";
+	hand_in(1, WAIT_QUEUED, 10, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	(void)hear(worker, ROLE_WORKER, MSG_SESSION);
+	(void)usleep(1100 * 1000);
+	bring_up(worker, false);
+	cr_expect(log_will_say("dsn=5.4.7, status=bounced (the time to deliver "
+			       "by is over)"));
+	(void)close(worker);
+}
+
+Test(queue, bad_parameters_are_refused)
+{
+	static const char *const bad[] = { "BY=0;R", "NOTIFY=NEVER", "X=1" };
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		parameters = bad[i];
+		hand_in(i + 1, WAIT_QUEUED, 10, "a@b.example", NULL);
+		(void)hear(intake, ROLE_INTAKE, MSG_REFUSED);
+	}
+	parameters = "";
+	rcpt_parameters = "RET=FULL";
+	hand_in(9, WAIT_QUEUED, 10, "a@b.example", NULL);
+	(void)hear(intake, ROLE_INTAKE, MSG_REFUSED);
+}
+
 Test(queue, a_body_that_is_not_sealed_is_refused)
 {
 	struct msg_submit submit = { .request = 1, .size = 0 };
-	char tail[] = "s@e.example\0\0\0a@b.example";
+	char tail[] = "s@e.example\0\0\0\0a@b.example\0";
 	int fd = memfd_create("open", MFD_CLOEXEC);
 
 	say_fd(intake, MSG_SUBMIT, &submit, tail, sizeof(tail), fd);

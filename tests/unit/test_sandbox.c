@@ -284,9 +284,9 @@ may_mount(void)
 	if (pid == 0)
 		_exit(geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
 			    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ==
-				0 ?
-			0 :
-			1);
+				0
+			? 0
+			: 1);
 	return waitpid(pid, &status, 0) == pid && status == 0;
 }
 

@@ -60,7 +60,7 @@ destination(const char *name)
 {
 	struct schedule_destination *d;
 
-	d = schedule_destination(schedule, 0, name);
+	d = schedule_destination(schedule, 0, name, 0);
 	cr_assert_neq(d, NULL);
 	return d;
 }
@@ -73,10 +73,12 @@ add(struct schedule_destination *d, uint64_t id, uint32_t index,
 	struct store_envelope envelope = { .id = id,
 		.nrcpts = 10,
 		.reverse_path = "",
+		.parameters = "",
 		.via = "" };
 	struct store_recipient recipient = { .message = id,
 		.index = index,
 		.address = "a@b",
+		.parameters = "",
 		.domain = domain };
 
 	return schedule_add(schedule, d, &envelope, &recipient, 0);
@@ -317,4 +319,25 @@ Test(schedule, retries_wait_longer_each_time_up_to_the_maximum)
 		cr_expect_leq(least, cases[i].want_ms * 7 / 8 + 1);
 		cr_expect_geq(least, cases[i].want_ms * 7 / 8);
 	}
+}
+
+/* Others of its domain have another destination. */
+Test(schedule, a_variant_stands_by_itself)
+{
+	struct schedule_destination *plain = destination("b.example");
+	struct schedule_destination *variant;
+	struct schedule_recipients out = STAILQ_HEAD_INITIALIZER(out);
+
+	variant = schedule_destination(schedule, 0, "b.example", 1);
+	cr_assert_neq(variant, NULL);
+	cr_expect_neq(variant, plain);
+	cr_expect_eq(schedule_destination(schedule, 0, "b.example", 1),
+	    variant);
+	cr_assert_eq(add(variant, 1, 0, "b.example"), 0);
+	cr_assert(schedule_failed(schedule, variant, 1000));
+	schedule_suspend(schedule, variant, &out);
+	cr_expect_eq(plain->blocked_until_ms, 0);
+	cr_expect_eq(
+	    schedule_find_domain(schedule, "b.example")->blocked_until_ms, 0);
+	forget_all(&out);
 }

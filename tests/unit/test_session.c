@@ -136,7 +136,7 @@ set_timer(void *arg, uint32_t ms)
 }
 
 static const struct session_ops ops = { report, read_body, close_body,
-	start_tls, get_tls_info, hang_up, set_timer };
+	start_tls, get_tls_info, NULL, hang_up, set_timer };
 
 static void
 send_message(enum msg_type type, const void *payload, const char *tail,
@@ -153,30 +153,63 @@ send_message(enum msg_type type, const void *payload, const char *tail,
 		say("misled");
 }
 
-/* "JOB 8BIT sender rcpt rcpt" or "JOB sender rcpt"; "-" is no sender. */
+/* Each path and the parameters behind its "?", where "&" is a space. */
+static size_t
+write_envelope(char *tail, const char *text, uint32_t *nrcpt)
+{
+	bool has_parameters = false;
+	size_t len = 0;
+
+	for (;; text++) {
+		if (*text != ' ' && *text != '\0' && *text != '?') {
+			tail[len++] = *text == '&' ? ' ' : *text;
+			continue;
+		}
+		tail[len++] = '\0';
+		if (*text == '?') {
+			has_parameters = true;
+			continue;
+		}
+		if (!has_parameters)
+			tail[len++] = '\0';
+		has_parameters = false;
+		if (*text == '\0')
+			return len;
+		++*nrcpt;
+	}
+}
+
+/* "JOB 8BIT sender rcpt rcpt" or "JOB sender?RET=FULL&BY=1;R rcpt"; "-" is no
+ * sender. */
 static void
 send_job(const char *text)
 {
 	struct msg_job job = { 0 };
 	char tail[1024];
-	size_t len = strlen(text) + 1;
+	size_t len;
 
-	if (strncmp(text, "8BIT ", 5) == 0) {
-		job.flags = SUBMIT_8BIT;
+	if (strncmp(text, "VRFY ", 5) == 0) {
+		job.flags = SUBMIT_VERIFY;
 		text += 5;
 		len -= 5;
 	}
-	if (*text == '-') {
+	if (strncmp(text, "UTF8 ", 5) == 0) {
+		job.flags = SUBMIT_SMTPUTF8;
+		text += 5;
+		len -= 5;
+	}
+	if (strncmp(text, "BINARY ", 7) == 0) {
+		job.flags = SUBMIT_BINARY;
+		text += 7;
+		len -= 7;
+	}
+	if (strncmp(text, "8BIT ", 5) == 0) {
+		job.flags = SUBMIT_8BIT;
+		text += 5;
+	}
+	if (*text == '-')
 		text++;
-		len--;
-	}
-	memcpy(tail, text, len);
-	for (size_t i = 0; i < len; i++) {
-		if (tail[i] != ' ')
-			continue;
-		tail[i] = '\0';
-		job.nrcpt++;
-	}
+	len = write_envelope(tail, text, &job.nrcpt);
 	job.job = ++jobs;
 	job.size = strlen(body);
 	send_message(MSG_JOB, &job, tail, len);
@@ -674,6 +707,10 @@ Test(transaction, with_pipelining_one_batch_up_to_data)
 	    "S 554 spam", "Q 0 failed final 554 5.0.0: 554 spam");
 }
 
+#define QP_ADDED                                                               \
+	"MIME-Version: 1.0|Content-Type: text/plain; charset=unknown-8bit|"    \
+	"Content-Transfer-Encoding: quoted-printable|"
+
 Test(transaction, parameters_go_out_where_they_are_offered)
 {
 	/* S-083, S-084, S-086 */
@@ -688,8 +725,98 @@ Test(transaction, parameters_go_out_where_they_are_offered)
 	RUN(SMTP, UP("250-SIZE 19|"), "! job a@x b@y", "Q BEGUN",
 	    "C MAIL FROM:<a@x> SIZE=19|");
 	/* S-087 */
-	RUN(SMTP, UP(""), "! job 8BIT a@x b@y",
+	RUN(CONF(.eight_bit = SESSION_BOUNCE), UP(""), "! job 8BIT a@x b@y",
 	    "Q 0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME");
+	RUN(CONF(.eight_bit = SESSION_SEND_ANYWAY), UP("250-SIZE|"),
+	    "! body \xe4", GO("8BIT a@x b@y", "MAIL FROM:<a@x> SIZE=3|"));
+	RUN(SMTP, UP("250-SIZE|"), "! body A: b\r\n\r\nabcdefg \xe4",
+	    GO("8BIT a@x b@y", "MAIL FROM:<a@x> SIZE=133|"), "S 250 ok",
+	    "C RCPT TO:<b@y>|", "S 250 ok", "C DATA|", "S 354 go",
+	    "Q COMMITTING", "C A: b|" QP_ADDED "|abcdefg =E4|.|", "S 250 ok",
+	    "Q 0 delivered final 250 2.0.0: 250 ok");
+	RUN(SMTP, UP("250-CHUNKING|250-PIPELINING|"),
+	    "! body A: b\r\n\r\nabcdefg \xe4", "! job 8BIT a@x b@y", "Q BEGUN",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|", "S 250 ok|250 ok",
+	    "Q COMMITTING", "C BDAT 133 LAST|A: b|" QP_ADDED "|abcdefg =E4|",
+	    "S 250 ok", "Q 0 delivered final 250 2.0.0: 250 ok");
+	RUN(SMTP, UP(""), "! body A: \xe4", "! job 8BIT a@x b@y",
+	    "Q 0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME, and it cannot be converted: a header field is not of ASCII");
+}
+
+Test(transaction, what_is_not_ascii_needs_smtputf8)
+{
+	/* S-089 */
+	RUN(SMTP, UP("250-8BITMIME|"), "! job \xc3\xa4@x b@y",
+	    "Q 0 failed mail 0 5.6.7: sender needs SMTPUTF8, which the server does not offer",
+	    "! job a@x \xc3\xa4@y",
+	    "Q 0 failed mail 0 5.6.7: recipient needs SMTPUTF8, which the server does not offer",
+	    "! job UTF8 a@x b@y",
+	    "Q 0 failed mail 0 5.6.9: a header field needs SMTPUTF8, which the server does not offer");
+	RUN(SMTP, UP(""), "! job a@x \xc3\xa4@y b@y",
+	    "Q 0 failed mail 0 5.6.7: recipient needs SMTPUTF8, which the server does not offer",
+	    "Q BEGUN", "C MAIL FROM:<a@x>|", "S 250 ok", "C RCPT TO:<b@y>|",
+	    "S 250 ok", "C DATA|");
+	RUN(SMTP, UP("250-CHUNKING|250-PIPELINING|"),
+	    "! job a@x b@y \xc3\xa4@y c@y",
+	    "Q 1 failed mail 0 5.6.7: recipient needs SMTPUTF8, which the server does not offer",
+	    "Q COMMITTING",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|RCPT TO:<c@y>|BDAT 19 LAST|Subject: x||.hi|",
+	    "S 250 ok|250 ok|250 ok|250 ok",
+	    "Q 0 delivered final 250 2.0.0: 250 ok",
+	    "Q 2 delivered final 250 2.0.0: 250 ok");
+	/* S-090 */
+	RUN(SMTP, UP("250-8BITMIME|250-SMTPUTF8|"), "! job a@x \xc3\xa4@y",
+	    "Q BEGUN", "C MAIL FROM:<a@x> SMTPUTF8|", "S 250 ok",
+	    "C RCPT TO:<\xc3\xa4@y>|");
+	RUN(SMTP, UP("250-8BITMIME|250-SMTPUTF8|"), "! job UTF8 a@x b@y",
+	    "Q BEGUN", "C MAIL FROM:<a@x> SMTPUTF8|");
+	RUN(SMTP, UP("250-8BITMIME|250-SMTPUTF8|"), "! job a@x b@y", "Q BEGUN",
+	    "C MAIL FROM:<a@x>|");
+}
+
+Test(transaction, verify_asks_and_sends_nothing)
+{
+	/* S-126 */
+	RUN(SMTP, UP("250-PIPELINING|250-CHUNKING|"),
+	    "! job VRFY - b@y c@y d@y", "Q BEGUN", "C VRFY b@y|",
+	    "S 252 2.5.0 perhaps",
+	    "Q 0 delivered vrfy 252 2.5.0: 252 2.5.0 perhaps", "C VRFY c@y|",
+	    "S 550 5.1.1 no", "Q 1 failed vrfy 550 5.1.1: 550 5.1.1 no",
+	    "C VRFY d@y|", "S 450 busy",
+	    "Q 2 deferred vrfy 450 4.0.0: 450 busy", "! job VRFY - b@y",
+	    "Q BEGUN", "C VRFY b@y|", "S 502 5.5.1 not here",
+	    "Q 0 deferred vrfy 502 4.5.1: 502 5.5.1 not here", "! job a@x b@y",
+	    "Q COMMITTING",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|BDAT 19 LAST|Subject: x||.hi|");
+	RUN(SMTP, UP("250-PIPELINING|"), "! job VRFY - b@y", "Q BEGUN",
+	    "C VRFY b@y|", "S 421 bye", "Q 0 deferred vrfy 421 4.0.0: 421 bye",
+	    "Q CLOSED deferred vrfy 421 4.0.0: 421 bye", "! hung-up");
+	RUN(SMTP, UP("250-8BITMIME|250-SMTPUTF8|"), "! job VRFY - \xc3\xa4@y",
+	    "Q BEGUN", "C VRFY \xc3\xa4@y SMTPUTF8|", "S 354 what",
+	    "Q 0 deferred vrfy 354 4.5.0: protocol error: unexpected reply 354 where we wait for the reply to VRFY: 354 what",
+	    "C QUIT|");
+}
+
+Test(transaction, what_is_binary_goes_as_it_is_or_converted)
+{
+	/* S-088 */
+	RUN(SMTP, UP("250-CHUNKING|250-BINARYMIME|250-SIZE|"),
+	    "! body A: b\r\n\r\n\n\r", "! job BINARY a@x b@y", "Q BEGUN",
+	    "C MAIL FROM:<a@x> SIZE=10 BODY=BINARYMIME|", "S 250 ok",
+	    "C RCPT TO:<b@y>|", "S 250 ok", "Q COMMITTING",
+	    "C BDAT 10 LAST|A: b|||", "S 250 ok",
+	    "Q 0 delivered final 250 2.0.0: 250 ok");
+	RUN(SMTP, UP("250-BINARYMIME|250-8BITMIME|"), "! body A: b\r\n\r\n\n",
+	    GO("BINARY a@x b@y", "MAIL FROM:<a@x> BODY=8BITMIME|"), "S 250 ok",
+	    "C RCPT TO:<b@y>|", "S 250 ok", "C DATA|", "S 354 go",
+	    "Q COMMITTING",
+	    "C A: b|MIME-Version: 1.0|Content-Type: text/plain; charset=unknown-8bit|Content-Transfer-Encoding: base64||Cg==|.|");
+	RUN(CONF(.eight_bit = SESSION_BOUNCE), UP("250-8BITMIME|"),
+	    "! job BINARY a@x b@y",
+	    "Q 0 failed mail 0 5.6.3: message is binary, and the server does not offer BINARYMIME");
+	RUN(CONF(.eight_bit = SESSION_SEND_ANYWAY), UP(""),
+	    "! job BINARY a@x b@y",
+	    "Q 0 failed mail 0 5.6.3: message is binary, and the server offers neither BINARYMIME nor 8BITMIME");
 }
 
 Test(transaction, nobody_accepted_means_no_message)
@@ -863,15 +990,41 @@ Test(transaction, a_long_message_leaves_in_pieces)
 	cr_expect_eq(session.state, STATE_FLIGHT_FINAL);
 }
 
+#define ASKED "a@x?RET=HDRS&BY=9;N&MT-PRIORITY=-3 b@y?NOTIFY=NEVER c@y"
+
+Test(transaction, parameters_go_where_they_are_offered)
+{
+	RUN(SMTP, UP(BATCH "250-DSN|250-DELIVERBY|"),
+	    GO(ASKED,
+		"MAIL FROM:<a@x> RET=HDRS BY=9;N|"
+		"RCPT TO:<b@y> NOTIFY=NEVER|RCPT TO:<c@y>|DATA|"));
+	RUN(SMTP, UP(BATCH "250-MT-PRIORITY|"),
+	    GO(ASKED,
+		"MAIL FROM:<a@x> MT-PRIORITY=-3|RCPT TO:<b@y>|RCPT TO:<c@y>|"
+		"DATA|"));
+	RUN(SMTP, UP(BATCH), GO(ASKED, TWO));
+}
+
+Test(transaction, what_a_sender_cannot_do_without_is_not_sent)
+{
+	RUN(SMTP, UP(""), "! job a@x?BY=9;R b@y",
+	    "Q 0 failed mail 0 5.3.3: the server does not offer DELIVERBY, and "
+	    "the message is to be returned if it is late");
+	RUN(SMTP, UP("250-FUTURERELEASE 4 2000-01-01T00:00:00Z|"),
+	    "! job a@x?HOLDFOR=5 b@y",
+	    "Q 0 failed mail 0 5.5.4: the message is to be held for longer than "
+	    "the server's FUTURERELEASE allows");
+}
+
 Test(transaction, a_long_list_of_recipients_leaves_in_pieces)
 {
 	struct msg_job job = { 0 };
 	static char tail[16384];
-	size_t len = 1, mail = 0, rcpt = 0, data = 0;
+	size_t len = 2, mail = 0, rcpt = 0, data = 0;
 
 	RUN(SMTP, UP(BATCH));
-	for (; len + 4 <= sizeof(tail); len += 4, job.nrcpt++)
-		memcpy(tail + len, "b@y", 4);
+	for (; len + 5 <= sizeof(tail); len += 5, job.nrcpt++)
+		memcpy(tail + len, "b@y\0", 5);
 	job.size = strlen(body);
 	send_message(MSG_JOB, &job, tail, len);
 	expect_report("BEGUN", __func__);
@@ -887,7 +1040,7 @@ Test(transaction, a_long_list_of_recipients_leaves_in_pieces)
 		session_flushed(&session);
 	}
 	cr_expect_eq(mail, 1);
-	cr_expect_eq(rcpt, 4095);
+	cr_expect_eq(rcpt, 3276);
 	cr_expect_eq(data, 1);
 }
 
@@ -987,6 +1140,10 @@ Test(transaction, quit_at_the_end_of_a_message_waits_for_its_reply)
 	    GOT("1"), "! job a@x b@y", "! job a@x b@y", "Q COMMITTING 3",      \
 	    "C " FLOWN FLOWN, "S " OK3 "|" OK3, GOT("2"), GOT("3")
 
+#define TEXT_80                                                                \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"                             \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 Test(flight, grows_while_all_goes_well)
 {
 	/* S-130 */
@@ -1013,6 +1170,19 @@ Test(flight, needs_both_chunking_and_pipelining)
 	RUN(SMTP, UP("250-CHUNKING|"), "! job a@x b@y", "Q BEGUN",
 	    "C MAIL FROM:<a@x>|", "S 250 ok", "C RCPT TO:<b@y>|", "S 550 no",
 	    "Q 0 failed rcpt 550 5.0.0: 550 no", "! job a@x b@y", "C RSET|");
+}
+
+/* commands_room() counts them: the body stays clear of its commands. */
+Test(flight, parameters_have_room)
+{
+	RUN(SMTP, UP("250-PIPELINING|250-CHUNKING|250-DSN|"),
+	    "! job a@x?ENVID=" TEXT_80 " b@y?ORCPT=rfc822;" TEXT_80
+	    " c@y?NOTIFY=SUCCESS,FAILURE,DELAY&ORCPT=rfc822;" TEXT_80 TEXT_80,
+	    "Q COMMITTING",
+	    "C MAIL FROM:<a@x> ENVID=" TEXT_80
+	    "|RCPT TO:<b@y> ORCPT=rfc822;" TEXT_80
+	    "|RCPT TO:<c@y> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;" TEXT_80
+		TEXT_80 "|" BDAT);
 }
 
 Test(flight, what_is_discarded_is_not_used)
@@ -1164,8 +1334,8 @@ Test(flight, what_cannot_be_sent_does_not_join)
 	    "! job a@x b@y",
 	    "Q 5/0 deferred mail 0 4.3.0: the message cannot be read",
 	    "! job 8BIT a@x b@y",
-	    "Q 6/0 failed mail 0 5.6.3: message has 8-bit octets, and the server does not offer 8BITMIME",
-	    "! go", "Q COMMITTING 4", "C " FLOWN);
+	    "Q 6/0 deferred mail 0 4.3.0: the message cannot be read", "! go",
+	    "Q COMMITTING 4", "C " FLOWN);
 	RUN(SMTP, UP(CHUNKS "250-SIZE 19|"), "! body x", "! job a@x b@y",
 	    "Q COMMITTING",
 	    "C MAIL FROM:<a@x> SIZE=3|RCPT TO:<b@y>|BDAT 3 LAST|x|", "S " OK3,

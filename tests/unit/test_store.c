@@ -84,7 +84,8 @@ add(int64_t created_ms, size_t size, const char *a, const char *b)
 	uint64_t id = 0;
 	int fd = body_of(size);
 
-	cr_assert_eq(store_add_message(store, &envelope, addresses, fd, &id), 0,
+	cr_assert_eq(
+	    store_add_message(store, &envelope, addresses, NULL, fd, &id), 0,
 	    "%s", store_error(store));
 	(void)close(fd);
 	return id;
@@ -128,6 +129,8 @@ struct seen {
 	char address[64];
 	char reply[64];
 	char reverse_path[64];
+	char
+	    parameters[128]; /* of the message and, behind "|", its recipient */
 	uint32_t flags;
 };
 
@@ -146,6 +149,8 @@ see(const struct store_envelope *envelope,
 	(void)strlcpy(seen->reply, recipient->reply, sizeof(seen->reply));
 	(void)strlcpy(seen->reverse_path, envelope->reverse_path,
 	    sizeof(seen->reverse_path));
+	(void)snprintf(seen->parameters, sizeof(seen->parameters), "%s|%s",
+	    envelope->parameters, recipient->parameters);
 	return 0;
 }
 
@@ -607,10 +612,160 @@ change_database(const char *text)
 	(void)sqlite3_close(db);
 }
 
+/* The tables of schema 1, as its posternd made them. */
+static const char schema_1[] =
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
+    "INSERT INTO meta VALUES ('next_id', 1048676);"
+    "CREATE TABLE message (id INTEGER PRIMARY KEY, created INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, flags INTEGER NOT NULL, uid INTEGER NOT NULL,"
+    " nrcpts INTEGER NOT NULL, reverse_path TEXT NOT NULL, ref TEXT NOT NULL,"
+    " via TEXT NOT NULL, in_file INTEGER NOT NULL, body BLOB);"
+    "CREATE INDEX in_file ON message (id) WHERE in_file = 1;"
+    "CREATE TABLE recipient (message INTEGER NOT NULL, idx INTEGER NOT NULL,"
+    " address TEXT NOT NULL, domain TEXT NOT NULL, state INTEGER NOT NULL,"
+    " next_attempt INTEGER, finished INTEGER, attempts INTEGER NOT NULL"
+    " DEFAULT 0, in_doubt INTEGER NOT NULL DEFAULT 0, code INTEGER, dsn TEXT,"
+    " reply TEXT, relay TEXT, PRIMARY KEY (message, idx)) WITHOUT ROWID;"
+    "CREATE INDEX due ON recipient (domain, next_attempt)"
+    " WHERE next_attempt IS NOT NULL;"
+    "CREATE INDEX failed ON recipient (finished) WHERE state = 4;"
+    "PRAGMA application_id = 1347375956;"
+    "PRAGMA user_version = 1;"
+    "INSERT INTO message VALUES (1048576, 10, 6, 5, 1000, 2,"
+    " 'ana@example.org', 'r-1', 'relay', 0, x'626f64790d0a');"
+    "INSERT INTO message VALUES (1048577, 20, 6, 1, 1000, 1, '', '', '', 1,"
+    " NULL);"
+    "INSERT INTO recipient VALUES (1048576, 0, 'b@c.example', 'c.example', 3,"
+    " 500, NULL, 2, 1, 451, '4.3.0', 'later', 'mx');"
+    "INSERT INTO recipient VALUES (1048576, 1, 'd@c.example', 'c.example', 1,"
+    " NULL, NULL, 1, 0, NULL, NULL, NULL, NULL);"
+    "INSERT INTO recipient VALUES (1048577, 0, 'e@f.example', 'f.example', 4,"
+    " NULL, 30, 1, 0, 550, '5.1.1', 'no', 'mx');";
+
+static void
+make_schema_1(const char *more)
+{
+	char path[128];
+	sqlite3 *db;
+	int fd;
+
+	store_close(store);
+	store = NULL;
+	(void)snprintf(path, sizeof(path), "%s/queue.db-wal", spool);
+	(void)unlink(path);
+	(void)snprintf(path, sizeof(path), "%s/queue.db", spool);
+	cr_assert_eq(unlink(path), 0);
+	cr_assert_eq(sqlite3_open(path, &db), SQLITE_OK);
+	cr_assert_eq(sqlite3_exec(db, schema_1, NULL, NULL, NULL), SQLITE_OK,
+	    "%s", sqlite3_errmsg(db));
+	cr_assert_eq(sqlite3_exec(db, more, NULL, NULL, NULL), SQLITE_OK);
+	(void)sqlite3_close(db);
+	(void)snprintf(path, sizeof(path), "%s/bodies/100001", spool);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	cr_assert_neq(fd, -1);
+	cr_assert_eq(write(fd, "file\r\n", 6), 6);
+	(void)close(fd);
+}
+
+static void
+expect_body(uint64_t id, const char *want)
+{
+	char octets[64];
+	int fd;
+
+	cr_assert_eq(store_body_fd(store, id, &fd), 0, "%s",
+	    store_error(store));
+	cr_expect_eq(pread(fd, octets, sizeof(octets), 0),
+	    (ssize_t)strlen(want));
+	cr_expect_eq(memcmp(octets, want, strlen(want)), 0);
+	(void)close(fd);
+}
+
+Test(store, a_queue_of_schema_1_goes_on_as_it_was)
+{
+	struct store_recovered recovered;
+	struct seen seen;
+	uint64_t id;
+
+	make_schema_1("");
+	open_store();
+	cr_assert_eq(store_recover(store, 600, &recovered), 0);
+	cr_expect_eq(recovered.messages, 2);
+	cr_expect_eq(recovered.in_doubt, 1);
+	cr_expect_eq(recovered.lost_bodies, 0);
+	seen = list(1U << STORE_DEFERRED);
+	cr_assert_eq(seen.n, 1);
+	cr_expect_eq(seen.id[0], 1048576);
+	cr_expect_eq(seen.flags, 5);
+	cr_expect_eq(seen.last.next_attempt_ms, 500);
+	cr_expect_eq(seen.last.code, 451);
+	cr_expect(seen.last.in_doubt);
+	cr_expect_str_eq(seen.address, "b@c.example");
+	cr_expect_str_eq(seen.reply, "later");
+	cr_expect_str_eq(seen.reverse_path, "ana@example.org");
+	cr_expect_str_eq(seen.parameters, "|");
+	cr_expect_eq(list(1U << STORE_FAILED).id[0], 1048577);
+	expect_body(1048576, "body\r\n");
+	expect_body(1048577, "file\r\n");
+	id = add_one(40, 10, "g@h.example", NULL);
+	cr_expect_geq(id, 1048676, "no id is given twice");
+	/* Again, and nothing is left to do. */
+	store_close(store);
+	open_store();
+	cr_expect_eq(list(0).n, 4);
+}
+
+Test(store, an_upgrade_that_fails_leaves_the_old_queue)
+{
+	char path[128];
+	sqlite3 *db;
+
+	make_schema_1("CREATE TABLE message_2 (x)"); /* what it wants to make */
+	expect_refusal("cannot be brought to schema 2", EIO);
+	(void)snprintf(path, sizeof(path), "%s/queue.db", spool);
+	cr_assert_eq(sqlite3_open(path, &db), SQLITE_OK);
+	cr_expect_eq(
+	    sqlite3_exec(db,
+		"DROP TABLE message_2;"
+		"INSERT INTO recipient VALUES (1048577, 1, 'i@f.example',"
+		" 'f.example', 0, 1, NULL, 0, 0, NULL, NULL, NULL, NULL)",
+		NULL, NULL, NULL),
+	    SQLITE_OK, "the tables are not those of schema 1: %s",
+	    sqlite3_errmsg(db));
+	(void)sqlite3_close(db);
+	open_store();
+	cr_expect_eq(list(0).n, 4);
+}
+
+Test(store, parameters_are_kept)
+{
+	const char *addresses[2] = { "b@c.example", "d@c.example" };
+	const char *parameters[2] = { NULL, "NOTIFY=NEVER" };
+	struct store_envelope envelope = { .created_ms = 10,
+		.size = 10,
+		.nrcpts = 2,
+		.reverse_path = "",
+		.parameters = "RET=HDRS ENVID=x" };
+	uint64_t id;
+	int fd = body_of(10);
+
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(
+	    store_add_message(store, &envelope, addresses, parameters, fd, &id),
+	    0);
+	cr_assert_eq(store_commit(store), 0);
+	(void)close(fd);
+	store_close(store);
+	open_store();
+	cr_expect_str_eq(list(0).parameters, "RET=HDRS ENVID=x|NOTIFY=NEVER");
+	add_one(40, 10, "g@h.example", NULL);
+	cr_expect_str_eq(list(0).parameters, "|");
+}
+
 Test(store, a_newer_schema_is_refused)
 {
-	change_database("PRAGMA user_version = 2");
-	expect_refusal("schema 2", EINVAL);
+	change_database("PRAGMA user_version = 3");
+	expect_refusal("schema 3", EINVAL);
 }
 
 Test(store, the_database_of_another_program_is_refused)
@@ -690,8 +845,8 @@ fill(size_t size)
 
 	for (i = 0; i < 2000 && failed == 0; i++) {
 		if (store_begin(store) == -1 ||
-		    store_add_message(store, &envelope, addresses, fd, &id) ==
-			-1 ||
+		    store_add_message(store, &envelope, addresses, NULL, fd,
+			&id) == -1 ||
 		    store_commit(store) == -1)
 			failed = errno;
 		if (failed != 0)
@@ -727,8 +882,8 @@ Test(store, a_body_file_that_cannot_be_written_fails_the_group)
 
 	cr_assert_eq(store_begin(store), 0);
 	old = limit_files(65536);
-	cr_expect_eq(store_add_message(store, &envelope, addresses, fd, &id),
-	    -1);
+	cr_expect_eq(
+	    store_add_message(store, &envelope, addresses, NULL, fd, &id), -1);
 	cr_expect_eq(errno, EFBIG);
 	store_rollback(store);
 	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &old), 0);

@@ -175,7 +175,7 @@ send_job(const char *octets, size_t n)
 {
 	struct msg_job job = { .job = 1, .size = n, .nrcpt = 1 };
 
-	tell(MSG_JOB, &job, "a@x\0b@y", 8, fd_sealed("body", octets, n));
+	tell(MSG_JOB, &job, "a@x\0\0b@y\0", 10, fd_sealed("body", octets, n));
 }
 
 static void
@@ -858,7 +858,8 @@ Test(worker, a_short_body_ends_the_connection_without_the_dot)
 
 	/* S-122 */
 	come_up_in_clear();
-	tell(MSG_JOB, &job, "a@x\0b@y", 8, fd_sealed("body", "short\r\n", 7));
+	tell(MSG_JOB, &job, "a@x\0\0b@y\0", 10,
+	    fd_sealed("body", "short\r\n", 7));
 	expect(MSG_BEGUN);
 	command("MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n");
 	reply("250 ok\r\n250 ok\r\n354 go\r\n");

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The login (RFC 4954), between the last EHLO and a session that is up.  What
+ * the mechanisms say is in sasl.c; here is which of them are tried, what goes
+ * on a line, and what a reply means.  Whatever goes wrong defers: the mail is
+ * not at fault.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/sasl.h"
+#include "agent/session_internal.h"
+
+static const char hidden[] = "<hidden>";
+
+void
+auth_forget(struct session *s)
+{
+	sasl_client_stop();
+	if (!s->login.wanted)
+		return;
+	explicit_bzero(&s->login, sizeof(s->login));
+}
+
+void
+auth_take_login(struct session *s)
+{
+	const struct message *m = s->message;
+	const struct msg_login *msg = m->payload;
+	struct session_login *l = &s->login;
+	struct message own = { .tail = l->tail, .tail_len = m->tail_len };
+	size_t at = 0;
+
+	s->is_misled = true;
+	if (l->wanted || m->tail_len > sizeof(l->tail) ||
+	    msg->secret > AUTH_SECRET_TOKEN)
+		return;
+	memcpy(l->tail, m->tail, m->tail_len);
+	l->user = message_tail_next(&own, &at);
+	l->authzid = message_tail_next(&own, &at);
+	l->secret = message_tail_next(&own, &at);
+	if (l->secret == NULL || strlen(l->secret) > AUTH_SECRET_MAX ||
+	    !auth_name_ok(l->user) || !auth_name_ok(l->authzid))
+		return;
+	l->wanted = true;
+	l->in_clear = msg->in_clear != 0;
+	l->kind = msg->secret;
+	l->allowed = msg->mechanisms;
+	(void)reply_write_sanitized(l->shown, sizeof(l->shown),
+	    (const uint8_t *)l->secret, strlen(l->secret));
+	s->is_misled = false;
+}
+
+/* What is not to be seen. */
+
+static bool
+replace(char *text, size_t size, const char *what)
+{
+	size_t n = strlen(what), rest;
+	char *at = n > 0 ? strstr(text, what) : NULL;
+
+	if (at == NULL)
+		return false;
+	rest = strlen(at + n) + 1;
+	if ((size_t)(at - text) + sizeof(hidden) - 1 + rest > size)
+		rest = size - (size_t)(at - text) - (sizeof(hidden) - 1);
+	memmove(at + sizeof(hidden) - 1, at + n, rest);
+	memcpy(at, hidden, sizeof(hidden) - 1);
+	text[size - 1] = '\0';
+	return true;
+}
+
+/*
+ * A server may repeat what we told it, in any reply: it must not get into a log
+ * that way.  Where it knows our secret, we keep that as long as it may speak.
+ */
+const char *
+auth_hide(struct session *s, const char *text)
+{
+	struct session_login *l = &s->login;
+	const char *secrets[] = { l->shown, l->response };
+	bool found = false;
+
+	if (!l->wanted)
+		return text;
+	for (size_t i = 0; i < 2; i++)
+		found = found ||
+		    (secrets[i][0] != '\0' && secrets[i][1] != '\0' &&
+			strstr(text, secrets[i]) != NULL);
+	if (!found)
+		return text;
+	/* At most so many: what hides is longer than what is hidden. */
+	strlcpy(l->text, text, sizeof(l->text));
+	for (size_t i = 0; i < 2; i++)
+		for (int n = 0; n < 64; n++)
+			if (secrets[i][0] == '\0' ||
+			    !replace(l->text, sizeof(l->text) - 16, secrets[i]))
+				break;
+	return l->text;
+}
+
+/* The dialogue shows that there is a challenge, and not which. */
+void
+auth_show_line(struct session *s)
+{
+	char line[16];
+
+	if (s->reply.code != 334 || s->reply.error != REPLY_OK) {
+		session_show_remote(s, s->reply.line, s->reply.line_len);
+		return;
+	}
+	(void)snprintf(line, sizeof(line), "334 %s", hidden);
+	session_show_remote(s, (const uint8_t *)line, strlen(line));
+}
+
+/* The end. */
+
+static void
+refuse(struct session *s, const char *dsn, const char *why)
+{
+	session_judge(s, dsn, "login: %s", why);
+	session_fail(s, FAREWELL_QUIT);
+}
+
+static void
+succeed(struct session *s)
+{
+	enum auth_secret needs = auth_mechanism_needs(s->login.mechanism);
+
+	/* A server that was told it may say it; one that was shown that we know
+	 * it shall not find it here later. */
+	if (needs == AUTH_SECRET_NOTHING ||
+	    sasl_keeps_secret(s->login.mechanism))
+		auth_forget(s);
+	else
+		sasl_client_stop();
+	explicit_bzero(s->out_octets, SASL_RESPONSE_SIZE + 2);
+	initiation_come_up(s);
+}
+
+/* The next mechanism. */
+
+static bool
+is_possible(struct session *s, enum auth_mechanism mechanism)
+{
+	const struct session_login *l = &s->login;
+	uint32_t bit = UINT32_C(1) << mechanism;
+
+	if (!capabilities_offer_auth(&s->caps, mechanism) ||
+	    (l->tried & bit) != 0 || !sasl_has(mechanism))
+		return false;
+	if (l->allowed != 0 && (l->allowed & bit) == 0)
+		return false;
+	if (auth_mechanism_is_bound(mechanism) && l->binding.len == 0)
+		return false;
+	/* Who one is by other means, nobody guesses. */
+	if (auth_mechanism_needs(mechanism) == AUTH_SECRET_NOTHING)
+		return l->allowed != 0;
+	return auth_mechanism_needs(mechanism) == l->kind;
+}
+
+static void
+refuse_all(struct session *s)
+{
+	if (s->login.refused) { /* by replies; the last one is the verdict */
+		session_fail(s, FAREWELL_QUIT);
+		return;
+	}
+	if (!capabilities_offer(&s->caps, CAPABILITY_AUTH))
+		refuse(s, "4.7.4", "the server offers no AUTH here");
+	else
+		refuse(s, "4.7.4",
+		    "no mechanism that the server offers is one that we may "
+		    "use and have the credentials for");
+}
+
+static void
+wrote(struct session *s, const char *line)
+{
+	s->expected++;
+	session_show(s, line);
+	session_enter(s, STATE_AUTH);
+}
+
+static void
+send_response(struct session *s, const char *response)
+{
+	if (command_write_response(&s->out, response) != COMMAND_OK) {
+		refuse(s, "4.7.0", "a response does not fit its line");
+		return;
+	}
+	wrote(s, response[0] == '\0' ? "" : hidden);
+}
+
+/* RFC 4954, 4: then the server says 501, and nothing came of it. */
+static void
+break_off(struct session *s, const char *why)
+{
+	s->login.broken_off = true;
+	strlcpy(s->login.cause, why, sizeof(s->login.cause));
+	(void)command_write_response(&s->out, "*"); /* it fits, out is empty */
+	wrote(s, "*");
+}
+
+/* AUTH with as much of the first response as a line of 512 octets bears. */
+static void
+say_auth(struct session *s)
+{
+	struct session_login *l = &s->login;
+	const char *name = auth_mechanism_name(l->mechanism);
+	const char *initial = NULL;
+	char line[64];
+
+	if (auth_mechanism_is_client_first(l->mechanism))
+		initial = l->response[0] != '\0' ? l->response : "=";
+	l->is_pending = initial != NULL &&
+	    command_write_auth(&s->out, name, initial) != COMMAND_OK;
+	if (l->is_pending || initial == NULL)
+		(void)command_write_auth(&s->out, name, NULL);
+	(void)snprintf(line, sizeof(line), "AUTH %s%s%s", name,
+	    initial != NULL && !l->is_pending ? " " : "",
+	    initial != NULL && !l->is_pending ? hidden : "");
+	wrote(s, line);
+}
+
+static bool
+start_mechanism(struct session *s, enum auth_mechanism mechanism)
+{
+	struct session_login *l = &s->login;
+	const struct sasl_login login = { l->user, l->authzid, l->secret,
+		s->address.host, &l->binding };
+
+	l->mechanism = mechanism;
+	l->tried |= UINT32_C(1) << mechanism;
+	l->response[0] = '\0';
+	return sasl_client_start(mechanism, &login) == 0 &&
+	    (!auth_mechanism_is_client_first(mechanism) ||
+		sasl_client_step(NULL, 0, l->response) == 0);
+}
+
+static void
+try_next(struct session *s)
+{
+	for (unsigned int i = 0; i < AUTH_MECHANISM_COUNT; i++) {
+		if (!is_possible(s, (enum auth_mechanism)i))
+			continue;
+		if (start_mechanism(s, (enum auth_mechanism)i)) {
+			say_auth(s);
+			return;
+		}
+		s->login.refused = true; /* by ourselves */
+		session_judge(s, "4.7.0", "login: %s: %s",
+		    auth_mechanism_name((enum auth_mechanism)i),
+		    sasl_client_error());
+	}
+	refuse_all(s);
+}
+
+void
+auth_begin(struct session *s)
+{
+	struct session_login *l = &s->login;
+
+	session_enter(s, STATE_AUTH);
+	l->tried = 0;
+	l->refused = false;
+	l->broken_off = false;
+	l->binding.len = 0;
+	if (!s->in_tls && !l->in_clear) {
+		refuse(s, "4.7.11",
+		    "nothing is said in clear: let tls_security_level be "
+		    "encrypt or verify, or auth_in_clear be yes");
+		return;
+	}
+	if (s->in_tls && s->ops->get_binding != NULL)
+		s->ops->get_binding(s->arg, &l->binding);
+	try_next(s);
+}
+
+/* Replies. */
+
+/* A refusal of the mechanism, and not of who we are (RFC 4954, 4 and 6). */
+static bool
+is_about_mechanism(const struct session *s)
+{
+	unsigned int code = s->reply.code;
+	unsigned int subject = s->reply.enhanced.subject;
+	unsigned int detail = s->reply.enhanced.detail;
+
+	if (code == 504 || code == 534 || code == 538)
+		return true;
+	if (code < 500 || code == 535)
+		return false;
+	if (subject == 5)
+		return detail == 4 || detail == 6;
+	if (subject == 7)
+		return detail == 4 || detail == 9 || detail == 11;
+	return s->reply.enhanced.class == 0 && code <= 503;
+}
+
+/* 535 says nothing of the mail: all is deferred. */
+static void
+judge_refusal(struct session *s)
+{
+	struct verdict *v = &s->verdict;
+	char report[SESSION_TEXT_SIZE / 2];
+
+	(void)session_judge_reply(s); /* 4yz or 5yz */
+	v->outcome.status = OUTCOME_DEFERRED;
+	v->outcome.dsn[0] = '4';
+	if (s->reply.enhanced.class == 0)
+		strlcpy(v->outcome.dsn,
+		    s->reply.code == 535 ? "4.7.8" : "4.7.0",
+		    sizeof(v->outcome.dsn));
+	if (!s->login.broken_off)
+		return;
+	reply_write_report(&s->reply, report, sizeof(report));
+	(void)snprintf(v->text, sizeof(v->text), "login: %s: %s (%s)",
+	    auth_mechanism_name(s->login.mechanism), s->login.cause, report);
+}
+
+static void
+take_refusal(struct session *s)
+{
+	bool next = !s->login.broken_off && is_about_mechanism(s);
+
+	judge_refusal(s);
+	s->login.refused = true;
+	if (next)
+		try_next(s);
+	else
+		session_fail(s, FAREWELL_QUIT);
+}
+
+static void
+take_success(struct session *s)
+{
+	if (s->login.broken_off)
+		refuse(s, "4.5.0", "protocol error: 235 where we broke off");
+	else if (s->leftover > 0)
+		refuse(s, "4.7.0", "injection: octets behind 235");
+	else if (!sasl_client_is_done())
+		refuse(s, "4.7.0",
+		    "protocol error: 235 before all was said, or before the "
+		    "server proved that it knows the password");
+	else
+		succeed(s);
+}
+
+static void
+take_challenge(struct session *s)
+{
+	struct session_login *l = &s->login;
+	const uint8_t *text;
+	size_t n;
+
+	if (l->broken_off) {
+		session_judge(s, "4.5.0",
+		    "login: protocol error: 334 where we broke off: %s",
+		    l->cause);
+		session_fail(s, FAREWELL_NONE);
+		return;
+	}
+	if (!l->is_pending) {
+		text = reply_line_text(&s->reply, &n);
+		if (sasl_client_step(text, n, l->response) == -1) {
+			break_off(s, sasl_client_error());
+			return;
+		}
+	}
+	l->is_pending = false;
+	send_response(s, l->response);
+}
+
+void
+auth_take_reply(struct session *s)
+{
+	unsigned int code = s->reply.code;
+
+	if (code == 334) {
+		take_challenge(s);
+	} else if (code == 235) {
+		take_success(s);
+	} else if (code >= 400) {
+		take_refusal(s);
+	} else {
+		session_judge(s, "4.5.0",
+		    "login: protocol error: reply %u to AUTH (RFC 4954, 4)",
+		    code);
+		s->verdict.outcome.code = (uint16_t)code;
+		session_fail(s, FAREWELL_QUIT);
+	}
+}
+
+/* The reply in hand may be a challenge: it is not told. */
+void
+auth_meet_unsolicited(struct session *s)
+{
+	refuse(s, "4.5.0", "protocol error: a reply came before its response");
+}

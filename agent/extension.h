@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a server gets of an envelope's parameters, by what it offers.  Pure.
+ */
+#ifndef POSTERN_AGENT_EXTENSION_H
+#define POSTERN_AGENT_EXTENSION_H
+
+#include <stdint.h>
+
+#include "agent/ehlo.h"
+#include "common/parameters.h"
+
+/* Why a message cannot go to this server. */
+struct extension_refusal {
+	const char *dsn;
+	const char *why;
+};
+
+/* A bit for each enum parameter that may stand in a command to this server. */
+uint32_t extension_parameters(const struct capabilities *caps);
+
+/*
+ * extension_refuse - whether the parameters of MAIL forbid this server.
+ *
+ * NULL: it may have the message, without the parameters that it does not offer
+ * and that its sender can do without: those of DSN (RFC 3461), MT-PRIORITY
+ * (RFC 6710), AUTH, and BY where the sender is only to be notified (RFC 2852).
+ * Static storage.
+ */
+const struct extension_refusal *extension_refuse(
+    const struct capabilities *caps, const char *parameters);
+
+#endif

@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The parameters of MAIL and RCPT: a reader of words, one check for each
+ * parameter's value, a writer, and what time does to them.
+ */
+#include "common/parameters.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/address.h"
+
+#define XTEXT_ENVID_MAX 100 /* of the whole parameter; RFC 3461, 4.4 */
+#define XTEXT_ORCPT_MAX 500 /* RFC 3461, 4.2 */
+
+const struct parameter_desc parameter_descs[PARAMETER_COUNT] = {
+#define PARAMETER(name, keyword, command, capability, octets)                  \
+	[PARAMETER_##name] = { keyword, PARAMETER_OF_##command, octets },
+#include "common/parameters.def"
+#undef PARAMETER
+};
+
+/* The C library's classes depend on the locale; the RFCs' do not. */
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* RFC 3461, 4: two digits in upper case. */
+static int
+hex_value(char c)
+{
+	if (is_digit(c))
+		return c - '0';
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static enum parameter
+find(const char *keyword, size_t n)
+{
+	unsigned int i;
+
+	for (i = 0; i < PARAMETER_COUNT; i++)
+		if (strlen(parameter_descs[i].keyword) == n &&
+		    memcmp(parameter_descs[i].keyword, keyword, n) == 0)
+			break;
+	return (enum parameter)i;
+}
+
+bool
+parameters_next(const char **at, struct parameter_word *word)
+{
+	const char *equals;
+
+	if (**at == '\0')
+		return false;
+	word->text = *at;
+	word->len = strcspn(*at, " ");
+	*at += word->len;
+	if (**at == ' ')
+		++*at;
+	equals = memchr(word->text, '=', word->len);
+	if (equals == NULL)
+		equals = word->text + word->len;
+	word->parameter = find(word->text, (size_t)(equals - word->text));
+	word->value = equals + (equals < word->text + word->len ? 1 : 0);
+	word->value_len = (size_t)(word->text + word->len - word->value);
+	return true;
+}
+
+/* Values. */
+
+/*
+ * Decodes xtext; what it stands for must be printable, for it ends in a
+ * delivery status notification (RFC 3461, 4.2 and 4.4).  NUL-terminated.
+ */
+static bool
+read_xtext(const char *in, size_t n, char *out, size_t size)
+{
+	size_t len = 0;
+	int high, low;
+	char c;
+
+	for (size_t i = 0; i < n; i++) {
+		c = in[i];
+		if (c == '+') {
+			if (n - i < 3)
+				return false;
+			high = hex_value(in[i + 1]);
+			low = hex_value(in[i + 2]);
+			if (high == -1 || low == -1)
+				return false;
+			c = (char)(high << 4 | low);
+			i += 2;
+		} else if (c == '=' || c <= ' ') {
+			return false;
+		}
+		if (c < ' ' || c > '~' || len + 1 >= size)
+			return false;
+		out[len++] = c;
+	}
+	out[len] = '\0';
+	return true;
+}
+
+/* An optional sign and one to `digits` digits. */
+static bool
+read_integer(const char *in, size_t n, size_t digits, int64_t *value)
+{
+	bool negative = n > 0 && in[0] == '-';
+
+	if (negative) {
+		in++;
+		n--;
+	}
+	if (n == 0 || n > digits)
+		return false;
+	*value = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (!is_digit(in[i]))
+			return false;
+		*value = *value * 10 + (in[i] - '0');
+	}
+	if (negative)
+		*value = -*value;
+	return true;
+}
+
+static bool
+is_word(const struct parameter_word *word, const char *text)
+{
+	return word->value_len == strlen(text) &&
+	    memcmp(word->value, text, word->value_len) == 0;
+}
+
+static const char *
+check_ret(const struct parameter_word *word)
+{
+	if (is_word(word, "FULL") || is_word(word, "HDRS"))
+		return NULL;
+	return "RET must be FULL or HDRS";
+}
+
+static const char *
+check_envid(const struct parameter_word *word)
+{
+	char text[XTEXT_ENVID_MAX + 1];
+
+	if (word->value_len == 0)
+		return "the envelope id (ENVID) is empty";
+	if (word->len > XTEXT_ENVID_MAX)
+		return "the envelope id (ENVID) is longer than 100 octets on "
+		       "the wire";
+	if (!read_xtext(word->value, word->value_len, text, sizeof(text)))
+		return "the envelope id (ENVID) must be printable ASCII";
+	return NULL;
+}
+
+/* An atom (RFC 5322, 3.2.3), ";" and the address. */
+static const char *
+check_orcpt(const struct parameter_word *word)
+{
+	static const char bad[] = "the original recipient (ORCPT) must be an "
+				  "address type, \";\" and an address";
+	const char *semicolon = memchr(word->value, ';', word->value_len);
+	char text[XTEXT_ORCPT_MAX + 1];
+	size_t n;
+
+	if (word->len > XTEXT_ORCPT_MAX)
+		return "the original recipient (ORCPT) is longer than 500 "
+		       "octets on the wire";
+	if (semicolon == NULL || semicolon == word->value)
+		return bad;
+	for (const char *c = word->value; c < semicolon; c++)
+		if (!is_digit(*c) && (*c < 'A' || *c > 'Z') &&
+		    (*c < 'a' || *c > 'z') &&
+		    (*c == '\0' || strchr("!#$%&'*-/?^_`{|}~", *c) == NULL))
+			return bad;
+	n = word->value_len - (size_t)(semicolon + 1 - word->value);
+	if (n == 0)
+		return bad;
+	if (!read_xtext(semicolon + 1, n, text, sizeof(text)))
+		return "the original recipient (ORCPT) must be printable ASCII";
+	return NULL;
+}
+
+/* RFC 3461, 4.1: NEVER, or each of the others at most once. */
+static const char *
+check_notify(const struct parameter_word *word)
+{
+	static const char *const names[] = { "SUCCESS", "FAILURE", "DELAY" };
+	const char *at = word->value, *end = word->value + word->value_len;
+	unsigned int seen = 0, i;
+	size_t n;
+
+	if (is_word(word, "NEVER"))
+		return NULL;
+	for (;;) {
+		n = strcspn(at, ", ");
+		if (n == 5 && memcmp(at, "NEVER", n) == 0)
+			return "NOTIFY=NEVER must stand alone";
+		for (i = 0; i < 3; i++)
+			if (strlen(names[i]) == n &&
+			    memcmp(names[i], at, n) == 0)
+				break;
+		if (i == 3 || (seen >> i & 1) != 0)
+			return "NOTIFY must be NEVER, or some of SUCCESS, "
+			       "FAILURE and DELAY";
+		seen |= 1u << i;
+		at += n;
+		if (at >= end)
+			return NULL;
+		if (*at++ != ',')
+			return "NOTIFY is malformed";
+	}
+}
+
+bool
+parameters_read_by(const struct parameter_word *word, struct parameter_by *by)
+{
+	const char *mode = memchr(word->value, ';', word->value_len);
+	size_t n;
+
+	if (mode == NULL ||
+	    !read_integer(word->value, (size_t)(mode - word->value), 9,
+		&by->seconds))
+		return false;
+	mode++;
+	n = word->value_len - (size_t)(mode - word->value);
+	by->returns = n > 0 && *mode == 'R';
+	by->trace = n == 2 && mode[1] == 'T';
+	return (by->returns || (n > 0 && *mode == 'N')) &&
+	    (n == 1 || by->trace);
+}
+
+static const char *
+check_by(const struct parameter_word *word)
+{
+	struct parameter_by by;
+
+	if (!parameters_read_by(word, &by))
+		return "the time to deliver by (BY) must be of at most "
+		       "999999999 seconds, and its mode N or R";
+	if (by.returns && by.seconds <= 0)
+		return "the time to deliver by (BY) must be above 0 where the "
+		       "message is to be returned";
+	return NULL;
+}
+
+uint64_t
+parameters_read_number(const struct parameter_word *word)
+{
+	int64_t value = 0;
+
+	(void)read_integer(word->value, word->value_len, 9, &value);
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+static const char *
+check_holdfor(const struct parameter_word *word)
+{
+	int64_t value;
+
+	if (read_integer(word->value, word->value_len, 9, &value) && value > 0)
+		return NULL;
+	return "the time to hold (HOLDFOR) must be from 1 to 999999999 seconds";
+}
+
+static const char *
+check_holduntil(const struct parameter_word *word)
+{
+	char date[PARAMETERS_DATE_SIZE];
+	int64_t seconds;
+
+	if (parameters_read_date(word->value, word->value_len, &seconds)) {
+		parameters_write_date(seconds, date);
+		if (is_word(word, date))
+			return NULL;
+	}
+	return "the time to hold until (HOLDUNTIL) must be a date-time of "
+	       "RFC 3339 in UTC";
+}
+
+static const char *
+check_mt_priority(const struct parameter_word *word)
+{
+	int64_t value;
+
+	if (read_integer(word->value, word->value_len, 1, &value))
+		return NULL;
+	return "the priority (MT-PRIORITY) must be from -9 to 9";
+}
+
+/* RFC 4954, 5: a mailbox, or "<>" where nobody vouches for one. */
+static const char *
+check_auth(const struct parameter_word *word)
+{
+	char text[500];
+	struct address addr;
+
+	if (is_word(word, "<>"))
+		return NULL;
+	if (word->len >= parameter_descs[PARAMETER_AUTH].octets)
+		return "the submitter (AUTH) is too long";
+	if (word->value_len > 0 &&
+	    read_xtext(word->value, word->value_len, text, sizeof(text)) &&
+	    text[0] != '<' && text[0] != '@' &&
+	    address_parse_reverse_path(&addr, text, strlen(text)) == ADDRESS_OK)
+		return NULL;
+	return "the submitter (AUTH) must be an address or <>";
+}
+
+static const char *
+check_value(const struct parameter_word *word)
+{
+	switch (word->parameter) {
+	case PARAMETER_RET:
+		return check_ret(word);
+	case PARAMETER_ENVID:
+		return check_envid(word);
+	case PARAMETER_BY:
+		return check_by(word);
+	case PARAMETER_HOLDFOR:
+		return check_holdfor(word);
+	case PARAMETER_HOLDUNTIL:
+		return check_holduntil(word);
+	case PARAMETER_MT_PRIORITY:
+		return check_mt_priority(word);
+	case PARAMETER_AUTH:
+		return check_auth(word);
+	case PARAMETER_NOTIFY:
+		return check_notify(word);
+	case PARAMETER_ORCPT:
+		return check_orcpt(word);
+	case PARAMETER_COUNT:
+		break;
+	}
+	return "a parameter is not known";
+}
+
+/* The string. */
+
+const char *
+parameters_check(const char *text, enum parameter_command command)
+{
+	struct parameter_word word;
+	const char *at = text, *why;
+	uint32_t seen = 0;
+
+	while (parameters_next(&at, &word)) {
+		if (word.parameter == PARAMETER_COUNT)
+			return "a parameter is not known";
+		if (parameter_descs[word.parameter].command != command)
+			return "a parameter is of the other command";
+		if ((seen >> word.parameter & 1) != 0)
+			return "a parameter is given twice";
+		seen |= UINT32_C(1) << word.parameter;
+		why = check_value(&word);
+		if (why != NULL)
+			return why;
+		if (*at == '\0' && at[-1] == ' ')
+			return "a space ends the parameters";
+	}
+	if ((seen >> PARAMETER_HOLDFOR & 1) != 0 &&
+	    (seen >> PARAMETER_HOLDUNTIL & 1) != 0)
+		return "a message is held for a time or until one, not both";
+	return NULL;
+}
+
+/* Where a word's value begins, behind what text holds; NULL: no room. */
+static char *
+begin_word(char *text, size_t size, enum parameter parameter, size_t *room)
+{
+	const char *keyword = parameter_descs[parameter].keyword;
+	size_t len = strlen(text), n = strlen(keyword);
+
+	if (size - len < n + 3)
+		return NULL;
+	if (len > 0)
+		text[len++] = ' ';
+	memcpy(text + len, keyword, n);
+	len += n;
+	text[len++] = '=';
+	*room = size - len;
+	return text + len;
+}
+
+bool
+parameters_add(char *text, size_t size, enum parameter parameter,
+    const char *value)
+{
+	size_t was = strlen(text), room;
+	char *out = begin_word(text, size, parameter, &room);
+
+	if (out != NULL && strlcpy(out, value, room) < room)
+		return true;
+	text[was] = '\0';
+	return false;
+}
+
+bool
+parameters_add_xtext(char *text, size_t size, enum parameter parameter,
+    const char *prefix, const char *value)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	size_t was = strlen(text), room, n;
+	char *out = begin_word(text, size, parameter, &room);
+
+	if (out == NULL || strlcpy(out, prefix, room) >= room)
+		goto fail;
+	for (n = strlen(prefix); *value != '\0'; value++) {
+		if (room - n < 4)
+			goto fail;
+		if (*value > ' ' && *value <= '~' && *value != '+' &&
+		    *value != '=') {
+			out[n++] = *value;
+			continue;
+		}
+		out[n++] = '+';
+		out[n++] = digits[(unsigned char)*value >> 4];
+		out[n++] = digits[*value & 0xf];
+	}
+	out[n] = '\0';
+	return true;
+fail:
+	text[was] = '\0';
+	return false;
+}
+
+/* Time. */
+
+static bool
+is_leap(int64_t year)
+{
+	return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+}
+
+/* The number that starts at text[at]; -1: not so many digits. */
+static int64_t
+digits_at(const char *text, size_t n, size_t at, size_t count)
+{
+	int64_t value = 0;
+
+	if (at > n || n - at < count)
+		return -1;
+	for (size_t i = at; i < at + count; i++) {
+		if (!is_digit(text[i]))
+			return -1;
+		value = value * 10 + (text[i] - '0');
+	}
+	return value;
+}
+
+/* Days from 1970 to the first of a year of four digits. */
+static int64_t
+days_before_year(int64_t year)
+{
+	int64_t y = year - 1;
+
+	return (year - 1970) * 365 + (y / 4 - 492) - (y / 100 - 19) +
+	    (y / 400 - 4);
+}
+
+static int64_t
+days_of_month(int64_t year, int64_t month)
+{
+	static const uint8_t days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31,
+		30, 31 };
+
+	return days[month - 1] + (month == 2 && is_leap(year) ? 1 : 0);
+}
+
+/* "Z" or "+01:00" at text[at], to its end; false: neither. */
+static bool
+read_zone(const char *text, size_t n, size_t at, int64_t *seconds)
+{
+	int64_t hours, minutes;
+
+	*seconds = 0;
+	if (at < n && (text[at] == 'Z' || text[at] == 'z'))
+		return at + 1 == n;
+	hours = digits_at(text, n, at + 1, 2);
+	minutes = digits_at(text, n, at + 4, 2);
+	if (n - at != 6 || (text[at] != '+' && text[at] != '-') ||
+	    text[at + 3] != ':' || hours < 0 || hours > 23 || minutes < 0 ||
+	    minutes > 59)
+		return false;
+	*seconds = (hours * 60 + minutes) * 60;
+	if (text[at] == '-')
+		*seconds = -*seconds;
+	return true;
+}
+
+static bool
+read_day(const char *text, size_t n, int64_t *days)
+{
+	int64_t year = digits_at(text, n, 0, 4);
+	int64_t month = digits_at(text, n, 5, 2);
+	int64_t day = digits_at(text, n, 8, 2);
+
+	if (year < 1970 || month < 1 || month > 12 || day < 1 ||
+	    text[4] != '-' || text[7] != '-' ||
+	    day > days_of_month(year, month))
+		return false;
+	*days = days_before_year(year) + day - 1;
+	for (int64_t m = 1; m < month; m++)
+		*days += days_of_month(year, m);
+	return true;
+}
+
+bool
+parameters_read_date(const char *text, size_t n, int64_t *seconds)
+{
+	int64_t days, hour, minute, second, zone;
+	size_t at = 19;
+
+	if (n < 20 || !read_day(text, n, &days) ||
+	    (text[10] != 'T' && text[10] != 't') || text[13] != ':' ||
+	    text[16] != ':')
+		return false;
+	hour = digits_at(text, n, 11, 2);
+	minute = digits_at(text, n, 14, 2);
+	second = digits_at(text, n, 17, 2); /* 60: a leap second */
+	if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 ||
+	    second > 60)
+		return false;
+	if (text[at] == '.') {
+		for (at++; at < n && is_digit(text[at]); at++)
+			;
+		if (at == 20)
+			return false;
+	}
+	if (at >= n || !read_zone(text, n, at, &zone))
+		return false;
+	*seconds = ((days * 24 + hour) * 60 + minute) * 60 + second - zone;
+	return *seconds >= 0 &&
+	    *seconds < days_before_year(10000) * INT64_C(86400);
+}
+
+void
+parameters_write_date(int64_t seconds, char out[PARAMETERS_DATE_SIZE])
+{
+	int64_t days = seconds / 86400, rest = seconds % 86400;
+	int64_t year = 1970 + days / 366, month = 1;
+
+	while (days >= days_before_year(year + 1))
+		year++;
+	days -= days_before_year(year);
+	while (days >= days_of_month(year, month))
+		days -= days_of_month(year, month++);
+	(void)snprintf(out, PARAMETERS_DATE_SIZE,
+	    "%04u-%02u-%02uT%02u:%02u:%02uZ", (unsigned)year % 10000,
+	    (unsigned)month % 100, (unsigned)(days + 1) % 100,
+	    (unsigned)(rest / 3600) % 100, (unsigned)(rest / 60 % 60) % 100,
+	    (unsigned)(rest % 60) % 100);
+}
+
+/* What is left of BY; false: nothing, and the message goes back. */
+static bool
+age_by(char *out, const struct parameter_word *word, int64_t elapsed)
+{
+	struct parameter_by by;
+	char value[32];
+
+	if (!parameters_read_by(word, &by))
+		return true;
+	by.seconds -= elapsed;
+	if (by.seconds < -PARAMETERS_SECONDS_MAX)
+		by.seconds = -PARAMETERS_SECONDS_MAX;
+	if (by.returns && by.seconds <= 0)
+		return false;
+	(void)snprintf(value, sizeof(value), "%" PRId64 ";%s%s", by.seconds,
+	    by.returns ? "R" : "N", by.trace ? "T" : "");
+	(void)parameters_add(out, PARAMETERS_MAIL_SIZE, PARAMETER_BY, value);
+	return true;
+}
+
+static void
+age_hold(char *out, const struct parameter_word *word, int64_t elapsed)
+{
+	int64_t left = (int64_t)parameters_read_number(word) - elapsed;
+	char value[32];
+
+	if (left <= 0)
+		return;
+	(void)snprintf(value, sizeof(value), "%" PRId64, left);
+	(void)parameters_add(out, PARAMETERS_MAIL_SIZE, PARAMETER_HOLDFOR,
+	    value);
+}
+
+static void
+copy_word(char *out, const struct parameter_word *word)
+{
+	size_t len = strlen(out);
+
+	if (PARAMETERS_MAIL_SIZE - len < word->len + 2)
+		return;
+	if (len > 0)
+		out[len++] = ' ';
+	memcpy(out + len, word->text, word->len);
+	out[len + word->len] = '\0';
+}
+
+bool
+parameters_age(char *out, const char *text, int64_t created_ms, int64_t now_ms)
+{
+	/* A clock that was set back gives no time. */
+	int64_t elapsed =
+	    now_ms > created_ms ? (now_ms - created_ms) / 1000 : 0;
+	struct parameter_word word;
+	int64_t until;
+
+	out[0] = '\0';
+	while (parameters_next(&text, &word)) {
+		if (word.parameter == PARAMETER_BY) {
+			if (!age_by(out, &word, elapsed))
+				return false;
+		} else if (word.parameter == PARAMETER_HOLDFOR) {
+			age_hold(out, &word, elapsed);
+		} else if (word.parameter != PARAMETER_HOLDUNTIL ||
+		    !parameters_read_date(word.value, word.value_len, &until) ||
+		    until > now_ms / 1000) {
+			copy_word(out, &word);
+		}
+	}
+	return true;
+}
+
+int64_t
+parameters_deadline_ms(const char *text, int64_t created_ms)
+{
+	struct parameter_word word;
+	struct parameter_by by;
+
+	while (parameters_next(&text, &word))
+		if (word.parameter == PARAMETER_BY &&
+		    parameters_read_by(&word, &by) && by.returns)
+			return created_ms + by.seconds * 1000;
+	return INT64_MAX;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * From a job's members to parameters of MAIL and RCPT.  Types are checked here,
+ * values by parameters_check().
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/parameters.h"
+#include "common/util.h"
+#include "master/intake/job_value.h"
+
+#define TEXT_SIZE 512 /* of a client's string; longer ones fit into no line */
+
+/* A word of the client's, and what stands for it on the wire. */
+struct spelling {
+	const char *word;
+	const char *wire;
+};
+
+static const char *
+spell(const struct spelling *list, size_t n, const char *word)
+{
+	for (size_t i = 0; word != NULL && i < n; i++)
+		if (strcmp(list[i].word, word) == 0)
+			return list[i].wire;
+	return NULL;
+}
+
+static int
+add(char text[PARAMETERS_MAIL_SIZE], enum parameter parameter,
+    const char *value, char error[JOB_ERROR_SIZE])
+{
+	if (parameters_add(text, PARAMETERS_MAIL_SIZE, parameter, value))
+		return 0;
+	return value_complain(error, "%s is too long",
+	    parameter_descs[parameter].keyword);
+}
+
+static int
+add_ret(const json_t *object, char text[PARAMETERS_MAIL_SIZE],
+    char error[JOB_ERROR_SIZE])
+{
+	static const struct spelling words[] = { { "full", "FULL" },
+		{ "headers", "HDRS" } };
+	const json_t *value = json_object_get(object, "ret");
+	const char *wire;
+
+	if (value == NULL)
+		return 0;
+	wire = spell(words, NELEM(words), json_string_value(value));
+	if (wire == NULL)
+		return value_complain(error,
+		    "\"ret\" must be \"full\" or \"headers\"");
+	return add(text, PARAMETER_RET, wire, error);
+}
+
+/* A string that is encoded as xtext; "<>" is none at "auth". */
+static int
+add_xtext(const json_t *object, const char *name, enum parameter parameter,
+    char text[PARAMETERS_MAIL_SIZE], char error[JOB_ERROR_SIZE])
+{
+	char value[TEXT_SIZE] = "";
+
+	if (json_object_get(object, name) == NULL)
+		return 0;
+	if (value_string(object, name, value, sizeof(value), error) == -1)
+		return -1;
+	if (parameters_add_xtext(text, PARAMETERS_MAIL_SIZE, parameter, "",
+		value))
+		return 0;
+	return value_complain(error, "\"%s\" is too long", name);
+}
+
+/* A whole number, whatever it is: parameters_check() knows the limits. */
+static int
+add_number(const json_t *object, const char *name, enum parameter parameter,
+    char text[PARAMETERS_MAIL_SIZE], char error[JOB_ERROR_SIZE])
+{
+	const json_t *value = json_object_get(object, name);
+	char digits[32];
+
+	if (value == NULL)
+		return 0;
+	if (!json_is_integer(value))
+		return value_complain(error, "\"%s\" must be a whole number",
+		    name);
+	(void)snprintf(digits, sizeof(digits), "%lld",
+	    (long long)json_integer_value(value));
+	return add(text, parameter, digits, error);
+}
+
+static int
+add_deliver_by(json_t *object, char text[PARAMETERS_MAIL_SIZE],
+    char error[JOB_ERROR_SIZE])
+{
+	static const char *const members[] = { "seconds", "mode", "trace",
+		NULL };
+	static const struct spelling modes[] = { { "return", "R" },
+		{ "notify", "N" } };
+	json_t *by = json_object_get(object, "deliver_by");
+	char mode[16] = "return", value[64];
+	bool trace = false;
+	const char *wire;
+
+	if (by == NULL)
+		return 0;
+	if (!json_is_object(by) ||
+	    !json_is_integer(json_object_get(by, "seconds")))
+		return value_complain(error,
+		    "\"deliver_by\" must be an object with \"seconds\", a "
+		    "whole number");
+	if (value_members(by, members, error) == -1 ||
+	    value_string(by, "mode", mode, sizeof(mode), error) == -1 ||
+	    value_flag(by, "trace", &trace, error) == -1)
+		return -1;
+	wire = spell(modes, NELEM(modes), mode);
+	if (wire == NULL)
+		return value_complain(error,
+		    "\"mode\" must be \"return\" or \"notify\"");
+	(void)snprintf(value, sizeof(value), "%lld;%s%s",
+	    (long long)json_integer_value(json_object_get(by, "seconds")), wire,
+	    trace ? "T" : "");
+	return add(text, PARAMETER_BY, value, error);
+}
+
+static int
+add_hold_until(const json_t *object, char text[PARAMETERS_MAIL_SIZE],
+    char error[JOB_ERROR_SIZE])
+{
+	char value[64] = "", date[PARAMETERS_DATE_SIZE];
+	int64_t seconds;
+
+	if (json_object_get(object, "hold_until") == NULL)
+		return 0;
+	if (value_string(object, "hold_until", value, sizeof(value), error) ==
+	    -1)
+		return -1;
+	if (!parameters_read_date(value, strlen(value), &seconds))
+		return value_complain(error,
+		    "\"hold_until\" must be a date-time of RFC 3339, such as "
+		    "2026-11-23T16:17:08Z");
+	parameters_write_date(seconds, date);
+	return add(text, PARAMETER_HOLDUNTIL, date, error);
+}
+
+static int
+check(const char *text, enum parameter_command command,
+    char error[JOB_ERROR_SIZE])
+{
+	const char *why = parameters_check(text, command);
+
+	return why == NULL ? 0 : value_complain(error, "%s", why);
+}
+
+int
+value_mail_parameters(json_t *object, char text[PARAMETERS_MAIL_SIZE],
+    char error[JOB_ERROR_SIZE])
+{
+	if (add_ret(object, text, error) == -1 ||
+	    add_xtext(object, "envid", PARAMETER_ENVID, text, error) == -1 ||
+	    add_deliver_by(object, text, error) == -1 ||
+	    add_number(object, "hold_for", PARAMETER_HOLDFOR, text, error) ==
+		-1 ||
+	    add_hold_until(object, text, error) == -1 ||
+	    add_number(object, "priority", PARAMETER_MT_PRIORITY, text,
+		error) == -1 ||
+	    add_xtext(object, "auth", PARAMETER_AUTH, text, error) == -1)
+		return -1;
+	return check(text, PARAMETER_OF_MAIL, error);
+}
+
+static int
+add_notify(const json_t *object, char text[PARAMETERS_RCPT_SIZE],
+    char error[JOB_ERROR_SIZE])
+{
+	static const struct spelling words[] = { { "never", "NEVER" },
+		{ "success", "SUCCESS" }, { "failure", "FAILURE" },
+		{ "delay", "DELAY" } };
+	const json_t *list = json_object_get(object, "notify");
+	char value[64] = "";
+	const char *wire;
+	size_t i;
+
+	if (list == NULL)
+		return 0;
+	if (!json_is_array(list) || json_array_size(list) == 0 ||
+	    json_array_size(list) > NELEM(words))
+		return value_complain(error,
+		    "\"notify\" must be a list of one to four words");
+	for (i = 0; i < json_array_size(list); i++) {
+		wire = spell(words, NELEM(words),
+		    json_string_value(json_array_get(list, i)));
+		if (wire == NULL)
+			return value_complain(error,
+			    "\"notify\" must hold \"never\", or some of "
+			    "\"success\", \"failure\" and \"delay\"");
+		(void)strlcat(value, i > 0 ? "," : "", sizeof(value));
+		(void)strlcat(value, wire, sizeof(value));
+	}
+	(void)parameters_add(text, PARAMETERS_RCPT_SIZE, PARAMETER_NOTIFY,
+	    value); /* as much as four words */
+	return 0;
+}
+
+/* "rfc822;bob@example.org": the type goes as it is, the address as xtext. */
+static int
+add_orcpt(const json_t *object, char text[PARAMETERS_RCPT_SIZE],
+    char error[JOB_ERROR_SIZE])
+{
+	char value[TEXT_SIZE] = "";
+	char type[TEXT_SIZE];
+	size_t n;
+
+	if (json_object_get(object, "orcpt") == NULL)
+		return 0;
+	if (value_string(object, "orcpt", value, sizeof(value), error) == -1)
+		return -1;
+	n = strcspn(value, ";");
+	if (value[n] == '\0')
+		return value_complain(error,
+		    "\"orcpt\" must be an address type, \";\" and an address");
+	memcpy(type, value, n + 1);
+	type[n + 1] = '\0';
+	if (strpbrk(type, " =+") == NULL &&
+	    parameters_add_xtext(text, PARAMETERS_RCPT_SIZE, PARAMETER_ORCPT,
+		type, value + n + 1))
+		return 0;
+	return value_complain(error, "\"orcpt\" is too long, or its type none");
+}
+
+int
+value_rcpt_parameters(json_t *object, char text[PARAMETERS_RCPT_SIZE],
+    char error[JOB_ERROR_SIZE])
+{
+	static const char *const members[] = { "address", "notify", "orcpt",
+		NULL };
+
+	if (value_members(object, members, error) == -1 ||
+	    add_notify(object, text, error) == -1 ||
+	    add_orcpt(object, text, error) == -1)
+		return -1;
+	return check(text, PARAMETER_OF_RCPT, error);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: ISC */
+/* See job_value.h. */
+#include "master/intake/job_value.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+
+int
+value_complain(char error[JOB_ERROR_SIZE], const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(error, JOB_ERROR_SIZE, fmt, ap); /* cut short is fine */
+	va_end(ap);
+	return -1;
+}
+
+int
+value_string(const json_t *object, const char *name, char *out, size_t size,
+    char error[JOB_ERROR_SIZE])
+{
+	const json_t *value = json_object_get(object, name);
+
+	if (value == NULL)
+		return 0;
+	if (!json_is_string(value))
+		return value_complain(error, "\"%s\" must be a string", name);
+	if (strlcpy(out, json_string_value(value), size) >= size)
+		return value_complain(error, "\"%s\" is longer than %zu octets",
+		    name, size - 1);
+	return 0;
+}
+
+int
+value_flag(const json_t *object, const char *name, bool *out,
+    char error[JOB_ERROR_SIZE])
+{
+	const json_t *value = json_object_get(object, name);
+
+	if (value == NULL)
+		return 0;
+	if (!json_is_boolean(value))
+		return value_complain(error, "\"%s\" must be true or false",
+		    name);
+	*out = json_is_true(value);
+	return 0;
+}
+
+int
+value_number(const json_t *object, const char *name, uint64_t most,
+    uint64_t *out, char error[JOB_ERROR_SIZE])
+{
+	const json_t *value = json_object_get(object, name);
+	json_int_t n;
+
+	if (value == NULL)
+		return 0;
+	n = json_integer_value(value);
+	if (!json_is_integer(value) || n < 0 || (uint64_t)n > most)
+		return value_complain(error,
+		    "\"%s\" must be a whole number from 0 to %llu", name,
+		    (unsigned long long)most);
+	*out = (uint64_t)n;
+	return 0;
+}
+
+int
+value_members(json_t *object, const char *const *words,
+    char error[JOB_ERROR_SIZE])
+{
+	const char *name, *const *w;
+	char quote[QUOTE_SIZE];
+	json_t *value;
+
+	json_object_foreach(object, name, value)
+	{
+		for (w = words; *w != NULL && strcmp(*w, name) != 0; w++)
+			;
+		if (*w == NULL) {
+			log_escape(quote, sizeof(quote), name, strlen(name));
+			return value_complain(error, "\"%s\" is not known here",
+			    quote);
+		}
+	}
+	return 0;
+}

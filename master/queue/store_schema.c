@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The tables of the store, and how those of an older posternd become ours.
+ *
+ * What is read with each recipient stands before the body: behind it, SQLite
+ * would walk through the pages of a body to find it.
+ */
+#include "master/queue/store.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "master/queue/store_internal.h"
+
+enum {
+	STORE_APPLICATION_ID = 0x504f5354, /* "POST" */
+};
+
+#define MESSAGE_COLUMNS                                                        \
+	"(id INTEGER PRIMARY KEY, created INTEGER NOT NULL,"                   \
+	" size INTEGER NOT NULL, flags INTEGER NOT NULL,"                      \
+	" uid INTEGER NOT NULL, nrcpts INTEGER NOT NULL,"                      \
+	" reverse_path TEXT NOT NULL, parameters TEXT NOT NULL DEFAULT '',"    \
+	" ref TEXT NOT NULL, via TEXT NOT NULL, in_file INTEGER NOT NULL,"     \
+	" body BLOB)"
+#define IN_FILE_INDEX "CREATE INDEX in_file ON message (id) WHERE in_file = 1;"
+
+/*
+ * Ids start where they have six hex digits, which readers of Postfix's logs
+ * expect of a queue id.
+ */
+static const char schema[] =
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
+    "INSERT INTO meta VALUES ('next_id', 1048576);"
+    "CREATE TABLE message " MESSAGE_COLUMNS ";" IN_FILE_INDEX
+    "CREATE TABLE recipient (message INTEGER NOT NULL, idx INTEGER NOT NULL,"
+    " address TEXT NOT NULL, domain TEXT NOT NULL, state INTEGER NOT NULL,"
+    " next_attempt INTEGER, finished INTEGER, attempts INTEGER NOT NULL"
+    " DEFAULT 0, in_doubt INTEGER NOT NULL DEFAULT 0, code INTEGER, dsn TEXT,"
+    " reply TEXT, relay TEXT, parameters TEXT NOT NULL DEFAULT '',"
+    " PRIMARY KEY (message, idx)) WITHOUT ROWID;"
+    "CREATE INDEX due ON recipient (domain, next_attempt)"
+    " WHERE next_attempt IS NOT NULL;"
+    "CREATE INDEX failed ON recipient (finished) WHERE state = 4;"
+    "PRAGMA application_id = 1347375956;"
+    "PRAGMA user_version = 2;";
+
+/*
+ * From each version to the next.  What a step names is what the tables were in
+ * its time: MESSAGE_COLUMNS goes into the step once a later version differs.
+ */
+static const char *const steps[] = {
+	/* to 2: parameters of MAIL and RCPT */
+	[1] =
+	    "ALTER TABLE recipient ADD COLUMN parameters TEXT NOT NULL"
+	    " DEFAULT '';"
+	    "CREATE TABLE message_2 " MESSAGE_COLUMNS ";"
+	    "INSERT INTO message_2 (id, created, size, flags, uid, nrcpts,"
+	    " reverse_path, ref, via, in_file, body) SELECT id, created, size,"
+	    " flags, uid, nrcpts, reverse_path, ref, via, in_file, body"
+	    " FROM message;"
+	    "DROP TABLE message;"
+	    "ALTER TABLE message_2 RENAME TO message;" IN_FILE_INDEX
+	    "PRAGMA user_version = 2;",
+};
+
+enum {
+	STORE_SCHEMA_VERSION = sizeof(steps) / sizeof(steps[0]),
+};
+
+/* All or nothing: a start that is cut short leaves what it found. */
+static int
+schema_change(struct store *store, const char *const *texts, size_t n)
+{
+	int saved;
+
+	if (store_exec(store, "BEGIN IMMEDIATE") == -1)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (store_exec(store, texts[i]) == -1)
+			goto fail;
+	if (store_exec(store, "COMMIT") == 0)
+		return 0;
+fail:
+	saved = errno;
+	(void)store_exec(store, "ROLLBACK"); /* it may be undone already */
+	errno = saved;
+	return -1;
+}
+
+static int
+schema_refuse(int64_t version, const char *path, char *error, size_t error_size)
+{
+	if (version < 1)
+		(void)snprintf(error, error_size,
+		    "%s: the queue has schema %" PRId64
+		    ", which no posternd ever wrote",
+		    path, version);
+	else
+		(void)snprintf(error, error_size,
+		    "%s: the queue has schema %" PRId64
+		    ", this posternd knows %d; start the newer posternd that "
+		    "wrote it, or let that one empty it first",
+		    path, version, STORE_SCHEMA_VERSION);
+	errno = EINVAL;
+	return -1;
+}
+
+/* A failure says why, and what was asked of the disk. */
+static int
+schema_upgrade(struct store *store, int64_t version, const char *path,
+    char *error, size_t error_size)
+{
+	size_t n = STORE_SCHEMA_VERSION - (size_t)version;
+	int saved;
+
+	if (schema_change(store, steps + version, n) == 0)
+		return 0;
+	saved = errno;
+	(void)snprintf(error, error_size,
+	    "%s: the queue of an older posternd cannot be brought to schema %d "
+	    "(%s); it is as it was, and needs as much free space as it has "
+	    "octets",
+	    path, STORE_SCHEMA_VERSION, store_error(store));
+	errno = saved;
+	return -1;
+}
+
+int
+store_schema(struct store *store, const char *path, char *error,
+    size_t error_size)
+{
+	static const char *const whole[] = { schema };
+	int64_t tables = 0;
+	int64_t application = 0;
+	int64_t version = 0;
+
+	if (store_pragma(store, "SELECT count(*) FROM sqlite_schema",
+		&tables) == -1 ||
+	    store_pragma(store, "PRAGMA application_id", &application) == -1 ||
+	    store_pragma(store, "PRAGMA user_version", &version) == -1)
+		return -1;
+	if (tables == 0 && version == 0)
+		return schema_change(store, whole, 1);
+	if (application != STORE_APPLICATION_ID) {
+		(void)snprintf(error, error_size,
+		    "%s: not a queue of postern; move it away or name another "
+		    "spool_directory",
+		    path);
+		errno = EINVAL;
+		return -1;
+	}
+	if (version < 1 || version > STORE_SCHEMA_VERSION)
+		return schema_refuse(version, path, error, error_size);
+	if (store_quick_check(store, path, error, error_size) == -1)
+		return -1;
+	if (version == STORE_SCHEMA_VERSION)
+		return 0;
+	return schema_upgrade(store, version, path, error, error_size);
+}
