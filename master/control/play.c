@@ -123,6 +123,36 @@ strip_auth(struct play *p)
 	cut(p, first, next);
 }
 
+/*
+ * A ServerHello that took up what our ClientHello said (RFC 8446, 4.1.3): all
+ * that comes behind it is bound to keys that are gone.
+ */
+static bool
+is_bound(const struct play *p, const struct script_event *e)
+{
+	const uint8_t *o = p->script->octets + e->at;
+
+	return e->len > 44 && o[0] == 22 && o[5] == 2 && o[43] == 32;
+}
+
+static const char *
+judge_handshake(const struct play *p)
+{
+	size_t failed = find(p, SCRIPT_TLS_FAILED, 0);
+	size_t first = find(p, SCRIPT_SHAKE, 0);
+	char text[128];
+
+	if (failed < p->n &&
+	    strstr(
+		script_text(p->script, &p->events[failed], text, sizeof(text)),
+		"certificate") != NULL)
+		return "the handshake failed by a certificate, whose key the "
+		       "server alone has";
+	if (first < p->n && is_bound(p, &p->events[first]))
+		return "the handshake is bound to keys that are gone";
+	return NULL;
+}
+
 static const char *
 judge_connection(struct play *p)
 {
@@ -144,27 +174,26 @@ judge_connection(struct play *p)
 		if (!p->is_mute)
 			return "nothing was connected";
 	}
-	failed = find(p, SCRIPT_TLS_FAILED, 0);
-	if (failed < p->n &&
-	    strstr(
-		script_text(p->script, &p->events[failed], text, sizeof(text)),
-		"certificate") != NULL)
-		return "the handshake failed by a certificate, whose key the "
-		       "server alone has";
-	return NULL;
+	return judge_handshake(p);
+}
+
+static bool
+is_fired(const struct play *p, enum session_timer timer)
+{
+	size_t fired = find(p, SCRIPT_TIMEOUT, 0);
+	char name[32];
+
+	return fired < p->n &&
+	    strcmp(
+		script_text(p->script, &p->events[fired], name, sizeof(name)),
+		timer_name(timer)) == 0;
 }
 
 /* Its last body neither ended, nor did it get a word, or it was slow. */
 static bool
 stalls_at_the_end(const struct play *p)
 {
-	char name[32] = "";
-	size_t fired = find(p, SCRIPT_TIMEOUT, 0);
-
-	if (fired < p->n)
-		(void)script_text(p->script, &p->events[fired], name,
-		    sizeof(name));
-	if (strcmp(name, timer_name(TIMER_DATA_BLOCK)) == 0)
+	if (is_fired(p, TIMER_DATA_BLOCK))
 		return true;
 	for (size_t i = p->n; i-- > 0;)
 		if (p->events[i].kind == SCRIPT_BODY)
@@ -173,6 +202,38 @@ stalls_at_the_end(const struct play *p)
 		    p->events[i].kind == SCRIPT_END || is_sent(&p->events[i]))
 			return false;
 	return false;
+}
+
+/* What was injected was there at once, however it was read. */
+static void
+join_injection(struct play *p)
+{
+	size_t verdict = find(p, SCRIPT_VERDICT, 0);
+	struct script_event *e = p->events + verdict;
+	char text[128];
+
+	if (verdict < 3 || verdict == p->n ||
+	    strstr(script_text(p->script, e, text, sizeof(text)),
+		" injection: ") == NULL)
+		return;
+	p->races = e[-2].kind == SCRIPT_CONNECTED; /* implicit TLS */
+	if (e[-1].kind != SCRIPT_RECEIVED || e[-2].kind != SCRIPT_RECEIVED)
+		return;
+	e[-2].len += e[-1].len; /* which follow in script->octets */
+	cut(p, verdict - 1, verdict);
+}
+
+/* One that closed before it could hear our part of a handshake. */
+static void
+join_close(struct play *p)
+{
+	size_t tls = find(p, SCRIPT_TLS, 0);
+
+	if (tls + 1 >= p->n || p->events[tls + 1].kind != SCRIPT_CLOSED ||
+	    has(p, SCRIPT_TLS_FAILED))
+		return;
+	p->races = true;
+	cut(p, tls, tls + 1);
 }
 
 int
@@ -190,8 +251,11 @@ play_choose(struct play *p, const struct script *s, bool with_auth)
 	if (p->n > 0)
 		memcpy(p->events, s->events + from, p->n * sizeof(*p->events));
 	strip_tls(p);
+	join_injection(p);
+	join_close(p);
 	p->why = judge_connection(p);
 	p->stalls = stalls_at_the_end(p);
+	p->is_paced = is_fired(p, TIMER_SESSION);
 	if (p->why == NULL && !with_auth)
 		strip_auth(p);
 	return 0;
@@ -215,15 +279,12 @@ tail_begins(const struct play *p, bool all)
 void
 play_hurry(struct play *p, struct play_timer *scaled)
 {
-	size_t fired = find(p, SCRIPT_TIMEOUT, 0), tail;
 	uint32_t then = 0, now = 0, gap, was = 0;
-	char name[32];
+	size_t tail;
 
 	scaled->timer = TIMER_COUNT;
-	for (unsigned i = 0; fired < p->n && i < TIMER_COUNT; i++)
-		if (strcmp(script_text(p->script, &p->events[fired], name,
-			       sizeof(name)),
-			timer_name(i)) == 0)
+	for (unsigned i = 0; i < TIMER_COUNT; i++)
+		if (is_fired(p, (enum session_timer)i))
 			scaled->timer = i;
 	if (scaled->timer < TIMER_COUNT)
 		was = p->script->timer_ms[scaled->timer];

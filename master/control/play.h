@@ -22,6 +22,7 @@ struct play {
 	bool refuses;      /* nobody listens */
 	bool is_mute;      /* nobody takes the connection */
 	bool stalls;       /* it does not read what it is sent */
+	bool is_paced;     /* it takes a message no faster than then */
 	bool races;        /* who is first decides what comes of it */
 };
 

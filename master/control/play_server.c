@@ -26,6 +26,7 @@ enum {
 	SOFT_MS = 100,
 	ACCEPTED_MS = 50, /* till a client knows that it is connected */
 	SMALL_BUFFER = 4096,
+	APART_MAX = 32, /* pieces in a row that are kept apart by a pause */
 	FILLERS = 4,
 };
 
@@ -53,6 +54,7 @@ struct show {
 	bool line_begins; /* of what was said */
 	bool reply_begins;
 	unsigned column;
+	unsigned apart;
 };
 
 static bool
@@ -187,13 +189,15 @@ sleep_ms(uint32_t ms)
 
 /* As long as it took after whatever was before. */
 static void
-wait_as_then(const struct show *w, size_t i)
+wait_as_then(struct show *w, size_t i)
 {
 	const struct script_event *e = &w->p->events[i];
 
+	if (i == 0 || e->kind != e[-1].kind)
+		w->apart = 0;
 	if (i > 0 && e->time_ms > e[-1].time_ms)
 		sleep_ms(e->time_ms - e[-1].time_ms);
-	else if (i > 0 && e->kind == e[-1].kind)
+	else if (i > 0 && e->kind == e[-1].kind && w->apart++ < APART_MAX)
 		sleep_ms(1); /* it was a read of its own */
 }
 
@@ -267,7 +271,7 @@ sip_body(struct show *w, size_t i)
 
 	if (!is_cut_body(w->p, i))
 		return;
-	if (i == 0 || e[-1].kind != SCRIPT_BODY) {
+	if (i == 0 || e[-1].kind != SCRIPT_BODY || !w->p->is_paced) {
 		await_octet(w);
 		return;
 	}
@@ -321,7 +325,7 @@ see_off(struct show *w)
 {
 	struct pollfd pfd = { w->fd, POLLRDHUP, 0 };
 
-	if (w->p->stalls)
+	if (w->p->stalls && !w->gone)
 		(void)poll(&pfd, 1, -1);
 	while (!w->gone)
 		(void)read_some(w, -1, SIZE_MAX);
