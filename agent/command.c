@@ -225,6 +225,19 @@ command_write_response(struct command_out *out, const char *response)
 }
 
 enum command_error
+command_write_vrfy(struct command_out *out, const char *path, bool smtputf8)
+{
+	struct line line;
+
+	begin(&line, out, smtputf8 ? COMMAND_UTF8_EXTRA : 0);
+	put_text(&line, "VRFY ");
+	put_argument(&line, path, ">");
+	if (smtputf8)
+		put_text(&line, " SMTPUTF8");
+	return end(&line);
+}
+
+enum command_error
 command_write_bdat(struct command_out *out, uint64_t octets, bool last)
 {
 	struct line line;

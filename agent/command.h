@@ -89,6 +89,10 @@ enum command_error command_write_auth(struct command_out *out,
 enum command_error command_write_response(struct command_out *out,
     const char *response);
 
+/* RFC 5321, 4.1.1.6; smtputf8: RFC 6531, 3.7.4.2. */
+enum command_error command_write_vrfy(struct command_out *out, const char *path,
+    bool smtputf8);
+
 /* RFC 3030, 2: the octets of the chunk follow at once. */
 enum command_error command_write_bdat(struct command_out *out, uint64_t octets,
     bool last);

@@ -124,7 +124,7 @@ flight_fit(const struct session *s)
 	const struct transaction *t = &s->trans;
 	uint64_t need = t->size + 2 + commands_room(s);
 
-	if (!flight_takes(s) || t->is_converted ||
+	if (!flight_takes(s) || t->is_converted || (t->flags & SUBMIT_VERIFY) ||
 	    t->nrcpt > FLIGHT_RCPTS_MAX || need > s->out.size)
 		return FLIGHT_NEVER;
 	if (f->count > 0 &&

@@ -195,7 +195,9 @@ begin_mail(struct session *s)
 static void
 begin_clean(struct session *s)
 {
-	if (flight_fit(s) == FLIGHT_FITS)
+	if (s->trans.flags & SUBMIT_VERIFY)
+		verify_begin(s);
+	else if (flight_fit(s) == FLIGHT_FITS)
 		flight_join(s);
 	else
 		begin_mail(s);
@@ -395,7 +397,7 @@ may_be_sent(struct session *s)
 		refuse_job(s, refusal->dsn, refusal->why);
 		return false;
 	}
-	if (limits_choose(s))
+	if ((t->flags & SUBMIT_VERIFY) || limits_choose(s))
 		return true;
 	leave_to_another(s);
 	return false;
@@ -428,6 +430,8 @@ job_begin_behind(struct session *s)
 		return;
 	}
 	if (!may_be_sent(s))
+		return;
+	if (t->flags & SUBMIT_VERIFY) /* by itself, once that is over */
 		return;
 	begun.job = t->job;
 	session_report(s, MSG_BEGUN, &begun, "");

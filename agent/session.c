@@ -154,7 +154,9 @@ session_judge_reply(struct session *s)
 	char report[SESSION_TEXT_SIZE / 2];
 	unsigned int class = r->code / 100;
 
-	if (class == 3 || (class == 2 && states[s->state].step != STEP_FINAL)) {
+	if (class == 3 ||
+	    (class == 2 && states[s->state].step != STEP_FINAL &&
+		states[s->state].step != STEP_VRFY)) {
 		reply_write_report(r, report, sizeof(report));
 		session_judge(s, "4.5.0",
 		    "protocol error: unexpected reply %u where we wait for %s: %s",

@@ -105,6 +105,10 @@ void job_take_rset(struct session *s);
 /* What is on the wire is over: the job that waits, another, or QUIT. */
 void job_next(struct session *s);
 
+/* Of verify.c: */
+void verify_begin(struct session *s);
+void verify_take_reply(struct session *s);
+
 /* Of envelope.c: */
 void envelope_take_mail(struct session *s);
 void envelope_take_rcpt(struct session *s);

@@ -15,11 +15,22 @@ outcome_status_name(unsigned status)
 }
 
 const char *
+outcome_word(const struct outcome *outcome)
+{
+	if (outcome->step == STEP_VRFY && outcome->status == OUTCOME_DELIVERED)
+		return "deliverable";
+	if (outcome->step == STEP_VRFY && outcome->status == OUTCOME_FAILED)
+		return "undeliverable";
+	return outcome_status_name(outcome->status);
+}
+
+const char *
 outcome_step_name(unsigned step)
 {
 	static const char *const names[STEP_COUNT] = { "queue", "resolve",
 		"connect", "greeting", "ehlo", "starttls", "tls", "auth",
-		"mail", "rcpt", "data", "body", "final", "rset", "quit" };
+		"mail", "rcpt", "data", "body", "final", "rset", "vrfy",
+		"quit" };
 
 	return step < NELEM(names) ? names[step] : "step?";
 }

@@ -30,6 +30,7 @@ enum outcome_step {
 	STEP_BODY,  /* the octets */
 	STEP_FINAL, /* the reply to the end of data */
 	STEP_RSET,
+	STEP_VRFY,
 	STEP_QUIT,
 	STEP_COUNT,
 };
@@ -61,6 +62,10 @@ struct tls_info {
 
 /* "delivered", "deferred", "failed"; "status?" for anything else. */
 const char *outcome_status_name(unsigned status);
+
+/* The same, or "deliverable" and "undeliverable" where it is what a server says
+ * to VRFY. */
+const char *outcome_word(const struct outcome *outcome);
 
 /* "connect", "rcpt", ...; "step?" for anything else. */
 const char *outcome_step_name(unsigned step);

@@ -38,6 +38,11 @@ struct deliver_options {
 	const char *ehlo;
 	const char *timeout;
 	const char *step_timeout;
+	const char *user;
+	const char *password_file;
+	const char *token_file;
+	const char *mechanism;
+	const char *without;
 	bool lmtp;
 	bool implicit_tls;
 	bool json;
@@ -57,6 +62,7 @@ static int
 parse(int argc, char **argv, struct deliver_options *o)
 {
 	const struct control_option rows[] = {
+		{ "auth", 0, &o->mechanism, NULL },
 		{ "binary", 0, NULL, &o->job.binary },
 		{ "ca", 0, &o->ca, NULL },
 		{ "ehlo", 0, &o->ehlo, NULL },
@@ -64,6 +70,7 @@ parse(int argc, char **argv, struct deliver_options *o)
 		{ "implicit-tls", 0, NULL, &o->implicit_tls },
 		{ "json", 0, NULL, &o->json },
 		{ "lmtp", 0, NULL, &o->lmtp },
+		{ "password-file", 0, &o->password_file, NULL },
 		{ "server", 0, &o->server, NULL },
 		{ "step-timeout", 0, &o->step_timeout, NULL },
 		{ "timeout", 0, &o->timeout, NULL },
@@ -74,7 +81,10 @@ parse(int argc, char **argv, struct deliver_options *o)
 	{ name, 0, &o->job.envelope.member, NULL },
 #include "master/control/envelope.def"
 #undef ENVELOPE_OPTION
+		{ "token-file", 0, &o->token_file, NULL },
+		{ "user", 0, &o->user, NULL },
 		{ "verbose", 'v', NULL, &o->job.verbose },
+		{ "without", 0, &o->without, NULL },
 	};
 	int first = control_options(argc, argv, rows, NELEM(rows));
 
@@ -156,7 +166,12 @@ check(const struct deliver_options *o)
 	    check_word("--tls", o->tls) == -1 ||
 	    check_word("--ca", o->ca) == -1 ||
 	    check_word("--tls-name", o->tls_name) == -1 ||
-	    check_word("--ehlo", o->ehlo) == -1)
+	    check_word("--ehlo", o->ehlo) == -1 ||
+	    check_word("--user", o->user) == -1 ||
+	    check_word("--password-file", o->password_file) == -1 ||
+	    check_word("--token-file", o->token_file) == -1 ||
+	    check_word("--auth", o->mechanism) == -1 ||
+	    check_word("--without", o->without) == -1)
 		return -1;
 	/* Unset in somebody's script, rather than a wish for the MX. */
 	if (o->server != NULL && o->server[0] == '\0')
@@ -173,13 +188,44 @@ add_string(FILE *f, const char *name, const char *value)
 		fprintf(f, "\t%s = \"%s\"\n", name, value);
 }
 
+/* What is found from here is found by the daemon, too. */
+static void
+add_path(FILE *f, const char *name, const char *value)
+{
+	char path[PATH_MAX];
+
+	if (value != NULL && realpath(value, path) != NULL)
+		add_string(f, name, path);
+	else
+		add_string(f, name, value);
+}
+
+/* "A,B" as a list of words. */
+static void
+add_list(FILE *f, const char *name, const char *words)
+{
+	bool first = true;
+	size_t n;
+
+	if (words == NULL)
+		return;
+	fprintf(f, "\t%s = {", name);
+	for (; *words != '\0'; words += n + (words[n] == ',')) {
+		n = strcspn(words, ",");
+		fprintf(f, "%s \"%.*s\"", first ? "" : ",", (int)n, words);
+		first = false;
+	}
+	fprintf(f, " }\n");
+}
+
 static void
 add_timers(FILE *f, const char *seconds)
 {
 	static const char *const names[] = { "connect_timeout",
 		"greeting_timeout", "helo_timeout", "starttls_timeout",
 		"mail_timeout", "rcpt_timeout", "data_init_timeout",
-		"data_xfer_timeout", "data_done_timeout", "quit_timeout" };
+		"data_xfer_timeout", "data_done_timeout", "auth_timeout",
+		"quit_timeout" };
 	size_t i;
 
 	for (i = 0; seconds != NULL && i < NELEM(names); i++) {
@@ -193,7 +239,6 @@ add_timers(FILE *f, const char *seconds)
 static size_t
 write_config(const struct deliver_options *o, char *text, size_t size)
 {
-	char ca[PATH_MAX];
 	FILE *f;
 	long len;
 
@@ -208,12 +253,14 @@ write_config(const struct deliver_options *o, char *text, size_t size)
 	fprintf(f, "\tprotocol = %s\n", o->lmtp ? "lmtp" : "smtp");
 	add_string(f, "server", o->server);
 	add_string(f, "tls_security_level", o->tls);
-	if (o->ca != NULL && realpath(o->ca, ca) != NULL)
-		add_string(f, "tls_CAfile", ca);
-	else
-		add_string(f, "tls_CAfile", o->ca);
+	add_path(f, "tls_CAfile", o->ca);
 	add_string(f, "tls_name", o->tls_name);
 	add_string(f, "ehlo_name", o->ehlo);
+	add_string(f, "auth_user", o->user);
+	add_path(f, "auth_password_file", o->password_file);
+	add_path(f, "auth_token_file", o->token_file);
+	add_list(f, "auth_mechanisms", o->mechanism);
+	add_list(f, "discard_ehlo_keywords", o->without);
 	if (o->implicit_tls)
 		fprintf(f, "\ttls_wrappermode = yes\n");
 	if (o->timeout != NULL)

@@ -96,7 +96,7 @@ set_outcome(json_t *object, const struct outcome *o, const char *relay,
 
 	strlcpy(dsn, message_string_ok(o->dsn, sizeof(o->dsn)) ? o->dsn : "",
 	    sizeof(dsn));
-	set_string(object, "status", outcome_status_name(o->status));
+	set_string(object, "status", outcome_word(o));
 	set_number(object, "code", o->code);
 	set_string(object, "dsn", dsn);
 	set_string(object, "reply", reply);

@@ -168,13 +168,36 @@ load_object(const char *text, size_t len, char error[JOB_ERROR_SIZE])
 }
 
 static int
+get_flags(const json_t *object, uint32_t *out, char error[JOB_ERROR_SIZE])
+{
+	static const struct {
+		const char *name;
+		uint32_t bits;
+	} flags[] = {
+		{ "verbose", SUBMIT_VERBOSE },
+		{ "once", SUBMIT_ONCE },
+		{ "binary", SUBMIT_BINARY },
+		{ "verify", SUBMIT_VERIFY | SUBMIT_ONCE },
+		{ "require_tls", SUBMIT_REQUIRETLS },
+	};
+	bool is_set;
+
+	for (size_t i = 0; i < NELEM(flags); i++) {
+		is_set = false;
+		if (value_flag(object, flags[i].name, &is_set, error) == -1)
+			return -1;
+		*out |= is_set ? flags[i].bits : 0;
+	}
+	return 0;
+}
+
+static int
 parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 {
 	static const char *const words[] = { "from", "rcpts", "via", "wait",
-		"ref", "more", "verbose", "once", "binary", "smtputf8", "ret",
-		"envid", "deliver_by", "hold_for", "hold_until", "priority",
-		"auth", "require_tls", NULL };
-	bool verbose = false, once = false, binary = false, require_tls = false;
+		"ref", "more", "verbose", "once", "binary", "smtputf8",
+		"verify", "require_tls", "ret", "envid", "deliver_by",
+		"hold_for", "hold_until", "priority", "auth", NULL };
 
 	job->smtputf8 = true;
 	if (value_members(object, words, error) == -1 ||
@@ -186,15 +209,9 @@ parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 		-1 ||
 	    get_wait(object, &job->wait, error) == -1 ||
 	    value_mail_parameters(object, job->parameters, error) == -1 ||
-	    value_flag(object, "verbose", &verbose, error) == -1 ||
-	    value_flag(object, "once", &once, error) == -1 ||
-	    value_flag(object, "binary", &binary, error) == -1 ||
-	    value_flag(object, "smtputf8", &job->smtputf8, error) == -1 ||
-	    value_flag(object, "require_tls", &require_tls, error) == -1)
+	    get_flags(object, &job->flags, error) == -1 ||
+	    value_flag(object, "smtputf8", &job->smtputf8, error) == -1)
 		return -1;
-	job->flags = (verbose ? SUBMIT_VERBOSE : 0) | (once ? SUBMIT_ONCE : 0) |
-	    (binary ? SUBMIT_BINARY : 0) |
-	    (require_tls ? SUBMIT_REQUIRETLS : 0);
 	job->first = true;
 	return 0;
 }

@@ -16,7 +16,7 @@ enum {
 };
 
 const char *
-event_status(unsigned status)
+event_status(const struct outcome *outcome)
 {
 	static const char *const words[] = {
 		[OUTCOME_DELIVERED] = "sent",
@@ -24,8 +24,12 @@ event_status(unsigned status)
 		[OUTCOME_FAILED] = "bounced",
 	};
 
-	return status < sizeof(words) / sizeof(words[0]) ? words[status]
-							 : "status?";
+	/* As Postfix's verify(8) does. */
+	if (outcome->step == STEP_VRFY && outcome->status != OUTCOME_DEFERRED)
+		return outcome_word(outcome);
+	return outcome->status < sizeof(words) / sizeof(words[0])
+	    ? words[outcome->status]
+	    : "status?";
 }
 
 /* Seconds with two digits that matter, as Postfix writes them. */
@@ -87,7 +91,7 @@ event_outcome_text(const struct event *event, const char *id, char *out,
 	    "status=%s (%s)",
 	    id, to, reached ? event->relay : "none", delay[4], delay[0],
 	    delay[1], delay[2], delay[3], event->outcome.dsn,
-	    event_status(event->outcome.status), reason);
+	    event_status(&event->outcome), reason);
 }
 
 void
@@ -136,7 +140,7 @@ event_outcome_json(const struct event *event, const char *id, char *out,
 	    "\"step\":\"%s\",\"in_doubt\":%s,\"reply\":\"%s\"",
 	    id, to, relay, event_total_ms(event), event->delays_ms[0],
 	    event->delays_ms[1], event->delays_ms[2], event->delays_ms[3],
-	    event->outcome.dsn, event_status(event->outcome.status),
+	    event->outcome.dsn, event_status(&event->outcome),
 	    event->outcome.code, outcome_step_name(event->outcome.step),
 	    event->outcome.in_doubt ? "true" : "false", reply);
 }

@@ -38,6 +38,6 @@ void event_text(const struct event *event, char *out, size_t size);
 void event_json(const struct event *event, char *out, size_t size);
 
 /* Postfix's word: "sent", "deferred", "bounced". */
-const char *event_status(unsigned status);
+const char *event_status(const struct outcome *outcome);
 
 #endif

@@ -205,8 +205,12 @@ login_session_ended(struct session *s)
 }
 
 static const char *
-login_advice(const struct transport *config)
+login_advice(const struct transport *config, const struct outcome *outcome)
 {
+	if (outcome->code / 100 == 4)
+		return "the server expects it to go better later";
+	if (outcome->code == 0) /* our own words say what is to be done */
+		return "see tls_security_level and auth_mechanisms";
 	if (config->auth_password_file[0] != '\0')
 		return "check auth_user and auth_password_file";
 	if (config->auth_token_file[0] != '\0')
@@ -231,7 +235,7 @@ login_failed(struct session *s, const struct outcome *outcome,
 	    "transport %s: login%s%s at %s failed: %s: its mail is deferred; "
 	    "%s",
 	    config->name, config->auth_user[0] != '\0' ? " as " : "",
-	    config->auth_user, s->relay, reply, login_advice(config));
+	    config->auth_user, s->relay, reply, login_advice(config, outcome));
 	if (outcome->code != 535)
 		return false;
 	l->proven = false;

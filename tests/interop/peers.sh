@@ -266,6 +266,26 @@ write_accounts()
 		mkdir -p "$dir/mail/$user"
 		! is_root || chown "$uid:$gid" "$dir/mail/$user"
 	done >"$dir/dovecot/users"
+	echo "$sender:{PLAIN}$sender_password:$uid:$gid::$dir/mail/$sender::" \
+		>>"$dir/dovecot/users"
+}
+
+# Who may log in with Postfix, which asks Dovecot: with a password, or with a
+# token that one who has the key signed.
+sender=sender
+sender_password=correct-horse
+write_oauth2()
+{
+	keys=$dir/dovecot/keys
+	mkdir -p "$keys/default/HS256"
+	openssl rand 32 >"$dir/dovecot/token-key"
+	openssl base64 -A <"$dir/dovecot/token-key" >"$keys/default/HS256/default"
+	chmod -R a+rX "$dir/dovecot/keys"
+	cat >"$dir/dovecot/oauth2" <<-END
+	introspection_mode = local
+	local_validation_key_dict = fs:posix:prefix=$keys/
+	username_attribute = sub
+	END
 }
 
 write_dovecot()
@@ -291,8 +311,16 @@ write_dovecot()
 	ssl_cert = <$dir/tls/server.pem
 	ssl_key = <$dir/tls/server.key
 	auth_username_format = %Ln
+	auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 xoauth2 oauthbearer
+	auth_failure_delay = 0
+	passdb {
+	  driver = oauth2
+	  mechanisms = xoauth2 oauthbearer
+	  args = $dir/dovecot/oauth2
+	}
 	passdb {
 	  driver = passwd-file
+	  mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256
 	  args = $dir/dovecot/users
 	}
 	userdb {
@@ -314,8 +342,17 @@ write_dovecot()
 	    port = $lmtp_port
 	  }
 	}
+	service auth {
+	  unix_listener $dir/auth {
+	    mode = 0666
+	  }
+	}
 	service anvil {
 	  chroot =
+	  # Else who fails often waits so long that Postfix gives up.
+	  unix_listener anvil-auth-penalty {
+	    mode = 0
+	  }
 	}
 	service stats {
 	  chroot =
@@ -342,6 +379,7 @@ start_dovecot()
 	mkdir "$dir/dovecot" "$dir/dovecot/run" "$dir/dovecot/state" "$dir/mail"
 	ln -s "$root/usr/lib/dovecot/modules" "$dir/dovecot/run/modules"
 	write_accounts
+	write_oauth2
 	write_dovecot >"$dir/dovecot/dovecot.conf"
 	# dovecot by itself looks for doveconf where Debian installs it; so
 	# doveconf comes first, and executes it with the settings.
@@ -440,6 +478,10 @@ write_master()
 	bad_line "$wrongname_port" wrongname
 	bad_line "$untrusted_port" untrusted
 	smtpd_line "$clear_port" smtpd_tls_security_level=none
+	smtpd_line "$login_port" smtpd_sasl_auth_enable=yes \
+		smtpd_sasl_type=dovecot "smtpd_sasl_path=$dir/auth" \
+		smtpd_tls_auth_only=yes smtpd_delay_reject=no \
+		smtpd_sender_restrictions=permit_sasl_authenticated,reject
 	cat <<-END
 	cleanup unix n - n - 0 cleanup
 	qmgr unix n - n 300 1 qmgr
@@ -484,7 +526,8 @@ listens_all()
 {
 	listens "$smtp_port" && listens "$smtps_port" &&
 		listens "$expired_port" && listens "$wrongname_port" &&
-		listens "$untrusted_port" && listens "$clear_port"
+		listens "$untrusted_port" && listens "$clear_port" &&
+		listens "$login_port"
 }
 
 start_postfix()
@@ -495,6 +538,7 @@ start_postfix()
 	wrongname_port=$(free_port)
 	untrusted_port=$(free_port)
 	clear_port=$(free_port)
+	login_port=$(free_port)
 	make_postfix_folders
 	write_main >"$dir/postfix/etc/main.cf"
 	write_master >"$dir/postfix/etc/master.cf"
@@ -512,6 +556,10 @@ start_postfix()
 	put POSTFIX_WRONGNAME_PORT "$wrongname_port"
 	put POSTFIX_UNTRUSTED_PORT "$untrusted_port"
 	put POSTFIX_CLEAR_PORT "$clear_port"
+	put POSTFIX_LOGIN_PORT "$login_port"
+	put LOGIN_USER "$sender"
+	put LOGIN_PASSWORD "$sender_password"
+	put LOGIN_TOKEN_KEY "$dir/dovecot/token-key"
 	put POSTFIX_DOMAIN postfix.test
 	put POSTFIX_USERS "$users"
 	put POSTFIX_MAILDIR "$dir/mail-postfix"

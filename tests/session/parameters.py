@@ -249,7 +249,7 @@ def s_095_what_is_left_of_the_time(t):
     """RFC 2852, 4.1: less by what it sat in the queue."""
     server = t.serve([opened("DELIVERBY"), line("MAIL .* BY=100;R"),
                       say("451 4.3.0 later"), drain()],
-                     [opened("DELIVERBY"), line("MAIL .* BY=9[5-8];R"),
+                     [opened("DELIVERBY"), line("MAIL .* BY=9[0-9];R"),
                       say("250 ok"), rcpt_to(), data(), drain()])
     daemon = t.daemon(ONE % server.name + QUICK)
     run = daemon.send("--wait", "final", "--deliver-by", "100")

@@ -32,7 +32,7 @@ from harness import BUILD, Case, Skip  # noqa: E402
 from server import Certificates  # noqa: E402
 
 LIFECYCLE = 60  # statements S-001 to S-060
-OWN = ("run", "harness", "server")
+OWN = ("run", "harness", "server", "sasl")
 
 
 def cases(name, value):

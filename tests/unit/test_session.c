@@ -188,6 +188,11 @@ send_job(const char *text)
 	char tail[1024];
 	size_t len;
 
+	if (strncmp(text, "VRFY ", 5) == 0) {
+		job.flags = SUBMIT_VERIFY;
+		text += 5;
+		len -= 5;
+	}
 	if (strncmp(text, "UTF8 ", 5) == 0) {
 		job.flags = SUBMIT_SMTPUTF8;
 		text += 5;
@@ -767,6 +772,29 @@ Test(transaction, what_is_not_ascii_needs_smtputf8)
 	    "Q BEGUN", "C MAIL FROM:<a@x> SMTPUTF8|");
 	RUN(SMTP, UP("250-8BITMIME|250-SMTPUTF8|"), "! job a@x b@y", "Q BEGUN",
 	    "C MAIL FROM:<a@x>|");
+}
+
+Test(transaction, verify_asks_and_sends_nothing)
+{
+	/* S-126 */
+	RUN(SMTP, UP("250-PIPELINING|250-CHUNKING|"),
+	    "! job VRFY - b@y c@y d@y", "Q BEGUN", "C VRFY b@y|",
+	    "S 252 2.5.0 perhaps",
+	    "Q 0 delivered vrfy 252 2.5.0: 252 2.5.0 perhaps", "C VRFY c@y|",
+	    "S 550 5.1.1 no", "Q 1 failed vrfy 550 5.1.1: 550 5.1.1 no",
+	    "C VRFY d@y|", "S 450 busy",
+	    "Q 2 deferred vrfy 450 4.0.0: 450 busy", "! job VRFY - b@y",
+	    "Q BEGUN", "C VRFY b@y|", "S 502 5.5.1 not here",
+	    "Q 0 deferred vrfy 502 4.5.1: 502 5.5.1 not here", "! job a@x b@y",
+	    "Q COMMITTING",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|BDAT 19 LAST|Subject: x||.hi|");
+	RUN(SMTP, UP("250-PIPELINING|"), "! job VRFY - b@y", "Q BEGUN",
+	    "C VRFY b@y|", "S 421 bye", "Q 0 deferred vrfy 421 4.0.0: 421 bye",
+	    "Q CLOSED deferred vrfy 421 4.0.0: 421 bye", "! hung-up");
+	RUN(SMTP, UP("250-8BITMIME|250-SMTPUTF8|"), "! job VRFY - \xc3\xa4@y",
+	    "Q BEGUN", "C VRFY \xc3\xa4@y SMTPUTF8|", "S 354 what",
+	    "Q 0 deferred vrfy 354 4.5.0: protocol error: unexpected reply 354 where we wait for the reply to VRFY: 354 what",
+	    "C QUIT|");
 }
 
 Test(transaction, what_is_binary_goes_as_it_is_or_converted)

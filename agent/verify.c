@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A job without a message: whether the server knows its recipients, asked by
+ * VRFY, one after the other (RFC 5321, 3.5).  Its reply is the outcome: 250, 251
+ * and 252 are yes, for all that a server will say.
+ */
+#include <string.h>
+
+#include "agent/session_internal.h"
+
+/* Ask about the next whose answer is open; the job is done behind the last. */
+static void
+ask_next(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	size_t from = s->out.len;
+
+	for (; t->write_at < t->nrcpt; t->write_at++) {
+		if (!(t->rcpts[t->write_at] & RCPT_DONE)) {
+			if (command_write_vrfy(&s->out, t->write_path,
+				t->smtputf8) == COMMAND_OK) {
+				session_wrote(s, from);
+				session_enter(s, STATE_VERIFY);
+				return;
+			}
+			session_judge(s, "5.1.3", "recipient cannot be sent");
+			job_settle(s, t->write_at);
+		}
+		t->write_path = envelope_next_path(t->write_path);
+	}
+	job_finish(s);
+}
+
+void
+verify_begin(struct session *s)
+{
+	struct msg_job_ref begun = { s->trans.job };
+
+	session_report(s, MSG_BEGUN, &begun, "");
+	s->trans.begun = true;
+	s->needs_rset = false; /* no transaction is open */
+	session_enter(s, STATE_VERIFY);
+	ask_next(s);
+}
+
+void
+verify_take_reply(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	if (!session_judge_reply(s)) {
+		session_fail(s, FAREWELL_QUIT);
+		return;
+	}
+	/* That the command is not there says nothing of the recipient. */
+	if (s->reply.code / 10 == 50) {
+		s->verdict.outcome.status = OUTCOME_DEFERRED;
+		s->verdict.outcome.dsn[0] = '4';
+	}
+	job_settle(s, t->write_at++);
+	t->write_path = envelope_next_path(t->write_path);
+	ask_next(s);
+}
