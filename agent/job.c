@@ -405,7 +405,7 @@ may_be_sent(struct session *s)
 		refuse_job(s, refusal->dsn, refusal->why);
 		return false;
 	}
-	if (limits_choose(s))
+	if ((t->flags & SUBMIT_VERIFY) || limits_choose(s))
 		return true;
 	leave_to_another(s);
 	return false;

@@ -259,6 +259,41 @@ class Tests:
         status, r, _ = self.postfix(self.p.postfix_clear_port, "--tls", "may")
         assert status == 0 and r["ana"]["tls"] is None, r
 
+    def postfix_tells_of_a_success_that_was_asked_for(self):
+        """RFC 3461: its notification repeats what we said in MAIL and RCPT."""
+        domain = self.p.postfix_domain
+        before = self.mailbox(self.p.postfix_maildir, "bob")
+        r = self.d.postern(
+            "deliver", "--json", "--server", "127.0.0.1:" +
+            self.p.postfix_port, *self.verify(), "--from", "bob@" + domain,
+            "--notify", "success,failure", "--ret", "headers", "--envid",
+            "list+1=a b", "--orcpt", "rfc822;team+x@" + domain,
+            "ana@" + domain, message=MESSAGE)
+        assert r.returncode == 0, r
+        new = wait_for(lambda: self.mailbox(self.p.postfix_maildir, "bob") -
+                       before, what="the notification to the sender")
+        with open(new.pop(), "rb") as f:
+            told = f.read()
+        for words in (b"Action: delivered",
+                      b"Original-Envelope-Id: list+1=a b",
+                      b"Original-Recipient: rfc822;team+x@" +
+                      domain.encode("ascii"), b"text/rfc822-headers"):
+            assert words in told, (words, told)
+
+    def postfix_says_nothing_where_it_is_asked_not_to(self):
+        domain = self.p.postfix_domain
+        before = self.mailbox(self.p.postfix_maildir, "bob")
+        for notify in ("never", "success"):
+            r = self.d.postern(
+                "deliver", "--server", "127.0.0.1:" + self.p.postfix_port,
+                *self.verify(), "--from", "bob@" + domain, "--notify", notify,
+                "ana@" + domain, message=MESSAGE)
+            assert r.returncode == 0, r
+        wait_for(lambda: self.mailbox(self.p.postfix_maildir, "bob") - before,
+                 what="the second one's notification")
+        new = self.mailbox(self.p.postfix_maildir, "bob") - before
+        assert len(new) == 1, new
+
     # Flights
 
     def turns(self, protocol, port, domain, base, messages, discard,
