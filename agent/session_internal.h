@@ -90,6 +90,7 @@ void auth_begin(struct session *s);
 void auth_forget(struct session *s);
 
 /* A line of the server for the dialogue, while we log in. */
+void auth_hide_noted(struct session *s);
 void auth_show_line(struct session *s);
 
 /* text, or where it holds the secret a copy without; good until the next. */
