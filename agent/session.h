@@ -119,6 +119,7 @@ struct transaction {
 	uint64_t content_octets; /* that content_read() will give */
 	uint64_t wire_octets;    /* with a last line end; 0: not known yet */
 	uint32_t flags;
+	uint32_t protocol; /* enum session_protocol */
 	uint32_t nrcpt;
 	uint32_t accepted;   /* recipients */
 	uint32_t unanswered; /* RCPTs */

@@ -93,7 +93,7 @@ void auth_forget(struct session *s);
 /* A line of the server for the dialogue, while we log in. */
 void auth_show_line(struct session *s);
 
-/* text, or where it holds the secret a copy without; good until the next. */
+/* A copy of a text without the secret; good until the next. */
 const char *auth_hide(struct session *s, const char *text);
 
 /* Of job.c: */

@@ -254,12 +254,18 @@ static long
 watch(BIO *bio, int oper, const char *octets, size_t len, int argi, long argl,
     int ret, size_t *processed)
 {
-	(void)bio;
+	int saved_errno = errno;
+
 	(void)len;
 	(void)argi;
 	(void)argl;
-	if (oper == (BIO_CB_READ | BIO_CB_RETURN) && ret > 0 && !client_is_up)
+	if (oper != (BIO_CB_READ | BIO_CB_RETURN) || client_is_up)
+		return ret;
+	if (ret > 0)
 		client_watcher((const uint8_t *)octets, *processed);
+	else if (BIO_should_retry(bio) == 0)
+		client_watcher(NULL, 0);
+	errno = saved_errno;
 	return ret;
 }
 

@@ -63,7 +63,11 @@ enum tls_event {
 int tls_client_start(const struct tls_trusts *trusts, uint32_t trust,
     const char *name, bool verify, int fd);
 
-/* Hears the octets of the remote until the handshake is done; NULL: nobody. */
+/*
+ * tls_client_watch - have the remote's octets heard until the handshake is done.
+ *
+ * None where it closed (errno is 0), or the connection broke.  NULL: nobody.
+ */
 void tls_client_watch(void (*heard)(const uint8_t *octets, size_t n));
 
 bool tls_client_is_started(void);

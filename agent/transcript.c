@@ -377,13 +377,28 @@ transcript_write_octets(char *out, size_t size, const uint8_t *in, size_t n)
 	return w.full ? 0 : w.len;
 }
 
+/* How many events are this one again: reads of the same in the same ms. */
+static uint64_t
+alike(const struct transcript *t, size_t at)
+{
+	size_t n = sizeof(struct head) + head_at(t, at).len;
+	uint64_t times = 1;
+
+	if (head_at(t, at).event != TRANSCRIPT_RECEIVED)
+		return 1;
+	while (n <= t->len - at - times * n &&
+	    memcmp(t->octets + at, t->octets + at + times * n, n) == 0)
+		times++;
+	return times;
+}
+
 /*
  * One line of an event, from octet `from` of it on and at most `most` of them;
  * where it ends in it.  A line that goes on has a plus behind its word.
  */
 static size_t
 put_line(struct writer *w, const struct transcript *t, size_t at, size_t from,
-    size_t most)
+    size_t most, uint64_t times)
 {
 	struct head h = head_at(t, at);
 	const struct event_desc *d = &events[h.event];
@@ -395,6 +410,10 @@ put_line(struct writer *w, const struct transcript *t, size_t at, size_t from,
 	put_string(w, d->word);
 	if (from > 0)
 		put_string(w, "+");
+	if (times > 1) {
+		put_string(w, "*");
+		put_number(w, times);
+	}
 	if (d->carries == CARRIES_NUMBER) {
 		put_string(w, " ");
 		put_number(w, number_at(t, at));
@@ -411,7 +430,8 @@ size_t
 transcript_write(const struct transcript *t, size_t *at, char *out, size_t size)
 {
 	struct writer w = { out, size, 0, false };
-	size_t begun = 0, event = 0, from = 0, done, line;
+	size_t event = 0, from = 0, done, line;
+	uint64_t times;
 
 	/* Which event, and which octet of it: both are in *at, as if each
 	 * octet of an event were a step. */
@@ -421,26 +441,25 @@ transcript_write(const struct transcript *t, size_t *at, char *out, size_t size)
 		from = *at - event - sizeof(struct head);
 	while (event < t->len) {
 		line = w.len;
+		times = from == 0 ? alike(t, event) : 1;
 		/* What is alike is one piece, however many octets it has. */
-		done = put_line(&w, t, event, from, SIZE_MAX);
+		done = put_line(&w, t, event, from, SIZE_MAX, times);
 		if (w.full && line == 0) {
 			w.len = 0;
 			w.full = false;
-			done = put_line(&w, t, event, from, LINE_OCTETS);
+			times = 1;
+			done = put_line(&w, t, event, from, LINE_OCTETS, 1);
 		}
 		if (w.full) {
 			w.len = line;
 			break;
 		}
-		if (done >= head_at(t, event).len) {
+		for (; done >= head_at(t, event).len && times > 1; times--)
 			event = next_at(t, event);
-			from = 0;
-			begun = event;
-		} else {
-			from = done;
-			begun = event + sizeof(struct head) + from;
-		}
-		*at = begun;
+		from = done < head_at(t, event).len ? done : 0;
+		if (from == 0)
+			event = next_at(t, event);
+		*at = event + (from > 0 ? sizeof(struct head) + from : 0);
 	}
 	return w.len;
 }

@@ -39,7 +39,8 @@ static struct worker {
 	bool read_wants_out; /* TLS has something to send first */
 	bool write_wants_in; /* or to receive */
 	short handshake_events;
-	int64_t timer_at; /* CLOCK_MONOTONIC, ms */
+	size_t handshake_at; /* in the transcript */
+	int64_t timer_at;    /* CLOCK_MONOTONIC, ms */
 	int64_t cap_at;
 	uint8_t in[READ_SIZE];
 	_Alignas(8) uint8_t received[MSG_PACKET_SIZE];
@@ -149,6 +150,14 @@ close_body(void *arg)
 	w->has_body = false;
 }
 
+static void
+note_why(struct transcript *t, enum transcript_event event, int error)
+{
+	const char *why = strerrordesc_np(error);
+
+	transcript_note_text(t, event, why != NULL ? why : "unknown error");
+}
+
 /* Whether the remote spoke where only a handshake may follow. */
 static bool
 remote_spoke(struct worker *w)
@@ -165,7 +174,14 @@ remote_spoke(struct worker *w)
 static void
 note_handshake(const uint8_t *octets, size_t n)
 {
-	transcript_note_octets(&worker.transcript, TRANSCRIPT_SHAKE, octets, n);
+	struct transcript *t = &worker.transcript;
+
+	if (n > 0)
+		transcript_note_octets(t, TRANSCRIPT_SHAKE, octets, n);
+	else if (errno == 0)
+		transcript_note(t, TRANSCRIPT_CLOSED);
+	else
+		note_why(t, TRANSCRIPT_LOST, errno);
 }
 
 static enum session_tls_start
@@ -182,6 +198,7 @@ start_tls(void *arg, const char **why)
 		return SESSION_TLS_REFUSED;
 	}
 	transcript_note(&w->transcript, TRANSCRIPT_TLS);
+	w->handshake_at = transcript_len(&w->transcript);
 	w->handshake_events = POLLOUT;
 	return SESSION_TLS_STARTED;
 }
@@ -245,14 +262,6 @@ static const struct session_ops ops = {
 	.set_timer = set_timer,
 };
 
-static void
-note_why(struct transcript *t, enum transcript_event event, int error)
-{
-	const char *why = strerrordesc_np(error);
-
-	transcript_note_text(t, event, why != NULL ? why : "unknown error");
-}
-
 /* The queue. */
 
 /* What came with a message has the number that the filter allows. */
@@ -288,11 +297,11 @@ note_message(struct worker *w, const struct message *m)
 	const struct msg_dial_failed *failed = m->payload;
 	struct transcript *t = &w->transcript;
 
-	if (m->type == MSG_SESSION)
-		t->on = session->transcript != 0;
-	if (t->on)
+	if (m->type == MSG_SESSION && session->transcript != 0) {
+		t->on = true;
+		t->now_ms = time_monotonic_ms();
 		tls_client_watch(note_handshake);
-	if (m->type == MSG_ADDRESS)
+	} else if (m->type == MSG_ADDRESS)
 		transcript_begin(t);
 	if (m->type == MSG_ADDRESS &&
 	    message_string_ok(address->relay, sizeof(address->relay)))
@@ -452,6 +461,8 @@ finish_handshake(struct worker *w)
 	struct tls_info info;
 	char text[sizeof(info) + 32];
 
+	/* One that went well is of no interest, and long. */
+	transcript_take_back(&w->transcript, w->handshake_at);
 	tls_client_get_info(&info);
 	(void)snprintf(text, sizeof(text), "%s %s %s", info.version,
 	    info.cipher, info.verified ? "verified" : "unverified");

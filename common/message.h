@@ -422,6 +422,8 @@ struct msg_job {
 	uint64_t size;
 	uint32_t nrcpt;
 	uint32_t flags; /* SUBMIT_TO_WORKER */
+	uint32_t protocol; /* enum session_protocol: that of its session */
+	uint32_t pad;
 };
 
 struct msg_job_ref {

@@ -2,7 +2,8 @@
 /*
  * postern deliver: one delivery now, without a daemon.  Starts a private
  * posternd whose queue is in memory and whose one client we are, so what runs
- * is the same code in the same cage.
+ * is the same code in the same cage.  postern verify: the same, but that nothing
+ * is delivered.
  */
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -24,6 +25,7 @@
 #include "master/config.h"
 #include "master/control/control.h"
 #include "master/control/link.h"
+#include "master/control/private.h"
 
 #define CONFIG_SIZE 8192
 /* Beyond --timeout: what a session's own end may take to reach us. */
@@ -43,6 +45,7 @@ struct deliver_options {
 	const char *token_file;
 	const char *mechanism;
 	const char *without;
+	const char *transcript;
 	bool lmtp;
 	bool implicit_tls;
 	bool json;
@@ -54,8 +57,7 @@ struct deliver {
 	bool *decided; /* of each recipient */
 	bool queued;   /* so an end without a result leaves doubt */
 	int config_fd;
-	int link_fd;
-	pid_t daemon;
+	struct private_daemon daemon;
 };
 
 static int
@@ -82,12 +84,15 @@ parse(int argc, char **argv, struct deliver_options *o)
 #include "master/control/envelope.def"
 #undef ENVELOPE_OPTION
 		{ "token-file", 0, &o->token_file, NULL },
+		{ "transcript", 0, &o->transcript, NULL },
 		{ "user", 0, &o->user, NULL },
 		{ "verbose", 'v', NULL, &o->job.verbose },
 		{ "without", 0, &o->without, NULL },
 	};
 	int first = control_options(argc, argv, rows, NELEM(rows));
 
+	if (o->job.verify && o->job.from == NULL)
+		o->job.from = "";
 	if (first == -1 || o->job.from == NULL || first == argc)
 		return -1;
 	o->job.rcpts = argv + first;
@@ -246,6 +251,8 @@ write_config(const struct deliver_options *o, char *text, size_t size)
 	if (f == NULL)
 		return 0;
 	fprintf(f, "queue_store = \"memory\"\nstop_timeout = 2s\n");
+	fprintf(f, "transcript_keep_time = %s\n",
+	    o->transcript != NULL ? "1d" : "0");
 	if (o->timeout != NULL)
 		fprintf(f, "resolver_timeout = %ds\n",
 		    atoi(o->timeout) < 600 ? atoi(o->timeout) : 600);
@@ -274,29 +281,6 @@ write_config(const struct deliver_options *o, char *text, size_t size)
 	return len > 0 ? (size_t)len : 0;
 }
 
-/* Says what is wrong in words of options, not of a file nobody wrote. */
-static int
-check_config(const char *text, size_t len)
-{
-	struct config_errors *errors;
-	struct config *config;
-	const char *what;
-	size_t i;
-
-	errors = calloc(1, sizeof(*errors));
-	if (errors == NULL)
-		return complain("deliver", "", "no memory");
-	config = config_read("options", text, len, errors);
-	for (i = 0; i < errors->nlines; i++) {
-		what = strchr(errors->lines[i], ' ');
-		fprintf(stderr, "postern: options:%s\n",
-		    what != NULL ? what : errors->lines[i]);
-	}
-	config_free(config);
-	free(errors);
-	return config != NULL ? 0 : -1;
-}
-
 static int
 make_config(struct deliver *d)
 {
@@ -306,74 +290,8 @@ make_config(struct deliver *d)
 	len = write_config(&d->options, text, sizeof(text));
 	if (len == 0)
 		return complain("deliver", "", "the options are too long");
-	if (check_config(text, len) == -1)
-		return -1;
-	d->config_fd = fd_sealed("options", text, len);
-	return d->config_fd == -1 ? complain("deliver", "", strerror(errno))
-				  : 0;
-}
-
-/* posternd stands beside us, or where it was installed. */
-static void
-exec_daemon(char *const argv[])
-{
-	char path[PATH_MAX + sizeof("/posternd")];
-	ssize_t n;
-	char *slash;
-
-	n = readlink("/proc/self/exe", path, PATH_MAX);
-	path[n > 0 ? n : 0] = '\0';
-	slash = strrchr(path, '/');
-	if (slash != NULL) {
-		strlcpy(slash, "/posternd",
-		    sizeof(path) - (size_t)(slash - path));
-		execv(path, argv);
-	}
-	execv(POSTERN_SBINDIR "/posternd", argv);
-	fprintf(stderr, "postern: %s/posternd: %s\n", POSTERN_SBINDIR,
-	    strerror(errno));
-}
-
-static _Noreturn void
-become_daemon(const struct deliver *d, int client_fd)
-{
-	char config[32], client[16];
-	char name[] = "posternd", quiet[] = "-q", c[] = "-c", C[] = "-C";
-	char *argv[] = { name, quiet, c, config, C, client, NULL };
-
-	/* Both are to outlive the exec(): the daemon's own from there on. */
-	(void)fcntl(client_fd, F_SETFD, 0);
-	(void)fcntl(d->config_fd, F_SETFD, 0);
-	(void)snprintf(config, sizeof(config), "/dev/fd/%d", d->config_fd);
-	(void)snprintf(client, sizeof(client), "%d", client_fd);
-	exec_daemon(argv);
-	_exit(1);
-}
-
-static int
-start_daemon(struct deliver *d)
-{
-	int fds[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1)
-		return complain("socketpair", "", strerror(errno));
-	d->daemon = fork();
-	if (d->daemon == 0)
-		become_daemon(d, fds[1]);
-	close(fds[1]);
-	d->link_fd = fds[0];
-	return d->daemon == -1 ? complain("fork", "", strerror(errno)) : 0;
-}
-
-/* Its one client's end is its own. */
-static void
-stop_daemon(struct deliver *d)
-{
-	fd_close(d->link_fd);
-	if (d->daemon <= 0)
-		return;
-	while (waitpid(d->daemon, NULL, 0) == -1 && errno == EINTR)
-		;
+	d->config_fd = private_config(text, len);
+	return d->config_fd == -1 ? -1 : 0;
 }
 
 static void
@@ -470,7 +388,8 @@ take_answers(struct deliver *d, struct ending *end)
 	bool done = false;
 
 	while (!done) {
-		answer = link_receive(d->link_fd, time_left(d, started_ms));
+		answer =
+		    link_receive(d->daemon.link_fd, time_left(d, started_ms));
 		if (answer == NULL) {
 			end_for(end, "4.4.7",
 			    errno == ETIMEDOUT
@@ -494,34 +413,69 @@ take_answers(struct deliver *d, struct ending *end)
 	}
 }
 
+/* Of each session that failed, once all are over; else there is no file. */
+static void
+take_transcript(struct deliver *d)
+{
+	const char *name = d->options.transcript;
+	json_t *ask =
+	    json_pack("{s:s,s:b}", "command", "transcripts", "wait", 1);
+	int64_t started_ms = time_monotonic_ms();
+	bool done = false;
+	json_t *part;
+	FILE *f = NULL;
+
+	if (link_send(d->daemon.link_fd, ask, -1) == -1)
+		return;
+	while (!done &&
+	    (part = link_receive(d->daemon.link_fd,
+		 time_left(d, started_ms))) != NULL) {
+		done = json_is_true(json_object_get(part, "done"));
+		if (!done && f == NULL && (f = fopen(name, "we")) == NULL) {
+			(void)complain("--transcript", name, strerror(errno));
+			done = true;
+		}
+		if (!done)
+			fputs(link_string(part, "text"), f);
+		json_decref(part);
+	}
+	if (f != NULL && fclose(f) == EOF)
+		(void)complain("--transcript", name, strerror(errno));
+	else if (f != NULL)
+		fprintf(stderr, "postern: transcript=%s\n", name);
+}
+
 static int
 deliver(struct deliver *d)
 {
 	struct ending end = { "", "" };
 
-	if (start_daemon(d) == -1)
+	if (private_start(&d->daemon, d->config_fd) == -1)
 		return EXIT_DEFERRED;
-	if (link_send_job(d->link_fd, &d->options.job) == -1)
+	if (link_send_job(d->daemon.link_fd, &d->options.job) == -1)
 		end_for(&end, "4.3.0", "the private posternd did not start");
 	else
 		take_answers(d, &end);
 	if (end.why[0] != '\0') {
 		fprintf(stderr, "postern: %s\n", end.why);
 		settle_rest(d, &end);
+	} else if (d->options.transcript != NULL) {
+		take_transcript(d);
 	}
-	stop_daemon(d);
+	private_stop(&d->daemon);
 	return control_exit_status(&d->tally);
 }
 
-int
-control_deliver(int argc, char **argv)
+static int
+run(int argc, char **argv, bool verify)
 {
 	struct deliver d = { 0 };
 	int ret = EXIT_USAGE;
 
-	d.config_fd = d.link_fd = d.options.job.message_fd = -1;
+	d.options.job.verify = verify;
+	d.config_fd = d.daemon.link_fd = d.options.job.message_fd = -1;
 	if (parse(argc, argv, &d.options) == -1)
-		return control_usage("deliver");
+		return control_usage(argv[0]);
 	d.options.job.wait = "attempt";
 	d.options.job.once = true;
 	d.decided = calloc(d.options.job.nrcpts, sizeof(*d.decided));
@@ -530,12 +484,25 @@ control_deliver(int argc, char **argv)
 		goto out;
 	ret = EXIT_DEFERRED;
 	signal(SIGPIPE, SIG_IGN);
-	d.options.job.message_fd = link_read_message();
-	if (d.options.job.message_fd != -1)
+	if (!verify)
+		d.options.job.message_fd = link_read_message();
+	if (verify || d.options.job.message_fd != -1)
 		ret = deliver(&d);
 out:
 	fd_close(d.options.job.message_fd);
 	fd_close(d.config_fd);
 	free(d.decided);
 	return ret;
+}
+
+int
+control_deliver(int argc, char **argv)
+{
+	return run(argc, argv, false);
+}
+
+int
+control_verify(int argc, char **argv)
+{
+	return run(argc, argv, true);
 }

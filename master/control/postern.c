@@ -21,7 +21,7 @@ static const struct command {
 } commands[] = {
 	{ "send", control_send,
 	    "postern send [-c FILE] [--socket PATH] [--via TRANSPORT] "
-	    "[--wait queued|attempt|final] [--ref TEXT] [--json] " ENVELOPE
+	    "[--wait queued|attempt|final] [--ref TEXT] [--binary] [--json] " ENVELOPE
 	    "--from ADDRESS RECIPIENT... < message" },
 	{ "queue", control_queue,
 	    "postern queue [-c FILE] [--socket PATH] [--json] "
@@ -32,8 +32,18 @@ static const struct command {
 	    "postern deliver [--lmtp] [--server HOST[:PORT]|unix:PATH] "
 	    "[--tls none|may|encrypt|verify] [--implicit-tls] [--ca FILE] "
 	    "[--tls-name NAME] [--timeout SECONDS] [--step-timeout SECONDS] "
-	    "[--ehlo NAME] [--json] [--verbose] " ENVELOPE
+	    "[--ehlo NAME] [--user USER] [--password-file FILE | "
+	    "--token-file FILE] [--auth MECHANISM] [--without KEYWORD,...] "
+	    "[--transcript FILE] [--binary] [--json] [--verbose] " ENVELOPE
 	    "--from ADDRESS RECIPIENT... < message" },
+	{ "verify", control_verify,
+	    "postern verify [options of deliver] RECIPIENT..." },
+	{ "transcript", control_transcript,
+	    "postern transcript [-c FILE] [--socket PATH] [--json] "
+	    "[--last | ID]" },
+	{ "replay", control_replay,
+	    "postern replay [-c FILE] [--socket PATH] [--fast] [--verbose] "
+	    "[--listen ADDRESS:PORT] --last | FILE | ID" },
 };
 
 int

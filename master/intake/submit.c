@@ -91,6 +91,23 @@ may_submit(const struct intake *in, const struct client *c)
 	return false;
 }
 
+/* A job that only asks needs no message: its own is empty. */
+static int
+take_message(const struct intake *in, const struct job_packet *job, int fd,
+    struct copy *copy, uint16_t *code, char error[COPY_ERROR_SIZE])
+{
+	if (fd != -1)
+		return copy_message(fd, in->config->message_size_limit,
+		    (job->flags & SUBMIT_BINARY) != 0, copy, code, error);
+	memset(copy, 0, sizeof(*copy));
+	copy->fd = fd_sealed("body", "", 0);
+	if (copy->fd != -1)
+		return 0;
+	*code = 451;
+	strlcpy(error, "no memory", COPY_ERROR_SIZE);
+	return -1;
+}
+
 /* A job's first packet.  fd is borrowed. */
 static void
 begin_job(struct intake *in, struct client *c, const struct job_packet *job,
@@ -101,7 +118,7 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 	struct copy copy;
 	uint16_t code;
 
-	if (fd == -1) {
+	if (fd == -1 && (job->flags & SUBMIT_VERIFY) == 0) {
 		request_refuse(c, job->ref, 554, "5.6.0",
 		    "no descriptor came with the job: pass the message");
 		return;
@@ -129,8 +146,7 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 		    "disk: try again");
 		return;
 	}
-	if (copy_message(fd, in->config->message_size_limit,
-		(job->flags & SUBMIT_BINARY) != 0, &copy, &code, error) == -1) {
+	if (take_message(in, job, fd, &copy, &code, error) == -1) {
 		request_refuse(c, job->ref, code,
 		    code == 552       ? "5.3.4"
 			: code == 451 ? "4.3.0"

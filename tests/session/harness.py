@@ -25,6 +25,7 @@ HANG_S = 60      # no run may take longer, whatever the server does
 MESSAGE = b"Subject: hello\r\n\r\nA line.\r\n"
 
 DELIVERED, FAILED, DEFERRED, USAGE = 0, 69, 75, 64
+SAME, ANOTHER, CANNOT = 0, 1, 69  # of a replay
 
 
 class Skip(Exception):
@@ -89,6 +90,8 @@ def lacks(pattern, text, what="text"):
 class Case:
     """One test's folder, servers and runs."""
 
+    replaying = False  # each delivery that fails is replayed
+
     def __init__(self, name, folder, certs):
         self.name = name
         self.folder = folder
@@ -97,6 +100,7 @@ class Case:
         self.daemons = []
         self.runs = []
         self.known = None  # the finding that a failure here is due to
+        self.replays = {"same": 0, "cannot": 0}
 
     # servers
 
@@ -147,9 +151,29 @@ class Case:
             argv += ["--step-timeout", str(step)]
         if ehlo is not None:
             argv += ["--ehlo", ehlo]
+        kept = os.path.join(self.folder, "transcript%d" % len(self.runs))
+        if self.replaying:
+            argv += ["--transcript", kept]
         run = self.run(argv + list(options) + list(to), message, prefix)
         for s in self.servers:
             s.stop()
+        if self.replaying and os.path.exists(kept):
+            self.replay(kept)
+        return run
+
+    def replay(self, kept, *options):
+        """The transcript's server fails us again, or cannot for a reason."""
+        run = self.deliver_raw("replay", "--fast", *options, kept)
+        self.unharmed(run)
+        if run.status == CANNOT:
+            holds("certificate|bound to keys|to a network", run.stderr, "why not")
+            self.replays["cannot"] += 1
+            return run
+        if run.status != SAME:
+            with open(kept, encoding="ascii") as f:
+                text = f.read()
+            raise AssertionError("replay: exit %s\n%s" % (run.status, text))
+        self.replays["same"] += 1
         return run
 
     def deliver_raw(self, *argv, message=MESSAGE, prefix=()):
@@ -186,16 +210,17 @@ class Case:
         if dsn is not None:
             holds("^(%s)$" % dsn, row["dsn"], "dsn")
         holds(r"^%s\.\d{1,3}\.\d{1,3}$" % {
-            "delivered": "2", "deferred": "4", "failed": "5"}[status],
-            row["dsn"], "dsn")
+            "delivered": "2", "deliverable": "2", "deferred": "4",
+            "failed": "5", "undeliverable": "5"}[status], row["dsn"], "dsn")
         if step is not None:
             equal(row["step"], step, "step")
         if reply is not None:
             holds(reply, row["reply"], "reply")
         equal(bool(row["in_doubt"]), in_doubt, "in_doubt")
         if exit_status is None and recipient is None:
-            exit_status = {"delivered": DELIVERED, "deferred": DEFERRED,
-                           "failed": FAILED}[status]
+            exit_status = {"delivered": DELIVERED, "deliverable": DELIVERED,
+                           "deferred": DEFERRED, "failed": FAILED,
+                           "undeliverable": FAILED}[status]
         if exit_status is not None:
             equal(run.status, exit_status, "exit status")
         return row

@@ -135,7 +135,11 @@ def main():
                         help="repeat the variants of this seed")
     parser.add_argument("--count", metavar="N", type=int, default=150,
                         help="so many variants")
+    parser.add_argument("--replay", action="store_true",
+                        help="replay the transcript of each delivery that "
+                        "fails, and want the same outcome")
     options = parser.parse_args()
+    Case.replaying = options.replay
     if options.seed is None:
         options.seed = random.randrange(1 << 32)
     for program in ("postern", "posternd"):

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: ISC */
+/* See private.h. */
+#include "master/control/private.h"
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/util.h"
+#include "master/config.h"
+
+/* Says what is wrong in words of options, not of a file nobody wrote. */
+static int
+check_config(const char *text, size_t len)
+{
+	struct config_errors *errors;
+	struct config *config;
+	const char *what;
+	size_t i;
+
+	errors = calloc(1, sizeof(*errors));
+	if (errors == NULL) {
+		fprintf(stderr, "postern: no memory\n");
+		return -1;
+	}
+	config = config_read("options", text, len, errors);
+	for (i = 0; i < errors->nlines; i++) {
+		what = strchr(errors->lines[i], ' ');
+		fprintf(stderr, "postern: options:%s\n",
+		    what != NULL ? what : errors->lines[i]);
+	}
+	config_free(config);
+	free(errors);
+	return config != NULL ? 0 : -1;
+}
+
+int
+private_config(const char *text, size_t len)
+{
+	int fd;
+
+	if (check_config(text, len) == -1)
+		return -1;
+	fd = fd_sealed("options", text, len);
+	if (fd == -1)
+		fprintf(stderr, "postern: options: %s\n", strerror(errno));
+	return fd;
+}
+
+/* posternd stands beside us, or where it was installed. */
+static void
+exec_daemon(char *const argv[])
+{
+	char path[PATH_MAX + sizeof("/posternd")];
+	ssize_t n;
+	char *slash;
+
+	n = readlink("/proc/self/exe", path, PATH_MAX);
+	path[n > 0 ? n : 0] = '\0';
+	slash = strrchr(path, '/');
+	if (slash != NULL) {
+		strlcpy(slash, "/posternd",
+		    sizeof(path) - (size_t)(slash - path));
+		execv(path, argv);
+	}
+	execv(POSTERN_SBINDIR "/posternd", argv);
+	fprintf(stderr, "postern: %s/posternd: %s\n", POSTERN_SBINDIR,
+	    strerror(errno));
+}
+
+static _Noreturn void
+become_daemon(int config_fd, int client_fd)
+{
+	char config[32], client[16];
+	char name[] = "posternd", quiet[] = "-q", c[] = "-c", C[] = "-C";
+	char *argv[] = { name, quiet, c, config, C, client, NULL };
+
+	/* Both are to outlive the exec(): the daemon's own from there on. */
+	(void)fcntl(client_fd, F_SETFD, 0);
+	(void)fcntl(config_fd, F_SETFD, 0);
+	(void)snprintf(config, sizeof(config), "/dev/fd/%d", config_fd);
+	(void)snprintf(client, sizeof(client), "%d", client_fd);
+	exec_daemon(argv);
+	_exit(1);
+}
+
+int
+private_start(struct private_daemon *d, int config_fd)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
+		fprintf(stderr, "postern: socketpair: %s\n", strerror(errno));
+		return -1;
+	}
+	d->pid = fork();
+	if (d->pid == 0)
+		become_daemon(config_fd, fds[1]);
+	close(fds[1]);
+	d->link_fd = fds[0];
+	if (d->pid == -1)
+		fprintf(stderr, "postern: fork: %s\n", strerror(errno));
+	return d->pid == -1 ? -1 : 0;
+}
+
+void
+private_stop(struct private_daemon *d)
+{
+	fd_close(d->link_fd);
+	d->link_fd = -1;
+	if (d->pid <= 0)
+		return;
+	while (waitpid(d->pid, NULL, 0) == -1 && errno == EINTR)
+		;
+	d->pid = 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A posternd of our own, with a queue in memory and us as its one client, for
+ * `deliver` and `replay`: what runs is the same code in the same cage.
+ */
+#ifndef POSTERN_MASTER_CONTROL_PRIVATE_H
+#define POSTERN_MASTER_CONTROL_PRIVATE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct private_daemon {
+	int link_fd; /* -1: none; takes jobs and questions, postern-job(5) */
+	pid_t pid;
+};
+
+/*
+ * private_config - a configuration that was made of options, as a descriptor.
+ *
+ * Says what is wrong with it in words of options, not of a file nobody wrote;
+ * then -1.
+ */
+int private_config(const char *text, size_t len);
+
+/* 0, or -1 after a word on stderr. */
+int private_start(struct private_daemon *d, int config_fd);
+
+/* Waits for its end, which is that of its one client. */
+void private_stop(struct private_daemon *d);
+
+#endif
