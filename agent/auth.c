@@ -96,6 +96,16 @@ auth_hide(struct session *s, const char *text)
 	return l->text;
 }
 
+/* What was noted of its replies before, and in any form that we sent it in. */
+void
+auth_hide_noted(struct session *s)
+{
+	if (!s->login.wanted)
+		return;
+	transcript_hide(s->transcript, s->login.secret);
+	transcript_hide(s->transcript, s->login.response);
+}
+
 /* The dialogue shows that there is a challenge, and not which. */
 void
 auth_show_line(struct session *s)
@@ -175,6 +185,7 @@ static void
 wrote(struct session *s, const char *line)
 {
 	s->expected++;
+	transcript_note_text(s->transcript, TRANSCRIPT_SECRET, line);
 	session_show(s, line);
 	session_enter(s, STATE_AUTH);
 }

@@ -233,6 +233,9 @@ bool session_wants_message(const struct session *s);
 bool session_is_connected(const struct session *s); /* octets may come */
 bool session_is_over(const struct session *s);
 
+/* What the transcript holds of our secrets, said again by the remote, goes. */
+void session_hide_secrets(struct session *s);
+
 /* The timer that runs: enum session_timer, TIMER_COUNT where none does. */
 unsigned session_timer(const struct session *s);
 

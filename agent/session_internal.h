@@ -91,6 +91,7 @@ void auth_begin(struct session *s);
 void auth_forget(struct session *s);
 
 /* A line of the server for the dialogue, while we log in. */
+void auth_hide_noted(struct session *s);
 void auth_show_line(struct session *s);
 
 /* A copy of a text without the secret; good until the next. */

@@ -14,8 +14,11 @@ static const char *const names[TIMER_COUNT] = {
 	[TIMER_DATA_BLOCK] = "data_xfer_timeout",
 	[TIMER_DATA_FINAL] = "data_done_timeout",
 	[TIMER_QUIT] = "quit_timeout",
+	[TIMER_AUTH] = "auth_timeout",
 	[TIMER_SESSION] = "session_timeout",
 };
+
+_Static_assert(TIMER_COUNT == 12, "a timer without a name");
 
 const char *
 timer_name(unsigned timer)

@@ -13,6 +13,7 @@
 
 #include "common/address.h"
 #include "common/log.h"
+#include "master/queue/transcript.h"
 
 static void
 dial_relay(const struct transport *config, const struct plan_address *address,
@@ -163,6 +164,7 @@ dial_give_up(struct session *s)
 		(void)strlcpy(s->failure_reply, "no address to connect to",
 		    sizeof(s->failure_reply));
 	}
+	transcript_failed(s, &s->failure, s->failure_reply);
 	session_end(s, &s->failure, s->failure_reply, false);
 	session_quit(s);
 }
@@ -215,8 +217,10 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		    s->relay[0] != '\0' ? s->relay : "none", reply);
 	}
 	if (msg->has_failure && msg->outcome.step == STEP_AUTH &&
-	    dial_login_failed(s, &msg->outcome, reply))
+	    dial_login_failed(s, &msg->outcome, reply)) {
+		transcript_failed(s, &msg->outcome, reply);
 		return;
+	}
 	if (msg->again && s->next_address > 0)
 		s->next_address--;
 	if (config != NULL && !s->quitting)

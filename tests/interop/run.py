@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """The real Dovecot and the real Postfix, and clients of the job socket."""
+import email
 import glob
 import json
 import os
@@ -220,6 +221,73 @@ class Tests:
         status, r, _ = self.postfix(self.p.postfix_smtps_port,
                                     "--implicit-tls", *self.verify())
         assert status == 0 and r["ana"]["tls"]["verified"], r
+
+    def postfix_takes_an_address_outside_ascii(self):
+        def send():
+            status, r, _ = self.postfix(self.p.postfix_port,
+                                        users=self.p.postfix_utf8_user)
+            assert status == 0, r
+        before = self.mailbox(self.p.postfix_maildir, "utf8")
+        send()
+        new = wait_for(lambda: self.mailbox(self.p.postfix_maildir, "utf8")
+                       - before, what="the message in the mailbox")
+        with open(new.pop(), encoding="utf-8") as f:
+            text = f.read()
+        assert ("Delivered-To: %s@%s" % (self.p.postfix_utf8_user,
+                                         self.p.postfix_domain)) in text, text
+
+    def postfix_without_smtputf8_cannot_be_told_of_it(self):
+        status, r, _ = self.postfix(self.p.postfix_plain_port,
+                                    users="ana " + self.p.postfix_utf8_user)
+        assert status == 69 and r["ana"]["status"] == "delivered", r
+        bad = r[self.p.postfix_utf8_user]
+        assert (bad["status"], bad["dsn"]) == ("failed", "5.6.7"), r
+
+    def postfix_without_8bitmime_gets_seven_bits(self):
+        message = ("Subject: x\nMIME-Version: 1.0\nContent-Type: text/plain; "
+                   "charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n"
+                   "Grüße aus der Schleuse\n").encode()
+
+        def send():
+            r = self.d.postern("deliver", "--from", "a@b.test", "--server",
+                               "127.0.0.1:" + self.p.postfix_plain_port,
+                               *self.to("ana", self.p.postfix_domain),
+                               message=message)
+            assert r.returncode == 0, r.stdout
+        got = b"Subject: " + self.received(self.p.postfix_maildir, "ana", send)
+        assert max(got) < 128, got
+        text = email.message_from_bytes(got).get_payload(decode=True)
+        assert text.decode() == "Grüße aus der Schleuse\n", got
+
+    def postfix_with_chunking_and_without(self):
+        for port, words in ((self.p.postfix_port, "BDAT 4[0-9] LAST"),
+                            (self.p.postfix_plain_port, "DATA")):
+            def send(port=port, words=words):
+                status, _, shown = self.postfix(port, "--verbose")
+                assert status == 0 and re.search("> " + words, shown), shown
+            body = self.received(self.p.postfix_maildir, "ana", send)
+            assert b"\n.dot\n..dots\n.\nlast\n" in body, body
+
+    def postfix_says_what_size_it_takes(self):
+        for octets, want in ((2900, "delivered"), (3100, "failed")):
+            message = b"Subject: x\n\n" + b"x" * 70 + b"\n"
+            message += (b"y" * 70 + b"\n") * ((octets - len(message)) // 72)
+            _, r, shown = self.deliver(
+                "--verbose", "--server",
+                "127.0.0.1:" + self.p.postfix_small_port,
+                *self.to("ana", self.p.postfix_domain), message=message)
+            assert r["ana"]["status"] == want, r
+            if want == "failed":
+                assert r["ana"]["dsn"] == "5.3.4", r
+                assert "> MAIL" not in shown, shown
+
+    def postfix_verifies_an_address(self):
+        r = self.d.postern("verify", "--json", "--server",
+                           "127.0.0.1:" + self.p.postfix_port,
+                           *self.to("ana zed", self.p.postfix_domain))
+        got = [json.loads(x) for x in r.stdout.splitlines()]
+        assert [(x["status"], x["code"]) for x in got] == [
+            ("deliverable", 252), ("undeliverable", 550)], got
 
     def postfix_refuses_an_unknown_user(self):
         status, r, _ = self.postfix(self.p.postfix_port, *self.verify(),
