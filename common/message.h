@@ -363,6 +363,13 @@ enum session_eight_bit {
 	SESSION_SEND_ANYWAY,
 };
 
+/* Who handed a message in: not told, or by which command. */
+enum session_client {
+	SESSION_CLIENT_NONE,
+	SESSION_CLIENT_XFORWARD,
+	SESSION_CLIENT_XCLIENT,
+};
+
 enum session_timer {
 	TIMER_CONNECT,
 	TIMER_GREETING,
@@ -390,6 +397,7 @@ struct msg_session {
 	uint8_t transcript;  /* 1: one is wanted, where it fails */
 	uint8_t require_tls; /* 1: every job goes with REQUIRETLS (RFC 8689) */
 	uint32_t trust;      /* index as in msg_trust */
+	uint32_t client;     /* enum session_client */
 	uint32_t timer_ms[TIMER_COUNT];
 	char ehlo_name[MSG_HOST_SIZE]; /* empty: literal of the local address */
 	char discard[MSG_DISCARD_SIZE]; /* keywords not to use */
@@ -421,7 +429,7 @@ struct msg_job {
 	uint64_t job; /* the queue's number for this transaction */
 	uint64_t size;
 	uint32_t nrcpt;
-	uint32_t flags; /* SUBMIT_TO_WORKER */
+	uint32_t flags;    /* SUBMIT_TO_WORKER */
 	uint32_t protocol; /* enum session_protocol: that of its session */
 	uint32_t pad;
 };
