@@ -178,11 +178,14 @@ struct session_login {
 	const char *authzid;
 	const char *secret;
 	struct sasl_binding binding;
+	uint8_t code[3]; /* the line of the remote that comes in */
+	size_t column;   /* octets of it that are known */
 	char cause[160];
 	char shown[SESSION_TEXT_SIZE]; /* the secret as a text would show it */
 	char text[SESSION_TEXT_SIZE];
 	char response[SASL_RESPONSE_SIZE];
 	uint8_t tail[SESSION_LOGIN_SIZE];
+	uint8_t noted[4096]; /* for the transcript */
 };
 
 struct session {
@@ -242,6 +245,10 @@ unsigned session_timer(const struct session *s);
  * remote.  A descriptor in it is the caller's business.
  */
 bool session_message(struct session *s, const struct message *m);
+
+/* Octets of the remote for the transcript, before they are handed over: what is
+ * secret in them is left out. */
+void session_note_received(struct session *s, const uint8_t *in, size_t n);
 
 /* Octets of the remote; all are taken. */
 void session_octets(struct session *s, const uint8_t *in, size_t n);

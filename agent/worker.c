@@ -384,8 +384,7 @@ finish_connect(struct worker *w)
 	}
 	transcript_note(&w->transcript, TRANSCRIPT_CONNECTED);
 	if (n > 0)
-		transcript_note_octets(&w->transcript, TRANSCRIPT_RECEIVED,
-		    w->in, (size_t)n);
+		session_note_received(s, w->in, (size_t)n);
 	w->was_spoken_to = n > 0 && s->conf.implicit_tls;
 	session_connected(s);
 	if (n > 0)
@@ -449,8 +448,7 @@ read_remote(struct worker *w)
 		n = tls_client_is_started() ? read_tls(w) : read_clear(w);
 		if (n == 0)
 			break;
-		transcript_note_octets(&w->transcript, TRANSCRIPT_RECEIVED,
-		    w->in, n);
+		session_note_received(&w->session, w->in, n);
 		session_octets(&w->session, w->in, n);
 	} while (is_speaking(w) && tls_client_has_pending());
 }

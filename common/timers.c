@@ -14,6 +14,7 @@ static const char *const names[TIMER_COUNT] = {
 	[TIMER_DATA_BLOCK] = "data_xfer_timeout",
 	[TIMER_DATA_FINAL] = "data_done_timeout",
 	[TIMER_QUIT] = "quit_timeout",
+	[TIMER_AUTH] = "auth_timeout",
 	[TIMER_SESSION] = "session_timeout",
 };
 

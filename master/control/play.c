@@ -102,12 +102,31 @@ strip_tls(struct play *p)
 		cut(p, find(p, SCRIPT_TLS, 0), up + 1);
 }
 
+/* Whether the verdict names that step: its fourth word. */
+static bool
+failed_in_auth(const struct play *p)
+{
+	size_t verdict = find(p, SCRIPT_VERDICT, 0);
+	char text[128], step[16] = "";
+
+	if (verdict < p->n)
+		(void)sscanf(script_text(p->script, &p->events[verdict], text,
+				 sizeof(text)),
+		    "%*s %*s %*s %15s", step); /* else it stays empty */
+	return strcmp(step, "auth") == 0;
+}
+
 /* From the first secret to the last reply before the next plain command. */
 static void
 strip_auth(struct play *p)
 {
 	size_t first = find(p, SCRIPT_SECRET, 0), next = first;
 
+	if (failed_in_auth(p)) {
+		p->why = "it failed in AUTH, and a transcript has no secrets: "
+			 "use --listen, and log in";
+		return;
+	}
 	if (first == p->n)
 		return;
 	while (next < p->n &&

@@ -13,6 +13,7 @@
 
 #include "common/address.h"
 #include "common/log.h"
+#include "master/queue/transcript.h"
 
 static void
 dial_relay(const struct transport *config, const struct plan_address *address,
@@ -176,6 +177,7 @@ dial_login_failed(struct session *s, const struct outcome *outcome,
     const char *reply)
 {
 	if (login_failed(s, outcome, reply)) {
+		transcript_failed(s, outcome, reply);
 		session_end(s, NULL, reply, false); /* its jobs go back */
 		session_quit(s);
 		return true;

@@ -391,13 +391,20 @@ def s_154_a_unix_socket_is_not_in_clear(t):
 def s_154_the_log_bears_no_secret(t):
     """Nor does anything else that is left of a daemon that logged in, by each
     mechanism, and that was refused."""
+    scram = Scram("SCRAM-SHA-256", password="other")
     servers = [t.serve([inside("AUTH PLAIN"), plain(), transaction(), bye()]),
                t.serve([inside("AUTH LOGIN"), login_steps(), transaction(),
                         bye()]),
                t.serve([inside("AUTH PLAIN"), plain(reply="535 5.7.8 no"),
                         bye()]),
                t.serve([inside("AUTH SCRAM-SHA-256"),
-                        Scram("SCRAM-SHA-256").steps(), transaction(), bye()])]
+                        Scram("SCRAM-SHA-256").steps(), transaction(), bye()]),
+               t.serve([inside("AUTH SCRAM-SHA-256"), scram.steps(), bye()]),
+               t.serve([inside("AUTH PLAIN"),
+                        plain(reply="535 5.7.8 not pencil"), bye()]),
+               t.serve([inside("AUTH PLAIN"), plain(),
+                        line("MAIL .*"), say("550 5.7.1 pencil"), bye()])]
+    kept = ""
     for server in servers:
         d = t.daemon(CONFIG % (server.name, 'auth_password_file = "%s"' %
                                secret(t)), store="sqlite")
@@ -409,11 +416,19 @@ def s_154_the_log_bears_no_secret(t):
                 continue
             with open(path, "rb") as f:
                 text = f.read()
-            for form in (PASSWORD, b64(PASSWORD),
-                         b64("\0user\0" + PASSWORD)):
+            for form in (PASSWORD, b64(PASSWORD), scram.first,
+                         b64(scram.first), b64("\0user\0" + PASSWORD)):
                 if form.encode() in text:
                     raise AssertionError("the secret stands in " + path)
+            if "/transcripts/" in path:
+                kept += text.decode("ascii")
     t.scripts_held()
+    holds('secret "AUTH PLAIN "', kept, "transcripts")
+    holds('secret "AUTH SCRAM-SHA-256 "', kept, "transcripts")
+    holds(r'< "334\\r\\n"', kept, "transcripts")
+    for text in ("535 5.7.8 not ", "550 5.7.1 "):
+        holds(r'< "%s"\n\d+ < "<hidden>"\n\d+ < "\\r\\n"' % text, kept,
+              "transcripts")
 
 
 @table([("535", "535 5.7.8 who is pencil?"),

@@ -166,7 +166,7 @@ class Case:
         run = self.deliver_raw("replay", "--fast", *options, kept)
         self.unharmed(run)
         if run.status == CANNOT:
-            holds("certificate|bound to keys|to a network", run.stderr, "why not")
+            holds("certificate|bound to keys|to a network|no secrets", run.stderr, "why not")
             self.replays["cannot"] += 1
             return run
         if run.status != SAME:
