@@ -11,6 +11,8 @@
 #include "agent/sasl.h"
 #include "agent/session_internal.h"
 
+static const char hidden[] = "<hidden>";
+
 void
 auth_forget(struct session *s)
 {
@@ -47,6 +49,75 @@ auth_take_login(struct session *s)
 	(void)reply_write_sanitized(l->shown, sizeof(l->shown),
 	    (const uint8_t *)l->secret, strlen(l->secret));
 	s->is_misled = false;
+}
+
+/* What is not to be seen. */
+
+/*
+ * How many octets at the beginning of text are what is to be hidden.  At the
+ * end of a text that was cut, that is also the beginning of it.
+ */
+static size_t
+match(const char *text, size_t rest, const char *what, size_t n)
+{
+	if (n < 2) /* no secret, and every text would be full of it */
+		return 0;
+	if (rest >= n)
+		return memcmp(text, what, n) == 0 ? n : 0;
+	return rest >= 4 && memcmp(text, what, rest) == 0 ? rest : 0;
+}
+
+/*
+ * A server may repeat what we told it, in any reply: it must not get into a log
+ * that way.  Where it knows our secret, we keep that as long as it may speak.
+ */
+const char *
+auth_hide(struct session *s, const char *text)
+{
+	struct session_login *l = &s->login;
+	const size_t shown = strlen(l->shown), response = strlen(l->response);
+	size_t n, len = 0, rest = strlen(text);
+
+	while (*text != '\0' && len + sizeof(hidden) < sizeof(l->text)) {
+		n = match(text, rest, l->shown, shown);
+		if (n == 0)
+			n = match(text, rest, l->response, response);
+		if (n == 0) {
+			l->text[len++] = *text++;
+			rest--;
+			continue;
+		}
+		memcpy(l->text + len, hidden, sizeof(hidden) - 1);
+		len += sizeof(hidden) - 1;
+		text += n;
+		rest -= n;
+	}
+	l->text[len] = '\0';
+	return l->text;
+}
+
+/* What was noted of its replies before, and in any form that we sent it in. */
+void
+auth_hide_noted(struct session *s)
+{
+	if (!s->login.wanted)
+		return;
+	transcript_hide(s->transcript, s->login.secret);
+	transcript_hide(s->transcript, s->login.response);
+}
+
+/* The dialogue shows that there is a challenge, and not which. */
+void
+auth_show_line(struct session *s)
+{
+	char line[16];
+
+	if (s->reply.code != 334 || s->reply.error != REPLY_OK) {
+		session_show_remote(s, s->reply.line, s->reply.line_len);
+		return;
+	}
+	(void)snprintf(line, sizeof(line), "334 %s", hidden);
+	session_show_remote(s, (const uint8_t *)line, strlen(line));
 }
 
 /* The end. */
@@ -110,15 +181,11 @@ refuse_all(struct session *s)
 		    "use and have the credentials for");
 }
 
-/* line is what may be seen of it: up to a secret, or all. */
 static void
 wrote(struct session *s, const char *line)
 {
-	const char *secret = strstr(line, AUTH_HIDDEN);
-
 	s->expected++;
-	transcript_note_secret(s->transcript, (const uint8_t *)line,
-	    secret != NULL ? (size_t)(secret - line) : strlen(line));
+	transcript_note_text(s->transcript, TRANSCRIPT_SECRET, line);
 	session_show(s, line);
 	session_enter(s, STATE_AUTH);
 }
@@ -130,7 +197,7 @@ send_response(struct session *s, const char *response)
 		refuse(s, "4.7.0", "a response does not fit its line");
 		return;
 	}
-	wrote(s, response[0] == '\0' ? "" : AUTH_HIDDEN);
+	wrote(s, response[0] == '\0' ? "" : hidden);
 }
 
 /* RFC 4954, 4: then the server says 501, and nothing came of it. */
@@ -160,7 +227,7 @@ say_auth(struct session *s)
 		(void)command_write_auth(&s->out, name, NULL);
 	(void)snprintf(line, sizeof(line), "AUTH %s%s%s", name,
 	    initial != NULL && !l->is_pending ? " " : "",
-	    initial != NULL && !l->is_pending ? AUTH_HIDDEN : "");
+	    initial != NULL && !l->is_pending ? hidden : "");
 	wrote(s, line);
 }
 

@@ -131,6 +131,7 @@ take_job(struct session *s, const struct message *m)
 	t->job = job->job;
 	t->size = job->size;
 	t->flags = job->flags;
+	t->protocol = job->protocol;
 	t->nrcpt = job->nrcpt;
 	t->accepted = t->unanswered = t->write_at = t->answer_at = 0;
 	t->write_path = envelope_next_path(t->envelope);
@@ -382,6 +383,13 @@ may_be_sent(struct session *s)
 	const char *parameters = envelope_parameters(t->envelope);
 	const struct extension_refusal *refusal;
 
+	if (t->protocol != s->conf.protocol) {
+		refuse_job(s, "4.5.0",
+		    session_is_lmtp(s)
+			? "protocol error: a job for SMTP on a session of LMTP"
+			: "protocol error: a job for LMTP on a session of SMTP");
+		return false;
+	}
 	if (!choose_smtputf8(s) || !choose_body(s))
 		return false;
 	if (s->caps.size_limit > 0 &&
@@ -397,7 +405,7 @@ may_be_sent(struct session *s)
 		refuse_job(s, refusal->dsn, refusal->why);
 		return false;
 	}
-	if (limits_choose(s))
+	if ((t->flags & SUBMIT_VERIFY) || limits_choose(s))
 		return true;
 	leave_to_another(s);
 	return false;

@@ -60,6 +60,12 @@ session_is_over(const struct session *s)
 	return s->state == STATE_OVER;
 }
 
+void
+session_hide_secrets(struct session *s)
+{
+	auth_hide_noted(s);
+}
+
 unsigned
 session_timer(const struct session *s)
 {

@@ -119,6 +119,7 @@ struct transaction {
 	uint64_t content_octets; /* that content_read() will give */
 	uint64_t wire_octets;    /* with a last line end; 0: not known yet */
 	uint32_t flags;
+	uint32_t protocol; /* enum session_protocol */
 	uint32_t nrcpt;
 	uint32_t accepted;   /* recipients */
 	uint32_t unanswered; /* RCPTs */
@@ -178,14 +179,11 @@ struct session_login {
 	const char *authzid;
 	const char *secret;
 	struct sasl_binding binding;
-	uint8_t code[3]; /* the line of the remote that comes in */
-	size_t column;   /* octets of it that are known */
 	char cause[160];
 	char shown[SESSION_TEXT_SIZE]; /* the secret as a text would show it */
 	char text[SESSION_TEXT_SIZE];
 	char response[SASL_RESPONSE_SIZE];
 	uint8_t tail[SESSION_LOGIN_SIZE];
-	uint8_t noted[4096]; /* for the transcript */
 };
 
 struct session {
@@ -235,6 +233,9 @@ bool session_wants_message(const struct session *s);
 bool session_is_connected(const struct session *s); /* octets may come */
 bool session_is_over(const struct session *s);
 
+/* What the transcript holds of our secrets, said again by the remote, goes. */
+void session_hide_secrets(struct session *s);
+
 /* The timer that runs: enum session_timer, TIMER_COUNT where none does. */
 unsigned session_timer(const struct session *s);
 
@@ -245,10 +246,6 @@ unsigned session_timer(const struct session *s);
  * remote.  A descriptor in it is the caller's business.
  */
 bool session_message(struct session *s, const struct message *m);
-
-/* Octets of the remote for the transcript, before they are handed over: what is
- * secret in them is left out. */
-void session_note_received(struct session *s, const uint8_t *in, size_t n);
 
 /* Octets of the remote; all are taken. */
 void session_octets(struct session *s, const uint8_t *in, size_t n);

@@ -90,10 +90,8 @@ void auth_begin(struct session *s);
 /* Wipe what LOGIN brought. */
 void auth_forget(struct session *s);
 
-/* What stands where something is not to be seen (auth_hide.c). */
-#define AUTH_HIDDEN "<hidden>"
-
 /* A line of the server for the dialogue, while we log in. */
+void auth_hide_noted(struct session *s);
 void auth_show_line(struct session *s);
 
 /* A copy of a text without the secret; good until the next. */

@@ -175,9 +175,68 @@ transcript_note_number(struct transcript *t, enum transcript_event event,
 }
 
 void
-transcript_note_secret(struct transcript *t, const uint8_t *line, size_t shown)
+transcript_note_challenge(struct transcript *t, const uint8_t *octets, size_t n)
 {
-	transcript_note_octets(t, TRANSCRIPT_SECRET, line, shown);
+	transcript_note_octets(t, TRANSCRIPT_RECEIVED, octets, n);
+	if (t == NULL || !t->on || t->last == t->len ||
+	    head_at(t, t->last).event != TRANSCRIPT_RECEIVED)
+		return;
+	for (size_t at = t->last + sizeof(struct head); at < t->len; at++) {
+		uint8_t *c = &t->octets[at];
+
+		if (t->column++ >= 4 && *c != '\r' && *c != '\n')
+			*c = '*';
+		if (*c == '\n')
+			t->column = 0;
+	}
+}
+
+/* The octet behind that one in what the remote said, across its events. */
+static size_t
+next_said(const struct transcript *t, size_t *event, size_t at)
+{
+	if (at + 1 < next_at(t, *event))
+		return at + 1;
+	do
+		*event = next_at(t, *event);
+	while (*event < t->len &&
+	    (head_at(t, *event).event != TRANSCRIPT_RECEIVED ||
+		head_at(t, *event).len == 0));
+	return *event < t->len ? *event + sizeof(struct head) : t->len;
+}
+
+/* Whether the secret stands there; blanked where it does. */
+static void
+hide_at(struct transcript *t, size_t event, size_t at, const char *secret,
+    size_t n)
+{
+	size_t i, e = event, a = at;
+
+	for (i = 0; i < n && a < t->len && t->octets[a] == (uint8_t)secret[i];
+	     i++)
+		a = next_said(t, &e, a);
+	if (i < n)
+		return;
+	for (a = at; i > 0; i--) {
+		t->octets[a] = '*';
+		a = next_said(t, &event, a);
+	}
+}
+
+void
+transcript_hide(struct transcript *t, const char *secret)
+{
+	size_t n = strlen(secret), event = 0, at;
+
+	if (t == NULL || !t->on || n < 2 || t->len == 0)
+		return;
+	at = head_at(t, 0).event == TRANSCRIPT_RECEIVED
+	    ? sizeof(struct head)
+	    : next_said(t, &event, next_at(t, 0) - 1);
+	while (at < t->len) {
+		hide_at(t, event, at, secret, n);
+		at = next_said(t, &event, at);
+	}
 }
 
 void
@@ -316,18 +375,25 @@ repeats(const uint8_t *in, size_t n, size_t period)
 	return same / period;
 }
 
-/* A line's length, or one octet: whichever repeats here, or 0. */
+/* One octet, a line, or two of them: whichever repeats here, or 0. */
 static size_t
 find_period(const uint8_t *in, size_t n)
 {
-	const uint8_t *end = memchr(in, '\n', n < PERIOD_MAX ? n : PERIOD_MAX);
-	size_t line = end == NULL ? 0 : (size_t)(end - in) + 1;
+	size_t most = n < PERIOD_MAX ? n : PERIOD_MAX, line = 0;
+	const uint8_t *end;
 
-	if (n > REPEAT_MIN && in[0] == in[1] && repeats(in, n, 1) > REPEAT_MIN)
+	if (n <= REPEAT_MIN)
+		return 0;
+	if (in[0] == in[1] && repeats(in, n, 1) > REPEAT_MIN)
 		return 1;
-	if (line > 0 && line + REPEAT_MIN < n &&
-	    (repeats(in, n, line) - 1) * line > REPEAT_MIN)
-		return line;
+	for (int i = 0; i < 2 && line < most; i++) {
+		end = memchr(in + line, '\n', most - line);
+		if (end == NULL)
+			return 0;
+		line = (size_t)(end - in) + 1;
+		if ((repeats(in, n, line) - 1) * line > REPEAT_MIN)
+			return line;
+	}
 	return 0;
 }
 

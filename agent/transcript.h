@@ -39,6 +39,7 @@ struct transcript {
 	size_t part; /* where it begins: behind the opening, and what failed */
 	size_t kept; /* octets of failed parts */
 	size_t last; /* where the last event begins */
+	unsigned column; /* of a challenge */
 	uint8_t octets[TRANSCRIPT_SIZE];
 };
 
@@ -57,11 +58,14 @@ void transcript_note_number(struct transcript *t, enum transcript_event event,
     uint64_t number);
 
 /*
- * transcript_note_secret - a line that holds a secret from its first `shown`
- * octets on: these are noted, and that the rest was hidden.
+ * transcript_note_challenge - octets of the remote while we log in: their codes
+ * are kept, and of the text how long it was.
  */
-void transcript_note_secret(struct transcript *t, const uint8_t *line,
-    size_t shown);
+void transcript_note_challenge(struct transcript *t, const uint8_t *octets,
+    size_t n);
+
+/* The remote may have repeated it: all that is noted of it becomes asterisks. */
+void transcript_hide(struct transcript *t, const char *secret);
 
 void transcript_note_verdict(struct transcript *t,
     const struct outcome *outcome, const char *text);

@@ -74,6 +74,7 @@ send_transcript(struct worker *w)
 	struct msg_transcript head = { .first = 1 };
 	size_t at = 0, n;
 
+	session_hide_secrets(&w->session);
 	while ((n = transcript_write(&w->transcript, &at, w->text,
 		    sizeof(w->text))) > 0) {
 		send_report(w, MSG_TRANSCRIPT, &head, w->text, n);
@@ -99,9 +100,11 @@ note_report(struct worker *w, enum msg_type type, const void *payload,
 	} else if (type == MSG_NEXT && next->has_failure) {
 		transcript_note_verdict(t, &next->outcome, text);
 		send_transcript(w);
-	} else if (type == MSG_CLOSED && (closed->failed || t->has_failure)) {
-		if (closed->failed)
-			transcript_note_verdict(t, &closed->outcome, text);
+	} else if (type == MSG_CLOSED && closed->failed) {
+		transcript_note_verdict(t, &closed->outcome, text);
+		send_transcript(w);
+	} else if (type == MSG_CLOSED && t->has_failure) {
+		transcript_part(t); /* what went well at last goes */
 		send_transcript(w);
 	}
 }
@@ -384,7 +387,8 @@ finish_connect(struct worker *w)
 	}
 	transcript_note(&w->transcript, TRANSCRIPT_CONNECTED);
 	if (n > 0)
-		session_note_received(s, w->in, (size_t)n);
+		transcript_note_octets(&w->transcript, TRANSCRIPT_RECEIVED,
+		    w->in, (size_t)n);
 	w->was_spoken_to = n > 0 && s->conf.implicit_tls;
 	session_connected(s);
 	if (n > 0)
@@ -448,7 +452,11 @@ read_remote(struct worker *w)
 		n = tls_client_is_started() ? read_tls(w) : read_clear(w);
 		if (n == 0)
 			break;
-		session_note_received(&w->session, w->in, n);
+		if (w->session.state == STATE_AUTH)
+			transcript_note_challenge(&w->transcript, w->in, n);
+		else
+			transcript_note_octets(&w->transcript,
+			    TRANSCRIPT_RECEIVED, w->in, n);
 		session_octets(&w->session, w->in, n);
 	} while (is_speaking(w) && tls_client_has_pending());
 }

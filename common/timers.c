@@ -18,6 +18,8 @@ static const char *const names[TIMER_COUNT] = {
 	[TIMER_SESSION] = "session_timeout",
 };
 
+_Static_assert(TIMER_COUNT == 12, "a timer without a name");
+
 const char *
 timer_name(unsigned timer)
 {

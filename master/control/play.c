@@ -102,18 +102,18 @@ strip_tls(struct play *p)
 		cut(p, find(p, SCRIPT_TLS, 0), up + 1);
 }
 
-/* Whether the verdict names that step: its fourth word. */
+/* Whether the step that a verdict names is the login. */
 static bool
-failed_in_auth(const struct play *p)
+is_of_auth(const struct play *p)
 {
 	size_t verdict = find(p, SCRIPT_VERDICT, 0);
-	char text[128], step[16] = "";
+	char text[64], step[16] = "";
 
-	if (verdict < p->n)
-		(void)sscanf(script_text(p->script, &p->events[verdict], text,
-				 sizeof(text)),
-		    "%*s %*s %*s %15s", step); /* else it stays empty */
-	return strcmp(step, "auth") == 0;
+	if (verdict == p->n)
+		return false;
+	(void)script_text(p->script, &p->events[verdict], text, sizeof(text));
+	return sscanf(text, "%*s %*s %*s %15s", step) == 1 &&
+	    strcmp(step, outcome_step_name(STEP_AUTH)) == 0;
 }
 
 /* From the first secret to the last reply before the next plain command. */
@@ -122,18 +122,14 @@ strip_auth(struct play *p)
 {
 	size_t first = find(p, SCRIPT_SECRET, 0), next = first;
 
-	if (failed_in_auth(p)) {
-		p->why = "it failed in AUTH, and a transcript has no secrets: "
-			 "use --listen, and log in";
-		return;
-	}
-	if (first == p->n)
+	if (first == p->n && !is_of_auth(p))
 		return;
 	while (next < p->n &&
 	    (p->events[next].kind == SCRIPT_SECRET ||
 		p->events[next].kind == SCRIPT_RECEIVED))
 		next++;
-	if (next == p->n || p->events[next].kind != SCRIPT_JOB) {
+	if (is_of_auth(p) || next == p->n ||
+	    p->events[next].kind != SCRIPT_JOB) {
 		p->why = "it failed in AUTH, and a transcript has no secrets: "
 			 "use --listen, and log in";
 		return;

@@ -36,6 +36,8 @@ static const struct command {
 	    "--token-file FILE] [--auth MECHANISM] [--without KEYWORD,...] "
 	    "[--transcript FILE] [--binary] [--json] [--verbose] " ENVELOPE
 	    "--from ADDRESS RECIPIENT... < message" },
+	{ "verify", control_verify,
+	    "postern verify [options of deliver] RECIPIENT..." },
 	{ "transcript", control_transcript,
 	    "postern transcript [-c FILE] [--socket PATH] [--json] "
 	    "[--last | ID]" },

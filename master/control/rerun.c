@@ -308,6 +308,9 @@ is_same_text(const struct play *p, const char *then, const char *now)
 
 	if (strcmp(then, now) == 0)
 		return true;
+	/* What the transcript has in the place of a secret differs. */
+	if (p->without_auth && strstr(then, "<hidden>") != NULL)
+		return strncmp(then, now, strcspn(then, "<")) == 0;
 	if (!p->in_clear || a == NULL || b == NULL)
 		return false;
 	n = strcspn(a, ":");

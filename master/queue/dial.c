@@ -164,6 +164,7 @@ dial_give_up(struct session *s)
 		(void)strlcpy(s->failure_reply, "no address to connect to",
 		    sizeof(s->failure_reply));
 	}
+	transcript_failed(s, &s->failure, s->failure_reply);
 	session_end(s, &s->failure, s->failure_reply, false);
 	session_quit(s);
 }
@@ -177,7 +178,6 @@ dial_login_failed(struct session *s, const struct outcome *outcome,
     const char *reply)
 {
 	if (login_failed(s, outcome, reply)) {
-		transcript_failed(s, outcome, reply);
 		session_end(s, NULL, reply, false); /* its jobs go back */
 		session_quit(s);
 		return true;
@@ -217,8 +217,10 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		    s->relay[0] != '\0' ? s->relay : "none", reply);
 	}
 	if (msg->has_failure && msg->outcome.step == STEP_AUTH &&
-	    dial_login_failed(s, &msg->outcome, reply))
+	    dial_login_failed(s, &msg->outcome, reply)) {
+		transcript_failed(s, &msg->outcome, reply);
 		return;
+	}
 	if (msg->again && s->next_address > 0)
 		s->next_address--;
 	if (config != NULL && !s->quitting)

@@ -18,6 +18,8 @@
 
 #include <criterion/criterion.h>
 
+#include "common/util.h"
+
 static struct session session;
 static char queue[65536]; /* reports, a line each */
 static size_t queue_len;
@@ -179,33 +181,35 @@ write_envelope(char *tail, const char *text, uint32_t *nrcpt)
 	}
 }
 
-/* "JOB 8BIT sender rcpt rcpt" or "JOB sender?RET=FULL&BY=1;R rcpt"; "-" is no
+/* "job 8BIT sender rcpt rcpt" or "job sender?RET=FULL&BY=1;R rcpt"; "-" is no
  * sender. */
 static void
 send_job(const char *text)
 {
-	struct msg_job job = { 0 };
+	static const struct {
+		const char *word;
+		uint32_t flags;
+	} words[] = {
+		{ "8BIT ", SUBMIT_8BIT },
+		{ "BINARY ", SUBMIT_BINARY },
+		{ "UTF8 ", SUBMIT_SMTPUTF8 },
+		{ "VRFY ", SUBMIT_VERIFY },
+		{ "REQUIRETLS ", SUBMIT_REQUIRETLS },
+		{ "LMTP ", 0 },
+	};
+	struct msg_job job = { .protocol = session.conf.protocol };
 	char tail[1024];
 	size_t len;
 
-	if (strncmp(text, "VRFY ", 5) == 0) {
-		job.flags = SUBMIT_VERIFY;
-		text += 5;
-		len -= 5;
-	}
-	if (strncmp(text, "UTF8 ", 5) == 0) {
-		job.flags = SUBMIT_SMTPUTF8;
-		text += 5;
-		len -= 5;
-	}
-	if (strncmp(text, "BINARY ", 7) == 0) {
-		job.flags = SUBMIT_BINARY;
-		text += 7;
-		len -= 7;
-	}
-	if (strncmp(text, "8BIT ", 5) == 0) {
-		job.flags = SUBMIT_8BIT;
-		text += 5;
+	if (strncmp(text, "LMTP ", 5) == 0)
+		job.protocol = SESSION_LMTP;
+	for (size_t i = 0; i < NELEM(words); i++) {
+		size_t n = strlen(words[i].word);
+
+		if (strncmp(text, words[i].word, n) == 0) {
+			job.flags |= words[i].flags;
+			text += n;
+		}
 	}
 	if (*text == '-')
 		text++;
@@ -772,6 +776,15 @@ Test(transaction, what_is_not_ascii_needs_smtputf8)
 	    "Q BEGUN", "C MAIL FROM:<a@x> SMTPUTF8|");
 	RUN(SMTP, UP("250-8BITMIME|250-SMTPUTF8|"), "! job a@x b@y", "Q BEGUN",
 	    "C MAIL FROM:<a@x>|");
+}
+
+Test(transaction, a_job_of_the_other_protocol_is_not_begun)
+{
+	/* S-134 */
+	RUN(SMTP, UP(""), "! job LMTP a@x b@y c@y",
+	    "Q 0 deferred mail 0 4.5.0: protocol error: a job for LMTP on a session of SMTP",
+	    "Q 1 deferred mail 0 4.5.0: protocol error: a job for LMTP on a session of SMTP",
+	    GO("a@x b@y", "MAIL FROM:<a@x>|"));
 }
 
 Test(transaction, verify_asks_and_sends_nothing)
