@@ -255,6 +255,14 @@ def s_151_nul_in_the_password(t):
         raise AssertionError("delivered")
 
 
+@table([(x, x) for x in ("--password-file", "--token-file")])
+def s_151_no_such_file(t, option):
+    server = t.serve()
+    run = t.deliver(server, *STRICT, "--user", "user", option, "/no/such")
+    equal(run.status, 64, "exit status")
+    holds("%s /no/such: No such file" % option, run.stderr, "standard error")
+
+
 @table([("newline", "us\ner"), ("tab", "us\ter"), ("delete", "us\x7fer")])
 def s_151_control_in_the_user(t, user):
     server = t.serve()
