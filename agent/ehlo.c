@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/parameters.h"
+#include "common/date.h"
 
 struct words {
 	const char *at;
@@ -130,7 +130,7 @@ add_future_release(struct capabilities *caps, struct words *words)
 
 	caps->hold_for_max = most < UINT32_MAX ? (uint32_t)most : 0;
 	n = next_word(words, &word);
-	if (!parameters_read_date(word, n, &caps->hold_until_max))
+	if (!date_read(word, n, &caps->hold_until_max))
 		caps->hold_until_max = 0;
 }
 

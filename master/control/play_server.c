@@ -64,6 +64,14 @@ is_unit(const struct script_event *e)
 	    e->kind == SCRIPT_END;
 }
 
+static bool
+is_command(const struct play *p, const struct script_event *e, const char *verb)
+{
+	return e->kind == SCRIPT_SENT && e->len >= strlen(verb) &&
+	    strncasecmp((const char *)p->script->octets + e->at, verb,
+		strlen(verb)) == 0;
+}
+
 /* What the client sends. */
 
 /* Whether a message came behind the n-th DATA. */
@@ -76,10 +84,7 @@ data_had_body(const struct play *p, size_t n)
 		const struct script_event *e = &p->events[i];
 
 		if (e->kind == SCRIPT_SENT) {
-			in_it = e->len >= 4 &&
-			    strncasecmp((const char *)p->script->octets + e->at,
-				"DATA", 4) == 0 &&
-			    n-- == 0;
+			in_it = is_command(p, e, "DATA") && n-- == 0;
 		} else if (in_it &&
 		    (e->kind == SCRIPT_BODY || e->kind == SCRIPT_END)) {
 			return true;
@@ -88,11 +93,35 @@ data_had_body(const struct play *p, size_t n)
 	return false;
 }
 
+/*
+ * An RSET that was not said then: of the messages between those that failed,
+ * and of what was said behind each, the transcript has nothing.
+ */
+static bool
+is_rset_of_its_own(const struct show *w)
+{
+	size_t units = w->units;
+
+	if (strcasecmp(w->line, "RSET\r") != 0)
+		return false;
+	for (size_t i = 0; i < w->p->n; i++)
+		if (is_unit(&w->p->events[i]) && units-- == 0)
+			return !is_command(w->p, &w->p->events[i], "RSET");
+	return true;
+}
+
 static void
 end_line(struct show *w)
 {
+	static const char ok[] = "250 2.0.0 ok\r\n";
+
 	w->line[w->line_len] = '\0';
 	w->line_len = 0;
+	if (is_rset_of_its_own(w)) {
+		if (send(w->fd, ok, sizeof(ok) - 1, MSG_NOSIGNAL) == -1)
+			w->gone = true;
+		return;
+	}
 	w->units++;
 	if (strncasecmp(w->line, "DATA", 4) == 0 &&
 	    data_had_body(w->p, w->datas++)) {
@@ -256,9 +285,7 @@ is_cut_body(const struct play *p, size_t i)
 		return false;
 	while (at > 0 && p->events[at].kind != SCRIPT_SENT)
 		at--;
-	return p->events[at].len < 4 ||
-	    strncasecmp((const char *)p->script->octets + p->events[at].at,
-		"BDAT", 4) != 0;
+	return !is_command(p, &p->events[at], "BDAT");
 }
 
 /* At the pace of then; what came first only filled what lies between. */

@@ -406,7 +406,7 @@ class Tests:
         together = self.turns(*server, 40, "")
         print("# 40 messages to %s: %.2f round trips a message by DATA, %.2f "
               "in flights" % (server[0], alone / 40, together / 40))
-        assert 40 <= alone < 60, alone
+        assert 40 <= alone < 75, alone  # 82 without what goes ahead
         assert together < 40, together
         # one that fails in the middle does no harm to the others
         self.turns(*server, 20, "", unknown=9)
