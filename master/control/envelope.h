@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
+#include "common/date.h"
 #include "common/parameters.h"
 
 /* Arguments as they stand; NULL: not given. */
@@ -29,7 +30,7 @@ int envelope_check(const struct envelope_options *e, size_t nrcpts);
 struct envelope_text {
 	char deliver_by[32];
 	char hold_for[16];
-	char hold_until[PARAMETERS_DATE_SIZE];
+	char hold_until[DATE_SIZE];
 };
 
 /* The options that asked for those parameters of MAIL which decide whether a
