@@ -528,7 +528,7 @@ script_parse(struct script *s, const char *text, size_t len,
 	for (number = 1; text < end; number++, text = lf + 1) {
 		lf = memchr(text, '\n', (size_t)(end - text));
 		if (lf == NULL)
-			lf = end - 1; /* cut short: the last one is left out */
+			break; /* cut short */
 		l = (struct line){ text, lf };
 		if (number == 1 &&
 		    (lf - text != (ptrdiff_t)strlen(MAGIC) ||
