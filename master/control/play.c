@@ -96,10 +96,9 @@ strip_tls(struct play *p)
 		return;
 	p->in_clear = true;
 	/* Of the clear part the greeting alone stays. */
-	if (first < up)
-		cut(p, first, up + 1);
-	else
-		cut(p, find(p, SCRIPT_TLS, 0), up + 1);
+	if (first > up)
+		first = find(p, SCRIPT_TLS, 0);
+	cut(p, first < up ? first : up, up + 1);
 }
 
 /* Whether the step that a verdict names is the login. */

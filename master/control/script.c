@@ -164,8 +164,10 @@ take_octet(struct line *l, uint8_t *octet)
 		high = hex(l->at[0]);
 		low = hex(l->at[1]);
 		l->at += 2;
+		if (high == -1 || low == -1)
+			return false;
 		*octet = (uint8_t)(high << 4 | low);
-		return high != -1 && low != -1;
+		return true;
 	default:
 		return false;
 	}
