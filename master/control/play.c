@@ -231,9 +231,10 @@ join_injection(struct play *p)
 		" injection: ") == NULL)
 		return;
 	p->races = e[-2].kind == SCRIPT_CONNECTED; /* implicit TLS */
-	if (e[-1].kind != SCRIPT_RECEIVED || e[-2].kind != SCRIPT_RECEIVED)
+	if (e[-1].kind != SCRIPT_RECEIVED || e[-2].kind != SCRIPT_RECEIVED ||
+	    e[-1].at != e[-2].at + e[-2].len)
 		return;
-	e[-2].len += e[-1].len; /* which follow in script->octets */
+	e[-2].len += e[-1].len;
 	cut(p, verdict - 1, verdict);
 }
 
