@@ -96,10 +96,9 @@ strip_tls(struct play *p)
 		return;
 	p->in_clear = true;
 	/* Of the clear part the greeting alone stays. */
-	if (first < up)
-		cut(p, first, up + 1);
-	else
-		cut(p, find(p, SCRIPT_TLS, 0), up + 1);
+	if (first > up)
+		first = find(p, SCRIPT_TLS, 0);
+	cut(p, first < up ? first : up, up + 1);
 }
 
 /* Whether the step that a verdict names is the login. */
@@ -232,9 +231,10 @@ join_injection(struct play *p)
 		" injection: ") == NULL)
 		return;
 	p->races = e[-2].kind == SCRIPT_CONNECTED; /* implicit TLS */
-	if (e[-1].kind != SCRIPT_RECEIVED || e[-2].kind != SCRIPT_RECEIVED)
+	if (e[-1].kind != SCRIPT_RECEIVED || e[-2].kind != SCRIPT_RECEIVED ||
+	    e[-1].at != e[-2].at + e[-2].len)
 		return;
-	e[-2].len += e[-1].len; /* which follow in script->octets */
+	e[-2].len += e[-1].len;
 	cut(p, verdict - 1, verdict);
 }
 

@@ -164,8 +164,10 @@ take_octet(struct line *l, uint8_t *octet)
 		high = hex(l->at[0]);
 		low = hex(l->at[1]);
 		l->at += 2;
+		if (high == -1 || low == -1)
+			return false;
 		*octet = (uint8_t)(high << 4 | low);
-		return high != -1 && low != -1;
+		return true;
 	default:
 		return false;
 	}
@@ -546,7 +548,7 @@ script_parse(struct script *s, const char *text, size_t len,
 	for (number = 1; text < end; number++, text = lf + 1) {
 		lf = memchr(text, '\n', (size_t)(end - text));
 		if (lf == NULL)
-			lf = end - 1; /* cut short: the last one is left out */
+			break; /* cut short */
 		l = (struct line){ text, lf };
 		if (number == 1 &&
 		    (lf - text != (ptrdiff_t)strlen(MAGIC) ||

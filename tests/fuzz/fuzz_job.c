@@ -50,7 +50,9 @@ static void
 check_command(const struct job_command *command)
 {
 	assert(command->question == QUESTION_STATUS ||
-	    command->question == QUESTION_LIST);
+	    command->question == QUESTION_LIST ||
+	    command->question == QUESTION_TRANSCRIPTS);
+	assert(memchr(command->name, '\0', sizeof(command->name)) != NULL);
 	assert(command->limit <= LIST_LIMIT_MAX);
 	assert(memchr(command->domain, '\0', sizeof(command->domain)) != NULL);
 }
