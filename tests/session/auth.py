@@ -450,6 +450,30 @@ def s_154_a_server_that_repeats_it(t, reply):
     t.outcome(run, "deferred", step="auth")
 
 
+@table([("OAUTHBEARER", oauth, "AQ==",
+         "n,a=user,\1host=127.0.0.1\1auth=Bearer tok3n-of-ours\1\1"),
+        ("XOAUTH2", xoauth, "", "user=user\1auth=Bearer tok3n-of-ours\1\1")])
+def s_154_a_server_that_repeats_what_was_before(t, says, answer, told):
+    """A later response does not take the place of the one with the secret."""
+    name = t.name[t.name.index("[") + 1:-1]
+    server = t.serve([inside("AUTH " + name), says("334 " + ERROR),
+                      line(answer), say("535 5.7.8 %s it was" % b64(told)),
+                      bye()])
+    run = login(t, server, text="tok3n-of-ours", token=True)
+    t.outcome(run, "deferred", step="auth")
+    holds("535 5.7.8 <hidden> it was", run.outcomes[0]["reply"], "reply")
+
+
+def s_154_a_server_that_repeats_another_mechanism(t):
+    """Of one that was refused, long after another went well."""
+    said = b64("\0user\0" + PASSWORD)
+    server = t.serve([inside("AUTH PLAIN LOGIN"), plain(reply="504 not that"),
+                      login_steps(), line("MAIL .*"),
+                      say("550 %s it was" % said), bye()])
+    run = login(t, server)
+    holds("550 <hidden> it was", run.outcomes[0]["reply"], "reply")
+
+
 @table([("MAIL", ["550 pencil"]), ("RCPT", ["250 ok", "550 not for pencil"])])
 def s_154_a_server_that_repeats_it_later(t, replies):
     server = t.serve([inside("AUTH PLAIN"), plain(),
