@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A remote that says whatever it likes to a session with some jobs.  Octets of
- * 0x01 to 0x07 between its lines are events instead.
+ * 0x01 to 0x07 between its lines are events instead.  Each line comes by itself,
+ * so that it answers what was said, or all up to the next event at once.
  */
 #include "agent/session.h"
 
@@ -161,26 +162,16 @@ read_transcript(void)
 	assert(at == transcript.len);
 }
 
-/* What the queue, the dialer and the socket do of themselves. */
+/* All that the session takes now. */
 static void
-go_on(uint64_t size)
+give_jobs(uint64_t size)
 {
-	struct msg_dialed dialed = { 0 };
 	static const uint32_t flags[] = { SUBMIT_SMTPUTF8 | SUBMIT_8BIT,
 		SUBMIT_8BIT, SUBMIT_BINARY, SUBMIT_VERIFY };
 	static const char tail[] =
 	    "a@x\0RET=HDRS BY=9;N NAME=spike PORT=25\0b@y\0NOTIFY=NEVER\0c@y\0";
 	struct msg_job job = { .size = size, .nrcpt = 2 };
 
-	if (session.state == STATE_DIAL) {
-		tell(MSG_DIALED, &dialed, NULL, 0);
-		session_connected(&session);
-	}
-	while (session.out.len > 0 && session_is_connected(&session)) {
-		assert(session.out.len <= session.out.size);
-		session.out.len = 0;
-		session_flushed(&session);
-	}
 	while (session_wants_message(&session) && session.up && jobs < JOBS) {
 		job.job = ++jobs;
 		job.flags = various ? flags[jobs % 4] : 0;
@@ -191,12 +182,32 @@ go_on(uint64_t size)
 	session_gathered(&session);
 }
 
+/* What the queue, the dialer and the socket do of themselves. */
+static void
+go_on(uint64_t size)
+{
+	struct msg_dialed dialed = { 0 };
+
+	if (session.state == STATE_DIAL) {
+		tell(MSG_DIALED, &dialed, NULL, 0);
+		session_connected(&session);
+	}
+	while (session.out.len > 0 && session_is_connected(&session)) {
+		assert(session.out.len <= session.out.size);
+		give_jobs(size); /* behind one that ends */
+		session.out.len = 0;
+		session_flushed(&session);
+	}
+	give_jobs(size);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct msg_session conf = { 0 };
 	struct msg_login login = { .secret = AUTH_SECRET_PASSWORD,
 		.in_clear = 1 };
+	bool at_once;
 	size_t len;
 
 	if (n < 2)
@@ -223,8 +234,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		tell(MSG_LOGIN, &login, "user\0\0pencil", 13);
 	}
 	go_on(data[1] * 200u);
+	at_once = data[1] & 1;
 	for (data += 2, n -= 2; n > 0; data += len, n -= len) {
-		for (len = 1; len < n && data[len] > 7; len++)
+		for (len = 1; len < n && data[len] > 7 &&
+		     (at_once || data[len - 1] != '\n');
+		     len++)
 			;
 		if (data[0] > 7)
 			transcript_note_octets(&transcript, TRANSCRIPT_RECEIVED,
