@@ -352,6 +352,30 @@ def h_transcripts_are_bounded(t):
     d.stop()
 
 
+@table([("link",), ("file",)])
+def h_transcripts_of_no_folder(t):
+    """They are not kept, nor followed elsewhere; mail goes on."""
+    fails = [opened(), mail_from(), rcpt_to("550 5.1.1 no"), drain()]
+    server = t.serve(fails, whole())
+    d = t.daemon(ONE % (10, server.name), store="sqlite")
+    d.stop()
+    folder = os.path.join(d.folder, "spool", "transcripts")
+    elsewhere = os.path.join(t.folder, "elsewhere")
+    os.rmdir(folder)
+    os.mkdir(elsewhere)
+    os.chmod(elsewhere, 0o777)
+    if t.name.endswith("[link]"):
+        os.symlink(elsewhere, folder)
+    else:
+        open(folder, "w", encoding="ascii").close()
+    d.start()
+    t.outcome(d.send(), "failed", code=550)
+    t.outcome(d.send(), "delivered")
+    d.stop()
+    holds("no transcripts are kept", d.said(), "log")
+    equal(os.listdir(elsewhere), [], "what stands elsewhere")
+
+
 def h_transcripts_asked_for_in_vain(t):
     """Names of no transcript, and an end that no daemon has."""
     server = t.serve()
