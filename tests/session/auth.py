@@ -391,6 +391,15 @@ def s_154_a_configuration_that_can_only_be_in_clear(t):
     holds("auth_in_clear", run.stderr, "standard error")
 
 
+def s_154_a_configuration_that_shows_it_to_every_mx(t):
+    """Without a server of ours the password went to whoever has a domain."""
+    run = t.deliver_raw("deliver", "--tls", "encrypt", "--user", "user",
+                        "--password-file", secret(t), "--from",
+                        "a@example.net", "b@example.org")
+    equal(run.status, 64, "exit status")
+    holds("auth_user: a login needs server", run.stderr, "why")
+
+
 def s_154_a_unix_socket_is_not_in_clear(t):
     server = t.serve_unix([opened("AUTH PLAIN", verb="LHLO"), plain(),
                            transaction(), bye()])
