@@ -25,7 +25,6 @@ extension_parameters(const struct capabilities *caps)
 	static const uint8_t needs[PARAMETER_COUNT] = {
 #define PARAMETER(name, keyword, command, capability, octets)                  \
 	[PARAMETER_##name] = CAPABILITY_##capability,
-#include "common/date.h"
 #include "common/parameters.def"
 #undef PARAMETER
 	};
