@@ -157,6 +157,8 @@ sasl_client_start(enum auth_mechanism mechanism, const struct sasl_login *login)
 		gsasl_property_set(client, GSASL_AUTHZID, login->authzid);
 	if (auth_mechanism_needs(mechanism) == AUTH_SECRET_PASSWORD)
 		gsasl_property_set(client, GSASL_PASSWORD, login->secret);
+	/* Where no PLUS is offered, RFC 5802, 6, has us say that we could be
+	 * bound; libgsasl 2.2.0 fails where it is to say so. */
 	return auth_mechanism_is_bound(mechanism) ? bind_channel(login->binding)
 						  : 0;
 }

@@ -382,6 +382,21 @@ def s_154_in_clear_where_told_so(t):
     t.delivered(d.send())
 
 
+def s_154_no_token_in_clear_whatever_told(t):
+    """RFC 7628, 3: by TLS, or not at all."""
+    for name in ("OAUTHBEARER", "XOAUTH2"):
+        server = t.serve([opened("AUTH " + name), bye()])
+        d = t.daemon((CONFIG % (server.name, 'auth_token_file = "%s"\n'
+                                'auth_in_clear = yes' % secret(t)))
+                     .replace("encrypt", "none"))
+        t.outcome(d.send(), "deferred", step="auth",
+                  reply="no mechanism")
+        t.scripts_held()
+        lacks("AUTH", server.connections[0].clear.decode("latin-1"))
+        t.servers.remove(server)
+        d.stop()
+
+
 def s_154_a_configuration_that_can_only_be_in_clear(t):
     server = t.serve()
     run = login(t, server, "--tls", "none")
