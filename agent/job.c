@@ -410,7 +410,7 @@ may_be_sent(struct session *s)
 	if (s->caps.size_limit > 0 &&
 	    t->content_octets + 2 > s->caps.size_limit &&
 	    job_octets(s) > s->caps.size_limit) {
-		/* RFC 1870, 6.1 */
+		/* RFC 1870, 4 */
 		refuse_job(s, "5.3.4",
 		    "message is larger than the size that the server offers");
 		return false;

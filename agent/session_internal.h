@@ -153,7 +153,7 @@ void job_settle_accepted(struct session *s);
 /* The job has its outcomes, or goes back: on to the next. */
 void job_finish(struct session *s);
 
-/* RFC 1870, 3: what goes between 354 and the dot, without added dots. */
+/* RFC 1870, 5: what goes between 354 and the dot, without added dots. */
 uint64_t job_octets(struct session *s);
 
 /* A path of the envelope: its parameters, and the path behind it. */
