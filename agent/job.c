@@ -394,7 +394,7 @@ leave_to_another(struct session *s)
 static bool
 may_be_sent(struct session *s)
 {
-	const struct transaction *t = &s->trans;
+	struct transaction *t = &s->trans;
 	const char *parameters = envelope_parameters(t->envelope);
 	const struct extension_refusal *refusal;
 
@@ -420,6 +420,7 @@ may_be_sent(struct session *s)
 		refuse_job(s, refusal->dsn, refusal->why);
 		return false;
 	}
+	t->wants_delay = extension_wants_delay(&s->caps, parameters);
 	if ((t->flags & SUBMIT_VERIFY) || limits_choose(s))
 		return true;
 	leave_to_another(s);

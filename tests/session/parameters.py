@@ -258,6 +258,39 @@ def s_095_below_the_least(t):
              keywords=("DELIVERBY 240,X-MORE=1",))
 
 
+@table([("none", (), "FAILURE,DELAY"),
+        ("success", ("--notify", "success"), "SUCCESS,DELAY"),
+        ("delay", ("--notify", "delay,failure"), "DELAY,FAILURE"),
+        ("never", ("--notify", "never"), "NEVER")])
+def s_095_told_of_delays_by_dsn(t, options, wanted):
+    """RFC 2852, 4.1.4.2: where a server has DSN, and no DELIVERBY."""
+    mail, rcpts = wire(t, "--deliver-by", "120:notify", "--orcpt",
+                       "rfc822;b+c@x", *options, keywords=("DSN",))
+    equal(mail, "MAIL FROM:<a@example.net>")
+    equal(rcpts, ["RCPT TO:<b@example.org> NOTIFY=%s ORCPT=rfc822;b+2Bc@x" %
+                  wanted])
+
+
+def s_095_not_told_without_need(t):
+    for by, keywords in (("120:notify", ("DSN", "DELIVERBY")),
+                         ("-5:notify", ("DSN",)), ("120:notify", ())):
+        _, rcpts = wire(t, "--deliver-by", by, keywords=keywords)
+        equal(rcpts, ["RCPT TO:<b@example.org>"])
+
+
+def s_095_told_of_delays_in_a_flight(t):
+    """Its room is counted, too."""
+    to = ["r%d@example.org" % i for i in range(50)]
+    text = b"Subject: x\r\n\r\n" + b"0123456789abcdef\r\n" * 3000
+    server = t.serve([opened("DSN", *BOTH), line("MAIL FROM:<[^ ]*>"),
+                      [line("RCPT .* NOTIFY=FAILURE,DELAY")] * 50,
+                      chunk(True), say(*["250 ok"] * 52), bye()])
+    run = t.deliver(server, "--deliver-by", "120:notify", to=to, message=text)
+    t.scripts_held()
+    equal({x["status"] for x in run.outcomes}, {"delivered"})
+    equal(server.connections[0].messages, [text], "message")
+
+
 def s_095_what_is_left_of_the_time(t):
     """RFC 2852, 4.1.4: less by what it sat in the queue."""
     server = t.serve([opened("DELIVERBY"), line("MAIL .* BY=100;R"),
