@@ -219,6 +219,14 @@ def s_149_oauthbearer_and_334(t):
             reply="535 5.7.8 bad token", text="tok3n-of-ours", token=True)
 
 
+@table([("oauthbearer", "OAUTHBEARER", oauth), ("xoauth2", "XOAUTH2", xoauth)])
+def s_152_bad_base64_for_a_token(t, name, said):
+    """RFC 4954, 4: none that cannot be decoded is answered."""
+    refused(t, [inside("AUTH " + name), said("334 {}"), line(r"\*"),
+                say("501 5.5.2 so"), bye()], code=501, reply="not base64",
+            text="tok3n-of-ours", token=True)
+
+
 def s_149_xoauth2_and_334(t):
     refused(t, [inside("AUTH XOAUTH2"), xoauth("334 " + ERROR),
                 line(""), say("535 5.7.8 bad token"), bye()], code=535,
