@@ -413,25 +413,6 @@ class Dns:
         return out
 
 
-def free_port_on(*addresses):
-    """A port that is free on all of these addresses."""
-    for _ in range(50):
-        socks = []
-        try:
-            port = 0
-            for a in addresses:
-                s = socket.socket()
-                socks.append(s)
-                s.bind((a, port))
-                port = s.getsockname()[1]
-            return port
-        except OSError:
-            continue
-        finally:
-            for s in socks:
-                s.close()
-    raise Skip("no port is free on " + ", ".join(addresses))
-
 
 def host_name_namespace(name):
     """Words before a command that give it this host name, or Skip.
