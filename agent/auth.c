@@ -53,21 +53,18 @@ auth_take_login(struct session *s)
 
 /* What is not to be seen. */
 
-static bool
-replace(char *text, size_t size, const char *what)
+/*
+ * How many octets at the beginning of text are what is to be hidden.  At the
+ * end of a text that was cut, that is also the beginning of it.
+ */
+static size_t
+match(const char *text, size_t rest, const char *what, size_t n)
 {
-	size_t n = strlen(what), rest;
-	char *at = n > 0 ? strstr(text, what) : NULL;
-
-	if (at == NULL)
-		return false;
-	rest = strlen(at + n) + 1;
-	if ((size_t)(at - text) + sizeof(hidden) - 1 + rest > size)
-		rest = size - (size_t)(at - text) - (sizeof(hidden) - 1);
-	memmove(at + sizeof(hidden) - 1, at + n, rest);
-	memcpy(at, hidden, sizeof(hidden) - 1);
-	text[size - 1] = '\0';
-	return true;
+	if (n < 2) /* no secret, and every text would be full of it */
+		return 0;
+	if (rest >= n)
+		return memcmp(text, what, n) == 0 ? n : 0;
+	return rest >= 4 && memcmp(text, what, rest) == 0 ? rest : 0;
 }
 
 /*
@@ -78,24 +75,24 @@ const char *
 auth_hide(struct session *s, const char *text)
 {
 	struct session_login *l = &s->login;
-	const char *secrets[] = { l->shown, l->response };
-	bool found = false;
+	const size_t shown = strlen(l->shown), response = strlen(l->response);
+	size_t n, len = 0, rest = strlen(text);
 
-	if (!l->wanted)
-		return text;
-	for (size_t i = 0; i < 2; i++)
-		found = found ||
-		    (secrets[i][0] != '\0' && secrets[i][1] != '\0' &&
-			strstr(text, secrets[i]) != NULL);
-	if (!found)
-		return text;
-	/* At most so many: what hides is longer than what is hidden. */
-	strlcpy(l->text, text, sizeof(l->text));
-	for (size_t i = 0; i < 2; i++)
-		for (int n = 0; n < 64; n++)
-			if (secrets[i][0] == '\0' ||
-			    !replace(l->text, sizeof(l->text) - 16, secrets[i]))
-				break;
+	while (*text != '\0' && len + sizeof(hidden) < sizeof(l->text)) {
+		n = match(text, rest, l->shown, shown);
+		if (n == 0)
+			n = match(text, rest, l->response, response);
+		if (n == 0) {
+			l->text[len++] = *text++;
+			rest--;
+			continue;
+		}
+		memcpy(l->text + len, hidden, sizeof(hidden) - 1);
+		len += sizeof(hidden) - 1;
+		text += n;
+		rest -= n;
+	}
+	l->text[len] = '\0';
 	return l->text;
 }
 

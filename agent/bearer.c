@@ -88,14 +88,13 @@ number(const char *digits, size_t n)
 int32_t
 sasl_iterations(const char *message, size_t n)
 {
-	const char *end = message + n;
 	const char *comma;
 	int32_t found = -1;
 	size_t len;
 
-	while (message < end) {
-		comma = memchr(message, ',', (size_t)(end - message));
-		len = (size_t)((comma != NULL ? comma : end) - message);
+	for (; n > 0; message += len, n -= len) {
+		comma = memchr(message, ',', n);
+		len = comma != NULL ? (size_t)(comma - message) : n;
 		if (len >= 2 && message[0] == 'i' && message[1] == '=') {
 			if (found != -1)
 				return -1; /* whichever the library takes */
@@ -103,7 +102,7 @@ sasl_iterations(const char *message, size_t n)
 			if (found == -1)
 				return -1;
 		}
-		message += len + 1;
+		len += comma != NULL;
 	}
 	return found;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/parameters.h"
+#include "common/date.h"
 
 struct words {
 	const char *at;
@@ -82,19 +82,30 @@ add_size(struct capabilities *caps, struct words *words)
 	caps->size_limit = number(word, n);
 }
 
-/* RFC 9422, 3: name=value each; other limits are not kept. */
+/* One "name=value"; what is no number of its name leaves *limit alone. */
+static void
+take_limit(const char *word, size_t n, const char *name, uint32_t *limit)
+{
+	size_t len = strlen(name);
+	uint64_t value;
+
+	if (n <= len || strncasecmp(word, name, len) != 0)
+		return;
+	value = number(word + len, n - len);
+	*limit = value < UINT32_MAX ? (uint32_t)value : 0;
+}
+
+/* RFC 9422, 3; other limits are not kept. */
 static void
 add_limits(struct capabilities *caps, struct words *words)
 {
 	const char *word;
-	uint64_t limit;
 	size_t n;
 
 	while ((n = next_word(words, &word)) > 0) {
-		if (n <= 8 || strncasecmp(word, "MAILMAX=", 8) != 0)
-			continue;
-		limit = number(word + 8, n - 8);
-		caps->mail_limit = limit < UINT32_MAX ? (uint32_t)limit : 0;
+		take_limit(word, n, "MAILMAX=", &caps->mail_limit);
+		take_limit(word, n, "RCPTMAX=", &caps->rcpt_limit);
+		take_limit(word, n, "RCPTDOMAINMAX=", &caps->rcpt_domain_limit);
 	}
 }
 
@@ -119,7 +130,7 @@ add_future_release(struct capabilities *caps, struct words *words)
 
 	caps->hold_for_max = most < UINT32_MAX ? (uint32_t)most : 0;
 	n = next_word(words, &word);
-	if (!parameters_read_date(word, n, &caps->hold_until_max))
+	if (!date_read(word, n, &caps->hold_until_max))
 		caps->hold_until_max = 0;
 }
 
@@ -186,7 +197,8 @@ capabilities_discard(struct capabilities *caps, const char *list)
 		if (cap == CAPABILITY_SIZE)
 			caps->size_limit = 0;
 		else if (cap == CAPABILITY_LIMITS)
-			caps->mail_limit = 0;
+			caps->mail_limit = caps->rcpt_limit =
+			    caps->rcpt_domain_limit = 0;
 		else if (cap == CAPABILITY_AUTH)
 			caps->mechanisms = 0;
 	}

@@ -20,13 +20,15 @@ enum capability {
 };
 
 struct capabilities {
-	uint32_t offered;        /* a bit for each enum capability */
-	uint32_t mechanisms;     /* a bit for each enum auth_mechanism */
-	uint64_t size_limit;     /* octets; 0: none that we know of */
-	uint32_t mail_limit;     /* transactions (RFC 9422, 4.1); 0: no limit */
-	uint32_t deliver_by_min; /* seconds a BY with R needs; 0: any */
-	uint32_t hold_for_max;   /* seconds of HOLDFOR; 0: not known */
-	int64_t hold_until_max;  /* seconds since 1970; 0: not known */
+	uint32_t offered;    /* a bit for each enum capability */
+	uint32_t mechanisms; /* a bit for each enum auth_mechanism */
+	uint64_t size_limit; /* octets; 0: none that we know of */
+	uint32_t mail_limit; /* transactions (RFC 9422, 4.1); 0: no limit */
+	uint32_t rcpt_limit; /* recipients of one (4.2) */
+	uint32_t rcpt_domain_limit; /* domains of them in a session (4.3) */
+	uint32_t deliver_by_min;    /* seconds a BY with R needs; 0: any */
+	uint32_t hold_for_max;      /* seconds of HOLDFOR; 0: not known */
+	int64_t hold_until_max;     /* seconds since 1970; 0: not known */
 	bool has_name; /* the first line, which is no keyword, is past */
 };
 

@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "common/date.h"
+
 /* RFC 3463, 3.4 (X.3.3), 3.5 (X.4.7), 3.6 (X.5.4) */
 static const struct extension_refusal no_deliver_by = { "5.3.3",
 	"the server does not offer DELIVERBY, and the message is to be returned "
@@ -23,6 +25,7 @@ extension_parameters(const struct capabilities *caps)
 	static const uint8_t needs[PARAMETER_COUNT] = {
 #define PARAMETER(name, keyword, command, capability, octets)                  \
 	[PARAMETER_##name] = CAPABILITY_##capability,
+#include "common/date.h"
 #include "common/parameters.def"
 #undef PARAMETER
 	};
@@ -59,7 +62,7 @@ refuse_hold(const struct capabilities *caps, const struct parameter_word *word)
 		    ? &too_long
 		    : NULL;
 	return caps->hold_until_max > 0 &&
-		parameters_read_date(word->value, word->value_len, &until) &&
+		date_read(word->value, word->value_len, &until) &&
 		until > caps->hold_until_max
 	    ? &too_long
 	    : NULL;

@@ -178,6 +178,7 @@ initiation_come_up(struct session *s)
 	s->has_failure = false;
 	s->needs_rset = false;
 	s->mails = 0;
+	s->ndomains = 0;
 	s->flight.window = 1;
 	s->parameters = extension_parameters(&s->caps);
 	session_enter(s, STATE_READY);

@@ -131,6 +131,7 @@ take_job(struct session *s, const struct message *m)
 	t->job = job->job;
 	t->size = job->size;
 	t->flags = job->flags;
+	t->protocol = job->protocol;
 	t->nrcpt = job->nrcpt;
 	t->accepted = t->unanswered = t->write_at = t->answer_at = 0;
 	t->write_path = envelope_next_path(t->envelope);
@@ -360,7 +361,21 @@ choose_body(struct session *s)
 		"message has 8-bit octets, and the server does not offer 8BITMIME");
 }
 
-/* False where it has its outcome by what the server offers. */
+/* The job goes back as it came: the queue knows of nothing that was begun. */
+static void
+leave_to_another(struct session *s)
+{
+	job_forget(s);
+	s->quit_asked = true;
+	if (s->flight.by_data)
+		return; /* its end says QUIT */
+	if (s->flight.count > 0)
+		flight_depart(s);
+	else
+		session_say_quit(s);
+}
+
+/* False where it has its outcome by what the server offers, or goes back. */
 static bool
 may_be_sent(struct session *s)
 {
@@ -368,6 +383,13 @@ may_be_sent(struct session *s)
 	const char *parameters = envelope_parameters(t->envelope);
 	const struct extension_refusal *refusal;
 
+	if (t->protocol != s->conf.protocol) {
+		refuse_job(s, "4.5.0",
+		    session_is_lmtp(s)
+			? "protocol error: a job for SMTP on a session of LMTP"
+			: "protocol error: a job for LMTP on a session of SMTP");
+		return false;
+	}
 	if (!choose_smtputf8(s) || !choose_body(s))
 		return false;
 	if (s->caps.size_limit > 0 &&
@@ -383,7 +405,10 @@ may_be_sent(struct session *s)
 		refuse_job(s, refusal->dsn, refusal->why);
 		return false;
 	}
-	return true;
+	if ((t->flags & SUBMIT_VERIFY) || limits_choose(s))
+		return true;
+	leave_to_another(s);
+	return false;
 }
 
 void

@@ -30,6 +30,7 @@
 #define SESSION_LOGIN_SIZE    8960 /* the tail of LOGIN */
 #define SESSION_TEXT_SIZE     1024 /* the tail of OUTCOME, NEXT, CLOSED */
 #define FLIGHT_JOBS_MAX       16
+#define LIMITS_DOMAINS_MAX    32   /* kept count of, in a session */
 #define FLIGHT_RCPTS_MAX      1024 /* of all its jobs */
 
 enum session_state {
@@ -118,6 +119,7 @@ struct transaction {
 	uint64_t content_octets; /* that content_read() will give */
 	uint64_t wire_octets;    /* with a last line end; 0: not known yet */
 	uint32_t flags;
+	uint32_t protocol; /* enum session_protocol */
 	uint32_t nrcpt;
 	uint32_t accepted;   /* recipients */
 	uint32_t unanswered; /* RCPTs */
@@ -207,10 +209,12 @@ struct session {
 	bool in_clear; /* this connection goes without STARTTLS */
 	bool up;
 	bool needs_rset;
-	bool quit_asked;  /* after what is on the wire */
-	bool is_misled;   /* a message of the queue makes no sense */
-	bool cap_is_over; /* the timer that fired is the session's */
-	uint32_t mails;   /* MAILs of this connection */
+	bool quit_asked;   /* after what is on the wire */
+	bool is_misled;    /* a message of the queue makes no sense */
+	bool cap_is_over;  /* the timer that fired is the session's */
+	uint32_t mails;    /* MAILs of this connection */
+	uint32_t ndomains; /* of recipients, where the server limits them */
+	uint64_t domains[LIMITS_DOMAINS_MAX];
 	struct reply reply;
 	struct flight flight; /* beside what is in use, for its pages */
 	struct transaction trans;

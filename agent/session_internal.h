@@ -9,6 +9,7 @@
 #define RCPT_ASKED    (1u << 0) /* and not answered yet */
 #define RCPT_ACCEPTED (1u << 1) /* and waiting for the final reply */
 #define RCPT_DONE     (1u << 2) /* the queue has its outcome */
+#define RCPT_OVER     (1u << 3) /* one too many for the server's LIMITS */
 
 /* How a connection that failed is left. */
 enum farewell {
@@ -93,7 +94,7 @@ void auth_forget(struct session *s);
 void auth_hide_noted(struct session *s);
 void auth_show_line(struct session *s);
 
-/* text, or where it holds the secret a copy without; good until the next. */
+/* A copy of a text without the secret; good until the next. */
 const char *auth_hide(struct session *s, const char *text);
 
 /* Of job.c: */
@@ -153,6 +154,12 @@ bool envelope_judge_rcpt(struct session *s, bool any);
 
 /* How many MAILs the server still lets us send (RFC 9422, 4.1). */
 uint32_t session_mails_left(const struct session *s);
+
+/*
+ * Of limits.c: puts off the recipients that are over what the server takes.
+ * False, and nothing is done, where this session can have none of the job's.
+ */
+bool limits_choose(struct session *s);
 
 /* Flights (flight.c). */
 enum flight_fit {

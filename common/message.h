@@ -152,14 +152,14 @@ enum submit_wait {
 #define SUBMIT_BINARY  (1u << 8) /* octets as they are (RFC 3030, 3) */
 #define SUBMIT_SMTPUTF8                                                        \
 	(1u << 9) /* an address or a field needs it (RFC 6531) */
-#define SUBMIT_REQUIRETLS   (1u << 10) /* RFC 8689, 2 */
+#define SUBMIT_VERIFY       (1u << 10) /* no message: ask VRFY for each recipient */
 #define SUBMIT_TLS_OPTIONAL (1u << 11) /* TLS-Required: No; RFC 8689, 3 */
-#define SUBMIT_VERIFY       (1u << 12) /* no message: VRFY for each recipient */
+#define SUBMIT_REQUIRETLS   (1u << 12) /* RFC 8689, 2 */
 
 /* What a worker must know of the message. */
 #define SUBMIT_TO_WORKER                                                       \
-	(SUBMIT_8BIT | SUBMIT_BINARY | SUBMIT_SMTPUTF8 | SUBMIT_REQUIRETLS |   \
-	    SUBMIT_VERIFY)
+	(SUBMIT_8BIT | SUBMIT_BINARY | SUBMIT_SMTPUTF8 | SUBMIT_VERIFY |       \
+	    SUBMIT_REQUIRETLS)
 
 /*
  * tail: strings, each with its NUL: reverse-path (may be empty), its parameters
@@ -422,6 +422,8 @@ struct msg_job {
 	uint64_t size;
 	uint32_t nrcpt;
 	uint32_t flags; /* SUBMIT_TO_WORKER */
+	uint32_t protocol; /* enum session_protocol: that of its session */
+	uint32_t pad;
 };
 
 struct msg_job_ref {

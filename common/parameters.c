@@ -4,6 +4,7 @@
  * parameter's value, a writer, and what time does to them.
  */
 #include "common/parameters.h"
+#include "common/date.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -272,11 +273,11 @@ check_holdfor(const struct parameter_word *word)
 static const char *
 check_holduntil(const struct parameter_word *word)
 {
-	char date[PARAMETERS_DATE_SIZE];
+	char date[DATE_SIZE];
 	int64_t seconds;
 
-	if (parameters_read_date(word->value, word->value_len, &seconds)) {
-		parameters_write_date(seconds, date);
+	if (date_read(word->value, word->value_len, &seconds)) {
+		date_write(seconds, date);
 		if (is_word(word, date))
 			return NULL;
 	}
@@ -432,132 +433,6 @@ fail:
 
 /* Time. */
 
-static bool
-is_leap(int64_t year)
-{
-	return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-}
-
-/* The number that starts at text[at]; -1: not so many digits. */
-static int64_t
-digits_at(const char *text, size_t n, size_t at, size_t count)
-{
-	int64_t value = 0;
-
-	if (at > n || n - at < count)
-		return -1;
-	for (size_t i = at; i < at + count; i++) {
-		if (!is_digit(text[i]))
-			return -1;
-		value = value * 10 + (text[i] - '0');
-	}
-	return value;
-}
-
-/* Days from 1970 to the first of a year of four digits. */
-static int64_t
-days_before_year(int64_t year)
-{
-	int64_t y = year - 1;
-
-	return (year - 1970) * 365 + (y / 4 - 492) - (y / 100 - 19) +
-	    (y / 400 - 4);
-}
-
-static int64_t
-days_of_month(int64_t year, int64_t month)
-{
-	static const uint8_t days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31,
-		30, 31 };
-
-	return days[month - 1] + (month == 2 && is_leap(year) ? 1 : 0);
-}
-
-/* "Z" or "+01:00" at text[at], to its end; false: neither. */
-static bool
-read_zone(const char *text, size_t n, size_t at, int64_t *seconds)
-{
-	int64_t hours, minutes;
-
-	*seconds = 0;
-	if (at < n && (text[at] == 'Z' || text[at] == 'z'))
-		return at + 1 == n;
-	hours = digits_at(text, n, at + 1, 2);
-	minutes = digits_at(text, n, at + 4, 2);
-	if (n - at != 6 || (text[at] != '+' && text[at] != '-') ||
-	    text[at + 3] != ':' || hours < 0 || hours > 23 || minutes < 0 ||
-	    minutes > 59)
-		return false;
-	*seconds = (hours * 60 + minutes) * 60;
-	if (text[at] == '-')
-		*seconds = -*seconds;
-	return true;
-}
-
-static bool
-read_day(const char *text, size_t n, int64_t *days)
-{
-	int64_t year = digits_at(text, n, 0, 4);
-	int64_t month = digits_at(text, n, 5, 2);
-	int64_t day = digits_at(text, n, 8, 2);
-
-	if (year < 1970 || month < 1 || month > 12 || day < 1 ||
-	    text[4] != '-' || text[7] != '-' ||
-	    day > days_of_month(year, month))
-		return false;
-	*days = days_before_year(year) + day - 1;
-	for (int64_t m = 1; m < month; m++)
-		*days += days_of_month(year, m);
-	return true;
-}
-
-bool
-parameters_read_date(const char *text, size_t n, int64_t *seconds)
-{
-	int64_t days, hour, minute, second, zone;
-	size_t at = 19;
-
-	if (n < 20 || !read_day(text, n, &days) ||
-	    (text[10] != 'T' && text[10] != 't') || text[13] != ':' ||
-	    text[16] != ':')
-		return false;
-	hour = digits_at(text, n, 11, 2);
-	minute = digits_at(text, n, 14, 2);
-	second = digits_at(text, n, 17, 2); /* 60: a leap second */
-	if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 ||
-	    second > 60)
-		return false;
-	if (text[at] == '.') {
-		for (at++; at < n && is_digit(text[at]); at++)
-			;
-		if (at == 20)
-			return false;
-	}
-	if (at >= n || !read_zone(text, n, at, &zone))
-		return false;
-	*seconds = ((days * 24 + hour) * 60 + minute) * 60 + second - zone;
-	return *seconds >= 0 &&
-	    *seconds < days_before_year(10000) * INT64_C(86400);
-}
-
-void
-parameters_write_date(int64_t seconds, char out[PARAMETERS_DATE_SIZE])
-{
-	int64_t days = seconds / 86400, rest = seconds % 86400;
-	int64_t year = 1970 + days / 366, month = 1;
-
-	while (days >= days_before_year(year + 1))
-		year++;
-	days -= days_before_year(year);
-	while (days >= days_of_month(year, month))
-		days -= days_of_month(year, month++);
-	(void)snprintf(out, PARAMETERS_DATE_SIZE,
-	    "%04u-%02u-%02uT%02u:%02u:%02uZ", (unsigned)year % 10000,
-	    (unsigned)month % 100, (unsigned)(days + 1) % 100,
-	    (unsigned)(rest / 3600) % 100, (unsigned)(rest / 60 % 60) % 100,
-	    (unsigned)(rest % 60) % 100);
-}
-
 /* What is left of BY; false: nothing, and the message goes back. */
 static bool
 age_by(char *out, const struct parameter_word *word, int64_t elapsed)
@@ -621,7 +496,7 @@ parameters_age(char *out, const char *text, int64_t created_ms, int64_t now_ms)
 		} else if (word.parameter == PARAMETER_HOLDFOR) {
 			age_hold(out, &word, elapsed);
 		} else if (word.parameter != PARAMETER_HOLDUNTIL ||
-		    !parameters_read_date(word.value, word.value_len, &until) ||
+		    !date_read(word.value, word.value_len, &until) ||
 		    until > now_ms / 1000) {
 			copy_word(out, &word);
 		}

@@ -16,7 +16,6 @@
 
 #define PARAMETERS_MAIL_SIZE 768 /* all of MAIL at their longest, and NUL */
 #define PARAMETERS_RCPT_SIZE 544 /* all of RCPT */
-#define PARAMETERS_DATE_SIZE 21  /* "2026-11-23T16:17:08Z" and NUL */
 
 /* RFC 2852, 4; RFC 4865, 4: nine digits. */
 #define PARAMETERS_SECONDS_MAX 999999999
@@ -98,11 +97,5 @@ bool parameters_age(char *out, const char *text, int64_t created_ms,
 /* When a message is to be returned if it is not delivered; INT64_MAX: never
  * for this. */
 int64_t parameters_deadline_ms(const char *text, int64_t created_ms);
-
-/* A date-time of RFC 3339, 5.6, as seconds since 1970; false: it is none. */
-bool parameters_read_date(const char *text, size_t n, int64_t *seconds);
-
-/* The same in UTC; seconds came from parameters_read_date(). */
-void parameters_write_date(int64_t seconds, char out[PARAMETERS_DATE_SIZE]);
 
 #endif

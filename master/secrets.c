@@ -24,6 +24,10 @@
 #include "master/secret_text.h"
 #include "master/spawn.h"
 
+/* So often a command is run in that time. */
+#define RUNS_MOST      30
+#define RUNS_PERIOD_MS 60000
+
 /* A command that runs. */
 struct run {
 	pid_t pid;
@@ -45,6 +49,8 @@ struct secret {
 	bool warned;      /* of its file's mode */
 	int64_t since_ms; /* CLOCK_MONOTONIC */
 	struct run *run;
+	int64_t runs_since_ms; /* CLOCK_MONOTONIC; so many runs since: */
+	unsigned runs;
 };
 
 struct secrets {
@@ -204,8 +210,8 @@ on_timeout(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!run->ended)
-		(void)kill(-run->pid, SIGKILL); /* gone is fine */
+	if (!run->ended && kill(-run->pid, SIGKILL) == -1)
+		(void)kill(run->pid, SIGKILL); /* before it led a session */
 	if (run->readable != NULL) { /* a grandchild may hold the other end */
 		event_free(run->readable);
 		run->readable = NULL;
@@ -260,6 +266,19 @@ execute(const struct transport *t, int out_fd)
 	return spawn_command(argv, user, out_fd);
 }
 
+/* Who asks without end shall not have us execute without end. */
+static bool
+may_run(struct secret *s)
+{
+	int64_t now_ms = time_monotonic_ms();
+
+	if (s->runs == 0 || now_ms - s->runs_since_ms > RUNS_PERIOD_MS) {
+		s->runs_since_ms = now_ms;
+		s->runs = 0;
+	}
+	return s->runs++ < RUNS_MOST;
+}
+
 static void
 start_command(struct secret *s)
 {
@@ -267,6 +286,10 @@ start_command(struct secret *s)
 
 	if (s->run != NULL)
 		return; /* its answer is the answer to both */
+	if (!may_run(s)) {
+		tell(s, "auth_token_command is run too often");
+		return;
+	}
 	if (pipe2(fds, O_CLOEXEC) == -1) {
 		tell(s, "no pipe for auth_token_command");
 		return;

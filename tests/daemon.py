@@ -154,7 +154,7 @@ class Daemon:
     def postern(self, *args, message=b"", timeout=60):
         """Run a subcommand; the finished process."""
         argv = [self.dir + "/postern", args[0]]
-        if args[0] != "deliver":
+        if args[0] not in ("deliver", "verify"):
             argv += ["-c", self.config]
         argv += list(args[1:])
         if self.plain:

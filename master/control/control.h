@@ -11,6 +11,7 @@ int control_send(int argc, char **argv);
 int control_queue(int argc, char **argv);
 int control_status(int argc, char **argv);
 int control_deliver(int argc, char **argv);
+int control_verify(int argc, char **argv);
 int control_transcript(int argc, char **argv);
 int control_replay(int argc, char **argv);
 

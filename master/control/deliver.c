@@ -2,7 +2,8 @@
 /*
  * postern deliver: one delivery now, without a daemon.  Starts a private
  * posternd whose queue is in memory and whose one client we are, so what runs
- * is the same code in the same cage.
+ * is the same code in the same cage.  postern verify: the same, but that nothing
+ * is delivered.
  */
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -90,6 +91,8 @@ parse(int argc, char **argv, struct deliver_options *o)
 	};
 	int first = control_options(argc, argv, rows, NELEM(rows));
 
+	if (o->job.verify && o->job.from == NULL)
+		o->job.from = "";
 	if (first == -1 || o->job.from == NULL || first == argc)
 		return -1;
 	o->job.rcpts = argv + first;
@@ -463,15 +466,16 @@ deliver(struct deliver *d)
 	return control_exit_status(&d->tally);
 }
 
-int
-control_deliver(int argc, char **argv)
+static int
+run(int argc, char **argv, bool verify)
 {
 	struct deliver d = { 0 };
 	int ret = EXIT_USAGE;
 
+	d.options.job.verify = verify;
 	d.config_fd = d.daemon.link_fd = d.options.job.message_fd = -1;
 	if (parse(argc, argv, &d.options) == -1)
-		return control_usage("deliver");
+		return control_usage(argv[0]);
 	d.options.job.wait = "attempt";
 	d.options.job.once = true;
 	d.decided = calloc(d.options.job.nrcpts, sizeof(*d.decided));
@@ -480,12 +484,25 @@ control_deliver(int argc, char **argv)
 		goto out;
 	ret = EXIT_DEFERRED;
 	signal(SIGPIPE, SIG_IGN);
-	d.options.job.message_fd = link_read_message();
-	if (d.options.job.message_fd != -1)
+	if (!verify)
+		d.options.job.message_fd = link_read_message();
+	if (verify || d.options.job.message_fd != -1)
 		ret = deliver(&d);
 out:
 	fd_close(d.options.job.message_fd);
 	fd_close(d.config_fd);
 	free(d.decided);
 	return ret;
+}
+
+int
+control_deliver(int argc, char **argv)
+{
+	return run(argc, argv, false);
+}
+
+int
+control_verify(int argc, char **argv)
+{
+	return run(argc, argv, true);
 }

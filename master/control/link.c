@@ -168,6 +168,8 @@ link_send_job(int fd, const struct link_job *job)
 			    json_boolean(job->verbose));
 			(void)json_object_set_new(object, "once",
 			    json_boolean(job->once));
+			(void)json_object_set_new(object, "verify",
+			    json_boolean(job->verify));
 			(void)json_object_set_new(object, "binary",
 			    json_boolean(job->binary));
 		}

@@ -28,6 +28,7 @@ struct link_job {
 	bool verbose;
 	bool once;
 	bool require_tls;
+	bool verify; /* no message: ask VRFY */
 	bool binary; /* octets as they are: BINARYMIME */
 	struct envelope_options envelope;
 	char *const *rcpts;

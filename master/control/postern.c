@@ -32,10 +32,12 @@ static const struct command {
 	    "postern deliver [--lmtp] [--server HOST[:PORT]|unix:PATH] "
 	    "[--tls none|may|encrypt|verify] [--implicit-tls] [--ca FILE] "
 	    "[--tls-name NAME] [--timeout SECONDS] [--step-timeout SECONDS] "
-	    "[--ehlo NAME] [--user USER] [--password-file FILE] "
-	    "[--token-file FILE] [--auth MECHANISM] [--without KEYWORD[,...]] "
+	    "[--ehlo NAME] [--user USER] [--password-file FILE | "
+	    "--token-file FILE] [--auth MECHANISM] [--without KEYWORD,...] "
 	    "[--transcript FILE] [--binary] [--json] [--verbose] " ENVELOPE
 	    "--from ADDRESS RECIPIENT... < message" },
+	{ "verify", control_verify,
+	    "postern verify [options of deliver] RECIPIENT..." },
 	{ "transcript", control_transcript,
 	    "postern transcript [-c FILE] [--socket PATH] [--json] "
 	    "[--last | ID]" },

@@ -14,7 +14,8 @@ control_print_result(const json_t *result, bool json,
 
 	if (strcmp(status, "deferred") == 0)
 		tally->deferred++;
-	else if (strcmp(status, "failed") == 0)
+	else if (strcmp(status, "failed") == 0 ||
+	    strcmp(status, "undeliverable") == 0)
 		tally->failed++;
 	if (json) {
 		(void)json_dumpf(result, stdout, JSON_COMPACT);

@@ -168,12 +168,12 @@ load_object(const char *text, size_t len, char error[JOB_ERROR_SIZE])
 }
 
 static int
-get_flags(const json_t *object, uint32_t *flags, char error[JOB_ERROR_SIZE])
+get_flags(const json_t *object, uint32_t *out, char error[JOB_ERROR_SIZE])
 {
 	static const struct {
 		const char *name;
-		uint32_t flags;
-	} rows[] = {
+		uint32_t bits;
+	} flags[] = {
 		{ "verbose", SUBMIT_VERBOSE },
 		{ "once", SUBMIT_ONCE },
 		{ "binary", SUBMIT_BINARY },
@@ -182,11 +182,11 @@ get_flags(const json_t *object, uint32_t *flags, char error[JOB_ERROR_SIZE])
 	};
 	bool is_set;
 
-	for (size_t i = 0; i < NELEM(rows); i++) {
+	for (size_t i = 0; i < NELEM(flags); i++) {
 		is_set = false;
-		if (value_flag(object, rows[i].name, &is_set, error) == -1)
+		if (value_flag(object, flags[i].name, &is_set, error) == -1)
 			return -1;
-		*flags |= is_set ? rows[i].flags : 0;
+		*out |= is_set ? flags[i].bits : 0;
 	}
 	return 0;
 }
@@ -196,8 +196,8 @@ parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 {
 	static const char *const words[] = { "from", "rcpts", "via", "wait",
 		"ref", "more", "verbose", "once", "binary", "smtputf8",
-		"verify", "ret", "envid", "deliver_by", "hold_for",
-		"hold_until", "priority", "auth", "require_tls", NULL };
+		"verify", "require_tls", "ret", "envid", "deliver_by",
+		"hold_for", "hold_until", "priority", "auth", NULL };
 
 	job->smtputf8 = true;
 	if (value_members(object, words, error) == -1 ||

@@ -26,7 +26,7 @@ struct job_packet {
 	bool first;     /* it has "from": a job begins */
 	bool more;      /* another packet continues it */
 	uint32_t wait;  /* enum submit_wait */
-	uint32_t flags; /* SUBMIT_VERBOSE, SUBMIT_ONCE and others */
+	uint32_t flags; /* SUBMIT_VERBOSE, _ONCE, _BINARY, ... */
 	bool smtputf8;  /* UTF-8 in its header asks for SMTPUTF8 */
 	char from[MSG_ADDRESS_SIZE];
 	char parameters[PARAMETERS_MAIL_SIZE]; /* of MAIL */

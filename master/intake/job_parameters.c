@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/date.h"
 #include "common/parameters.h"
 #include "common/util.h"
 #include "master/intake/job_value.h"
@@ -128,7 +129,7 @@ static int
 add_hold_until(const json_t *object, char text[PARAMETERS_MAIL_SIZE],
     char error[JOB_ERROR_SIZE])
 {
-	char value[64] = "", date[PARAMETERS_DATE_SIZE];
+	char value[64] = "", date[DATE_SIZE];
 	int64_t seconds;
 
 	if (json_object_get(object, "hold_until") == NULL)
@@ -136,11 +137,11 @@ add_hold_until(const json_t *object, char text[PARAMETERS_MAIL_SIZE],
 	if (value_string(object, "hold_until", value, sizeof(value), error) ==
 	    -1)
 		return -1;
-	if (!parameters_read_date(value, strlen(value), &seconds))
+	if (!date_read(value, strlen(value), &seconds))
 		return value_complain(error,
 		    "\"hold_until\" must be a date-time of RFC 3339, such as "
 		    "2026-11-23T16:17:08Z");
-	parameters_write_date(seconds, date);
+	date_write(seconds, date);
 	return add(text, PARAMETER_HOLDUNTIL, date, error);
 }
 

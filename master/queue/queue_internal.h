@@ -354,6 +354,8 @@ void dial_next(void *ctx, struct channel *from, const struct message *m);
 
 /* session.c */
 const struct transport *session_config(const struct session *s);
+/* NULL: the transport is gone; SMTP, as good as any. */
+enum session_protocol session_protocol(const struct transport *config);
 void session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE]);
 void session_describe(const struct session *s, const struct transport *config,
     struct msg_session *msg);

@@ -409,6 +409,16 @@ refill_expire_row(const struct store_envelope *envelope,
 	return 0;
 }
 
+/* Those to be returned at a time, whose destination is not tried then. */
+static void
+refill_return_late(struct queue *q)
+{
+	if (store_load_late(q->store, time_real_ms(), REFILL_EXPIRE_BATCH,
+		refill_expire_row, q) == -1)
+		log_line(LOG_ERROR, "reading the queue: %s",
+		    store_error(q->store));
+}
+
 void
 refill_expire(struct queue *q)
 {
@@ -425,6 +435,7 @@ refill_expire(struct queue *q)
 		    (int64_t)q->config->failed_keep_time * 1000;
 		group_add(q, op);
 	}
+	refill_return_late(q);
 	/* After a long stop each has its chance of one more attempt first. */
 	if (time_monotonic_ms() - q->started_ms < 2 * backoff_ms)
 		return;

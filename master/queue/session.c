@@ -26,6 +26,14 @@ session_config(const struct session *s)
 	return s->queue->transports[s->target->destination->transport].config;
 }
 
+enum session_protocol
+session_protocol(const struct transport *config)
+{
+	return config != NULL && config->protocol == CONFIG_PROTOCOL_LMTP
+	    ? SESSION_LMTP
+	    : SESSION_SMTP;
+}
+
 /* The text of a tail, with a NUL.  A worker that others took over may send
  * anything; an honest one sends what goes into a line. */
 void
@@ -220,8 +228,7 @@ session_describe(const struct session *s, const struct transport *config,
 	size_t i;
 
 	memset(msg, 0, sizeof(*msg));
-	msg->protocol = config->protocol == CONFIG_PROTOCOL_LMTP ? SESSION_LMTP
-								 : SESSION_SMTP;
+	msg->protocol = (uint8_t)session_protocol(config);
 	msg->implicit_tls = config->tls_wrappermode;
 	security_describe(config, target_security(s->target), msg);
 	msg->eight_bit = (uint8_t)config->mime_output_conversion;

@@ -51,6 +51,7 @@ struct store_envelope {
 	uint32_t nrcpts;    /* as handed in; those left may be fewer */
 	const char *reverse_path;
 	const char *parameters; /* of MAIL (common/parameters.h), or "" */
+	int64_t deadline_ms;    /* by which it goes back if it waits; 0: none */
 	const char *ref;        /* the client's own name for it, or "" */
 	const char *via;        /* the transport it asked for, or "" */
 };
@@ -191,6 +192,10 @@ int store_load_due(struct store *store, const char *domain,
 
 /* Waiting recipients of messages taken before that time, oldest first. */
 int store_load_older(struct store *store, int64_t before_ms, uint32_t limit,
+    store_row_fn row, void *arg);
+
+/* Waiting recipients of messages whose deadline is over. */
+int store_load_late(struct store *store, int64_t now_ms, uint32_t limit,
     store_row_fn row, void *arg);
 
 /*

@@ -188,6 +188,25 @@ store_load_older(struct store *store, int64_t before_ms, uint32_t limit,
 }
 
 int
+store_load_late(struct store *store, int64_t now_ms, uint32_t limit,
+    store_row_fn row, void *arg)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_LOAD_LATE];
+	struct store_envelope envelope = { 0 };
+	struct store_recipient recipient = { 0 };
+	int ret;
+
+	(void)sqlite3_bind_int64(sql, 1, now_ms);
+	(void)sqlite3_bind_int64(sql, 2, limit);
+	do {
+		ret = store_step_row(store, STORE_SQL_LOAD_LATE, &envelope,
+		    &recipient);
+	} while (ret == 1 && (ret = row(&envelope, &recipient, arg)) == 0);
+	store_reset(store, STORE_SQL_LOAD_LATE);
+	return ret;
+}
+
+int
 store_list(struct store *store, struct store_cursor *cursor,
     const struct store_filter *filter, uint32_t limit, store_row_fn row,
     void *arg)

@@ -3,7 +3,8 @@
  * The tables of the store, and how those of an older posternd become ours.
  *
  * What is read with each recipient stands before the body: behind it, SQLite
- * would walk through the pages of a body to find it.
+ * would walk through the pages of a body to find it.  A deadline is read from
+ * its index alone.
  */
 #include "master/queue/store.h"
 
@@ -23,8 +24,10 @@ enum {
 	" uid INTEGER NOT NULL, nrcpts INTEGER NOT NULL,"                      \
 	" reverse_path TEXT NOT NULL, parameters TEXT NOT NULL DEFAULT '',"    \
 	" ref TEXT NOT NULL, via TEXT NOT NULL, in_file INTEGER NOT NULL,"     \
-	" body BLOB)"
-#define IN_FILE_INDEX "CREATE INDEX in_file ON message (id) WHERE in_file = 1;"
+	" body BLOB, deadline INTEGER)"
+#define MESSAGE_INDEXES                                                        \
+	"CREATE INDEX in_file ON message (id) WHERE in_file = 1;"              \
+	"CREATE INDEX late ON message (deadline) WHERE deadline IS NOT NULL;"
 
 /*
  * Ids start where they have six hex digits, which readers of Postfix's logs
@@ -33,7 +36,7 @@ enum {
 static const char schema[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
     "INSERT INTO meta VALUES ('next_id', 1048576);"
-    "CREATE TABLE message " MESSAGE_COLUMNS ";" IN_FILE_INDEX
+    "CREATE TABLE message " MESSAGE_COLUMNS ";" MESSAGE_INDEXES
     "CREATE TABLE recipient (message INTEGER NOT NULL, idx INTEGER NOT NULL,"
     " address TEXT NOT NULL, domain TEXT NOT NULL, state INTEGER NOT NULL,"
     " next_attempt INTEGER, finished INTEGER, attempts INTEGER NOT NULL"
@@ -61,7 +64,7 @@ static const char *const steps[] = {
 	    " flags, uid, nrcpts, reverse_path, ref, via, in_file, body"
 	    " FROM message;"
 	    "DROP TABLE message;"
-	    "ALTER TABLE message_2 RENAME TO message;" IN_FILE_INDEX
+	    "ALTER TABLE message_2 RENAME TO message;" MESSAGE_INDEXES
 	    "PRAGMA user_version = 2;",
 };
 

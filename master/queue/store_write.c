@@ -153,6 +153,8 @@ store_add_message(struct store *store, const struct store_envelope *envelope,
 	store_bind_text(sql, 9, envelope->via != NULL ? envelope->via : "");
 	store_bind_text(sql, 12,
 	    envelope->parameters != NULL ? envelope->parameters : "");
+	store_bind_time(sql, 13, envelope->deadline_ms,
+	    envelope->deadline_ms != 0);
 	if (store_run(store, STORE_SQL_ADD_MESSAGE) == -1)
 		return -1;
 	if (store_add_recipients(store, envelope, id, addresses, parameters) ==

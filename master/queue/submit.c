@@ -294,6 +294,16 @@ submit_more(void *ctx, struct channel *from, const struct message *m)
 	submit_drop(q, s);
 }
 
+/* As the store wants it. */
+static int64_t
+submit_deadline_ms(const struct store_envelope *envelope)
+{
+	int64_t ms =
+	    parameters_deadline_ms(envelope->parameters, envelope->created_ms);
+
+	return ms != INT64_MAX ? ms : 0;
+}
+
 void
 submit_end(void *ctx, struct channel *from, const struct message *m)
 {
@@ -319,6 +329,7 @@ submit_end(void *ctx, struct channel *from, const struct message *m)
 	TAILQ_REMOVE(&q->half_jobs, s, entry);
 	q->nhalf_jobs--;
 	s->envelope.created_ms = time_real_ms();
+	s->envelope.deadline_ms = submit_deadline_ms(&s->envelope);
 	op->submission = s;
 	group_add(q, op);
 }

@@ -114,7 +114,7 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 	int64_t mono_ms = time_monotonic_ms();
 	int64_t until_ms = s->target->destination->blocked_until_ms;
 
-	a.lmtp = config != NULL && config->protocol == CONFIG_PROTOCOL_LMTP;
+	a.lmtp = session_protocol(config) == SESSION_LMTP;
 	if (until_ms > mono_ms)
 		a.not_before_ms = time_real_ms() + until_ms - mono_ms;
 	transaction_delays(job, r, a.delays_ms);
@@ -212,6 +212,7 @@ transaction_send_job(const struct job *job, const char *parameters, int fd)
 	msg.size = job->message->size;
 	msg.nrcpt = job->nrcpt;
 	msg.flags = job->message->flags & SUBMIT_TO_WORKER;
+	msg.protocol = session_protocol(session_config(job->session));
 	(void)message_tail_add(tail, sizeof(tail), &len,
 	    job->message->reverse_path);
 	(void)message_tail_add(tail, sizeof(tail), &len, parameters);

@@ -3,6 +3,7 @@
  * Any string is a list of parameters or is not; one that is stays one in the
  * queue, fits into its room, and a date keeps its meaning.
  */
+#include "common/date.h"
 #include "common/parameters.h"
 
 #include <assert.h>
@@ -68,13 +69,13 @@ check_xtext(const char *text)
 static void
 check_date(const char *text)
 {
-	char out[PARAMETERS_DATE_SIZE];
+	char out[DATE_SIZE];
 	int64_t seconds, again;
 
-	if (!parameters_read_date(text, strlen(text), &seconds))
+	if (!date_read(text, strlen(text), &seconds))
 		return;
-	parameters_write_date(seconds, out);
-	assert(parameters_read_date(out, strlen(out), &again));
+	date_write(seconds, out);
+	assert(date_read(out, strlen(out), &again));
 	assert(again == seconds);
 }
 

@@ -30,6 +30,9 @@ report(void *arg, enum msg_type type, const void *payload, const char *tail,
 	assert(len <= msg_descs[type].tail);
 	for (size_t i = 0; i < len; i++)
 		assert(tail[i] >= 0x20 && tail[i] < 0x7f);
+	/* What a server learnt from us it may say; nobody else is told. */
+	if (session.login.wanted && len > 0)
+		assert(memmem(tail, len, "pencil", 6) == NULL);
 	ups += type == MSG_SESSION_UP;
 	if (type == MSG_BEGUN)
 		told[ref->job].begun = true;
@@ -149,6 +152,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct msg_session conf = { 0 };
+	struct msg_login login = { .secret = AUTH_SECRET_PASSWORD,
+		.in_clear = 1 };
 	size_t len;
 
 	if (n < 2)
@@ -163,6 +168,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	conf.verbose = data[0] >> 4 & 1;
 	session_init(&session, &ops, NULL);
 	tell(MSG_SESSION, &conf, NULL, 0);
+	if ((data[0] >> 5 & 1) != 0) {
+		assert(sasl_warm_up() == 0);
+		tell(MSG_LOGIN, &login, "user\0\0pencil", 13);
+	}
 	go_on(data[1] * 200u);
 	for (data += 2, n -= 2; n > 0; data += len, n -= len) {
 		for (len = 1; len < n && data[len] > 7; len++)

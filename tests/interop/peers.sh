@@ -23,6 +23,7 @@ home=${PEERS_HOME:-$top/build/peers}
 root=$home/root
 name=mx.postern.test
 users="ana bob carla dora"
+utf8_user=дора # whom only SMTPUTF8 can name
 # Whose mailboxes they are, as root: nobody's on this machine.
 mail_id=64903
 # Postfix wants a user and a group that nothing else runs as, by name.  These
@@ -405,7 +406,7 @@ start_dovecot()
 
 write_main()
 {
-	mailboxes=
+	mailboxes="$utf8_user@postfix.test=utf8/,"
 	for user in $users; do
 		mailboxes="$mailboxes $user@postfix.test=$user/,"
 	done
@@ -478,6 +479,8 @@ write_master()
 	bad_line "$wrongname_port" wrongname
 	bad_line "$untrusted_port" untrusted
 	smtpd_line "$clear_port" smtpd_tls_security_level=none
+	smtpd_line "$small_port" message_size_limit=3000
+	smtpd_line "$plain_port" smtpd_discard_ehlo_keywords=chunking,pipelining,8bitmime,smtputf8,dsn
 	smtpd_line "$login_port" smtpd_sasl_auth_enable=yes \
 		smtpd_sasl_type=dovecot "smtpd_sasl_path=$dir/auth" \
 		smtpd_tls_auth_only=yes smtpd_delay_reject=no \
@@ -516,7 +519,7 @@ make_postfix_folders()
 	chgrp $postfix_group "$queue/maildrop" "$queue/public"
 	chmod 710 "$queue/public"
 	chmod 730 "$queue/maildrop"
-	for user in $users; do
+	for user in $users utf8; do
 		mkdir "$dir/mail-postfix/$user"
 		chown $mail_id:$mail_id "$dir/mail-postfix/$user"
 	done
@@ -527,6 +530,7 @@ listens_all()
 	listens "$smtp_port" && listens "$smtps_port" &&
 		listens "$expired_port" && listens "$wrongname_port" &&
 		listens "$untrusted_port" && listens "$clear_port" &&
+		listens "$small_port" && listens "$plain_port" &&
 		listens "$login_port"
 }
 
@@ -538,6 +542,8 @@ start_postfix()
 	wrongname_port=$(free_port)
 	untrusted_port=$(free_port)
 	clear_port=$(free_port)
+	small_port=$(free_port)
+	plain_port=$(free_port)
 	login_port=$(free_port)
 	make_postfix_folders
 	write_main >"$dir/postfix/etc/main.cf"
@@ -556,12 +562,15 @@ start_postfix()
 	put POSTFIX_WRONGNAME_PORT "$wrongname_port"
 	put POSTFIX_UNTRUSTED_PORT "$untrusted_port"
 	put POSTFIX_CLEAR_PORT "$clear_port"
+	put POSTFIX_SMALL_PORT "$small_port"
+	put POSTFIX_PLAIN_PORT "$plain_port"
 	put POSTFIX_LOGIN_PORT "$login_port"
 	put LOGIN_USER "$sender"
 	put LOGIN_PASSWORD "$sender_password"
 	put LOGIN_TOKEN_KEY "$dir/dovecot/token-key"
 	put POSTFIX_DOMAIN postfix.test
 	put POSTFIX_USERS "$users"
+	put POSTFIX_UTF8_USER "$utf8_user"
 	put POSTFIX_MAILDIR "$dir/mail-postfix"
 	put POSTFIX_LOG "$dir/postfix/log"
 	say "Postfix: SMTP with STARTTLS on 127.0.0.1:$smtp_port"
@@ -596,6 +605,8 @@ start()
 	make_certificates
 	put SERVER_NAME "$name"
 	put CA_FILE "$dir/tls/ca.pem"
+	put SMTP_SINK "$root/usr/sbin/smtp-sink"
+	put LIBRARIES "$libraries"
 	start_dovecot
 	if is_root; then
 		start_postfix

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """The real Dovecot and the real Postfix, and clients of the job socket."""
+import email
 import glob
 import json
 import os
@@ -221,6 +222,73 @@ class Tests:
                                     "--implicit-tls", *self.verify())
         assert status == 0 and r["ana"]["tls"]["verified"], r
 
+    def postfix_takes_an_address_outside_ascii(self):
+        def send():
+            status, r, _ = self.postfix(self.p.postfix_port,
+                                        users=self.p.postfix_utf8_user)
+            assert status == 0, r
+        before = self.mailbox(self.p.postfix_maildir, "utf8")
+        send()
+        new = wait_for(lambda: self.mailbox(self.p.postfix_maildir, "utf8")
+                       - before, what="the message in the mailbox")
+        with open(new.pop(), encoding="utf-8") as f:
+            text = f.read()
+        assert ("Delivered-To: %s@%s" % (self.p.postfix_utf8_user,
+                                         self.p.postfix_domain)) in text, text
+
+    def postfix_without_smtputf8_cannot_be_told_of_it(self):
+        status, r, _ = self.postfix(self.p.postfix_plain_port,
+                                    users="ana " + self.p.postfix_utf8_user)
+        assert status == 69 and r["ana"]["status"] == "delivered", r
+        bad = r[self.p.postfix_utf8_user]
+        assert (bad["status"], bad["dsn"]) == ("failed", "5.6.7"), r
+
+    def postfix_without_8bitmime_gets_seven_bits(self):
+        message = ("Subject: x\nMIME-Version: 1.0\nContent-Type: text/plain; "
+                   "charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n"
+                   "Grüße aus der Schleuse\n").encode()
+
+        def send():
+            r = self.d.postern("deliver", "--from", "a@b.test", "--server",
+                               "127.0.0.1:" + self.p.postfix_plain_port,
+                               *self.to("ana", self.p.postfix_domain),
+                               message=message)
+            assert r.returncode == 0, r.stdout
+        got = b"Subject: " + self.received(self.p.postfix_maildir, "ana", send)
+        assert max(got) < 128, got
+        text = email.message_from_bytes(got).get_payload(decode=True)
+        assert text.decode() == "Grüße aus der Schleuse\n", got
+
+    def postfix_with_chunking_and_without(self):
+        for port, words in ((self.p.postfix_port, "BDAT 4[0-9] LAST"),
+                            (self.p.postfix_plain_port, "DATA")):
+            def send(port=port, words=words):
+                status, _, shown = self.postfix(port, "--verbose")
+                assert status == 0 and re.search("> " + words, shown), shown
+            body = self.received(self.p.postfix_maildir, "ana", send)
+            assert b"\n.dot\n..dots\n.\nlast\n" in body, body
+
+    def postfix_says_what_size_it_takes(self):
+        for octets, want in ((2900, "delivered"), (3100, "failed")):
+            message = b"Subject: x\n\n" + b"x" * 70 + b"\n"
+            message += (b"y" * 70 + b"\n") * ((octets - len(message)) // 72)
+            _, r, shown = self.deliver(
+                "--verbose", "--server",
+                "127.0.0.1:" + self.p.postfix_small_port,
+                *self.to("ana", self.p.postfix_domain), message=message)
+            assert r["ana"]["status"] == want, r
+            if want == "failed":
+                assert r["ana"]["dsn"] == "5.3.4", r
+                assert "> MAIL" not in shown, shown
+
+    def postfix_verifies_an_address(self):
+        r = self.d.postern("verify", "--json", "--server",
+                           "127.0.0.1:" + self.p.postfix_port,
+                           *self.to("ana zed", self.p.postfix_domain))
+        got = [json.loads(x) for x in r.stdout.splitlines()]
+        assert [(x["status"], x["code"]) for x in got] == [
+            ("deliverable", 252), ("undeliverable", 550)], got
+
     def postfix_refuses_an_unknown_user(self):
         status, r, _ = self.postfix(self.p.postfix_port, *self.verify(),
                                     users="ana zed bob")
@@ -258,6 +326,41 @@ class Tests:
         assert "STARTTLS" in r["ana"]["reply"], r
         status, r, _ = self.postfix(self.p.postfix_clear_port, "--tls", "may")
         assert status == 0 and r["ana"]["tls"] is None, r
+
+    def postfix_tells_of_a_success_that_was_asked_for(self):
+        """RFC 3461: its notification repeats what we said in MAIL and RCPT."""
+        domain = self.p.postfix_domain
+        before = self.mailbox(self.p.postfix_maildir, "bob")
+        r = self.d.postern(
+            "deliver", "--json", "--server", "127.0.0.1:" +
+            self.p.postfix_port, *self.verify(), "--from", "bob@" + domain,
+            "--notify", "success,failure", "--ret", "headers", "--envid",
+            "list+1=a b", "--orcpt", "rfc822;team+x@" + domain,
+            "ana@" + domain, message=MESSAGE)
+        assert r.returncode == 0, r
+        new = wait_for(lambda: self.mailbox(self.p.postfix_maildir, "bob") -
+                       before, what="the notification to the sender")
+        with open(new.pop(), "rb") as f:
+            told = f.read()
+        for words in (b"Action: delivered",
+                      b"Original-Envelope-Id: list+1=a b",
+                      b"Original-Recipient: rfc822;team+x@" +
+                      domain.encode("ascii"), b"text/rfc822-headers"):
+            assert words in told, (words, told)
+
+    def postfix_says_nothing_where_it_is_asked_not_to(self):
+        domain = self.p.postfix_domain
+        before = self.mailbox(self.p.postfix_maildir, "bob")
+        for notify in ("never", "success"):
+            r = self.d.postern(
+                "deliver", "--server", "127.0.0.1:" + self.p.postfix_port,
+                *self.verify(), "--from", "bob@" + domain, "--notify", notify,
+                "ana@" + domain, message=MESSAGE)
+            assert r.returncode == 0, r
+        wait_for(lambda: self.mailbox(self.p.postfix_maildir, "bob") - before,
+                 what="the second one's notification")
+        new = self.mailbox(self.p.postfix_maildir, "bob") - before
+        assert len(new) == 1, new
 
     # Flights
 
@@ -303,7 +406,7 @@ class Tests:
         together = self.turns(*server, 40, "")
         print("# 40 messages to %s: %.2f round trips a message by DATA, %.2f "
               "in flights" % (server[0], alone / 40, together / 40))
-        assert 40 <= alone < 60, alone
+        assert 40 <= alone < 75, alone  # 82 without what goes ahead
         assert together < 40, together
         # one that fails in the middle does no harm to the others
         self.turns(*server, 20, "", unknown=9)

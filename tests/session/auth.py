@@ -713,6 +713,72 @@ def s_147_a_failed_login_defers_all_mail(t):
     equal(len(server.connections), 1, "connections")
 
 
+def s_147_a_reload_reads_the_password_again(t):
+    server = t.serve([inside("AUTH PLAIN"), plain(password="old",
+                                                  reply="535 5.7.8 no"),
+                      bye()],
+                     [inside("AUTH PLAIN"), plain(), transaction(), bye()])
+    d = daemon(t, server, 'auth_password_file = "%s"' % secret(t, "old"))
+    t.outcome(d.send(), "deferred", code=535)
+    secret(t)
+    os.kill(d.process.pid, 1)
+    until = time.monotonic() + 10
+    while "generation 2" not in d.said() and time.monotonic() < until:
+        time.sleep(0.05)
+    t.outcome(d.send(), "delivered")
+    t.scripts_held()
+
+
+def s_154_each_worker_has_its_own_secret(t):
+    """Two transports, two passwords; each server hears of one."""
+    text = ""
+    servers = []
+    for name in ("one", "two"):
+        server = t.serve([inside("AUTH PLAIN"), plain(name, "of-" + name),
+                          transaction(), bye()])
+        servers.append(server)
+        text += """
+transport %s {
+	server = "%s"
+	tls_security_level = encrypt
+	connection_idle_time = 0
+	auth_user = "%s"
+	auth_password_file = "%s"
+}
+route "%s.test" { transport = %s }
+""" % (name, server.name, name, secret(t, "of-" + name, name), name, name)
+    d = t.daemon(text)
+    for name in ("one", "two"):
+        t.outcome(d.send(to=("b@%s.test" % name,)), "delivered")
+    t.scripts_held()
+
+
+def s_147_many_sessions_once_a_login_went_well(t):
+    """Before that one at a time, then as many as are of use."""
+    waiting = []
+
+    def meet(c):
+        """Three sessions have to be here at one time."""
+        waiting.append(c)
+        until = time.monotonic() + 15
+        while len(waiting) < 3:
+            if time.monotonic() > until:
+                raise ScriptError("alone")
+            time.sleep(0.02)
+
+    first = [inside("AUTH PLAIN"), plain(), transaction(), bye()]
+    others = [inside("AUTH PLAIN"), plain(), meet, transaction(), bye()]
+    server = t.serve(first, others, others, others)
+    d = daemon(t, server, 'auth_password_file = "%s"' % secret(t))
+    t.outcome(d.send(), "delivered")
+    jobs = [Jobs(d.job) for _ in range(3)]
+    for j in jobs:
+        j.send(MESSAGE, "b@example.org")
+    for j in jobs:
+        equal(j.outcome()["status"], "delivered", "status")
+    t.scripts_held()
+
+
 def s_147_no_second_login_elsewhere_after_535(t):
     """Another address of the plan has the same users, and locks accounts."""
     from harness import Dns

@@ -319,7 +319,8 @@ def h_flights_grow(t):
         host = Host(lmtp)
         rows = fly(t, [host], lmtp, 30)
         equal({x["status"] for x in rows.values()}, {"delivered"}, "statuses")
-        if host.reads > 20:  # 1, 2, 4, 8 and 15, were none of them late
+        # 1, 2, 4, 8 and 15, were none of them late; 60 without flights
+        if host.reads > 40:
             raise AssertionError("%d round trips for 30 messages"
                                  % host.reads)
 

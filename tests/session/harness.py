@@ -210,16 +210,17 @@ class Case:
         if dsn is not None:
             holds("^(%s)$" % dsn, row["dsn"], "dsn")
         holds(r"^%s\.\d{1,3}\.\d{1,3}$" % {
-            "delivered": "2", "deferred": "4", "failed": "5"}[status],
-            row["dsn"], "dsn")
+            "delivered": "2", "deliverable": "2", "deferred": "4",
+            "failed": "5", "undeliverable": "5"}[status], row["dsn"], "dsn")
         if step is not None:
             equal(row["step"], step, "step")
         if reply is not None:
             holds(reply, row["reply"], "reply")
         equal(bool(row["in_doubt"]), in_doubt, "in_doubt")
         if exit_status is None and recipient is None:
-            exit_status = {"delivered": DELIVERED, "deferred": DEFERRED,
-                           "failed": FAILED}[status]
+            exit_status = {"delivered": DELIVERED, "deliverable": DELIVERED,
+                           "deferred": DEFERRED, "failed": FAILED,
+                           "undeliverable": FAILED}[status]
         if exit_status is not None:
             equal(run.status, exit_status, "exit status")
         return row

@@ -274,6 +274,17 @@ def s_095_returned_when_it_is_late(t):
         lacks("MAIL", " ".join(c.lines), "commands")
 
 
+def s_095_returned_while_its_destination_is_not_tried(t):
+    """A back-off of five minutes is no reason to tell the sender late."""
+    closed = t.serve(listening=False)
+    daemon = t.daemon(ONE % closed.name)
+    run = daemon.send("--wait", "final", "--deliver-by", "2")
+    equal([(x["status"], x["dsn"]) for x in run.outcomes],
+          [("deferred", "4.4.1"), ("failed", "5.4.7")])
+    t.within(run, 15)
+    daemon.stop()
+
+
 @table([("most", "1000000000"), ("least", "-1000000000:notify"),
         ("more", "99999999999")])
 def s_096_beyond_nine_digits(t, text):

@@ -152,3 +152,36 @@ Test(command, a_full_buffer_is_left_as_it_was)
 		cr_expect_eq(out.len, size >= 6 ? 6 : 0);
 	}
 }
+
+Test(command, auth_has_512_octets_and_a_response_12288)
+{
+	static uint8_t large[16384];
+	struct command_out out = { large, sizeof(large), 0 };
+	static char text[12300];
+
+	cr_expect_eq(command_write_auth(&out, "PLAIN", NULL), COMMAND_OK);
+	cr_expect_eq(command_write_auth(&out, "EXTERNAL", "="), COMMAND_OK);
+	cr_expect_eq(command_write_response(&out, ""), COMMAND_OK);
+	cr_expect_eq(command_write_response(&out, "*"), COMMAND_OK);
+	cr_expect_eq(out.len, 34);
+	cr_expect_eq(
+	    memcmp(large, "AUTH PLAIN\r\nAUTH EXTERNAL =\r\n\r\n*\r\n", 34), 0);
+	/* "AUTH PLAIN " and CRLF are 13 of the 512: S-144, S-145. */
+	memset(text, 'A', 499);
+	out.len = 0;
+	cr_expect_eq(command_write_auth(&out, "PLAIN", text), COMMAND_OK);
+	cr_expect_eq(out.len, 512);
+	text[499] = 'A';
+	cr_expect_eq(command_write_auth(&out, "PLAIN", text), COMMAND_TOO_LONG);
+	memset(text, 'A', 12286);
+	out.len = 0;
+	cr_expect_eq(command_write_response(&out, text), COMMAND_OK);
+	cr_expect_eq(out.len, 12288);
+	text[12286] = 'A';
+	out.len = 0;
+	cr_expect_eq(command_write_response(&out, text), COMMAND_TOO_LONG);
+	cr_expect_eq(command_write_response(&out, "a\r\nRSET"),
+	    COMMAND_BAD_OCTET);
+	cr_expect_eq(command_write_auth(&out, "A B", "x"), COMMAND_BAD_OCTET);
+	cr_expect_eq(out.len, 0);
+}

@@ -270,6 +270,24 @@ static const struct {
 	{ "log = tomato", "f:1: log: tomato is none of stderr|syslog" },
 	{ "log = stder", "f:1: log: stder is none of" },
 	{ "log = {stderr}", "f:1: log: this is no single value" },
+	{ "transport a {\nauth_user = u\nauth_password_file = \"/p\"\n"
+	  "auth_token_file = \"/t\"\n}",
+	    "f:3: auth_password_file: one of auth_password_file, auth_token" },
+	{ "transport a {\nauth_password_file = \"/p\"\n}",
+	    "f:2: auth_password_file: needs auth_user" },
+	{ "transport a {\nauth_user = u\n}",
+	    "f:2: auth_user: a login needs auth_password_file" },
+	{ "transport a {\nauth_mechanisms = { PLAIN }\n}",
+	    "f:2: auth_mechanisms: a login needs auth_password_file" },
+	{ "transport a {\nauth_mechanisms = { PLIAN }\n}",
+	    "f:2: auth_mechanisms: PLIAN: no SASL mechanism that we know" },
+	{ "transport a {\nauth_user = u\nauth_token_command = { \"x\" }\n}",
+	    "f:3: auth_token_command: its first word must be an absolute" },
+	{ "transport a {\nauth_user = u\nauth_password_file = \"/p\"\n"
+	  "tls_security_level = none\n}",
+	    "f:2: auth_user: without TLS a login needs auth_in_clear" },
+	{ "transport a {\nauth_password_file = \"p\"\n}",
+	    "f:2: auth_password_file: must be an absolute path" },
 	{ "log =\nlog_format = text", "f:1: no value stands behind =" },
 	{ "log stderr", "f:1: write NAME = VALUE" },
 	{ "log", "f:1: the name stands alone" },
@@ -525,6 +543,34 @@ Test(config, what_it_dumps_it_reads_again)
 }
 
 /* Each word of an enum stands where its enumerator does. */
+Test(config, a_login_is_what_its_parameters_say)
+{
+	struct config *c = read_good(
+	    "transport p {\nauth_user = u\nauth_password_file = \"/p\"\n}\n"
+	    "transport t {\nauth_user = u\nauth_token_command = { \"/t\" }\n"
+	    "auth_mechanisms = { xoauth2, PLAIN }\n}\n"
+	    "transport x {\nauth_mechanisms = { EXTERNAL }\n}\n"
+	    "transport none {\n}\n"
+	    "transport unix {\nserver = \"unix:/s\"\n"
+	    "tls_security_level = none\nauth_user = u\n"
+	    "auth_token_file = \"/t\"\n}\n");
+	const struct transport *t = config_transport(c, "t");
+
+	cr_expect(config_wants_login(t));
+	cr_expect_eq(config_secret(t), AUTH_SECRET_TOKEN);
+	cr_expect_eq(config_mechanisms(t),
+	    1u << AUTH_MECHANISM_XOAUTH2 | 1u << AUTH_MECHANISM_PLAIN);
+	cr_expect_eq(config_secret(config_transport(c, "p")),
+	    AUTH_SECRET_PASSWORD);
+	cr_expect_eq(config_secret(config_transport(c, "unix")),
+	    AUTH_SECRET_TOKEN);
+	cr_expect_eq(config_secret(config_transport(c, "x")),
+	    AUTH_SECRET_NOTHING);
+	cr_expect(config_wants_login(config_transport(c, "x")));
+	cr_expect(!config_wants_login(config_transport(c, "none")));
+	config_free(c);
+}
+
 Test(config, words_and_enumerators_agree)
 {
 	struct config *c = read_good(

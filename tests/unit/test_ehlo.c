@@ -100,17 +100,18 @@ Test(ehlo, limits_are_read_as_far_as_we_keep_them)
 {
 	static const struct {
 		const char *line;
-		uint32_t mails;
+		uint32_t mails, rcpts, domains;
 	} limits[] = {
-		{ "x|LIMITS MAILMAX=20 RCPTMAX=100", 20 },
-		{ "x|limits rcptmax=1 mailmax=007", 7 },
-		{ "x|LIMITS", 0 },
-		{ "x|LIMITS MAILMAX", 0 },
-		{ "x|LIMITS MAILMAX=", 0 },
-		{ "x|LIMITS MAILMAX=1x", 0 },
-		{ "x|LIMITS MAILMAX=0", 0 },
-		{ "x|LIMITS MAILMAX=99999999999999999999", 0 },
-		{ "x|LIMITS XMAILMAX=3", 0 },
+		{ "x|LIMITS MAILMAX=20 RCPTMAX=100", 20, 100, 0 },
+		{ "x|limits rcptmax=1 mailmax=007", 7, 1, 0 },
+		{ "x|LIMITS RCPTDOMAINMAX=3 RCPTMAX=5", 0, 5, 3 },
+		{ "x|LIMITS", 0, 0, 0 },
+		{ "x|LIMITS MAILMAX RCPTMAX RCPTDOMAINMAX", 0, 0, 0 },
+		{ "x|LIMITS MAILMAX= RCPTMAX=", 0, 0, 0 },
+		{ "x|LIMITS MAILMAX=1x RCPTMAX=-1", 0, 0, 0 },
+		{ "x|LIMITS MAILMAX=0", 0, 0, 0 },
+		{ "x|LIMITS MAILMAX=99999999999999999999", 0, 0, 0 },
+		{ "x|LIMITS XMAILMAX=3", 0, 0, 0 },
 	};
 	struct capabilities caps;
 
@@ -118,6 +119,10 @@ Test(ehlo, limits_are_read_as_far_as_we_keep_them)
 		parse(&caps, limits[i].line, false);
 		cr_expect_eq(caps.mail_limit, limits[i].mails, "%s: %u",
 		    limits[i].line, caps.mail_limit);
+		cr_expect_eq(caps.rcpt_limit, limits[i].rcpts, "%s",
+		    limits[i].line);
+		cr_expect_eq(caps.rcpt_domain_limit, limits[i].domains, "%s",
+		    limits[i].line);
 	}
 }
 

@@ -235,3 +235,66 @@ Test(load, a_file_without_end_is_refused)
 	cr_expect_null(load_text(text));
 	cr_expect_gt(errors.count, 0);
 }
+
+static void
+write_secret(const char *name, const char *octets, size_t n, mode_t mode)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+
+	cr_assert_neq(fd, -1);
+	cr_assert_eq(fd_write(fd, octets, n), 0);
+	close(fd);
+}
+
+Test(load, a_password_that_is_none_is_said_at_the_start)
+{
+	static const struct {
+		const char *octets;
+		size_t n;
+		const char *why; /* NULL: good */
+	} cases[] = {
+		{ "pencil\n", 7, NULL },
+		{ "pen\0cil\n", 8, "it holds a NUL" },
+		{ "\n", 1, "it is empty" },
+	};
+	char text[sizeof(USERS) + 512], secret[80], want[256];
+	struct load *l;
+
+	(void)snprintf(secret, sizeof(secret), "%s/secret", folder);
+	(void)snprintf(text, sizeof(text),
+	    USERS "transport a {\nauth_user = u\n"
+		  "auth_password_file = \"%s\"\n}\n",
+	    secret);
+	cr_expect_null(load_text(text));
+	(void)snprintf(want, sizeof(want),
+	    ":6: transport a: auth_password_file: %s: No such file", secret);
+	expect_line(want);
+	for (size_t i = 0; i < NELEM(cases); i++) {
+		write_secret(secret, cases[i].octets, cases[i].n, 0600);
+		l = load_text(text);
+		cr_expect_eq(l == NULL, cases[i].why != NULL, "case %zu", i);
+		load_free(l);
+		if (cases[i].why == NULL)
+			continue;
+		(void)snprintf(want, sizeof(want),
+		    ":6: transport a: auth_password_file: %s: %s", secret,
+		    cases[i].why);
+		expect_line(want);
+	}
+	(void)unlink(secret);
+	cr_assert_eq(mkdir(secret, 0700), 0);
+	cr_expect_null(load_text(text));
+	(void)rmdir(secret);
+}
+
+Test(load, a_command_needs_a_user_without_power)
+{
+	need_root();
+	cr_expect_null(load_text(
+	    USERS "transport a {\nauth_user = u\n"
+		  "auth_token_command = { \"/bin/true\" }\n}\n"
+		  "transport b {\nauth_user = u\nauth_token_user = root\n"
+		  "auth_token_command = { \"/bin/true\" }\n}\n"));
+	expect_line(":6: transport a: auth_token_user: there is no user");
+	expect_line(":10: transport b: auth_token_user: root is root");
+}

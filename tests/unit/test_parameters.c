@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The parameters of MAIL and RCPT: which are some, and what time makes of them. */
+#include "common/date.h"
 #include "common/parameters.h"
 
 #include <stdio.h>
@@ -199,31 +200,31 @@ static const struct date {
 
 Test(parameters, a_date_is_one_of_rfc_3339)
 {
-	char out[PARAMETERS_DATE_SIZE];
+	char out[DATE_SIZE];
 	int64_t seconds;
 	bool ok;
 
 	for (size_t i = 0; i < NELEM(dates); i++) {
-		ok = parameters_read_date(dates[i].text, strlen(dates[i].text),
+		ok = date_read(dates[i].text, strlen(dates[i].text),
 		    &seconds);
 		cr_expect_eq(ok, dates[i].seconds != -1, "%s", dates[i].text);
 		if (!ok)
 			continue;
 		cr_expect_eq(seconds, dates[i].seconds, "%s: %lld",
 		    dates[i].text, (long long)seconds);
-		parameters_write_date(seconds, out);
+		date_write(seconds, out);
 		cr_expect_str_eq(out, dates[i].utc, "%s", dates[i].text);
 	}
 }
 
 Test(parameters, every_day_reads_as_it_was_written)
 {
-	char out[PARAMETERS_DATE_SIZE];
+	char out[DATE_SIZE];
 	int64_t back;
 
 	for (int64_t s = 0; s < INT64_C(253402300800); s += 86400 * 3 + 12345) {
-		parameters_write_date(s, out);
-		cr_assert(parameters_read_date(out, strlen(out), &back), "%s",
+		date_write(s, out);
+		cr_assert(date_read(out, strlen(out), &back), "%s",
 		    out);
 		cr_assert_eq(back, s, "%s", out);
 	}

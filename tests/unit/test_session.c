@@ -18,6 +18,8 @@
 
 #include <criterion/criterion.h>
 
+#include "common/util.h"
+
 static struct session session;
 static char queue[65536]; /* reports, a line each */
 static size_t queue_len;
@@ -179,33 +181,35 @@ write_envelope(char *tail, const char *text, uint32_t *nrcpt)
 	}
 }
 
-/* "JOB 8BIT sender rcpt rcpt" or "JOB sender?RET=FULL&BY=1;R rcpt"; "-" is no
+/* "job 8BIT sender rcpt rcpt" or "job sender?RET=FULL&BY=1;R rcpt"; "-" is no
  * sender. */
 static void
 send_job(const char *text)
 {
-	struct msg_job job = { 0 };
+	static const struct {
+		const char *word;
+		uint32_t flags;
+	} words[] = {
+		{ "8BIT ", SUBMIT_8BIT },
+		{ "BINARY ", SUBMIT_BINARY },
+		{ "UTF8 ", SUBMIT_SMTPUTF8 },
+		{ "VRFY ", SUBMIT_VERIFY },
+		{ "REQUIRETLS ", SUBMIT_REQUIRETLS },
+		{ "LMTP ", 0 },
+	};
+	struct msg_job job = { .protocol = session.conf.protocol };
 	char tail[1024];
 	size_t len;
 
-	if (strncmp(text, "VRFY ", 5) == 0) {
-		job.flags = SUBMIT_VERIFY;
-		text += 5;
-		len -= 5;
-	}
-	if (strncmp(text, "UTF8 ", 5) == 0) {
-		job.flags = SUBMIT_SMTPUTF8;
-		text += 5;
-		len -= 5;
-	}
-	if (strncmp(text, "BINARY ", 7) == 0) {
-		job.flags = SUBMIT_BINARY;
-		text += 7;
-		len -= 7;
-	}
-	if (strncmp(text, "8BIT ", 5) == 0) {
-		job.flags = SUBMIT_8BIT;
-		text += 5;
+	if (strncmp(text, "LMTP ", 5) == 0)
+		job.protocol = SESSION_LMTP;
+	for (size_t i = 0; i < NELEM(words); i++) {
+		size_t n = strlen(words[i].word);
+
+		if (strncmp(text, words[i].word, n) == 0) {
+			job.flags |= words[i].flags;
+			text += n;
+		}
 	}
 	if (*text == '-')
 		text++;
@@ -774,6 +778,15 @@ Test(transaction, what_is_not_ascii_needs_smtputf8)
 	    "C MAIL FROM:<a@x>|");
 }
 
+Test(transaction, a_job_of_the_other_protocol_is_not_begun)
+{
+	/* S-134 */
+	RUN(SMTP, UP(""), "! job LMTP a@x b@y c@y",
+	    "Q 0 deferred mail 0 4.5.0: protocol error: a job for LMTP on a session of SMTP",
+	    "Q 1 deferred mail 0 4.5.0: protocol error: a job for LMTP on a session of SMTP",
+	    GO("a@x b@y", "MAIL FROM:<a@x>|"));
+}
+
 Test(transaction, verify_asks_and_sends_nothing)
 {
 	/* S-126 */
@@ -988,6 +1001,25 @@ Test(transaction, a_long_message_leaves_in_pieces)
 	}
 	cr_expect_eq(got, sizeof(text) - 1 + dots + 3);
 	cr_expect_eq(session.state, STATE_FLIGHT_FINAL);
+}
+
+#define OVER                                                                   \
+	" deferred rcpt 0 4.5.3 again: more recipients than the server's "     \
+	"LIMITS allow at once"
+
+Test(transaction, recipients_over_the_limit_go_into_another)
+{
+	RUN(SMTP, UP(BATCH "250-LIMITS RCPTMAX=1|"), "! job a@x b@y c@y d@z",
+	    "Q 1" OVER, "Q 2" OVER, "Q BEGUN",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|DATA|");
+	RUN(SMTP, UP(BATCH "250-LIMITS RCPTDOMAINMAX=1|"),
+	    "! job a@x b@y c@z d@Y", "Q 1" OVER, "Q BEGUN",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|RCPT TO:<d@Y>|DATA|");
+	/* One domain more than a session may have: another session's. */
+	RUN(SMTP, UP(BATCH "250-LIMITS RCPTDOMAINMAX=1|"), GO("a@x b@y", ONE),
+	    "S 250 ok|250 ok|354 go", "Q COMMITTING", "C Subject: x||..hi|.|",
+	    "S 250 in", "Q 0 delivered final 250 2.0.0: 250 in",
+	    "! job a@x b@z", "C QUIT|", "S 221 bye", "Q CLOSED");
 }
 
 #define ASKED "a@x?RET=HDRS&BY=9;N&MT-PRIORITY=-3 b@y?NOTIFY=NEVER c@y"

@@ -737,6 +737,41 @@ Test(store, an_upgrade_that_fails_leaves_the_old_queue)
 	cr_expect_eq(list(0).n, 4);
 }
 
+Test(store, what_is_late_is_found_by_its_deadline)
+{
+	const char *addresses[2] = { "b@c.example", "d@c.example" };
+	struct store_envelope envelope = { .created_ms = 10,
+		.size = 10,
+		.nrcpts = 2,
+		.reverse_path = "",
+		.deadline_ms = 5000 };
+	struct store_outcome outcome = { .state = STORE_FAILED,
+		.dsn = "5.1.1",
+		.reply = "no",
+		.relay = "" };
+	struct seen seen = { 0 };
+	uint64_t id;
+	int fd = body_of(10);
+
+	add_one(10, 10, "g@h.example", NULL); /* it has none */
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(
+	    store_add_message(store, &envelope, addresses, NULL, fd, &id), 0);
+	cr_assert_eq(store_commit(store), 0);
+	(void)close(fd);
+	cr_expect_eq(store_load_late(store, 4999, 10, see, &seen), 0);
+	cr_expect_eq(seen.n, 0);
+	cr_expect_eq(store_load_late(store, 5000, 10, see, &seen), 0);
+	cr_expect_eq(seen.n, 2);
+	cr_expect_eq(seen.id[0], id);
+	outcome.message = id;
+	(void)finish(&outcome);
+	activate(id, 1);
+	memset(&seen, 0, sizeof(seen));
+	cr_expect_eq(store_load_late(store, 5000, 10, see, &seen), 0);
+	cr_expect_eq(seen.n, 0, "nobody waits");
+}
+
 Test(store, parameters_are_kept)
 {
 	const char *addresses[2] = { "b@c.example", "d@c.example" };
