@@ -150,9 +150,27 @@ say_hello(struct session *s, enum command_hello verb, enum session_state state)
 static void
 say_first_hello(struct session *s)
 {
+	if ((s->address.avoid & AVOID_EHLO) && !s->in_tls &&
+	    s->conf.protocol == SESSION_SMTP && s->conf.tls_level <= TLS_MAY) {
+		say_hello(s, COMMAND_HELO, STATE_HELO);
+		return;
+	}
 	say_hello(s,
 	    s->conf.protocol == SESSION_LMTP ? COMMAND_LHLO : COMMAND_EHLO,
 	    STATE_HELLO);
+}
+
+/* A firewall that hides what the server says reads what we say, too. */
+static bool
+is_masked(const struct reply *reply)
+{
+	size_t n;
+	const uint8_t *text = reply_line_text(reply, &n);
+	size_t stars = 0;
+
+	while (stars < n && text[stars] == '*')
+		stars++;
+	return stars > 8;
 }
 
 void
@@ -163,6 +181,8 @@ initiation_take_greeting(struct session *s)
 		return;
 	}
 	s->greeted = true;
+	if (is_masked(&s->reply))
+		s->address.avoid |= AVOID_PIPELINING;
 	say_first_hello(s);
 }
 
@@ -231,6 +251,8 @@ initiation_take_hello(struct session *s)
 
 	if (code == 250) {
 		capabilities_discard(&s->caps, s->conf.discard);
+		if (s->address.avoid & AVOID_PIPELINING)
+			capabilities_discard(&s->caps, "PIPELINING CHUNKING ");
 		capabilities_finish(&s->caps, s->in_tls);
 		choose_security(s);
 	} else if ((code == 500 || code == 502 || code == 504) &&

@@ -389,7 +389,9 @@ struct msg_session {
 	uint8_t eight_bit;   /* enum session_eight_bit */
 	uint8_t transcript;  /* 1: one is wanted, where it fails */
 	uint8_t require_tls; /* 1: every job goes with REQUIRETLS (RFC 8689) */
-	uint32_t trust;      /* index as in msg_trust */
+	uint8_t learns;      /* 1: what a server does not bear is told */
+	uint8_t pad[3];
+	uint32_t trust; /* index as in msg_trust */
 	uint32_t timer_ms[TIMER_COUNT];
 	char ehlo_name[MSG_HOST_SIZE]; /* empty: literal of the local address */
 	char discard[MSG_DISCARD_SIZE]; /* keywords not to use */
@@ -410,7 +412,12 @@ struct msg_address {
 	                                  an address literal without brackets
 	                                  is matched as an address, not sent */
 	char relay[MSG_RELAY_SIZE];
+	uint32_t
+	    avoid; /* AVOID_* bits: what this server was seen not to bear */
 };
+
+#define AVOID_EHLO       (1u << 0) /* it hangs up: HELO */
+#define AVOID_PIPELINING (1u << 1) /* nor CHUNKING */
 
 /*
  * tail: strings: reverse-path (may be empty) and its parameters, then nrcpt
@@ -421,7 +428,7 @@ struct msg_job {
 	uint64_t job; /* the queue's number for this transaction */
 	uint64_t size;
 	uint32_t nrcpt;
-	uint32_t flags; /* SUBMIT_TO_WORKER */
+	uint32_t flags;    /* SUBMIT_TO_WORKER */
 	uint32_t protocol; /* enum session_protocol: that of its session */
 	uint32_t pad;
 };
@@ -433,8 +440,9 @@ struct msg_job_ref {
 /* tail: the reply or the reason, sanitised, without NUL. */
 struct msg_next {
 	uint8_t has_failure; /* 0: the first call */
-	uint8_t again;       /* 1: the same address, in clear */
-	uint16_t pad;
+	uint8_t again;       /* 1: the same address, in clear, or as learnt */
+	uint8_t learnt;      /* AVOID_* bits */
+	uint8_t pad;
 	struct outcome outcome; /* of the former address */
 	struct tls_info tls;
 };
@@ -457,6 +465,7 @@ struct msg_outcome {
 struct msg_closed {
 	struct outcome outcome;
 	uint32_t failed; /* 0: a QUIT that was asked for */
+	uint32_t learnt; /* AVOID_* bits */
 };
 
 /* tail: whole lines of postern-transcript(5). */
