@@ -224,6 +224,27 @@ command_write_response(struct command_out *out, const char *response)
 	return end(&line);
 }
 
+bool
+command_write_client(struct command_out *out, enum command_client verb,
+    const char **at, uint32_t offered)
+{
+	struct parameter_word word;
+	struct line line;
+	const char *next = *at;
+	size_t words = 0;
+
+	begin(&line, out, 0);
+	put_text(&line, verb == COMMAND_XCLIENT ? "XCLIENT" : "XFORWARD");
+	while (next_offered(&next, offered, &word) &&
+	    line.len + 1 + word.len + 2 <= COMMAND_LINE_MAX) {
+		put_text(&line, " ");
+		put(&line, word.text, word.len);
+		words++;
+		*at = next;
+	}
+	return words > 0 && end(&line) == COMMAND_OK;
+}
+
 enum command_error
 command_write_vrfy(struct command_out *out, const char *path, bool smtputf8)
 {

@@ -89,6 +89,18 @@ enum command_error command_write_auth(struct command_out *out,
 enum command_error command_write_response(struct command_out *out,
     const char *response);
 
+enum command_client {
+	COMMAND_XFORWARD,
+	COMMAND_XCLIENT,
+};
+
+/*
+ * As many of the words at *at as fit into a line, of those that are offered;
+ * *at goes behind them.  False where none is left, or none fits.
+ */
+bool command_write_client(struct command_out *out, enum command_client verb,
+    const char **at, uint32_t offered);
+
 /* RFC 5321, 4.1.1.6; smtputf8: RFC 6531, 3.7.4.2. */
 enum command_error command_write_vrfy(struct command_out *out, const char *path,
     bool smtputf8);

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "common/date.h"
+#include "common/parameters.h"
 
 struct words {
 	const char *at;
@@ -148,6 +149,20 @@ add_mechanisms(struct capabilities *caps, struct words *words)
 	}
 }
 
+static void
+add_client(uint32_t *bits, struct words *words)
+{
+	enum parameter parameter;
+	const char *word;
+	size_t n;
+
+	while ((n = next_word(words, &word)) > 0) {
+		parameter = parameters_find_client(word, n);
+		if (parameter != PARAMETER_COUNT)
+			*bits |= UINT32_C(1) << parameter;
+	}
+}
+
 void
 capabilities_add_line(struct capabilities *caps, const uint8_t *line, size_t n)
 {
@@ -180,6 +195,10 @@ capabilities_add_line(struct capabilities *caps, const uint8_t *line, size_t n)
 		add_deliver_by(caps, &words);
 	else if (cap == CAPABILITY_FUTURERELEASE)
 		add_future_release(caps, &words);
+	else if (cap == CAPABILITY_XFORWARD)
+		add_client(&caps->xforward, &words);
+	else if (cap == CAPABILITY_XCLIENT)
+		add_client(&caps->xclient, &words);
 }
 
 void

@@ -28,7 +28,9 @@ struct capabilities {
 	uint32_t rcpt_domain_limit; /* domains of them in a session (4.3) */
 	uint32_t deliver_by_min;    /* seconds a BY with R needs; 0: any */
 	uint32_t hold_for_max;      /* seconds of HOLDFOR; 0: not known */
-	int64_t hold_until_max;     /* seconds since 1970; 0: not known */
+	uint32_t xforward; /* a bit for each enum parameter that it takes */
+	uint32_t xclient;
+	int64_t hold_until_max; /* seconds since 1970; 0: not known */
 	bool has_name; /* the first line, which is no keyword, is past */
 };
 

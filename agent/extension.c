@@ -32,7 +32,8 @@ extension_parameters(const struct capabilities *caps)
 	uint32_t bits = 0;
 
 	for (unsigned int i = 0; i < PARAMETER_COUNT; i++)
-		if (capabilities_offer(caps, (enum capability)needs[i]))
+		if (parameter_descs[i].command != PARAMETER_OF_CLIENT &&
+		    capabilities_offer(caps, (enum capability)needs[i]))
 			bits |= UINT32_C(1) << i;
 	return bits;
 }

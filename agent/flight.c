@@ -125,7 +125,8 @@ flight_fit(const struct session *s)
 	uint64_t need = t->size + 2 + commands_room(s);
 
 	if (!flight_takes(s) || t->is_converted || (t->flags & SUBMIT_VERIFY) ||
-	    t->nrcpt > FLIGHT_RCPTS_MAX || need > s->out.size)
+	    xclient_applies(s) || t->nrcpt > FLIGHT_RCPTS_MAX ||
+	    need > s->out.size)
 		return FLIGHT_NEVER;
 	if (f->count > 0 &&
 	    (need > s->out.size - s->out.len ||

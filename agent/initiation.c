@@ -147,17 +147,26 @@ say_hello(struct session *s, enum command_hello verb, enum session_state state)
 	session_wrote(s, from);
 }
 
-static void
-say_first_hello(struct session *s)
+void
+initiation_say_hello(struct session *s, enum session_state state)
 {
-	if ((s->address.avoid & AVOID_EHLO) && !s->in_tls &&
-	    s->conf.protocol == SESSION_SMTP && s->conf.tls_level <= TLS_MAY) {
+	if ((s->address.avoid & AVOID_EHLO) && state == STATE_HELLO &&
+	    !s->in_tls && s->conf.protocol == SESSION_SMTP &&
+	    s->conf.tls_level <= TLS_MAY) {
 		say_hello(s, COMMAND_HELO, STATE_HELO);
 		return;
 	}
-	say_hello(s,
-	    s->conf.protocol == SESSION_LMTP ? COMMAND_LHLO : COMMAND_EHLO,
-	    STATE_HELLO);
+	say_hello(s, session_is_lmtp(s) ? COMMAND_LHLO : COMMAND_EHLO, state);
+}
+
+void
+initiation_learn(struct session *s)
+{
+	capabilities_discard(&s->caps, s->conf.discard);
+	if (s->address.avoid & AVOID_PIPELINING)
+		capabilities_discard(&s->caps, "PIPELINING CHUNKING ");
+	capabilities_finish(&s->caps, s->in_tls);
+	s->parameters = extension_parameters(&s->caps);
 }
 
 /* A firewall that hides what the server says reads what we say, too. */
@@ -183,7 +192,7 @@ initiation_take_greeting(struct session *s)
 	s->greeted = true;
 	if (is_masked(&s->reply))
 		s->address.avoid |= AVOID_PIPELINING;
-	say_first_hello(s);
+	initiation_say_hello(s, STATE_HELLO);
 }
 
 void
@@ -250,10 +259,7 @@ initiation_take_hello(struct session *s)
 	unsigned int code = s->reply.code;
 
 	if (code == 250) {
-		capabilities_discard(&s->caps, s->conf.discard);
-		if (s->address.avoid & AVOID_PIPELINING)
-			capabilities_discard(&s->caps, "PIPELINING CHUNKING ");
-		capabilities_finish(&s->caps, s->in_tls);
+		initiation_learn(s);
 		choose_security(s);
 	} else if ((code == 500 || code == 502 || code == 504) &&
 	    s->conf.protocol == SESSION_SMTP && !s->in_tls) {
@@ -297,7 +303,7 @@ initiation_begin_in_tls(struct session *s)
 	capabilities_clear(&s->caps);
 	reply_init(&s->reply);
 	if (s->greeted)
-		say_first_hello(s);
+		initiation_say_hello(s, STATE_HELLO);
 	else
 		await_greeting(s);
 }

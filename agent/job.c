@@ -177,17 +177,30 @@ refuse_sender(struct session *s)
 	s->needs_rset = false;
 }
 
-static void
-begin_mail(struct session *s)
+void
+job_report_begun(struct session *s)
 {
 	struct msg_job_ref begun = { s->trans.job };
 
-	session_report(s, MSG_BEGUN, &begun, "");
+	if (!s->trans.begun)
+		session_report(s, MSG_BEGUN, &begun, "");
 	s->trans.begun = true;
+}
+
+void
+job_write_mail(struct session *s)
+{
 	s->mails++;
 	s->needs_rset = true; /* until it ends well */
-	session_enter(s, STATE_MAIL);
 	envelope_fill(s);
+}
+
+void
+job_begin_mail(struct session *s)
+{
+	job_report_begun(s);
+	session_enter(s, STATE_MAIL);
+	job_write_mail(s);
 	if (s->expected > 0)
 		return;
 	refuse_sender(s);
@@ -198,10 +211,12 @@ begin_clean(struct session *s)
 {
 	if (s->trans.flags & SUBMIT_VERIFY)
 		verify_begin(s);
+	else if (xclient_applies(s))
+		xclient_begin(s);
 	else if (flight_fit(s) == FLIGHT_FITS)
 		flight_join(s);
 	else
-		begin_mail(s);
+		job_begin_mail(s);
 }
 
 /* With nothing on the wire. */
@@ -426,12 +441,20 @@ job_begin(struct session *s)
 		flight_depart(s);
 }
 
+void
+job_begin_anew(struct session *s)
+{
+	if (may_be_sent(s))
+		job_begin_mail(s);
+	else
+		job_next(s);
+}
+
 /* Its commands leave with the end of the message before it (RFC 2920, 3.1). */
 void
 job_begin_behind(struct session *s)
 {
 	struct transaction *t = &s->trans;
-	struct msg_job_ref begun;
 
 	if (!take_job(s, s->message)) {
 		s->is_misled = true;
@@ -439,11 +462,10 @@ job_begin_behind(struct session *s)
 	}
 	if (!may_be_sent(s))
 		return;
-	if (t->flags & SUBMIT_VERIFY) /* by itself, once that is over */
+	/* By itself, once that is over. */
+	if ((t->flags & SUBMIT_VERIFY) || xclient_applies(s))
 		return;
-	begun.job = t->job;
-	session_report(s, MSG_BEGUN, &begun, "");
-	t->begun = true;
+	job_report_begun(s);
 	s->mails++;
 	flight_fill_behind(s);
 }

@@ -467,7 +467,8 @@ take_line(struct session *s)
 	size_t n;
 
 	show_line(s);
-	if (s->state != STATE_HELLO || s->reply.code != 250)
+	if ((s->state != STATE_HELLO && s->state != STATE_XCLIENT_HELLO) ||
+	    s->reply.code != 250)
 		return;
 	text = reply_line_text(&s->reply, &n);
 	capabilities_add_line(&s->caps, text, n);

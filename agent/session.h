@@ -121,11 +121,13 @@ struct transaction {
 	uint32_t flags;
 	uint32_t protocol; /* enum session_protocol */
 	uint32_t nrcpt;
-	uint32_t accepted;   /* recipients */
-	uint32_t unanswered; /* RCPTs */
-	uint32_t write_at;   /* the next recipient to ask about */
-	uint32_t answer_at;  /* the next one to hear about */
-	uint32_t chunks;     /* without a reply, but for the last */
+	uint32_t accepted;          /* recipients */
+	uint32_t unanswered;        /* RCPTs */
+	uint32_t write_at;          /* the next recipient to ask about */
+	uint32_t answer_at;         /* the next one to hear about */
+	const char *client_at;      /* what of the client is still to be told */
+	uint32_t client_unanswered; /* commands about it */
+	uint32_t chunks;            /* without a reply, but for the last */
 	uint32_t envelope_len;
 	enum envelope_fill fill;
 	const char *write_path;

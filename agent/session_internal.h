@@ -76,6 +76,11 @@ void initiation_take_helo(struct session *s);
 void initiation_take_starttls(struct session *s);
 void initiation_begin_in_tls(struct session *s);
 
+/* EHLO or LHLO, whose reply is taken in that state; what it says, all of it, is
+ * what the server offers. */
+void initiation_say_hello(struct session *s, enum session_state state);
+void initiation_learn(struct session *s);
+
 /* All is settled with the server: messages may come. */
 void initiation_come_up(struct session *s);
 
@@ -103,8 +108,25 @@ void job_begin_behind(struct session *s);
 void job_go_on(struct session *s);
 void job_take_rset(struct session *s);
 
+/* The queue is to know that the job is begun, once. */
+void job_report_begun(struct session *s);
+
+/* MAIL and what may go with it, into out, or all the way to its reply. */
+void job_write_mail(struct session *s);
+void job_begin_mail(struct session *s);
+
+/* The same, where what the server offers has changed. */
+void job_begin_anew(struct session *s);
+
 /* What is on the wire is over: the job that waits, another, or QUIT. */
 void job_next(struct session *s);
+
+/* Of xclient.c: */
+bool xclient_applies(const struct session *s); /* there is something to tell */
+void xclient_begin(struct session *s);
+void xclient_take_forward(struct session *s);
+void xclient_take_reply(struct session *s);
+void xclient_take_hello(struct session *s);
 
 /* Of verify.c: */
 void verify_begin(struct session *s);

@@ -363,6 +363,13 @@ enum session_eight_bit {
 	SESSION_SEND_ANYWAY,
 };
 
+/* Who handed a message in: not told, or by which command. */
+enum session_client {
+	SESSION_CLIENT_NONE,
+	SESSION_CLIENT_XFORWARD,
+	SESSION_CLIENT_XCLIENT,
+};
+
 enum session_timer {
 	TIMER_CONNECT,
 	TIMER_GREETING,
@@ -391,7 +398,8 @@ struct msg_session {
 	uint8_t require_tls; /* 1: every job goes with REQUIRETLS (RFC 8689) */
 	uint8_t learns;      /* 1: what a server does not bear is told */
 	uint8_t pad[3];
-	uint32_t trust; /* index as in msg_trust */
+	uint32_t trust;      /* index as in msg_trust */
+	uint32_t client;     /* enum session_client */
 	uint32_t timer_ms[TIMER_COUNT];
 	char ehlo_name[MSG_HOST_SIZE]; /* empty: literal of the local address */
 	char discard[MSG_DISCARD_SIZE]; /* keywords not to use */

@@ -6,6 +6,9 @@
 #include "common/parameters.h"
 #include "common/date.h"
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,8 +16,9 @@
 
 #include "common/address.h"
 
-#define XTEXT_ENVID_MAX 100 /* of the whole parameter; RFC 3461, 4.4 */
-#define XTEXT_ORCPT_MAX 500 /* RFC 3461, 4.2 */
+#define XTEXT_ENVID_MAX  100 /* of the whole parameter; RFC 3461, 4.4 */
+#define CLIENT_TEXT_SIZE 256 /* of a name, decoded, and NUL */
+#define XTEXT_ORCPT_MAX  500 /* RFC 3461, 4.2 */
 
 const struct parameter_desc parameter_descs[PARAMETER_COUNT] = {
 #define PARAMETER(name, keyword, command, capability, octets)                  \
@@ -49,6 +53,17 @@ find(const char *keyword, size_t n)
 		    memcmp(parameter_descs[i].keyword, keyword, n) == 0)
 			break;
 	return (enum parameter)i;
+}
+
+enum parameter
+parameters_find_client(const char *name, size_t n)
+{
+	enum parameter parameter = find(name, n);
+
+	return parameter != PARAMETER_COUNT &&
+		parameter_descs[parameter].command == PARAMETER_OF_CLIENT
+	    ? parameter
+	    : PARAMETER_COUNT;
 }
 
 bool
@@ -314,6 +329,55 @@ check_auth(const struct parameter_word *word)
 	return "the submitter (AUTH) must be an address or <>";
 }
 
+/* "192.0.2.1" or "IPV6:2001:db8::1". */
+static bool
+is_client_address(const struct parameter_word *word)
+{
+	static const char tag[] = "IPV6:";
+	char text[INET6_ADDRSTRLEN + sizeof(tag)];
+	struct in6_addr octets;
+
+	if (!read_xtext(word->value, word->value_len, text, sizeof(text)))
+		return false;
+	if (strncmp(text, tag, sizeof(tag) - 1) == 0)
+		return inet_pton(AF_INET6, text + sizeof(tag) - 1, &octets) ==
+		    1;
+	return inet_pton(AF_INET, text, &octets) == 1;
+}
+
+static const char *
+check_client(const struct parameter_word *word)
+{
+	char text[CLIENT_TEXT_SIZE];
+	int64_t port;
+
+	switch ((unsigned int)word->parameter) {
+	case PARAMETER_CLIENT_ADDR:
+		return is_client_address(word)
+		    ? NULL
+		    : "the client's address must be one of IPv4 or IPv6";
+	case PARAMETER_CLIENT_PORT:
+		return read_integer(word->value, word->value_len, 5, &port) &&
+			port > 0 && port <= 65535
+		    ? NULL
+		    : "the client's port must be 1 to 65535";
+	case PARAMETER_CLIENT_PROTO:
+		return is_word(word, "SMTP") || is_word(word, "ESMTP")
+		    ? NULL
+		    : "the client's protocol must be SMTP or ESMTP";
+	case PARAMETER_CLIENT_SOURCE:
+		return is_word(word, "LOCAL") || is_word(word, "REMOTE")
+		    ? NULL
+		    : "the client's source must be LOCAL or REMOTE";
+	default:
+		return read_xtext(word->value, word->value_len, text,
+			   sizeof(text))
+		    ? NULL
+		    : "the client's name, HELO and login must be printable "
+		      "ASCII of at most 255 characters";
+	}
+}
+
 static const char *
 check_value(const struct parameter_word *word)
 {
@@ -336,6 +400,14 @@ check_value(const struct parameter_word *word)
 		return check_notify(word);
 	case PARAMETER_ORCPT:
 		return check_orcpt(word);
+	case PARAMETER_CLIENT_NAME:
+	case PARAMETER_CLIENT_ADDR:
+	case PARAMETER_CLIENT_PORT:
+	case PARAMETER_CLIENT_HELO:
+	case PARAMETER_CLIENT_PROTO:
+	case PARAMETER_CLIENT_LOGIN:
+	case PARAMETER_CLIENT_SOURCE:
+		return check_client(word);
 	case PARAMETER_COUNT:
 		break;
 	}
@@ -343,6 +415,13 @@ check_value(const struct parameter_word *word)
 }
 
 /* The string. */
+
+static bool
+stands_among(enum parameter_command one, enum parameter_command command)
+{
+	return one == command ||
+	    (one == PARAMETER_OF_CLIENT && command == PARAMETER_OF_MAIL);
+}
 
 const char *
 parameters_check(const char *text, enum parameter_command command)
@@ -354,7 +433,8 @@ parameters_check(const char *text, enum parameter_command command)
 	while (parameters_next(&at, &word)) {
 		if (word.parameter == PARAMETER_COUNT)
 			return "a parameter is not known";
-		if (parameter_descs[word.parameter].command != command)
+		if (!stands_among(parameter_descs[word.parameter].command,
+			command))
 			return "a parameter is of the other command";
 		if ((seen >> word.parameter & 1) != 0)
 			return "a parameter is given twice";

@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PARAMETERS_MAIL_SIZE 768 /* all of MAIL at their longest, and NUL */
-#define PARAMETERS_RCPT_SIZE 544 /* all of RCPT */
+#define PARAMETERS_MAIL_SIZE 1664 /* all of MAIL at their longest, and NUL */
+#define PARAMETERS_RCPT_SIZE 544  /* all of RCPT */
 
 /* RFC 2852, 4; RFC 4865, 4: nine digits. */
 #define PARAMETERS_SECONDS_MAX 999999999
@@ -30,6 +30,7 @@ enum parameter {
 enum parameter_command {
 	PARAMETER_OF_MAIL,
 	PARAMETER_OF_RCPT,
+	PARAMETER_OF_CLIENT, /* before MAIL, among whose words they stand */
 };
 
 struct parameter_desc {
@@ -55,6 +56,9 @@ struct parameter_by {
 	bool returns; /* "R": fail once the time is over; else "N", notify */
 	bool trace;
 };
+
+/* Which of XFORWARD's and XCLIENT's a name is; PARAMETER_COUNT: none. */
+enum parameter parameters_find_client(const char *name, size_t n);
 
 /* The next word at *at, which moves behind it; false at the end. */
 bool parameters_next(const char **at, struct parameter_word *word);

@@ -71,6 +71,12 @@ enum config_mime_output_conversion {
 	CONFIG_MIME_SEND,
 };
 
+enum config_client_command {
+	CONFIG_CLIENT_NONE,
+	CONFIG_CLIENT_XFORWARD,
+	CONFIG_CLIENT_XCLIENT,
+};
+
 enum config_inet_protocols {
 	CONFIG_INET_ALL,
 	CONFIG_INET_IPV4,

@@ -140,6 +140,15 @@ check_word(const char *option, const char *text)
 	return 0;
 }
 
+/* The daemon reads it as who we are, and would only say that it ended. */
+static int
+check_file(const char *option, const char *path)
+{
+	if (path == NULL || access(path, R_OK) == 0)
+		return 0;
+	return complain(option, path, strerror(errno));
+}
+
 static int
 check_addresses(const struct link_job *job)
 {
@@ -175,6 +184,8 @@ check(const struct deliver_options *o)
 	    check_word("--user", o->user) == -1 ||
 	    check_word("--password-file", o->password_file) == -1 ||
 	    check_word("--token-file", o->token_file) == -1 ||
+	    check_file("--password-file", o->password_file) == -1 ||
+	    check_file("--token-file", o->token_file) == -1 ||
 	    check_word("--auth", o->mechanism) == -1 ||
 	    check_word("--without", o->without) == -1)
 		return -1;

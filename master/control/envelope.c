@@ -96,6 +96,36 @@ envelope_check(const struct envelope_options *e, size_t nrcpts)
 	return 0;
 }
 
+void
+envelope_read(struct envelope_options *e, struct envelope_text *text,
+    const char *parameters)
+{
+	struct parameter_word word;
+	struct parameter_by by;
+
+	memset(e, 0, sizeof(*e));
+	while (parameters_next(&parameters, &word)) {
+		if (word.parameter == PARAMETER_BY &&
+		    parameters_read_by(&word, &by)) {
+			(void)snprintf(text->deliver_by,
+			    sizeof(text->deliver_by), "%lld:%s%s",
+			    (long long)by.seconds,
+			    by.returns ? "return" : "notify",
+			    by.trace ? ":trace" : "");
+			e->deliver_by = text->deliver_by;
+		} else if (word.parameter == PARAMETER_HOLDFOR) {
+			(void)snprintf(text->hold_for, sizeof(text->hold_for),
+			    "%.*s", (int)word.value_len, word.value);
+			e->hold_for = text->hold_for;
+		} else if (word.parameter == PARAMETER_HOLDUNTIL) {
+			(void)snprintf(text->hold_until,
+			    sizeof(text->hold_until), "%.*s",
+			    (int)word.value_len, word.value);
+			e->hold_until = text->hold_until;
+		}
+	}
+}
+
 static void
 set(json_t *object, const char *name, json_t *value)
 {

@@ -9,6 +9,9 @@
 #include <jansson.h>
 #include <stddef.h>
 
+#include "common/date.h"
+#include "common/parameters.h"
+
 /* Arguments as they stand; NULL: not given. */
 struct envelope_options {
 #define ENVELOPE_OPTION(name, member) const char *member;
@@ -22,6 +25,18 @@ struct envelope_options {
  * 0, or -1 after a word on stderr.
  */
 int envelope_check(const struct envelope_options *e, size_t nrcpts);
+
+/* Where the arguments are kept that envelope_read() makes. */
+struct envelope_text {
+	char deliver_by[32];
+	char hold_for[16];
+	char hold_until[DATE_SIZE];
+};
+
+/* The options that asked for those parameters of MAIL which decide whether a
+ * server can have the message (common/parameters.h); e is cleared. */
+void envelope_read(struct envelope_options *e, struct envelope_text *text,
+    const char *parameters);
 
 /* Adds the members of the message. */
 void envelope_add(json_t *job, const struct envelope_options *e);

@@ -269,6 +269,8 @@ play_choose(struct play *p, const struct script *s, bool with_auth)
 	join_injection(p);
 	join_close(p);
 	p->why = judge_connection(p);
+	if (p->why == NULL && p->in_clear && s->require_tls)
+		p->why = "REQUIRETLS was demanded, and TLS takes a certificate";
 	p->stalls = stalls_at_the_end(p);
 	p->is_paced = is_fired(p, TIMER_SESSION);
 	if (p->why == NULL && !with_auth)

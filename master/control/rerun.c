@@ -272,9 +272,12 @@ send_message(const struct private_daemon *d, const struct script *s,
 		.ref = ref,
 		.once = true,
 		.verbose = verbose,
+		.require_tls = s->require_tls,
 		.rcpts = rcpts };
+	struct envelope_text text;
 	int ret;
 
+	envelope_read(&job.envelope, &text, m->parameters);
 	(void)snprintf(ref, sizeof(ref), "%" PRIu64, m->number);
 	for (size_t i = 0; i < s->nrecipients; i++)
 		if (s->recipients[i].number == m->number)

@@ -304,6 +304,21 @@ parse_message(struct script *s, struct line *l)
 	return take_string(s, l, m->from, sizeof(m->from));
 }
 
+/* Of the message whose line stands before this one. */
+static bool
+parse_parameters(struct script *s, struct line *l)
+{
+	struct script_message *m;
+	uint64_t number;
+
+	if (s->nmessages == 0 || !take_number(l, UINT64_MAX, &number))
+		return false;
+	m = &s->messages[s->nmessages - 1];
+	return m->number == number &&
+	    take_string(s, l, m->parameters, sizeof(m->parameters)) &&
+	    parameters_check(m->parameters, PARAMETER_OF_MAIL) == NULL;
+}
+
 static bool
 parse_recipient(struct script *s, struct line *l)
 {
@@ -353,11 +368,13 @@ parse_tls(struct script *s, struct line *l)
 {
 	static const char *const levels[] = { "none", "may", "encrypt",
 		"verify" };
-	char level[16], how[16];
+	char level[16], how[16], more[16];
 
 	if (!take_word(l, level, sizeof(level)) ||
 	    !take_word(l, how, sizeof(how)))
 		return false;
+	s->require_tls =
+	    take_word(l, more, sizeof(more)) && strcmp(more, "required") == 0;
 	s->implicit_tls = strcmp(how, "implicit") == 0;
 	for (uint8_t i = 0; i < NELEM(levels); i++) {
 		s->tls_level = i;
@@ -408,6 +425,7 @@ static const struct {
 	{ "ehlo", parse_ehlo },
 	{ "message", parse_message },
 	{ "outcome", parse_outcome },
+	{ "parameters", parse_parameters },
 	{ "protocol", parse_protocol },
 	{ "recipient", parse_recipient },
 	{ "relay", parse_relay },

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/message.h"
+#include "common/parameters.h"
 
 #define SCRIPT_ERROR_SIZE 256
 #define SCRIPT_WORD_SIZE  1280
@@ -40,6 +41,7 @@ struct script_message {
 	uint64_t size;
 	bool eight_bit;
 	char from[MSG_ADDRESS_SIZE];
+	char parameters[PARAMETERS_MAIL_SIZE]; /* of MAIL */
 };
 
 /* A recipient of one, and its outcome where that is known. */
@@ -57,6 +59,7 @@ struct script {
 	bool lmtp;
 	bool implicit_tls;
 	uint8_t tls_level; /* enum tls_level */
+	bool require_tls;  /* REQUIRETLS (RFC 8689) was demanded */
 	char ehlo[MSG_HOST_SIZE];
 	char discard[MSG_DISCARD_SIZE];
 	uint32_t timer_ms[TIMER_COUNT];

@@ -197,7 +197,7 @@ parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 	static const char *const words[] = { "from", "rcpts", "via", "wait",
 		"ref", "more", "verbose", "once", "binary", "smtputf8",
 		"verify", "require_tls", "ret", "envid", "deliver_by",
-		"hold_for", "hold_until", "priority", "auth", NULL };
+		"hold_for", "hold_until", "priority", "auth", "client", NULL };
 
 	job->smtputf8 = true;
 	if (value_members(object, words, error) == -1 ||

@@ -38,22 +38,32 @@ add(char text[PARAMETERS_MAIL_SIZE], enum parameter parameter,
 	    parameter_descs[parameter].keyword);
 }
 
+/* One of two words. */
+static int
+add_spelled(const json_t *object, const char *name,
+    const struct spelling words[2], enum parameter parameter,
+    char text[PARAMETERS_MAIL_SIZE], char error[JOB_ERROR_SIZE])
+{
+	const json_t *value = json_object_get(object, name);
+	const char *wire;
+
+	if (value == NULL)
+		return 0;
+	wire = spell(words, 2, json_string_value(value));
+	if (wire == NULL)
+		return value_complain(error, "\"%s\" must be \"%s\" or \"%s\"",
+		    name, words[0].word, words[1].word);
+	return add(text, parameter, wire, error);
+}
+
 static int
 add_ret(const json_t *object, char text[PARAMETERS_MAIL_SIZE],
     char error[JOB_ERROR_SIZE])
 {
 	static const struct spelling words[] = { { "full", "FULL" },
 		{ "headers", "HDRS" } };
-	const json_t *value = json_object_get(object, "ret");
-	const char *wire;
 
-	if (value == NULL)
-		return 0;
-	wire = spell(words, NELEM(words), json_string_value(value));
-	if (wire == NULL)
-		return value_complain(error,
-		    "\"ret\" must be \"full\" or \"headers\"");
-	return add(text, PARAMETER_RET, wire, error);
+	return add_spelled(object, "ret", words, PARAMETER_RET, text, error);
 }
 
 /* A string that is encoded as xtext; "<>" is none at "auth". */
@@ -154,6 +164,58 @@ check(const char *text, enum parameter_command command,
 	return why == NULL ? 0 : value_complain(error, "%s", why);
 }
 
+/* "client": who handed the message in, for XFORWARD and XCLIENT. */
+static int
+add_client(json_t *object, char text[PARAMETERS_MAIL_SIZE],
+    char error[JOB_ERROR_SIZE])
+{
+	static const char *const words[] = { "name", "address", "port", "helo",
+		"protocol", "login", "source", NULL };
+	static const struct {
+		const char *name;
+		enum parameter parameter;
+	} texts[] = {
+		{ "name", PARAMETER_CLIENT_NAME },
+		{ "helo", PARAMETER_CLIENT_HELO },
+		{ "login", PARAMETER_CLIENT_LOGIN },
+	};
+	static const struct spelling protocols[] = { { "smtp", "SMTP" },
+		{ "esmtp", "ESMTP" } };
+	static const struct spelling sources[] = { { "local", "LOCAL" },
+		{ "remote", "REMOTE" } };
+	json_t *client = json_object_get(object, "client");
+	const char *address, *tag;
+	size_t i;
+
+	if (client == NULL)
+		return 0;
+	if (!json_is_object(client))
+		return value_complain(error, "\"client\" must be an object");
+	if (value_members(client, words, error) == -1 ||
+	    add_number(client, "port", PARAMETER_CLIENT_PORT, text, error) ==
+		-1)
+		return -1;
+	for (i = 0; i < NELEM(texts); i++)
+		if (add_xtext(client, texts[i].name, texts[i].parameter, text,
+			error) == -1)
+			return -1;
+	if (add_spelled(client, "protocol", protocols, PARAMETER_CLIENT_PROTO,
+		text, error) == -1 ||
+	    add_spelled(client, "source", sources, PARAMETER_CLIENT_SOURCE,
+		text, error) == -1)
+		return -1;
+	if (json_object_get(client, "address") == NULL)
+		return 0;
+	address = json_string_value(json_object_get(client, "address"));
+	if (address == NULL)
+		return value_complain(error, "\"address\" must be a string");
+	tag = strchr(address, ':') != NULL ? "IPV6:" : "";
+	if (parameters_add_xtext(text, PARAMETERS_MAIL_SIZE,
+		PARAMETER_CLIENT_ADDR, tag, address))
+		return 0;
+	return value_complain(error, "the client's address is too long");
+}
+
 int
 value_mail_parameters(json_t *object, char text[PARAMETERS_MAIL_SIZE],
     char error[JOB_ERROR_SIZE])
@@ -166,7 +228,8 @@ value_mail_parameters(json_t *object, char text[PARAMETERS_MAIL_SIZE],
 	    add_hold_until(object, text, error) == -1 ||
 	    add_number(object, "priority", PARAMETER_MT_PRIORITY, text,
 		error) == -1 ||
-	    add_xtext(object, "auth", PARAMETER_AUTH, text, error) == -1)
+	    add_xtext(object, "auth", PARAMETER_AUTH, text, error) == -1 ||
+	    add_client(object, text, error) == -1)
 		return -1;
 	return check(text, PARAMETER_OF_MAIL, error);
 }

@@ -231,6 +231,7 @@ session_describe(const struct session *s, const struct transport *config,
 	msg->protocol = (uint8_t)session_protocol(config);
 	msg->implicit_tls = config->tls_wrappermode;
 	security_describe(config, target_security(s->target), msg);
+	msg->client = (uint32_t)config->client_command;
 	msg->eight_bit = (uint8_t)config->mime_output_conversion;
 	msg->trust =
 	    s->queue->transports[s->target->destination->transport].trust;
@@ -270,6 +271,10 @@ _Static_assert((int)SESSION_CONVERT == (int)CONFIG_MIME_CONVERT &&
 	(int)SESSION_BOUNCE == (int)CONFIG_MIME_BOUNCE &&
 	(int)SESSION_SEND_ANYWAY == (int)CONFIG_MIME_SEND,
     "so are the ways with 8-bit octets");
+_Static_assert((int)SESSION_CLIENT_NONE == (int)CONFIG_CLIENT_NONE &&
+	(int)SESSION_CLIENT_XFORWARD == (int)CONFIG_CLIENT_XFORWARD &&
+	(int)SESSION_CLIENT_XCLIENT == (int)CONFIG_CLIENT_XCLIENT,
+    "and the commands that tell of a client");
 
 /* Takes a session off every list; its channel is the caller's matter. */
 static void

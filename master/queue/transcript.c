@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "common/log.h"
+#include "common/parameters.h"
 #include "common/timers.h"
 #include "common/util.h"
 #include "master/queue/transcripts.h"
@@ -167,7 +168,7 @@ note_first(struct transcript_draft *d, const struct outcome *outcome,
 static void
 note_job(struct transcript_draft *d, const struct job *job)
 {
-	char address[4 * MSG_ADDRESS_SIZE];
+	char address[4 * MSG_ADDRESS_SIZE], text[2 * PARAMETERS_MAIL_SIZE];
 
 	if (d->last_job == job->id)
 		return;
@@ -180,6 +181,10 @@ note_job(struct transcript_draft *d, const struct job *job)
 	    job->message->id, job->message->size,
 	    (job->message->flags & SUBMIT_8BIT) != 0 ? "8bit" : "7bit",
 	    quote(address, sizeof(address), job->message->reverse_path));
+	if (job->message->parameters[0] != '\0')
+		add_line(&d->jobs, JOBS_MAX, "parameters %" PRIu64 " \"%s\"",
+		    job->id,
+		    quote(text, sizeof(text), job->message->parameters));
 	for (uint32_t i = 0; i < job->nrcpt; i++)
 		if (job->recipients[i] != NULL)
 			add_line(&d->jobs, JOBS_MAX,
@@ -245,8 +250,9 @@ write_options(struct text *t, const struct session *s,
 	session_describe(s, config, &msg);
 	add_line(t, HEADER_MAX, "protocol %s",
 	    msg.protocol == SESSION_LMTP ? "lmtp" : "smtp");
-	add_line(t, HEADER_MAX, "tls %s %s", levels[msg.tls_level],
-	    msg.implicit_tls ? "implicit" : "starttls");
+	add_line(t, HEADER_MAX, "tls %s %s%s", levels[msg.tls_level],
+	    msg.implicit_tls ? "implicit" : "starttls",
+	    msg.require_tls ? " required" : "");
 	add_line(t, HEADER_MAX, "ehlo \"%s\"",
 	    quote(name, sizeof(name), msg.ehlo_name));
 	add_line(t, HEADER_MAX, "discard \"%s\"", msg.discard);

@@ -447,6 +447,8 @@ write_main()
 	smtpd_tls_key_file = $dir/tls/server.key
 	smtpd_tls_loglevel = 1
 	smtpd_tls_received_header = yes
+	smtpd_authorized_xforward_hosts = 127.0.0.1
+	smtpd_authorized_xclient_hosts = 127.0.0.1
 	# Many sessions of one client are what tests are made of.
 	smtpd_client_connection_count_limit = 0
 	smtpd_client_connection_rate_limit = 0

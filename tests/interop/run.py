@@ -281,6 +281,24 @@ class Tests:
                 assert r["ana"]["dsn"] == "5.3.4", r
                 assert "> MAIL" not in shown, shown
 
+    def postfix_is_told_of_the_client(self):
+        for command, want in (
+                ("xforward", "orig_client=spike.postern.test[192.0.2.7]"),
+                ("xclient", "connect from spike.postern.test[192.0.2.7]")):
+            with Daemon(CLIENT % (self.p.postfix_port, command)) as daemon:
+                job = Job(daemon.dir + "/run/job")
+                job.send({"from": "a@b.test", "wait": "attempt",
+                          "rcpts": self.to("ana", self.p.postfix_domain),
+                          "client": {"name": "spike.postern.test",
+                                     "address": "192.0.2.7"}},
+                         memfd(MESSAGE))
+                answers = [job.receive(), job.receive()]
+                job.close()
+                assert answers[1].get("status") == "delivered", answers
+            with open(self.p.postfix_log, encoding="utf-8") as f:
+                text = f.read()
+            assert want in text, text[-2000:]
+
     def postfix_verifies_an_address(self):
         r = self.d.postern("verify", "--json", "--server",
                            "127.0.0.1:" + self.p.postfix_port,
@@ -583,6 +601,15 @@ transport dovecot {
 	tls_security_level = none
 }
 route "%s" { transport = dovecot }
+"""
+
+CLIENT = """
+transport told {
+	server = "127.0.0.1:%s"
+	tls_security_level = encrypt
+	client_command = %s
+}
+route "*" { transport = told }
 """
 
 PROXIED = """

@@ -255,6 +255,14 @@ def s_151_nul_in_the_password(t):
         raise AssertionError("delivered")
 
 
+@table([(x, x) for x in ("--password-file", "--token-file")])
+def s_151_no_such_file(t, option):
+    server = t.serve()
+    run = t.deliver(server, *STRICT, "--user", "user", option, "/no/such")
+    equal(run.status, 64, "exit status")
+    holds("%s /no/such: No such file" % option, run.stderr, "standard error")
+
+
 @table([("newline", "us\ner"), ("tab", "us\ter"), ("delete", "us\x7fer")])
 def s_151_control_in_the_user(t, user):
     server = t.serve()
@@ -391,13 +399,20 @@ def s_154_a_unix_socket_is_not_in_clear(t):
 def s_154_the_log_bears_no_secret(t):
     """Nor does anything else that is left of a daemon that logged in, by each
     mechanism, and that was refused."""
+    scram = Scram("SCRAM-SHA-256", password="other")
     servers = [t.serve([inside("AUTH PLAIN"), plain(), transaction(), bye()]),
                t.serve([inside("AUTH LOGIN"), login_steps(), transaction(),
                         bye()]),
                t.serve([inside("AUTH PLAIN"), plain(reply="535 5.7.8 no"),
                         bye()]),
                t.serve([inside("AUTH SCRAM-SHA-256"),
-                        Scram("SCRAM-SHA-256").steps(), transaction(), bye()])]
+                        Scram("SCRAM-SHA-256").steps(), transaction(), bye()]),
+               t.serve([inside("AUTH SCRAM-SHA-256"), scram.steps(), bye()]),
+               t.serve([inside("AUTH PLAIN"),
+                        plain(reply="535 5.7.8 not pencil"), bye()]),
+               t.serve([inside("AUTH PLAIN"), plain(),
+                        line("MAIL .*"), say("550 5.7.1 pencil"), bye()])]
+    kept = ""
     for server in servers:
         d = t.daemon(CONFIG % (server.name, 'auth_password_file = "%s"' %
                                secret(t)), store="sqlite")
@@ -409,11 +424,19 @@ def s_154_the_log_bears_no_secret(t):
                 continue
             with open(path, "rb") as f:
                 text = f.read()
-            for form in (PASSWORD, b64(PASSWORD),
-                         b64("\0user\0" + PASSWORD)):
+            for form in (PASSWORD, b64(PASSWORD), scram.first,
+                         b64(scram.first), b64("\0user\0" + PASSWORD)):
                 if form.encode() in text:
                     raise AssertionError("the secret stands in " + path)
+            if "/transcripts/" in path:
+                kept += text.decode("ascii")
     t.scripts_held()
+    for name in ("PLAIN", "SCRAM-SHA-256"):
+        holds('secret "AUTH %s <hidden>"' % name, kept, "transcripts")
+    holds('summary deferred 535 4.7.8 auth "535 5.7.8 not <hidden>"', kept,
+          "transcripts")
+    holds('summary failed 550 5.7.1 mail "550 5.7.1 <hidden>"', kept,
+          "transcripts")
 
 
 @table([("535", "535 5.7.8 who is pencil?"),

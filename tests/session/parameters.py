@@ -478,6 +478,21 @@ def s_102_many_recipients_in_a_flight(t):
     equal(len(server.connections[0].messages[0]), 59002)
 
 
+@table([("by", ("--deliver-by", "120"), "DELIVERBY 240"),
+        ("hold", ("--hold-for", "60"), "FUTURERELEASE 59"),
+        ("until", ("--hold-until", LATER), "DSN")])
+def h_a_transcript_knows_what_was_asked(t, options, keyword):
+    """Its replay fails for the same reason."""
+    server = t.serve([opened(keyword), bye()])
+    kept = os.path.join(t.folder, "kept")
+    run = t.deliver(server, *options, "--transcript", kept)
+    t.scripts_held()
+    equal([x["step"] for x in run.outcomes], ["mail"], "steps")
+    with open(kept, encoding="ascii") as f:
+        holds(r"\nparameters 1 \"(BY|HOLD)", f.read(), "transcript")
+    equal(t.replay(kept).status, 0, "replay")
+
+
 def h_options_that_are_none(t):
     for options in (("--deliver-by", "soon"), ("--deliver-by", "5:maybe"),
                     ("--deliver-by", "5:return:x"), ("--hold-for", "1h"),

@@ -339,6 +339,17 @@ def h_requiretls_wins_over_the_header(t):
     holds("TLS-Required: No", server.connections[0].messages[0].decode())
 
 
+def h_requiretls_is_in_the_transcript(t):
+    for script, status in (([opened(), bye()], 0),
+                           ([opened("STARTTLS"), upgrade(), hello(), bye()],
+                            69)):
+        server = t.serve(script)
+        kept = os.path.join(t.folder, "kept%d" % status)
+        strict(t, server, "--tls", "may", "--transcript", kept)
+        t.scripts_held()
+        equal(t.replay(kept).status, status, "replay")
+
+
 def h_requiretls_over_lmtp(t):
     """RFC 8689, 2 (7): it is for LMTP too."""
     server = t.serve([opened("STARTTLS", verb="LHLO"), upgrade(),

@@ -54,7 +54,7 @@ def collect(pattern):
         if module in OWN:
             continue
         for name, value in vars(importlib.import_module(module)).items():
-            if re.match(r"(s_\d{3}|h)_", name) and callable(value):
+            if re.match(r"(s_\d{3}|h|x)_", name) and callable(value):
                 tests += [x for x in cases(name, value)
                           if re.search(pattern, x[0])]
     names = [n for n, _ in tests]

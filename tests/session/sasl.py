@@ -72,6 +72,7 @@ class Scram:
         self.lie = lie
         self.user = user
         self.nonces = []
+        self.first = "(none yet)"
 
     def server_first(self, c, client_first):
         gs2, name, nonce = client_first.split(",", 2)[0], \

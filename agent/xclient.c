@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Telling a server that trusts us who handed a message in: XFORWARD before each
+ * message, for its log; XCLIENT once in a session, which then speaks for that
+ * client alone (Postfix's XFORWARD_README and XCLIENT_README).  A server that
+ * offers neither gets the message without.
+ */
+#include <string.h>
+
+#include "agent/session_internal.h"
+
+/* What the server takes of it, by the way that the configuration wants. */
+static uint32_t
+taken(const struct session *s)
+{
+	if (s->conf.client == SESSION_CLIENT_XFORWARD &&
+	    capabilities_offer(&s->caps, CAPABILITY_XFORWARD))
+		return s->caps.xforward;
+	if (s->conf.client == SESSION_CLIENT_XCLIENT &&
+	    capabilities_offer(&s->caps, CAPABILITY_XCLIENT))
+		return s->caps.xclient;
+	return 0;
+}
+
+static bool
+has_more(const struct session *s, const char *at)
+{
+	uint32_t bits = taken(s);
+	struct parameter_word word;
+
+	while (bits != 0 && parameters_next(&at, &word))
+		if (word.parameter != PARAMETER_COUNT &&
+		    (bits >> word.parameter & 1) != 0)
+			return true;
+	return false;
+}
+
+bool
+xclient_applies(const struct session *s)
+{
+	return has_more(s, envelope_parameters(s->trans.envelope));
+}
+
+/* One line of as many words as it holds; false behind the last. */
+static bool
+write_line(struct session *s, enum command_client verb)
+{
+	struct transaction *t = &s->trans;
+	size_t from = s->out.len;
+
+	if (!command_write_client(&s->out, verb, &t->client_at, taken(s)))
+		return false;
+	session_wrote(s, from);
+	t->client_unanswered++;
+	return true;
+}
+
+static void
+forward(struct session *s)
+{
+	bool batch = capabilities_offer(&s->caps, CAPABILITY_PIPELINING);
+
+	while (batch || s->expected == 0)
+		if (!write_line(s, COMMAND_XFORWARD))
+			break;
+	if (batch)
+		job_write_mail(s);
+	session_enter(s, STATE_XFORWARD);
+}
+
+void
+xclient_begin(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	t->client_at = envelope_parameters(t->envelope);
+	t->client_unanswered = 0;
+	job_report_begun(s);
+	if (s->conf.client == SESSION_CLIENT_XFORWARD) {
+		forward(s);
+		return;
+	}
+	s->quit_asked = true; /* who comes next is somebody else */
+	session_enter(s, STATE_XCLIENT);
+	if (write_line(s, COMMAND_XCLIENT) && !has_more(s, t->client_at))
+		return;
+	s->out.len = 0;
+	session_judge(s, "4.3.0", "what XCLIENT is to tell fits into no line");
+	session_fail(s, FAREWELL_QUIT);
+}
+
+/* It is for the server's log: a refusal of it is none of the message. */
+void
+xclient_take_forward(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	t->client_unanswered--;
+	if (s->expected == 0 && write_line(s, COMMAND_XFORWARD))
+		return;
+	if (t->client_unanswered > 0)
+		session_enter(s, STATE_XFORWARD);
+	else if (s->expected > 0)
+		session_enter(s, STATE_MAIL);
+	else
+		job_begin_mail(s);
+}
+
+void
+xclient_take_reply(struct session *s)
+{
+	char report[SESSION_TEXT_SIZE / 2];
+
+	if (s->reply.code == 220) {
+		initiation_say_hello(s, STATE_XCLIENT_HELLO);
+		return;
+	}
+	reply_write_report(&s->reply, report, sizeof(report));
+	session_judge(s, "4.7.0", "XCLIENT was refused: %s", report);
+	s->verdict.outcome.code = (uint16_t)s->reply.code;
+	session_fail(s, FAREWELL_QUIT);
+}
+
+/* What it offers that client may be more, or less. */
+void
+xclient_take_hello(struct session *s)
+{
+	if (s->reply.code != 250) {
+		(void)session_judge_reply(s);
+		s->verdict.outcome.status = OUTCOME_DEFERRED;
+		s->verdict.outcome.dsn[0] = '4';
+		session_fail(s, FAREWELL_QUIT);
+		return;
+	}
+	initiation_learn(s);
+	job_begin_anew(s);
+}
