@@ -325,7 +325,8 @@ learn(struct session *s, bool closed)
 	    s->conf.protocol == SESSION_SMTP && s->conf.tls_level <= TLS_MAY &&
 	    !s->login.wanted)
 		s->learnt = AVOID_EHLO;
-	if (s->expected > 1 &&
+	/* One that answered a batch before has other troubles. */
+	if (s->expected > 1 && s->mails == 1 &&
 	    (s->state == STATE_MAIL || s->state == STATE_FLIGHT_MAIL))
 		s->learnt = AVOID_PIPELINING;
 }

@@ -97,6 +97,20 @@ def h_batch_without_an_answer(t, end):
     holds("status=sent", d.said(), "log")
 
 
+def h_batch_without_an_answer_behind_one_with(t):
+    """PIPELINING works here: another connection uses it."""
+    server = t.serve([opened("PIPELINING"), transaction(), line("MAIL .*"),
+                      line("RCPT .*"), line("DATA"), close()])
+    d = t.daemon((ONE % ("maximal_queue_lifetime = 0", server.name,
+                         "none")).replace("reuse_time_limit = 0",
+                                          "reuse_time_limit = 60s").replace(
+        "idle_time = 0", "idle_time = 5s"))
+    t.outcome(d.send(), "delivered")
+    d.send()
+    d.stop()
+    lacks("learnt", d.said(), "log")
+
+
 def h_answer_to_part_of_a_batch_teaches_nothing(t):
     server = t.serve([opened("PIPELINING"), line("MAIL .*"), line("RCPT .*"),
                       line("DATA"), say("250 ok"), close()])
