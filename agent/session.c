@@ -206,10 +206,12 @@ ask_next_address(struct session *s)
 	struct msg_next next = { 0 };
 
 	next.has_failure = 1;
-	next.again = is_worth_clear(s);
+	s->in_clear = is_worth_clear(s);
+	next.again = s->in_clear || s->learnt != 0;
+	next.learnt = s->learnt;
+	s->learnt = 0;
 	next.outcome = s->failure.outcome;
 	s->ops->get_tls_info(s->arg, &next.tls);
-	s->in_clear = next.again;
 	session_enter(s, STATE_DIAL);
 	session_report(s, MSG_NEXT, &next, s->failure.text);
 }
@@ -220,6 +222,7 @@ tell_closed(struct session *s)
 	struct msg_closed closed = { 0 };
 
 	closed.failed = s->has_failure;
+	closed.learnt = s->learnt;
 	closed.outcome = s->failure.outcome;
 	if (!s->has_failure)
 		strlcpy(closed.outcome.dsn, "2.0.0",
@@ -307,9 +310,31 @@ meet_tls_failure(struct session *s)
 	session_fail(s, FAREWELL_NONE);
 }
 
+/*
+ * A server that hangs up over EHLO may bear HELO, where no TLS is needed; one
+ * that takes a batch of commands and answers none of it, one command at a time.
+ */
+static void
+learn(struct session *s, bool closed)
+{
+	bool silent = !reply_is_partial(&s->reply);
+
+	if (!s->conf.learns || !silent || s->cap_is_over)
+		return;
+	if (closed && s->state == STATE_HELLO && !s->in_tls &&
+	    s->conf.protocol == SESSION_SMTP && s->conf.tls_level <= TLS_MAY &&
+	    !s->login.wanted)
+		s->learnt = AVOID_EHLO;
+	/* One that answered a batch before has other troubles. */
+	if (s->expected > 1 && s->mails == 1 &&
+	    (s->state == STATE_MAIL || s->state == STATE_FLIGHT_MAIL))
+		s->learnt = AVOID_PIPELINING;
+}
+
 static void
 meet_close(struct session *s)
 {
+	learn(s, true);
 	if (s->cause != NULL)
 		session_judge(s, "4.4.2",
 		    "connection lost while waiting for %s: %s",
@@ -326,6 +351,7 @@ meet_timeout(struct session *s)
 {
 	const char *dsn = s->state <= STATE_CONNECT ? "4.4.1" : "4.4.2";
 
+	learn(s, false);
 	if (s->cap_is_over)
 		session_judge(s, dsn,
 		    "the session's time is up, while waiting for %s",

@@ -213,6 +213,7 @@ struct queue {
 	uint32_t ntransports;
 	struct store *store;
 	struct transcripts *transcripts; /* NULL: none can be kept */
+	struct learnt *learnt;           /* LEARNT_MAX of them */
 	uint64_t transcript_waiter;      /* a request; 0: nobody's */
 	struct schedule *schedule;
 	struct schedule_limits limits;
@@ -350,6 +351,9 @@ void transaction_again(struct session *s, struct job *job, uint32_t i);
 
 /* dial.c */
 void dial_again(struct queue *q);
+/* What a session saw its server not bear; and what is forgotten again. */
+void dial_learn(struct session *s, uint32_t avoid);
+void dial_forget(struct queue *q);
 void dial_next(void *ctx, struct channel *from, const struct message *m);
 
 /* session.c */

@@ -256,6 +256,7 @@ session_introduce(struct session *s, const struct transport *config)
 	msg.verbose =
 	    job != NULL && (job->message->flags & SUBMIT_VERBOSE) != 0;
 	msg.transcript = transcript_is_wanted(s->queue);
+	msg.learns = s->queue->config->broken_server_time > 0;
 	if (channel_send(s->channel, MSG_SESSION, &msg, NULL, 0, -1) == -1)
 		return -1;
 	return login_introduce(s, config);
@@ -684,6 +685,7 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 		return;
 	}
 	session_text(m, reply);
+	dial_learn(s, msg->learnt);
 	if (outcome.status != OUTCOME_FAILED)
 		outcome.status = OUTCOME_DEFERRED;
 	if (!session_dsn_ok(&outcome) || outcome.dsn[0] == '\0')

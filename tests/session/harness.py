@@ -91,6 +91,7 @@ class Case:
     """One test's folder, servers and runs."""
 
     replaying = False  # each delivery that fails is replayed
+    all_replays = []   # "same" or "cannot", of all cases
 
     def __init__(self, name, folder, certs):
         self.name = name
@@ -168,12 +169,14 @@ class Case:
         if run.status == CANNOT:
             holds("certificate|bound to keys|to a network|in AUTH", run.stderr, "why not")
             self.replays["cannot"] += 1
+            self.all_replays.append("cannot")
             return run
         if run.status != SAME:
             with open(kept, encoding="ascii") as f:
                 text = f.read()
             raise AssertionError("replay: exit %s\n%s" % (run.status, text))
         self.replays["same"] += 1
+        self.all_replays.append("same")
         return run
 
     def deliver_raw(self, *argv, message=MESSAGE, prefix=()):

@@ -180,6 +180,10 @@ def main():
     print_cases("hostile", results, r"h_(?!variant)")
     print_cases("variants (--seed %d)" % options.seed, results,
                 r"h_variant")
+    if Case.all_replays:
+        print("replays: %d had the same outcome; %d cannot be made, and say "
+              "why" % (Case.all_replays.count("same"),
+                       Case.all_replays.count("cannot")))
     print("%d passed, %d failed" % (words.count("passed"),
                                     words.count("failed")))
     return 1 if "failed" in words or not words else 0
