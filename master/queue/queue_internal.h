@@ -10,6 +10,7 @@
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
  *   session.c  workers: sessions from their fork to what ends them
+ *   session_news.c  what they say meanwhile
  *   login.c    what a transport logs in with
  *   dial.c     the addresses of a session, until one works
  *   transaction.c  the jobs of a session, and their recipients' outcomes
