@@ -95,6 +95,7 @@ struct job {
 	int64_t begun_ms; /* real */
 	uint32_t left;    /* recipients without an outcome */
 	uint32_t nrcpt;
+	uint32_t nagain;
 	/* For another transaction, all of them together, once this ends. */
 	struct schedule_recipients again;
 	struct schedule_recipient *recipients[]; /* NULL: settled */

@@ -141,8 +141,10 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 		s->ahead = QUEUE_JOBS_AHEAD;
 		s->smooth = 0;
 	}
-	/* One recipient alone in a transaction has no other to go into. */
-	if (msg->outcome.again && job->nrcpt > 1)
+	/* Where no other of the transaction has an outcome, this one has: no
+	 * worker can have recipients go round and round. */
+	if (msg->outcome.again &&
+	    (job->left > 1 || job->nrcpt - job->left > job->nagain))
 		transaction_again(s, job, msg->rcpt);
 	else
 		transaction_settle(job, msg->rcpt, &msg->outcome, reply);
@@ -190,15 +192,20 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 	dial_learn(s, msg->learnt);
 	if (outcome.status != OUTCOME_FAILED)
 		outcome.status = OUTCOME_DEFERRED;
-	if (!session_dsn_ok(&outcome) || outcome.dsn[0] == '\0')
+	if (!msg->failed || !session_dsn_ok(&outcome) || outcome.dsn[0] == '\0')
 		(void)strlcpy(outcome.dsn, "4.4.2", sizeof(outcome.dsn));
 	if (msg->failed) {
 		log_line(LOG_INFO, "session %u: %s: %s", s->number, s->relay,
 		    reply);
 		transcript_failed(s, &outcome, reply);
 	}
-	session_end(s, msg->failed || s->njobs > 0 ? &outcome : NULL, reply,
-	    false);
+	/* One that gave back all it had was of no use: not again at once. */
+	session_end(s,
+	    msg->failed || s->njobs > 0 ||
+		    (s->returned > 0 && s->succeeded == 0)
+		? &outcome
+		: NULL,
+	    reply, false);
 	s->closed = true;
 	s->quitting = true;
 	s->quit_sent = true; /* its end is all that may follow */
