@@ -111,6 +111,21 @@ job_octets(struct session *s)
 	return t->wire_octets;
 }
 
+/* As it came: how it goes is chosen by what the server offers. */
+static void
+choose_nothing(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	t->bdat = capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
+	t->is_converted = false;
+	t->content_octets = t->size;
+	t->body = COMMAND_BODY_NONE;
+	t->smtputf8 = false;
+	t->wire_octets = 0;
+	t->body_at = 0;
+}
+
 static bool
 take_job(struct session *s, const struct message *m)
 {
@@ -137,16 +152,10 @@ take_job(struct session *s, const struct message *m)
 	t->write_path = envelope_next_path(t->envelope);
 	t->fill = FILL_MAIL;
 	t->data_asked = t->body_ended = t->begun = false;
-	t->bdat = capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
-	t->is_converted = false;
-	t->content_octets = job->size;
-	t->body = COMMAND_BODY_NONE;
-	t->smtputf8 = false;
 	t->chunks = 0;
 	t->behind_failure = t->again = false;
 	t->envelope_len = (uint32_t)m->tail_len;
-	t->wire_octets = 0;
-	t->body_at = 0;
+	choose_nothing(s);
 	memset(&t->encoder, 0, sizeof(t->encoder));
 	t->active = true;
 	return true;
@@ -445,6 +454,7 @@ job_begin(struct session *s)
 void
 job_begin_anew(struct session *s)
 {
+	choose_nothing(s);
 	if (may_be_sent(s))
 		job_begin_mail(s);
 	else

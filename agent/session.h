@@ -209,7 +209,8 @@ struct session {
 	bool has_failure;
 	bool greeted;
 	bool in_tls;
-	bool in_clear; /* this connection goes without STARTTLS */
+	bool in_clear;  /* this connection goes without STARTTLS */
+	uint8_t learnt; /* AVOID_* bits: what this server did not bear */
 	bool up;
 	bool needs_rset;
 	bool quit_asked;   /* after what is on the wire */

@@ -18,6 +18,7 @@
 
 #define XTEXT_ENVID_MAX  100 /* of the whole parameter; RFC 3461, 4.4 */
 #define CLIENT_TEXT_SIZE 256 /* of a name, decoded, and NUL */
+#define CLIENT_WORD_MAX  500 /* with its keyword: a line of 512 holds it */
 #define XTEXT_ORCPT_MAX  500 /* RFC 3461, 4.2 */
 
 const struct parameter_desc parameter_descs[PARAMETER_COUNT] = {
@@ -372,11 +373,13 @@ check_client(const struct parameter_word *word)
 		    ? NULL
 		    : "the client's source must be LOCAL or REMOTE";
 	default:
-		return read_xtext(word->value, word->value_len, text,
-			   sizeof(text))
+		return word->len <= CLIENT_WORD_MAX &&
+			read_xtext(word->value, word->value_len, text,
+			    sizeof(text))
 		    ? NULL
 		    : "the client's name, HELO and login must be printable "
-		      "ASCII of at most 255 characters";
+		      "ASCII of at most 255 characters, and fit a line as "
+		      "xtext";
 	}
 }
 

@@ -17,6 +17,10 @@
 #define PARAMETERS_MAIL_SIZE 1664 /* all of MAIL at their longest, and NUL */
 #define PARAMETERS_RCPT_SIZE 544  /* all of RCPT */
 
+/* By so many octets at most parameters_age() makes them longer: "BY=1;N" may
+ * become "BY=-999999999;N". */
+#define PARAMETERS_AGE_MORE 9
+
 /* RFC 2852, 4; RFC 4865, 3: nine digits. */
 #define PARAMETERS_SECONDS_MAX 999999999
 

@@ -239,7 +239,7 @@ write_config(const struct script *s, const struct play *p, uint16_t port,
 			largest = s->messages[i].size;
 	fprintf(f,
 	    "queue_store = \"memory\"\nstop_timeout = 2s\n"
-	    "message_size_limit = %" PRIu64 "\n"
+	    "broken_server_time = 0\nmessage_size_limit = %" PRIu64 "\n"
 	    "transport replay {\n\tprotocol = %s\n"
 	    "\tserver = \"127.0.0.1:%u\"\n",
 	    largest, s->lmtp ? "lmtp" : "smtp", port);

@@ -13,6 +13,8 @@
 
 #include "common/address.h"
 #include "common/log.h"
+#include "common/util.h"
+#include "master/queue/learnt.h"
 #include "master/queue/transcript.h"
 
 static void
@@ -51,7 +53,46 @@ dial_announce(struct session *s, const struct transport *config,
 	(void)strlcpy(msg.tls_name, dial_tls_name(config, address),
 	    sizeof(msg.tls_name));
 	(void)strlcpy(msg.relay, s->relay, sizeof(msg.relay));
+	msg.avoid = learnt_of(s->queue->learnt, &s->dial, time_monotonic_ms());
 	(void)channel_send(s->channel, MSG_ADDRESS, &msg, NULL, 0, -1);
+}
+
+static void
+dial_log_learnt(const char *what, const struct msg_dial *dial, uint32_t avoid)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	(void)inet_ntop(dial->family, dial->addr, text, sizeof(text));
+	log_line(LOG_INFO, "%s: [%s]:%u: %s%s%s", what,
+	    dial->family == AF_UNIX ? dial->path : text, dial->port,
+	    (avoid & AVOID_EHLO) != 0 ? "HELO for EHLO" : "",
+	    avoid == (AVOID_EHLO | AVOID_PIPELINING) ? ", " : "",
+	    (avoid & AVOID_PIPELINING) != 0 ? "no PIPELINING, no CHUNKING"
+					    : "");
+}
+
+void
+dial_learn(struct session *s, uint32_t avoid)
+{
+	struct queue *q = s->queue;
+	int64_t keep_ms = (int64_t)q->config->broken_server_time * 1000;
+
+	avoid &= AVOID_EHLO | AVOID_PIPELINING;
+	if (avoid != 0 && keep_ms > 0 &&
+	    learnt_add(q->learnt, &s->dial, avoid, time_monotonic_ms(),
+		keep_ms))
+		dial_log_learnt("learnt of a server", &s->dial, avoid);
+}
+
+void
+dial_forget(struct queue *q)
+{
+	struct msg_dial dial;
+	uint32_t avoid;
+
+	while (
+	    (avoid = learnt_forget(q->learnt, &dial, time_monotonic_ms())) != 0)
+		dial_log_learnt("forgotten of a server", &dial, avoid);
 }
 
 static void
@@ -209,6 +250,8 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		return;
 	}
 	s->dialing = false;
+	if (msg->has_failure)
+		dial_learn(s, msg->learnt);
 	if (msg->has_failure && !msg->again) {
 		session_text(m, reply);
 		dial_note_failure(s, &msg->outcome, reply);

@@ -10,6 +10,7 @@
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
  *   session.c  workers: sessions from their fork to what ends them
+ *   session_news.c  what they say meanwhile
  *   login.c    what a transport logs in with
  *   dial.c     the addresses of a session, until one works
  *   transaction.c  the jobs of a session, and their recipients' outcomes
@@ -94,6 +95,7 @@ struct job {
 	int64_t begun_ms; /* real */
 	uint32_t left;    /* recipients without an outcome */
 	uint32_t nrcpt;
+	uint32_t nagain;
 	/* For another transaction, all of them together, once this ends. */
 	struct schedule_recipients again;
 	struct schedule_recipient *recipients[]; /* NULL: settled */
@@ -213,6 +215,7 @@ struct queue {
 	uint32_t ntransports;
 	struct store *store;
 	struct transcripts *transcripts; /* NULL: none can be kept */
+	struct learnt *learnt;           /* LEARNT_MAX of them */
 	uint64_t transcript_waiter;      /* a request; 0: nobody's */
 	struct schedule *schedule;
 	struct schedule_limits limits;
@@ -350,6 +353,9 @@ void transaction_again(struct session *s, struct job *job, uint32_t i);
 
 /* dial.c */
 void dial_again(struct queue *q);
+/* What a session saw its server not bear; and what is forgotten again. */
+void dial_learn(struct session *s, uint32_t avoid);
+void dial_forget(struct queue *q);
 void dial_next(void *ctx, struct channel *from, const struct message *m);
 
 /* session.c */

@@ -169,6 +169,8 @@ transaction_take(struct session *s)
 	job->message = STAILQ_FIRST(&all)->message;
 	room -= strlen(job->message->reverse_path) + 1 +
 	    strlen(job->message->parameters) + 1;
+	if (job->message->parameters[0] != '\0')
+		room -= PARAMETERS_AGE_MORE;
 	while (
 	    (r = STAILQ_FIRST(&all)) != NULL && transaction_octets(r) <= room) {
 		STAILQ_REMOVE_HEAD(&all, entry);
@@ -283,4 +285,5 @@ transaction_again(struct session *s, struct job *job, uint32_t i)
 	STAILQ_INSERT_TAIL(&job->again, r, entry);
 	job->recipients[i] = NULL;
 	job->left--;
+	job->nagain++;
 }

@@ -319,6 +319,22 @@ def h_transcripts_are_bounded(t):
     d.stop()
 
 
+def h_transcripts_asked_for_in_vain(t):
+    """Names of no transcript, and an end that no daemon has."""
+    server = t.serve()
+    daemon = t.daemon(ONE % (10, server.name))
+    for more, want in (({"wait": True}, 501), ({"name": "x" * 25}, None),
+                       ({"name": "x" * 31}, None), ({"name": "x" * 200}, 501),
+                       ({"name": "../" * 5, "whole": True}, None)):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            s.settimeout(10)
+            s.connect(os.path.join(daemon.folder, "run", "control"))
+            s.send(json.dumps(dict(command="transcripts", **more)).encode())
+            answer = json.loads(s.recv(65536))
+        equal(answer.get("code"), want, json.dumps(more))
+    daemon.stop()
+
+
 def h_transcript_of_none_wanted(t):
     server = t.serve([opened(), mail_from(), rcpt_to("550 5.1.1 no"),
                       line("QUIT"), say("221 bye")])
