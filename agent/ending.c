@@ -181,7 +181,9 @@ session_meet_unsolicited(struct session *s)
 void
 ending_meet_tls_failure(struct session *s)
 {
-	session_judge(s, "4.7.5", "TLS handshake failed: %s", s->cause);
+	/* RFC 8689, 4.2.1: who demands it hears at once. */
+	session_judge(s, s->conf.require_tls ? "5.7.10" : "4.7.5",
+	    "TLS handshake failed: %s", s->cause);
 	session_fail(s, FAREWELL_NONE);
 }
 
