@@ -78,12 +78,15 @@ auth_hide(struct session *s, const char *text)
 {
 	struct session_login *l = &s->login;
 	const size_t shown = strlen(l->shown), response = strlen(l->response);
+	const size_t told = strlen(l->told);
 	size_t n, len = 0, rest = strlen(text);
 
 	while (*text != '\0' && len + sizeof(hidden) < sizeof(l->text)) {
 		n = match(text, rest, l->shown, shown);
 		if (n == 0)
 			n = match(text, rest, l->response, response);
+		if (n == 0)
+			n = match(text, rest, l->told, told);
 		if (n == 0) {
 			l->text[len++] = *text++;
 			rest--;
@@ -106,6 +109,7 @@ auth_hide_noted(struct session *s)
 		return;
 	transcript_hide(s->transcript, s->login.secret);
 	transcript_hide(s->transcript, s->login.response);
+	transcript_hide(s->transcript, s->login.told);
 }
 
 /* The dialogue shows that there is a challenge, and not which. */
@@ -238,6 +242,15 @@ say_auth(struct session *s)
 	wrote(s, line);
 }
 
+/* Another takes its place, and a server may yet repeat it. */
+static void
+keep_told(struct session_login *l)
+{
+	if (strlen(l->response) > strlen(l->told))
+		strlcpy(l->told, l->response, sizeof(l->told));
+	l->response[0] = '\0';
+}
+
 static bool
 start_mechanism(struct session *s, enum auth_mechanism mechanism)
 {
@@ -247,7 +260,7 @@ start_mechanism(struct session *s, enum auth_mechanism mechanism)
 
 	l->mechanism = mechanism;
 	l->tried |= UINT32_C(1) << mechanism;
-	l->response[0] = '\0';
+	keep_told(l);
 	return sasl_client_start(mechanism, &login) == 0 &&
 	    (!auth_mechanism_is_client_first(mechanism) ||
 		sasl_client_step(NULL, 0, l->response) == 0);
@@ -378,6 +391,7 @@ take_challenge(struct session *s)
 	}
 	if (!l->is_pending) {
 		text = reply_line_text(&s->reply, &n);
+		keep_told(l);
 		if (sasl_client_step(text, n, l->response) == -1) {
 			break_off(s, sasl_client_error());
 			return;

@@ -186,6 +186,7 @@ struct session_login {
 	char shown[SESSION_TEXT_SIZE]; /* the secret as a text would show it */
 	char text[SESSION_TEXT_SIZE];
 	char response[SASL_RESPONSE_SIZE];
+	char told[SASL_RESPONSE_SIZE]; /* the longest of those before it */
 	uint8_t tail[SESSION_LOGIN_SIZE];
 };
 

@@ -1161,6 +1161,31 @@ Test(queue, a_worker_that_gives_back_and_goes_is_not_forked_at_once)
 	cr_expect(is_quiet(agent, 200), "forked again without an attempt");
 }
 
+/* What is left out of a transcript, its last line among it, hides none of ours. */
+Test(queue, a_worker_that_ends_no_line_hides_no_outcome)
+{
+	struct msg_transcript part = { .first = 1 };
+	struct msg_closed closed = { .outcome = { .dsn = "2.0.0" } };
+	char octets[16384], command[256];
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	memset(octets, '1', sizeof(octets));
+	for (int i = 0; i < 512 / 16; i++)
+		say_fd(worker, MSG_TRANSCRIPT, &part, octets, sizeof(octets),
+		    -1);
+	say_fd(worker, MSG_TRANSCRIPT, &part, "1\n", 2, -1);
+	tell(worker, MSG_BEGUN, job);
+	tell_outcome(worker, job, 0, OUTCOME_FAILED, "5.1.1", "550 no");
+	say(worker, MSG_CLOSED, &closed);
+	(void)close(worker);
+	cr_expect(log_will_say("transcript="));
+	(void)snprintf(command, sizeof(command),
+	    "grep -q '^outcome 1 \"a@b.example\" failed' '%s'/transcripts/*",
+	    spool);
+	cr_expect_eq(system(command), 0);
+}
+
 Test(queue, bad_parameters_are_refused)
 {
 	static const char *const bad[] = { "BY=0;R", "NOTIFY=NEVER", "X=1" };
