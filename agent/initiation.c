@@ -33,10 +33,15 @@ void
 initiation_take_address(struct session *s)
 {
 	struct msg_address *a = &s->address;
+	const struct message *m = s->message;
 
-	*a = *(const struct msg_address *)s->message->payload;
+	*a = *(const struct msg_address *)m->payload;
+	if (m->tail_len > 0)
+		memcpy(s->discard, m->tail, m->tail_len);
+	s->discard[m->tail_len] = '\0';
 	s->is_misled = !message_string_ok(a->host, sizeof(a->host)) ||
-	    !message_string_ok(a->tls_name, sizeof(a->tls_name));
+	    !message_string_ok(a->tls_name, sizeof(a->tls_name)) ||
+	    strlen(s->discard) != m->tail_len;
 }
 
 void
@@ -163,6 +168,7 @@ void
 initiation_learn(struct session *s)
 {
 	capabilities_discard(&s->caps, s->conf.discard);
+	capabilities_discard(&s->caps, s->discard);
 	if (s->address.avoid & AVOID_PIPELINING)
 		capabilities_discard(&s->caps, "PIPELINING CHUNKING ");
 	capabilities_finish(&s->caps, s->in_tls);

@@ -224,6 +224,7 @@ struct session {
 	struct flight flight; /* beside what is in use, for its pages */
 	struct transaction trans;
 	uint8_t out_octets[SESSION_OUT_SIZE];
+	char discard[MSG_DISCARD_SIZE]; /* of the address alone */
 	struct content content;
 	struct session_login login; /* last: few sessions touch it */
 };

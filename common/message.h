@@ -414,6 +414,8 @@ struct msg_login {
 	uint8_t pad[2];
 };
 
+/* tail: EHLO keywords not to use with this server, besides those of its session,
+ * each with a space behind it; without NUL. */
 struct msg_address {
 	char host[MSG_HOST_SIZE];     /* for words to people */
 	char tls_name[MSG_HOST_SIZE]; /* SNI, and what a certificate must bear;

@@ -41,11 +41,46 @@ dial_tls_name(const struct transport *config,
 	return config->tls_name[0] != '\0' ? config->tls_name : address->host;
 }
 
+_Static_assert(MSG_DISCARD_SIZE > 16 * (CONFIG_KEYWORD_MAX + 1),
+    "all of discard_ehlo_keywords fits");
+
+size_t
+dial_write_keywords(const struct config_list *keywords,
+    char out[static MSG_DISCARD_SIZE])
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < keywords->count; i++)
+		len += (size_t)snprintf(out + len, MSG_DISCARD_SIZE - len,
+		    "%s ", keywords->words[i]);
+	return len;
+}
+
+size_t
+dial_server_keywords(const struct session *s, char out[static MSG_DISCARD_SIZE])
+{
+	const struct plan_address *address;
+	const struct server *server = NULL;
+
+	out[0] = '\0';
+	if (s->plan != NULL && s->next_address > 0) {
+		address = &s->plan->addresses[s->next_address - 1];
+		server = config_server(s->queue->config, address->host,
+		    address->family, address->addr);
+	}
+	return server == NULL
+	    ? 0
+	    : dial_write_keywords(&server->discard_ehlo_keywords, out);
+}
+
 static void
 dial_announce(struct session *s, const struct transport *config,
     const struct plan_address *address)
 {
+	char discard[MSG_DISCARD_SIZE];
 	struct msg_address msg;
+	size_t len;
 
 	memset(&msg, 0, sizeof(msg));
 	dial_relay(config, address, s->relay);
@@ -54,7 +89,8 @@ dial_announce(struct session *s, const struct transport *config,
 	    sizeof(msg.tls_name));
 	(void)strlcpy(msg.relay, s->relay, sizeof(msg.relay));
 	msg.avoid = learnt_of(s->queue->learnt, &s->dial, time_monotonic_ms());
-	(void)channel_send(s->channel, MSG_ADDRESS, &msg, NULL, 0, -1);
+	len = dial_server_keywords(s, discard);
+	(void)channel_send(s->channel, MSG_ADDRESS, &msg, discard, len, -1);
 }
 
 static void

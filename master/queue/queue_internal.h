@@ -356,6 +356,12 @@ void dial_again(struct queue *q);
 /* What a session saw its server not bear; and what is forgotten again. */
 void dial_learn(struct session *s, uint32_t avoid);
 void dial_forget(struct queue *q);
+/* discard_ehlo_keywords of a list, each with a space behind it; and those of the
+ * server alone that the session dialled last.  How many octets. */
+size_t dial_write_keywords(const struct config_list *keywords,
+    char out[static MSG_DISCARD_SIZE]);
+size_t dial_server_keywords(const struct session *s,
+    char out[static MSG_DISCARD_SIZE]);
 void dial_next(void *ctx, struct channel *from, const struct message *m);
 
 /* session.c */

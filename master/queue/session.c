@@ -189,9 +189,6 @@ session_feed_all(struct queue *q, uint32_t ahead)
 	}
 }
 
-_Static_assert(MSG_DISCARD_SIZE > 16 * (CONFIG_KEYWORD_MAX + 1),
-    "all of discard_ehlo_keywords fits");
-
 /* A destination and the times of its transport, as the worker gets them. */
 void
 session_describe(const struct session *s, const struct transport *config,
@@ -227,12 +224,7 @@ session_describe(const struct session *s, const struct transport *config,
 	for (i = 0; i < TIMER_COUNT; i++)
 		msg->timer_ms[i] = (uint32_t)seconds[i] * 1000U;
 	(void)strlcpy(msg->ehlo_name, name, sizeof(msg->ehlo_name));
-	for (i = 0; i < config->discard_ehlo_keywords.count; i++) {
-		(void)strlcat(msg->discard,
-		    config->discard_ehlo_keywords.words[i],
-		    sizeof(msg->discard));
-		(void)strlcat(msg->discard, " ", sizeof(msg->discard));
-	}
+	(void)dial_write_keywords(&config->discard_ehlo_keywords, msg->discard);
 }
 
 static int
