@@ -5,6 +5,8 @@
  * on a line, and what a reply means.  Whatever goes wrong defers: the mail is
  * not at fault.
  */
+#include <sys/socket.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -163,6 +165,11 @@ is_possible(struct session *s, enum auth_mechanism mechanism)
 	if (l->allowed != 0 && (l->allowed & bit) == 0)
 		return false;
 	if (auth_mechanism_is_bound(mechanism) && l->binding.len == 0)
+		return false;
+	/* RFC 7628, 3: by TLS alone, whatever was told us; a socket of this
+	 * host is no network. */
+	if (auth_mechanism_needs(mechanism) == AUTH_SECRET_TOKEN &&
+	    !s->in_tls && s->local.family != AF_UNIX)
 		return false;
 	/* Who one is by other means, nobody guesses. */
 	if (auth_mechanism_needs(mechanism) == AUTH_SECRET_NOTHING)

@@ -33,10 +33,15 @@ void
 initiation_take_address(struct session *s)
 {
 	struct msg_address *a = &s->address;
+	const struct message *m = s->message;
 
-	*a = *(const struct msg_address *)s->message->payload;
+	*a = *(const struct msg_address *)m->payload;
+	if (m->tail_len > 0)
+		memcpy(s->discard, m->tail, m->tail_len);
+	s->discard[m->tail_len] = '\0';
 	s->is_misled = !message_string_ok(a->host, sizeof(a->host)) ||
-	    !message_string_ok(a->tls_name, sizeof(a->tls_name));
+	    !message_string_ok(a->tls_name, sizeof(a->tls_name)) ||
+	    strlen(s->discard) != m->tail_len;
 }
 
 void
@@ -150,6 +155,12 @@ say_hello(struct session *s, enum command_hello verb, enum session_state state)
 void
 initiation_say_hello(struct session *s, enum session_state state)
 {
+	if ((s->address.avoid & AVOID_EHLO) && state == STATE_HELLO &&
+	    !s->in_tls && s->conf.protocol == SESSION_SMTP &&
+	    s->conf.tls_level <= TLS_MAY) {
+		say_hello(s, COMMAND_HELO, STATE_HELO);
+		return;
+	}
 	say_hello(s, session_is_lmtp(s) ? COMMAND_LHLO : COMMAND_EHLO, state);
 }
 
@@ -157,8 +168,24 @@ void
 initiation_learn(struct session *s)
 {
 	capabilities_discard(&s->caps, s->conf.discard);
+	capabilities_discard(&s->caps, s->discard);
+	if (s->address.avoid & AVOID_PIPELINING)
+		capabilities_discard(&s->caps, "PIPELINING CHUNKING ");
 	capabilities_finish(&s->caps, s->in_tls);
 	s->parameters = extension_parameters(&s->caps);
+}
+
+/* A firewall that hides what the server says reads what we say, too. */
+static bool
+is_masked(const struct reply *reply)
+{
+	size_t n;
+	const uint8_t *text = reply_line_text(reply, &n);
+	size_t stars = 0;
+
+	while (stars < n && text[stars] == '*')
+		stars++;
+	return stars > 8;
 }
 
 void
@@ -169,6 +196,8 @@ initiation_take_greeting(struct session *s)
 		return;
 	}
 	s->greeted = true;
+	if (is_masked(&s->reply))
+		s->address.avoid |= AVOID_PIPELINING;
 	initiation_say_hello(s, STATE_HELLO);
 }
 

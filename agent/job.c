@@ -403,7 +403,7 @@ leave_to_another(struct session *s)
 static bool
 may_be_sent(struct session *s)
 {
-	const struct transaction *t = &s->trans;
+	struct transaction *t = &s->trans;
 	const char *parameters = envelope_parameters(t->envelope);
 	const struct extension_refusal *refusal;
 
@@ -419,7 +419,7 @@ may_be_sent(struct session *s)
 	if (s->caps.size_limit > 0 &&
 	    t->content_octets + 2 > s->caps.size_limit &&
 	    job_octets(s) > s->caps.size_limit) {
-		/* RFC 1870, 6.1 */
+		/* RFC 1870, 4 */
 		refuse_job(s, "5.3.4",
 		    "message is larger than the size that the server offers");
 		return false;
@@ -429,6 +429,7 @@ may_be_sent(struct session *s)
 		refuse_job(s, refusal->dsn, refusal->why);
 		return false;
 	}
+	t->wants_delay = extension_wants_delay(&s->caps, parameters);
 	if ((t->flags & SUBMIT_VERIFY) || limits_choose(s))
 		return true;
 	leave_to_another(s);

@@ -110,6 +110,7 @@ struct transaction {
 	bool body_ended;   /* its last octet is in out, or beyond */
 	bool bdat;         /* in chunks, not behind DATA (RFC 3030) */
 	bool is_converted; /* its content is not what the queue gave */
+	bool wants_delay;  /* NOTIFY of recipients gets DELAY, where it may */
 	enum command_body body;
 	bool smtputf8;
 	bool behind_failure; /* of the message before, without RSET */
@@ -209,7 +210,8 @@ struct session {
 	bool has_failure;
 	bool greeted;
 	bool in_tls;
-	bool in_clear; /* this connection goes without STARTTLS */
+	bool in_clear;  /* this connection goes without STARTTLS */
+	uint8_t learnt; /* AVOID_* bits: what this server did not bear */
 	bool up;
 	bool needs_rset;
 	bool quit_asked;   /* after what is on the wire */
@@ -222,6 +224,7 @@ struct session {
 	struct flight flight; /* beside what is in use, for its pages */
 	struct transaction trans;
 	uint8_t out_octets[SESSION_OUT_SIZE];
+	char discard[MSG_DISCARD_SIZE]; /* of the address alone */
 	struct content content;
 	struct session_login login; /* last: few sessions touch it */
 };

@@ -396,6 +396,8 @@ struct msg_session {
 	uint8_t eight_bit;   /* enum session_eight_bit */
 	uint8_t transcript;  /* 1: one is wanted, where it fails */
 	uint8_t require_tls; /* 1: every job goes with REQUIRETLS (RFC 8689) */
+	uint8_t learns;      /* 1: what a server does not bear is told */
+	uint8_t pad[3];
 	uint32_t trust;      /* index as in msg_trust */
 	uint32_t client;     /* enum session_client */
 	uint32_t timer_ms[TIMER_COUNT];
@@ -412,13 +414,20 @@ struct msg_login {
 	uint8_t pad[2];
 };
 
+/* tail: EHLO keywords not to use with this server, besides those of its session,
+ * each with a space behind it; without NUL. */
 struct msg_address {
 	char host[MSG_HOST_SIZE];     /* for words to people */
 	char tls_name[MSG_HOST_SIZE]; /* SNI, and what a certificate must bear;
 	                                  an address literal without brackets
 	                                  is matched as an address, not sent */
 	char relay[MSG_RELAY_SIZE];
+	uint32_t
+	    avoid; /* AVOID_* bits: what this server was seen not to bear */
 };
+
+#define AVOID_EHLO       (1u << 0) /* it hangs up: HELO */
+#define AVOID_PIPELINING (1u << 1) /* nor CHUNKING */
 
 /*
  * tail: strings: reverse-path (may be empty) and its parameters, then nrcpt
@@ -441,8 +450,9 @@ struct msg_job_ref {
 /* tail: the reply or the reason, sanitised, without NUL. */
 struct msg_next {
 	uint8_t has_failure; /* 0: the first call */
-	uint8_t again;       /* 1: the same address, in clear */
-	uint16_t pad;
+	uint8_t again;       /* 1: the same address, in clear, or as learnt */
+	uint8_t learnt;      /* AVOID_* bits */
+	uint8_t pad;
 	struct outcome outcome; /* of the former address */
 	struct tls_info tls;
 };
@@ -465,6 +475,7 @@ struct msg_outcome {
 struct msg_closed {
 	struct outcome outcome;
 	uint32_t failed; /* 0: a QUIT that was asked for */
+	uint32_t learnt; /* AVOID_* bits */
 };
 
 /* tail: whole lines of postern-transcript(5). */

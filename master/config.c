@@ -19,22 +19,38 @@
 static const struct config_row global_rows[] = {
 #define GLOBAL(...) ROW(GLOBAL, config, __VA_ARGS__)
 #define TRANSPORT(...)
+#define SERVER(...)
 #include "master/config.def"
 };
 
 static const struct config_row transport_rows[] = {
 #define GLOBAL(...)
 #define TRANSPORT(...) ROW(TRANSPORT, transport, __VA_ARGS__)
+#define SERVER(...)
 #include "master/config.def"
+};
+
+static const struct config_row server_rows[] = {
+#define GLOBAL(...)
+#define TRANSPORT(...)
+#define SERVER(...) ROW(SERVER, server, __VA_ARGS__)
+#include "master/config.def"
+};
+
+static const struct {
+	const struct config_row *rows;
+	size_t count;
+} scopes[] = {
+	[CONFIG_SCOPE_GLOBAL] = { global_rows, NELEM(global_rows) },
+	[CONFIG_SCOPE_TRANSPORT] = { transport_rows, NELEM(transport_rows) },
+	[CONFIG_SCOPE_SERVER] = { server_rows, NELEM(server_rows) },
 };
 
 const struct config_row *
 config_rows(enum config_scope scope, size_t *count)
 {
-	bool global = scope == CONFIG_SCOPE_GLOBAL;
-
-	*count = global ? NELEM(global_rows) : NELEM(transport_rows);
-	return global ? global_rows : transport_rows;
+	*count = scopes[scope].count;
+	return scopes[scope].rows;
 }
 
 static void
@@ -43,6 +59,13 @@ transport_clear(struct transport *t)
 	for (size_t i = 0; i < NELEM(transport_rows); i++)
 		config_value_clear(&transport_rows[i], t);
 	free(t->name);
+}
+
+static void
+server_clear(struct server *server)
+{
+	for (size_t i = 0; i < NELEM(server_rows); i++)
+		config_value_clear(&server_rows[i], server);
 }
 
 void
@@ -56,10 +79,13 @@ config_free(struct config *config)
 		free(config->routes[i].domain);
 		free(config->routes[i].transport_name);
 	}
+	for (size_t i = 0; i < config->nservers; i++)
+		server_clear(&config->servers[i]);
 	for (size_t i = 0; i < NELEM(global_rows); i++)
 		config_value_clear(&global_rows[i], config);
 	free(config->transports);
 	free(config->routes);
+	free(config->servers);
 	free(config);
 }
 
@@ -163,6 +189,23 @@ config_route(const struct config *config, const char *domain)
 	return route != NULL ? route->transport : NULL;
 }
 
+const struct server *
+config_server(const struct config *config, const char *host, int family,
+    const uint8_t *addr)
+{
+	const struct server *best = NULL, *server = config->servers;
+	unsigned weight, most = 0;
+
+	for (size_t i = 0; i < config->nservers; i++, server++) {
+		weight = server_match_weigh(&server->match, host, family, addr);
+		if (weight > most) {
+			most = weight;
+			best = server;
+		}
+	}
+	return best;
+}
+
 static void
 dump_rows(const struct config_row *row, size_t count, const void *base,
     const char *indent, FILE *out)
@@ -180,6 +223,7 @@ config_dump(const struct config *config, FILE *out)
 {
 	const struct transport *t = config->transports;
 	const struct route *route = config->routes;
+	const struct server *server = config->servers;
 
 	dump_rows(global_rows, NELEM(global_rows), config, "", out);
 	for (size_t i = 0; i < config->ntransports; i++, t++) {
@@ -190,4 +234,9 @@ config_dump(const struct config *config, FILE *out)
 	for (size_t i = 0; i < config->nroutes; i++, route++)
 		(void)fprintf(out, "\nroute \"%s\" {\n\ttransport = %s\n}\n",
 		    route->domain, route->transport_name);
+	for (size_t i = 0; i < config->nservers; i++, server++) {
+		(void)fprintf(out, "\nserver \"%s\" {\n", server->match.name);
+		dump_rows(server_rows, NELEM(server_rows), server, "\t", out);
+		(void)fputs("}\n", out);
+	}
 }

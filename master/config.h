@@ -15,10 +15,12 @@
 
 #include "common/auth.h"
 #include "master/next_hop.h"
+#include "master/server_match.h"
 
 #define CONFIG_TEXT_MAX       (1024 * 1024) /* octets of a configuration */
 #define CONFIG_TRANSPORTS_MAX 256
 #define CONFIG_ROUTES_MAX     4096
+#define CONFIG_SERVERS_MAX    1024
 #define CONFIG_ERRORS_MAX     64
 #define CONFIG_KEYWORD_MAX    23 /* octets of an EHLO keyword */
 #define CONFIG_ERROR_SIZE     320
@@ -112,6 +114,18 @@ struct transport {
 #define GLOBAL(name, type, value, least, most, unit, text)
 #define TRANSPORT(name, type, value, least, most, unit, text)                  \
 	CONFIG_MEMBER_##type(name)
+#define SERVER(name, type, value, least, most, unit, text)
+#include "master/config.def"
+};
+
+/* What holds for one server or several, whichever transport leads to it. */
+struct server {
+	struct server_match match;
+	int line;
+#define GLOBAL(name, type, value, least, most, unit, text)
+#define TRANSPORT(name, type, value, least, most, unit, text)
+#define SERVER(name, type, value, least, most, unit, text)                     \
+	CONFIG_MEMBER_##type(name)
 #include "master/config.def"
 };
 
@@ -127,9 +141,12 @@ struct config {
 	size_t ntransports;
 	struct route *routes; /* sorted by domain */
 	size_t nroutes;
+	struct server *servers; /* in the file's order */
+	size_t nservers;
 #define GLOBAL(name, type, value, least, most, unit, text)                     \
 	CONFIG_MEMBER_##type(name)
 #define TRANSPORT(name, type, value, least, most, unit, text)
+#define SERVER(name, type, value, least, most, unit, text)
 #include "master/config.def"
 };
 
@@ -168,6 +185,14 @@ const struct transport *config_transport(const struct config *config,
     const char *name);
 
 /*
+ * What the file says of a server: of its name (any letter case) the longest
+ * match, else of its address (AF_INET or AF_INET6; others match nothing) the
+ * longest network.  NULL where nothing fits.
+ */
+const struct server *config_server(const struct config *config,
+    const char *host, int family, const uint8_t *addr);
+
+/*
  * The number under which the agent keeps what transports[i] trusts: that of the
  * first transport with the same tls_CAfile, so that a file is held once.
  */
@@ -186,6 +211,7 @@ void config_dump(const struct config *config, FILE *out);
 enum config_scope {
 	CONFIG_SCOPE_GLOBAL,
 	CONFIG_SCOPE_TRANSPORT,
+	CONFIG_SCOPE_SERVER,
 };
 
 enum config_type {
@@ -209,7 +235,7 @@ struct config_row {
 	uint64_t most;
 	const char *unit;
 	const char *text;
-	size_t offset; /* of the member in struct config or transport */
+	size_t offset; /* of the member in struct config, transport or server */
 };
 
 /* The rows of a scope, and how many; static storage. */

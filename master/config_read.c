@@ -28,6 +28,7 @@ static const char *const block_names[BLOCK_COUNT] = {
 	[BLOCK_GLOBAL] = "",
 	[BLOCK_TRANSPORT] = "transport",
 	[BLOCK_ROUTE] = "route",
+	[BLOCK_SERVER] = "server",
 };
 
 const struct config_row *
@@ -95,8 +96,10 @@ complain_unknown(struct reader *r, const struct config_statement *s)
 
 	if (r->block != BLOCK_TRANSPORT && knows(&r->rows[BLOCK_TRANSPORT], s))
 		complain(&r->complaints, s->line,
-		    "%.*s belongs into a block transport NAME { ... }", len,
-		    s->name);
+		    "%.*s belongs into a block transport NAME { ... }%s", len,
+		    s->name,
+		    knows(&r->rows[BLOCK_SERVER], s) ? " or server HOST { ... }"
+						     : "");
 	else if (r->block != BLOCK_GLOBAL && knows(&r->rows[BLOCK_GLOBAL], s))
 		complain(&r->complaints, s->line,
 		    "%.*s belongs outside of every block", len, s->name);
@@ -137,100 +140,6 @@ statement_set(struct reader *r, const struct config_statement *s)
 						  : "single value");
 }
 
-static struct transport *
-transport_add(struct config *config, const char *name, int line)
-{
-	const struct config_row *rows;
-	struct transport *list, *t;
-	size_t count;
-
-	rows = config_rows(CONFIG_SCOPE_TRANSPORT, &count);
-	list = recallocarray(config->transports, config->ntransports,
-	    config->ntransports + 1, sizeof(*list));
-	if (list == NULL)
-		return NULL;
-	config->transports = list;
-	t = &list[config->ntransports++];
-	t->line = line;
-	t->name = strdup(name);
-	if (t->name == NULL)
-		return NULL;
-	for (size_t i = 0; i < count; i++) {
-		if (config_value_set_default(&rows[i], t) == -1)
-			return NULL;
-	}
-	return t;
-}
-
-static struct route *
-route_add(struct config *config, const char *domain, int line)
-{
-	struct route *list, *route;
-
-	list = recallocarray(config->routes, config->nroutes,
-	    config->nroutes + 1, sizeof(*list));
-	if (list == NULL)
-		return NULL;
-	config->routes = list;
-	route = &list[config->nroutes++];
-	route->line = line;
-	route->domain = strdup(domain);
-	route->transport_name = strdup("");
-	if (route->domain == NULL || route->transport_name == NULL)
-		return NULL;
-	return route;
-}
-
-static void
-open_transport(struct reader *r, const char *title)
-{
-	struct config *c = r->config;
-	const char *wrong = config_word_check_name(title);
-
-	if (title[0] == '\0' || wrong != NULL)
-		complain(&r->complaints, r->block_line, "transport %.80s: %s",
-		    title, wrong != NULL ? wrong : "a transport needs a name");
-	for (size_t i = 0; i < c->ntransports; i++) {
-		if (strcmp(c->transports[i].name, title) == 0)
-			complain(&r->complaints, r->block_line,
-			    "transport %s stands already on line %d", title,
-			    c->transports[i].line);
-	}
-	if (c->ntransports == CONFIG_TRANSPORTS_MAX)
-		complain(&r->complaints, r->block_line,
-		    "more than %d transports", CONFIG_TRANSPORTS_MAX);
-	else
-		r->base = transport_add(c, title, r->block_line);
-}
-
-static void
-lower(char *word)
-{
-	for (; *word != '\0'; word++) {
-		if (*word >= 'A' && *word <= 'Z')
-			*word = (char)(*word - 'A' + 'a');
-	}
-}
-
-static void
-open_route(struct reader *r, char *title)
-{
-	struct config *c = r->config;
-
-	lower(title);
-	if (strcmp(title, "*") != 0 &&
-	    !address_domain_is_host_name(title + (title[0] == '.' ? 1 : 0)))
-		complain(&r->complaints, r->block_line,
-		    "route %.80s: no legal domain; write example.org, "
-		    ".example.org for all below it, or \"*\" for the rest",
-		    title);
-	if (c->nroutes == CONFIG_ROUTES_MAX)
-		complain(&r->complaints, r->block_line, "more than %d routes",
-		    CONFIG_ROUTES_MAX);
-	else
-		r->base = route_add(c, title, r->block_line);
-}
-
 static void
 open_titled(struct reader *r, const struct config_statement *s)
 {
@@ -243,15 +152,13 @@ open_titled(struct reader *r, const struct config_statement *s)
 	if (title == NULL) {
 		complain(&r->complaints, s->line,
 		    "%s: write %s before the brace", block_names[r->block],
-		    r->block == BLOCK_ROUTE ? "its domain" : "its name");
+		    r->block == BLOCK_ROUTE        ? "its domain"
+			: r->block == BLOCK_SERVER ? "its host or network"
+						   : "its name");
 		r->skipping = true;
 		return;
 	}
-	r->base = NULL;
-	if (r->block == BLOCK_ROUTE)
-		open_route(r, title[0]);
-	else
-		open_transport(r, title[0]);
+	r->base = config_block_open(r, title[0]);
 	r->skipping = r->base == NULL;
 	if (r->skipping && r->complaints.count == 0)
 		complain_memory(&r->complaints);
@@ -281,7 +188,7 @@ statement_open(struct reader *r, const struct config_statement *s)
 	}
 	r->skipping = true;
 	complain(&r->complaints, s->line,
-	    "%.*s is no block; there are transport and route",
+	    "%.*s is no block; there are transport, route and server",
 	    s->name_len > 40 ? 40 : (int)s->name_len, s->name);
 }
 
@@ -337,30 +244,6 @@ read_statements(struct reader *r, const char *in, size_t len)
 	}
 }
 
-/* Mail needs no configuration: every domain goes to its MX. */
-static int
-add_builtin(struct config *c)
-{
-	char any[] = "*";
-	struct route *route;
-
-	if (c->ntransports > 0)
-		return 0;
-	if (transport_add(c, "smtp", 0) == NULL)
-		return -1;
-	(void)next_hop_parse("", CONFIG_PORT_SMTP, &c->transports[0].next_hop);
-	for (size_t i = 0; i < c->nroutes; i++) {
-		if (strcmp(c->routes[i].domain, any) == 0)
-			return 0;
-	}
-	route = route_add(c, any, 0);
-	if (route == NULL)
-		return -1;
-	free(route->transport_name);
-	route->transport_name = strdup("smtp");
-	return route->transport_name != NULL ? 0 : -1;
-}
-
 /* A name without a dot says nothing to a remote. */
 static int
 find_hostname(struct config *c)
@@ -388,6 +271,8 @@ reader_set_rows(struct reader *r)
 	    config_rows(CONFIG_SCOPE_TRANSPORT, &rows[BLOCK_TRANSPORT].count);
 	rows[BLOCK_ROUTE].row = route_rows;
 	rows[BLOCK_ROUTE].count = NELEM(route_rows);
+	rows[BLOCK_SERVER].row =
+	    config_rows(CONFIG_SCOPE_SERVER, &rows[BLOCK_SERVER].count);
 }
 
 static int
@@ -457,7 +342,7 @@ read_all(struct reader *r, const char *text, size_t len)
 		complain(&r->complaints, r->block_line,
 		    "this block is not closed by }");
 	block_close(r);
-	if (add_builtin(r->config) == -1)
+	if (config_block_add_builtin(r->config) == -1)
 		complain_memory(&r->complaints);
 	config_check_whole(r);
 	if (find_hostname(r->config) == -1)

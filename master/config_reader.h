@@ -19,6 +19,7 @@ enum block {
 	BLOCK_GLOBAL,
 	BLOCK_TRANSPORT,
 	BLOCK_ROUTE,
+	BLOCK_SERVER,
 	BLOCK_COUNT,
 };
 
@@ -27,6 +28,7 @@ enum {
 	ROWS_MAX =
 #define GLOBAL(...)    1 +
 #define TRANSPORT(...) 1 +
+#define SERVER(...)    1 +
 #include "master/config.def"
 	    0,
 };
@@ -58,6 +60,19 @@ int *config_seen_line(struct reader *r, const struct config_row *row);
 
 /* The line where the parameter is set in this block, else the block's. */
 int config_line_of(struct reader *r, const char *name);
+
+/*
+ * What the block that we are in becomes, with its defaults: a title that is
+ * wrong is complained about.  NULL where there are too many, or no memory.
+ * The title is changed.
+ */
+void *config_block_open(struct reader *r, char *title);
+
+/*
+ * Mail needs no configuration: without a transport every domain goes to its MX.
+ * -1 for want of memory.
+ */
+int config_block_add_builtin(struct config *c);
 
 /* At the end of a block: what its parameters say about each other. */
 void config_check_transport(struct reader *r, struct transport *t);

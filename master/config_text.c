@@ -283,8 +283,8 @@ open_block(struct config_text *text, struct config_statement *statement,
 	}
 	if (token.kind != TOKEN_OPEN)
 		return bad_token(text, statement, title,
-		    "write NAME = VALUE, transport NAME { ... } or "
-		    "route DOMAIN { ... }",
+		    "write NAME = VALUE, transport NAME { ... }, "
+		    "route DOMAIN { ... } or server HOST { ... }",
 		    0);
 	return CONFIG_TEXT_OPEN;
 }

@@ -262,7 +262,7 @@ write_config(const struct deliver_options *o, char *text, size_t size)
 	if (f == NULL)
 		return 0;
 	fprintf(f, "queue_store = \"memory\"\nstop_timeout = 2s\n");
-	fprintf(f, "transcript_keep_time = %s\n",
+	fprintf(f, "broken_server_time = 0\ntranscript_keep_time = %s\n",
 	    o->transcript != NULL ? "1d" : "0");
 	if (o->timeout != NULL)
 		fprintf(f, "resolver_timeout = %ds\n",

@@ -250,7 +250,7 @@ write_config(const struct script *s, const struct play *p, uint16_t port,
 			largest = s->messages[i].size;
 	fprintf(f,
 	    "queue_store = \"memory\"\nstop_timeout = 2s\n"
-	    "message_size_limit = %" PRIu64 "\n"
+	    "broken_server_time = 0\nmessage_size_limit = %" PRIu64 "\n"
 	    "transport replay {\n\tprotocol = %s\n"
 	    "\tserver = \"127.0.0.1:%u\"\n",
 	    largest, s->lmtp ? "lmtp" : "smtp", port);
@@ -267,6 +267,11 @@ write_config(const struct script *s, const struct play *p, uint16_t port,
 	    "\tconnection_idle_time = %s\n}\n"
 	    "route \"*\" {\n\ttransport = replay\n}\n",
 	    has_outcome(s) ? "0" : "3s");
+	if (s->discard_server[0] != '\0') {
+		fprintf(f, "server 127.0.0.1 {\n");
+		write_discard(f, s->discard_server);
+		fprintf(f, "}\n");
+	}
 	len = ftell(f);
 	fclose(f);
 	return len > 0 ? (size_t)len : 0;

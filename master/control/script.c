@@ -417,11 +417,18 @@ parse_discard(struct script *s, struct line *l)
 	return take_string(s, l, s->discard, sizeof(s->discard));
 }
 
+static bool
+parse_discard_server(struct script *s, struct line *l)
+{
+	return take_string(s, l, s->discard_server, sizeof(s->discard_server));
+}
+
 static const struct {
 	const char *word;
 	bool (*parse)(struct script *s, struct line *l);
 } words[] = {
 	{ "discard", parse_discard },
+	{ "discard_server", parse_discard_server },
 	{ "ehlo", parse_ehlo },
 	{ "message", parse_message },
 	{ "outcome", parse_outcome },

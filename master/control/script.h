@@ -61,7 +61,8 @@ struct script {
 	uint8_t tls_level; /* enum tls_level */
 	bool require_tls;  /* REQUIRETLS (RFC 8689) was demanded */
 	char ehlo[MSG_HOST_SIZE];
-	char discard[MSG_DISCARD_SIZE];
+	char discard[MSG_DISCARD_SIZE];        /* of the transport */
+	char discard_server[MSG_DISCARD_SIZE]; /* of the last server */
 	uint32_t timer_ms[TIMER_COUNT];
 	struct script_event *events;
 	size_t nevents, events_size;

@@ -13,6 +13,8 @@
 
 #include "common/address.h"
 #include "common/log.h"
+#include "common/util.h"
+#include "master/queue/learnt.h"
 #include "master/queue/transcript.h"
 
 static void
@@ -39,11 +41,46 @@ dial_tls_name(const struct transport *config,
 	return config->tls_name[0] != '\0' ? config->tls_name : address->host;
 }
 
+_Static_assert(MSG_DISCARD_SIZE > 16 * (CONFIG_KEYWORD_MAX + 1),
+    "all of discard_ehlo_keywords fits");
+
+size_t
+dial_write_keywords(const struct config_list *keywords,
+    char out[static MSG_DISCARD_SIZE])
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < keywords->count; i++)
+		len += (size_t)snprintf(out + len, MSG_DISCARD_SIZE - len,
+		    "%s ", keywords->words[i]);
+	return len;
+}
+
+size_t
+dial_server_keywords(const struct session *s, char out[static MSG_DISCARD_SIZE])
+{
+	const struct plan_address *address;
+	const struct server *server = NULL;
+
+	out[0] = '\0';
+	if (s->plan != NULL && s->next_address > 0) {
+		address = &s->plan->addresses[s->next_address - 1];
+		server = config_server(s->queue->config, address->host,
+		    address->family, address->addr);
+	}
+	return server == NULL
+	    ? 0
+	    : dial_write_keywords(&server->discard_ehlo_keywords, out);
+}
+
 static void
 dial_announce(struct session *s, const struct transport *config,
     const struct plan_address *address)
 {
+	char discard[MSG_DISCARD_SIZE];
 	struct msg_address msg;
+	size_t len;
 
 	memset(&msg, 0, sizeof(msg));
 	dial_relay(config, address, s->relay);
@@ -51,7 +88,47 @@ dial_announce(struct session *s, const struct transport *config,
 	(void)strlcpy(msg.tls_name, dial_tls_name(config, address),
 	    sizeof(msg.tls_name));
 	(void)strlcpy(msg.relay, s->relay, sizeof(msg.relay));
-	(void)channel_send(s->channel, MSG_ADDRESS, &msg, NULL, 0, -1);
+	msg.avoid = learnt_of(s->queue->learnt, &s->dial, time_monotonic_ms());
+	len = dial_server_keywords(s, discard);
+	(void)channel_send(s->channel, MSG_ADDRESS, &msg, discard, len, -1);
+}
+
+static void
+dial_log_learnt(const char *what, const struct msg_dial *dial, uint32_t avoid)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	(void)inet_ntop(dial->family, dial->addr, text, sizeof(text));
+	log_line(LOG_INFO, "%s: [%s]:%u: %s%s%s", what,
+	    dial->family == AF_UNIX ? dial->path : text, dial->port,
+	    (avoid & AVOID_EHLO) != 0 ? "HELO for EHLO" : "",
+	    avoid == (AVOID_EHLO | AVOID_PIPELINING) ? ", " : "",
+	    (avoid & AVOID_PIPELINING) != 0 ? "no PIPELINING, no CHUNKING"
+					    : "");
+}
+
+void
+dial_learn(struct session *s, uint32_t avoid)
+{
+	struct queue *q = s->queue;
+	int64_t keep_ms = (int64_t)q->config->broken_server_time * 1000;
+
+	avoid &= AVOID_EHLO | AVOID_PIPELINING;
+	if (avoid != 0 && keep_ms > 0 &&
+	    learnt_add(q->learnt, &s->dial, avoid, time_monotonic_ms(),
+		keep_ms))
+		dial_log_learnt("learnt of a server", &s->dial, avoid);
+}
+
+void
+dial_forget(struct queue *q)
+{
+	struct msg_dial dial;
+	uint32_t avoid;
+
+	while (
+	    (avoid = learnt_forget(q->learnt, &dial, time_monotonic_ms())) != 0)
+		dial_log_learnt("forgotten of a server", &dial, avoid);
 }
 
 static void
@@ -209,6 +286,8 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		return;
 	}
 	s->dialing = false;
+	if (msg->has_failure)
+		dial_learn(s, msg->learnt);
 	if (msg->has_failure && !msg->again) {
 		session_text(m, reply);
 		dial_note_failure(s, &msg->outcome, reply);

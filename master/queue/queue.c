@@ -25,6 +25,7 @@
 #include "common/sandbox.h"
 #include "common/util.h"
 #include "master/config_fd.h"
+#include "master/queue/learnt.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transcripts.h"
@@ -419,6 +420,7 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	if (!q->draining)
 		refill_expire(q);
 	transcript_sweep(q);
+	dial_forget(q);
 	queue_pump_soon(q);
 }
 
@@ -564,8 +566,10 @@ queue_open(struct queue *q, const char *spool)
 		log_line(LOG_ERROR,
 		    "%" PRIu64 " messages have lost their body file",
 		    recovered.lost_bodies);
+	q->learnt = calloc(LEARNT_MAX, sizeof(*q->learnt));
 	q->schedule = schedule_new(&q->limits, &hooks);
-	if (q->schedule == NULL || queue_use_transports(q) == -1 ||
+	if (q->learnt == NULL || q->schedule == NULL ||
+	    queue_use_transports(q) == -1 ||
 	    evtimer_add(q->sweep_timer, &sweep) == -1)
 		fatal("out of memory");
 }
@@ -591,6 +595,7 @@ queue_clear(struct queue *q)
 	schedule_free(q->schedule);
 	store_close(q->store);
 	transcripts_free(q->transcripts);
+	free(q->learnt);
 	for (i = 0; i < q->ntransports; i++) {
 		free(q->transports[i].name);
 		login_free(q->transports[i].login);

@@ -10,6 +10,7 @@
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
  *   session.c  workers: sessions from their fork to what ends them
+ *   session_news.c  what they say meanwhile
  *   login.c    what a transport logs in with
  *   dial.c     the addresses of a session, until one works
  *   transaction.c  the jobs of a session, and their recipients' outcomes
@@ -214,6 +215,7 @@ struct queue {
 	uint32_t ntransports;
 	struct store *store;
 	struct transcripts *transcripts; /* NULL: none can be kept */
+	struct learnt *learnt;           /* LEARNT_MAX of them */
 	uint64_t transcript_waiter;      /* a request; 0: nobody's */
 	struct schedule *schedule;
 	struct schedule_limits limits;
@@ -351,6 +353,15 @@ void transaction_again(struct session *s, struct job *job, uint32_t i);
 
 /* dial.c */
 void dial_again(struct queue *q);
+/* What a session saw its server not bear; and what is forgotten again. */
+void dial_learn(struct session *s, uint32_t avoid);
+void dial_forget(struct queue *q);
+/* discard_ehlo_keywords of a list, each with a space behind it; and those of the
+ * server alone that the session dialled last.  How many octets. */
+size_t dial_write_keywords(const struct config_list *keywords,
+    char out[static MSG_DISCARD_SIZE]);
+size_t dial_server_keywords(const struct session *s,
+    char out[static MSG_DISCARD_SIZE]);
 void dial_next(void *ctx, struct channel *from, const struct message *m);
 
 /* session.c */

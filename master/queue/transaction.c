@@ -254,7 +254,7 @@ transaction_send(struct queue *q, struct job *job)
 	if (parameters[0] != '\0') {
 		if (!parameters_age(aged, parameters, job->message->created_ms,
 			time_real_ms())) {
-			/* RFC 2852, 4.1; RFC 3463, 3.5 */
+			/* RFC 2852, 4.1.3; RFC 3463, 3.5 */
 			transaction_refuse(job, OUTCOME_FAILED, "5.4.7",
 			    "the time to deliver by is over");
 			return;

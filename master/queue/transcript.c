@@ -244,7 +244,7 @@ write_options(struct text *t, const struct session *s,
 {
 	static const char *const levels[] = { "none", "may", "encrypt",
 		"verify" };
-	char name[2 * MSG_HOST_SIZE];
+	char name[2 * MSG_HOST_SIZE], discard[MSG_DISCARD_SIZE];
 	struct msg_session msg;
 
 	session_describe(s, config, &msg);
@@ -256,6 +256,8 @@ write_options(struct text *t, const struct session *s,
 	add_line(t, HEADER_MAX, "ehlo \"%s\"",
 	    quote(name, sizeof(name), msg.ehlo_name));
 	add_line(t, HEADER_MAX, "discard \"%s\"", msg.discard);
+	if (dial_server_keywords(s, discard) > 0)
+		add_line(t, HEADER_MAX, "discard_server \"%s\"", discard);
 	for (unsigned i = 0; i < TIMER_COUNT; i++)
 		add_line(t, HEADER_MAX, "timer %s %u", timer_name(i),
 		    msg.timer_ms[i]);

@@ -5,6 +5,8 @@
  */
 #include "master/config.h"
 
+#include <sys/socket.h>
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
 {
 	static struct config_errors errors;
+	const uint8_t addr[16] = { 0x20, 1 };
 	struct config *config, *again;
 	char *first, *second;
 	size_t len;
@@ -37,6 +40,7 @@ LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
 	if (config == NULL)
 		return 0;
 	(void)config_route(config, "a.example.org"); /* returns, at least */
+	(void)config_server(config, "a.example.org", AF_INET6, addr);
 	first = dump(config, &len);
 	again = config_read("f", first, len, &errors);
 	assert(again != NULL);

@@ -221,6 +221,14 @@ def s_149_oauthbearer_and_334(t):
             reply="535 5.7.8 bad token", text="tok3n-of-ours", token=True)
 
 
+@table([("oauthbearer", "OAUTHBEARER", oauth), ("xoauth2", "XOAUTH2", xoauth)])
+def s_152_bad_base64_for_a_token(t, name, said):
+    """RFC 4954, 4: none that cannot be decoded is answered."""
+    refused(t, [inside("AUTH " + name), said("334 {}"), line(r"\*"),
+                say("501 5.5.2 so"), bye()], code=501, reply="not base64",
+            text="tok3n-of-ours", token=True)
+
+
 def s_149_xoauth2_and_334(t):
     refused(t, [inside("AUTH XOAUTH2"), xoauth("334 " + ERROR),
                 line(""), say("535 5.7.8 bad token"), bye()], code=535,
@@ -382,6 +390,21 @@ def s_154_in_clear_where_told_so(t):
                             'auth_in_clear = yes' % secret(t)))
                  .replace("encrypt", "none"))
     t.delivered(d.send())
+
+
+def s_154_no_token_in_clear_whatever_told(t):
+    """RFC 7628, 3: by TLS, or not at all."""
+    for name in ("OAUTHBEARER", "XOAUTH2"):
+        server = t.serve([opened("AUTH " + name), bye()])
+        d = t.daemon((CONFIG % (server.name, 'auth_token_file = "%s"\n'
+                                'auth_in_clear = yes' % secret(t)))
+                     .replace("encrypt", "none"))
+        t.outcome(d.send(), "deferred", step="auth",
+                  reply="no mechanism")
+        t.scripts_held()
+        lacks("AUTH", server.connections[0].clear.decode("latin-1"))
+        t.servers.remove(server)
+        d.stop()
 
 
 def s_154_a_configuration_that_can_only_be_in_clear(t):

@@ -292,7 +292,8 @@ class Host:
 def fly(t, hosts, lmtp, messages):
     """Messages to two recipients each, that wait till the server greets."""
     server = t.serve(*[[x] for x in hosts], optional=len(hosts) - 1)
-    daemon = t.daemon(ONE % ("lmtp" if lmtp else "smtp", server.name))
+    daemon = t.daemon("broken_server_time = 0\n" + ONE % (
+        "lmtp" if lmtp else "smtp", server.name))
     runs = []
     threads = [threading.Thread(target=lambda n=n: runs.append(daemon.send(
         to=("u%d@example.org" % n, "v%d@example.org" % n))))

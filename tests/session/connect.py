@@ -3,7 +3,7 @@
 import socket
 import threading
 
-from harness import (DEFERRED, Dns, Skip, equal, free_port_on, holds,
+from harness import (DEFERRED, Dns, Skip, equal, holds,
                      host_name_namespace, lacks)
 from server import (GREETING, bye, close, data, drain, eof, flood, hello,
                     line, mail_from, opened, pause, quiet, raw, rcpt_to,
@@ -143,8 +143,8 @@ route "*" {
 
 def s_013_second_address(t):
     """Nobody listens at the address that is to be tried first."""
-    port = free_port_on("127.0.0.3")
-    server = t.serve(whole(), address="127.0.0.3", port=port)
+    server = t.serve(whole(), address="127.0.0.3")
+    port = server.port
     dns = Dns({"two.test": [("A", "127.0.0.3"), ("AAAA", "::1")]})
     daemon = t.daemon(MX_CONFIG % (
         dns.name, 'server = "two.test:%d"\n\taddress_preference = ipv6' % port))

@@ -2,11 +2,14 @@
 """S-087 to S-090: octets and addresses that a server may not be able to take."""
 import email
 import email.policy
+import glob
+import re
 
 from chunks import ONE, chunk
 from envelope import refused
-from harness import MESSAGE, equal, holds, lacks
-from server import bye, honest, line, mail_from, opened, rcpt_to, say
+from harness import MESSAGE, equal, holds, lacks, table
+from server import (Closed, bye, drain, honest, line, mail_from, opened,
+                    rcpt_to, say)
 
 TEXT = ("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
         "Content-Transfer-Encoding: 8bit\r\nSubject: x\r\n\r\n"
@@ -225,3 +228,103 @@ def s_090_what_is_no_utf8_is_refused(t):
     for bad in ("b\udcff@example.org", "\udcc3@example.org",
                 "b\x85@example.org", "b@a\u200e.example"):
         refused(t, to=(bad,))
+
+
+FIFTY = 50000000
+
+
+def workers_of(daemon):
+    """The grandchildren of the master: what the agent forked."""
+    parents = {}
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(path, encoding="utf-8") as f:
+                row = f.read().rpartition(") ")[2].split()
+        except OSError:
+            continue
+        parents[int(path.split("/")[2])] = int(row[1])
+    master = daemon.process.pid
+    return [p for p, parent in parents.items()
+            if parents.get(parent) == master]
+
+
+def own_kib(daemon):
+    """The private memory of its one worker."""
+    pid, = workers_of(daemon)
+    with open("/proc/%d/status" % pid, encoding="utf-8") as f:
+        return int(re.search(r"RssAnon:\s+(\d+)", f.read())[1])
+
+
+class Raw:
+    """What comes over a connection, without keeping it."""
+
+    def __init__(self, c):
+        self.c = c
+        self.buffer, c.pending = c.pending, b""
+
+    def more(self):
+        octets = self.c.sock.recv(262144)
+        if not octets:
+            raise Closed("closed by the client in the message")
+        self.buffer += octets
+
+    def skip(self, n):
+        while len(self.buffer) < n:
+            n -= len(self.buffer)
+            self.buffer = b""
+            self.more()
+        self.buffer = self.buffer[n:]
+
+    def line(self):
+        while b"\r\n" not in self.buffer:
+            self.more()
+        line, self.buffer = self.buffer.split(b"\r\n", 1)
+        return line.decode("ascii")
+
+
+def swallow(daemons, sizes, chunked):
+    """Take a message of any size, and look at the worker meanwhile."""
+    def looked(taken, marks):
+        if marks and taken > marks[0]:
+            sizes.append(own_kib(daemons[0]))
+            marks.pop(0)
+
+    def step(c):
+        raw, taken, marks = Raw(c), 0, [FIFTY // 10, FIFTY * 9 // 10]
+        last = not chunked
+        while chunked and not last:
+            words = raw.line().split(" ")
+            raw.skip(int(words[1]))
+            taken += int(words[1])
+            looked(taken, marks)
+            last = words[-1] == "LAST"
+            c.sock.sendall(b"250 on\r\n")
+        while not chunked and not raw.buffer.endswith(b"\r\n.\r\n"):
+            taken += max(0, len(raw.buffer) - 5)
+            raw.buffer = raw.buffer[-5:]
+            raw.more()
+            looked(taken, marks)
+        if not chunked:
+            say("250 kept")(c)
+        c.pending = raw.buffer if chunked else b""
+    return step
+
+
+@table((("by DATA", (), b"x"), ("by BDAT", ("CHUNKING",), b"x"),
+        ("by DATA, converted", (), b"\xe4"),
+        ("by BDAT, converted", ("CHUNKING",), b"\xe4")))
+def h_fifty_megabytes(t, keywords, octet):
+    """The worker holds no more of a message near its end than at its start."""
+    daemons, sizes = [], []
+    chunked = "CHUNKING" in keywords
+    server = t.serve([opened(*keywords), mail_from(), rcpt_to()] +
+                     ([] if chunked else [line("DATA"), say("354 go")]) +
+                     [swallow(daemons, sizes, chunked), drain()])
+    daemons.append(t.daemon(ONE % ("smtp", server.name)))
+    body = b"Subject: x\r\n\r\n" + (octet + b"y" * 69 + b"\r\n") * (FIFTY // 72)
+    t.outcome(daemons[0].send(message=body), "delivered")
+    daemons[0].stop()
+    t.scripts_held()
+    equal(len(sizes), 2, "samples")
+    if sizes[1] > sizes[0] + 64:
+        raise AssertionError("%d KiB at first, then %d KiB" % tuple(sizes))

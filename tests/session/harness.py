@@ -91,6 +91,7 @@ class Case:
     """One test's folder, servers and runs."""
 
     replaying = False  # each delivery that fails is replayed
+    all_replays = []   # "same" or "cannot", of all cases
 
     def __init__(self, name, folder, certs):
         self.name = name
@@ -168,12 +169,14 @@ class Case:
         if run.status == CANNOT:
             holds("certificate|bound to keys|to a network|in AUTH", run.stderr, "why not")
             self.replays["cannot"] += 1
+            self.all_replays.append("cannot")
             return run
         if run.status != SAME:
             with open(kept, encoding="ascii") as f:
                 text = f.read()
             raise AssertionError("replay: exit %s\n%s" % (run.status, text))
         self.replays["same"] += 1
+        self.all_replays.append("same")
         return run
 
     def deliver_raw(self, *argv, message=MESSAGE, prefix=()):
@@ -412,25 +415,6 @@ class Dns:
                                              len(rdata)) + rdata
         return out
 
-
-def free_port_on(*addresses):
-    """A port that is free on all of these addresses."""
-    for _ in range(50):
-        socks = []
-        try:
-            port = 0
-            for a in addresses:
-                s = socket.socket()
-                socks.append(s)
-                s.bind((a, port))
-                port = s.getsockname()[1]
-            return port
-        except OSError:
-            continue
-        finally:
-            for s in socks:
-                s.close()
-    raise Skip("no port is free on " + ", ".join(addresses))
 
 
 def host_name_namespace(name):

@@ -2,7 +2,7 @@
 """S-037 to S-060: STARTTLS and TLS."""
 import ssl
 
-from harness import MESSAGE, Dns, equal, free_port_on, holds, lacks
+from harness import MESSAGE, Dns, equal, holds, lacks
 from server import (GREETING, bye, close, cut, data, drain, hello, line,
                     mail_from, octets, opened, pause, quiet, raw, rcpt_to, say,
                     tls, transaction, trickle, upgrade, whole)
@@ -356,13 +356,12 @@ route "*" {
 
 def s_056_illegal_server_name(t):
     """The same name given as the server: nobody connects to it."""
-    port = free_port_on("127.0.0.78")
-    server = t.serve(address="127.0.0.78", port=port)
+    server = t.serve(address="127.0.0.78")
     dns = Dns({"under_score.test": [("A", "127.0.0.78")]})
     try:
         daemon = t.daemon(CONFIG % (
             'name_servers = { "%s" }\nhosts_file = ""' % dns.name,
-            "under_score.test:%d" % port, "verify",
+            "under_score.test:%d" % server.port, "verify",
             'tls_CAfile = "%s"' % t.certs.ca))
     except AssertionError as e:
         holds("postern.conf:[0-9]+: .*server", str(e), "complaint")

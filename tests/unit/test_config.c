@@ -6,6 +6,9 @@
 #include "common/address.h"
 #include "master/config.h"
 
+#include <sys/socket.h>
+
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 
 #include <stdlib.h>
@@ -178,6 +181,64 @@ Test(config, routes_may_name_the_builtin_transport)
 	cr_expect_str_eq(config_route(c, "a.org")->name, "smtp");
 	cr_expect_str_eq(config_route(c, "b.org")->name, "smtp");
 	config_free(c);
+}
+
+static const struct {
+	const char *host, *address;
+	const char *want; /* the title; NULL: none */
+} section_cases[] = {
+	{ "MX.example.net", "192.0.2.1", "mx.example.net" },
+	{ "b.example.net", "192.0.2.1", ".example.net" },
+	{ "a.deep.example.net", "192.0.2.1", ".deep.example.net" },
+	{ "example.net", "192.0.2.1", "192.0.2.1" },
+	{ "example.net", "192.0.2.2", "192.0.2.0/24" },
+	{ "example.net", "192.0.3.2", NULL },
+};
+
+Test(config, one_section_holds_for_a_server)
+{
+	struct config *c = read_good(
+	    "server 192.0.2.0/24 { discard_ehlo_keywords = { DSN, size } }\n"
+	    "server .example.net { }\n"
+	    "server MX.example.net { discard_ehlo_keywords = chunking }\n"
+	    "server '.deep.example.net' { }\n"
+	    "server [192.0.2.1] { }\n");
+	const struct server *server;
+	uint8_t addr[16] = { 0 };
+
+	cr_assert_eq(c->nservers, 5);
+	cr_assert_eq(c->servers[0].discard_ehlo_keywords.count, 2);
+	cr_expect_str_eq(c->servers[0].discard_ehlo_keywords.words[1], "size");
+	for (size_t i = 0; i < NELEM(section_cases); i++) {
+		cr_assert_eq(inet_pton(AF_INET, section_cases[i].address, addr),
+		    1);
+		server = config_server(c, section_cases[i].host, AF_INET, addr);
+		cr_assert_eq(server == NULL, section_cases[i].want == NULL);
+		if (server != NULL)
+			cr_expect_str_eq(server->match.name,
+			    section_cases[i].want);
+	}
+	cr_expect_null(config_server(c, "mx.example.net", AF_UNIX, addr));
+	config_free(c);
+}
+
+Test(config, there_are_only_so_many_servers)
+{
+	size_t size = (CONFIG_SERVERS_MAX + 1) * 32;
+	char *text = calloc(1, size);
+	struct config *c;
+
+	cr_assert_not_null(text);
+	for (int i = 0; i < CONFIG_SERVERS_MAX; i++)
+		(void)snprintf(text + strlen(text), size - strlen(text),
+		    "server h%d { }\n", i);
+	c = read_good(text);
+	config_free(c);
+	(void)strlcat(text, "server one-more { }\n", size);
+	cr_expect_null(read_text(text));
+	cr_expect_eq(errors.count, 1);
+	cr_expect_str_eq(errors.lines[0], "f:1025: more than 1024 servers");
+	free(text);
 }
 
 static const struct {
@@ -358,6 +419,33 @@ static const struct {
 	{ "transport { }", "f:1: transport: write its name" },
 	{ "transport '' { }", "f:1: transport : a transport needs a name" },
 	{ "transport 'a b' { }", "f:1: transport a b: a name has letters" },
+	{ "\nserver mx.a.org {\nport = 25\n}",
+	    "f:3: port belongs into a block transport NAME { ... }" },
+	{ "server mx.a.org {\nlog = text\n}", "f:2: log belongs outside" },
+	{ "route a.org { transport = smtp discard_ehlo_keywords = a }",
+	    "f:1: discard_ehlo_keywords belongs into a block transport NAME "
+	    "{ ... } or server HOST { ... }" },
+	{ "discard_ehlo_keywords = a",
+	    "f:1: discard_ehlo_keywords belongs into a block transport NAME "
+	    "{ ... } or server HOST { ... }" },
+	{ "server a {\ndiscard_ehlo_keywords = { dsn, 'a b' }\n}",
+	    "f:2: discard_ehlo_keywords: a b: a keyword has" },
+	{ "server a {\ndiscard_ehlo_keywords = {a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,"
+	  "p,q}\n}",
+	    "f:2: discard_ehlo_keywords: the number of words is out of" },
+	{ "server { }", "f:1: server: write its host or network before" },
+	{ "server '' { }", "f:1: server : no legal host name, address or" },
+	{ "server a_b { }", "f:1: server a_b: no legal host name" },
+	{ "\nserver 192.0.2.1/24 { }",
+	    "f:2: server 192.0.2.1/24: the address has bits behind" },
+	{ "server 192.0.2.0/33 { }",
+	    "f:1: server 192.0.2.0/33: the number behind / must be 0 to 32" },
+	{ "server ::/x { }",
+	    "f:1: server ::/x: the number behind / must be 0 to 128" },
+	{ "server A.org { }\nserver a.ORG { }",
+	    "f:2: server a.org stands already on line 1" },
+	{ "server ::1 { }\nserver [0::1/128] { }",
+	    "f:2: server ::1 stands already on line 1" },
 	{ "listener a {\nlog = 1\n x { } }", "f:1: listener is no block" },
 	{ "}", "f:1: this } closes no block" },
 	{ "\ntransport a {\n", "f:2: this block is not closed" },
@@ -502,9 +590,10 @@ next_random(uint32_t *state)
 Test(config, no_text_made_of_its_own_pieces_crashes_it)
 {
 	static const char *const pieces[] = { "transport", "route", "hostname",
-		"job_users", "server", " ", "\n", "=", "{", "}", ",", "\"", "'",
-		"#", "\\", "*", "a", "unix:/x", "/", "$", "${", "(", "\t", "\r",
-		"smtp", "\xff", "protocol", "lmtp", "[::1]:25", "+=" };
+		"job_users", "server", "discard_ehlo_keywords", "::/0", " ",
+		"\n", "=", "{", "}", ",", "\"", "'", "#", "\\", "*", "a",
+		"unix:/x", "/", "$", "${", "(", "\t", "\r", "smtp", "\xff",
+		"protocol", "lmtp", "[::1]:25", "+=" };
 	char text[512];
 	uint32_t state = 2463534242;
 	struct config *c;
@@ -530,7 +619,10 @@ Test(config, what_it_dumps_it_reads_again)
 		      "connect_timeout = 7 tls_security_level = none }\n"
 		      "transport t { server = [::1]:26 allow_loopback = yes }\n"
 		      "route a.org { transport = dovecot }\n"
-		      "route \"*\" { transport = t }\n");
+		      "route \"*\" { transport = t }\n"
+		      "server [2001:DB8::]/32 {\n"
+		      "discard_ehlo_keywords = { Size, dsn }\n}\n"
+		      "server .A.org { }\n");
 	char *first = dump(c), *second;
 
 	config_free(c);
@@ -538,6 +630,8 @@ Test(config, what_it_dumps_it_reads_again)
 	second = dump(c);
 	cr_expect_str_eq(first, second);
 	cr_expect_not_null(strstr(first, "\tconnect_timeout = 7s\n"));
+	cr_expect_not_null(strstr(first, "\nserver \"2001:db8::/32\" {\n"));
+	cr_expect_not_null(strstr(first, "\nserver \".a.org\" {\n"));
 	cr_expect_not_null(strstr(first,
 	    "\nrun_directory = "
 	    "\"/tmp/a \\\"b\\\" \\\\\"\n"));
@@ -637,15 +731,20 @@ static void
 expect_rows(const char *text,
     void (*format)(const struct config_row *row, char *out, size_t size))
 {
-	static const enum config_scope scopes[] = { CONFIG_SCOPE_GLOBAL,
-		CONFIG_SCOPE_TRANSPORT };
+	static const struct {
+		enum config_scope scope;
+		size_t least;
+	} scopes[] = {
+		{ CONFIG_SCOPE_GLOBAL, 20 },
+		{ CONFIG_SCOPE_TRANSPORT, 20 },
+	};
 	const struct config_row *row;
 	char line[300];
 	size_t count;
 
 	for (size_t i = 0; i < NELEM(scopes); i++) {
-		row = config_rows(scopes[i], &count);
-		cr_assert_gt(count, 20);
+		row = config_rows(scopes[i].scope, &count);
+		cr_assert_geq(count, scopes[i].least);
 		for (; count > 0; count--, row++) {
 			format(row, line, sizeof(line));
 			cr_expect_not_null(strstr(text, line), "%s", line);
@@ -661,6 +760,31 @@ Test(config, the_file_has_every_parameter_at_its_default)
 Test(config, the_manual_has_every_parameter_with_its_default)
 {
 	expect_rows(slurp("master/postern.conf.5"), man_line);
+}
+
+/* Some bear the names of a transport's: they have a section of their own. */
+Test(config, file_and_manual_have_every_parameter_of_a_server)
+{
+	const struct config_row *row;
+	const char *file, *manual;
+	char line[300];
+	size_t count;
+
+	row = config_rows(CONFIG_SCOPE_SERVER, &count);
+	cr_assert_geq(count, 1);
+	for (; count > 0; count--, row++) {
+		file = strstr(slurp("conf/postern.conf"), "\n# Servers: ");
+		cr_assert_not_null(file);
+		(void)snprintf(line, sizeof(line), "#    %s = %s\n", row->name,
+		    default_word(row));
+		cr_expect_not_null(strstr(file, line), "%s", line);
+		manual =
+		    strstr(slurp("master/postern.conf.5"), ".Sh SERVERS\n");
+		cr_assert_not_null(manual);
+		man_line(row, line, sizeof(line));
+		cr_expect_not_null(strstr(manual, line), "%s", line);
+		cr_expect_not_null(strstr(manual, row->text), "%s", row->text);
+	}
 }
 
 /* Takes the # from each line that sets or closes something. */
@@ -705,6 +829,7 @@ Test(config, the_file_without_its_comments_is_the_default)
 Test(config, the_example_of_the_file_is_right)
 {
 	char *example = strstr(slurp("conf/postern.conf"), "# An example");
+	const uint8_t addr[16] = { 0 };
 	struct config *c;
 
 	cr_assert_not_null(example);
@@ -713,5 +838,6 @@ Test(config, the_example_of_the_file_is_right)
 	cr_expect_str_eq(config_route(c, "example.org")->name, "dovecot");
 	cr_expect_str_eq(config_route(c, "a.example.com")->name, "smarthost");
 	cr_expect_str_eq(config_route(c, "example.net")->name, "smtp");
+	cr_expect_not_null(config_server(c, "mx.example.net", AF_INET, addr));
 	config_free(c);
 }

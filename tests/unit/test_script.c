@@ -25,6 +25,8 @@ Test(script, a_transcript_is_read)
 	cr_assert_eq(parse(HEAD
 			 "relay \"mx[192.0.2.1]:25\"\nprotocol lmtp\n"
 			 "tls verify implicit\nehlo \"a.example\"\n"
+			 "discard \"DSN \"\n"
+			 "discard_server \"CHUNKING SIZE \"\n"
 			 "timer helo_timeout 2000\nnew words of later\n"
 			 "message 7 4F1A09 1234 8bit \"a\\x40b\"\n"
 			 "recipient 7 \"c@d\"\n"
@@ -36,6 +38,8 @@ Test(script, a_transcript_is_read)
 	cr_expect_str_eq(s.relay, "mx[192.0.2.1]:25");
 	cr_expect(s.lmtp && s.implicit_tls);
 	cr_expect_eq(s.tls_level, TLS_VERIFY);
+	cr_expect_str_eq(s.discard, "DSN ");
+	cr_expect_str_eq(s.discard_server, "CHUNKING SIZE ");
 	cr_expect_eq(s.timer_ms[TIMER_EHLO], 2000);
 	cr_assert_eq(s.nmessages, 1);
 	cr_expect_eq(s.messages[0].size, 1234);

@@ -272,6 +272,10 @@ happen(const char *word)
 		send_message(MSG_QUIT, &none, NULL, 0);
 	else if (strcmp(word, "address") == 0)
 		send_message(MSG_ADDRESS, &address, NULL, 0);
+	else if (strcmp(word, "broken-address") == 0)
+		send_message(MSG_ADDRESS, &address, "Chunking size ", 14);
+	else if (strcmp(word, "nul-address") == 0)
+		send_message(MSG_ADDRESS, &address, "size\0dsn", 8);
 	else if (strcmp(word, "no-name") == 0)
 		send_message(MSG_ADDRESS, &nameless, NULL, 0);
 	else if (strcmp(word, "dialed") == 0)
@@ -1228,6 +1232,21 @@ Test(flight, what_is_discarded_is_not_used)
 	RUN(CONF(.discard = "limits"), UP(BATCH "250-LIMITS MAILMAX=1|"),
 	    GO("a@x b@y", ONE), "S 250 ok|250 ok|451 no",
 	    "Q 0 deferred data 451 4.0.0: 451 no");
+}
+
+Test(flight, what_is_discarded_for_one_server_is_not_used_there)
+{
+	/* With what the session discards everywhere. */
+	RUN(CONF(.discard = "pipelining "), "! broken-address", "! dialed",
+	    "! connected", "S 220 hi", "C EHLO me.example|",
+	    "S 250-x|250-SIZE|" CHUNKS "250 OK", "Q SESSION_UP",
+	    "! job a@x b@y", "Q BEGUN", "C MAIL FROM:<a@x>|");
+	/* The next address is another server. */
+	RUN(CONF(.discard = "dsn "), "! broken-address", "! dialed",
+	    "! refused", "Q NEXT deferred connect 0 4.4.1: cannot connect: "
+	    "Connection refused", UP(CHUNKS), "! job a@x b@y", "Q COMMITTING",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|" BDAT);
+	RUN(SMTP, "! nul-address", "Q misled");
 }
 
 Test(flight, a_failure_makes_it_one_at_once_behind_rset)
