@@ -425,6 +425,7 @@ refill_expire(struct queue *q)
 	int64_t backoff_ms = q->limits.maximal_backoff_ms;
 	int64_t lifetime_ms = (int64_t)q->config->maximal_queue_lifetime * 1000;
 	struct queue_op *op;
+	uint32_t nops;
 
 	/* On a full disk the same changes would pile up at each sweep. */
 	if (!refill_is_current(q))
@@ -435,7 +436,10 @@ refill_expire(struct queue *q)
 		    (int64_t)q->config->failed_keep_time * 1000;
 		group_add(q, op);
 	}
+	nops = q->nops;
 	refill_return_late(q);
+	if (q->nops != nops)
+		return; /* whoever is among the older too, is settled once */
 	/* After a long stop each has its chance of one more attempt first. */
 	if (time_monotonic_ms() - q->started_ms < 2 * backoff_ms)
 		return;
