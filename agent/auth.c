@@ -5,6 +5,8 @@
  * on a line, and what a reply means.  Whatever goes wrong defers: the mail is
  * not at fault.
  */
+#include <sys/socket.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -76,12 +78,15 @@ auth_hide(struct session *s, const char *text)
 {
 	struct session_login *l = &s->login;
 	const size_t shown = strlen(l->shown), response = strlen(l->response);
+	const size_t told = strlen(l->told);
 	size_t n, len = 0, rest = strlen(text);
 
 	while (*text != '\0' && len + sizeof(hidden) < sizeof(l->text)) {
 		n = match(text, rest, l->shown, shown);
 		if (n == 0)
 			n = match(text, rest, l->response, response);
+		if (n == 0)
+			n = match(text, rest, l->told, told);
 		if (n == 0) {
 			l->text[len++] = *text++;
 			rest--;
@@ -104,6 +109,7 @@ auth_hide_noted(struct session *s)
 		return;
 	transcript_hide(s->transcript, s->login.secret);
 	transcript_hide(s->transcript, s->login.response);
+	transcript_hide(s->transcript, s->login.told);
 }
 
 /* The dialogue shows that there is a challenge, and not which. */
@@ -159,6 +165,11 @@ is_possible(struct session *s, enum auth_mechanism mechanism)
 	if (l->allowed != 0 && (l->allowed & bit) == 0)
 		return false;
 	if (auth_mechanism_is_bound(mechanism) && l->binding.len == 0)
+		return false;
+	/* RFC 7628, 3: by TLS alone, whatever was told us; a socket of this
+	 * host is no network. */
+	if (auth_mechanism_needs(mechanism) == AUTH_SECRET_TOKEN &&
+	    !s->in_tls && s->local.family != AF_UNIX)
 		return false;
 	/* Who one is by other means, nobody guesses. */
 	if (auth_mechanism_needs(mechanism) == AUTH_SECRET_NOTHING)
@@ -231,6 +242,15 @@ say_auth(struct session *s)
 	wrote(s, line);
 }
 
+/* Another takes its place, and a server may yet repeat it. */
+static void
+keep_told(struct session_login *l)
+{
+	if (strlen(l->response) > strlen(l->told))
+		strlcpy(l->told, l->response, sizeof(l->told));
+	l->response[0] = '\0';
+}
+
 static bool
 start_mechanism(struct session *s, enum auth_mechanism mechanism)
 {
@@ -240,7 +260,7 @@ start_mechanism(struct session *s, enum auth_mechanism mechanism)
 
 	l->mechanism = mechanism;
 	l->tried |= UINT32_C(1) << mechanism;
-	l->response[0] = '\0';
+	keep_told(l);
 	return sasl_client_start(mechanism, &login) == 0 &&
 	    (!auth_mechanism_is_client_first(mechanism) ||
 		sasl_client_step(NULL, 0, l->response) == 0);
@@ -371,6 +391,7 @@ take_challenge(struct session *s)
 	}
 	if (!l->is_pending) {
 		text = reply_line_text(&s->reply, &n);
+		keep_told(l);
 		if (sasl_client_step(text, n, l->response) == -1) {
 			break_off(s, sasl_client_error());
 			return;

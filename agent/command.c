@@ -164,7 +164,8 @@ command_write_mail(struct command_out *out, const char *reverse_path,
 
 	begin(&line, out,
 	    (mail->has_size ? COMMAND_SIZE_EXTRA : 0u) +
-		(mail->body != COMMAND_BODY_NONE ? COMMAND_BODY_EXTRA : 0u) +
+		(mail->body == COMMAND_BODY_BINARYMIME ? COMMAND_BINARY_EXTRA
+						       : 0u) +
 		(mail->smtputf8 ? COMMAND_UTF8_EXTRA : 0u) +
 		(mail->require_tls ? COMMAND_REQUIRETLS_EXTRA : 0u) +
 		granted(parameters, mail->offered));
@@ -250,7 +251,7 @@ command_write_vrfy(struct command_out *out, const char *path, bool smtputf8)
 {
 	struct line line;
 
-	begin(&line, out, smtputf8 ? COMMAND_UTF8_EXTRA : 0);
+	begin(&line, out, 0);
 	put_text(&line, "VRFY ");
 	put_argument(&line, path, ">");
 	if (smtputf8)

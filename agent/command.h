@@ -15,9 +15,9 @@
 #define COMMAND_LINE_MAX         512 /* CRLF included; RFC 5321, 4.5.3.1.4 */
 #define COMMAND_SIZE_EXTRA       26  /* for SIZE at MAIL; RFC 1870, 3 (5) */
 #define COMMAND_AUTH_MAX         12288 /* a response, CRLF included; RFC 4954, 4 */
-#define COMMAND_BODY_EXTRA       17    /* for BODY at MAIL; RFC 6152, 2 */
-#define COMMAND_REQUIRETLS_EXTRA 11    /* at MAIL; RFC 8689, 2 (5) */
-#define COMMAND_UTF8_EXTRA       10    /* for SMTPUTF8 at MAIL; RFC 6531, 3.1 */
+#define COMMAND_BINARY_EXTRA     16 /* for BODY=BINARYMIME; RFC 3030, 3 (8) */
+#define COMMAND_REQUIRETLS_EXTRA 11 /* at MAIL; RFC 8689, 2 (5) */
+#define COMMAND_UTF8_EXTRA       10 /* for SMTPUTF8 at MAIL; RFC 6531, 3.1 (5) */
 
 /* Where commands are gathered: len of size octets are in use. */
 struct command_out {

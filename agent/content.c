@@ -111,8 +111,8 @@ read_converted(struct session *s, uint8_t *out, size_t n)
 
 	while (len < n) {
 		if (c->out_used == c->out_len) {
-			if (c->finished)
-				break;
+			if (c->finished || c->mime.error != MIME_OK)
+				break; /* the second: no pass before met it */
 			if (!fill_out(s))
 				return -1;
 			continue;

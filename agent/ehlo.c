@@ -110,18 +110,20 @@ add_limits(struct capabilities *caps, struct words *words)
 	}
 }
 
-/* RFC 2852, 3: the least by-time. */
+/* RFC 2852, 2: the least by-time, perhaps none, and options behind a comma. */
 static void
 add_deliver_by(struct capabilities *caps, struct words *words)
 {
 	const char *word;
 	size_t n = next_word(words, &word);
-	uint64_t least = number(word, n);
+	const char *comma = memchr(word, ',', n);
+	uint64_t least;
 
+	least = number(word, comma != NULL ? (size_t)(comma - word) : n);
 	caps->deliver_by_min = least < UINT32_MAX ? (uint32_t)least : 0;
 }
 
-/* RFC 4865, 4: the longest interval, and the last date-time. */
+/* RFC 4865, 3: the longest interval, and the last date-time. */
 static void
 add_future_release(struct capabilities *caps, struct words *words)
 {
@@ -229,7 +231,7 @@ capabilities_finish(struct capabilities *caps, bool in_tls)
 	/* RFC 3030, 3: BINARYMIME is sent by BDAT alone. */
 	if (!capabilities_offer(caps, CAPABILITY_CHUNKING))
 		caps->offered &= ~(UINT32_C(1) << CAPABILITY_BINARYMIME);
-	/* RFC 8689, 2 (3): offered within TLS, or it is not offered. */
+	/* RFC 8689, 2: offered within TLS, or it is not offered. */
 	if (!in_tls)
 		caps->offered &= ~(UINT32_C(1) << CAPABILITY_REQUIRETLS);
 }

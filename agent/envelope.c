@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "agent/extension.h"
 #include "agent/session_internal.h"
 
 /* The batch. */
@@ -45,9 +46,14 @@ enum command_error
 envelope_write_rcpt(struct session *s)
 {
 	const char *path = s->trans.write_path;
+	const char *parameters = envelope_parameters(path);
+	char more[PARAMETERS_RCPT_SIZE];
 
-	return command_write_rcpt(&s->out, path, envelope_parameters(path),
-	    s->parameters);
+	if (s->trans.wants_delay) {
+		extension_add_delay(more, parameters);
+		parameters = more;
+	}
+	return command_write_rcpt(&s->out, path, parameters, s->parameters);
 }
 
 /* On to the next; true. */

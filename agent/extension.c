@@ -3,6 +3,8 @@
 #include "agent/extension.h"
 
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "common/date.h"
 
@@ -25,7 +27,6 @@ extension_parameters(const struct capabilities *caps)
 	static const uint8_t needs[PARAMETER_COUNT] = {
 #define PARAMETER(name, keyword, command, capability, octets)                  \
 	[PARAMETER_##name] = CAPABILITY_##capability,
-#include "common/date.h"
 #include "common/parameters.def"
 #undef PARAMETER
 	};
@@ -83,4 +84,49 @@ extension_refuse(const struct capabilities *caps, const char *parameters)
 			refusal = refuse_hold(caps, &word);
 	}
 	return refusal;
+}
+
+bool
+extension_wants_delay(const struct capabilities *caps, const char *parameters)
+{
+	struct parameter_word word;
+	struct parameter_by by;
+
+	while (parameters_next(&parameters, &word))
+		if (word.parameter == PARAMETER_BY &&
+		    parameters_read_by(&word, &by))
+			return !by.returns && by.seconds > 0 &&
+			    !capabilities_offer(caps, CAPABILITY_DELIVERBY) &&
+			    capabilities_offer(caps, CAPABILITY_DSN);
+	return false;
+}
+
+static bool
+lists(const struct parameter_word *word, const char *what)
+{
+	return memmem(word->value, word->value_len, what, strlen(what)) != NULL;
+}
+
+void
+extension_add_delay(char out[PARAMETERS_RCPT_SIZE], const char *parameters)
+{
+	char notify[64] = "FAILURE,DELAY", orcpt[PARAMETERS_RCPT_SIZE] = "";
+	struct parameter_word word;
+
+	while (parameters_next(&parameters, &word))
+		if (word.parameter == PARAMETER_NOTIFY)
+			(void)snprintf(notify, sizeof(notify), "%.*s%s",
+			    (int)word.value_len, word.value,
+			    lists(&word, "NEVER") || lists(&word, "DELAY")
+				? ""
+				: ",DELAY");
+		else if (word.parameter == PARAMETER_ORCPT)
+			(void)snprintf(orcpt, sizeof(orcpt), "%.*s",
+			    (int)word.value_len, word.value);
+	out[0] = '\0';
+	(void)parameters_add(out, PARAMETERS_RCPT_SIZE, PARAMETER_NOTIFY,
+	    notify);
+	if (orcpt[0] != '\0')
+		(void)parameters_add(out, PARAMETERS_RCPT_SIZE, PARAMETER_ORCPT,
+		    orcpt);
 }

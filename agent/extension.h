@@ -5,6 +5,7 @@
 #ifndef POSTERN_AGENT_EXTENSION_H
 #define POSTERN_AGENT_EXTENSION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "agent/ehlo.h"
@@ -29,5 +30,16 @@ uint32_t extension_parameters(const struct capabilities *caps);
  */
 const struct extension_refusal *extension_refuse(
     const struct capabilities *caps, const char *parameters);
+
+/*
+ * Whether a server without DELIVERBY is to tell of delays by DSN, so that a
+ * sender who set a time, and not yet in vain, hears of it (RFC 2852, 4.1.4.2).
+ */
+bool extension_wants_delay(const struct capabilities *caps,
+    const char *parameters);
+
+/* The parameters of RCPT with that in them, but where nothing may be told. */
+void extension_add_delay(char out[PARAMETERS_RCPT_SIZE],
+    const char *parameters);
 
 #endif

@@ -14,6 +14,7 @@
 /* BDAT, its number, LAST; and MAIL but for its path and parameters. */
 #define FLIGHT_FRAME_MAX 192
 #define FLIGHT_RCPT_MAX  16 /* RCPT but for its path and parameters */
+#define FLIGHT_DELAY_MAX 24 /* NOTIFY, where it is not among these */
 
 static struct flight_job *
 head(struct session *s)
@@ -114,7 +115,9 @@ commands_room(const struct session *s)
 {
 	const struct transaction *t = &s->trans;
 
-	return t->envelope_len + t->nrcpt * FLIGHT_RCPT_MAX + FLIGHT_FRAME_MAX;
+	return t->envelope_len + FLIGHT_FRAME_MAX +
+	    t->nrcpt *
+	    (FLIGHT_RCPT_MAX + (t->wants_delay ? FLIGHT_DELAY_MAX : 0));
 }
 
 enum flight_fit

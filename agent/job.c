@@ -111,6 +111,21 @@ job_octets(struct session *s)
 	return t->wire_octets;
 }
 
+/* As it came: how it goes is chosen by what the server offers. */
+static void
+choose_nothing(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	t->bdat = capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
+	t->is_converted = false;
+	t->content_octets = t->size;
+	t->body = COMMAND_BODY_NONE;
+	t->smtputf8 = false;
+	t->wire_octets = 0;
+	t->body_at = 0;
+}
+
 static bool
 take_job(struct session *s, const struct message *m)
 {
@@ -137,16 +152,10 @@ take_job(struct session *s, const struct message *m)
 	t->write_path = envelope_next_path(t->envelope);
 	t->fill = FILL_MAIL;
 	t->data_asked = t->body_ended = t->begun = false;
-	t->bdat = capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
-	t->is_converted = false;
-	t->content_octets = job->size;
-	t->body = COMMAND_BODY_NONE;
-	t->smtputf8 = false;
 	t->chunks = 0;
 	t->behind_failure = t->again = false;
 	t->envelope_len = (uint32_t)m->tail_len;
-	t->wire_octets = 0;
-	t->body_at = 0;
+	choose_nothing(s);
 	memset(&t->encoder, 0, sizeof(t->encoder));
 	t->active = true;
 	return true;
@@ -394,7 +403,7 @@ leave_to_another(struct session *s)
 static bool
 may_be_sent(struct session *s)
 {
-	const struct transaction *t = &s->trans;
+	struct transaction *t = &s->trans;
 	const char *parameters = envelope_parameters(t->envelope);
 	const struct extension_refusal *refusal;
 
@@ -410,7 +419,7 @@ may_be_sent(struct session *s)
 	if (s->caps.size_limit > 0 &&
 	    t->content_octets + 2 > s->caps.size_limit &&
 	    job_octets(s) > s->caps.size_limit) {
-		/* RFC 1870, 6.1 */
+		/* RFC 1870, 4 */
 		refuse_job(s, "5.3.4",
 		    "message is larger than the size that the server offers");
 		return false;
@@ -420,6 +429,7 @@ may_be_sent(struct session *s)
 		refuse_job(s, refusal->dsn, refusal->why);
 		return false;
 	}
+	t->wants_delay = extension_wants_delay(&s->caps, parameters);
 	if ((t->flags & SUBMIT_VERIFY) || limits_choose(s))
 		return true;
 	leave_to_another(s);
@@ -444,6 +454,7 @@ job_begin(struct session *s)
 void
 job_begin_anew(struct session *s)
 {
+	choose_nothing(s);
 	if (may_be_sent(s))
 		job_begin_mail(s);
 	else

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "agent/mime_internal.h"
+
 #define LINE_LENGTH_MAX 998 /* RFC 5322, 2.1.1 */
 
 /* A line, or part of one; ended: CRLF stood behind it. */
@@ -42,87 +44,6 @@ put_piece(struct mime *m, const struct piece *p)
 		put_text(m, "\r\n");
 }
 
-static void
-fail(struct mime *m, enum mime_error error)
-{
-	if (m->error == MIME_OK)
-		m->error = error;
-}
-
-/* The plan. */
-
-static enum mime_plan
-plan_of(const struct mime *m)
-{
-	return m->plan[m->entity / 4] >> (m->entity % 4 * 2) & 3;
-}
-
-static void
-decide(struct mime *m, enum mime_plan plan)
-{
-	if (!m->writing)
-		m->plan[m->entity / 4] |=
-		    (uint8_t)((unsigned int)plan << (m->entity % 4 * 2));
-}
-
-static bool
-is_signed(const struct mime *m)
-{
-	for (uint32_t i = 0; i < m->depth; i++)
-		if (m->levels[i].kind == MIME_SIGNED)
-			return true;
-	return false;
-}
-
-/* Whether its label says more than the target takes. */
-static bool
-is_declared_beyond(const struct mime *m)
-{
-	return m->declared == MIME_BINARY ||
-	    (m->declared == MIME_8BIT && m->target == MIME_TO_7BIT);
-}
-
-static bool
-needs_encoding(const struct mime *m)
-{
-	return m->is_binary || (m->high > 0 && m->target == MIME_TO_7BIT);
-}
-
-static enum mime_error
-may_not_encode(const struct mime *m)
-{
-	if (is_signed(m))
-		return MIME_IS_SIGNED;
-	if (m->declared == MIME_ENCODED)
-		return MIME_IS_ENCODED;
-	return m->type.kind == MIME_RESTRICTED ? MIME_IS_RESTRICTED : MIME_OK;
-}
-
-/* Beyond one octet in six, base64 is shorter. */
-static enum mime_plan
-best_encoding(const struct mime *m)
-{
-	if (m->type.kind == MIME_TEXT && !m->is_binary &&
-	    m->high <= m->octets / 6)
-		return MIME_TO_QP;
-	return MIME_TO_BASE64;
-}
-
-static void
-decide_leaf(struct mime *m)
-{
-	enum mime_error why = may_not_encode(m);
-
-	if (m->writing)
-		return;
-	if (needs_encoding(m) && why != MIME_OK)
-		fail(m, why);
-	else if (needs_encoding(m) || (m->is_long && why == MIME_OK))
-		decide(m, best_encoding(m));
-	else if (is_declared_beyond(m) && !is_signed(m))
-		decide(m, MIME_RELABEL);
-}
-
 /* Headers. */
 
 static void
@@ -143,7 +64,7 @@ static void
 begin_next_entity(struct mime *m)
 {
 	if (m->entity + 1 == MIME_ENTITIES_MAX) {
-		fail(m, MIME_TOO_MANY);
+		mime_fail(m, MIME_TOO_MANY);
 		return;
 	}
 	m->entity++;
@@ -179,7 +100,7 @@ gather_field(struct mime *m, const struct piece *p)
 	if (m->field != MIME_FIELD_TYPE && m->field != MIME_FIELD_ENCODING)
 		return;
 	if (p->len + 1 > sizeof(m->field_octets) - m->field_len) {
-		fail(m, MIME_FIELD_TOO_LONG);
+		mime_fail(m, MIME_FIELD_TOO_LONG);
 		return;
 	}
 	memcpy(m->field_octets + m->field_len, p->octets, p->len);
@@ -197,7 +118,7 @@ put_fields(struct mime *m)
 		[MIME_TO_QP] = "quoted-printable",
 		[MIME_TO_BASE64] = "base64",
 	};
-	enum mime_plan plan = plan_of(m);
+	enum mime_plan plan = mime_plan_of(m);
 	const char *label;
 
 	if (plan == MIME_KEEP)
@@ -232,11 +153,11 @@ begin_multipart(struct mime *m)
 	struct mime_level *level;
 
 	if (m->type.boundary_len == 0) {
-		fail(m, MIME_NO_BOUNDARY);
+		mime_fail(m, MIME_NO_BOUNDARY);
 		return;
 	}
 	if (m->depth == MIME_DEPTH_MAX) {
-		fail(m, MIME_TOO_DEEP);
+		mime_fail(m, MIME_TOO_DEEP);
 		return;
 	}
 	level = &m->levels[m->depth++];
@@ -261,8 +182,8 @@ end_header(struct mime *m)
 	end_field(m);
 	if (is_composite(m) && m->declared == MIME_ENCODED)
 		m->type.kind = MIME_OTHER;
-	if (is_composite(m) && is_declared_beyond(m) && !is_signed(m))
-		decide(m, MIME_RELABEL);
+	if (is_composite(m) && mime_is_declared_beyond(m) && !mime_is_signed(m))
+		mime_decide(m, MIME_RELABEL);
 	put_fields(m);
 	if (!is_composite(m))
 		begin_leaf(m);
@@ -296,7 +217,7 @@ check_header(struct mime *m, const struct piece *p)
 {
 	for (size_t i = 0; i < p->len; i++)
 		if (is_beyond_header(m, p->octets[i]))
-			fail(m,
+			mime_fail(m,
 			    is_no_line(p->octets[i]) ? MIME_HEADER_NO_LINE
 						     : MIME_HEADER_NOT_ASCII);
 }
@@ -334,7 +255,7 @@ take_header(struct mime *m, const struct piece *p)
 	end_field(m);
 	m->field = field;
 	m->is_dropped = m->writing && field == MIME_FIELD_ENCODING &&
-	    plan_of(m) != MIME_KEEP;
+	    mime_plan_of(m) != MIME_KEEP;
 	take_field(m, p);
 	return true;
 }
@@ -377,7 +298,7 @@ take_leaf(struct mime *m, const struct piece *p)
 		count(m, p);
 		return;
 	}
-	switch (plan_of(m)) {
+	switch (mime_plan_of(m)) {
 	case MIME_KEEP:
 	case MIME_RELABEL:
 		put_piece(m, p);
@@ -414,8 +335,8 @@ end_leaf(struct mime *m)
 {
 	if (m->place != MIME_IN_LEAF)
 		return;
-	decide_leaf(m);
-	if (m->writing && plan_of(m) == MIME_TO_BASE64)
+	mime_decide_leaf(m);
+	if (m->writing && mime_plan_of(m) == MIME_TO_BASE64)
 		m->out_len += base64_end(&m->encoder, m->out + m->out_len);
 }
 
@@ -472,7 +393,7 @@ take_piece(struct mime *m, const struct piece *p)
 		if (take_header(m, p))
 			return;
 		end_header(m);
-		if (plan_of(m) != MIME_KEEP)
+		if (mime_plan_of(m) != MIME_KEEP)
 			put_text(m, "\r\n");
 		begin_content(m);
 	}
@@ -568,7 +489,7 @@ mime_end(struct mime *m, uint8_t *out)
 		m->within_line = true;
 	}
 	if (m->place == MIME_IN_HEADER && m->error == MIME_OK) {
-		if (m->within_line && plan_of(m) != MIME_KEEP)
+		if (m->within_line && mime_plan_of(m) != MIME_KEEP)
 			put_text(m, "\r\n");
 		end_header(m);
 	}

@@ -174,6 +174,10 @@ body_of(const uint8_t *field, size_t n)
 static enum mime_kind
 kind_of(const struct word *type, const struct word *subtype)
 {
+	/* RFC 6532, 3.7; RFC 6533, 4.4 and 6. */
+	static const char *const encodable[] = { "global", "global-headers",
+		"global-delivery-status", "global-disposition-notification" };
+
 	if (is_word(type, "text"))
 		return MIME_TEXT;
 	if (is_word(type, "multipart")) {
@@ -186,8 +190,10 @@ kind_of(const struct word *type, const struct word *subtype)
 		return MIME_OTHER;
 	if (is_word(subtype, "rfc822"))
 		return MIME_MESSAGE;
-	/* RFC 6532, 3.7: it may be encoded. */
-	return is_word(subtype, "global") ? MIME_OTHER : MIME_RESTRICTED;
+	for (size_t i = 0; i < NELEM(encodable); i++)
+		if (is_word(subtype, encodable[i]))
+			return MIME_OTHER;
+	return MIME_RESTRICTED;
 }
 
 /* RFC 2046, 5.1.1: no space at its end, and not too long to be one. */

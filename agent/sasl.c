@@ -157,6 +157,8 @@ sasl_client_start(enum auth_mechanism mechanism, const struct sasl_login *login)
 		gsasl_property_set(client, GSASL_AUTHZID, login->authzid);
 	if (auth_mechanism_needs(mechanism) == AUTH_SECRET_PASSWORD)
 		gsasl_property_set(client, GSASL_PASSWORD, login->secret);
+	/* Where no PLUS is offered, RFC 5802, 6, has us say that we could be
+	 * bound; libgsasl 2.2.0 fails where it is to say so. */
 	return auth_mechanism_is_bound(mechanism) ? bind_channel(login->binding)
 						  : 0;
 }
@@ -233,12 +235,13 @@ decode(const uint8_t *challenge, size_t n, char **octets, size_t *len)
 	return fail("the challenge is not base64");
 }
 
-/* PLAIN and LOGIN do not look at what they are asked; servers differ. */
+/* PLAIN and LOGIN do not look at what they are asked: too many servers ask in
+ * words, against RFC 4954, 4. */
 static bool
 reads_challenges(void)
 {
-	return is_scram(client_mechanism) ||
-	    client_mechanism == AUTH_MECHANISM_CRAM_MD5;
+	return client_mechanism != AUTH_MECHANISM_PLAIN &&
+	    client_mechanism != AUTH_MECHANISM_LOGIN;
 }
 
 int
@@ -248,10 +251,12 @@ sasl_client_step(const uint8_t *challenge, size_t n, char *response)
 	size_t in_len = 0, out_len = 0;
 	int error, ret = -1;
 
-	if (is_bearer(client_mechanism))
-		return step_bearer(response);
 	if (reads_challenges() && decode(challenge, n, &in, &in_len) == -1)
 		return -1;
+	if (is_bearer(client_mechanism)) {
+		gsasl_free(in);
+		return step_bearer(response);
+	}
 	client_steps++;
 	if (is_scram(client_mechanism) && client_steps == 2 &&
 	    check_iterations(in, in_len) == -1)

@@ -110,6 +110,7 @@ struct transaction {
 	bool body_ended;   /* its last octet is in out, or beyond */
 	bool bdat;         /* in chunks, not behind DATA (RFC 3030) */
 	bool is_converted; /* its content is not what the queue gave */
+	bool wants_delay;  /* NOTIFY of recipients gets DELAY, where it may */
 	enum command_body body;
 	bool smtputf8;
 	bool behind_failure; /* of the message before, without RSET */
@@ -185,6 +186,7 @@ struct session_login {
 	char shown[SESSION_TEXT_SIZE]; /* the secret as a text would show it */
 	char text[SESSION_TEXT_SIZE];
 	char response[SASL_RESPONSE_SIZE];
+	char told[SASL_RESPONSE_SIZE]; /* the longest of those before it */
 	uint8_t tail[SESSION_LOGIN_SIZE];
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Between session.c, initiation.c, auth.c, job.c, envelope.c, data.c and flight.c. */
+/* Between session.c and the files of a session's parts. */
 #ifndef POSTERN_AGENT_SESSION_INTERNAL_H
 #define POSTERN_AGENT_SESSION_INTERNAL_H
 
@@ -63,7 +63,20 @@ void session_write_word(struct session *s, enum command_word word);
 
 bool session_is_lmtp(const struct session *s);
 
-/* The handlers; session_table.def says when.  Of initiation.c: */
+/* Of the state: its step, and what it waits for, for words to people. */
+uint8_t session_step(const struct session *s);
+const char *session_waiting(const struct session *s);
+
+/* The handlers; session_table.def says when.  Of ending.c: */
+void ending_conclude(struct session *s);
+void ending_meet_goodbye(struct session *s);
+void ending_meet_bad_reply(struct session *s);
+void ending_meet_tls_failure(struct session *s);
+void ending_meet_close(struct session *s);
+void ending_meet_timeout(struct session *s);
+void ending_take_quit(struct session *s);
+
+/* Of initiation.c: */
 void initiation_ask_first_address(struct session *s);
 void initiation_take_address(struct session *s);
 void initiation_refuse_address(struct session *s);
@@ -153,7 +166,7 @@ void job_settle_accepted(struct session *s);
 /* The job has its outcomes, or goes back: on to the next. */
 void job_finish(struct session *s);
 
-/* RFC 1870, 3: what goes between 354 and the dot, without added dots. */
+/* RFC 1870, 5: what goes between 354 and the dot, without added dots. */
 uint64_t job_octets(struct session *s);
 
 /* A path of the envelope: its parameters, and the path behind it. */

@@ -122,6 +122,7 @@ transcript_begin(struct transcript *t)
 	t->began_ms = t->now_ms;
 	t->len = t->part = t->kept = t->last = 0;
 	t->failed = t->has_failure = false;
+	t->column = 0;
 }
 
 void
@@ -260,10 +261,16 @@ transcript_len(const struct transcript *t)
 void
 transcript_take_back(struct transcript *t, size_t len)
 {
-	if (t == NULL || len >= t->len)
-		return; /* what was old was left out meanwhile */
-	t->len = t->last = len;
-	/* No event begins there: the next one is not joined to any. */
+	size_t at = 0;
+
+	if (t == NULL)
+		return;
+	/* Where old events were left out meanwhile, none may begin there now:
+	 * then what should go stays. */
+	while (at < len && at < t->len)
+		at = next_at(t, at);
+	if (at == len && len < t->len)
+		t->len = t->last = len; /* the next is not joined to any */
 }
 
 void

@@ -72,6 +72,7 @@ void
 xclient_begin(struct session *s)
 {
 	struct transaction *t = &s->trans;
+	size_t noted = transcript_len(s->transcript);
 
 	t->client_at = envelope_parameters(t->envelope);
 	t->client_unanswered = 0;
@@ -84,7 +85,9 @@ xclient_begin(struct session *s)
 	session_enter(s, STATE_XCLIENT);
 	if (write_line(s, COMMAND_XCLIENT) && !has_more(s, t->client_at))
 		return;
-	s->out.len = 0;
+	s->out.len = 0; /* what was written does not leave */
+	s->expected = 0;
+	transcript_take_back(s->transcript, noted);
 	session_judge(s, "4.3.0", "what XCLIENT is to tell fits into no line");
 	session_fail(s, FAREWELL_QUIT);
 }

@@ -4,7 +4,6 @@
  * parameter's value, a writer, and what time does to them.
  */
 #include "common/parameters.h"
-#include "common/date.h"
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -15,9 +14,11 @@
 #include <strings.h>
 
 #include "common/address.h"
+#include "common/date.h"
 
 #define XTEXT_ENVID_MAX  100 /* of the whole parameter; RFC 3461, 4.4 */
 #define CLIENT_TEXT_SIZE 256 /* of a name, decoded, and NUL */
+#define CLIENT_WORD_MAX  500 /* with its keyword: a line of 512 holds it */
 #define XTEXT_ORCPT_MAX  500 /* RFC 3461, 4.2 */
 
 const struct parameter_desc parameter_descs[PARAMETER_COUNT] = {
@@ -305,7 +306,9 @@ check_mt_priority(const struct parameter_word *word)
 {
 	int64_t value;
 
-	if (read_integer(word->value, word->value_len, 1, &value))
+	/* RFC 6710, 7: zero has no sign. */
+	if (read_integer(word->value, word->value_len, 1, &value) &&
+	    !is_word(word, "-0"))
 		return NULL;
 	return "the priority (MT-PRIORITY) must be from -9 to 9";
 }
@@ -370,11 +373,13 @@ check_client(const struct parameter_word *word)
 		    ? NULL
 		    : "the client's source must be LOCAL or REMOTE";
 	default:
-		return read_xtext(word->value, word->value_len, text,
-			   sizeof(text))
+		return word->len <= CLIENT_WORD_MAX &&
+			read_xtext(word->value, word->value_len, text,
+			    sizeof(text))
 		    ? NULL
 		    : "the client's name, HELO and login must be printable "
-		      "ASCII of at most 255 characters";
+		      "ASCII of at most 255 characters, and fit a line as "
+		      "xtext";
 	}
 }
 
@@ -448,6 +453,29 @@ parameters_check(const char *text, enum parameter_command command)
 	if ((seen >> PARAMETER_HOLDFOR & 1) != 0 &&
 	    (seen >> PARAMETER_HOLDUNTIL & 1) != 0)
 		return "a message is held for a time or until one, not both";
+	return NULL;
+}
+
+const char *
+parameters_check_hold(const char *text, bool notification, int64_t now_ms)
+{
+	int64_t now = now_ms / 1000, held = INT64_MIN, late = INT64_MAX;
+	struct parameter_word word;
+	struct parameter_by by;
+
+	while (parameters_next(&text, &word)) {
+		if (word.parameter == PARAMETER_HOLDFOR)
+			held = now + (int64_t)parameters_read_number(&word);
+		else if (word.parameter == PARAMETER_HOLDUNTIL)
+			(void)date_read(word.value, word.value_len, &held);
+		else if (word.parameter == PARAMETER_BY &&
+		    parameters_read_by(&word, &by))
+			late = now + by.seconds;
+	}
+	if (held != INT64_MIN && notification)
+		return "a notification, whose sender is empty, is not held";
+	if (held >= late)
+		return "the message is held until it is to be delivered";
 	return NULL;
 }
 

@@ -17,7 +17,11 @@
 #define PARAMETERS_MAIL_SIZE 1664 /* all of MAIL at their longest, and NUL */
 #define PARAMETERS_RCPT_SIZE 544  /* all of RCPT */
 
-/* RFC 2852, 4; RFC 4865, 4: nine digits. */
+/* By so many octets at most parameters_age() makes them longer: "BY=1;N" may
+ * become "BY=-999999999;N". */
+#define PARAMETERS_AGE_MORE 9
+
+/* RFC 2852, 4; RFC 4865, 3: nine digits. */
 #define PARAMETERS_SECONDS_MAX 999999999
 
 enum parameter {
@@ -71,6 +75,15 @@ bool parameters_next(const char **at, struct parameter_word *word);
 const char *parameters_check(const char *text, enum parameter_command command);
 
 /*
+ * parameters_check_hold - whether a message may be held as they say.
+ *
+ * Not a notification, whose reverse-path is empty, and not until it is to be
+ * delivered already (RFC 4865, 5.1.1, 5.2.1 and 5.3.1).  NULL, or as above.
+ */
+const char *parameters_check_hold(const char *text, bool notification,
+    int64_t now_ms);
+
+/*
  * parameters_add - append a word; what it may be, parameters_check() tells.
  *
  * parameters_add_xtext() encodes value (RFC 3461, 4) behind prefix, which
@@ -90,8 +103,8 @@ uint64_t parameters_read_number(const struct parameter_word *word);
 /*
  * parameters_age - the same words after a time in the queue.
  *
- * BY and HOLDFOR are less by what has passed (RFC 2852, 4.1; a server is to
- * hold for the rest alone), and a hold that is over is left out.  False where
+ * BY and HOLDFOR are less by what has passed (RFC 2852, 4.1.4; a server is
+ * to hold for the rest alone), and a hold that is over is left out.  False where
  * a message is to be returned, for its time is over.  out holds
  * PARAMETERS_MAIL_SIZE.
  */

@@ -128,6 +128,12 @@ check_auth(struct reader *r, const struct transport *t)
 		    "%s: a login needs auth_password_file, auth_token_file or "
 		    "auth_token_command, or EXTERNAL in auth_mechanisms",
 		    param);
+	/* By MX, whoever has a domain would be shown it. */
+	if (t->next_hop.kind == NEXT_HOP_MX)
+		complain(&r->complaints, config_line_of(r, param),
+		    "%s: a login needs server: what is not for everybody goes "
+		    "to no server that a recipient's domain names",
+		    param);
 	if (t->tls_security_level == CONFIG_TLS_NONE && !t->auth_in_clear &&
 	    t->next_hop.kind != NEXT_HOP_UNIX)
 		complain(&r->complaints, config_line_of(r, param),

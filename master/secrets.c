@@ -80,6 +80,14 @@ run_free(struct run *run)
 	freezero(run, sizeof(*run));
 }
 
+/* The whole session that it leads, while its number is still its own. */
+static void
+run_kill(const struct run *run)
+{
+	if (run->pid > 0 && !run->ended && kill(-run->pid, SIGKILL) == -1)
+		(void)kill(run->pid, SIGKILL); /* before it led a session */
+}
+
 static void
 tell(const struct secret *s, const char *why)
 {
@@ -201,7 +209,6 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	run_finish(s);
 }
 
-/* The whole session that it leads, while its number is still its own. */
 static void
 on_timeout(evutil_socket_t fd, short what, void *arg)
 {
@@ -210,8 +217,7 @@ on_timeout(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!run->ended && kill(-run->pid, SIGKILL) == -1)
-		(void)kill(run->pid, SIGKILL); /* before it led a session */
+	run_kill(run);
 	if (run->readable != NULL) { /* a grandchild may hold the other end */
 		event_free(run->readable);
 		run->readable = NULL;
@@ -354,8 +360,8 @@ secrets_free(struct secrets *all)
 
 	for (size_t i = 0; all != NULL && i < all->count; i++) {
 		s = &all->of[i];
-		if (s->run != NULL && !s->run->ended)
-			(void)kill(-s->run->pid, SIGKILL); /* gone is fine */
+		if (s->run != NULL)
+			run_kill(s->run);
 		run_free(s->run);
 		fd_close(s->fd);
 	}

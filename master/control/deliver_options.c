@@ -200,6 +200,9 @@ check_login(const struct deliver_options *o)
 		why = "--password-file and --token-file need --user";
 	else if (o->user != NULL && !has_secret && o->mechanism == NULL)
 		why = "--user needs --password-file or --token-file";
+	else if (o->user != NULL && o->server == NULL)
+		why = "--user needs --server: a password is not for whom a "
+		      "domain names";
 	else if (has_secret && o->tls != NULL && strcmp(o->tls, "none") == 0 &&
 	    (o->server == NULL || strncmp(o->server, "unix:", 5) != 0))
 		why = "--tls none: nobody logs in in clear here, but over a "

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/log.h"
 #include "common/timers.h"
 #include "common/util.h"
 #include "master/config.h"
@@ -22,6 +23,7 @@
 #define CONFIG_SIZE 16384
 #define LINE_SIZE   78
 #define BODY_LIMIT  52428800 /* message_size_limit where no message is larger */
+#define BODIES_MAX  (1024 * 1024 * 1024) /* of all messages, in memory twice */
 #define NAME_LETTERS                                                           \
 	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-."
 
@@ -138,6 +140,7 @@ int
 rerun_prepare(struct script *s, const struct play *p)
 {
 	struct reading r = { .s = s };
+	uint64_t octets = 0;
 
 	for (size_t i = 0; i < p->n; i++)
 		if (!read_event(&r, &p->events[i])) {
@@ -146,6 +149,14 @@ rerun_prepare(struct script *s, const struct play *p)
 		}
 	if (s->nrecipients == 0 && add_any_message(s) == -1)
 		return -1;
+	for (size_t i = 0; i < s->nmessages; i++) {
+		octets += s->messages[i].size;
+		if (octets > BODIES_MAX) {
+			fprintf(stderr,
+			    "postern: messages of more than a GiB\n");
+			return -1;
+		}
+	}
 	qsort(s->recipients, s->nrecipients, sizeof(s->recipients[0]),
 	    compare_turns);
 	return 0;
@@ -364,13 +375,18 @@ print_now(const json_t *result)
 	    link_string(result, "reply"));
 }
 
+/* What stands in a transcript may be a stranger's: a terminal shall not do it. */
 static void
 print_then(const struct script_recipient *r)
 {
+	char dsn[4 * sizeof(r->outcome.dsn)], reply[4 * sizeof(r->reply)];
+
+	log_escape(dsn, sizeof(dsn), r->outcome.dsn, strlen(r->outcome.dsn));
+	log_escape(reply, sizeof(reply), r->reply, strlen(r->reply));
 	printf("    then: %s%s %u %s at %s (%s)\n",
 	    outcome_status_name(r->outcome.status),
 	    r->outcome.in_doubt ? ", perhaps delivered" : "", r->outcome.code,
-	    r->outcome.dsn, outcome_step_name(r->outcome.step), r->reply);
+	    dsn, outcome_step_name(r->outcome.step), reply);
 }
 
 /* Whose it is, of those that have none yet; compared where one is known. */

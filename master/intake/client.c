@@ -15,6 +15,7 @@
 
 /* Answers kept for a client that does not read; over it, it is gone. */
 #define CLIENT_BACKLOG_MAX 16384
+#define CLIENT_OCTETS_MAX  (32 * 1024 * 1024)
 /* Packets read before others have their turn. */
 #define CLIENT_BURST 32
 
@@ -31,6 +32,7 @@ struct client {
 	struct event *writable;
 	STAILQ_HEAD(, answer) backlog;
 	size_t nbacklog;
+	size_t octets; /* of the backlog */
 	struct request *begun;
 	unsigned unanswered;
 	unsigned open;
@@ -174,6 +176,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		}
 		STAILQ_REMOVE_HEAD(&c->backlog, entry);
 		c->nbacklog--;
+		c->octets -= a->len;
 		free(a);
 	}
 }
@@ -194,7 +197,10 @@ client_send(struct client *c, const char *text)
 	len = strlen(text);
 	if (c->nbacklog == 0 && send_now(c, text, len, &gone))
 		return;
-	a = c->nbacklog < CLIENT_BACKLOG_MAX ? malloc(sizeof(*a) + len) : NULL;
+	a = c->nbacklog < CLIENT_BACKLOG_MAX &&
+		c->octets + len <= CLIENT_OCTETS_MAX
+	    ? malloc(sizeof(*a) + len)
+	    : NULL;
 	if (a == NULL) {
 		client_fail(c);
 		return;
@@ -203,6 +209,7 @@ client_send(struct client *c, const char *text)
 	memcpy(a->text, text, len);
 	STAILQ_INSERT_TAIL(&c->backlog, a, entry);
 	c->nbacklog++;
+	c->octets += len;
 	event_add(c->writable, NULL);
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/address.h"
 #include "common/log.h"
+#include "common/parameters.h"
 #include "common/util.h"
 #include "master/intake/job_value.h"
 
@@ -191,6 +192,16 @@ get_flags(const json_t *object, uint32_t *out, char error[JOB_ERROR_SIZE])
 	return 0;
 }
 
+/* RFC 4865, 5: what no server can do, or none should. */
+static int
+check_hold(const struct job_packet *job, char error[JOB_ERROR_SIZE])
+{
+	const char *why = parameters_check_hold(job->parameters,
+	    job->from[0] == '\0', time_real_ms());
+
+	return why == NULL ? 0 : value_complain(error, "%s", why);
+}
+
 static int
 parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 {
@@ -209,6 +220,7 @@ parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 		-1 ||
 	    get_wait(object, &job->wait, error) == -1 ||
 	    value_mail_parameters(object, job->parameters, error) == -1 ||
+	    check_hold(job, error) == -1 ||
 	    get_flags(object, &job->flags, error) == -1 ||
 	    value_flag(object, "smtputf8", &job->smtputf8, error) == -1)
 		return -1;

@@ -5,9 +5,11 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/date.h"
 #include "common/parameters.h"
+#include "common/unitext.h"
 #include "common/util.h"
 #include "master/intake/job_value.h"
 
@@ -267,6 +269,19 @@ add_notify(const json_t *object, char text[PARAMETERS_RCPT_SIZE],
 	return 0;
 }
 
+/* RFC 6533, 3: an address of its own type is never in xtext. */
+static bool
+add_utf8_orcpt(char text[PARAMETERS_RCPT_SIZE], const char *type,
+    const char *address)
+{
+	const size_t n = strlen(type);
+	char value[TEXT_SIZE];
+
+	memcpy(value, type, n);
+	return unitext_encode(address, value + n, sizeof(value) - n) &&
+	    parameters_add(text, PARAMETERS_RCPT_SIZE, PARAMETER_ORCPT, value);
+}
+
 /* "rfc822;bob@example.org": the type goes as it is, the address as xtext. */
 static int
 add_orcpt(const json_t *object, char text[PARAMETERS_RCPT_SIZE],
@@ -286,10 +301,14 @@ add_orcpt(const json_t *object, char text[PARAMETERS_RCPT_SIZE],
 		    "\"orcpt\" must be an address type, \";\" and an address");
 	memcpy(type, value, n + 1);
 	type[n + 1] = '\0';
-	if (strpbrk(type, " =+") == NULL &&
+	if (strcasecmp(type, "utf-8;") == 0) {
+		if (add_utf8_orcpt(text, type, value + n + 1))
+			return 0;
+	} else if (strpbrk(type, " =+") == NULL &&
 	    parameters_add_xtext(text, PARAMETERS_RCPT_SIZE, PARAMETER_ORCPT,
-		type, value + n + 1))
+		type, value + n + 1)) {
 		return 0;
+	}
 	return value_complain(error, "\"orcpt\" is too long, or its type none");
 }
 

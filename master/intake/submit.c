@@ -271,6 +271,12 @@ control_packet(struct intake *in, struct client *c, const char *text,
 		request_refuse(c, "", 501, "5.5.4", error);
 		return;
 	}
+	/* Their end is waited for where there is one: not by a daemon. */
+	if (command.wait_for_end && !in->one_client) {
+		request_refuse(c, "", 501, "5.5.4",
+		    "\"wait\" is for one delivery, not for a daemon");
+		return;
+	}
 	if (command.question != QUESTION_STATUS && in->queue == NULL) {
 		request_refuse(c, "", 451, "4.3.2",
 		    "the queue is being restarted: try again");

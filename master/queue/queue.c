@@ -189,7 +189,6 @@ queue_configure(void *ctx, struct channel *from, const struct message *m)
 	struct config *old = q->config;
 
 	(void)from;
-	q->generation = ((const struct msg_config *)m->payload)->generation;
 	if (config == NULL && old == NULL)
 		fatal("the configuration cannot be read");
 	if (config == NULL) {
@@ -199,6 +198,8 @@ queue_configure(void *ctx, struct channel *from, const struct message *m)
 		return;
 	}
 	q->config = config;
+	/* By this one transports are meant, and with them their secrets. */
+	q->generation = ((const struct msg_config *)m->payload)->generation;
 	queue_set_limits(q);
 	transcript_configure(q);
 	if (q->schedule == NULL) /* setting up; old is one never used */

@@ -10,6 +10,7 @@
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
  *   session.c  workers: sessions from their fork to what ends them
+ *   session_news.c  what they say meanwhile
  *   login.c    what a transport logs in with
  *   dial.c     the addresses of a session, until one works
  *   transaction.c  the jobs of a session, and their recipients' outcomes
@@ -94,6 +95,7 @@ struct job {
 	int64_t begun_ms; /* real */
 	uint32_t left;    /* recipients without an outcome */
 	uint32_t nrcpt;
+	uint32_t nagain;
 	/* For another transaction, all of them together, once this ends. */
 	struct schedule_recipients again;
 	struct schedule_recipient *recipients[]; /* NULL: settled */

@@ -67,7 +67,7 @@ settle_plan(struct queue *q, const struct attempt *a,
 		    schedule_retry_ms(&q->limits, a->attempts, queue_chance(q));
 		if (to->next_attempt_ms < a->not_before_ms)
 			to->next_attempt_ms = a->not_before_ms;
-		/* A sender who set a time is not told late (RFC 2852, 4.1). */
+		/* A sender who set a time is not told late (RFC 2852, 4.1.3). */
 		if (to->next_attempt_ms > by_ms)
 			to->next_attempt_ms = by_ms;
 		refill_later(q, to->next_attempt_ms);

@@ -20,7 +20,7 @@
 #include "common/util.h"
 
 enum {
-	SUBMIT_ADDRESSES_STEP = 16
+	SUBMIT_ADDRESSES_FIRST = 16
 };
 
 void
@@ -131,7 +131,8 @@ static int
 submit_add_recipient(struct submission *s, const char *address,
     const char *parameters)
 {
-	uint32_t size = s->addresses_size, to = size + SUBMIT_ADDRESSES_STEP;
+	uint32_t size = s->addresses_size;
+	uint32_t to = size > 0 ? 2 * size : SUBMIT_ADDRESSES_FIRST;
 	char *copy;
 
 	if (s->envelope.nrcpts == size) {

@@ -169,6 +169,8 @@ transaction_take(struct session *s)
 	job->message = STAILQ_FIRST(&all)->message;
 	room -= strlen(job->message->reverse_path) + 1 +
 	    strlen(job->message->parameters) + 1;
+	if (job->message->parameters[0] != '\0')
+		room -= PARAMETERS_AGE_MORE;
 	while (
 	    (r = STAILQ_FIRST(&all)) != NULL && transaction_octets(r) <= room) {
 		STAILQ_REMOVE_HEAD(&all, entry);
@@ -252,7 +254,7 @@ transaction_send(struct queue *q, struct job *job)
 	if (parameters[0] != '\0') {
 		if (!parameters_age(aged, parameters, job->message->created_ms,
 			time_real_ms())) {
-			/* RFC 2852, 4.1; RFC 3463, 3.5 */
+			/* RFC 2852, 4.1.3; RFC 3463, 3.5 */
 			transaction_refuse(job, OUTCOME_FAILED, "5.4.7",
 			    "the time to deliver by is over");
 			return;
@@ -283,4 +285,5 @@ transaction_again(struct session *s, struct job *job, uint32_t i)
 	STAILQ_INSERT_TAIL(&job->again, r, entry);
 	job->recipients[i] = NULL;
 	job->left--;
+	job->nagain++;
 }

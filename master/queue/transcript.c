@@ -56,7 +56,7 @@ add(struct text *t, size_t most, const char *octets, size_t n)
 	size_t size = t->size > 0 ? t->size : 1024;
 	char *grown;
 
-	if (n > most - t->len)
+	if (n == 0 || n > most - t->len)
 		return;
 	while (size < t->len + n)
 		size *= 2;
@@ -303,8 +303,8 @@ compose(struct text *t, const struct session *s)
 		write_options(t, s, config);
 	add(t, most, d->jobs.octets, d->jobs.len);
 	add(t, most, d->events.octets, d->events.len);
-	if (!d->line_begins)
-		add(t, most, "\n", 1);
+	if (d->events.len > 0 && d->events.octets[d->events.len - 1] != '\n')
+		add(t, most, "\n", 1); /* its end was left out */
 	add(t, most, d->outcomes.octets, d->outcomes.len);
 	add(t, most, end, strlen(end));
 }

@@ -155,6 +155,30 @@ expect "two were delivered" [ "$(grep -c '"status":"delivered"' "$dir/out3")" -e
 expect "the unknown user failed with the server's 550" \
 	grep -q "\"recipient\":\"nobody@$LMTP_DOMAIN\",\"status\":\"failed\",\"code\":550" "$dir/out3"
 
+if [ "$POSTFIX" = yes ]; then
+	step "4: a login by SCRAM, over verified STARTTLS"
+	(umask 077 && printf '%s\n' "$LOGIN_PASSWORD" >"$dir/password")
+	postern deliver --server "127.0.0.1:$POSTFIX_LOGIN_PORT" --tls verify \
+		--ca "$CA_FILE" --tls-name "$SERVER_NAME" --user "$LOGIN_USER" \
+		--password-file "$dir/password" --auth SCRAM-SHA-256 --verbose \
+		--from demo@client.postern.test "carla@$POSTFIX_DOMAIN" \
+		<"$dir/message" >"$dir/out4" 2>&1
+	status=$?
+	grep -v '^[<>] 250' "$dir/out4" | sed 's/^/   /'
+	expect "delivered" [ $status -eq 0 ]
+	expect "the password is nowhere to be seen" \
+		[ -z "$(grep -F -e "$LOGIN_PASSWORD" "$dir/out4" "$dir/log")" ]
+fi
+
+step "5: a session that fails leaves a transcript, which plays the server again"
+postern deliver --lmtp --server "unix:$LMTP_SOCKET" --tls none \
+	--transcript "$dir/transcript" --from demo@client.postern.test \
+	"nobody@$LMTP_DOMAIN" <"$dir/message" >"$dir/out5" 2>&1
+sed 's/^/   /' "$dir/out5" "$dir/transcript"
+postern replay --fast "$dir/transcript" >"$dir/replay" 2>&1
+sed 's/^/   /' "$dir/replay"
+expect "the same outcome" grep -q 'same outcome' "$dir/replay"
+
 step "the daemon's log, a line for each recipient"
 tail -n "+$log_from" "$dir/log" | sed 's/^/   /'
 expect "Dovecot's recipient is sent" \

@@ -2,8 +2,10 @@
 """S-030 to S-032, S-054 and S-144 to S-154: the login, and servers that lie
 in it."""
 import glob
+import json
 import os
 import re
+import subprocess
 import time
 
 from harness import (MESSAGE, Jobs, equal, holds, lacks, patient, table)
@@ -219,6 +221,14 @@ def s_149_oauthbearer_and_334(t):
             reply="535 5.7.8 bad token", text="tok3n-of-ours", token=True)
 
 
+@table([("oauthbearer", "OAUTHBEARER", oauth), ("xoauth2", "XOAUTH2", xoauth)])
+def s_152_bad_base64_for_a_token(t, name, said):
+    """RFC 4954, 4: none that cannot be decoded is answered."""
+    refused(t, [inside("AUTH " + name), said("334 {}"), line(r"\*"),
+                say("501 5.5.2 so"), bye()], code=501, reply="not base64",
+            text="tok3n-of-ours", token=True)
+
+
 def s_149_xoauth2_and_334(t):
     refused(t, [inside("AUTH XOAUTH2"), xoauth("334 " + ERROR),
                 line(""), say("535 5.7.8 bad token"), bye()], code=535,
@@ -382,11 +392,35 @@ def s_154_in_clear_where_told_so(t):
     t.delivered(d.send())
 
 
+def s_154_no_token_in_clear_whatever_told(t):
+    """RFC 7628, 3: by TLS, or not at all."""
+    for name in ("OAUTHBEARER", "XOAUTH2"):
+        server = t.serve([opened("AUTH " + name), bye()])
+        d = t.daemon((CONFIG % (server.name, 'auth_token_file = "%s"\n'
+                                'auth_in_clear = yes' % secret(t)))
+                     .replace("encrypt", "none"))
+        t.outcome(d.send(), "deferred", step="auth",
+                  reply="no mechanism")
+        t.scripts_held()
+        lacks("AUTH", server.connections[0].clear.decode("latin-1"))
+        t.servers.remove(server)
+        d.stop()
+
+
 def s_154_a_configuration_that_can_only_be_in_clear(t):
     server = t.serve()
     run = login(t, server, "--tls", "none")
     equal(run.status, 64, "exit status")
     holds("auth_in_clear", run.stderr, "standard error")
+
+
+def s_154_a_configuration_that_shows_it_to_every_mx(t):
+    """Without a server of ours the password went to whoever has a domain."""
+    run = t.deliver_raw("deliver", "--tls", "encrypt", "--user", "user",
+                        "--password-file", secret(t), "--from",
+                        "a@example.net", "b@example.org")
+    equal(run.status, 64, "exit status")
+    holds("auth_user: a login needs server", run.stderr, "why")
 
 
 def s_154_a_unix_socket_is_not_in_clear(t):
@@ -448,6 +482,30 @@ def s_154_a_server_that_repeats_it(t, reply):
     server = t.serve([inside("AUTH PLAIN"), plain(reply=reply), drain()])
     run = login(t, server)
     t.outcome(run, "deferred", step="auth")
+
+
+@table([("OAUTHBEARER", oauth, "AQ==",
+         "n,a=user,\1host=127.0.0.1\1auth=Bearer tok3n-of-ours\1\1"),
+        ("XOAUTH2", xoauth, "", "user=user\1auth=Bearer tok3n-of-ours\1\1")])
+def s_154_a_server_that_repeats_what_was_before(t, says, answer, told):
+    """A later response does not take the place of the one with the secret."""
+    name = t.name[t.name.index("[") + 1:-1]
+    server = t.serve([inside("AUTH " + name), says("334 " + ERROR),
+                      line(answer), say("535 5.7.8 %s it was" % b64(told)),
+                      bye()])
+    run = login(t, server, text="tok3n-of-ours", token=True)
+    t.outcome(run, "deferred", step="auth")
+    holds("535 5.7.8 <hidden> it was", run.outcomes[0]["reply"], "reply")
+
+
+def s_154_a_server_that_repeats_another_mechanism(t):
+    """Of one that was refused, long after another went well."""
+    said = b64("\0user\0" + PASSWORD)
+    server = t.serve([inside("AUTH PLAIN LOGIN"), plain(reply="504 not that"),
+                      login_steps(), line("MAIL .*"),
+                      say("550 %s it was" % said), bye()])
+    run = login(t, server)
+    holds("550 <hidden> it was", run.outcomes[0]["reply"], "reply")
 
 
 @table([("MAIL", ["550 pencil"]), ("RCPT", ["250 ok", "550 not for pencil"])])
@@ -718,6 +776,69 @@ def s_147_command_that_hangs(t):
             continue
         if said == b"sleep\x0031234\0":
             raise AssertionError("the command's child lives on")
+
+
+HELD = """
+import json, os
+held = {x: os.readlink("/proc/self/fd/" + x) for x in os.listdir("/proc/self/fd")
+        if os.path.exists("/proc/self/fd/" + x)}
+with open("/proc/self/status") as f:
+    power = dict(x.split(":", 1) for x in f)
+with open("held", "w") as f:
+    json.dump([held, sorted(os.environ), power], f)
+print("tok1")
+"""
+
+
+def s_147_a_command_holds_nothing_of_ours(t):
+    """Three descriptors, the shell's words of environment, and no power."""
+    with open(os.path.join(t.folder, "held.py"), "w", encoding="ascii") as f:
+        f.write(HELD)
+    server = t.serve(*bearer_logins("tok1"))
+    d = daemon(t, server, command(t, "exec python3 -I held.py"))
+    t.outcome(d.send(), "delivered")
+    with open(os.path.join(t.folder, "held"), encoding="ascii") as f:
+        held, words, power = json.load(f)
+    equal(sorted((x, y.split(":")[0]) for x, y in held.items()),
+          [("0", "/dev/null"), ("1", "pipe"), ("2", "/dev/null")],
+          "descriptors")
+    equal([x for x in words if x not in ("PWD", "OLDPWD", "LC_CTYPE")],
+          ["HOME", "LANG", "PATH"], "environment")
+    equal(power["NoNewPrivs"].strip(), "1", "no_new_privs")
+    if os.geteuid() == 0:
+        equal({power["Cap" + x].strip() for x in ("Eff", "Prm", "Amb")},
+              {"0" * 16}, "capabilities")
+
+
+def s_147_reloads_while_a_command_runs(t):
+    """Each ends the command of the one before, and leaves nothing open."""
+    server = t.serve()
+    d = daemon(t, server, command(t, "exec sleep 31236"))
+    fds = "/proc/%d/fd" % d.process.pid
+    for generation in range(2, 7):
+        job = Jobs(d.job)
+        job.send(MESSAGE, "b@example.org", wait="queued")
+        until = time.monotonic() + 10
+        while runs(t) < generation - 1 and time.monotonic() < until:
+            time.sleep(0.02)
+        equal(runs(t), generation - 1, "runs")
+        if generation == 2:
+            before = len(os.listdir(fds))
+        os.kill(d.process.pid, 1)
+        while ("generation %d" % generation not in d.said() and
+               time.monotonic() < until):
+            time.sleep(0.02)
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        children = subprocess.run(
+            ["ps", "-o", "stat=,args=", "--ppid", str(d.process.pid)],
+            capture_output=True, text=True, check=False).stdout
+        if len(os.listdir(fds)) <= before and "defunct" not in children and \
+                children.count("sleep 31236") <= 1:
+            return
+        time.sleep(0.1)
+    raise AssertionError("%d descriptors, %d before; %s" % (
+        len(os.listdir(fds)), before, children))
 
 
 def s_147_a_failed_login_defers_all_mail(t):

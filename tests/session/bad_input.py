@@ -103,6 +103,12 @@ def h_logins_that_are_none(t):
         complaint(t, run, USAGE, words)
 
 
+def h_login_anywhere(t):
+    run = t.deliver(None, "--user", "me", "--password-file",
+                    in_file(t, "password", b"pencil\n"))
+    complaint(t, run, USAGE, "--user needs --server")
+
+
 def h_keywords_and_files_that_are_none(t):
     for options, words in (
             (("--without", "NONSENSE"), "--without: NONSENSE: no EHLO keyword"),

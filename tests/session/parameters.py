@@ -172,6 +172,17 @@ def s_092_orcpt_is_xtext(t):
                   "ORCPT=rfc822;\"b+20c\"+2Bd+3De@example.org"])
 
 
+@table([("umlaut", "utf-8;j\u00f8rgen@x", "utf-8;j\\x{F8}rgen@x"),
+        ("done", "utf-8;j\\x{F8}rgen@x", "utf-8;j\\x{F8}rgen@x"),
+        ("specials", "UTF-8;\"a b\"+c=\u4e2d@x",
+         "UTF-8;\"a\\x{20}b\"\\x{2B}c\\x{3D}\\x{4E2D}@x")])
+def s_092_orcpt_beyond_ascii(t, text, encoded):
+    """RFC 6533, 3: never in xtext, and in a form that any server takes."""
+    for keywords in (("DSN",), ("DSN", "SMTPUTF8", "8BITMIME")):
+        _, rcpts = wire(t, "--orcpt", text, keywords=keywords)
+        equal(rcpts, ["RCPT TO:<b@example.org> ORCPT=" + encoded])
+
+
 @table([("control", "a\rb", "printable"), ("umlaut", "ü", "printable"),
         ("empty", "", "empty"), ("long", "x" * 95, "longer than 100"),
         ("encoded", "+" * 32, "longer than 100")])
@@ -243,10 +254,45 @@ def s_095_below_the_least(t):
     mail, _ = wire(t, "--deliver-by", "120:notify",
                    keywords=("DELIVERBY 240",))
     holds("BY=120;N$", mail)
+    not_sent(t, "DELIVERBY", r"5\.4\.7", "--deliver-by", "120",
+             keywords=("DELIVERBY 240,X-MORE=1",))
+
+
+@table([("none", (), "FAILURE,DELAY"),
+        ("success", ("--notify", "success"), "SUCCESS,DELAY"),
+        ("delay", ("--notify", "delay,failure"), "DELAY,FAILURE"),
+        ("never", ("--notify", "never"), "NEVER")])
+def s_095_told_of_delays_by_dsn(t, options, wanted):
+    """RFC 2852, 4.1.4.2: where a server has DSN, and no DELIVERBY."""
+    mail, rcpts = wire(t, "--deliver-by", "120:notify", "--orcpt",
+                       "rfc822;b+c@x", *options, keywords=("DSN",))
+    equal(mail, "MAIL FROM:<a@example.net>")
+    equal(rcpts, ["RCPT TO:<b@example.org> NOTIFY=%s ORCPT=rfc822;b+2Bc@x" %
+                  wanted])
+
+
+def s_095_not_told_without_need(t):
+    for by, keywords in (("120:notify", ("DSN", "DELIVERBY")),
+                         ("-5:notify", ("DSN",)), ("120:notify", ())):
+        _, rcpts = wire(t, "--deliver-by", by, keywords=keywords)
+        equal(rcpts, ["RCPT TO:<b@example.org>"])
+
+
+def s_095_told_of_delays_in_a_flight(t):
+    """Its room is counted, too."""
+    to = ["r%d@example.org" % i for i in range(50)]
+    text = b"Subject: x\r\n\r\n" + b"0123456789abcdef\r\n" * 3000
+    server = t.serve([opened("DSN", *BOTH), line("MAIL FROM:<[^ ]*>"),
+                      [line("RCPT .* NOTIFY=FAILURE,DELAY")] * 50,
+                      chunk(True), say(*["250 ok"] * 52), bye()])
+    run = t.deliver(server, "--deliver-by", "120:notify", to=to, message=text)
+    t.scripts_held()
+    equal({x["status"] for x in run.outcomes}, {"delivered"})
+    equal(server.connections[0].messages, [text], "message")
 
 
 def s_095_what_is_left_of_the_time(t):
-    """RFC 2852, 4.1: less by what it sat in the queue."""
+    """RFC 2852, 4.1.4: less by what it sat in the queue."""
     server = t.serve([opened("DELIVERBY"), line("MAIL .* BY=100;R"),
                       say("451 4.3.0 later"), drain()],
                      [opened("DELIVERBY"), line("MAIL .* BY=9[0-9];R"),
@@ -352,6 +398,23 @@ def s_099_both_at_once(t):
     refused(t, "not both", "--hold-for", "5", "--hold-until", LATER)
 
 
+@table([("for", ("--hold-for", "60", "--deliver-by", "60")),
+        ("until", ("--hold-until", LATER, "--deliver-by", "3600:notify")),
+        ("late", ("--hold-for", "1", "--deliver-by", "-5:notify"))])
+def s_099_held_until_it_is_late(t, options):
+    """RFC 4865, 5.2.1."""
+    refused(t, "until it is to be delivered", *options)
+
+
+def s_099_a_notification_is_not_held(t):
+    """RFC 4865, 5.1.1."""
+    server = t.serve()
+    run = t.deliver(server, "--hold-for", "60", sender="")
+    t.scripts_held()
+    equal(run.status, FAILED, "exit status")
+    holds("notification", run.stderr, "complaint")
+
+
 def s_099_less_by_the_time_in_the_queue(t):
     server = t.serve([opened("FUTURERELEASE"), line("MAIL .* HOLDFOR=3"),
                       say("451 4.3.0 later"), drain()],
@@ -410,7 +473,7 @@ def longest(keywords, steps, t, **more):
     server = t.serve([opened(*keywords), steps, bye()])
     t.delivered(t.deliver(
         server, "--ret", "full", "--envid", "=" * 31 + "x",
-        "--deliver-by", "-999999999:notify:trace", "--hold-until", LATER,
+        "--deliver-by", "999999999:notify:trace", "--hold-until", LATER,
         "--priority", "-9", "--submitter", PLUS, "--notify",
         "success,failure,delay", "--orcpt", "rfc822;" + "+" * 162 + "x",
         to=(LONG,), sender=LONG, **more))

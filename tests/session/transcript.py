@@ -210,6 +210,39 @@ def h_replay_of(t, text):
     holds("^postern: ", run.stderr, "why")
 
 
+STRANGER = """postern-transcript 1
+protocol smtp
+tls none starttls
+message 1 AAA %d 7bit "a@example.net"
+recipient 1 "b@example.org"
+0 address "x"
+0 connected
+0 < "554 no\\r\\n"
+0 closed
+outcome 1 "b@example.org" failed 554 \x1b[31m mail sure "\x1b[31mno"
+end
+"""
+
+
+def h_replay_shows_no_terminal_what_to_do(t):
+    path = os.path.join(t.folder, "kept")
+    with open(path, "w") as f:
+        f.write(STRANGER % 10)
+    run = t.deliver_raw("replay", path)
+    equal(run.status, ANOTHER, "exit status")
+    holds("then: failed", run.stdout)
+    lacks("\x1b", run.stdout + run.stderr)
+
+
+def h_replay_of_messages_beyond_measure(t):
+    path = os.path.join(t.folder, "kept")
+    with open(path, "w") as f:
+        f.write(STRANGER % 2000000000)
+    run = t.deliver_raw("replay", path)
+    equal(run.status, 75, "exit status")
+    holds("more than a GiB", run.stderr)
+
+
 def h_replay_for_others_to_connect_to(t):
     """--listen: whoever connects meets the same server."""
     _, path = failed(t, [opened(), line("MAIL .*"),
@@ -317,6 +350,46 @@ def h_transcripts_are_bounded(t):
     equal(sorted(os.listdir(folder)),
           sorted(x["transcript"] for x in rows), "files")
     d.stop()
+
+
+@table([("link",), ("file",)])
+def h_transcripts_of_no_folder(t):
+    """They are not kept, nor followed elsewhere; mail goes on."""
+    fails = [opened(), mail_from(), rcpt_to("550 5.1.1 no"), drain()]
+    server = t.serve(fails, whole())
+    d = t.daemon(ONE % (10, server.name), store="sqlite")
+    d.stop()
+    folder = os.path.join(d.folder, "spool", "transcripts")
+    elsewhere = os.path.join(t.folder, "elsewhere")
+    os.rmdir(folder)
+    os.mkdir(elsewhere)
+    os.chmod(elsewhere, 0o777)
+    if t.name.endswith("[link]"):
+        os.symlink(elsewhere, folder)
+    else:
+        open(folder, "w", encoding="ascii").close()
+    d.start()
+    t.outcome(d.send(), "failed", code=550)
+    t.outcome(d.send(), "delivered")
+    d.stop()
+    holds("no transcripts are kept", d.said(), "log")
+    equal(os.listdir(elsewhere), [], "what stands elsewhere")
+
+
+def h_transcripts_asked_for_in_vain(t):
+    """Names of no transcript, and an end that no daemon has."""
+    server = t.serve()
+    daemon = t.daemon(ONE % (10, server.name))
+    for more, want in (({"wait": True}, 501), ({"name": "x" * 25}, None),
+                       ({"name": "x" * 31}, None), ({"name": "x" * 200}, 501),
+                       ({"name": "../" * 5, "whole": True}, None)):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            s.settimeout(10)
+            s.connect(os.path.join(daemon.folder, "run", "control"))
+            s.send(json.dumps(dict(command="transcripts", **more)).encode())
+            answer = json.loads(s.recv(65536))
+        equal(answer.get("code"), want, json.dumps(more))
+    daemon.stop()
 
 
 def h_transcript_of_none_wanted(t):

@@ -3,10 +3,11 @@
 import json
 import os
 import sys
+import time
 
-from harness import equal, holds, lacks
+from harness import equal, holds, lacks, table
 from server import (bye, close, data, drain, hello, honest, line, mail_from,
-                    message, opened, rcpt_to, say)
+                    message, opened, pause, rcpt_to, say)
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from daemon import Job, memfd  # noqa: E402
@@ -30,13 +31,18 @@ ALL = ("PORT=4711 NAME=spike.example HELO=spike\\+20helo "
        "LOGIN=ana\\+3Dx PROTO=ESMTP SOURCE=REMOTE ADDR=192.0.2.1")
 
 
-def send(daemon, client=CLIENT, **more):
+EIGHT_BIT = (b"MIME-Version: 1.0\r\nContent-Type: text/plain; "
+             b"charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+             b"\xc3\xa4\r\n")
+
+
+def send(daemon, client=CLIENT, text=b"Subject: x\n\nx\n", **more):
     job = Job(daemon.job)
     try:
         job.send(dict({"from": "a@example.net", "rcpts": ["b@example.org"],
                        "wait": "attempt"}, **more,
                       **({"client": client} if client is not None else {})),
-                 memfd(b"Subject: x\n\nx\n"))
+                 memfd(text))
         while True:
             answer = job.receive()
             if "recipient" in answer or answer.get("status") == "refused":
@@ -45,9 +51,9 @@ def send(daemon, client=CLIENT, **more):
         job.close()
 
 
-def ran(t, command, server, *clients):
+def ran(t, command, server, *clients, **more):
     daemon = t.daemon(CONFIG % (server.name, command))
-    answers = [send(daemon, client) for client in clients]
+    answers = [send(daemon, client, **more) for client in clients]
     daemon.stop()
     for s in t.servers:
         s.stop()
@@ -105,6 +111,16 @@ def x_xforward_of_many_octets(t):
         equal(len(x) <= 510, True, x)
 
 
+@table([("alone",), ("in a batch", "PIPELINING")])
+def h_xforward_of_a_word_too_long_for_any_line(t, *more):
+    """255 characters may be 765 in xtext: no line holds them."""
+    server = t.serve([honest(*more, "XFORWARD " + NAMES)])
+    answers = ran(t, "xforward", server, {"name": "=" * 166},
+                  {"name": "=" * 165})
+    equal([(x["status"], x.get("code")) for x in answers],
+          [("refused", 501), ("delivered", 250)], json.dumps(answers))
+
+
 def x_xforward_refused_is_none_of_the_message(t):
     server = t.serve([opened("XFORWARD " + NAMES), line("XFORWARD .*"),
                       say("501 no"), mail_from(), rcpt_to(), data(), drain()])
@@ -143,6 +159,41 @@ def x_xclient_what_that_client_is_not_offered(t):
                       say("220 again"), hello("SIZE 3"), bye()])
     answer, = ran(t, "xclient", server, CLIENT)
     equal((answer["status"], answer["dsn"]), ("failed", "5.3.4"))
+    t.scripts_held()
+
+
+def x_xclient_and_extensions_are_gone(t):
+    """What that client is not offered is not used: no chunk, no BODY."""
+    server = t.serve([opened("XCLIENT NAME", "CHUNKING", "8BITMIME"),
+                      line("XCLIENT .*"), say("220 again"), hello(),
+                      mail_from("<a@example.net>"), rcpt_to(), data(), bye()])
+    answer, = ran(t, "xclient", server, CLIENT, text=EIGHT_BIT)
+    equal(answer["status"], "delivered", json.dumps(answer))
+    t.scripts_held()
+
+
+def x_xclient_and_extensions_are_there(t):
+    """The message goes as it is, where it would have been converted before."""
+    server = t.serve([opened("XCLIENT NAME"), line("XCLIENT .*"),
+                      say("220 again"), hello("8BITMIME"),
+                      mail_from("<a@example.net> BODY=8BITMIME"), rcpt_to(),
+                      data(), bye()])
+    answer, = ran(t, "xclient", server, CLIENT, text=EIGHT_BIT)
+    equal(answer["status"], "delivered", json.dumps(answer))
+    t.scripts_held()
+    equal(server.connections[0].messages, [EIGHT_BIT])
+
+
+def h_xclient_that_fits_no_line(t):
+    """Two lines were two clients: nothing is told, and QUIT is answered."""
+    server = t.serve([opened("XCLIENT NAME HELO"), line("QUIT"),
+                      say("221 bye"), pause(2), drain()])
+    daemon = t.daemon(CONFIG % (server.name, "xclient"))
+    answer = send(daemon, {"name": "=" * 160, "helo": "=" * 160})
+    equal((answer["status"], answer["dsn"]), ("deferred", "4.3.0"))
+    started = time.monotonic()
+    daemon.stop()
+    equal(time.monotonic() - started < 1, True, "the session ended")
     t.scripts_held()
 
 

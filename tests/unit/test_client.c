@@ -132,3 +132,18 @@ Test(client, an_empty_packet_leaves_no_descriptor)
 	cr_expect(t.gone);
 	cr_expect_eq(count_fds(), before - 1); /* that of the client itself */
 }
+
+/* Transcripts are large: many of them are too much before many answers are. */
+Test(client, who_reads_no_large_answers_is_gone)
+{
+	static char answer[20001];
+	int i;
+
+	memset(answer, 'x', sizeof(answer) - 1);
+	for (i = 0; i < 3000 && !t.gone; i++) {
+		client_send(t.client, answer);
+		(void)event_base_loop(t.base, EVLOOP_NONBLOCK);
+	}
+	cr_expect(t.gone);
+	cr_expect_geq(i, 32 * 1024 * 1024 / 20000);
+}

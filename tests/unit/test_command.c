@@ -77,6 +77,8 @@ Test(command, a_line_has_512_octets_and_what_was_granted)
 {
 	struct command_out out = fresh(sizeof(octets));
 	struct command_mail size = { .has_size = true, .size = 1 };
+	struct command_mail eight = { .body = COMMAND_BODY_8BITMIME };
+	struct command_mail binary = { .body = COMMAND_BODY_BINARYMIME };
 	char path[600] = "";
 
 	/* S-102: "RCPT TO:<" and ">" CRLF are 12 of the 512. */
@@ -91,6 +93,29 @@ Test(command, a_line_has_512_octets_and_what_was_granted)
 	path[517] = 'x';
 	cr_expect_eq(command_write_mail(&out, path, &size), COMMAND_TOO_LONG);
 	cr_expect_eq(out.len, 512 + 538);
+	/* RFC 6152 grants BODY nothing, RFC 3030, 3 (8), 16 octets; RFC 6531,
+	 * 3.1 (5), MAIL alone. */
+	out.len = 0;
+	path[484] = '\0';
+	cr_expect_eq(command_write_mail(&out, path, &eight), COMMAND_OK);
+	cr_expect_eq(out.len, 512);
+	path[484] = 'x';
+	path[485] = '\0';
+	cr_expect_eq(command_write_mail(&out, path, &eight), COMMAND_TOO_LONG);
+	path[485] = 'x';
+	path[498] = '\0';
+	out.len = 0;
+	cr_expect_eq(command_write_mail(&out, path, &binary), COMMAND_OK);
+	cr_expect_eq(out.len, 512 + 16);
+	path[498] = 'x';
+	path[499] = '\0';
+	cr_expect_eq(command_write_mail(&out, path, &binary), COMMAND_TOO_LONG);
+	path[496] = '\0';
+	cr_expect_eq(command_write_vrfy(&out, path, true), COMMAND_OK);
+	cr_expect_eq(out.len, 2 * 512 + 16);
+	path[496] = 'x';
+	path[497] = '\0';
+	cr_expect_eq(command_write_vrfy(&out, path, true), COMMAND_TOO_LONG);
 }
 
 #define RCPT_BITS (1u << PARAMETER_NOTIFY | 1u << PARAMETER_ORCPT)

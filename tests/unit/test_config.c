@@ -332,23 +332,27 @@ static const struct {
 	{ "log = stder", "f:1: log: stder is none of" },
 	{ "log = {stderr}", "f:1: log: this is no single value" },
 	{ "transport a {\nauth_user = u\nauth_password_file = \"/p\"\n"
-	  "auth_token_file = \"/t\"\n}",
+	  "auth_token_file = \"/t\"\nserver = h\n}",
 	    "f:3: auth_password_file: one of auth_password_file, auth_token" },
-	{ "transport a {\nauth_password_file = \"/p\"\n}",
+	{ "transport a {\nauth_password_file = \"/p\"\nserver = h\n}",
 	    "f:2: auth_password_file: needs auth_user" },
-	{ "transport a {\nauth_user = u\n}",
+	{ "transport a {\nauth_user = u\nserver = h\n}",
 	    "f:2: auth_user: a login needs auth_password_file" },
-	{ "transport a {\nauth_mechanisms = { PLAIN }\n}",
+	{ "transport a {\nauth_mechanisms = { PLAIN }\nserver = h\n}",
 	    "f:2: auth_mechanisms: a login needs auth_password_file" },
-	{ "transport a {\nauth_mechanisms = { PLIAN }\n}",
+	{ "transport a {\nauth_mechanisms = { PLIAN }\nserver = h\n}",
 	    "f:2: auth_mechanisms: PLIAN: no SASL mechanism that we know" },
-	{ "transport a {\nauth_user = u\nauth_token_command = { \"x\" }\n}",
+	{ "transport a {\nauth_user = u\nauth_token_command = { \"x\" }\nserver = h\n}",
 	    "f:3: auth_token_command: its first word must be an absolute" },
 	{ "transport a {\nauth_user = u\nauth_password_file = \"/p\"\n"
-	  "tls_security_level = none\n}",
+	  "tls_security_level = none\nserver = h\n}",
 	    "f:2: auth_user: without TLS a login needs auth_in_clear" },
-	{ "transport a {\nauth_password_file = \"p\"\n}",
+	{ "transport a {\nauth_password_file = \"p\"\nserver = h\n}",
 	    "f:2: auth_password_file: must be an absolute path" },
+	{ "transport a {\nauth_user = u\nauth_password_file = \"/p\"\n}",
+	    "f:2: auth_user: a login needs server" },
+	{ "transport a {\nauth_mechanisms = { EXTERNAL }\n}",
+	    "f:2: auth_mechanisms: a login needs server" },
 	{ "log =\nlog_format = text", "f:1: no value stands behind =" },
 	{ "log stderr", "f:1: write NAME = VALUE" },
 	{ "log", "f:1: the name stands alone" },
@@ -640,10 +644,11 @@ Test(config, what_it_dumps_it_reads_again)
 Test(config, a_login_is_what_its_parameters_say)
 {
 	struct config *c = read_good(
-	    "transport p {\nauth_user = u\nauth_password_file = \"/p\"\n}\n"
+	    "transport p {\nauth_user = u\nauth_password_file = \"/p\"\n"
+	    "server = h\n}\n"
 	    "transport t {\nauth_user = u\nauth_token_command = { \"/t\" }\n"
-	    "auth_mechanisms = { xoauth2, PLAIN }\n}\n"
-	    "transport x {\nauth_mechanisms = { EXTERNAL }\n}\n"
+	    "auth_mechanisms = { xoauth2, PLAIN }\nserver = h\n}\n"
+	    "transport x {\nauth_mechanisms = { EXTERNAL }\nserver = h\n}\n"
 	    "transport none {\n}\n"
 	    "transport unix {\nserver = \"unix:/s\"\n"
 	    "tls_security_level = none\nauth_user = u\n"

@@ -134,6 +134,8 @@ Test(ehlo, limits_of_time_are_read)
 		int64_t until;
 	} limits[] = {
 		{ "x|DELIVERBY 240", 240, 0, 0 },
+		{ "x|DELIVERBY 240,TRACE,X=1", 240, 0, 0 },
+		{ "x|DELIVERBY ,X", 0, 0, 0 },
 		{ "x|deliverby", 0, 0, 0 },
 		{ "x|DELIVERBY 99999999999", 0, 0, 0 },
 		{ "x|FUTURERELEASE 86400 1970-01-02T00:00:00Z", 0, 86400,

@@ -85,3 +85,45 @@ Test(extension, what_a_sender_cannot_do_without_forbids_a_server)
 			    i);
 	}
 }
+
+static const struct delay {
+	const char *line;
+	const char *parameters;
+	bool wanted;
+} delays[] = {
+	{ "DSN", "", false },
+	{ "DSN", "RET=FULL BY=1;N", true },
+	{ "DSN", "BY=1;NT", true },
+	{ "DSN", "BY=0;N", false },
+	{ "DSN", "BY=1;R", false },
+	{ "DELIVERBY", "BY=1;N", false },
+	{ NULL, "BY=1;N", false },
+};
+
+static const struct {
+	const char *parameters;
+	const char *want;
+} delayed[] = {
+	{ "", "NOTIFY=FAILURE,DELAY" },
+	{ "ORCPT=rfc822;b@x", "NOTIFY=FAILURE,DELAY ORCPT=rfc822;b@x" },
+	{ "NOTIFY=NEVER", "NOTIFY=NEVER" },
+	{ "NOTIFY=DELAY,SUCCESS", "NOTIFY=DELAY,SUCCESS" },
+	{ "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;NEVER",
+	    "NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;NEVER" },
+};
+
+Test(extension, a_server_without_deliverby_tells_of_delays)
+{
+	char out[PARAMETERS_RCPT_SIZE];
+	struct capabilities caps;
+
+	for (size_t i = 0; i < NELEM(delays); i++) {
+		offer(&caps, delays[i].line);
+		cr_expect_eq(extension_wants_delay(&caps, delays[i].parameters),
+		    delays[i].wanted, "row %zu", i);
+	}
+	for (size_t i = 0; i < NELEM(delayed); i++) {
+		extension_add_delay(out, delayed[i].parameters);
+		cr_expect_str_eq(out, delayed[i].want, "row %zu", i);
+	}
+}

@@ -115,6 +115,8 @@ static const struct wish {
 	{ RCPT("\"notify\":[\"success\",\"delay\",\"failure\"],"
 	       "\"orcpt\":\"rfc822;Bob+x@y\""),
 	    "", "NOTIFY=SUCCESS,DELAY,FAILURE ORCPT=rfc822;Bob+2Bx@y" },
+	{ RCPT("\"orcpt\":\"UTF-8;J\\u00f8rgen+x@y\""), "",
+	    "ORCPT=UTF-8;J\\x{F8}rgen\\x{2B}x@y" },
 	{ FROM_A "{\"address\":\"b@y\"}]}", "", "" },
 };
 
@@ -198,6 +200,11 @@ static const struct bad {
 	{ RCPT("\"orcpt\":\"rfc 822;b@y\""), "its type none" },
 	{ RCPT("\"orcpt\":\"rfc822;b\\u000a@y\""), "printable" },
 	{ RCPT("\"orcpt\":\"rfc822;\\u00fc@y\""), "printable" },
+	{ RCPT("\"orcpt\":\"utf-8;\\u00fc\\u0007@y\""), "too long" },
+	{ RCPT("\"orcpt\":\"utf-8;\""), "an address type" },
+	{ TO_B "\"hold_for\":60,\"deliver_by\":{\"seconds\":60}}",
+	    "held until it is to be delivered" },
+	{ "{\"from\":\"\"," RCPT_A ",\"hold_for\":60}", "notification" },
 	{ TO_B "\"ret\":\"FULL\"}", "\"ret\" must be" },
 	{ TO_B "\"ret\":1}", "\"ret\" must be" },
 	{ TO_B "\"envid\":\"\"}", "is empty" },

@@ -263,7 +263,7 @@ Test(load, a_password_that_is_none_is_said_at_the_start)
 	(void)snprintf(secret, sizeof(secret), "%s/secret", folder);
 	(void)snprintf(text, sizeof(text),
 	    USERS "transport a {\nauth_user = u\n"
-		  "auth_password_file = \"%s\"\n}\n",
+		  "auth_password_file = \"%s\"\nserver = h\n}\n",
 	    secret);
 	cr_expect_null(load_text(text));
 	(void)snprintf(want, sizeof(want),
@@ -293,7 +293,8 @@ Test(load, a_token_that_can_never_come_is_said_at_the_start)
 	char text[512], want[256];
 
 	(void)snprintf(text, sizeof(text),
-	    USERS "transport a {\nauth_user = u\nauth_token_file = \"%s\"\n}\n",
+	    USERS
+	    "transport a {\nserver = h auth_user = u\nauth_token_file = \"%s\"\n}\n",
 	    folder);
 	cr_assert_null(load_text(text));
 	(void)snprintf(want, sizeof(want),
@@ -302,11 +303,11 @@ Test(load, a_token_that_can_never_come_is_said_at_the_start)
 	cr_expect_not_null(strstr(errors.lines[0], want), "%s",
 	    errors.lines[0]);
 	load_free(load_text(USERS
-	    "transport a {\nauth_user = u\nauth_token_file = /no/such\n}\n"));
+	    "transport a {\nserver = h auth_user = u\nauth_token_file = /no/such\n}\n"));
 	cr_expect_eq(errors.count, 0);
-	cr_assert_null(load_text(
-	    USERS "transport a {\nauth_user = u\nauth_token_user = nobody\n"
-		  "auth_token_command = { /no/such }\n}\n"));
+	cr_assert_null(load_text(USERS
+	    "transport a {\nserver = h auth_user = u\nauth_token_user = nobody\n"
+	    "auth_token_command = { /no/such }\n}\n"));
 	cr_expect_not_null(strstr(errors.lines[0],
 			       ":6: transport a: auth_token_command: /no/such: "
 			       "No such file or directory"),
@@ -318,9 +319,9 @@ Test(load, a_command_needs_a_user_without_power)
 	need_root();
 	cr_expect_null(load_text(
 	    USERS "transport a {\nauth_user = u\n"
-		  "auth_token_command = { \"/bin/true\" }\n}\n"
+		  "auth_token_command = { \"/bin/true\" }\nserver = h\n}\n"
 		  "transport b {\nauth_user = u\nauth_token_user = root\n"
-		  "auth_token_command = { \"/bin/true\" }\n}\n"));
+		  "auth_token_command = { \"/bin/true\" }\nserver = h\n}\n"));
 	expect_line(":6: transport a: auth_token_user: there is no user");
-	expect_line(":10: transport b: auth_token_user: root is root");
+	expect_line(":11: transport b: auth_token_user: root is root");
 }

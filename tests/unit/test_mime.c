@@ -73,6 +73,14 @@ static const struct row {
 	    "Subject: x\r\nContent-Transfer-Encoding: quoted-printable\r\n"
 	    "\r\nGr=C3=BC=C3=9Fe aus 1=3D1=20\r\n"
 	    "a tab at the end=09\r\n.\r\n" },
+	/* RFC 6533, 4.4: not every message/... is of seven bits. */
+	{ MIME_TO_7BIT,
+	    STR("MIME-Version: 1.0\r\n"
+		"Content-Type: message/global-delivery-status\r\n\r\n"
+		"a: \xc3\xb8\r\n"),
+	    "MIME-Version: 1.0\r\n"
+	    "Content-Type: message/global-delivery-status\r\n"
+	    "Content-Transfer-Encoding: base64\r\n\r\nYTogw7gNCg==\r\n" },
 	/* And base64 where it has not. */
 	{ MIME_TO_7BIT,
 	    STR("MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n"

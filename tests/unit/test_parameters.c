@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* The parameters of MAIL and RCPT: which are some, and what time makes of them. */
-#include "common/date.h"
 #include "common/parameters.h"
 
 #include <stdio.h>
@@ -8,6 +7,8 @@
 
 #include <criterion/criterion.h>
 
+#include "common/date.h"
+#include "common/unitext.h"
 #include "common/util.h"
 
 #define X94                                                                    \
@@ -86,6 +87,7 @@ static const struct bad {
 	{ "MT-PRIORITY=-10", "from -9" },
 	{ "MT-PRIORITY=", "from -9" },
 	{ "MT-PRIORITY=-", "from -9" },
+	{ "MT-PRIORITY=-0", "from -9" },
 	{ "AUTH=", "address or" },
 	{ "AUTH=no-domain", "address or" },
 	{ "AUTH=<a@x>", "address or" },
@@ -139,6 +141,81 @@ Test(parameters, what_is_no_xchar_is_encoded) /* S-092 */
 	    "rfc822;", "b@x"));
 	cr_expect_str_eq(text,
 	    "ENVID=a+2Bb+3Dc+20d+7F+FF RET=HDRS ORCPT=rfc822;b@x");
+}
+
+/* At 1970-01-01T00:01:40Z. */
+static const struct hold {
+	const char *text;
+	bool notification;
+	const char *part; /* NULL: it may be */
+} holds[] = {
+	{ "", true, NULL },
+	{ "BY=1;R", true, NULL },
+	{ "HOLDFOR=60", false, NULL },
+	{ "HOLDFOR=60", true, "notification" },
+	{ "HOLDUNTIL=1970-01-01T00:02:00Z", true, "notification" },
+	{ "HOLDFOR=60 BY=61;R", false, NULL },
+	{ "BY=60;R HOLDFOR=60", false, "is to be delivered" },
+	{ "HOLDFOR=1 BY=-5;N", false, "is to be delivered" },
+	{ "HOLDUNTIL=1970-01-01T00:02:00Z BY=21;N", false, NULL },
+	{ "HOLDUNTIL=1970-01-01T00:02:00Z BY=20;N", false,
+	    "is to be delivered" },
+};
+
+Test(parameters, a_hold_ends_before_the_message_is_late)
+{
+	const char *why;
+
+	for (size_t i = 0; i < NELEM(holds); i++) {
+		why = parameters_check_hold(holds[i].text,
+		    holds[i].notification, 100999);
+		if (holds[i].part == NULL)
+			cr_expect_null(why, "row %zu: %s", i, why);
+		else
+			cr_expect(why != NULL &&
+				strstr(why, holds[i].part) != NULL,
+			    "row %zu: %s", i, why != NULL ? why : "fine");
+	}
+}
+
+static const struct unitext {
+	const char *text;
+	const char *want; /* NULL: it is refused */
+} unitexts[] = {
+	{ "", "" },
+	{ "bob@example.org", "bob@example.org" },
+	{ "bj\xc3\xb8rn@x", "bj\\x{F8}rn@x" },
+	{ "\xe4\xb8\xad\xf0\x9f\x93\xa7@x", "\\x{4E2D}\\x{1F4E7}@x" },
+	{ "\"a b\\\\+=\"@x", "\"a\\x{20}b\\x{5C}\\x{5C}\\x{2B}\\x{3D}\"@x" },
+	{ "bj\\x{F8}r+n@x", "bj\\x{F8}r\\x{2B}n@x" }, /* some of it done */
+	{ "\\x{F}\\x{1234567}\\x{F8",
+	    "\\x{5C}x{F}\\x{5C}x{1234567}\\x{5C}x{F8" },
+	{ "a\r\n@x", NULL },
+	{ "a\x7f@x", NULL },
+	{ "\xc3@x", NULL },
+	{ "\xed\xa0\x80@x", NULL },
+};
+
+Test(parameters, an_address_beyond_ascii_travels_in_it)
+{
+	char out[80];
+	size_t n;
+
+	for (size_t i = 0; i < NELEM(unitexts); i++) {
+		if (unitexts[i].want == NULL) {
+			cr_expect(
+			    !unitext_encode(unitexts[i].text, out, sizeof(out)),
+			    "row %zu", i);
+			continue;
+		}
+		cr_expect(unitext_encode(unitexts[i].text, out, sizeof(out)));
+		cr_expect_str_eq(out, unitexts[i].want, "row %zu", i);
+		n = strlen(unitexts[i].want);
+		for (size_t size = 1; size < n + 2; size++)
+			cr_expect_eq(
+			    unitext_encode(unitexts[i].text, out, size),
+			    size > n, "row %zu, %zu", i, size);
+	}
 }
 
 Test(parameters, what_has_no_room_is_not_added_in_part)
@@ -205,8 +282,7 @@ Test(parameters, a_date_is_one_of_rfc_3339)
 	bool ok;
 
 	for (size_t i = 0; i < NELEM(dates); i++) {
-		ok = date_read(dates[i].text, strlen(dates[i].text),
-		    &seconds);
+		ok = date_read(dates[i].text, strlen(dates[i].text), &seconds);
 		cr_expect_eq(ok, dates[i].seconds != -1, "%s", dates[i].text);
 		if (!ok)
 			continue;
@@ -224,8 +300,7 @@ Test(parameters, every_day_reads_as_it_was_written)
 
 	for (int64_t s = 0; s < INT64_C(253402300800); s += 86400 * 3 + 12345) {
 		date_write(s, out);
-		cr_assert(date_read(out, strlen(out), &back), "%s",
-		    out);
+		cr_assert(date_read(out, strlen(out), &back), "%s", out);
 		cr_assert_eq(back, s, "%s", out);
 	}
 }

@@ -1069,6 +1069,123 @@ Test(queue, what_is_late_is_returned_and_never_seen_by_a_worker)
 	(void)close(worker);
 }
 
+/* As many octets as a JOB's tail has, with what the sender's part takes. */
+static uint32_t
+hand_in_full(const char *mail_parameters)
+{
+	struct msg_submit submit = { .request = 1, .size = 1, .uid = 1000 };
+	struct msg_request end = { .request = 1 };
+	size_t left = msg_descs[MSG_JOB].tail, len = 0, n;
+	char tail[32768], orcpt[512] = "ORCPT=rfc822;";
+	int fd = fd_sealed("body", "x", 1);
+	uint32_t count = 0;
+
+	cr_assert(message_tail_add(tail, sizeof(tail), &len, "s@e.example"));
+	cr_assert(message_tail_add(tail, sizeof(tail), &len, mail_parameters));
+	left -= len;
+	cr_assert(message_tail_add(tail, sizeof(tail), &len, "ref"));
+	cr_assert(message_tail_add(tail, sizeof(tail), &len, ""));
+	for (; left > 0; left -= n, count++) {
+		n = left > 600 ? 500 : left > 515 ? 400 : left;
+		memset(orcpt + 13, 'x', n - 12 - 14);
+		orcpt[n - 12 - 1] = '\0'; /* behind "a@b.example" */
+		cr_assert(
+		    message_tail_add(tail, sizeof(tail), &len, "a@b.example"));
+		cr_assert(message_tail_add(tail, sizeof(tail), &len, orcpt));
+	}
+	say_fd(intake, MSG_SUBMIT, &submit, tail, len, fd);
+	(void)close(fd);
+	say(intake, MSG_SUBMIT_END, &end);
+	return count;
+}
+
+Test(queue, a_time_that_grows_longer_by_waiting_still_fits)
+{
+	uint32_t count = hand_in_full("BY=1;N"), nrcpt, strings = 0;
+	struct message m;
+	size_t at = 0;
+	int worker;
+
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	(void)hear(worker, ROLE_WORKER, MSG_SESSION);
+	(void)usleep(2100 * 1000);
+	bring_up(worker, false);
+	m = hear_behind(worker, MSG_JOB);
+	(void)close(m.fd);
+	nrcpt = ((const struct msg_job *)m.payload)->nrcpt;
+	cr_expect(nrcpt == count || nrcpt == count - 1);
+	expect_string(&m, &at, "s@e.example");
+	expect_string(&m, &at, "BY=-1;N");
+	while (message_tail_next(&m, &at) != NULL)
+		strings++;
+	cr_expect_eq(strings, 2 * nrcpt);
+	(void)close(worker);
+}
+
+Test(queue, a_worker_has_no_recipients_go_round_and_round)
+{
+	struct msg_outcome again = { .outcome = { .again = 1 } };
+	uint64_t job;
+	int worker;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", "c@b.example");
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	bring_up(worker, false);
+	job = take_job(worker);
+	tell(worker, MSG_BEGUN, job);
+	again.job = job;
+	again.outcome.status = OUTCOME_DEFERRED;
+	(void)strlcpy(again.outcome.dsn, "4.5.3", sizeof(again.outcome.dsn));
+	for (again.rcpt = 0; again.rcpt < 2; again.rcpt++)
+		say_fd(worker, MSG_OUTCOME, &again, "452 many", 8, -1);
+	cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
+	(void)take_job(worker); /* the other one, which is alone */
+	cr_expect_eq(counts().counts[RECIPIENT_DEFERRED], 1);
+	(void)close(worker);
+}
+
+Test(queue, a_worker_that_gives_back_and_goes_is_not_forked_at_once)
+{
+	struct msg_closed closed = { .outcome = { .dsn = "2.0.0" } };
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	tell(worker, MSG_BEGUN, job);
+	tell(worker, MSG_AGAIN, job);
+	say(worker, MSG_CLOSED, &closed);
+	(void)close(worker);
+	cr_expect(is_quiet(agent, 200), "forked again without an attempt");
+}
+
+/* What is left out of a transcript, its last line among it, hides none of ours. */
+Test(queue, a_worker_that_ends_no_line_hides_no_outcome)
+{
+	struct msg_transcript part = { .first = 1 };
+	struct msg_closed closed = { .outcome = { .dsn = "2.0.0" } };
+	char octets[16384], command[256];
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	memset(octets, '1', sizeof(octets));
+	for (int i = 0; i < 512 / 16; i++)
+		say_fd(worker, MSG_TRANSCRIPT, &part, octets, sizeof(octets),
+		    -1);
+	say_fd(worker, MSG_TRANSCRIPT, &part, "1\n", 2, -1);
+	tell(worker, MSG_BEGUN, job);
+	tell_outcome(worker, job, 0, OUTCOME_FAILED, "5.1.1", "550 no");
+	say(worker, MSG_CLOSED, &closed);
+	(void)close(worker);
+	cr_expect(log_will_say("transcript="));
+	(void)snprintf(command, sizeof(command),
+	    "grep -q '^outcome 1 \"a@b.example\" failed' '%s'/transcripts/*",
+	    spool);
+	cr_expect_eq(system(command), 0);
+}
+
 Test(queue, bad_parameters_are_refused)
 {
 	static const char *const bad[] = { "BY=0;R", "NOTIFY=NEVER", "X=1" };

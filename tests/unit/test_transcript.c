@@ -255,3 +255,25 @@ Test(transcript, a_verdict_tells_the_outcome)
 	cr_expect_str_eq(text(),
 	    "0 verdict \"deferred 450 4.1.1 rcpt later\"\n");
 }
+
+/* A handshake may be longer than all there is room for. */
+Test(transcript, what_is_taken_back_may_have_pushed_out_what_was_before)
+{
+	static uint8_t shake[16384];
+	size_t len;
+
+	transcript_note_text(&t, TRANSCRIPT_ADDRESS, "mx[192.0.2.1]:25");
+	received("220 hi\r\n");
+	transcript_note(&t, TRANSCRIPT_TLS);
+	len = transcript_len(&t);
+	for (size_t i = 0; i < sizeof(shake); i++)
+		shake[i] = (uint8_t)(i * 7);
+	for (int i = 0; i < 15; i++)
+		transcript_note_octets(&t, TRANSCRIPT_SHAKE, shake,
+		    sizeof(shake));
+	transcript_take_back(&t, len);
+	transcript_note_text(&t, TRANSCRIPT_TLS_UP, "TLSv1.3");
+	received("250 hi\r\n");
+	cr_expect(strstr(text(),
+		      "0 tls-up \"TLSv1.3\"\n0 < \"250 hi\\r\\n\"\n") != NULL);
+}

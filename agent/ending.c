@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Verdicts, and how a connection ends: by a failure, which what is left of the
+ * transaction gets as its outcome, or by QUIT.  Then comes the next address, or
+ * nothing.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/session_internal.h"
+
+/* Verdicts. */
+
+void
+session_judge(struct session *s, const char *dsn, const char *fmt, ...)
+{
+	struct verdict *v = &s->verdict;
+	va_list ap;
+
+	memset(&v->outcome, 0, sizeof(v->outcome));
+	v->outcome.status = dsn[0] == '5' ? OUTCOME_FAILED : OUTCOME_DEFERRED;
+	v->outcome.step = session_step(s);
+	strlcpy(v->outcome.dsn, dsn, sizeof(v->outcome.dsn));
+	va_start(ap, fmt);
+	(void)vsnprintf(v->text, sizeof(v->text), fmt, ap); /* may be cut */
+	va_end(ap);
+}
+
+bool
+session_judge_reply(struct session *s)
+{
+	const struct reply *r = &s->reply;
+	struct outcome *o = &s->verdict.outcome;
+	char report[SESSION_TEXT_SIZE / 2];
+	unsigned int class = r->code / 100;
+
+	if (class == 3 ||
+	    (class == 2 && session_step(s) != STEP_FINAL &&
+		session_step(s) != STEP_VRFY)) {
+		reply_write_report(r, report, sizeof(report));
+		session_judge(s, "4.5.0",
+		    "protocol error: unexpected reply %u where we wait for %s: %s",
+		    r->code, session_waiting(s), report);
+		o->code = (uint16_t)r->code;
+		return false;
+	}
+	memset(o, 0, sizeof(*o));
+	o->status = class == 2 ? OUTCOME_DELIVERED
+	    : class == 5       ? OUTCOME_FAILED
+			       : OUTCOME_DEFERRED;
+	o->step = session_step(s);
+	o->code = (uint16_t)r->code;
+	(void)snprintf(o->dsn, sizeof(o->dsn), "%u.%u.%u", class % 10,
+	    r->enhanced.subject % 1000, r->enhanced.detail % 1000);
+	reply_write_report(r, s->verdict.text, sizeof(s->verdict.text));
+	return true;
+}
+
+/* The end of a connection. */
+
+/*
+ * At the level "may", a server whose TLS does not work is worth a second
+ * connection without it; an injection, or 421, is not.
+ */
+static bool
+is_worth_clear(const struct session *s)
+{
+	const struct outcome *o = &s->failure.outcome;
+
+	if (s->conf.tls_level != TLS_MAY || !s->conf.tls_fallback ||
+	    s->conf.implicit_tls || s->in_clear)
+		return false;
+	return o->step == STEP_TLS ||
+	    (o->step == STEP_STARTTLS && o->code >= 400 && o->code != 421);
+}
+
+static void
+ask_next_address(struct session *s)
+{
+	struct msg_next next = { 0 };
+
+	next.has_failure = 1;
+	s->in_clear = is_worth_clear(s);
+	next.again = s->in_clear || s->learnt != 0;
+	next.learnt = s->learnt;
+	s->learnt = 0;
+	next.outcome = s->failure.outcome;
+	s->ops->get_tls_info(s->arg, &next.tls);
+	session_enter(s, STATE_DIAL);
+	session_report(s, MSG_NEXT, &next, s->failure.text);
+}
+
+static void
+tell_closed(struct session *s)
+{
+	struct msg_closed closed = { 0 };
+
+	closed.failed = s->has_failure;
+	closed.learnt = s->learnt;
+	closed.outcome = s->failure.outcome;
+	if (!s->has_failure)
+		strlcpy(closed.outcome.dsn, "2.0.0",
+		    sizeof(closed.outcome.dsn));
+	session_enter(s, STATE_OVER);
+	session_report(s, MSG_CLOSED, &closed, s->failure.text);
+}
+
+void
+ending_conclude(struct session *s)
+{
+	bool over = s->up || s->cap_is_over;
+
+	if (!over)
+		ask_next_address(s);
+	s->ops->hang_up(s->arg);
+	s->out.len = 0;
+	s->expected = 0;
+	s->greeted = false;
+	s->in_tls = false;
+	capabilities_clear(&s->caps);
+	reply_init(&s->reply);
+	if (over)
+		tell_closed(s);
+}
+
+void
+session_fail(struct session *s, enum farewell farewell)
+{
+	size_t from = s->out.len;
+
+	s->failure = s->verdict;
+	s->has_failure = true;
+	if (flight_is_cut(s))
+		farewell = FAREWELL_NONE;
+	job_abandon(s);
+	if (farewell != FAREWELL_NONE)
+		session_write_word(s, COMMAND_QUIT);
+	else
+		s->out.len = 0; /* no end of a message may slip out */
+	if (farewell == FAREWELL_QUIT && s->out.len > from)
+		session_enter(s, STATE_QUIT);
+	else
+		ending_conclude(s);
+}
+
+void
+session_fail_by_reply(struct session *s, enum farewell farewell)
+{
+	(void)session_judge_reply(s); /* either way it is the verdict */
+	session_fail(s, farewell);
+}
+
+/* Events that are much the same in every state. */
+
+void
+ending_meet_goodbye(struct session *s)
+{
+	session_fail_by_reply(s, FAREWELL_QUIT_NO_WAIT);
+}
+
+void
+ending_meet_bad_reply(struct session *s)
+{
+	session_judge(s, "4.5.0", "protocol error: %s, waiting for %s",
+	    reply_error_text(s->reply.error), session_waiting(s));
+	session_fail(s, FAREWELL_NONE);
+}
+
+void
+session_meet_unsolicited(struct session *s)
+{
+	char report[SESSION_TEXT_SIZE / 2];
+
+	reply_write_report(&s->reply, report, sizeof(report));
+	session_judge(s, "4.5.0",
+	    "protocol error: a reply came before its command: %s", report);
+	session_fail(s, FAREWELL_QUIT);
+}
+
+void
+ending_meet_tls_failure(struct session *s)
+{
+	/* RFC 8689, 4.2.1: who demands it hears at once. */
+	session_judge(s, s->conf.require_tls ? "5.7.10" : "4.7.5",
+	    "TLS handshake failed: %s", s->cause);
+	session_fail(s, FAREWELL_NONE);
+}
+
+/*
+ * A server that hangs up over EHLO may bear HELO, where no TLS is needed; one
+ * that takes a batch of commands and answers none of it, one command at a time.
+ */
+static void
+learn(struct session *s, bool closed)
+{
+	bool silent = !reply_is_partial(&s->reply);
+
+	if (!s->conf.learns || !silent || s->cap_is_over)
+		return;
+	if (closed && s->state == STATE_HELLO && !s->in_tls &&
+	    s->conf.protocol == SESSION_SMTP && s->conf.tls_level <= TLS_MAY &&
+	    !s->login.wanted)
+		s->learnt = AVOID_EHLO;
+	/* One that answered a batch before has other troubles. */
+	if (s->expected > 1 && s->mails == 1 &&
+	    (s->state == STATE_MAIL || s->state == STATE_FLIGHT_MAIL))
+		s->learnt = AVOID_PIPELINING;
+}
+
+void
+ending_meet_close(struct session *s)
+{
+	learn(s, true);
+	if (s->cause != NULL)
+		session_judge(s, "4.4.2",
+		    "connection lost while waiting for %s: %s",
+		    session_waiting(s), s->cause);
+	else
+		session_judge(s, "4.4.2",
+		    "connection closed by the remote while waiting for %s",
+		    session_waiting(s));
+	session_fail(s, FAREWELL_NONE);
+}
+
+void
+ending_meet_timeout(struct session *s)
+{
+	const char *dsn = s->state <= STATE_CONNECT ? "4.4.1" : "4.4.2";
+
+	learn(s, false);
+	if (s->cap_is_over)
+		session_judge(s, dsn,
+		    "the session's time is up, while waiting for %s",
+		    session_waiting(s));
+	else
+		session_judge(s, dsn, "timed out while waiting for %s",
+		    session_waiting(s));
+	session_fail(s, FAREWELL_NONE);
+}
+
+void
+session_say_quit(struct session *s)
+{
+	session_enter(s, STATE_QUIT);
+	session_write_word(s, COMMAND_QUIT);
+}
+
+/* Replies to what was pipelined before QUIT come first. */
+void
+ending_take_quit(struct session *s)
+{
+	if (s->expected == 0)
+		ending_conclude(s);
+}

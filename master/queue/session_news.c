@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a worker says of its session and its jobs, and the agent of a worker: each
+ * word is checked against what the worker was given, and one that does not fit
+ * ends it.
+ */
+#include "master/queue/queue_internal.h"
+
+#include <sys/wait.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "master/queue/transcript.h"
+
+/* RFC 3463, 2: digits and dots alone. */
+static bool
+session_dsn_ok(const struct outcome *outcome)
+{
+	return message_string_ok(outcome->dsn, sizeof(outcome->dsn)) &&
+	    outcome->dsn[strspn(outcome->dsn, "0123456789.")] == '\0';
+}
+
+void
+session_up(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_session_up *msg = m->payload;
+	struct session *s = channel_arg(from);
+	struct job *job;
+	struct job *next;
+
+	(void)ctx;
+	if (s->up || s->closed) {
+		session_fault(s, "SESSION_UP twice");
+		return;
+	}
+	s->dialing = false;
+	s->up = true;
+	s->up_ms = time_real_ms();
+	s->flights = msg->flights != 0;
+	s->tls = msg->tls;
+	s->tls.version[sizeof(s->tls.version) - 1] = '\0';
+	s->tls.cipher[sizeof(s->tls.cipher) - 1] = '\0';
+	login_succeeded(s);
+	for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
+		next = TAILQ_NEXT(job, entry);
+		if (job->committed)
+			transaction_send(s->queue, job);
+	}
+	session_rest(s);
+	queue_pump_soon(s->queue);
+}
+
+void
+session_begun(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_job_ref *msg = m->payload;
+	struct session *s = channel_arg(from);
+	struct job *job = transaction_find(s, msg->job);
+
+	(void)ctx;
+	if (job == NULL || job->begun || !s->up) {
+		session_fault(s, "BEGUN of no job");
+		return;
+	}
+	job->begun = true;
+	job->begun_ms = time_real_ms();
+}
+
+void
+session_committing(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_job_ref *msg = m->payload;
+	struct session *s = channel_arg(from);
+	struct job *last = transaction_find(s, msg->job);
+	struct job *job;
+
+	(void)ctx;
+	if (last == NULL || !s->up) {
+		session_fault(s, "COMMITTING of no job");
+		return;
+	}
+	TAILQ_FOREACH(job, &s->jobs, entry) {
+		if (!job->sent)
+			continue;
+		if (!job->begun)
+			job->begun_ms = time_real_ms();
+		job->begun = true;
+		job->committing = true;
+		if (job == last)
+			break;
+	}
+}
+
+/* Every recipient of a job has its outcome, or goes into another job. */
+static void
+session_job_done(struct session *s, struct job *job)
+{
+	struct schedule_destination *d = s->target->destination;
+
+	transaction_free(job);
+	if (s->ahead <
+		(s->flights ? QUEUE_JOBS_AHEAD_MAX : QUEUE_JOBS_AHEAD_DATA) &&
+	    ++s->smooth >= s->ahead) {
+		s->ahead *= 2;
+		s->smooth = 0;
+	}
+	/* Even a refusal is an answer: the destination is alive. */
+	s->succeeded++;
+	s->target->deaths = 0;
+	schedule_succeeded(s->queue->schedule, d);
+	if (d->waiting == 0 || s->quitting)
+		session_rest(s);
+	queue_pump_soon(s->queue);
+}
+
+void
+session_outcome(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_outcome *msg = m->payload;
+	struct session *s = channel_arg(from);
+	struct job *job = transaction_find(s, msg->job);
+	char reply[QUEUE_REPLY_SIZE];
+
+	(void)ctx;
+	if (job == NULL || msg->rcpt >= job->nrcpt ||
+	    job->recipients[msg->rcpt] == NULL ||
+	    msg->outcome.status > OUTCOME_FAILED ||
+	    !session_dsn_ok(&msg->outcome) ||
+	    (msg->outcome.status == OUTCOME_DELIVERED && !job->begun)) {
+		session_fault(s, "OUTCOME of no recipient");
+		return;
+	}
+	session_text(m, reply);
+	if (msg->outcome.status == OUTCOME_DELIVERED) {
+		s->succeeded++;
+	} else {
+		s->ahead = QUEUE_JOBS_AHEAD;
+		s->smooth = 0;
+	}
+	/* Where no other of the transaction has an outcome, this one has: no
+	 * worker can have recipients go round and round. */
+	if (msg->outcome.again &&
+	    (job->left > 1 || job->nrcpt - job->left > job->nagain))
+		transaction_again(s, job, msg->rcpt);
+	else
+		transaction_settle(job, msg->rcpt, &msg->outcome, reply);
+	if (job->left == 0)
+		session_job_done(s, job);
+}
+
+/*
+ * A job behind one that failed, or that never left.  Something was settled each
+ * time, so that no worker can have jobs go round and round.
+ */
+void
+session_again(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_job_ref *msg = m->payload;
+	struct session *s = channel_arg(from);
+	struct job *job = transaction_find(s, msg->job);
+
+	(void)ctx;
+	if (job == NULL || !job->begun ||
+	    ++s->returned > QUEUE_JOBS_AHEAD_MAX * (s->succeeded + 1)) {
+		session_fault(s, "AGAIN of no job");
+		return;
+	}
+	transaction_give_back(job);
+	if (s->quitting)
+		session_rest(s);
+	queue_pump_soon(s->queue);
+}
+
+void
+session_over(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_closed *msg = m->payload;
+	struct session *s = channel_arg(from);
+	struct outcome outcome = msg->outcome;
+	char reply[QUEUE_REPLY_SIZE];
+
+	(void)ctx;
+	if (s->closed) {
+		session_fault(s, "CLOSED twice");
+		return;
+	}
+	session_text(m, reply);
+	dial_learn(s, msg->learnt);
+	if (outcome.status != OUTCOME_FAILED)
+		outcome.status = OUTCOME_DEFERRED;
+	if (!msg->failed || !session_dsn_ok(&outcome) || outcome.dsn[0] == '\0')
+		(void)strlcpy(outcome.dsn, "4.4.2", sizeof(outcome.dsn));
+	if (msg->failed) {
+		log_line(LOG_INFO, "session %u: %s: %s", s->number, s->relay,
+		    reply);
+		transcript_failed(s, &outcome, reply);
+	}
+	/* One that gave back all it had was of no use: not again at once. */
+	session_end(s,
+	    msg->failed || s->njobs > 0 ||
+		    (s->returned > 0 && s->succeeded == 0)
+		? &outcome
+		: NULL,
+	    reply, false);
+	s->closed = true;
+	s->quitting = true;
+	s->quit_sent = true; /* its end is all that may follow */
+	queue_pump_soon(s->queue);
+}
+
+void
+session_dialogue(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_dialogue *msg = m->payload;
+	char line[QUEUE_REPLY_SIZE];
+
+	session_text(m, line); /* a client shows it on a terminal */
+	report_trace(ctx, channel_arg(from), msg->from_remote != 0, line,
+	    strlen(line));
+}
+
+/* Mostly its channel has ended before, and there is nothing left to find. */
+void
+session_gone(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_gone *msg = m->payload;
+	struct queue *q = ctx;
+	struct session *s;
+	int status = msg->status;
+
+	(void)from;
+	if (status == -1)
+		log_line(LOG_ERROR, "session %u: no worker could be forked",
+		    msg->session);
+	else if (WIFSIGNALED(status))
+		log_line(LOG_ERROR, "session %u: worker ended by signal %d%s",
+		    msg->session, WTERMSIG(status),
+		    WTERMSIG(status) == SIGSYS ? " (a call it may not make)"
+					       : "");
+	else if (WEXITSTATUS(status) > WORKER_ALONE)
+		log_line(LOG_ERROR, "session %u: worker ended with status %d",
+		    msg->session, WEXITSTATUS(status));
+	if (status != -1)
+		return;
+	TAILQ_FOREACH(s, &q->sessions, entry)
+		if (s->number == msg->session)
+			break;
+	if (s != NULL)
+		session_fault(s, "was never forked");
+}
