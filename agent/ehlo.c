@@ -15,7 +15,7 @@ struct words {
 
 static const char *const keywords[] = {
 #define CAPABILITY(name, keyword) keyword,
-#include "agent/capabilities.def"
+#include "common/capabilities.def"
 #undef CAPABILITY
 };
 

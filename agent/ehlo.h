@@ -14,7 +14,7 @@
 
 enum capability {
 #define CAPABILITY(name, keyword) CAPABILITY_##name,
-#include "agent/capabilities.def"
+#include "common/capabilities.def"
 #undef CAPABILITY
 	CAPABILITY_COUNT
 };

@@ -201,10 +201,15 @@ begin_content(struct mime *m)
 }
 
 static bool
+is_no_line(uint8_t c)
+{
+	return c == '\0' || c == '\r' || c == '\n';
+}
+
+static bool
 is_beyond_header(const struct mime *m, uint8_t c)
 {
-	return c == '\0' || c == '\r' || c == '\n' ||
-	    (c > 0x7f && m->target == MIME_TO_7BIT);
+	return is_no_line(c) || (c > 0x7f && m->target == MIME_TO_7BIT);
 }
 
 static void
@@ -212,7 +217,9 @@ check_header(struct mime *m, const struct piece *p)
 {
 	for (size_t i = 0; i < p->len; i++)
 		if (is_beyond_header(m, p->octets[i]))
-			mime_fail(m, MIME_HEADER_NOT_ASCII);
+			mime_fail(m,
+			    is_no_line(p->octets[i]) ? MIME_HEADER_NO_LINE
+						     : MIME_HEADER_NOT_ASCII);
 }
 
 static void
@@ -499,6 +506,8 @@ mime_error_text(enum mime_error error)
 	static const char *const texts[MIME_ERRORS] = {
 		[MIME_OK] = "it can be converted",
 		[MIME_HEADER_NOT_ASCII] = "a header field is not of ASCII",
+		[MIME_HEADER_NO_LINE] =
+		    "a line of its header holds NUL, or does not end in CRLF",
 		[MIME_IS_SIGNED] = "a part is signed",
 		[MIME_IS_ENCODED] =
 		    "a part is not encoded as it says that it is",

@@ -35,6 +35,7 @@ enum mime_target {
 enum mime_error {
 	MIME_OK,
 	MIME_HEADER_NOT_ASCII,
+	MIME_HEADER_NO_LINE, /* a line end alone in it, or NUL */
 	MIME_IS_SIGNED,      /* and the signature would not hold */
 	MIME_IS_ENCODED,     /* so it says, and it is not */
 	MIME_IS_RESTRICTED,  /* a part that may not be encoded */

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/address.h"
 #include "common/auth.h"
@@ -108,15 +109,21 @@ check_server(const char *word)
 	return next_hop_parse(word, 0, &any);
 }
 
-/* RFC 5321, 4.1.1.1: ehlo-keyword. */
+/* What we would not use anyhow is misspelled, or a hope that is in vain. */
 static const char *
 check_keyword(const char *word)
 {
-	if (word[strspn(word, LETTERS DIGITS "-")] != '\0' || word[0] == '-')
-		return "a keyword has letters, digits and hyphens";
-	if (strlen(word) > CONFIG_KEYWORD_MAX)
-		return "no such keyword: it is too long";
-	return NULL;
+	static const char *const keywords[] = {
+#define CAPABILITY(name, keyword) keyword,
+#include "common/capabilities.def"
+#undef CAPABILITY
+	};
+
+	for (size_t i = 0; i < NELEM(keywords); i++) {
+		if (strcasecmp(keywords[i], word) == 0)
+			return NULL;
+	}
+	return "no EHLO keyword that we use";
 }
 
 static const char *

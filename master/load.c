@@ -237,12 +237,23 @@ look_up_token_user(struct loading *l, const struct transport *t)
 		    t->name, name);
 }
 
-/* A token's file may come later; a password that cannot be read is a mistake. */
+/* A token's file may come later, and its content as well; a password that cannot
+ * be read is a mistake, and so is a command that is not there. */
 static void
-check_password(struct loading *l, const struct transport *t)
+check_secret(struct loading *l, const struct transport *t)
 {
+	const char *token = t->auth_token_file;
 	struct secret_file file;
+	struct stat st;
 
+	if (token[0] != '\0' && stat(token, &st) == 0 && !S_ISREG(st.st_mode))
+		wrong(l, t->line,
+		    "transport %s: auth_token_file: %s: it is no regular file",
+		    t->name, token);
+	if (t->auth_token_command.count > 0 &&
+	    access(t->auth_token_command.words[0], X_OK) == -1)
+		wrong(l, t->line, "transport %s: auth_token_command: %s: %s",
+		    t->name, t->auth_token_command.words[0], strerror(errno));
 	if (t->auth_password_file[0] == '\0')
 		return;
 	if (secret_file_read(t->auth_password_file, &file) == -1)
@@ -258,7 +269,7 @@ look_up_logins(struct loading *l)
 
 	for (size_t i = 0; i < c->ntransports; i++) {
 		look_up_token_user(l, &c->transports[i]);
-		check_password(l, &c->transports[i]);
+		check_secret(l, &c->transports[i]);
 	}
 }
 

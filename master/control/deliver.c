@@ -10,8 +10,6 @@
 #include <sys/wait.h>
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,37 +17,16 @@
 #include <unistd.h>
 
 #include "common/address.h"
-#include "common/log.h"
 #include "common/outcome.h"
 #include "common/util.h"
-#include "master/config.h"
 #include "master/control/control.h"
+#include "master/control/deliver_options.h"
 #include "master/control/link.h"
 #include "master/control/private.h"
 
 #define CONFIG_SIZE 8192
 /* Beyond --timeout: what a session's own end may take to reach us. */
 #define GRACE_MS 3000
-
-struct deliver_options {
-	struct link_job job;
-	const char *server;
-	const char *tls;
-	const char *ca;
-	const char *tls_name;
-	const char *ehlo;
-	const char *timeout;
-	const char *step_timeout;
-	const char *user;
-	const char *password_file;
-	const char *token_file;
-	const char *mechanism;
-	const char *without;
-	const char *transcript;
-	bool lmtp;
-	bool implicit_tls;
-	bool json;
-};
 
 struct deliver {
 	struct deliver_options options;
@@ -61,247 +38,17 @@ struct deliver {
 };
 
 static int
-parse(int argc, char **argv, struct deliver_options *o)
-{
-	const struct control_option rows[] = {
-		{ "auth", 0, &o->mechanism, NULL },
-		{ "binary", 0, NULL, &o->job.binary },
-		{ "ca", 0, &o->ca, NULL },
-		{ "ehlo", 0, &o->ehlo, NULL },
-		{ "from", 'f', &o->job.from, NULL },
-		{ "implicit-tls", 0, NULL, &o->implicit_tls },
-		{ "json", 0, NULL, &o->json },
-		{ "lmtp", 0, NULL, &o->lmtp },
-		{ "password-file", 0, &o->password_file, NULL },
-		{ "server", 0, &o->server, NULL },
-		{ "step-timeout", 0, &o->step_timeout, NULL },
-		{ "timeout", 0, &o->timeout, NULL },
-		{ "tls", 0, &o->tls, NULL },
-		{ "tls-name", 0, &o->tls_name, NULL },
-		{ "require-tls", 0, NULL, &o->job.require_tls },
-#define ENVELOPE_OPTION(name, member)                                          \
-	{ name, 0, &o->job.envelope.member, NULL },
-#include "master/control/envelope.def"
-#undef ENVELOPE_OPTION
-		{ "token-file", 0, &o->token_file, NULL },
-		{ "transcript", 0, &o->transcript, NULL },
-		{ "user", 0, &o->user, NULL },
-		{ "verbose", 'v', NULL, &o->job.verbose },
-		{ "without", 0, &o->without, NULL },
-	};
-	int first = control_options(argc, argv, rows, NELEM(rows));
-
-	if (o->job.verify && o->job.from == NULL)
-		o->job.from = "";
-	if (first == -1 || o->job.from == NULL || first == argc)
-		return -1;
-	o->job.rcpts = argv + first;
-	o->job.nrcpts = (size_t)(argc - first);
-	return 0;
-}
-
-static int
-complain(const char *what, const char *value, const char *why)
-{
-	char quote[1024];
-
-	log_escape(quote, sizeof(quote), value, strlen(value));
-	fprintf(stderr, "postern: %s %s: %s\n", what, quote, why);
-	return -1;
-}
-
-static int
-check_seconds(const char *option, const char *text, long most)
-{
-	const char *error = NULL;
-
-	if (text == NULL)
-		return 0;
-	(void)strtonum(text, 1, most, &error);
-	if (error == NULL)
-		return 0;
-	fprintf(stderr, "postern: %s %s: must be 1 to %ld seconds\n", option,
-	    text, most);
-	return -1;
-}
-
-/* A word that may stand between quotes in the configuration. */
-static int
-check_word(const char *option, const char *text)
-{
-	const char *p;
-
-	for (p = text; p != NULL && *p != '\0'; p++) {
-		if (*p <= ' ' || *p > '~' || *p == '"' || *p == '\\' ||
-		    *p == '$')
-			return complain(option, text,
-			    "holds a character that it may not");
-	}
-	return 0;
-}
-
-/* The daemon reads it as who we are, and would only say that it ended. */
-static int
-check_file(const char *option, const char *path)
-{
-	if (path == NULL || access(path, R_OK) == 0)
-		return 0;
-	return complain(option, path, strerror(errno));
-}
-
-static int
-check_addresses(const struct link_job *job)
-{
-	enum address_error e;
-	struct address addr;
-	size_t i;
-
-	e = address_parse_reverse_path(&addr, job->from, strlen(job->from));
-	if (e != ADDRESS_OK)
-		return complain("--from", job->from, address_error_text(e));
-	for (i = 0; i < job->nrcpts; i++) {
-		e = address_parse_forward_path(&addr, job->rcpts[i],
-		    strlen(job->rcpts[i]));
-		if (e != ADDRESS_OK)
-			return complain("recipient", job->rcpts[i],
-			    address_error_text(e));
-	}
-	return 0;
-}
-
-static int
-check(const struct deliver_options *o)
-{
-	if (check_addresses(&o->job) == -1 ||
-	    envelope_check(&o->job.envelope, o->job.nrcpts) == -1 ||
-	    check_seconds("--timeout", o->timeout, 86400) == -1 ||
-	    check_seconds("--step-timeout", o->step_timeout, 3600) == -1 ||
-	    check_word("--server", o->server) == -1 ||
-	    check_word("--tls", o->tls) == -1 ||
-	    check_word("--ca", o->ca) == -1 ||
-	    check_word("--tls-name", o->tls_name) == -1 ||
-	    check_word("--ehlo", o->ehlo) == -1 ||
-	    check_word("--user", o->user) == -1 ||
-	    check_word("--password-file", o->password_file) == -1 ||
-	    check_word("--token-file", o->token_file) == -1 ||
-	    check_file("--password-file", o->password_file) == -1 ||
-	    check_file("--token-file", o->token_file) == -1 ||
-	    check_word("--auth", o->mechanism) == -1 ||
-	    check_word("--without", o->without) == -1)
-		return -1;
-	/* Unset in somebody's script, rather than a wish for the MX. */
-	if (o->server != NULL && o->server[0] == '\0')
-		return complain("--server", "\"\"", "names no server");
-	if (o->lmtp && o->server == NULL)
-		return complain("--lmtp", "", "needs --server: LMTP has no MX");
-	return 0;
-}
-
-static void
-add_string(FILE *f, const char *name, const char *value)
-{
-	if (value != NULL)
-		fprintf(f, "\t%s = \"%s\"\n", name, value);
-}
-
-/* What is found from here is found by the daemon, too. */
-static void
-add_path(FILE *f, const char *name, const char *value)
-{
-	char path[PATH_MAX];
-
-	if (value != NULL && realpath(value, path) != NULL)
-		add_string(f, name, path);
-	else
-		add_string(f, name, value);
-}
-
-/* "A,B" as a list of words. */
-static void
-add_list(FILE *f, const char *name, const char *words)
-{
-	bool first = true;
-	size_t n;
-
-	if (words == NULL)
-		return;
-	fprintf(f, "\t%s = {", name);
-	for (; *words != '\0'; words += n + (words[n] == ',')) {
-		n = strcspn(words, ",");
-		fprintf(f, "%s \"%.*s\"", first ? "" : ",", (int)n, words);
-		first = false;
-	}
-	fprintf(f, " }\n");
-}
-
-static void
-add_timers(FILE *f, const char *seconds)
-{
-	static const char *const names[] = { "connect_timeout",
-		"greeting_timeout", "helo_timeout", "starttls_timeout",
-		"mail_timeout", "rcpt_timeout", "data_init_timeout",
-		"data_xfer_timeout", "data_done_timeout", "auth_timeout",
-		"quit_timeout" };
-	size_t i;
-
-	for (i = 0; seconds != NULL && i < NELEM(names); i++) {
-		/* QUIT is never worth more than its default */
-		if (strcmp(names[i], "quit_timeout") != 0 || atoi(seconds) < 5)
-			fprintf(f, "\t%s = %ss\n", names[i], seconds);
-	}
-}
-
-/* The whole configuration of the private daemon. */
-static size_t
-write_config(const struct deliver_options *o, char *text, size_t size)
-{
-	FILE *f;
-	long len;
-
-	f = fmemopen(text, size, "w");
-	if (f == NULL)
-		return 0;
-	fprintf(f, "queue_store = \"memory\"\nstop_timeout = 2s\n");
-	fprintf(f, "broken_server_time = 0\ntranscript_keep_time = %s\n",
-	    o->transcript != NULL ? "1d" : "0");
-	if (o->timeout != NULL)
-		fprintf(f, "resolver_timeout = %ds\n",
-		    atoi(o->timeout) < 600 ? atoi(o->timeout) : 600);
-	fprintf(f, "transport deliver {\n");
-	fprintf(f, "\tprotocol = %s\n", o->lmtp ? "lmtp" : "smtp");
-	add_string(f, "server", o->server);
-	add_string(f, "tls_security_level", o->tls);
-	add_path(f, "tls_CAfile", o->ca);
-	add_string(f, "tls_name", o->tls_name);
-	add_string(f, "ehlo_name", o->ehlo);
-	add_string(f, "auth_user", o->user);
-	add_path(f, "auth_password_file", o->password_file);
-	add_path(f, "auth_token_file", o->token_file);
-	add_list(f, "auth_mechanisms", o->mechanism);
-	add_list(f, "discard_ehlo_keywords", o->without);
-	if (o->implicit_tls)
-		fprintf(f, "\ttls_wrappermode = yes\n");
-	if (o->timeout != NULL)
-		fprintf(f, "\tsession_timeout = %ss\n", o->timeout);
-	add_timers(f, o->step_timeout);
-	fprintf(f,
-	    "\tconnection_reuse_time_limit = 0\n}\n"
-	    "route \"*\" {\n\ttransport = deliver\n}\n");
-	len = ftell(f);
-	fclose(f);
-	return len > 0 ? (size_t)len : 0;
-}
-
-static int
 make_config(struct deliver *d)
 {
 	char text[CONFIG_SIZE];
 	size_t len;
 
-	len = write_config(&d->options, text, sizeof(text));
-	if (len == 0)
-		return complain("deliver", "", "the options are too long");
-	d->config_fd = private_config(text, len);
+	len = deliver_options_write(&d->options, text, sizeof(text));
+	if (len == 0) {
+		fprintf(stderr, "postern: the options are too long\n");
+		return -1;
+	}
+	d->config_fd = private_config(text, len, deliver_options_names);
 	return d->config_fd == -1 ? -1 : 0;
 }
 
@@ -443,7 +190,8 @@ take_transcript(struct deliver *d)
 		 time_left(d, started_ms))) != NULL) {
 		done = json_is_true(json_object_get(part, "done"));
 		if (!done && f == NULL && (f = fopen(name, "we")) == NULL) {
-			(void)complain("--transcript", name, strerror(errno));
+			(void)deliver_options_complain("--transcript", name,
+			    strerror(errno));
 			done = true;
 		}
 		if (!done)
@@ -451,7 +199,8 @@ take_transcript(struct deliver *d)
 		json_decref(part);
 	}
 	if (f != NULL && fclose(f) == EOF)
-		(void)complain("--transcript", name, strerror(errno));
+		(void)deliver_options_complain("--transcript", name,
+		    strerror(errno));
 	else if (f != NULL)
 		fprintf(stderr, "postern: transcript=%s\n", name);
 }
@@ -485,12 +234,12 @@ run(int argc, char **argv, bool verify)
 
 	d.options.job.verify = verify;
 	d.config_fd = d.daemon.link_fd = d.options.job.message_fd = -1;
-	if (parse(argc, argv, &d.options) == -1)
+	if (deliver_options_read(argc, argv, &d.options) == -1)
 		return control_usage(argv[0]);
 	d.options.job.wait = "attempt";
 	d.options.job.once = true;
 	d.decided = calloc(d.options.job.nrcpts, sizeof(*d.decided));
-	if (d.decided == NULL || check(&d.options) == -1 ||
+	if (d.decided == NULL || deliver_options_check(&d.options) == -1 ||
 	    make_config(&d) == -1)
 		goto out;
 	ret = EXIT_DEFERRED;

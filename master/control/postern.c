@@ -69,5 +69,7 @@ main(int argc, char **argv)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);
 	}
+	if (argc > 1)
+		fprintf(stderr, "postern: there is no such command\n");
 	return control_usage(NULL);
 }

@@ -17,8 +17,23 @@
 #include "master/config.h"
 
 /* Says what is wrong in words of options, not of a file nobody wrote. */
+static void
+complain(const char *what, const struct private_name *names)
+{
+	size_t n = strcspn(what, ":");
+
+	while (names != NULL && names->parameter != NULL &&
+	    (strlen(names->parameter) != n ||
+		memcmp(names->parameter, what, n) != 0))
+		names++;
+	if (names != NULL && names->parameter != NULL)
+		fprintf(stderr, "postern: %s%s\n", names->option, what + n);
+	else
+		fprintf(stderr, "postern: options: %s\n", what);
+}
+
 static int
-check_config(const char *text, size_t len)
+check_config(const char *text, size_t len, const struct private_name *names)
 {
 	struct config_errors *errors;
 	struct config *config;
@@ -33,8 +48,7 @@ check_config(const char *text, size_t len)
 	config = config_read("options", text, len, errors);
 	for (i = 0; i < errors->nlines; i++) {
 		what = strchr(errors->lines[i], ' ');
-		fprintf(stderr, "postern: options:%s\n",
-		    what != NULL ? what : errors->lines[i]);
+		complain(what != NULL ? what + 1 : errors->lines[i], names);
 	}
 	config_free(config);
 	free(errors);
@@ -42,11 +56,11 @@ check_config(const char *text, size_t len)
 }
 
 int
-private_config(const char *text, size_t len)
+private_config(const char *text, size_t len, const struct private_name *names)
 {
 	int fd;
 
-	if (check_config(text, len) == -1)
+	if (check_config(text, len, names) == -1)
 		return -1;
 	fd = fd_sealed("options", text, len);
 	if (fd == -1)

@@ -14,13 +14,20 @@ struct private_daemon {
 	pid_t pid;
 };
 
+/* A parameter by the name of the option that sets it. */
+struct private_name {
+	const char *parameter; /* NULL: behind the last */
+	const char *option;
+};
+
 /*
  * private_config - a configuration that was made of options, as a descriptor.
  *
- * Says what is wrong with it in words of options, not of a file nobody wrote;
- * then -1.
+ * Says what is wrong with it in words of options (names; NULL: none are known),
+ * not of a file nobody wrote; then -1.
  */
-int private_config(const char *text, size_t len);
+int private_config(const char *text, size_t len,
+    const struct private_name *names);
 
 /* 0, or -1 after a word on stderr. */
 int private_start(struct private_daemon *d, int config_fd);

@@ -4,6 +4,7 @@
  * to connect to it, the delivery made again, and its outcomes held against those
  * of then.
  */
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -32,6 +33,7 @@ struct replay_options {
 	bool fast;
 	bool last;
 	bool verbose;
+	bool reached; /* the daemon, where it was asked */
 };
 
 static int
@@ -67,40 +69,51 @@ copy_file(const char *name, FILE *out)
 	f = fopen(name, "re");
 	if (f == NULL)
 		return -1;
+	errno = 0;
 	while (
 	    all < TEXT_MAX && (n = fread(octets, 1, sizeof(octets), f)) > 0) {
 		(void)fwrite(octets, 1, n, out); /* seen by fclose() */
 		all += n;
 	}
-	(void)fclose(f); /* only read */
-	return 0;
+	n = ferror(f) ? 1 : 0; /* a folder, most likely: errno says it */
+	(void)fclose(f);       /* only read */
+	return n == 0 ? 0 : -1;
 }
 
 /* From the file of that name, else from the daemon. */
 static int
-read_subject(const struct replay_options *o, FILE *out)
+read_subject(struct replay_options *o, FILE *out)
 {
 	int fd, found;
 
 	if (o->subject != NULL && copy_file(o->subject, out) == 0)
 		return 0;
-	if (o->subject != NULL && strchr(o->subject, '/') != NULL) {
+	/* A name without a slash may be the daemon's. */
+	if (o->subject != NULL &&
+	    (errno != ENOENT || strchr(o->subject, '/') != NULL)) {
 		fprintf(stderr, "postern: %s: %s\n", o->subject,
 		    strerror(errno));
 		return -1;
 	}
 	fd = link_open(link_socket(o->socket, o->config_name, true));
+	if (fd == -1 && o->subject != NULL)
+		fprintf(stderr, "postern: %s: there is no such file here\n",
+		    o->subject);
 	if (fd == -1)
 		return -1;
+	o->reached = true;
 	found = transcript_fetch(fd, o->subject, out);
 	fd_close(fd);
 	if (found == 0)
-		fprintf(stderr, "postern: no such file, and no transcript\n");
+		fprintf(stderr,
+		    "postern: %s%sno such file, and no transcript\n",
+		    o->subject != NULL ? o->subject : "",
+		    o->subject != NULL ? ": " : "");
 	return found == 1 ? 0 : -1;
 }
 
 static int
-read_script(const struct replay_options *o, struct script *s)
+read_script(struct replay_options *o, struct script *s)
 {
 	char error[SCRIPT_ERROR_SIZE], *text = NULL;
 	size_t len = 0;
@@ -137,6 +150,8 @@ struct stage {
 static int
 start_server(struct stage *st)
 {
+	pid_t parent = getpid();
+
 	st->listen_fd = play_listen(&st->play, "127.0.0.1", 0, &st->port);
 	if (st->listen_fd == -1) {
 		fprintf(stderr, "postern: listen: %s\n", strerror(errno));
@@ -145,6 +160,10 @@ start_server(struct stage *st)
 	fflush(NULL);
 	st->server = fork();
 	if (st->server == 0) {
+		/* However we end, it plays to nobody. */
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 ||
+		    getppid() != parent)
+			_exit(1);
 		play_serve(&st->play, st->listen_fd, false);
 		_exit(0);
 	}
@@ -232,7 +251,8 @@ control_replay(int argc, char **argv)
 		return control_usage("replay");
 	signal(SIGPIPE, SIG_IGN);
 	if (read_script(&o, &s) == -1) {
-		ret = EXIT_NO_TRANSCRIPT;
+		/* --last is for the daemon alone, which has said nothing. */
+		ret = o.last && !o.reached ? EXIT_DEFERRED : EXIT_NO_TRANSCRIPT;
 		goto out;
 	}
 	if (play_choose(&st.play, &s, o.listen != NULL) == -1) {

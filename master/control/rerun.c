@@ -15,6 +15,8 @@
 #include "common/log.h"
 #include "common/timers.h"
 #include "common/util.h"
+#include "master/config.h"
+#include "master/config_word.h"
 #include "master/control/link.h"
 #include "master/control/private.h"
 
@@ -202,16 +204,23 @@ has_outcome(const struct script *s)
 static void
 write_discard(FILE *f, const char *keywords)
 {
-	const char *at = keywords;
+	const char *comma = "", *at = keywords;
+	char word[CONFIG_KEYWORD_MAX + 1];
 	size_t n;
 
 	fprintf(f, "\tdiscard_ehlo_keywords = {");
-	for (bool first = true; *at != '\0'; at += n, first = false) {
+	for (; *at != '\0'; at += n) {
 		at += strspn(at, " ");
-		n = strspn(at, NAME_LETTERS);
-		if (n == 0)
-			break;
-		fprintf(f, "%s\"%.*s\"", first ? "" : ", ", (int)n, at);
+		n = strcspn(at, " ");
+		if (n == 0 || n >= sizeof(word))
+			continue;
+		memcpy(word, at, n);
+		word[n] = '\0';
+		/* A stranger's transcript may hold anything. */
+		if (config_word_check("discard_ehlo_keywords", word) != NULL)
+			continue;
+		fprintf(f, "%s\"%s\"", comma, word);
+		comma = ", ";
 	}
 	fprintf(f, "}\n");
 }
@@ -520,7 +529,7 @@ rerun(const struct script *s, const struct play *p, uint16_t port,
 	int config_fd, sent = 0;
 
 	len = write_config(s, p, port, hurry, text, sizeof(text));
-	config_fd = private_config(text, len);
+	config_fd = private_config(text, len, NULL);
 	if (config_fd == -1 || private_start(&d, config_fd) == -1)
 		goto out;
 	for (size_t i = 0; i < s->nmessages && sent != -1; i++) {

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: ISC
 """Bad input from the caller: one clear message, the right exit status."""
-from harness import (DEFERRED, DELIVERED, FAILED, MESSAGE, USAGE, equal, holds,
-                     lacks)
+import os
+import signal
+import subprocess
+import time
+
+from harness import (BUILD, DEFERRED, DELIVERED, FAILED, MESSAGE, USAGE, equal,
+                     holds, lacks, table)
 from server import close, drain, flood, opened, raw, tls, whole
 
 
@@ -62,6 +67,143 @@ def h_values_that_are_none(t):
         run = t.deliver(t.serve(), *options)
         complaint(t, run, USAGE, words)
         lacks("[\x00-\x08\x0b-\x1f\x7f]", run.stderr, "complaint")
+
+
+def in_file(t, name, octets):
+    path = os.path.join(t.folder, name)
+    with open(path, "wb") as f:
+        f.write(octets)
+    os.chmod(path, 0o600)
+    return path
+
+
+def h_logins_that_are_none(t):
+    """Said in words of options, before anything is sent."""
+    good = in_file(t, "password", b"pencil\n")
+    user = ("--user", "me")
+    for options, words in (
+            (user, "--user needs --password-file or --token-file"),
+            (user + ("--password-file", ""), '--password-file "": is empty'),
+            (user + ("--password-file", in_file(t, "empty", b"")),
+             "--password-file .*/empty: it is empty"),
+            (user + ("--password-file", in_file(t, "nul", b"a\0b\n")),
+             "--password-file .*/nul: it holds a NUL"),
+            (user + ("--token-file", t.folder),
+             "--token-file .*: it is no regular file"),
+            (user + ("--password-file", good, "--token-file", good),
+             "one of them is enough"),
+            (("--password-file", good), "need --user"),
+            (("--user", "", "--password-file", good), '--user "": is empty'),
+            (user + ("--password-file", good, "--tls", "none"), "--tls none"),
+            (user + ("--password-file", good, "--tls", "verify", "--auth",
+                     "NONSENSE"), "--auth: NONSENSE: no SASL mechanism"),
+            (user + ("--password-file", good, "--auth", ""),
+             '--auth "": is empty')):
+        run = t.deliver(t.serve(), *options)
+        complaint(t, run, USAGE, words)
+
+
+def h_login_anywhere(t):
+    run = t.deliver(None, "--user", "me", "--password-file",
+                    in_file(t, "password", b"pencil\n"))
+    complaint(t, run, USAGE, "--user needs --server")
+
+
+def h_keywords_and_files_that_are_none(t):
+    for options, words in (
+            (("--without", "NONSENSE"), "--without: NONSENSE: no EHLO keyword"),
+            (("--without", "SIZE,,DSN"), "--without: a word is empty"),
+            (("--without", ""), '--without "": is empty'),
+            (("--ca", "/no/such", "--tls", "verify"), "--ca /no/such: No such"),
+            (("--transcript", "/no/such/folder"),
+             "--transcript /no/such/folder: No such file"),
+            (("--transcript", t.folder), "--transcript .*: Is a directory")):
+        run = t.deliver(t.serve(), *options)
+        complaint(t, run, USAGE, words)
+
+
+def h_files_that_are_no_transcript(t):
+    for name, words in (
+            (in_file(t, "empty", b""), "line 1 must be"),
+            (in_file(t, "noise", b"\0\xff" * 999), "line 1 must be"),
+            (t.folder, "Is a directory"),
+            (os.path.join(t.folder, "nobody"), "No such file")):
+        run = t.deliver_raw("replay", name)
+        equal(run.status, 65, "exit status")
+        holds(words, run.stderr, "complaint")
+        equal(len(run.stderr.splitlines()), 1, "lines of complaint")
+    run = t.deliver_raw("replay", "--last", "--socket", t.folder + "/nobody")
+    equal(run.status, 75, "exit status without a daemon")
+
+
+def family(pid):
+    """All processes below one."""
+    found = []
+    try:
+        with open("/proc/%d/task/%d/children" % (pid, pid),
+                  encoding="ascii") as f:
+            children = [int(x) for x in f.read().split()]
+    except OSError:
+        return found
+    for child in children:
+        found += [child] + family(child)
+    return found
+
+
+def alive(pid):
+    try:
+        with open("/proc/%d/stat" % pid, encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def ends_with_its_family(argv, folder, number, whole_group):
+    message = os.path.join(folder, "message")
+    with open(message, "wb") as f:
+        f.write(MESSAGE)
+    with open(message, "rb") as f:
+        p = subprocess.Popen([os.path.join(BUILD, "postern")] + argv, stdin=f,
+                             stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, start_new_session=True)
+    until = time.monotonic() + 15
+    while len(family(p.pid)) < 7 and time.monotonic() < until:
+        time.sleep(0.1)
+    time.sleep(0.3)
+    below = family(p.pid)
+    if len(below) < 7:
+        raise AssertionError("only %d processes below" % len(below))
+    (os.killpg if whole_group else os.kill)(p.pid, number)
+    p.wait(20)
+    until = time.monotonic() + 8
+    while any(alive(x) for x in below) and time.monotonic() < until:
+        time.sleep(0.1)
+    equal([x for x in below if alive(x)], [], "processes left")
+
+
+ENDS = (("Ctrl-C", signal.SIGINT, True), ("INT", signal.SIGINT, False),
+        ("TERM", signal.SIGTERM, False), ("KILL", signal.SIGKILL, False))
+
+
+@table(ENDS)
+def h_interrupted_deliver_leaves_nobody(t, number, whole_group):
+    server = t.serve([drain()])
+    ends_with_its_family(["deliver", "--server", server.name, "--tls", "none",
+                          "--from", "a@example.net", "b@example.org"],
+                         t.folder, number, whole_group)
+
+
+@table(ENDS)
+def h_interrupted_replay_leaves_nobody(t, number, whole_group):
+    kept = os.path.join(t.folder, "kept")
+    t.deliver(t.serve([drain()]), "--transcript", kept, step=3)
+    ends_with_its_family(["replay", kept], t.folder, number, whole_group)
+
+
+def h_command_that_is_none(t):
+    run = t.deliver_raw("frobnicate")
+    equal(run.status, USAGE, "exit status")
+    holds("(?s)^postern: there is no such command\nusage: ", run.stderr)
 
 
 def h_servers_that_are_none(t):

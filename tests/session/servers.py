@@ -154,3 +154,10 @@ def h_server_section_is_in_the_transcript(t):
     run = ask(t, d, "replay", "--fast", "--last")
     equal(run.status, SAME, "replay: " + run.stdout + run.stderr)
     d.stop()
+    # A stranger's may hold words that we do not know.
+    kept = os.path.join(t.folder, "kept")
+    with open(kept, "w", encoding="ascii") as f:
+        f.write(text.replace('\ndiscard ""', '\ndiscard "X-FOO a;b DSN %s "' % (
+            "y" * 60)))
+    run = t.deliver_raw("replay", "--fast", kept)
+    equal(run.status, SAME, "replay: " + run.stdout + run.stderr)

@@ -287,6 +287,33 @@ Test(load, a_password_that_is_none_is_said_at_the_start)
 	(void)rmdir(secret);
 }
 
+/* A token's file may come later, but what is there must be a file. */
+Test(load, a_token_that_can_never_come_is_said_at_the_start)
+{
+	char text[512], want[256];
+
+	(void)snprintf(text, sizeof(text),
+	    USERS
+	    "transport a {\nserver = h auth_user = u\nauth_token_file = \"%s\"\n}\n",
+	    folder);
+	cr_assert_null(load_text(text));
+	(void)snprintf(want, sizeof(want),
+	    ":6: transport a: auth_token_file: %s: it is no regular file",
+	    folder);
+	cr_expect_not_null(strstr(errors.lines[0], want), "%s",
+	    errors.lines[0]);
+	load_free(load_text(USERS
+	    "transport a {\nserver = h auth_user = u\nauth_token_file = /no/such\n}\n"));
+	cr_expect_eq(errors.count, 0);
+	cr_assert_null(load_text(USERS
+	    "transport a {\nserver = h auth_user = u\nauth_token_user = nobody\n"
+	    "auth_token_command = { /no/such }\n}\n"));
+	cr_expect_not_null(strstr(errors.lines[0],
+			       ":6: transport a: auth_token_command: /no/such: "
+			       "No such file or directory"),
+	    "%s", errors.lines[0]);
+}
+
 Test(load, a_command_needs_a_user_without_power)
 {
 	need_root();

@@ -190,6 +190,8 @@ static const struct refusal {
 	{ MIME_HEADER_NOT_ASCII,
 	    "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
 	    "Content-Disposition: x; y=\xe4\r\n\r\nabc\r\n--b--\r\n" },
+	{ MIME_HEADER_NO_LINE, "Subject: x\n\nabc\xe4\n" },
+	{ MIME_HEADER_NO_LINE, "Subject: x\ry\r\n\r\nabc\xe4\r\n" },
 	{ MIME_IS_SIGNED,
 	    "Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\n"
 	    "abc\xe4\r\n--s--\r\n" },
