@@ -420,7 +420,7 @@ def s_154_a_configuration_that_shows_it_to_every_mx(t):
                         "--password-file", secret(t), "--from",
                         "a@example.net", "b@example.org")
     equal(run.status, 64, "exit status")
-    holds("auth_user: a login needs server", run.stderr, "why")
+    holds("--user needs --server", run.stderr, "why")
 
 
 def s_154_a_unix_socket_is_not_in_clear(t):
