@@ -290,6 +290,7 @@ parse_mailbox(struct address *addr, struct cursor *cur, bool bare_postmaster)
 {
 	char name[IDN_NAME_SIZE];
 	const char *start = cur->at;
+	struct cursor domain;
 	size_t local_len;
 	enum address_error error;
 
@@ -300,12 +301,13 @@ parse_mailbox(struct address *addr, struct cursor *cur, bool bare_postmaster)
 	if (local_len > ADDRESS_LOCAL_MAX)
 		return ADDRESS_LOCAL_TOO_LONG;
 	if (at_char(cur, '@')) {
-		cur->at++;
-		error = parse_domain(cur, &addr->kind, name);
+		domain.at = cur->at + 1;
+		domain.end = cur->end;
+		error = parse_domain(&domain, &addr->kind, name);
 		if (error != ADDRESS_OK)
 			return error;
-		return keep(addr, start, local_len, cur->at,
-		    (size_t)(cur->end - cur->at));
+		return keep(addr, start, local_len, domain.at,
+		    (size_t)(domain.end - domain.at));
 	}
 	if (cur->at != cur->end)
 		return ADDRESS_LOCAL;

@@ -313,12 +313,12 @@ check_client(const struct parameter_word *word)
 		    ? NULL
 		    : "the client's source must be LOCAL or REMOTE";
 	default:
-		return word->len <= CLIENT_WORD_MAX &&
+		return word->value_len > 0 && word->len <= CLIENT_WORD_MAX &&
 			read_xtext(word->value, word->value_len, text,
 			    sizeof(text))
 		    ? NULL
 		    : "the client's name, HELO and login must be printable "
-		      "ASCII of at most 255 characters, and fit a line as "
+		      "ASCII of 1 to 255 characters, and fit a line as "
 		      "xtext";
 	}
 }

@@ -376,8 +376,8 @@ parse_tls(struct script *s, struct line *l)
 	s->require_tls =
 	    take_word(l, more, sizeof(more)) && strcmp(more, "required") == 0;
 	s->implicit_tls = strcmp(how, "implicit") == 0;
-	for (uint8_t i = 0; i < NELEM(levels); i++) {
-		s->tls_level = i;
+	for (size_t i = 0; i < NELEM(levels); i++) {
+		s->tls_level = (uint8_t)i;
 		if (strcmp(levels[i], level) == 0)
 			return true;
 	}

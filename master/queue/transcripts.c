@@ -183,12 +183,16 @@ transcripts_open(const char *spool)
 void
 transcripts_free(struct transcripts *ts)
 {
+	struct transcripts_entry *e, *next;
 	int saved = errno;
 
 	if (ts == NULL)
 		return;
-	while (!TAILQ_EMPTY(&ts->entries))
-		forget(ts, TAILQ_FIRST(&ts->entries));
+	for (e = TAILQ_FIRST(&ts->entries); e != NULL; e = next) {
+		next = TAILQ_NEXT(e, entry);
+		free(e->text);
+		free(e);
+	}
 	fd_close(ts->fd);
 	free(ts);
 	errno = saved;

@@ -21,7 +21,11 @@ granted(const char *text)
 	while (parameters_next(&text, &word)) {
 		assert(word.parameter < PARAMETER_COUNT);
 		assert(word.value + word.value_len == word.text + word.len);
-		octets += parameter_descs[word.parameter].octets;
+		/* What goes before MAIL is none of its line's. */
+		octets += parameter_descs[word.parameter].command ==
+			PARAMETER_OF_CLIENT
+		    ? word.len + 1
+		    : parameter_descs[word.parameter].octets;
 	}
 	return octets;
 }

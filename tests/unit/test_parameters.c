@@ -22,6 +22,8 @@ static const char *const good_mail[] = { "", "RET=FULL", "RET=HDRS",
 	"BY=999999999;N", "BY=-999999999;NT", "HOLDFOR=1", "HOLDFOR=999999999",
 	"HOLDUNTIL=2026-11-23T16:17:08Z", "HOLDUNTIL=2028-02-29T00:00:00Z",
 	"MT-PRIORITY=-9", "MT-PRIORITY=9", "MT-PRIORITY=0", "AUTH=<>",
+	"NAME=a.example ADDR=192.0.2.1 PORT=1 HELO=a+20b PROTO=SMTP LOGIN=b "
+	"SOURCE=LOCAL RET=FULL", "ADDR=IPV6:2001:db8::1",
 	"AUTH=ana@example.org", "AUTH=e+3Dmc2@example.com" };
 
 static const char *const good_rcpt[] = { "", "NOTIFY=NEVER", "NOTIFY=SUCCESS",
@@ -57,6 +59,13 @@ static const struct bad {
 	{ "RET=FULL RET=HDRS", "twice" },
 	{ "NOTIFY=NEVER", "other command" },
 	{ "ENVID=", "empty" },
+	{ "LOGIN", "255 characters" },
+	{ "NAME= RET=FULL", "255 characters" },
+	{ "ADDR=192.0.2.256", "address" },
+	{ "ADDR=2001:db8::1", "address" },
+	{ "PORT=65536", "port" },
+	{ "PROTO=LMTP", "protocol" },
+	{ "SOURCE=local", "source" },
 	{ "ENVID=" X94 "a", "longer than 100" },
 	{ "ENVID=a+2b", "printable" },
 	{ "ENVID=a+0D", "printable" },
