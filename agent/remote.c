@@ -121,10 +121,13 @@ finish_connect(struct worker *w)
 {
 	struct session *s = &w->session;
 	const char *why;
+	bool is_reset;
 	ssize_t n;
 
 	n = read(WORKER_REMOTE_FD, w->in, sizeof(w->in));
-	if (n == -1 && errno != EAGAIN && errno != EINTR) {
+	/* Who refuses a connection says so in another way: it was one. */
+	is_reset = n == -1 && errno == ECONNRESET;
+	if (n == -1 && errno != EAGAIN && errno != EINTR && !is_reset) {
 		why = strerrordesc_np(errno);
 		notes_add_why(&w->transcript, TRANSCRIPT_FAILED, errno);
 		session_connect_failed(s, why != NULL ? why : "unknown error");
@@ -140,6 +143,8 @@ finish_connect(struct worker *w)
 		session_octets(s, w->in, (size_t)n);
 	else if (n == 0)
 		note_close(w, NULL);
+	else if (is_reset)
+		note_close(w, strerrordesc_np(ECONNRESET));
 }
 
 /* Up to n octets; 0 where none can be read now, or where it is all over. */

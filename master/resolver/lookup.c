@@ -426,6 +426,14 @@ read_hosts(const char *name)
 	struct hosts *hosts = NULL;
 	FILE *f = fopen(name, "re");
 
+	/* A small container has none, and needs none. */
+	if (f == NULL && errno == ENOENT) {
+		log_line(LOG_WARN,
+		    "hosts_file %s is not there: no host has its "
+		    "addresses from it",
+		    name);
+		return NULL;
+	}
 	if (f != NULL)
 		hosts = hosts_read(f);
 	if (hosts == NULL)

@@ -190,3 +190,15 @@ def h_mx_with_control_octets(t):
     lacks("[\x00-\x08\x0b-\x1f\x7f]", run.stdout + run.stderr, "output")
     lacks("[\x00-\x08\x0b-\x1f\x7f]", t.daemons[0].said(), "log")
     equal(run.outcomes[0]["status"] != "delivered", True)
+
+
+def x_a_hosts_file_that_is_not_there(t):
+    """As in a container: said, and no reason not to deliver."""
+    server = t.serve(whole())
+    daemon = t.daemon("""
+hosts_file = "%s/none"
+transport one { server = "%s" tls_security_level = none }
+route "*" { transport = one }
+""" % (t.folder, server.name))
+    t.outcome(daemon.send(), "delivered")
+    holds("hosts_file .*/none is not there", daemon.said())
