@@ -428,7 +428,7 @@ read_hosts(const char *name)
 
 	/* A small container has none, and needs none. */
 	if (f == NULL && errno == ENOENT) {
-		log_line(LOG_WARN,
+		log_line(LOG_INFO,
 		    "hosts_file %s is not there: no host has its "
 		    "addresses from it",
 		    name);
