@@ -16,6 +16,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -138,6 +139,8 @@ def main():
                         help="replay the transcript of each delivery that "
                         "fails, and want the same outcome")
     options = parser.parse_args()
+    # Who runs us in the background has it ignored, and so would our children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     Case.replaying = options.replay
     if options.seed is None:
         options.seed = random.randrange(1 << 32)
