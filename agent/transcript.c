@@ -441,15 +441,6 @@ put_octets(struct writer *w, const uint8_t *in, size_t n)
 	put_piece(w, 1, in + from, n - from);
 }
 
-size_t
-transcript_write_octets(char *out, size_t size, const uint8_t *in, size_t n)
-{
-	struct writer w = { out, size, 0, false };
-
-	put_octets(&w, in, n);
-	return w.full ? 0 : w.len;
-}
-
 /* How many events are this one again: reads of the same in the same ms. */
 static uint64_t
 alike(const struct transcript *t, size_t at)

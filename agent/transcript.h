@@ -95,13 +95,4 @@ void transcript_trim(struct transcript *t);
 size_t transcript_write(const struct transcript *t, size_t *at, char *out,
     size_t size);
 
-/*
- * transcript_write_octets - octets as quoted pieces, "abc\r\n" 500*"x" and so
- * on, where what repeats is written once.
- *
- * Returns the length, or 0 where it does not fit into size.
- */
-size_t transcript_write_octets(char *out, size_t size, const uint8_t *in,
-    size_t n);
-
 #endif
