@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The jobs that a session is given, one transaction each: checked against what
- * the server offers, begun, alone or in a flight, and ended, with an outcome for
- * each recipient.
+ * The jobs that a session is given, one transaction each: held against what the
+ * server offers (offer.c), begun, alone or in a flight, and ended, with an
+ * outcome for each recipient.
  */
 #include <string.h>
 
-#include "agent/extension.h"
 #include "agent/session_internal.h"
 
 /* Outcomes. */
@@ -161,8 +160,8 @@ take_job(struct session *s, const struct message *m)
 	return true;
 }
 
-static void
-refuse_as_judged(struct session *s)
+void
+job_refuse_as_judged(struct session *s)
 {
 	s->verdict.outcome.step = STEP_MAIL;
 	job_settle_all(s);
@@ -172,17 +171,17 @@ refuse_as_judged(struct session *s)
 		    s->flight.count > 0 ? STATE_GATHER : STATE_READY);
 }
 
-static void
-refuse_job(struct session *s, const char *dsn, const char *why)
+void
+job_refuse(struct session *s, const char *dsn, const char *why)
 {
 	session_judge(s, dsn, "%s", why);
-	refuse_as_judged(s);
+	job_refuse_as_judged(s);
 }
 
 static void
 refuse_sender(struct session *s)
 {
-	refuse_job(s, "5.1.7", "sender cannot be sent");
+	job_refuse(s, "5.1.7", "sender cannot be sent");
 	s->needs_rset = false;
 }
 
@@ -258,190 +257,12 @@ job_next(struct session *s)
 		begin_job(s);
 }
 
-static bool
-is_ascii(const char *text, size_t n)
-{
-	char all = 0;
-
-	for (size_t i = 0; i < n; i++)
-		all |= text[i];
-	return ((unsigned char)all & 0x80) == 0;
-}
-
-/* Who cannot be named to this server; the others get the message. */
-static void
-refuse_utf8_recipients(struct session *s)
-{
-	struct transaction *t = &s->trans;
-	const char *path = envelope_next_path(t->envelope);
-
-	session_judge(s, "5.6.7",
-	    "recipient needs SMTPUTF8, which the server does not offer");
-	s->verdict.outcome.step = STEP_MAIL;
-	for (uint32_t i = 0; i < t->nrcpt; i++) {
-		if (!is_ascii(path, strlen(path)))
-			job_settle(s, i);
-		path = envelope_next_path(path);
-	}
-}
-
-static bool
-has_recipients(const struct transaction *t)
-{
-	for (uint32_t i = 0; i < t->nrcpt; i++)
-		if (!(t->rcpts[i] & RCPT_DONE))
-			return true;
-	return false;
-}
-
-/* RFC 6531, 3.2: without the extension nothing of it is sent. */
-static bool
-choose_smtputf8(struct session *s)
-{
-	struct transaction *t = &s->trans;
-
-	if (!(t->flags & SUBMIT_SMTPUTF8) &&
-	    is_ascii(t->envelope, t->envelope_len))
-		return true;
-	if (capabilities_offer(&s->caps, CAPABILITY_SMTPUTF8)) {
-		t->smtputf8 = true;
-		return true;
-	}
-	if (t->flags & SUBMIT_SMTPUTF8) {
-		refuse_job(s, "5.6.9",
-		    "a header field needs SMTPUTF8, which the server does not offer");
-		return false;
-	}
-	if (!is_ascii(t->envelope, strlen(t->envelope))) {
-		refuse_job(s, "5.6.7",
-		    "sender needs SMTPUTF8, which the server does not offer");
-		return false;
-	}
-	refuse_utf8_recipients(s);
-	if (has_recipients(t))
-		return true;
-	refuse_as_judged(s);
-	return false;
-}
-
-/* What the server takes no octets of, it gets converted, or not at all. */
-static bool
-convert_body(struct session *s, enum mime_target target, const char *lacks)
-{
-	enum mime_error why;
-	bool is_read;
-
-	if (s->conf.eight_bit != SESSION_CONVERT) {
-		refuse_job(s, "5.6.3", lacks);
-		return false;
-	}
-	why = content_convert(s, target, &is_read);
-	if (is_read && why == MIME_OK)
-		return true;
-	if (is_read)
-		session_judge(s, "5.6.3", "%s, and it cannot be converted: %s",
-		    lacks, mime_error_text(why));
-	else
-		session_judge(s, "4.3.0", "the message cannot be read");
-	refuse_as_judged(s);
-	return false;
-}
-
-/* RFC 3030, 3: by BDAT, and no octet of it changed. */
-static bool
-choose_binary(struct session *s)
-{
-	struct transaction *t = &s->trans;
-
-	if (capabilities_offer(&s->caps, CAPABILITY_BINARYMIME)) {
-		t->body = COMMAND_BODY_BINARYMIME;
-		return true;
-	}
-	if (!capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME))
-		return convert_body(s, MIME_TO_7BIT,
-		    "message is binary, and the server offers neither BINARYMIME nor 8BITMIME");
-	t->body = COMMAND_BODY_8BITMIME;
-	return convert_body(s, MIME_TO_8BIT,
-	    "message is binary, and the server does not offer BINARYMIME");
-}
-
-/* False where the job has its outcome. */
-static bool
-choose_body(struct session *s)
-{
-	struct transaction *t = &s->trans;
-
-	if ((t->flags & SUBMIT_BINARY) != 0)
-		return choose_binary(s);
-	if ((t->flags & SUBMIT_8BIT) == 0)
-		return true;
-	if (capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME)) {
-		t->body = COMMAND_BODY_8BITMIME;
-		return true;
-	}
-	/* RFC 6152, 3 */
-	return s->conf.eight_bit == SESSION_SEND_ANYWAY ||
-	    convert_body(s, MIME_TO_7BIT,
-		"message has 8-bit octets, and the server does not offer 8BITMIME");
-}
-
-/* The job goes back as it came: the queue knows of nothing that was begun. */
-static void
-leave_to_another(struct session *s)
-{
-	job_forget(s);
-	s->quit_asked = true;
-	if (s->flight.by_data)
-		return; /* its end says QUIT */
-	if (s->flight.count > 0)
-		flight_depart(s);
-	else
-		session_say_quit(s);
-}
-
-/* False where it has its outcome by what the server offers, or goes back. */
-static bool
-may_be_sent(struct session *s)
-{
-	struct transaction *t = &s->trans;
-	const char *parameters = envelope_parameters(t->envelope);
-	const struct extension_refusal *refusal;
-
-	if (t->protocol != s->conf.protocol) {
-		refuse_job(s, "4.5.0",
-		    session_is_lmtp(s)
-			? "protocol error: a job for SMTP on a session of LMTP"
-			: "protocol error: a job for LMTP on a session of SMTP");
-		return false;
-	}
-	if (!choose_smtputf8(s) || !choose_body(s))
-		return false;
-	if (s->caps.size_limit > 0 &&
-	    t->content_octets + 2 > s->caps.size_limit &&
-	    job_octets(s) > s->caps.size_limit) {
-		/* RFC 1870, 4 */
-		refuse_job(s, "5.3.4",
-		    "message is larger than the size that the server offers");
-		return false;
-	}
-	refusal = extension_refuse(&s->caps, parameters);
-	if (refusal != NULL) {
-		refuse_job(s, refusal->dsn, refusal->why);
-		return false;
-	}
-	t->wants_delay = extension_wants_delay(&s->caps, parameters);
-	if ((t->flags & SUBMIT_VERIFY) || limits_choose(s))
-		return true;
-	leave_to_another(s);
-	return false;
-}
-
 void
 job_begin(struct session *s)
 {
 	if (!take_job(s, s->message))
 		s->is_misled = true;
-	else if (!may_be_sent(s))
+	else if (!offer_suits(s))
 		return;
 	else if (s->flight.count == 0)
 		begin_job(s);
@@ -455,7 +276,7 @@ void
 job_begin_anew(struct session *s)
 {
 	choose_nothing(s);
-	if (may_be_sent(s))
+	if (offer_suits(s))
 		job_begin_mail(s);
 	else
 		job_next(s);
@@ -471,7 +292,7 @@ job_begin_behind(struct session *s)
 		s->is_misled = true;
 		return;
 	}
-	if (!may_be_sent(s))
+	if (!offer_suits(s))
 		return;
 	/* By itself, once that is over. */
 	if ((t->flags & SUBMIT_VERIFY) || xclient_applies(s))

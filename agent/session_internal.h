@@ -145,6 +145,15 @@ void xclient_take_hello(struct session *s);
 void verify_begin(struct session *s);
 void verify_take_reply(struct session *s);
 
+/* Everybody of the job in hand has this verdict, or the one in s->verdict, and
+ * nothing of it was sent. */
+void job_refuse(struct session *s, const char *dsn, const char *why);
+void job_refuse_as_judged(struct session *s);
+
+/* Of offer.c: false where the job has its outcome by what the server offers, or
+ * goes back. */
+bool offer_suits(struct session *s);
+
 /* Of envelope.c: */
 void envelope_take_mail(struct session *s);
 void envelope_take_rcpt(struct session *s);
