@@ -94,7 +94,7 @@ class Variant:
             c.note("mutated: %s" % how)
         for piece, wait in pieces:
             if late:
-                self.said += piece
+                self.note_said(piece)
             if piece:
                 c.write(piece)
             time.sleep(wait)
@@ -102,6 +102,10 @@ class Variant:
             reset()(c)
         if end:
             raise Stop()
+
+    def note_said(self, octets):
+        """Before they are sent: who checks may look while we pause."""
+        self.said += octets
 
     def hello(self, verb):
         lines = (b"mail.test",) + (self.keywords if verb != b"HELO" else ())
@@ -264,12 +268,12 @@ class Conversation(Variant):
         self.kept = []  # (recipient, what was said from its dot on)
 
     def reply(self, c, octets, late=False):
-        before = len(self.said)
-        try:
-            super().reply(c, octets, True)
-        finally:
-            for row in self.kept:
-                row[1] += self.said[before:]
+        super().reply(c, octets, True)
+
+    def note_said(self, octets):
+        super().note_said(octets)
+        for row in self.kept:
+            row[1] += octets
 
     def read(self, c):
         text = c.read_line().encode("latin-1")
