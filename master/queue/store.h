@@ -65,6 +65,10 @@ struct store_recipient {
 	uint32_t attempts;
 	int code; /* of the last reply, or 0 */
 	bool in_doubt;
+	bool warned;     /* a delay has been told of */
+	uint32_t lane;   /* whose turn it is within the domain */
+	uint32_t notice; /* the notice that is to be written; 0: none */
+	const char *via; /* another transport than the message's, or "" */
 	const char *address;
 	const char *parameters; /* of RCPT, or "" */
 	const char *domain;     /* lower case, without the '@'; may be "" */

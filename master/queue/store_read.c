@@ -50,6 +50,10 @@ store_read_row(sqlite3_stmt *sql, struct store_envelope *envelope,
 	recipient->relay = store_column_text(sql, 20);
 	envelope->parameters = store_column_text(sql, 21);
 	recipient->parameters = store_column_text(sql, 22);
+	recipient->lane = (uint32_t)sqlite3_column_int64(sql, 23);
+	recipient->via = store_column_text(sql, 24);
+	recipient->notice = (uint32_t)sqlite3_column_int64(sql, 25);
+	recipient->warned = sqlite3_column_int(sql, 26) != 0;
 }
 
 /* Steps once.  1: a row; 0: the end; -1: failed. */

@@ -29,6 +29,21 @@ enum {
 	"CREATE INDEX in_file ON message (id) WHERE in_file = 1;"              \
 	"CREATE INDEX late ON message (deadline) WHERE deadline IS NOT NULL;"
 
+/* lane: whose turn it is within a domain; via: another transport than the
+ * message's; notice: a notice that is to be written; warned: one of a delay has
+ * been. */
+#define RECIPIENT_LANE   "lane INTEGER NOT NULL DEFAULT 0"
+#define RECIPIENT_VIA    "via TEXT NOT NULL DEFAULT ''"
+#define RECIPIENT_NOTICE "notice INTEGER NOT NULL DEFAULT 0"
+#define RECIPIENT_WARNED "warned INTEGER NOT NULL DEFAULT 0"
+#define RECIPIENT_3                                                            \
+	" " RECIPIENT_LANE ", " RECIPIENT_VIA ", " RECIPIENT_NOTICE            \
+	", " RECIPIENT_WARNED
+/* What an operator has stopped: kind is the caller's, name "" for all. */
+#define PAUSE_3                                                                \
+	"CREATE TABLE pause (kind INTEGER NOT NULL, name TEXT NOT NULL,"       \
+	" since INTEGER NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;"
+
 /*
  * Ids start where they have six hex digits, which readers of Postfix's logs
  * expect of a queue id.
@@ -41,13 +56,13 @@ static const char schema[] =
     " address TEXT NOT NULL, domain TEXT NOT NULL, state INTEGER NOT NULL,"
     " next_attempt INTEGER, finished INTEGER, attempts INTEGER NOT NULL"
     " DEFAULT 0, in_doubt INTEGER NOT NULL DEFAULT 0, code INTEGER, dsn TEXT,"
-    " reply TEXT, relay TEXT, parameters TEXT NOT NULL DEFAULT '',"
-    " PRIMARY KEY (message, idx)) WITHOUT ROWID;"
+    " reply TEXT, relay TEXT, parameters TEXT NOT NULL DEFAULT ''," RECIPIENT_3
+    ", PRIMARY KEY (message, idx)) WITHOUT ROWID;" PAUSE_3
     "CREATE INDEX due ON recipient (domain, next_attempt)"
     " WHERE next_attempt IS NOT NULL;"
     "CREATE INDEX failed ON recipient (finished) WHERE state = 4;"
     "PRAGMA application_id = 1347375956;"
-    "PRAGMA user_version = 2;";
+    "PRAGMA user_version = 3;";
 
 /*
  * From each version to the next.  What a step names is what the tables were in
@@ -66,6 +81,12 @@ static const char *const steps[] = {
 	    "DROP TABLE message;"
 	    "ALTER TABLE message_2 RENAME TO message;" MESSAGE_INDEXES
 	    "PRAGMA user_version = 2;",
+	/* to 3: turns, holds, notices */
+	[2] = "ALTER TABLE recipient ADD COLUMN " RECIPIENT_LANE ";"
+	      "ALTER TABLE recipient ADD COLUMN " RECIPIENT_VIA ";"
+	      "ALTER TABLE recipient ADD COLUMN " RECIPIENT_NOTICE ";"
+	      "ALTER TABLE recipient ADD COLUMN " RECIPIENT_WARNED ";" PAUSE_3
+	      "PRAGMA user_version = 3;",
 };
 
 enum {
