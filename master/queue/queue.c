@@ -419,6 +419,8 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	schedule_sweep(q->schedule, time_monotonic_ms());
 	if (!q->draining)
 		refill_expire(q);
+	if (store_keep_reserve(q->store))
+		log_line(LOG_INFO, "the spool's disk has room again");
 	transcript_sweep(q);
 	dial_forget(q);
 	queue_pump_soon(q);

@@ -225,6 +225,7 @@ struct queue {
 	struct event *stop_timer;
 	struct queue_ops ops;
 	uint32_t nops;
+	bool disk_is_short; /* said in the log */
 	TAILQ_HEAD(, submission) half_jobs;
 	uint32_t nhalf_jobs;
 	TAILQ_HEAD(, waiter) waiters;

@@ -3,7 +3,8 @@
  * The queue on disk: opening, groups, and what goes wrong.
  *
  * Its tables are in store_schema.c; rows are written in store_write.c and read
- * in store_read.c; bodies are in store_body.c.  The database is in WAL mode,
+ * in store_read.c; bodies are in store_body.c, and room on the disk in
+ * store_space.c.  The database is in WAL mode,
  * held by one process: with locking_mode=EXCLUSIVE its index lives in our
  * memory, and no shared memory file is made.  The first write, here, opens the
  * WAL, so that nothing is left to open when the process is confined.
@@ -120,16 +121,15 @@ store_configure(struct store *store)
 {
 	/*
 	 * Pages of 4 KiB cost least where much is queued, as each change of an
-	 * index writes one.  A checkpoint after 4,000 pages writes those that
-	 * every group touches once for many groups.
+	 * index writes one.
 	 */
+	(void)sqlite3_wal_autocheckpoint(store->db, STORE_WAL_PAGES);
 	return store_exec(store,
 	    "PRAGMA page_size = 4096;"
 	    "PRAGMA locking_mode = EXCLUSIVE;"
 	    "PRAGMA journal_mode = WAL;"
 	    "PRAGMA synchronous = FULL;"
 	    "PRAGMA temp_store = MEMORY;"
-	    "PRAGMA wal_autocheckpoint = 4000;"
 	    "PRAGMA journal_size_limit = 67108864;"
 	    "PRAGMA cache_size = -32768;"
 	    "PRAGMA trusted_schema = OFF;");
@@ -246,6 +246,8 @@ store_open_bodies(struct store *store, const char *spool)
 	    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (store->bodies_fd == -1)
 		goto out;
+	if (store_reserve_open(store, spool_fd) == -1)
+		goto out;
 	if (fsync(spool_fd) == -1)
 		goto out;
 	ret = 0;
@@ -286,6 +288,7 @@ store_open_database(struct store *store, const char *path, char *error,
 		errno = EINVAL;
 		return -1;
 	}
+	store_reserve_start(store);
 	if (store_configure(store) == -1 ||
 	    store_schema(store, path, error, error_size) == -1 ||
 	    store_prepare(store) == -1)
@@ -337,6 +340,7 @@ store_open(const struct store_options *options, struct store **storep,
 		return -1;
 	}
 	store->bodies_fd = -1;
+	store->reserve_fd = -1;
 	store->inline_body_limit =
 	    in_memory ? UINT64_MAX : options->inline_body_limit;
 	if (n < 0 || (size_t)n >= sizeof(path)) {
@@ -374,6 +378,8 @@ store_close(struct store *store)
 	(void)sqlite3_close(store->db);
 	if (store->bodies_fd != -1)
 		(void)close(store->bodies_fd);
+	if (store->reserve_fd != -1)
+		(void)close(store->reserve_fd);
 	free(store->added.ids);
 	free(store->removed.ids);
 	free(store->buffer);

@@ -214,6 +214,15 @@ int store_list(struct store *store, struct store_cursor *cursor,
 int store_count_states(struct store *store,
     uint64_t counts[static STORE_STATE_COUNT]);
 
+/* What of the spool's disk others than root may still fill, in octets. */
+int store_free_octets(const struct store *store, uint64_t *freep);
+
+/* True: the disk is full, and a reserve was given up for what must be written. */
+bool store_use_reserve(struct store *store);
+
+/* Takes the reserve back once there is room; outside of a group.  True: done. */
+bool store_keep_reserve(struct store *store);
+
 /* What the engine said of the last failure; for the log, never NULL. */
 const char *store_error(const struct store *store);
 

@@ -30,6 +30,8 @@ struct store {
 	uint64_t next_id;
 	uint64_t reserved_id; /* ids below it are ours to give, on disk */
 	int bodies_fd;        /* the directory; -1 in memory */
+	int reserve_fd;       /* store_space.c; -1 in memory */
+	bool has_reserve;
 	bool in_group;
 	struct store_files added;   /* unlinked by a rollback */
 	struct store_files removed; /* unlinked after a commit */
@@ -40,6 +42,9 @@ struct store {
 enum {
 	STORE_BUFFER_SIZE = 64 * 1024,
 	STORE_ID_BLOCK = 4096, /* ids reserved by one write */
+	/* Of the log; those that every group touches are then written once for
+	 * many groups. */
+	STORE_WAL_PAGES = 4000,
 };
 
 /* Sets errno from the engine's code, and returns -1. */
@@ -64,6 +69,10 @@ int store_quick_check(struct store *store, const char *path, char *error,
  * what is not ours. */
 int store_schema(struct store *store, const char *path, char *error,
     size_t error_size);
+
+/* store_space.c */
+int store_reserve_open(struct store *store, int spool_fd);
+void store_reserve_start(struct store *store);
 
 /* store_body.c */
 int store_files_add(struct store_files *files, uint64_t id);
