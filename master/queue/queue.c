@@ -547,6 +547,7 @@ static void
 queue_open(struct queue *q, const char *spool)
 {
 	struct store_options options = { .spool = spool,
+		.name = q->config->spool_directory,
 		.inline_body_limit = q->config->inline_body_limit };
 	struct schedule_hooks hooks = { .ctx = q,
 		.message_gone = queue_message_gone,

@@ -143,10 +143,10 @@ store_say_damaged(struct store *store, const char *path, char *error,
 	int saved = errno;
 
 	(void)snprintf(error, error_size,
-	    "%s: the queue database is damaged (%s); stop posternd, keep a copy "
-	    "of the spool, and try \"sqlite3 %s .recover | sqlite3 new.db\", "
-	    "then put new.db in its place",
-	    path, what != NULL ? what : store_error(store), path);
+	    "%s: the queue database is damaged (%s); nothing was changed.  Save "
+	    "what can be read by \"postern queue export FILE\", move the spool "
+	    "away, and hand it to the new one by \"postern queue import FILE\"",
+	    path, what != NULL ? what : store_error(store));
 	errno = saved;
 	return -1;
 }
@@ -256,9 +256,10 @@ out:
 	return ret;
 }
 
+/* shown: the path as people know it, outside of our root. */
 static int
-store_open_database(struct store *store, const char *path, char *error,
-    size_t error_size)
+store_open_database(struct store *store, const char *path, const char *shown,
+    char *error, size_t error_size)
 {
 	mode_t mask;
 	int rc;
@@ -290,7 +291,7 @@ store_open_database(struct store *store, const char *path, char *error,
 	}
 	store_reserve_start(store);
 	if (store_configure(store) == -1 ||
-	    store_schema(store, path, error, error_size) == -1 ||
+	    store_schema(store, shown, error, error_size) == -1 ||
 	    store_prepare(store) == -1)
 		return -1;
 	return store_reserve_first(store);
@@ -310,6 +311,15 @@ store_say(struct store *store, const char *path, char *error, size_t error_size)
 		(void)snprintf(error, error_size,
 		    "%s: another posternd has this queue open; stop it first",
 		    path);
+	else if (saved == EROFS)
+		(void)snprintf(error, error_size,
+		    "%s: %s; mount it for writing, after a check where its "
+		    "errors made it so",
+		    path, strerror(saved));
+	else if (saved == ENOSPC || saved == EDQUOT)
+		(void)snprintf(error, error_size,
+		    "%s: %s, and no reserve is left; make room", path,
+		    strerror(saved));
 	else
 		(void)snprintf(error, error_size, "%s: %s (%s)", path,
 		    strerror(saved), store_error(store));
@@ -321,9 +331,12 @@ store_open(const struct store_options *options, struct store **storep,
     char *error, size_t error_size)
 {
 	struct store *store;
+	const char *name =
+	    options->name != NULL ? options->name : options->spool;
 	char path[4096];
+	char shown[4096];
 	bool in_memory;
-	int n;
+	int n, m;
 
 	if (error_size > 0)
 		error[0] = '\0';
@@ -334,6 +347,8 @@ store_open(const struct store_options *options, struct store **storep,
 	in_memory = strcmp(options->spool, ":memory:") == 0;
 	n = snprintf(path, sizeof(path), in_memory ? "%s" : "%s/queue.db",
 	    options->spool);
+	m = snprintf(shown, sizeof(shown), in_memory ? "%s" : "%s/queue.db",
+	    name);
 	store = calloc(1, sizeof(*store));
 	if (store == NULL) {
 		(void)strlcpy(error, "out of memory", error_size);
@@ -343,7 +358,8 @@ store_open(const struct store_options *options, struct store **storep,
 	store->reserve_fd = -1;
 	store->inline_body_limit =
 	    in_memory ? UINT64_MAX : options->inline_body_limit;
-	if (n < 0 || (size_t)n >= sizeof(path)) {
+	if (n < 0 || (size_t)n >= sizeof(path) || m < 0 ||
+	    (size_t)m >= sizeof(shown)) {
 		errno = ENAMETOOLONG;
 		goto fail;
 	}
@@ -353,12 +369,12 @@ store_open(const struct store_options *options, struct store **storep,
 		goto fail;
 	if (!in_memory && store_open_bodies(store, options->spool) == -1)
 		goto fail;
-	if (store_open_database(store, path, error, error_size) == -1)
+	if (store_open_database(store, path, shown, error, error_size) == -1)
 		goto fail;
 	*storep = store;
 	return 0;
 fail:
-	store_say(store, path, error, error_size);
+	store_say(store, shown, error, error_size);
 	store_close(store);
 	return -1;
 }

@@ -39,6 +39,7 @@ struct store;
 
 struct store_options {
 	const char *spool;          /* directory, or ":memory:" */
+	const char *name;           /* the same for people; NULL: spool */
 	uint64_t inline_body_limit; /* a larger body is a file */
 };
 
