@@ -17,6 +17,10 @@
 #include "common/log.h"
 #include "common/util.h"
 
+enum {
+	GROUP_EXPIRE_MAX = 200, /* failed recipients of one commit */
+};
+
 struct queue_op *
 group_new_op(enum queue_op_kind kind, size_t text_size)
 {
@@ -71,7 +75,7 @@ group_submit(struct queue *q, struct submission *s)
 static int
 group_apply(struct queue *q, struct queue_op *op)
 {
-	uint64_t count;
+	uint32_t count;
 
 	switch (op->kind) {
 	case OP_SUBMIT:
@@ -85,7 +89,11 @@ group_apply(struct queue *q, struct queue_op *op)
 			return -1;
 		return 0;
 	case OP_EXPIRE:
-		return store_expire_failed(q->store, op->before_ms, &count);
+		if (store_expire_failed(q->store, op->before_ms,
+			GROUP_EXPIRE_MAX, &count) == -1)
+			return -1;
+		op->again = count == GROUP_EXPIRE_MAX;
+		return 0;
 	}
 	return 0;
 }
@@ -251,6 +259,8 @@ group_news(struct queue *q, struct queue_op *op)
 		}
 		break;
 	case OP_EXPIRE:
+		if (op->again)
+			refill_forget_failed(q);
 		break;
 	}
 }

@@ -103,6 +103,21 @@ queue_route(struct queue *q, const char *via, const char *domain,
 	return NULL;
 }
 
+static void
+queue_feedback(const struct transport *t, struct feedback_rules *rules)
+{
+	memset(rules, 0, sizeof(*rules));
+	rules->initial = (uint32_t)t->initial_destination_concurrency;
+	rules->limit = (uint32_t)t->destination_concurrency_limit;
+	if (rules->initial > rules->limit)
+		rules->initial = rules->limit;
+	rules->positive =
+	    (struct feedback_amount){ FEEDBACK_ONE, FEEDBACK_BY_CONCURRENCY };
+	rules->negative =
+	    (struct feedback_amount){ FEEDBACK_ONE, FEEDBACK_BY_ONE };
+	rules->failed_cohorts = 1;
+}
+
 static int
 queue_use_transports(struct queue *q)
 {
@@ -123,12 +138,7 @@ queue_use_transports(struct queue *q)
 		q->transports[slot].trust =
 		    (uint32_t)config_trust(q->config, i);
 		limits.process_limit = (uint32_t)q->config->process_limit;
-		limits.initial_concurrency =
-		    (uint32_t)t->initial_destination_concurrency;
-		limits.concurrency_limit =
-		    (uint32_t)t->destination_concurrency_limit;
-		if (limits.initial_concurrency > limits.concurrency_limit)
-			limits.initial_concurrency = limits.concurrency_limit;
+		queue_feedback(t, &limits.feedback);
 		limits.recipient_limit =
 		    (uint32_t)t->destination_recipient_limit;
 		if (schedule_set_transport(q->schedule, (uint32_t)slot,
@@ -155,14 +165,14 @@ queue_unload(struct queue *q)
 		schedule_suspend(q->schedule, d, &recipients);
 		while ((r = STAILQ_FIRST(&recipients)) != NULL) {
 			STAILQ_REMOVE_HEAD(&recipients, entry);
-			r->domain->has_more = true;
+			schedule_set_more(q->schedule, r->source, true);
 			schedule_forget(q->schedule, r);
 		}
 		t = d->data;
 		if (t != NULL)
 			t->plan_until_ms = 0;
 		d->keep_until_ms = 0;
-		d->blocked_until_ms = 0;
+		schedule_block(q->schedule, d, 0);
 	}
 	q->scan_again = true;
 }
@@ -337,22 +347,16 @@ queue_start_sessions(struct queue *q)
 		session_quit_idle(q);
 }
 
-/* Looks through all that is blocked, so not at every turn. */
+/* Until a block is over, or a limit has enough again. */
 static int64_t
 queue_wake_wait_ms(struct queue *q)
 {
 	int64_t now_ms = time_monotonic_ms();
+	int64_t wake_ms = schedule_wake_ms(q->schedule, now_ms);
 
-	if (now_ms - q->wake_seen_ms >= QUEUE_WAKE_MS ||
-	    (q->wake_ms != 0 && q->wake_ms <= now_ms)) {
-		q->wake_seen_ms = now_ms;
-		q->wake_ms = schedule_wake_ms(q->schedule, now_ms);
-	} else if (q->wake_ms == 0) {
-		return QUEUE_WAKE_MS; /* looks again then */
-	}
-	if (q->wake_ms == 0)
+	if (wake_ms == 0)
 		return INT64_MAX;
-	return q->wake_ms - now_ms;
+	return wake_ms > now_ms ? wake_ms - now_ms : 0;
 }
 
 static void
@@ -364,6 +368,8 @@ queue_arm_pump(struct queue *q)
 
 	if (wake_ms < wait_ms)
 		wait_ms = wake_ms;
+	if (wait_ms > QUEUE_SWEEP_MS)
+		wait_ms = QUEUE_SWEEP_MS;
 	tv.tv_sec = wait_ms / 1000;
 	tv.tv_usec = wait_ms % 1000 * 1000;
 	(void)evtimer_add(q->pump_timer, &tv); /* the sweep pumps too */
@@ -391,6 +397,7 @@ queue_pump(evutil_socket_t fd, short what, void *arg)
 		queue_finish(q);
 		return;
 	}
+	schedule_turn(q->schedule, time_monotonic_ms());
 	refill_run(q);
 	session_feed_all(q, 1);
 	queue_start_sessions(q);

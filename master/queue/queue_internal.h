@@ -45,7 +45,6 @@ enum {
 	QUEUE_BUCKETS = 4096,
 	QUEUE_RETRY_MS = 1000, /* after the store failed */
 	QUEUE_SWEEP_MS = 5000,
-	QUEUE_WAKE_MS = 100, /* how late the end of a block may be seen */
 	QUEUE_DEATH_PAUSE_MS = 1000, /* a destination whose worker died */
 	QUEUE_DEATHS_MAX = 5,
 	QUEUE_REPLY_SIZE = 1025,
@@ -184,6 +183,7 @@ struct queue_op {
 	/* OUTCOME; its strings are in text. */
 	struct store_outcome outcome;
 	bool removed;
+	bool again; /* EXPIRE: there are more */
 	bool told;  /* an event and a result follow */
 	bool final; /* no further attempt */
 	bool lmtp;
@@ -241,18 +241,18 @@ struct queue {
 	uint32_t bodies_max;
 	uint32_t chance; /* state of queue_chance */
 	bool draining;
-	uint64_t counts[STORE_STATE_COUNT]; /* report.c; as good till then: */
-	int64_t counts_until_ms;
 	/* refill.c */
 	bool scanning;
 	bool scan_again; /* something may be due that no scan has seen */
 	bool scan_started;
+	bool scan_first;
+	uint32_t scan_lane;
 	char scan_domain[STORE_DOMAIN_SIZE];
 	int64_t scan_wake_ms; /* real; the next scan's time */
 	int64_t scan_min_ms;
-	int64_t scan_last_ms; /* monotonic */
-	int64_t wake_ms;      /* monotonic: the end of the next block */
-	int64_t wake_seen_ms; /* monotonic: when that was looked up */
+	int64_t scan_last_ms; /* monotonic; its end */
+	int64_t scan_work_ms; /* how long it took without the pauses */
+	uint64_t older;       /* store_load_older's place */
 	int64_t started_ms;   /* monotonic */
 };
 
@@ -297,6 +297,7 @@ void refill_later(struct queue *q, int64_t due_ms);
 void refill_new(struct queue *q, const struct store_envelope *envelope,
     const struct store_recipient *recipient);
 void refill_expire(struct queue *q);
+void refill_forget_failed(struct queue *q);
 /* Milliseconds until refill_run has work; -1: none known. */
 int64_t refill_wait_ms(const struct queue *q);
 

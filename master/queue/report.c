@@ -11,10 +11,6 @@
 #include "common/log.h"
 #include "common/util.h"
 
-enum {
-	REPORT_COUNT_SLOW_MS = 20
-};
-
 static struct waiter *
 report_find(const struct queue *q, uint64_t id)
 {
@@ -199,23 +195,6 @@ _Static_assert((int)RECIPIENT_STATES == (int)STORE_STATE_COUNT &&
 	(int)RECIPIENT_HELD == (int)STORE_HELD,
     "the states of the store are those of the messages");
 
-/* A large queue takes its time to count: at most a twentieth of ours. */
-static void
-report_count(struct queue *q)
-{
-	int64_t begun_ms = time_monotonic_ms();
-	int64_t ended_ms;
-
-	if (begun_ms < q->counts_until_ms)
-		return;
-	if (store_count_states(q->store, q->counts) == -1)
-		log_line(LOG_ERROR, "counting the queue: %s",
-		    store_error(q->store));
-	ended_ms = time_monotonic_ms();
-	if (ended_ms - begun_ms >= REPORT_COUNT_SLOW_MS)
-		q->counts_until_ms = ended_ms + (ended_ms - begun_ms) * 20;
-}
-
 void
 report_list(void *ctx, struct channel *from, const struct message *m)
 {
@@ -239,8 +218,7 @@ report_list(void *ctx, struct channel *from, const struct message *m)
 	if (walk.limit > 0)
 		end.more = store_list(q->store, &cursor, &filter,
 			       walk.limit + 1, report_row, &walk) == 1;
-	report_count(q);
-	memcpy(end.counts, q->counts, sizeof(end.counts));
+	store_count_states(q->store, end.counts);
 	end.sessions = q->nsessions;
 	(void)channel_send(from, MSG_LIST_END, &end, NULL, 0, -1);
 }

@@ -2,9 +2,9 @@
 /*
  * The queue on disk: opening, groups, and what goes wrong.
  *
- * Its tables are in store_schema.c; rows are written in store_write.c and read
- * in store_read.c; bodies are in store_body.c, and room on the disk in
- * store_space.c.  The database is in WAL mode,
+ * Its tables are in store_schema.c, their numbers in store_tally.c; rows are
+ * written in store_write.c and read in store_read.c; bodies are in
+ * store_body.c, and room on the disk in store_space.c.  The database is in WAL mode,
  * held by one process: with locking_mode=EXCLUSIVE its index lives in our
  * memory, and no shared memory file is made.  The first write, here, opens the
  * WAL, so that nothing is left to open when the process is confined.
@@ -292,7 +292,8 @@ store_open_database(struct store *store, const char *path, const char *shown,
 	store_reserve_start(store);
 	if (store_configure(store) == -1 ||
 	    store_schema(store, shown, error, error_size) == -1 ||
-	    store_prepare(store) == -1)
+	    store_tally_init(store) == -1 || store_prepare(store) == -1 ||
+	    store_tally_read(store) == -1)
 		return -1;
 	return store_reserve_first(store);
 }
@@ -407,9 +408,6 @@ int
 store_recover(struct store *store, int64_t now_ms,
     struct store_recovered *recovered)
 {
-	sqlite3_stmt *count = store->sql[STORE_SQL_COUNT_MSGS];
-	int rc;
-
 	memset(recovered, 0, sizeof(*recovered));
 	if (store_begin(store) == -1)
 		return -1;
@@ -419,14 +417,7 @@ store_recover(struct store *store, int64_t now_ms,
 	recovered->in_doubt = (uint64_t)sqlite3_changes64(store->db);
 	if (store_commit(store) == -1)
 		return -1;
-	rc = sqlite3_step(count);
-	if (rc == SQLITE_ROW)
-		recovered->messages = (uint64_t)sqlite3_column_int64(count, 0);
-	else
-		(void)store_fail(store, rc);
-	store_reset(store, STORE_SQL_COUNT_MSGS);
-	if (rc != SQLITE_ROW)
-		return -1;
+	recovered->messages = (uint64_t)store->tally[STORE_TALLY_MESSAGES];
 	return store_body_sweep(store, recovered);
 fail:
 	store_rollback(store);
@@ -440,6 +431,7 @@ store_begin(struct store *store)
 	if (store_run(store, STORE_SQL_BEGIN) == -1)
 		return -1;
 	store->in_group = true;
+	store_tally_begin(store);
 	return 0;
 }
 
@@ -447,7 +439,8 @@ int
 store_commit(struct store *store)
 {
 	assert(store->in_group);
-	if (store_run(store, STORE_SQL_COMMIT) == -1) {
+	if (store_tally_write(store) == -1 ||
+	    store_run(store, STORE_SQL_COMMIT) == -1) {
 		store_rollback(store);
 		return -1;
 	}
@@ -465,6 +458,7 @@ store_rollback(struct store *store)
 	if (!store->in_group)
 		return;
 	store->in_group = false;
+	store_tally_rollback(store);
 	/* A full disk has undone the group already: then this is refused. */
 	if (sqlite3_get_autocommit(store->db) == 0)
 		(void)store_run(store, STORE_SQL_ROLLBACK);

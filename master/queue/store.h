@@ -55,6 +55,7 @@ struct store_envelope {
 	int64_t deadline_ms;    /* by which it goes back if it waits; 0: none */
 	const char *ref;        /* the client's own name for it, or "" */
 	const char *via;        /* the transport it asked for, or "" */
+	uint32_t lane;          /* of its recipients, as they come in */
 };
 
 struct store_recipient {
@@ -93,7 +94,7 @@ struct store_outcome {
 	const char *relay;
 };
 
-/* A place in the order of a domain's due recipients; zeroed is its start. */
+/* A place in the order of a lane's due recipients; zeroed is its start. */
 struct store_cursor {
 	int64_t next_attempt_ms;
 	uint64_t message;
@@ -164,40 +165,46 @@ int store_mark_active(struct store *store, uint64_t message,
 int store_set_outcome(struct store *store, const struct store_outcome *outcome,
     bool *removedp);
 
-/* Forgets failed recipients that were final before that time. */
-int store_expire_failed(struct store *store, int64_t before_ms,
-    uint64_t *countp);
+/* Forgets failed recipients that were final before that time, at most limit. */
+int store_expire_failed(struct store *store, int64_t before_ms, uint32_t limit,
+    uint32_t *countp);
 
 /* The body as a memfd sealed against every change; the caller's to close. */
 int store_body_fd(struct store *store, uint64_t message, int *fdp);
 
 /*
- * store_next_domain - the next domain, in byte order, with waiting mail.
+ * store_next_source - the next lane of a domain with waiting mail, in order.
  *
- * 1: domain and *earliest_ms hold it; 0: there is none behind "after".
- * after NULL starts.  Costs the same however much is queued.
+ * 1: domain, *lanep and *earliest_ms hold it; 0: there is none behind "after"
+ * and its lane.  after NULL starts.  Costs the same however much is queued.
  */
-int store_next_domain(struct store *store, const char *after,
-    char domain[static STORE_DOMAIN_SIZE], int64_t *earliest_ms);
+int store_next_source(struct store *store, const char *after,
+    uint32_t after_lane, char domain[static STORE_DOMAIN_SIZE], uint32_t *lanep,
+    int64_t *earliest_ms);
 
-/* 1: *due_ms is when the next of a domain is due behind after_ms; 0: none. */
-int store_next_due(struct store *store, const char *domain, int64_t after_ms,
-    int64_t *due_ms);
+/* 1: *due_ms is when the next of a lane is due behind after_ms; 0: none. */
+int store_next_due(struct store *store, const char *domain, uint32_t lane,
+    int64_t after_ms, int64_t *due_ms);
 
 /*
- * store_load_due - at most limit recipients of a domain due by now_ms.
+ * store_load_due - at most limit recipients of a domain's lane due by now_ms.
  *
  * Goes on behind *cursor, which it moves, but not over a row that was not taken
  * (row returned other than 0, which ends it).  Returns what row returned, or -1;
  * *countp how many there were.
  */
-int store_load_due(struct store *store, const char *domain,
+int store_load_due(struct store *store, const char *domain, uint32_t lane,
     struct store_cursor *cursor, int64_t now_ms, uint32_t limit,
     store_row_fn row, void *arg, uint32_t *countp);
 
-/* Waiting recipients of messages taken before that time, oldest first. */
-int store_load_older(struct store *store, int64_t before_ms, uint32_t limit,
-    store_row_fn row, void *arg);
+/*
+ * store_load_older - waiting recipients of messages taken before that time.
+ *
+ * Looks at no more than limit messages behind *afterp, oldest first, and moves
+ * it: to 0 once there is none left, to begin anew.
+ */
+int store_load_older(struct store *store, uint64_t *afterp, int64_t before_ms,
+    uint32_t limit, store_row_fn row, void *arg);
 
 /* Waiting recipients of messages whose deadline is over. */
 int store_load_late(struct store *store, int64_t now_ms, uint32_t limit,
@@ -212,7 +219,8 @@ int store_list(struct store *store, struct store_cursor *cursor,
     const struct store_filter *filter, uint32_t limit, store_row_fn row,
     void *arg);
 
-int store_count_states(struct store *store,
+/* How many recipients each state has; kept, not counted. */
+void store_count_states(const struct store *store,
     uint64_t counts[static STORE_STATE_COUNT]);
 
 /* What of the spool's disk others than root may still fill, in octets. */

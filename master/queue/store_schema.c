@@ -44,6 +44,22 @@ enum {
 	"CREATE TABLE pause (kind INTEGER NOT NULL, name TEXT NOT NULL,"       \
 	" since INTEGER NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;"
 
+/* What waits, by domain and lane: a lane with much is not walked to find the
+ * next.  What a worker had when we ended is found by an index of few rows. */
+#define DUE_3                                                                  \
+	"CREATE INDEX due ON recipient (domain, lane, next_attempt)"           \
+	" WHERE next_attempt IS NOT NULL;"
+#define ACTIVE_3 "CREATE INDEX active ON recipient (message) WHERE state = 1;"
+/* How many messages there are, and recipients of each state: to count them
+ * would be to read all of a large queue. */
+#define TALLY_3                                                                \
+	"CREATE TABLE tally (messages INTEGER NOT NULL,"                       \
+	" queued INTEGER NOT NULL, active INTEGER NOT NULL,"                   \
+	" delivered INTEGER NOT NULL, deferred INTEGER NOT NULL,"              \
+	" failed INTEGER NOT NULL, held INTEGER NOT NULL);"
+#define TALLY_OF(state)                                                        \
+	"(SELECT count(*) FROM recipient WHERE state = " state ")"
+
 /*
  * Ids start where they have six hex digits, which readers of Postfix's logs
  * expect of a queue id.
@@ -57,9 +73,8 @@ static const char schema[] =
     " next_attempt INTEGER, finished INTEGER, attempts INTEGER NOT NULL"
     " DEFAULT 0, in_doubt INTEGER NOT NULL DEFAULT 0, code INTEGER, dsn TEXT,"
     " reply TEXT, relay TEXT, parameters TEXT NOT NULL DEFAULT ''," RECIPIENT_3
-    ", PRIMARY KEY (message, idx)) WITHOUT ROWID;" PAUSE_3
-    "CREATE INDEX due ON recipient (domain, next_attempt)"
-    " WHERE next_attempt IS NOT NULL;"
+    ", PRIMARY KEY (message, idx)) WITHOUT ROWID;" PAUSE_3 DUE_3 ACTIVE_3
+	TALLY_3 "INSERT INTO tally VALUES (0, 0, 0, 0, 0, 0, 0);"
     "CREATE INDEX failed ON recipient (finished) WHERE state = 4;"
     "PRAGMA application_id = 1347375956;"
     "PRAGMA user_version = 3;";
@@ -81,12 +96,16 @@ static const char *const steps[] = {
 	    "DROP TABLE message;"
 	    "ALTER TABLE message_2 RENAME TO message;" MESSAGE_INDEXES
 	    "PRAGMA user_version = 2;",
-	/* to 3: turns, holds, notices */
-	[2] = "ALTER TABLE recipient ADD COLUMN " RECIPIENT_LANE ";"
-	      "ALTER TABLE recipient ADD COLUMN " RECIPIENT_VIA ";"
-	      "ALTER TABLE recipient ADD COLUMN " RECIPIENT_NOTICE ";"
-	      "ALTER TABLE recipient ADD COLUMN " RECIPIENT_WARNED ";" PAUSE_3
-	      "PRAGMA user_version = 3;",
+	/* to 3: turns, holds, notices, numbers that are kept */
+	[2] =
+	    "ALTER TABLE recipient ADD COLUMN " RECIPIENT_LANE ";"
+	    "ALTER TABLE recipient ADD COLUMN " RECIPIENT_VIA ";"
+	    "ALTER TABLE recipient ADD COLUMN " RECIPIENT_NOTICE ";"
+	    "ALTER TABLE recipient ADD COLUMN " RECIPIENT_WARNED ";" PAUSE_3
+	    "DROP INDEX due;" DUE_3 ACTIVE_3 TALLY_3
+	    "INSERT INTO tally SELECT (SELECT count(*) FROM message)," TALLY_OF("0") "," TALLY_OF(
+		"1") "," TALLY_OF("2") "," TALLY_OF("3") "," TALLY_OF("4") "," TALLY_OF("5") ";"
+											     "PRAGMA user_version = 3;",
 };
 
 enum {

@@ -116,6 +116,7 @@ store_add_recipients(struct store *store, const struct store_envelope *envelope,
 
 	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)id);
 	(void)sqlite3_bind_int64(sql, 5, envelope->created_ms);
+	(void)sqlite3_bind_int64(sql, 7, envelope->lane);
 	for (i = 0; i < envelope->nrcpts; i++) {
 		store_address_domain(addresses[i], domain);
 		(void)sqlite3_bind_int64(sql, 2, i);
@@ -160,6 +161,7 @@ store_add_message(struct store *store, const struct store_envelope *envelope,
 	if (store_add_recipients(store, envelope, id, addresses, parameters) ==
 	    -1)
 		return -1;
+	store->tally[STORE_TALLY_MESSAGES]++;
 	*idp = id;
 	return 0;
 }
@@ -210,6 +212,7 @@ store_delete_message(struct store *store, uint64_t message)
 		return -1;
 	(void)sqlite3_bind_int64(store->sql[STORE_SQL_DELETE_MSG], 1,
 	    (sqlite3_int64)message);
+	store->tally[STORE_TALLY_MESSAGES]--;
 	return store_run(store, STORE_SQL_DELETE_MSG);
 }
 
@@ -274,7 +277,8 @@ store_set_outcome(struct store *store, const struct store_outcome *outcome,
 }
 
 int
-store_expire_failed(struct store *store, int64_t before_ms, uint64_t *countp)
+store_expire_failed(struct store *store, int64_t before_ms, uint32_t limit,
+    uint32_t *countp)
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_EXPIRED];
 	uint64_t message = 0;
@@ -283,7 +287,7 @@ store_expire_failed(struct store *store, int64_t before_ms, uint64_t *countp)
 	int rc;
 
 	assert(store->in_group);
-	for (*countp = 0;; (*countp)++) {
+	for (*countp = 0; *countp < limit; (*countp)++) {
 		(void)sqlite3_bind_int64(sql, 1, before_ms);
 		rc = sqlite3_step(sql);
 		if (rc == SQLITE_ROW) {
@@ -299,4 +303,5 @@ store_expire_failed(struct store *store, int64_t before_ms, uint64_t *countp)
 		if (store_delete_recipient(store, message, at, &removed) == -1)
 			return -1;
 	}
+	return 0;
 }

@@ -331,6 +331,8 @@ submit_end(void *ctx, struct channel *from, const struct message *m)
 	q->nhalf_jobs--;
 	s->envelope.created_ms = time_real_ms();
 	s->envelope.deadline_ms = submit_deadline_ms(&s->envelope);
+	s->envelope.lane =
+	    lane_of(s->envelope.uid, s->reverse_path, s->mail_parameters);
 	op->submission = s;
 	group_add(q, op);
 }
@@ -394,6 +396,7 @@ submit_committed(struct queue *q, struct queue_op *op)
 	}
 	recipient.next_attempt_ms = s->envelope.created_ms;
 	recipient.domain = domain;
+	recipient.lane = s->envelope.lane;
 	for (i = 0; i < s->envelope.nrcpts; i++) {
 		recipient.index = i;
 		recipient.address = s->addresses[i];

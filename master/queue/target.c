@@ -48,6 +48,8 @@ target_of(struct queue *q, uint32_t transport, const char *next_hop,
 	t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		return NULL; /* the sweep frees the destination */
+	/* Others of its domain need not have the same variant. */
+	destination->blocks_domains = security == SECURITY_POLICY;
 	t->destination = destination;
 	destination->data = t;
 	return t;
@@ -157,7 +159,7 @@ target_ready(struct queue *q, struct target *t)
 	if (t->resolve_id == 0)
 		t->resolve_id = ++q->last_resolve;
 	TAILQ_INSERT_TAIL(&q->resolving, t, resolving);
-	t->destination->paused = true;
+	schedule_pause(q->schedule, t->destination, true);
 	target_ask(q, t);
 	return false;
 }
@@ -252,7 +254,7 @@ target_answered(struct queue *q, struct target *t)
 {
 	TAILQ_REMOVE(&q->resolving, t, resolving);
 	t->resolve_id = 0;
-	t->destination->paused = false;
+	schedule_pause(q->schedule, t->destination, false);
 }
 
 /*
