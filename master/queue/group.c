@@ -15,6 +15,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/notice.h"
 
 struct queue_op *
 group_new_op(enum queue_op_kind kind, size_t text_size)
@@ -183,6 +184,7 @@ static void
 group_news(struct queue *q, struct queue_op *op)
 {
 	struct event removed = { .kind = EVENT_REMOVED };
+	bool told = false;
 
 	switch (op->kind) {
 	case OP_SUBMIT:
@@ -197,7 +199,8 @@ group_news(struct queue *q, struct queue_op *op)
 	case OP_OUTCOME:
 		if (op->told) {
 			group_tell_event(op, &op->event);
-			report_result(q, op);
+			told = report_result(q, op);
+			notices_committed(q, op, told);
 		}
 		if (op->removed) {
 			removed.id = op->outcome.message;
