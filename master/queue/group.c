@@ -16,6 +16,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/notice.h"
 
 enum {
 	GROUP_EXPIRE_MAX = 200, /* failed recipients of one commit */
@@ -237,6 +238,7 @@ static void
 group_news(struct queue *q, struct queue_op *op)
 {
 	struct event removed = { .kind = EVENT_REMOVED };
+	bool told = false;
 
 	switch (op->kind) {
 	case OP_SUBMIT:
@@ -251,7 +253,8 @@ group_news(struct queue *q, struct queue_op *op)
 	case OP_OUTCOME:
 		if (op->told) {
 			group_tell_event(op, &op->event);
-			report_result(q, op);
+			told = report_result(q, op);
+			notices_committed(q, op, told);
 		}
 		if (op->removed) {
 			removed.id = op->outcome.message;

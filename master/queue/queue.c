@@ -26,6 +26,7 @@
 #include "common/util.h"
 #include "master/config_fd.h"
 #include "master/queue/learnt.h"
+#include "master/queue/notice.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transcripts.h"
@@ -212,6 +213,7 @@ queue_configure(void *ctx, struct channel *from, const struct message *m)
 	q->generation = ((const struct msg_config *)m->payload)->generation;
 	queue_set_limits(q);
 	transcript_configure(q);
+	notices_configure(q);
 	if (q->schedule == NULL) /* setting up; old is one never used */
 		goto out;
 	session_quit_all(q);
@@ -430,6 +432,7 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 		log_line(LOG_INFO, "the spool's disk has room again");
 	transcript_sweep(q);
 	dial_forget(q);
+	notices_sweep(q);
 	queue_pump_soon(q);
 }
 
@@ -472,6 +475,7 @@ enum {
 /* What the queue takes, and in which of its phases. */
 static const struct handler queue_handlers[] = {
 	{ MSG_CONFIG, QUEUE_ALWAYS, queue_configure },
+	{ MSG_TEMPLATE, QUEUE_ALWAYS, notices_templates },
 	{ MSG_PEER, QUEUE_ALWAYS, queue_peer },
 	{ MSG_DRAIN, PHASE_READY, queue_drain },
 	{ MSG_SUBMIT, QUEUE_WORKING, submit_begin },
@@ -500,6 +504,7 @@ queue_message_gone(void *ctx, struct schedule_message *message)
 {
 	struct queue *q = ctx;
 
+	notices_message_gone(q, message->id);
 	if (message->body_fd == -1)
 		return;
 	fd_close(message->body_fd);
@@ -546,7 +551,8 @@ queue_init(struct queue *q, int parent_fd)
 	q->sweep_timer = event_new(q->role.base, -1, EV_PERSIST | EV_TIMEOUT,
 	    queue_sweep, q);
 	if (q->commit_timer == NULL || q->pump_timer == NULL ||
-	    q->stop_timer == NULL || q->sweep_timer == NULL)
+	    q->stop_timer == NULL || q->sweep_timer == NULL ||
+	    notices_init(q) == -1)
 		fatal("out of memory");
 }
 
@@ -603,6 +609,7 @@ queue_clear(struct queue *q)
 	event_free(q->sweep_timer);
 	event_free(q->stop_timer);
 	schedule_free(q->schedule);
+	notices_clear(q);
 	store_close(q->store);
 	transcripts_free(q->transcripts);
 	free(q->learnt);
@@ -638,6 +645,7 @@ queue_run(int parent_fd)
 	    ? "/"
 	    : q.config->spool_directory;
 	queue_open(&q, in_memory ? ":memory:" : spool);
+	notices_open(&q);
 	transcript_open(&q, in_memory ? NULL : spool);
 	sandbox_confine(&box, spool, queue_filter, NELEM(queue_filter), &ready);
 	queue_pump_soon(&q);

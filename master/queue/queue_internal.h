@@ -16,6 +16,8 @@
  *   transaction.c  the jobs of a session, and their recipients' outcomes
  *   transcript.c  what failed sessions were like; transcript_answer.c tells it
  *   settle.c   what an outcome means for a recipient
+ *   notice.h   what senders are told: notice_policy.c when, notice_text.c in
+ *              which words, notice.c does it, notice_delay.c for what waits
  *   security.c what a sender demands of TLS
  *
  * Two clocks: store times and delays are CLOCK_REALTIME, all else (blocks,
@@ -187,6 +189,8 @@ struct queue_op {
 	bool told;  /* an event and a result follow */
 	bool final; /* no further attempt */
 	bool lmtp;
+	bool asked_for; /* its notice is mailed, whoever waits for results */
+	bool dropped;   /* a notice failed, and nobody is told */
 	struct event event;
 	struct tls_info tls;
 	char text[];
@@ -254,6 +258,7 @@ struct queue {
 	int64_t scan_work_ms; /* how long it took without the pauses */
 	uint64_t older;       /* store_load_older's place */
 	int64_t started_ms;   /* monotonic */
+	struct notices *notices; /* notice.h; NULL: none are written */
 };
 
 /* queue.c */
@@ -278,6 +283,7 @@ void submit_clear(struct queue *q);
 void submit_committed(struct queue *q, struct queue_op *op);
 void submit_refused(struct queue *q, struct submission *submission,
     uint16_t code, const char *dsn, const char *why);
+void submit_set_times(const struct queue *q, struct store_envelope *envelope);
 void submission_free(struct submission *submission);
 
 /* report.c */
@@ -285,7 +291,10 @@ int report_wait(struct queue *q, const struct submission *submission,
     uint64_t id);
 void report_cancel(struct queue *q, uint64_t request);
 void report_clear(struct queue *q);
-void report_result(struct queue *q, const struct queue_op *op);
+/* Whether a client was told of it. */
+bool report_result(struct queue *q, const struct queue_op *op);
+/* Whether one waits to be told of each attempt. */
+bool report_is_awaited(const struct queue *q, uint64_t id);
 void report_trace(struct queue *q, struct session *s, bool from_remote,
     const void *text, size_t n);
 void report_list(void *ctx, struct channel *from, const struct message *m);
@@ -408,8 +417,11 @@ struct attempt {
 	bool begun;        /* false: not counted as an attempt */
 	bool was_in_doubt;
 	bool lmtp;
-	int64_t not_before_ms;  /* real; the destination is blocked till then */
+	int64_t not_before_ms; /* real; the destination is blocked till then */
+	uint32_t warned;
 	const char *parameters; /* of MAIL */
+	const char *reverse_path;
+	const char *rcpt_parameters;
 	const char *recipient;
 	const char *relay;
 	const char *reply;
@@ -419,6 +431,9 @@ struct attempt {
 };
 
 void settle(struct queue *q, const struct attempt *attempt);
+/* Whether its time in the queue is over, or its sender's. */
+bool settle_is_over(const struct queue *q, const struct attempt *a,
+    int64_t now_ms);
 /* The attempt never began: it is due again at once. */
 void settle_unbegun(struct queue *q, uint64_t id, uint32_t index);
 void settle_outcome(struct outcome *outcome, unsigned status, unsigned step,

@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
+#include "master/queue/notice.h"
 
 void
 settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
@@ -23,18 +24,25 @@ settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
 	(void)strlcpy(outcome->dsn, dsn, sizeof(outcome->dsn));
 }
 
+bool
+settle_is_over(const struct queue *q, const struct attempt *a, int64_t now_ms)
+{
+	int64_t lifetime_s = a->reverse_path[0] != '\0'
+	    ? q->config->maximal_queue_lifetime
+	    : q->config->bounce_queue_lifetime;
+
+	return now_ms >= a->created_ms + lifetime_s * 1000 ||
+	    now_ms >= parameters_deadline_ms(a->parameters, a->created_ms);
+}
+
 /* RFC 3463, 3.5: X.4.7, delivery time expired. */
 static void
-settle_lifetime(const struct queue *q, const struct attempt *a, int64_t by_ms,
-    int64_t now_ms, struct outcome *outcome, char *reply, size_t size)
+settle_lifetime(const struct queue *q, const struct attempt *a, int64_t now_ms,
+    struct outcome *outcome, char *reply, size_t size)
 {
-	int64_t end_ms =
-	    a->created_ms + (int64_t)q->config->maximal_queue_lifetime * 1000;
-
 	(void)strlcpy(reply, a->reply, size);
 	if (outcome->status != OUTCOME_DEFERRED ||
-	    (a->flags & SUBMIT_ONCE) != 0 ||
-	    (now_ms < end_ms && now_ms < by_ms))
+	    (a->flags & SUBMIT_ONCE) != 0 || !settle_is_over(q, a, now_ms))
 		return;
 	outcome->status = OUTCOME_FAILED;
 	(void)strlcpy(outcome->dsn, "5.4.7", sizeof(outcome->dsn));
@@ -74,6 +82,32 @@ settle_plan(struct queue *q, const struct attempt *a,
 	}
 }
 
+/* What is to be told of it is part of the same change. */
+static void
+settle_notice(const struct queue *q, const struct attempt *a,
+    const struct outcome *outcome, int64_t now_ms, struct queue_op *op)
+{
+	struct notice_case c = { .reverse_path = a->reverse_path,
+		.mail_parameters = a->parameters,
+		.rcpt_parameters = a->rcpt_parameters,
+		.flags = a->flags,
+		.warned = a->warned,
+		.created_ms = a->created_ms,
+		.now_ms = now_ms,
+		.lmtp = a->lmtp,
+		.outcome = *outcome };
+	struct notice_debt debt;
+
+	if (notice_rules(q) == NULL)
+		return;
+	debt = notice_policy(notice_rules(q), &c);
+	op->outcome.notice = debt.notice;
+	op->outcome.warned = debt.warned;
+	op->dropped = debt.dropped;
+	op->asked_for = debt.notice != 0 &&
+	    notice_is_asked_for(a->rcpt_parameters, debt.notice);
+}
+
 /* Copies the strings behind the change, which outlives their owners. */
 static void
 settle_strings(struct queue_op *op, const struct attempt *a, const char *reply)
@@ -106,7 +140,7 @@ settle(struct queue *q, const struct attempt *a)
 	outcome.dsn[sizeof(outcome.dsn) - 1] = '\0';
 	if (a->was_in_doubt && outcome.status != OUTCOME_DELIVERED)
 		outcome.in_doubt = 1;
-	settle_lifetime(q, a, by_ms, now_ms, &outcome, reply, sizeof(reply));
+	settle_lifetime(q, a, now_ms, &outcome, reply, sizeof(reply));
 	op = group_new_op(OP_OUTCOME,
 	    strlen(a->recipient) + strlen(a->relay) + strlen(reply) + 3);
 	if (op == NULL) {
@@ -123,6 +157,7 @@ settle(struct queue *q, const struct attempt *a)
 	memcpy(op->event.delays_ms, a->delays_ms, sizeof(a->delays_ms));
 	settle_plan(q, a, &outcome, by_ms, now_ms, op);
 	settle_strings(op, a, reply);
+	settle_notice(q, a, &outcome, now_ms, op);
 	group_add(q, op);
 }
 

@@ -85,6 +85,13 @@ void store_tally_begin(struct store *store);
 int store_tally_write(struct store *store); /* part of the group */
 void store_tally_rollback(struct store *store);
 
+/* Steps once.  1: a row; 0: the end; -1: failed. */
+int store_step_row(struct store *store, enum store_sql which,
+    struct store_envelope *envelope, struct store_recipient *recipient);
+
+/* Removes the message where none of its recipients is left; says so. */
+int store_drop_empty(struct store *store, uint64_t message, bool *removedp);
+
 /* store_body.c */
 int store_files_add(struct store_files *files, uint64_t id);
 void store_files_unlink(struct store *store, struct store_files *files);
