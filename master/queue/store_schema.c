@@ -103,17 +103,17 @@ static const char *const steps[] = {
 	    "ALTER TABLE message_2 RENAME TO message;" MESSAGE_INDEXES
 	    "PRAGMA user_version = 2;",
 	/* to 3: turns, holds, notices, numbers that are kept */
-	[2] = "ALTER TABLE recipient ADD COLUMN " RECIPIENT_LANE ";"
-	      "ALTER TABLE recipient ADD COLUMN " RECIPIENT_VIA ";"
-	      "ALTER TABLE recipient ADD COLUMN " RECIPIENT_NOTICE ";"
-	      "ALTER TABLE recipient ADD COLUMN " RECIPIENT_WARNED ";"
-	      "ALTER TABLE message ADD COLUMN " MESSAGE_REMIND ";"
-	      "DROP INDEX due;" MESSAGE_REMINDED OWED_3 PAUSE_3 DUE_3 ACTIVE_3
-	      TALLY_3 "INSERT INTO tally SELECT"
-	      " (SELECT count(*) FROM message)," TALLY_OF("0") ","
-	      TALLY_OF("1") "," TALLY_OF("2") "," TALLY_OF("3") ","
-	      TALLY_OF("4") "," TALLY_OF("5") ";"
-	      "PRAGMA user_version = 3;",
+	[2] =
+	    "ALTER TABLE recipient ADD COLUMN " RECIPIENT_LANE ";"
+	    "ALTER TABLE recipient ADD COLUMN " RECIPIENT_VIA ";"
+	    "ALTER TABLE recipient ADD COLUMN " RECIPIENT_NOTICE ";"
+	    "ALTER TABLE recipient ADD COLUMN " RECIPIENT_WARNED ";"
+	    "ALTER TABLE message ADD COLUMN " MESSAGE_REMIND ";"
+	    "DROP INDEX due;" MESSAGE_REMINDED OWED_3 PAUSE_3 DUE_3 ACTIVE_3
+		TALLY_3 "INSERT INTO tally SELECT"
+	    " (SELECT count(*) FROM message)," TALLY_OF("0") "," TALLY_OF("1") "," TALLY_OF(
+		"2") "," TALLY_OF("3") "," TALLY_OF("4") "," TALLY_OF("5") ";"
+									   "PRAGMA user_version = 3;",
 };
 
 enum {
