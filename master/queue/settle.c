@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
+#include "master/queue/route.h"
 
 void
 settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
@@ -23,18 +24,22 @@ settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
 	(void)strlcpy(outcome->dsn, dsn, sizeof(outcome->dsn));
 }
 
+bool
+settle_is_over(const struct queue *q, const struct attempt *a, int64_t now_ms)
+{
+	return now_ms >=
+	    a->created_ms + route_lifetime_ms(q, a->via, a->recipient) ||
+	    now_ms >= parameters_deadline_ms(a->parameters, a->created_ms);
+}
+
 /* RFC 3463, 3.5: X.4.7, delivery time expired. */
 static void
-settle_lifetime(const struct queue *q, const struct attempt *a, int64_t by_ms,
-    int64_t now_ms, struct outcome *outcome, char *reply, size_t size)
+settle_lifetime(const struct queue *q, const struct attempt *a, int64_t now_ms,
+    struct outcome *outcome, char *reply, size_t size)
 {
-	int64_t end_ms =
-	    a->created_ms + (int64_t)q->config->maximal_queue_lifetime * 1000;
-
 	(void)strlcpy(reply, a->reply, size);
 	if (outcome->status != OUTCOME_DEFERRED ||
-	    (a->flags & SUBMIT_ONCE) != 0 ||
-	    (now_ms < end_ms && now_ms < by_ms))
+	    (a->flags & SUBMIT_ONCE) != 0 || !settle_is_over(q, a, now_ms))
 		return;
 	outcome->status = OUTCOME_FAILED;
 	(void)strlcpy(outcome->dsn, "5.4.7", sizeof(outcome->dsn));
@@ -64,7 +69,7 @@ settle_plan(struct queue *q, const struct attempt *a,
 		op->final = false;
 		to->state = STORE_DEFERRED;
 		to->next_attempt_ms = now_ms +
-		    schedule_retry_ms(&q->limits, a->attempts, queue_chance(q));
+		    route_retry_ms(q, a->via, a->recipient, a->attempts);
 		if (to->next_attempt_ms < a->not_before_ms)
 			to->next_attempt_ms = a->not_before_ms;
 		/* A sender who set a time is not told late (RFC 2852, 4.1.3). */
@@ -106,7 +111,7 @@ settle(struct queue *q, const struct attempt *a)
 	outcome.dsn[sizeof(outcome.dsn) - 1] = '\0';
 	if (a->was_in_doubt && outcome.status != OUTCOME_DELIVERED)
 		outcome.in_doubt = 1;
-	settle_lifetime(q, a, by_ms, now_ms, &outcome, reply, sizeof(reply));
+	settle_lifetime(q, a, now_ms, &outcome, reply, sizeof(reply));
 	op = group_new_op(OP_OUTCOME,
 	    strlen(a->recipient) + strlen(a->relay) + strlen(reply) + 3);
 	if (op == NULL) {
