@@ -40,6 +40,7 @@ struct limit {
 	uint32_t session_limit; /* 0: none */
 	uint32_t sessions;
 	uint32_t users; /* destinations it is a limit of */
+	bool goes;      /* with the last of them */
 	struct limit_waiters waiters;
 	struct heap_node wake; /* while somebody waits for a rate */
 };

@@ -26,8 +26,10 @@
 #include "common/util.h"
 #include "master/config_fd.h"
 #include "master/queue/learnt.h"
+#include "master/queue/limits.h"
 #include "master/queue/notice.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/route.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transcripts.h"
 
@@ -80,30 +82,6 @@ queue_transport_slot(struct queue *q, const char *name)
 	return (int)i;
 }
 
-const struct queue_transport *
-queue_route(struct queue *q, const char *via, const char *domain,
-    const char **hopp, uint32_t *indexp)
-{
-	const struct transport *transport;
-	uint32_t i;
-
-	transport = via[0] != '\0' ? config_transport(q->config, via)
-				   : config_route(q->config, domain);
-	if (transport == NULL)
-		return NULL;
-	/* An address without a domain has no MX. */
-	if (transport->next_hop.kind == NEXT_HOP_MX && domain[0] == '\0')
-		return NULL;
-	*hopp =
-	    transport->next_hop.kind == NEXT_HOP_MX ? domain : transport->name;
-	for (i = 0; i < q->ntransports; i++)
-		if (q->transports[i].config == transport) {
-			*indexp = i;
-			return &q->transports[i];
-		}
-	return NULL;
-}
-
 static void
 queue_feedback(const struct transport *t, struct feedback_rules *rules)
 {
@@ -112,11 +90,13 @@ queue_feedback(const struct transport *t, struct feedback_rules *rules)
 	rules->limit = (uint32_t)t->destination_concurrency_limit;
 	if (rules->initial > rules->limit)
 		rules->initial = rules->limit;
-	rules->positive =
-	    (struct feedback_amount){ FEEDBACK_ONE, FEEDBACK_BY_CONCURRENCY };
-	rules->negative =
-	    (struct feedback_amount){ FEEDBACK_ONE, FEEDBACK_BY_ONE };
-	rules->failed_cohorts = 1;
+	/* The configuration was checked. */
+	(void)feedback_parse(t->destination_concurrency_positive_feedback,
+	    &rules->positive);
+	(void)feedback_parse(t->destination_concurrency_negative_feedback,
+	    &rules->negative);
+	rules->failed_cohorts =
+	    (uint32_t)t->destination_concurrency_failed_cohort_limit;
 }
 
 static int
@@ -146,6 +126,7 @@ queue_use_transports(struct queue *q)
 			&limits) == -1)
 			return -1;
 	}
+	limits_configure(q);
 	return 0;
 }
 
@@ -534,6 +515,7 @@ queue_init(struct queue *q, int parent_fd)
 	TAILQ_INIT(&q->waiters);
 	TAILQ_INIT(&q->resolving);
 	TAILQ_INIT(&q->sessions);
+	LIST_INIT(&q->named_limits);
 	q->started_ms = time_monotonic_ms();
 	q->scan_again = true;
 	q->scan_last_ms = -QUEUE_SWEEP_MS;
@@ -564,7 +546,8 @@ queue_open(struct queue *q, const char *spool)
 		.inline_body_limit = q->config->inline_body_limit };
 	struct schedule_hooks hooks = { .ctx = q,
 		.message_gone = queue_message_gone,
-		.destination_gone = target_gone };
+		.destination_gone = target_gone,
+		.block_ms = route_block_ms };
 	struct timeval sweep = { .tv_sec = QUEUE_SWEEP_MS / 1000 };
 	struct store_recovered recovered;
 	char error[1024];
@@ -610,6 +593,7 @@ queue_clear(struct queue *q)
 	event_free(q->stop_timer);
 	schedule_free(q->schedule);
 	notices_clear(q);
+	limits_clear(q);
 	store_close(q->store);
 	transcripts_free(q->transcripts);
 	free(q->learnt);

@@ -7,6 +7,8 @@
  *   submit.c   jobs from the intake
  *   report.c   results for clients that wait, and listings
  *   refill.c   from the store into memory
+ *   route.c    where a recipient goes, and when it is tried again
+ *   limits.c   the configuration's limits, and whose they are
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
  *   session.c  workers: sessions from their fork to what ends them
@@ -43,6 +45,7 @@ enum {
 	QUEUE_JOBS_AHEAD = 2,       /* jobs a worker holds at once */
 	QUEUE_JOBS_AHEAD_MAX = 32,  /* one that drains fast, by flights */
 	QUEUE_JOBS_AHEAD_DATA = 4,  /* and without them */
+	QUEUE_JOBS_SLOW_MS = 1000,  /* a job that took longer: few at once */
 	QUEUE_HALF_JOBS_MAX = 1024, /* envelopes that are not whole yet */
 	QUEUE_BUCKETS = 4096,
 	QUEUE_RETRY_MS = 1000, /* after the store failed */
@@ -223,6 +226,8 @@ struct queue {
 	uint64_t transcript_waiter;      /* a request; 0: nobody's */
 	struct schedule *schedule;
 	struct schedule_limits limits;
+	LIST_HEAD(, named_limit) named_limits; /* limits.c */
+	uint32_t last_limit;
 	struct event *commit_timer;
 	struct event *pump_timer;
 	struct event *sweep_timer;
@@ -264,9 +269,6 @@ struct queue {
 /* queue.c */
 uint32_t queue_chance(struct queue *q);
 void queue_pump_soon(struct queue *q);
-/* The transport of a recipient, its next hop in *hopp; or NULL. */
-const struct queue_transport *queue_route(struct queue *q, const char *via,
-    const char *domain, const char **hopp, uint32_t *indexp);
 
 /* group.c */
 void group_add(struct queue *q, struct queue_op *op);
@@ -312,8 +314,10 @@ int64_t refill_wait_ms(const struct queue *q);
 
 /* target.c */
 struct target *target_of(struct queue *q, uint32_t transport,
-    const char *next_hop, enum security security);
+    const char *next_hop, enum security security, uint32_t route);
 enum security target_security(const struct target *t);
+/* limits_variant() of its route. */
+uint32_t target_route(const struct target *t);
 bool target_ready(struct queue *q, struct target *t);
 void target_gone(struct schedule_destination *destination);
 void target_resolved(void *ctx, struct channel *from, const struct message *m);
@@ -422,6 +426,7 @@ struct attempt {
 	const char *parameters; /* of MAIL */
 	const char *reverse_path;
 	const char *rcpt_parameters;
+	const char *via;
 	const char *recipient;
 	const char *relay;
 	const char *reply;

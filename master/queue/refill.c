@@ -14,6 +14,8 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/limits.h"
+#include "master/queue/route.h"
 
 enum {
 	REFILL_BATCH = 500, /* recipients of a source at once */
@@ -51,6 +53,7 @@ refill_attempt(const struct store_envelope *envelope,
 		.reverse_path = envelope->reverse_path,
 		.rcpt_parameters = recipient->parameters,
 		.warned = recipient->warned,
+		.via = envelope->via,
 		.recipient = recipient->address,
 		.relay = "" };
 }
@@ -147,8 +150,8 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 	uint32_t index;
 	bool first;
 
-	transport =
-	    queue_route(q, envelope->via, recipient->domain, &next_hop, &index);
+	transport = route_transport(q, envelope->via, recipient->domain,
+	    &next_hop, &index);
 	if (transport == NULL) {
 		/* RFC 3463, 3.5: X.4.4, unable to route. */
 		refill_settle(q, envelope, recipient, "5.4.4",
@@ -162,7 +165,8 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 		refill_settle(q, envelope, recipient, dsn, why);
 		return true;
 	}
-	t = target_of(q, index, next_hop, security);
+	t = target_of(q, index, next_hop, security,
+	    limits_variant(q, route_of(q, envelope->via, recipient->domain)));
 	if (t == NULL) {
 		q->scan_again = true; /* no memory now */
 		return false;
@@ -477,14 +481,13 @@ refill_expire_row(const struct store_envelope *envelope,
 		.reverse_path = envelope->reverse_path,
 		.rcpt_parameters = recipient->parameters,
 		.warned = recipient->warned,
+		.via = envelope->via,
 		.recipient = recipient->address,
 		.relay = recipient->relay,
 		.reply = recipient->reply };
 
-	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index))
-		return 0;
-	/* A reload may have given it more time. */
-	if (!settle_is_over(q, &a, time_real_ms()))
+	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index) ||
+	    !settle_is_over(q, &a, time_real_ms()))
 		return 0;
 	settle_outcome(&a.outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.4.7");
 	settle(q, &a); /* which finds its lifetime over */
@@ -518,7 +521,7 @@ void
 refill_expire(struct queue *q)
 {
 	int64_t backoff_ms = q->limits.maximal_backoff_ms;
-	int64_t lifetime_ms = (int64_t)q->config->maximal_queue_lifetime * 1000;
+	int64_t lifetime_ms = route_least_lifetime_ms(q);
 	uint32_t nops;
 
 	/* On a full disk the same changes would pile up at each sweep. */

@@ -276,6 +276,8 @@ schedule_set_limit(struct schedule *schedule,
 		user->count++;
 	}
 	user->limits[slot] = limit;
+	if (old != NULL && old->goes && old->users == 0)
+		schedule_limit_free(schedule, old);
 	schedule_review(schedule, destination);
 }
 

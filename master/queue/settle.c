@@ -13,6 +13,7 @@
 #include "common/parameters.h"
 #include "common/util.h"
 #include "master/queue/notice.h"
+#include "master/queue/route.h"
 
 void
 settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
@@ -27,11 +28,11 @@ settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
 bool
 settle_is_over(const struct queue *q, const struct attempt *a, int64_t now_ms)
 {
-	int64_t lifetime_s = a->reverse_path[0] != '\0'
-	    ? q->config->maximal_queue_lifetime
-	    : q->config->bounce_queue_lifetime;
+	int64_t lifetime_ms = a->reverse_path[0] != '\0'
+	    ? route_lifetime_ms(q, a->via, a->recipient)
+	    : (int64_t)q->config->bounce_queue_lifetime * 1000;
 
-	return now_ms >= a->created_ms + lifetime_s * 1000 ||
+	return now_ms >= a->created_ms + lifetime_ms ||
 	    now_ms >= parameters_deadline_ms(a->parameters, a->created_ms);
 }
 
@@ -72,7 +73,7 @@ settle_plan(struct queue *q, const struct attempt *a,
 		op->final = false;
 		to->state = STORE_DEFERRED;
 		to->next_attempt_ms = now_ms +
-		    schedule_retry_ms(&q->limits, a->attempts, queue_chance(q));
+		    route_retry_ms(q, a->via, a->recipient, a->attempts);
 		if (to->next_attempt_ms < a->not_before_ms)
 			to->next_attempt_ms = a->not_before_ms;
 		/* A sender who set a time is not told late (RFC 2852, 4.1.3). */

@@ -14,11 +14,13 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/limits.h"
 
 enum {
 	PLAN_TTL_MIN_S = 5,
 	PLAN_TTL_MAX_S = 3600,
-	RESOLVERS_MAX = 3, /* that one question may outlive */
+	RESOLVERS_MAX = 3,        /* that one question may outlive */
+	TARGET_SECURITY_BITS = 8, /* of a destination's variant */
 };
 
 void
@@ -34,13 +36,13 @@ target_gone(struct schedule_destination *destination)
 
 struct target *
 target_of(struct queue *q, uint32_t transport, const char *next_hop,
-    enum security security)
+    enum security security, uint32_t route)
 {
 	struct schedule_destination *destination;
 	struct target *t;
 
-	destination =
-	    schedule_destination(q->schedule, transport, next_hop, security);
+	destination = schedule_destination(q->schedule, transport, next_hop,
+	    (uint32_t)security | route << TARGET_SECURITY_BITS);
 	if (destination == NULL)
 		return NULL;
 	if (destination->data != NULL)
@@ -52,13 +54,21 @@ target_of(struct queue *q, uint32_t transport, const char *next_hop,
 	destination->blocks_domains = security == SECURITY_POLICY;
 	t->destination = destination;
 	destination->data = t;
+	limits_attach(q, t);
 	return t;
 }
 
 enum security
 target_security(const struct target *t)
 {
-	return (enum security)t->destination->variant;
+	return (enum security)(
+	    t->destination->variant & ((1U << TARGET_SECURITY_BITS) - 1));
+}
+
+uint32_t
+target_route(const struct target *t)
+{
+	return t->destination->variant >> TARGET_SECURITY_BITS;
 }
 
 static void
@@ -148,9 +158,10 @@ target_ready(struct queue *q, struct target *t)
 	if (config->next_hop.kind == NEXT_HOP_UNIX ||
 	    config->next_hop.kind == NEXT_HOP_ADDRESS) {
 		plan = target_own_plan(&config->next_hop);
-		if (plan != NULL)
-			target_set_plan(t, plan, PLAN_TTL_MAX_S);
-		return plan != NULL;
+		if (plan == NULL)
+			return false;
+		target_set_plan(t, plan, PLAN_TTL_MAX_S);
+		return true;
 	}
 	if (t->resolve_id != 0)
 		return false;
@@ -193,6 +204,7 @@ target_settle(struct queue *q, struct target *t,
 		a.reverse_path = r->message->reverse_path;
 		a.rcpt_parameters = r->parameters;
 		a.warned = r->warned;
+		a.via = r->message->via;
 		a.relay = relay;
 		a.reply = reply;
 		a.outcome = *outcome;
@@ -352,6 +364,7 @@ target_take_plan(struct queue *q, struct target *t, const struct message *m)
 			return; /* asked again by the next pump */
 		memcpy(plan->addresses, m->tail, m->tail_len);
 		target_set_plan(t, plan, answer->ttl_s);
+		limits_attach_group(q, t);
 		return;
 	}
 	if (outcome.status != OUTCOME_DEFERRED &&
