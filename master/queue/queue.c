@@ -130,8 +130,10 @@ queue_use_transports(struct queue *q)
 		    (uint32_t)t->destination_concurrency_limit;
 		if (limits.initial_concurrency > limits.concurrency_limit)
 			limits.initial_concurrency = limits.concurrency_limit;
-		limits.recipient_limit =
-		    (uint32_t)t->destination_recipient_limit;
+		/* Each recipient's message is its own. */
+		limits.recipient_limit = t->delivered_to
+		    ? 1
+		    : (uint32_t)t->destination_recipient_limit;
 		if (schedule_set_transport(q->schedule, (uint32_t)slot,
 			&limits) == -1)
 			return -1;
