@@ -120,8 +120,10 @@ queue_use_transports(struct queue *q)
 		    (uint32_t)config_trust(q->config, i);
 		limits.process_limit = (uint32_t)q->config->process_limit;
 		queue_feedback(t, &limits.feedback);
-		limits.recipient_limit =
-		    (uint32_t)t->destination_recipient_limit;
+		/* Each recipient's message is its own. */
+		limits.recipient_limit = t->delivered_to
+		    ? 1
+		    : (uint32_t)t->destination_recipient_limit;
 		if (schedule_set_transport(q->schedule, (uint32_t)slot,
 			&limits) == -1)
 			return -1;
