@@ -262,8 +262,12 @@ int store_free_octets(const struct store *store, uint64_t *freep);
 /* True: the disk is full, and a reserve was given up for what must be written. */
 bool store_use_reserve(struct store *store);
 
-/* Takes the reserve back once there is room; outside of a group.  True: done. */
+/* Takes the reserve back once there is room; outside of a group.  True: it had
+ * been given up, and is there again. */
 bool store_keep_reserve(struct store *store);
+
+/* Whether the reserve is in use, which is not for new messages. */
+bool store_is_tight(const struct store *store);
 
 /* What the engine said of the last failure; for the log, never NULL. */
 const char *store_error(const struct store *store);
