@@ -213,6 +213,10 @@ int store_load_due(struct store *store, const char *domain, uint32_t lane,
 int store_load_older(struct store *store, uint64_t *afterp, int64_t before_ms,
     uint32_t limit, store_row_fn row, void *arg);
 
+/* Recipients that a worker has, or had when the queue ended. */
+int store_load_active(struct store *store, uint32_t limit, store_row_fn row,
+    void *arg);
+
 /* Waiting recipients of messages whose deadline is over. */
 int store_load_late(struct store *store, int64_t now_ms, uint32_t limit,
     store_row_fn row, void *arg);
