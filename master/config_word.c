@@ -181,6 +181,16 @@ check_group_host(const char *word)
 	return wrong;
 }
 
+static const char *
+check_address(const char *word)
+{
+	struct address address;
+	enum address_error error;
+
+	error = address_parse_forward_path(&address, word, strlen(word));
+	return error == ADDRESS_OK ? NULL : address_error_text(error);
+}
+
 static const struct {
 	const char *name;
 	const char *(*check)(const char *word);
@@ -196,6 +206,9 @@ static const struct {
 	{ "resolver_user", config_word_check_name },
 	{ "dialer_user", config_word_check_name },
 	{ "agent_user", config_word_check_name },
+	{ "double_bounce_recipient", check_address },
+	{ "bounce_notice_recipient", check_address },
+	{ "delay_notice_recipient", check_address },
 	{ "job_users", check_user },
 	{ "name_servers", check_name_server },
 	{ "server", check_server },

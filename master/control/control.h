@@ -9,6 +9,8 @@
 
 int control_send(int argc, char **argv);
 int control_queue(int argc, char **argv);
+/* check, export and import; the word is still in argv. */
+int control_archive(int argc, char **argv);
 int control_status(int argc, char **argv);
 int control_deliver(int argc, char **argv);
 int control_verify(int argc, char **argv);

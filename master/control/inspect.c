@@ -18,6 +18,18 @@ struct inspect_options {
 	bool json;
 };
 
+/* Whether a word is for who works on the spool itself. */
+static bool
+is_for_archive(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "check") == 0 ||
+		    strcmp(argv[i], "export") == 0 ||
+		    strcmp(argv[i], "import") == 0)
+			return true;
+	return false;
+}
+
 /* The index of the first word that is no option, or -1. */
 static int
 parse(int argc, char **argv, struct inspect_options *o)
@@ -151,6 +163,8 @@ control_queue(int argc, char **argv)
 	size_t nrows = 0;
 	int fd, first, more = 1;
 
+	if (is_for_archive(argc, argv))
+		return control_archive(argc, argv);
 	first = parse(argc, argv, &o);
 	if (first == -1)
 		return control_usage("queue");

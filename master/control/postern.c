@@ -25,7 +25,9 @@ static const struct command {
 	    "--from ADDRESS RECIPIENT... < message" },
 	{ "queue", control_queue,
 	    "postern queue [-c FILE] [--socket PATH] [--json] "
-	    "[--domain DOMAIN] list | show ID" },
+	    "[--domain DOMAIN] list | show ID\n"
+	    "       postern queue [-c FILE | --spool DIRECTORY] check | "
+	    "export FILE | import FILE" },
 	{ "status", control_status,
 	    "postern status [-c FILE] [--socket PATH] [--json]" },
 	{ "deliver", control_deliver,

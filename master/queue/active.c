@@ -415,6 +415,7 @@ schedule_make_recipient(struct schedule_message *message,
 	recipient->index = from->index;
 	recipient->attempts = from->attempts;
 	recipient->in_doubt = from->in_doubt;
+	recipient->warned = (uint8_t)from->warned;
 	return recipient;
 }
 

@@ -115,6 +115,17 @@ event_text(const struct event *event, char *out, size_t size)
 	case EVENT_REMOVED:
 		(void)snprintf(out, size, "%s: removed", id);
 		break;
+	case EVENT_NOTICE:
+		(void)snprintf(out, size, "%s: %s %s: %" PRIX64, id,
+		    event->reader, event->notice, event->notice_id);
+		break;
+	case EVENT_DROPPED:
+		(void)log_escape(from, sizeof(from), event->recipient,
+		    strlen(event->recipient));
+		(void)snprintf(out, size,
+		    "%s: undeliverable notification to <%s> discarded", id,
+		    from);
+		break;
 	}
 }
 
@@ -167,6 +178,19 @@ event_json(const struct event *event, char *out, size_t size)
 	case EVENT_REMOVED:
 		(void)snprintf(out, size, "\"event\":\"removed\",\"id\":\"%s\"",
 		    id);
+		break;
+	case EVENT_NOTICE:
+		(void)snprintf(out, size,
+		    "\"event\":\"notice\",\"id\":\"%s\",\"reader\":\"%s\","
+		    "\"notice\":\"%s\",\"notice_id\":\"%" PRIX64 "\"",
+		    id, event->reader, event->notice, event->notice_id);
+		break;
+	case EVENT_DROPPED:
+		(void)log_escape_json(from, sizeof(from), event->recipient,
+		    strlen(event->recipient));
+		(void)snprintf(out, size,
+		    "\"event\":\"dropped\",\"id\":\"%s\",\"to\":\"%s\"", id,
+		    from);
 		break;
 	}
 }

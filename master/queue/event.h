@@ -16,6 +16,8 @@ enum event_kind {
 	EVENT_ACTIVE,  /* a message came into memory */
 	EVENT_OUTCOME, /* a recipient was tried */
 	EVENT_REMOVED, /* a message has no recipient left */
+	EVENT_NOTICE,  /* a notice of it has been queued */
+	EVENT_DROPPED, /* it was a notice, it failed, and nobody is told */
 };
 
 /* Strings are borrowed; those a kind does not use may be NULL. */
@@ -28,6 +30,9 @@ struct event {
 	const char *recipient;    /* OUTCOME and what follows */
 	const char *relay;        /* empty: none was reached */
 	const char *reply;
+	const char *reader; /* NOTICE: "sender" or "postmaster" */
+	const char *notice; /* "non-delivery notification", ... */
+	uint64_t notice_id; /* under which it is queued */
 	struct outcome outcome;
 	/* Before it was in memory, waiting there, connecting, transmitting. */
 	int64_t delays_ms[4];

@@ -10,11 +10,13 @@
 #include "master/queue/queue_internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/notice.h"
 
 enum {
 	GROUP_EXPIRE_MAX = 200, /* failed recipients of one commit */
@@ -149,6 +151,51 @@ group_refuse(struct queue *q, const struct queue_op *only, int error)
 	return any;
 }
 
+static bool
+group_has_submission(const struct queue *q)
+{
+	const struct queue_op *op;
+
+	STAILQ_FOREACH(op, &q->ops, entry)
+		if (op->kind == OP_SUBMIT)
+			return true;
+	return false;
+}
+
+/* New mail may not take the room that the queued needs on its way out. */
+static void
+group_keep_room(struct queue *q)
+{
+	uint64_t left;
+	bool is_short;
+
+	if (!group_has_submission(q) ||
+	    store_free_octets(q->store, &left) == -1)
+		return;
+	is_short = left < q->config->queue_minfree;
+	if (is_short != q->disk_is_short)
+		log_line(is_short ? LOG_WARN : LOG_INFO,
+		    "the spool's disk has %" PRIu64 " MiB left, queue_minfree "
+		    "wants %" PRIu64 ": jobs are %s",
+		    left >> 20, (uint64_t)q->config->queue_minfree >> 20,
+		    is_short ? "refused" : "taken again");
+	q->disk_is_short = is_short;
+	if (is_short)
+		(void)group_refuse(q, NULL, ENOSPC);
+}
+
+/* True: there is another way to go on. */
+static bool
+group_make_room(struct queue *q, int error)
+{
+	if (error != ENOSPC || !store_use_reserve(q->store))
+		return false;
+	log_line(LOG_WARN,
+	    "the spool's disk is full: room kept in reserve is used to deliver "
+	    "what is queued; make room");
+	return true;
+}
+
 static void
 group_void_activations(struct queue *q)
 {
@@ -191,6 +238,7 @@ static void
 group_news(struct queue *q, struct queue_op *op)
 {
 	struct event removed = { .kind = EVENT_REMOVED };
+	bool told = false;
 
 	switch (op->kind) {
 	case OP_SUBMIT:
@@ -205,7 +253,8 @@ group_news(struct queue *q, struct queue_op *op)
 	case OP_OUTCOME:
 		if (op->told) {
 			group_tell_event(op, &op->event);
-			report_result(q, op);
+			told = report_result(q, op);
+			notices_committed(q, op, told);
 		}
 		if (op->removed) {
 			removed.id = op->outcome.message;
@@ -227,6 +276,7 @@ group_commit(struct queue *q)
 	struct queue_op *op;
 	int error;
 
+	group_keep_room(q);
 	while (!STAILQ_EMPTY(&q->ops) && group_write(q, &failed) == -1) {
 		error = errno;
 		log_line(LOG_ERROR, "the queue's store: %s (%s)",
@@ -234,7 +284,7 @@ group_commit(struct queue *q)
 		if (failed != NULL &&
 		    (failed->kind != OP_SUBMIT || error != EBADMSG))
 			failed = NULL;
-		if (group_refuse(q, failed, error))
+		if (group_refuse(q, failed, error) || group_make_room(q, error))
 			continue;
 		group_void_activations(q);
 		group_arm(q, QUEUE_RETRY_MS);

@@ -27,6 +27,7 @@
 #include "master/config_fd.h"
 #include "master/queue/learnt.h"
 #include "master/queue/limits.h"
+#include "master/queue/notice.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/route.h"
 #include "master/queue/transcript.h"
@@ -193,6 +194,7 @@ queue_configure(void *ctx, struct channel *from, const struct message *m)
 	q->generation = ((const struct msg_config *)m->payload)->generation;
 	queue_set_limits(q);
 	transcript_configure(q);
+	notices_configure(q);
 	if (q->schedule == NULL) /* setting up; old is one never used */
 		goto out;
 	session_quit_all(q);
@@ -407,8 +409,11 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	schedule_sweep(q->schedule, time_monotonic_ms());
 	if (!q->draining)
 		refill_expire(q);
+	if (store_keep_reserve(q->store))
+		log_line(LOG_INFO, "the spool's disk has room again");
 	transcript_sweep(q);
 	dial_forget(q);
+	notices_sweep(q);
 	queue_pump_soon(q);
 }
 
@@ -451,6 +456,7 @@ enum {
 /* What the queue takes, and in which of its phases. */
 static const struct handler queue_handlers[] = {
 	{ MSG_CONFIG, QUEUE_ALWAYS, queue_configure },
+	{ MSG_TEMPLATE, QUEUE_ALWAYS, notices_templates },
 	{ MSG_PEER, QUEUE_ALWAYS, queue_peer },
 	{ MSG_DRAIN, PHASE_READY, queue_drain },
 	{ MSG_SUBMIT, QUEUE_WORKING, submit_begin },
@@ -479,6 +485,7 @@ queue_message_gone(void *ctx, struct schedule_message *message)
 {
 	struct queue *q = ctx;
 
+	notices_message_gone(q, message->id);
 	if (message->body_fd == -1)
 		return;
 	fd_close(message->body_fd);
@@ -526,7 +533,8 @@ queue_init(struct queue *q, int parent_fd)
 	q->sweep_timer = event_new(q->role.base, -1, EV_PERSIST | EV_TIMEOUT,
 	    queue_sweep, q);
 	if (q->commit_timer == NULL || q->pump_timer == NULL ||
-	    q->stop_timer == NULL || q->sweep_timer == NULL)
+	    q->stop_timer == NULL || q->sweep_timer == NULL ||
+	    notices_init(q) == -1)
 		fatal("out of memory");
 }
 
@@ -534,6 +542,7 @@ static void
 queue_open(struct queue *q, const char *spool)
 {
 	struct store_options options = { .spool = spool,
+		.name = q->config->spool_directory,
 		.inline_body_limit = q->config->inline_body_limit };
 	struct schedule_hooks hooks = { .ctx = q,
 		.message_gone = queue_message_gone,
@@ -584,6 +593,7 @@ queue_clear(struct queue *q)
 	event_free(q->stop_timer);
 	schedule_free(q->schedule);
 	limits_clear(q);
+	notices_clear(q);
 	store_close(q->store);
 	transcripts_free(q->transcripts);
 	free(q->learnt);
@@ -619,6 +629,7 @@ queue_run(int parent_fd)
 	    ? "/"
 	    : q.config->spool_directory;
 	queue_open(&q, in_memory ? ":memory:" : spool);
+	notices_open(&q);
 	transcript_open(&q, in_memory ? NULL : spool);
 	sandbox_confine(&box, spool, queue_filter, NELEM(queue_filter), &ready);
 	queue_pump_soon(&q);

@@ -18,6 +18,8 @@
  *   transaction.c  the jobs of a session, and their recipients' outcomes
  *   transcript.c  what failed sessions were like; transcript_answer.c tells it
  *   settle.c   what an outcome means for a recipient
+ *   notice.h   what senders are told: notice_policy.c when, notice_text.c in
+ *              which words, notice.c does it, notice_delay.c for what waits
  *   security.c what a sender demands of TLS
  *
  * Two clocks: store times and delays are CLOCK_REALTIME, all else (blocks,
@@ -190,6 +192,8 @@ struct queue_op {
 	bool told;  /* an event and a result follow */
 	bool final; /* no further attempt */
 	bool lmtp;
+	bool asked_for; /* its notice is mailed, whoever waits for results */
+	bool dropped;   /* a notice failed, and nobody is told */
 	struct event event;
 	struct tls_info tls;
 	char text[];
@@ -230,6 +234,7 @@ struct queue {
 	struct event *stop_timer;
 	struct queue_ops ops;
 	uint32_t nops;
+	bool disk_is_short; /* said in the log */
 	TAILQ_HEAD(, submission) half_jobs;
 	uint32_t nhalf_jobs;
 	TAILQ_HEAD(, waiter) waiters;
@@ -254,10 +259,11 @@ struct queue {
 	char scan_domain[STORE_DOMAIN_SIZE];
 	int64_t scan_wake_ms; /* real; the next scan's time */
 	int64_t scan_min_ms;
-	int64_t scan_last_ms; /* monotonic; its end */
-	int64_t scan_work_ms; /* how long it took without the pauses */
-	uint64_t older;       /* store_load_older's place */
-	int64_t started_ms;   /* monotonic */
+	int64_t scan_last_ms;    /* monotonic; its end */
+	int64_t scan_work_ms;    /* how long it took without the pauses */
+	uint64_t older;          /* store_load_older's place */
+	int64_t started_ms;      /* monotonic */
+	struct notices *notices; /* notice.h; NULL: none are written */
 };
 
 /* queue.c */
@@ -279,6 +285,7 @@ void submit_clear(struct queue *q);
 void submit_committed(struct queue *q, struct queue_op *op);
 void submit_refused(struct queue *q, struct submission *submission,
     uint16_t code, const char *dsn, const char *why);
+void submit_set_times(const struct queue *q, struct store_envelope *envelope);
 void submission_free(struct submission *submission);
 
 /* report.c */
@@ -286,7 +293,10 @@ int report_wait(struct queue *q, const struct submission *submission,
     uint64_t id);
 void report_cancel(struct queue *q, uint64_t request);
 void report_clear(struct queue *q);
-void report_result(struct queue *q, const struct queue_op *op);
+/* Whether a client was told of it. */
+bool report_result(struct queue *q, const struct queue_op *op);
+/* Whether one waits to be told of each attempt. */
+bool report_is_awaited(const struct queue *q, uint64_t id);
 void report_trace(struct queue *q, struct session *s, bool from_remote,
     const void *text, size_t n);
 void report_list(void *ctx, struct channel *from, const struct message *m);
@@ -411,9 +421,12 @@ struct attempt {
 	bool begun;        /* false: not counted as an attempt */
 	bool was_in_doubt;
 	bool lmtp;
-	int64_t not_before_ms;  /* real; the destination is blocked till then */
+	int64_t not_before_ms; /* real; the destination is blocked till then */
+	uint32_t warned;
 	const char *parameters; /* of MAIL */
 	const char *via;
+	const char *reverse_path;
+	const char *rcpt_parameters;
 	const char *recipient;
 	const char *relay;
 	const char *reply;

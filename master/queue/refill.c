@@ -51,6 +51,9 @@ refill_attempt(const struct store_envelope *envelope,
 		.was_in_doubt = recipient->in_doubt,
 		.parameters = envelope->parameters,
 		.via = envelope->via,
+		.reverse_path = envelope->reverse_path,
+		.rcpt_parameters = recipient->parameters,
+		.warned = recipient->warned,
 		.recipient = recipient->address,
 		.relay = "" };
 }
@@ -476,12 +479,17 @@ refill_expire_row(const struct store_envelope *envelope,
 		.was_in_doubt = recipient->in_doubt,
 		.parameters = envelope->parameters,
 		.via = envelope->via,
+		.reverse_path = envelope->reverse_path,
+		.rcpt_parameters = recipient->parameters,
+		.warned = recipient->warned,
 		.recipient = recipient->address,
 		.relay = recipient->relay,
 		.reply = recipient->reply };
 
-	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index) ||
-	    !settle_is_over(q, &a, time_real_ms()))
+	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index))
+		return 0;
+	/* A reload may have given it more time. */
+	if (!settle_is_over(q, &a, time_real_ms()))
 		return 0;
 	settle_outcome(&a.outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.4.7");
 	settle(q, &a); /* which finds its lifetime over */

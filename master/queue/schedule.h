@@ -94,6 +94,7 @@ struct schedule_recipient {
 	uint32_t attempts; /* before this one */
 	int64_t added_ms;  /* as given to schedule_add */
 	bool in_doubt;
+	uint8_t warned;         /* as in the store */
 	const char *parameters; /* of RCPT; behind the address */
 	char address[];
 };

@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
+#include "master/queue/notice.h"
 #include "master/queue/route.h"
 
 void
@@ -27,8 +28,11 @@ settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
 bool
 settle_is_over(const struct queue *q, const struct attempt *a, int64_t now_ms)
 {
-	return now_ms >=
-	    a->created_ms + route_lifetime_ms(q, a->via, a->recipient) ||
+	int64_t lifetime_ms = a->reverse_path[0] != '\0'
+	    ? route_lifetime_ms(q, a->via, a->recipient)
+	    : (int64_t)q->config->bounce_queue_lifetime * 1000;
+
+	return now_ms >= a->created_ms + lifetime_ms ||
 	    now_ms >= parameters_deadline_ms(a->parameters, a->created_ms);
 }
 
@@ -77,6 +81,32 @@ settle_plan(struct queue *q, const struct attempt *a,
 			to->next_attempt_ms = by_ms;
 		refill_later(q, to->next_attempt_ms);
 	}
+}
+
+/* What is to be told of it is part of the same change. */
+static void
+settle_notice(const struct queue *q, const struct attempt *a,
+    const struct outcome *outcome, int64_t now_ms, struct queue_op *op)
+{
+	struct notice_case c = { .reverse_path = a->reverse_path,
+		.mail_parameters = a->parameters,
+		.rcpt_parameters = a->rcpt_parameters,
+		.flags = a->flags,
+		.warned = a->warned,
+		.created_ms = a->created_ms,
+		.now_ms = now_ms,
+		.lmtp = a->lmtp,
+		.outcome = *outcome };
+	struct notice_debt debt;
+
+	if (notice_rules(q) == NULL)
+		return;
+	debt = notice_policy(notice_rules(q), &c);
+	op->outcome.notice = debt.notice;
+	op->outcome.warned = debt.warned;
+	op->dropped = debt.dropped;
+	op->asked_for = debt.notice != 0 &&
+	    notice_is_asked_for(a->rcpt_parameters, debt.notice);
 }
 
 /* Copies the strings behind the change, which outlives their owners. */
@@ -128,6 +158,7 @@ settle(struct queue *q, const struct attempt *a)
 	memcpy(op->event.delays_ms, a->delays_ms, sizeof(a->delays_ms));
 	settle_plan(q, a, &outcome, by_ms, now_ms, op);
 	settle_strings(op, a, reply);
+	settle_notice(q, a, &outcome, now_ms, op);
 	group_add(q, op);
 }
 

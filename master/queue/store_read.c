@@ -53,11 +53,10 @@ store_read_row(sqlite3_stmt *sql, struct store_envelope *envelope,
 	recipient->lane = (uint32_t)sqlite3_column_int64(sql, 23);
 	recipient->via = store_column_text(sql, 24);
 	recipient->notice = (uint32_t)sqlite3_column_int64(sql, 25);
-	recipient->warned = sqlite3_column_int(sql, 26) != 0;
+	recipient->warned = (uint32_t)sqlite3_column_int64(sql, 26);
 }
 
-/* Steps once.  1: a row; 0: the end; -1: failed. */
-static int
+int
 store_step_row(struct store *store, enum store_sql which,
     struct store_envelope *envelope, struct store_recipient *recipient)
 {

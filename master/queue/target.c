@@ -202,6 +202,9 @@ target_settle(struct queue *q, struct target *t,
 		a.recipient = r->address;
 		a.parameters = r->message->parameters;
 		a.via = r->message->via;
+		a.reverse_path = r->message->reverse_path;
+		a.rcpt_parameters = r->parameters;
+		a.warned = r->warned;
 		a.relay = relay;
 		a.reply = reply;
 		a.outcome = *outcome;

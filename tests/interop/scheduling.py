@@ -103,7 +103,7 @@ def place(sink, rcpt):
 
 def a_bulk_run_delays_nobody_else():
     with Sink() as sink, Sink() as other:
-        sink.final = slow(0.1, "250 2.0.0 taken")
+        sink.final = slow(0.4, "250 2.0.0 taken")
         body = config(sink) + """
 transport other {
 	server = "127.0.0.1:%d"
@@ -116,7 +116,10 @@ route other.test { transport = other }
             for restarted in (False, True):
                 if restarted:
                     # From the store alone it must be so too.
+                    queue = d.pids("queue")[0]
                     d.stop(kill=True)
+                    wait_for(lambda: not os.path.exists("/proc/%d" % queue),
+                             what="the queue's end")
                     d.start()
                 wait_for(lambda: len(sink.mails) > 20, what="the bulk run")
                 before = len(sink.mails)

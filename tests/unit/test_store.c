@@ -939,7 +939,7 @@ Test(store, a_damaged_page_is_refused_with_what_to_do)
 	memset(junk, 0xa5, sizeof(junk));
 	for (i = 2; i < 8; i++)
 		overwrite(junk, sizeof(junk), (off_t)i * 4096);
-	expect_refusal(".recover", EBADMSG);
+	expect_refusal("postern queue export", EBADMSG);
 }
 
 Test(store, a_second_process_is_refused)
