@@ -276,7 +276,9 @@ def a_route_has_a_retry_schedule():
     with Sink() as sink:
         times = []
 
-        def refuse(_):
+        def refuse(rcpt):
+            if rcpt != "r0@x.test":
+                return "250 2.1.5 ok"  # the notice
             times.append(time.monotonic())
             return "450 4.2.0 later"
 
