@@ -265,7 +265,7 @@ add_notice(struct queue *q, struct notice *notice)
 {
 	struct submission *s = notice->submission;
 
-	submit_set_times(q, &s->envelope);
+	submit_finish_envelope(q, &s->envelope);
 	if (store_add_message(q->store, &s->envelope,
 		(const char *const *)s->addresses,
 		(const char *const *)s->parameters, s->body_fd,
