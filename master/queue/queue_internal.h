@@ -285,7 +285,9 @@ void submit_clear(struct queue *q);
 void submit_committed(struct queue *q, struct queue_op *op);
 void submit_refused(struct queue *q, struct submission *submission,
     uint16_t code, const char *dsn, const char *why);
-void submit_set_times(const struct queue *q, struct store_envelope *envelope);
+/* Its times and its lane, as it is committed now. */
+void submit_finish_envelope(const struct queue *q,
+    struct store_envelope *envelope);
 void submission_free(struct submission *submission);
 
 /* report.c */
