@@ -17,9 +17,11 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/queue/notice.h"
+#include "master/queue/route.h"
 
 enum {
 	GROUP_EXPIRE_MAX = 200, /* failed recipients of one commit */
+	GROUP_HASTEN_MAX = 1000,
 };
 
 struct queue_op *
@@ -95,6 +97,10 @@ group_apply(struct queue *q, struct queue_op *op)
 			return -1;
 		op->again = count == GROUP_EXPIRE_MAX;
 		return 0;
+	case OP_HASTEN:
+		return store_hasten(q->store, op->text, op->lane,
+		    op->before_ms + route_longest_wait_ms(q), op->before_ms,
+		    GROUP_HASTEN_MAX);
 	}
 	return 0;
 }
@@ -264,6 +270,9 @@ group_news(struct queue *q, struct queue_op *op)
 	case OP_EXPIRE:
 		if (op->again)
 			refill_forget_failed(q);
+		break;
+	case OP_HASTEN:
+		refill_clock_set(q);
 		break;
 	}
 }

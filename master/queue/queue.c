@@ -401,6 +401,20 @@ queue_commit(evutil_socket_t fd, short what, void *arg)
 	group_commit(arg);
 }
 
+void
+queue_watch_clock(struct queue *q)
+{
+	int64_t step_ms;
+
+	step_ms = clock_watch(&q->clock, time_real_ms(), time_monotonic_ms());
+	if (step_ms == 0)
+		return;
+	log_line(LOG_WARN, "the clock was set %s by %lld s",
+	    step_ms > 0 ? "forward" : "back",
+	    (long long)(step_ms > 0 ? step_ms : -step_ms) / 1000);
+	refill_clock_set(q);
+}
+
 static void
 queue_sweep(evutil_socket_t fd, short what, void *arg)
 {
@@ -408,6 +422,7 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	queue_watch_clock(q);
 	schedule_sweep(q->schedule, time_monotonic_ms());
 	if (!q->draining)
 		refill_expire(q);
@@ -623,6 +638,7 @@ queue_run(int parent_fd)
 	notices_open(&q);
 	transcript_open(&q, in_memory ? NULL : spool);
 	sandbox_confine(&box, spool, queue_filter, NELEM(queue_filter), &ready);
+	queue_watch_clock(&q);
 	queue_pump_soon(&q);
 	role_loop(&q.role, &ready);
 	queue_clear(&q);

@@ -36,6 +36,7 @@
 #include "common/outcome.h"
 #include "common/role.h"
 #include "master/config.h"
+#include "master/queue/clock.h"
 #include "master/queue/event.h"
 #include "master/queue/schedule.h"
 #include "master/queue/security.h"
@@ -175,6 +176,7 @@ enum queue_op_kind {
 	OP_ACTIVATE,
 	OP_OUTCOME,
 	OP_EXPIRE,
+	OP_HASTEN,
 };
 
 /* A change for the next commit, and the news that follow it. */
@@ -185,6 +187,7 @@ struct queue_op {
 	struct submission *submission;
 	struct job *job; /* ACTIVATE; NULL: void meanwhile */
 	int64_t before_ms;
+	uint32_t lane; /* HASTEN; the domain is in text */
 	/* OUTCOME; its strings are in text. */
 	struct store_outcome outcome;
 	bool removed;
@@ -250,6 +253,7 @@ struct queue {
 	uint32_t bodies_max;
 	uint32_t chance; /* state of queue_chance */
 	bool draining;
+	struct clock clock; /* queue_watch_clock() */
 	/* refill.c */
 	bool scanning;
 	bool scan_again; /* something may be due that no scan has seen */
@@ -269,6 +273,8 @@ struct queue {
 /* queue.c */
 uint32_t queue_chance(struct queue *q);
 void queue_pump_soon(struct queue *q);
+/* Sees whether the wall clock was set: before anything is called too old. */
+void queue_watch_clock(struct queue *q);
 
 /* group.c */
 void group_add(struct queue *q, struct queue_op *op);
@@ -310,6 +316,8 @@ void refill_later(struct queue *q, int64_t due_ms);
 void refill_new(struct queue *q, const struct store_envelope *envelope,
     const struct store_recipient *recipient);
 void refill_expire(struct queue *q);
+/* The clock was set: no time that was waited for holds any more. */
+void refill_clock_set(struct queue *q);
 void refill_forget_failed(struct queue *q);
 /* Milliseconds until refill_run has work; -1: none known. */
 int64_t refill_wait_ms(const struct queue *q);

@@ -357,6 +357,30 @@ refill_end_scan(struct queue *q)
 	refill_later(q, q->scan_min_ms);
 }
 
+/*
+ * Nobody waits longer than the longest wait of the configuration: who would,
+ * was told to by a clock that was ahead, and is due now.
+ */
+static void
+refill_hasten(struct queue *q, int64_t now_ms)
+{
+	struct queue_op *op;
+
+	op = group_new_op(OP_HASTEN, sizeof(q->scan_domain));
+	if (op == NULL)
+		return; /* the next scan */
+	memcpy(op->text, q->scan_domain, sizeof(q->scan_domain));
+	op->lane = q->scan_lane;
+	op->before_ms = now_ms;
+	group_add(q, op);
+}
+
+static bool
+refill_is_odd(const struct queue *q, int64_t due_ms, int64_t now_ms)
+{
+	return due_ms - now_ms > route_longest_wait_ms(q) + REFILL_SCAN_MAX_MS;
+}
+
 /* What of a source is due now, and when the scan has to come again for it. */
 static uint32_t
 refill_scan_source(struct queue *q, int64_t earliest_ms)
@@ -376,6 +400,8 @@ refill_scan_source(struct queue *q, int64_t earliest_ms)
 			now_ms, &earliest_ms) != 1)
 			return rows;
 	}
+	if (refill_is_odd(q, earliest_ms, now_ms))
+		refill_hasten(q, now_ms);
 	if (earliest_ms < q->scan_min_ms)
 		q->scan_min_ms = earliest_ms;
 	return rows;
@@ -404,6 +430,13 @@ refill_scan(struct queue *q)
 	q->scan_work_ms += time_monotonic_ms() - begun_ms;
 	if (more != 1)
 		refill_end_scan(q);
+}
+
+void
+refill_clock_set(struct queue *q)
+{
+	q->scan_again = true;
+	queue_pump_soon(q);
 }
 
 void

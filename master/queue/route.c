@@ -61,6 +61,21 @@ route_wait_ms(const struct queue *q, const struct route *route,
 }
 
 int64_t
+route_longest_wait_ms(const struct queue *q)
+{
+	int64_t longest = q->limits.maximal_backoff_ms;
+	int64_t ms;
+	size_t i;
+
+	for (i = 0; i < q->config->nroutes; i++) {
+		ms = route_wait_ms(q, &q->config->routes[i], UINT32_MAX);
+		if (ms > longest)
+			longest = ms;
+	}
+	return longest;
+}
+
+int64_t
 route_retry_ms(struct queue *q, const char *via, const char *recipient,
     uint32_t attempts)
 {

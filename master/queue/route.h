@@ -30,6 +30,9 @@ int64_t route_retry_ms(struct queue *q, const char *via, const char *recipient,
 int64_t route_lifetime_ms(const struct queue *q, const char *via,
     const char *recipient);
 
+/* No recipient is told to wait longer than this. */
+int64_t route_longest_wait_ms(const struct queue *q);
+
 /* The shortest of all. */
 int64_t route_least_lifetime_ms(const struct queue *q);
 

@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
+#include "master/queue/clock.h"
 #include "master/queue/notice.h"
 #include "master/queue/route.h"
 
@@ -32,18 +33,21 @@ settle_is_over(const struct queue *q, const struct attempt *a, int64_t now_ms)
 	    ? route_lifetime_ms(q, a->via, a->recipient)
 	    : (int64_t)q->config->bounce_queue_lifetime * 1000;
 
-	return now_ms >= a->created_ms + lifetime_ms ||
+	return clock_age_ms(&q->clock, a->created_ms, now_ms) >= lifetime_ms ||
 	    now_ms >= parameters_deadline_ms(a->parameters, a->created_ms);
 }
 
 /* RFC 3463, 3.5: X.4.7, delivery time expired. */
 static void
-settle_lifetime(const struct queue *q, const struct attempt *a, int64_t now_ms,
+settle_lifetime(struct queue *q, const struct attempt *a, int64_t now_ms,
     struct outcome *outcome, char *reply, size_t size)
 {
 	(void)strlcpy(reply, a->reply, size);
 	if (outcome->status != OUTCOME_DEFERRED ||
-	    (a->flags & SUBMIT_ONCE) != 0 || !settle_is_over(q, a, now_ms))
+	    (a->flags & SUBMIT_ONCE) != 0)
+		return;
+	queue_watch_clock(q);
+	if (!settle_is_over(q, a, now_ms))
 		return;
 	outcome->status = OUTCOME_FAILED;
 	(void)strlcpy(outcome->dsn, "5.4.7", sizeof(outcome->dsn));

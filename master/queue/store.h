@@ -176,6 +176,11 @@ int store_set_outcome(struct store *store, const struct store_outcome *outcome,
 int store_expire_failed(struct store *store, int64_t before_ms, uint32_t limit,
     uint32_t *countp);
 
+/* Of a source, at most limit recipients due behind after_ms become due at
+ * due_ms; part of the group. */
+int store_hasten(struct store *store, const char *domain, uint32_t lane,
+    int64_t after_ms, int64_t due_ms, uint32_t limit);
+
 /* The body as a memfd sealed against every change; the caller's to close. */
 int store_body_fd(struct store *store, uint64_t message, int *fdp);
 

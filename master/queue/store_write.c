@@ -299,6 +299,21 @@ store_set_outcome(struct store *store, const struct store_outcome *outcome,
 }
 
 int
+store_hasten(struct store *store, const char *domain, uint32_t lane,
+    int64_t after_ms, int64_t due_ms, uint32_t limit)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_HASTEN];
+
+	assert(store->in_group);
+	store_bind_text(sql, 1, domain);
+	(void)sqlite3_bind_int64(sql, 2, lane);
+	(void)sqlite3_bind_int64(sql, 3, after_ms);
+	(void)sqlite3_bind_int64(sql, 4, due_ms);
+	(void)sqlite3_bind_int64(sql, 5, limit);
+	return store_run(store, STORE_SQL_HASTEN);
+}
+
+int
 store_expire_failed(struct store *store, int64_t before_ms, uint32_t limit,
     uint32_t *countp)
 {

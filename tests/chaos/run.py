@@ -143,20 +143,30 @@ class Client(threading.Thread):
 
 # What goes wrong
 
+def some_of(daemon, role):
+    """Those of a role that live now; or, for there may be none, soon."""
+    for _ in range(30):
+        pids = daemon.pids(role)
+        if pids:
+            break
+        time.sleep(0.1)
+    return pids
+
+
 def kill_role(daemon, role, rng):
     if role == "master":
         daemon.stop(kill=True)
         time.sleep(0.3)  # its roles see that it is gone
         daemon.start()
         return True
-    pids = daemon.pids(role)
+    pids = some_of(daemon, role)
     if pids:
         os.kill(rng.choice(pids), signal.SIGKILL)
     return bool(pids)
 
 
 def stop_role(daemon, role, rng):
-    pids = daemon.pids(role)
+    pids = some_of(daemon, role)
     if not pids:
         return False
     pid = rng.choice(pids)
