@@ -80,8 +80,9 @@ struct target {
 	TAILQ_ENTRY(target) resolving;
 	/* Why it is blocked. */
 	struct outcome outcome;
-	char reply[QUEUE_REPLY_SIZE];
-	char relay[MSG_RELAY_SIZE];
+	char *why;         /* holds the next two; NULL: they are "" */
+	const char *reply; /* never NULL */
+	const char *relay;
 };
 
 /* One transaction of a session. */
@@ -324,6 +325,9 @@ void target_resolved(void *ctx, struct channel *from, const struct message *m);
 void target_ask_again(struct queue *q);
 void target_suspend(struct queue *q, struct target *t,
     const struct outcome *outcome, const char *reply, const char *relay);
+
+/* Why it is blocked, for all that comes meanwhile. */
+void target_set_why(struct target *t, const char *reply, const char *relay);
 
 /* What waits there is settled with this, and the destination rests. */
 void target_refuse(struct queue *q, struct target *t,

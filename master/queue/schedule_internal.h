@@ -16,6 +16,9 @@ enum {
 	/* Sources with nothing in memory that are remembered to have more. */
 	SCHEDULE_SOURCES_MORE = 4096,
 	SCHEDULE_SWEEP_MAX = 4096, /* looked at in one sweep */
+	/* Destinations, and domains, whose block is remembered; of more, those
+	 * whose block is over first are tried before. */
+	SCHEDULE_BLOCKED_MAX = 100000,
 };
 
 LIST_HEAD(schedule_message_bucket, schedule_message);

@@ -458,20 +458,29 @@ schedule_block(struct schedule *schedule,
 	schedule_review(schedule, destination);
 }
 
+static bool
+is_over(const struct heap *heap, int64_t now_ms)
+{
+	const struct heap_node *node = heap_first(heap);
+
+	return node != NULL &&
+	    (node->key <= now_ms || heap->len > SCHEDULE_BLOCKED_MAX);
+}
+
 void
 schedule_turn(struct schedule *schedule, int64_t now_ms)
 {
 	struct heap_node *node;
 
 	idle_trim(schedule);
-	while ((node = heap_first(&schedule->blocked)) != NULL &&
-	    node->key <= now_ms) {
+	while (is_over(&schedule->blocked, now_ms)) {
+		node = heap_first(&schedule->blocked);
 		heap_remove(&schedule->blocked, node);
 		schedule_review(schedule,
 		    OWNER(node, schedule_destination, block));
 	}
-	while ((node = heap_first(&schedule->blocked_domains)) != NULL &&
-	    node->key <= now_ms) {
+	while (is_over(&schedule->blocked_domains, now_ms)) {
+		node = heap_first(&schedule->blocked_domains);
 		heap_remove(&schedule->blocked_domains, node);
 		schedule_free_domain(schedule,
 		    OWNER(node, schedule_domain, block));
