@@ -263,7 +263,7 @@ group_news(struct queue *q, struct queue_op *op)
 		break;
 	case OP_EXPIRE:
 		if (op->again)
-			refill_forget_failed(q);
+			expire_failed(q);
 		break;
 	}
 }
