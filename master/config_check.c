@@ -146,6 +146,10 @@ config_check_transport(struct reader *r, struct transport *t)
 	check_next_hop(r, t);
 	check_tls(r, t);
 	check_auth(r, t);
+	/* Whoever relays knows nothing of a delivery. */
+	if (t->delivered_to && t->protocol != CONFIG_PROTOCOL_LMTP)
+		complain(&r->complaints, config_line_of(r, "delivered_to"),
+		    "delivered_to: is for protocol = lmtp alone");
 	if (t->initial_destination_concurrency <=
 	    t->destination_concurrency_limit)
 		return;

@@ -145,6 +145,16 @@ check_login_name(const char *word)
 }
 
 static const char *
+check_address(const char *word)
+{
+	struct address address;
+	enum address_error error;
+
+	error = address_parse_forward_path(&address, word, strlen(word));
+	return error == ADDRESS_OK ? NULL : address_error_text(error);
+}
+
+static const char *
 check_rate(const char *word)
 {
 	struct rate rate;
@@ -179,16 +189,6 @@ check_group_host(const char *word)
 	if (wrong == NULL && match.family != 0)
 		return "a group has hosts, no addresses";
 	return wrong;
-}
-
-static const char *
-check_address(const char *word)
-{
-	struct address address;
-	enum address_error error;
-
-	error = address_parse_forward_path(&address, word, strlen(word));
-	return error == ADDRESS_OK ? NULL : address_error_text(error);
 }
 
 static const struct {

@@ -363,7 +363,7 @@ notice_templates_read(const char *text, size_t len, int *line, char *why,
 	templates = calloc(1, sizeof(*templates));
 	if (templates == NULL)
 		return NULL;
-	templates->storage = calloc(1, base + len + 1);
+	templates->storage = calloc(1, base + len + 2);
 	if (templates->storage == NULL)
 		goto fail;
 	if (len > NOTICE_TEMPLATE_MAX || memchr(text, '\0', len) != NULL) {
@@ -373,6 +373,9 @@ notice_templates_read(const char *text, size_t len, int *line, char *why,
 	}
 	memcpy(templates->storage, builtin, base);
 	memcpy(templates->storage + base, text, len);
+	/* Every line ends, so that a body is never longer than its lines. */
+	if (len > 0 && text[len - 1] != '\n')
+		templates->storage[base + len] = '\n';
 	r.at = templates->storage;
 	if (read_all(&r, templates) == -1)
 		goto fail; /* of the built-in ones: a test would have failed */

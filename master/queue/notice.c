@@ -265,7 +265,7 @@ add_notice(struct queue *q, struct notice *notice)
 {
 	struct submission *s = notice->submission;
 
-	submit_set_times(q, &s->envelope);
+	submit_finish_envelope(q, &s->envelope);
 	if (store_add_message(q->store, &s->envelope,
 		(const char *const *)s->addresses,
 		(const char *const *)s->parameters, s->body_fd,
@@ -348,9 +348,22 @@ tell_batch(struct queue *q)
 		queue_pump_soon(q);
 }
 
-/* At once where there is work, else when the next one has been gathered. */
+/* Whether something can be written now. */
+static bool
+has_work(const struct notices *n)
+{
+	int64_t now_ms = time_monotonic_ms();
+	uint32_t i;
+
+	for (i = 0; i < n->ngathered; i++)
+		if (n->gathered[i].until_ms <= now_ms)
+			return true;
+	return n->ntold > 0 || n->writing != NULL || n->scan;
+}
+
+/* Soon where there is work, else when the next one has been gathered. */
 static void
-arm_next(struct notices *n, bool busy)
+arm_next(struct notices *n, bool walking)
 {
 	int64_t now_ms = time_monotonic_ms();
 	int64_t next_ms = INT64_MAX;
@@ -359,8 +372,10 @@ arm_next(struct notices *n, bool busy)
 	for (i = 0; i < n->ngathered; i++)
 		if (n->gathered[i].until_ms < next_ms)
 			next_ms = n->gathered[i].until_ms;
-	if (busy || n->writing != NULL || n->scan)
+	if (n->writing != NULL || n->scan)
 		next_ms = now_ms;
+	else if (walking && next_ms > now_ms + NOTICE_TURN_MS)
+		next_ms = now_ms + NOTICE_TURN_MS;
 	if (next_ms != INT64_MAX)
 		notice_arm(n, next_ms > now_ms ? next_ms - now_ms : 0);
 }
@@ -370,6 +385,8 @@ fail_turn(struct queue *q)
 {
 	struct notices *n = q->notices;
 
+	log_line(LOG_ERROR, "the queue's store: %s (%s)", strerror(errno),
+	    store_error(q->store));
 	drop_batch(n);
 	n->ntold = 0; /* they are told by mail as well */
 	n->scan = true;
@@ -378,13 +395,30 @@ fail_turn(struct queue *q)
 	notice_arm(n, NOTICE_RETRY_MS);
 }
 
+/* False: the store fails; *busyp: it does not say yet what we know. */
+static bool
+write_and_tell(struct queue *q, bool *busyp)
+{
+	if (q->nops > 0)
+		group_commit(q); /* else a debt is on its way to the disk */
+	*busyp = q->nops > 0;
+	if (*busyp)
+		return true;
+	/* Who needs no mail is out of the way before others are gathered. */
+	if (commit_batch(q) == -1 || !write_some(q) || commit_batch(q) == -1)
+		return false;
+	tell_batch(q);
+	return true;
+}
+
 static void
 notices_turn(evutil_socket_t fd, short what, void *arg)
 {
 	struct queue *q = arg;
 	struct notices *n = q->notices;
 	int64_t rest_ms = n->retry_ms - time_monotonic_ms();
-	bool busy;
+	bool busy = false;
+	bool walking;
 
 	(void)fd;
 	(void)what;
@@ -394,22 +428,13 @@ notices_turn(evutil_socket_t fd, short what, void *arg)
 		notice_arm(n, rest_ms);
 		return;
 	}
-	if (q->nops > 0)
-		group_commit(q); /* else a debt is on its way to the disk */
-	if (q->nops > 0) {
-		notice_arm(n, QUEUE_RETRY_MS);
-		return;
-	}
-	busy = notice_delay_turn(q);
-	/* Who needs no mail is out of the way before others are gathered. */
-	if (commit_batch(q) == -1 || !write_some(q) || commit_batch(q) == -1) {
-		log_line(LOG_ERROR, "the queue's store: %s (%s)",
-		    strerror(errno), store_error(q->store));
+	walking = notice_delay_turn(q);
+	if (has_work(n) && !write_and_tell(q, &busy))
 		fail_turn(q);
-		return;
-	}
-	tell_batch(q);
-	arm_next(n, busy);
+	else if (busy)
+		notice_arm(n, QUEUE_RETRY_MS);
+	else
+		arm_next(n, walking);
 }
 
 /* Setting up. */

@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/queue/notice_internal.h"
+#include "master/queue/route.h"
 
 /* Where the octets go. */
 
@@ -82,6 +83,16 @@ reader_of(uint32_t notice)
 						: NOTICE_TO_POSTMASTER;
 }
 
+/* How long a recipient is tried, by its route. */
+static int64_t
+lifetime_of(const struct notice *n, const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	return route_lifetime_ms(n->queue,
+	    recipient->via[0] != '\0' ? recipient->via : envelope->via,
+	    recipient->address);
+}
+
 /* The first row says which notice it is; 1 ends the walk. */
 static int
 see_first(const struct store_envelope *envelope,
@@ -95,6 +106,7 @@ see_first(const struct store_envelope *envelope,
 	n->size = envelope->size;
 	n->uid = envelope->uid;
 	n->about.created_ms = envelope->created_ms;
+	n->lifetime_ms = lifetime_of(n, envelope, recipient);
 	store_id_format(envelope->id, n->id);
 	(void)strlcpy(n->sender, envelope->reverse_path, sizeof(n->sender));
 	(void)strlcpy(n->parameters, envelope->parameters,
@@ -152,7 +164,7 @@ write_record(const struct store_envelope *envelope,
 	struct notice_recipient r = describe(recipient);
 	struct notice *n = arg;
 
-	(void)envelope;
+	r.until_ms = envelope->created_ms + lifetime_of(n, envelope, recipient);
 	if (n->count > 0 && is_told_of(n, recipient) &&
 	    recipient->index <= n->rows[n->count - 1].index)
 		notice_write_recipient(&n->writer, &n->about, &r);
@@ -266,9 +278,8 @@ set_about(const struct queue *q, struct notice *n)
 	v->sender = n->sender;
 	v->delay_s = (a->now_ms - a->created_ms) / 1000;
 	v->delay_warning_time_s = c->delay_warning_time;
-	v->maximal_queue_lifetime_s = c->maximal_queue_lifetime;
+	v->maximal_queue_lifetime_s = n->lifetime_ms / 1000;
 	v->bounce_queue_lifetime_s = c->bounce_queue_lifetime;
-	a->until_ms = a->created_ms + v->maximal_queue_lifetime_s * 1000;
 	return make_boundary(n);
 }
 
@@ -356,6 +367,7 @@ notice_new(struct queue *q, uint64_t message)
 
 	if (n == NULL)
 		return NULL;
+	n->queue = q;
 	n->message = message;
 	n->from_fd = -1;
 	n->writer.put = put;

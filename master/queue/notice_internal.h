@@ -41,6 +41,7 @@ struct notice_row {
 
 /* One notice, from the debts to a message that can be committed. */
 struct notice {
+	const struct queue *queue;
 	uint64_t message;
 	enum notice_class class;
 	uint32_t reader; /* NOTICE_TO_* */
@@ -51,7 +52,8 @@ struct notice {
 	uint32_t flags; /* of the message */
 	uint64_t size;
 	uint32_t uid;
-	bool whole; /* all of it is returned */
+	int64_t lifetime_ms; /* of the first recipient */
+	bool whole;          /* all of it is returned */
 	enum notice_encoding encoding;
 	int from_fd; /* the body; -1: it cannot be had */
 	uint64_t at; /* octets of the body that are copied */

@@ -314,7 +314,7 @@ notice_write_recipient(struct notice_writer *w, const struct notice_about *n,
 		field_put(w, "\r\n");
 	}
 	if (class == NOTICE_DELAY)
-		put_date(w, "Will-Retry-Until", n->until_ms);
+		put_date(w, "Will-Retry-Until", r->until_ms);
 }
 
 void

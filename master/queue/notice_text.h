@@ -47,7 +47,6 @@ struct notice_about {
 	const char *parameters; /* of MAIL */
 	int64_t created_ms;
 	int64_t now_ms;
-	int64_t until_ms; /* when it is given up; of delays */
 	char boundary[NOTICE_BOUNDARY_SIZE]; /* which no message holds */
 };
 
@@ -60,7 +59,8 @@ struct notice_recipient {
 	const char *relay;
 	int code; /* of the reply; 0: there was none */
 	bool in_doubt;
-	int64_t last_ms; /* of the last attempt; 0: not known */
+	int64_t last_ms;  /* of the last attempt; 0: not known */
+	int64_t until_ms; /* when it is given up; of delays */
 };
 
 /* In this order; the second and the fourth once for each recipient. */

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -29,6 +28,7 @@
 #include "master/queue/limits.h"
 #include "master/queue/notice.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/recovery.h"
 #include "master/queue/route.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transcripts.h"
@@ -120,8 +120,10 @@ queue_use_transports(struct queue *q)
 		    (uint32_t)config_trust(q->config, i);
 		limits.process_limit = (uint32_t)q->config->process_limit;
 		queue_feedback(t, &limits.feedback);
-		limits.recipient_limit =
-		    (uint32_t)t->destination_recipient_limit;
+		/* Each recipient's message is its own. */
+		limits.recipient_limit = t->delivered_to
+		    ? 1
+		    : (uint32_t)t->destination_recipient_limit;
 		if (schedule_set_transport(q->schedule, (uint32_t)slot,
 			&limits) == -1)
 			return -1;
@@ -549,22 +551,11 @@ queue_open(struct queue *q, const char *spool)
 		.destination_gone = target_gone,
 		.block_ms = route_block_ms };
 	struct timeval sweep = { .tv_sec = QUEUE_SWEEP_MS / 1000 };
-	struct store_recovered recovered;
 	char error[1024];
 
 	if (store_open(&options, &q->store, error, sizeof(error)) == -1)
 		fatal("%s", error);
-	if (store_recover(q->store, time_real_ms(), &recovered) == -1)
-		fatal("the queue cannot be recovered: %s (%s)", strerror(errno),
-		    store_error(q->store));
-	log_line(LOG_INFO,
-	    "queue open: %" PRIu64 " messages, %" PRIu64
-	    " recipients perhaps delivered, %" PRIu64 " bodies swept",
-	    recovered.messages, recovered.in_doubt, recovered.swept_bodies);
-	if (recovered.lost_bodies > 0)
-		log_line(LOG_ERROR,
-		    "%" PRIu64 " messages have lost their body file",
-		    recovered.lost_bodies);
+	recovery_run(q);
 	q->learnt = calloc(LEARNT_MAX, sizeof(*q->learnt));
 	q->schedule = schedule_new(&q->limits, &hooks);
 	if (q->learnt == NULL || q->schedule == NULL ||
@@ -592,8 +583,8 @@ queue_clear(struct queue *q)
 	event_free(q->sweep_timer);
 	event_free(q->stop_timer);
 	schedule_free(q->schedule);
-	limits_clear(q);
 	notices_clear(q);
+	limits_clear(q);
 	store_close(q->store);
 	transcripts_free(q->transcripts);
 	free(q->learnt);

@@ -286,7 +286,9 @@ void submit_clear(struct queue *q);
 void submit_committed(struct queue *q, struct queue_op *op);
 void submit_refused(struct queue *q, struct submission *submission,
     uint16_t code, const char *dsn, const char *why);
-void submit_set_times(const struct queue *q, struct store_envelope *envelope);
+/* Its times and its lane, as it is committed now. */
+void submit_finish_envelope(const struct queue *q,
+    struct store_envelope *envelope);
 void submission_free(struct submission *submission);
 
 /* report.c */
@@ -432,9 +434,9 @@ struct attempt {
 	int64_t not_before_ms; /* real; the destination is blocked till then */
 	uint32_t warned;
 	const char *parameters; /* of MAIL */
-	const char *via;
 	const char *reverse_path;
 	const char *rcpt_parameters;
+	const char *via;
 	const char *recipient;
 	const char *relay;
 	const char *reply;

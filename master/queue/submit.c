@@ -314,8 +314,10 @@ submit_deadline_ms(const struct queue *q, const struct store_envelope *envelope)
 }
 
 void
-submit_set_times(const struct queue *q, struct store_envelope *envelope)
+submit_finish_envelope(const struct queue *q, struct store_envelope *envelope)
 {
+	envelope->lane = lane_of(envelope->uid, envelope->reverse_path,
+	    envelope->parameters);
 	envelope->created_ms = time_real_ms();
 	envelope->deadline_ms = submit_deadline_ms(q, envelope);
 	envelope->remind_ms =
@@ -346,9 +348,7 @@ submit_end(void *ctx, struct channel *from, const struct message *m)
 	}
 	TAILQ_REMOVE(&q->half_jobs, s, entry);
 	q->nhalf_jobs--;
-	submit_set_times(q, &s->envelope);
-	s->envelope.lane =
-	    lane_of(s->envelope.uid, s->reverse_path, s->mail_parameters);
+	submit_finish_envelope(q, &s->envelope);
 	op->submission = s;
 	group_add(q, op);
 }

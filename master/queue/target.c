@@ -230,10 +230,10 @@ target_settle(struct queue *q, struct target *t,
 		    config != NULL && config->protocol == CONFIG_PROTOCOL_LMTP;
 		a.recipient = r->address;
 		a.parameters = r->message->parameters;
-		a.via = r->message->via;
 		a.reverse_path = r->message->reverse_path;
 		a.rcpt_parameters = r->parameters;
 		a.warned = r->warned;
+		a.via = r->message->via;
 		a.relay = relay;
 		a.reply = reply;
 		a.outcome = *outcome;

@@ -93,6 +93,14 @@ def s_094_a_bounce_is_not_lost(t):
     t.delivered(strict(t, server, sender=""))
 
 
+def s_094_a_bounce_says_it_where_it_can(t):
+    """RFC 8689, 5"""
+    server = t.serve([opened("STARTTLS"), upgrade(), hello("REQUIRETLS"),
+                      line(r"MAIL FROM:<> REQUIRETLS"), say("250 ok"),
+                      rcpt_to(), data(), bye()])
+    t.delivered(strict(t, server, sender=""))
+
+
 def s_094_another_host_may_keep_to_it(t):
     """The next address is tried where the first does not offer it."""
     dns = Dns({"two.test": [("A", "127.0.0.2"), ("A", "127.0.0.3")]})

@@ -54,6 +54,14 @@ static const struct {
 	      .nrcpt = 2 },
 	    "FF: from=<>, size=4096, nrcpt=2 (queue active)" },
 	{ { .kind = EVENT_REMOVED, .id = 255 }, "FF: removed" },
+	{ { .kind = EVENT_NOTICE,
+	      .id = 255,
+	      .reader = "sender",
+	      .notice = "non-delivery notification",
+	      .notice_id = 256 },
+	    "FF: sender non-delivery notification: 100" },
+	{ { .kind = EVENT_DROPPED, .id = 255, .recipient = "a\n@b" },
+	    "FF: undeliverable notification to <a\\x0a@b> discarded" },
 };
 
 Test(event, a_line_has_the_shape_of_postfix)

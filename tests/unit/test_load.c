@@ -212,6 +212,37 @@ Test(load, a_ca_file_is_opened)
 	load_free(l);
 }
 
+Test(load, the_texts_of_notices_are_read_and_checked)
+{
+	char texts[80], line[256], got[64];
+	struct load *l;
+	FILE *f;
+
+	(void)snprintf(texts, sizeof(texts), "%s/t", folder);
+	(void)snprintf(line, sizeof(line),
+	    USERS "bounce_template_file = \"%s\"\n", texts);
+	cr_expect_null(load_text(line));
+	expect_line(": bounce_template_file: ");
+	f = fopen(texts, "w");
+	cr_assert_not_null(f);
+	(void)fputs("# c\ndelay = <<E\n", f);
+	(void)fclose(f);
+	cr_expect_null(load_text(line));
+	cr_expect_not_null(
+	    strstr(errors.lines[0], "/t:2: delay = <<E: no template"), "%s",
+	    errors.lines[0]);
+	f = fopen(texts, "w");
+	cr_assert_not_null(f);
+	(void)fputs("# nothing\n", f);
+	(void)fclose(f);
+	l = load_text(line);
+	cr_assert_not_null(l);
+	cr_expect_eq(pread(l->template_fd, got, sizeof(got), 0), 10);
+	cr_expect_eq(fcntl(l->template_fd, F_GET_SEALS), FD_SEALS);
+	load_free(l);
+	(void)unlink(texts);
+}
+
 Test(load, more_errors_than_the_list_holds_are_counted)
 {
 	static char text[CONFIG_TEXT_MAX];

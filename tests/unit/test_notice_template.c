@@ -31,6 +31,8 @@ static const struct {
 	{ GOOD GOOD, 7, "a second time" },
 	{ HEAD "\ntext\n", 1, "no line EOF ends" },
 	{ HEAD, 1, "no line EOF ends" },
+	{ HEAD "\ntext", 1, "no line EOF ends" },
+	{ HEAD "\n", 1, "no line EOF ends" },
 	{ "failure_template = <<EOF\nSubject: s\n\ntext\nEOF\n", 3,
 	    "needs From and Subject" },
 	{ HEAD "EOF\n", 4, "without text" },
@@ -130,6 +132,11 @@ Test(notice_template, one_of_a_file_takes_the_place_of_the_built_in_one)
 	cr_expect(templates->of[0].utf8);
 	cr_expect_not(templates->of[1].utf8);
 	cr_expect_not_null(strstr(templates->of[1].body, "$delay_hours"));
+	notice_templates_free(templates);
+	/* The last line need not end. */
+	templates = read_text(HEAD "\ntext\nEOF", &line, why);
+	cr_assert_not_null(templates, "%d: %s", line, why);
+	cr_expect_str_eq(templates->of[0].body, "text\n");
 	notice_templates_free(templates);
 }
 

@@ -45,7 +45,6 @@ set_up(void)
 		.parameters = "",
 		.created_ms = 1763914628000,
 		.now_ms = 1763914629000,
-		.until_ms = 1764346628000,
 		.boundary = "4F1A09.b" };
 	rcpt = (struct notice_recipient){ .notice = NOTICE_FAILED,
 		.address = "ben@example.com",
@@ -53,7 +52,8 @@ set_up(void)
 		.dsn = "5.1.1",
 		.reply = "550 5.1.1 no such user",
 		.relay = "mx.example.com[192.0.2.1]:25",
-		.code = 550 };
+		.code = 550,
+		.until_ms = 1764346628000 };
 	writer = (struct notice_writer){ .put = put };
 	len = 0;
 	text[0] = '\0';

@@ -269,6 +269,181 @@ Test(store, a_failed_recipient_keeps_the_message_until_it_expires)
 	cr_expect_eq(list(0).n, 0);
 }
 
+/* Notices. */
+
+static uint64_t
+next_owed(uint64_t after)
+{
+	uint64_t id = 0;
+
+	cr_assert_neq(store_next_owed(store, after, &id), -1);
+	return id;
+}
+
+static bool
+tell(uint64_t id, uint32_t at, uint32_t kind, uint32_t reader)
+{
+	bool removed;
+
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(store_notice_told(store, id, at, kind, reader, &removed),
+	    0);
+	cr_assert_eq(store_commit(store), 0);
+	return removed;
+}
+
+Test(store, who_is_to_be_told_is_found_until_that_is_done)
+{
+	struct store_outcome outcome = { .state = STORE_FAILED,
+		.finished_ms = 100,
+		.notice = 0x31,
+		.begun = true,
+		.dsn = "5.1.1",
+		.reply = "no",
+		.relay = "" };
+	struct seen seen = { 0 };
+	uint32_t n;
+
+	add_one(1, 10, "x@b.example", NULL);
+	outcome.message = add_one(1, 10, "a@b.example", "c@d.example");
+	cr_expect_eq(next_owed(0), 0);
+	outcome.index = 1;
+	activate(outcome.message, 1);
+	(void)finish(&outcome);
+	store_close(store); /* or a crash */
+	open_store();
+	cr_expect_eq(next_owed(0), outcome.message);
+	cr_expect_eq(next_owed(outcome.message), 0);
+	cr_expect_eq(store_load_owed(store, outcome.message, see, &seen), 0);
+	cr_expect_eq(seen.n, 1);
+	cr_expect_eq(seen.at[0], 1);
+	cr_expect_eq(seen.last.notice, 0x31);
+	cr_assert_eq(store_begin(store), 0);
+	cr_expect_eq(store_expire_failed(store, 101, 9, &n), 0);
+	cr_assert_eq(store_commit(store), 0);
+	cr_expect_eq(n, 0, "what is to be told of does not expire");
+	(void)tell(outcome.message, 1, 2, 0x10);
+	cr_expect_eq(next_owed(0), outcome.message, "another kind");
+	(void)tell(outcome.message, 1, 1, 0x10);
+	cr_expect_eq(next_owed(0), outcome.message, "another reader is left");
+	(void)tell(outcome.message, 1, 1, 0x20);
+	cr_expect_eq(next_owed(0), 0);
+	cr_expect_eq(list(1U << STORE_FAILED).n, 1, "its row stays");
+}
+
+Test(store, a_delivered_recipient_stays_until_that_is_told)
+{
+	struct store_outcome outcome = { .state = STORE_DELIVERED,
+		.finished_ms = 100,
+		.notice = 0x14,
+		.begun = true,
+		.code = 250,
+		.dsn = "2.0.0",
+		.reply = "250 ok",
+		.relay = "mx" };
+	uint64_t counts[STORE_STATE_COUNT];
+
+	outcome.message = add_one(1, 5000, "a@b.example", NULL);
+	activate(outcome.message, 0);
+	cr_expect_not(finish(&outcome));
+	cr_expect_eq(list(1U << STORE_DELIVERED).last.finished_ms, 100);
+	cr_expect_eq(count_files(), 1);
+	cr_expect_not(tell(outcome.message, 0, 5, 0x10));
+	cr_expect(tell(outcome.message, 0, 4, 0x10));
+	cr_expect_eq(list(0).n, 0);
+	cr_expect_eq(count_files(), 0);
+	cr_expect_not(tell(outcome.message, 0, 4, 0x10), "it is gone");
+	store_count_states(store, counts);
+	for (size_t i = 0; i < STORE_STATE_COUNT; i++)
+		cr_expect_eq(counts[i], 0, "state %zu", i);
+}
+
+static bool
+owe(uint64_t id, uint32_t notice, uint32_t warned)
+{
+	bool changed;
+
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(store_owe(store, id, 0, notice, warned, &changed), 0);
+	cr_assert_eq(store_commit(store), 0);
+	return changed;
+}
+
+Test(store, a_delay_is_owed_once)
+{
+	struct store_outcome outcome = { .state = STORE_DEFERRED,
+		.next_attempt_ms = 7,
+		.notice = 0x12,
+		.warned = 1,
+		.begun = true,
+		.dsn = "4.0.0",
+		.reply = "",
+		.relay = "" };
+	uint64_t id = add_one(1, 10, "a@b.example", NULL);
+
+	outcome.message = id;
+	cr_expect(owe(id, 0x12, 1));
+	cr_expect_not(owe(id, 0x12, 1), "it has one");
+	(void)tell(id, 0, 2, 0x10);
+	cr_expect_not(owe(id, 0x12, 1), "it had one");
+	activate(id, 0);
+	cr_expect_not(owe(id, 0x13, 2), "it does not wait");
+	(void)finish(&outcome);
+	cr_expect_eq(list(0).last.notice, 0, "whoever deferred did not know");
+	cr_expect(owe(id, 0x13, 2), "of another delay");
+	cr_expect_eq(list(0).last.warned, 3);
+	/* What ends it takes its place. */
+	activate(id, 0);
+	outcome.state = STORE_FAILED;
+	outcome.notice = 0;
+	outcome.warned = 0;
+	(void)finish(&outcome);
+	cr_expect_eq(list(0).last.notice, 0);
+	cr_expect_eq(next_owed(0), 0);
+}
+
+Test(store, what_is_to_be_reminded_of_is_found_by_its_time)
+{
+	const char *addresses[1] = { "b@c.example" };
+	struct store_envelope envelope = { .created_ms = 10,
+		.size = 10,
+		.nrcpts = 1,
+		.reverse_path = "",
+		.remind_ms = 5000 };
+	uint64_t id, found = 0;
+	int fd = body_of(10);
+
+	add_one(1, 10, "a@b.example", NULL);
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(
+	    store_add_message(store, &envelope, addresses, NULL, fd, &id), 0);
+	cr_assert_eq(store_commit(store), 0);
+	(void)close(fd);
+	cr_expect_eq(store_next_remind(store, 4999, &found), 0);
+	cr_expect_eq(store_next_remind(store, 5000, &found), 1);
+	cr_expect_eq(found, id);
+	cr_assert_eq(store_begin(store), 0);
+	cr_expect_eq(store_reminded(store, id), 0);
+	cr_assert_eq(store_commit(store), 0);
+	cr_expect_eq(store_next_remind(store, 5000, &found), 0);
+}
+
+Test(store, a_body_is_read_where_it_lies)
+{
+	char octets[8];
+	int fd;
+
+	for (size_t size = 500; size <= 5000; size *= 10) {
+		cr_assert_eq(store_body_source(store,
+				 add_one(1, size, "a@b.example", NULL), &fd),
+		    0);
+		cr_expect_eq(pread(fd, octets, 4, (off_t)size - 4), 4);
+		cr_expect_eq(octets[0], (char)('a' + (size - 4) % 26));
+		(void)close(fd);
+	}
+	cr_expect_eq(store_body_source(store, 99, &fd), -1);
+}
+
 Test(store, an_outcome_for_nobody_is_an_error)
 {
 	struct store_outcome outcome = { .message = 99,
