@@ -269,7 +269,7 @@ group_news(struct queue *q, struct queue_op *op)
 		break;
 	case OP_EXPIRE:
 		if (op->again)
-			refill_forget_failed(q);
+			expire_failed(q);
 		break;
 	case OP_HASTEN:
 		refill_clock_set(q);

@@ -248,8 +248,7 @@ login_failed(struct session *s, const struct outcome *outcome,
 	settle_outcome(&t->outcome, OUTCOME_DEFERRED, STEP_AUTH, "4.7.8");
 	t->outcome.code = outcome->code;
 	(void)strlcpy(t->outcome.dsn, outcome->dsn, sizeof(t->outcome.dsn));
-	(void)strlcpy(t->reply, reply, sizeof(t->reply));
-	(void)strlcpy(t->relay, s->relay, sizeof(t->relay));
+	target_set_why(t, reply, s->relay);
 	login_ask(s->queue, transport, l);
 	return true;
 }

@@ -425,7 +425,7 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	queue_watch_clock(q);
 	schedule_sweep(q->schedule, time_monotonic_ms());
 	if (!q->draining)
-		refill_expire(q);
+		expire_run(q);
 	if (store_keep_reserve(q->store))
 		log_line(LOG_INFO, "the spool's disk has room again");
 	transcript_sweep(q);

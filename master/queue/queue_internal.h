@@ -6,7 +6,7 @@
  *   group.c    what is written: one list of changes, one commit, then the news
  *   submit.c   jobs from the intake
  *   report.c   results for clients that wait, and listings
- *   refill.c   from the store into memory
+ *   refill.c   from the store into memory; expire.c  what waited too long
  *   route.c    where a recipient goes, and when it is tried again
  *   limits.c   the configuration's limits, and whose they are
  *   plan.c     in which order a session tries the addresses
@@ -81,8 +81,9 @@ struct target {
 	TAILQ_ENTRY(target) resolving;
 	/* Why it is blocked. */
 	struct outcome outcome;
-	char reply[QUEUE_REPLY_SIZE];
-	char relay[MSG_RELAY_SIZE];
+	char *why;         /* holds the next two; NULL: they are "" */
+	const char *reply; /* never NULL */
+	const char *relay;
 };
 
 /* One transaction of a session. */
@@ -315,12 +316,16 @@ void refill_later(struct queue *q, int64_t due_ms);
 /* A recipient that the store holds comes into memory, or is left there. */
 void refill_new(struct queue *q, const struct store_envelope *envelope,
     const struct store_recipient *recipient);
-void refill_expire(struct queue *q);
 /* The clock was set: no time that was waited for holds any more. */
 void refill_clock_set(struct queue *q);
-void refill_forget_failed(struct queue *q);
+/* Whether the store knows all that we know. */
+bool refill_is_current(struct queue *q);
 /* Milliseconds until refill_run has work; -1: none known. */
 int64_t refill_wait_ms(const struct queue *q);
+
+/* expire.c */
+void expire_run(struct queue *q);
+void expire_failed(struct queue *q);
 
 /* target.c */
 struct target *target_of(struct queue *q, uint32_t transport,
@@ -334,6 +339,9 @@ void target_resolved(void *ctx, struct channel *from, const struct message *m);
 void target_ask_again(struct queue *q);
 void target_suspend(struct queue *q, struct target *t,
     const struct outcome *outcome, const char *reply, const char *relay);
+
+/* Why it is blocked, for all that comes meanwhile. */
+void target_set_why(struct target *t, const char *reply, const char *relay);
 
 /* What waits there is settled with this, and the destination rests. */
 void target_refuse(struct queue *q, struct target *t,

@@ -25,7 +25,6 @@ enum {
 	REFILL_SCAN_PAUSE_MS = 1000,
 	REFILL_SCAN_SHARE = 10,     /* scans take a tenth of our time */
 	REFILL_SCAN_MAX_MS = 60000, /* looks again, whatever it expects */
-	REFILL_EXPIRE_BATCH = 1000, /* of one sweep */
 	/* Messages that may wait for a destination that was dead and is probed:
 	 * where the probe fails, all are deferred once more. */
 	REFILL_PROBE_WAITING = 16,
@@ -50,10 +49,10 @@ refill_attempt(const struct store_envelope *envelope,
 		.attempts = recipient->attempts,
 		.was_in_doubt = recipient->in_doubt,
 		.parameters = envelope->parameters,
+		.via = envelope->via,
 		.reverse_path = envelope->reverse_path,
 		.rcpt_parameters = recipient->parameters,
 		.warned = recipient->warned,
-		.via = envelope->via,
 		.recipient = recipient->address,
 		.relay = "" };
 }
@@ -259,7 +258,7 @@ refill_row(const struct store_envelope *envelope,
 
 /* Whether the store says what we know: a recipient whose outcome is on its way
  * to the disk looks there as if it were due, and would be tried once more. */
-static bool
+bool
 refill_is_current(struct queue *q)
 {
 	if (q->nops > 0)
@@ -496,83 +495,4 @@ refill_run(struct queue *q)
 		refill_scan(q);
 	if (q->scan_first)
 		refill_known(q);
-}
-
-/* One whose time is over while its destination is never tried. */
-static int
-refill_expire_row(const struct store_envelope *envelope,
-    const struct store_recipient *recipient, void *arg)
-{
-	struct queue *q = arg;
-	struct attempt a = { .id = envelope->id,
-		.index = recipient->index,
-		.flags = envelope->flags,
-		.created_ms = envelope->created_ms,
-		.attempts = recipient->attempts,
-		.was_in_doubt = recipient->in_doubt,
-		.parameters = envelope->parameters,
-		.reverse_path = envelope->reverse_path,
-		.rcpt_parameters = recipient->parameters,
-		.warned = recipient->warned,
-		.via = envelope->via,
-		.recipient = recipient->address,
-		.relay = recipient->relay,
-		.reply = recipient->reply };
-
-	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index) ||
-	    !settle_is_over(q, &a, time_real_ms()))
-		return 0;
-	settle_outcome(&a.outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.4.7");
-	settle(q, &a); /* which finds its lifetime over */
-	return 0;
-}
-
-/* Those to be returned at a time, whose destination is not tried then. */
-static void
-refill_return_late(struct queue *q)
-{
-	if (store_load_late(q->store, time_real_ms(), REFILL_EXPIRE_BATCH,
-		refill_expire_row, q) == -1)
-		log_line(LOG_ERROR, "reading the queue: %s",
-		    store_error(q->store));
-}
-
-/* Again as soon as the next commit while there are more. */
-void
-refill_forget_failed(struct queue *q)
-{
-	struct queue_op *op = group_new_op(OP_EXPIRE, 0);
-
-	if (op == NULL)
-		return; /* the next sweep */
-	op->before_ms =
-	    time_real_ms() - (int64_t)q->config->failed_keep_time * 1000;
-	group_add(q, op);
-}
-
-void
-refill_expire(struct queue *q)
-{
-	int64_t backoff_ms = q->limits.maximal_backoff_ms;
-	int64_t lifetime_ms = route_least_lifetime_ms(q);
-	uint32_t nops;
-
-	/* On a full disk the same changes would pile up at each sweep. */
-	if (!refill_is_current(q))
-		return;
-	refill_forget_failed(q);
-	nops = q->nops;
-	refill_return_late(q);
-	if (q->nops != nops)
-		return; /* whoever is among the older too, is settled once */
-	/* After a long stop each has its chance of one more attempt first. */
-	if (time_monotonic_ms() - q->started_ms < 2 * backoff_ms)
-		return;
-	if (lifetime_ms < backoff_ms)
-		lifetime_ms = backoff_ms;
-	if (store_load_older(q->store, &q->older,
-		time_real_ms() - lifetime_ms - backoff_ms, REFILL_EXPIRE_BATCH,
-		refill_expire_row, q) == -1)
-		log_line(LOG_ERROR, "reading the queue: %s",
-		    store_error(q->store));
 }

@@ -12,7 +12,8 @@
  *                    lanes of a destination take turns
  *   schedule_turn.c  which destination gets the next free worker, and what
  *                    blocks one for a time
- *   limit.c          rates and numbers of sessions that several may share
+ *   schedule_limit.c, limit.c  rates and numbers of sessions that several may
+ *                    share, and who waits for them
  *
  * Times are milliseconds of one clock of the caller's.
  */

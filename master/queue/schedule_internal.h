@@ -16,6 +16,9 @@ enum {
 	/* Sources with nothing in memory that are remembered to have more. */
 	SCHEDULE_SOURCES_MORE = 4096,
 	SCHEDULE_SWEEP_MAX = 4096, /* looked at in one sweep */
+	/* Destinations, and domains, whose block is remembered; of more, those
+	 * whose block is over first are tried before. */
+	SCHEDULE_BLOCKED_MAX = 100000,
 };
 
 LIST_HEAD(schedule_message_bucket, schedule_message);
@@ -87,6 +90,15 @@ void schedule_drop_destination(struct schedule *schedule,
 /* Off all lists of those who have a turn. */
 void schedule_unplace(struct schedule *schedule,
     struct schedule_destination *destination);
+
+/* It waits at that limit until it is woken (schedule_limit.c). */
+void schedule_wait_at(struct schedule *schedule,
+    struct schedule_destination *destination, struct limit *limit,
+    enum limit_act act, int64_t now_ms);
+void schedule_wake_waiters(struct schedule *schedule, struct limit *limit,
+    int64_t now_ms);
+/* Until the first who waits may go; somebody does. */
+int64_t schedule_waiter_wait_ms(struct limit *limit, int64_t now_ms);
 
 /* The block of a domain is over: its sources have their turns again. */
 void schedule_free_domain(struct schedule *schedule,

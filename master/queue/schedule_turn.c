@@ -15,10 +15,6 @@
 
 #include "master/queue/schedule_internal.h"
 
-enum {
-	LIMIT_WAKE_MAX = 64 /* waiters of a limit looked at in a turn */
-};
-
 #define OWNER(node, type, member)                                              \
 	((struct type *)(void *)((char *)(node)-offsetof(struct type, member)))
 
@@ -150,137 +146,6 @@ schedule_sweep_destinations(struct schedule *schedule, int64_t now_ms)
 	}
 }
 
-/* Limits. */
-
-/* One that has a session can send by that. */
-static enum limit_act
-act_of(const struct schedule_destination *destination)
-{
-	return destination->sessions > 0 ? LIMIT_SEND : LIMIT_CONNECT;
-}
-
-static void
-limit_arm(struct schedule *schedule, struct limit *limit, int64_t at_ms)
-{
-	heap_put(&schedule->limited, &limit->wake, at_ms);
-}
-
-static void
-limit_wait(struct schedule *schedule, struct schedule_destination *destination,
-    struct limit *limit, enum limit_act act, int64_t now_ms)
-{
-	int64_t at_ms = now_ms + limit_wait_ms(limit, act, now_ms);
-
-	schedule_unplace(schedule, destination);
-	destination->place = SCHEDULE_WAITING;
-	destination->limited.waits_at = limit;
-	destination->limited.granted_by = NULL;
-	TAILQ_INSERT_TAIL(&limit->waiters, destination, turn);
-	/* Where all its sessions are there, the end of one wakes the next. */
-	if (act == LIMIT_CONNECT && limit_is_full(limit))
-		return;
-	if (!heap_holds(&limit->wake) || limit->wake.key > at_ms)
-		limit_arm(schedule, limit, at_ms);
-}
-
-/*
- * Wakes as many as there is enough for, and sees when the next may go.  Where no
- * further session may be, those that have one are woken alone.
- */
-static void
-limit_wake(struct schedule *schedule, struct limit *limit, int64_t now_ms)
-{
-	struct schedule_destination *destination = TAILQ_FIRST(&limit->waiters);
-	struct schedule_destination *next;
-	enum limit_act act;
-	uint32_t woken = 0;
-	uint32_t seen;
-
-	heap_remove(&schedule->limited, &limit->wake);
-	for (seen = 0; destination != NULL && seen < LIMIT_WAKE_MAX;
-	     destination = next, seen++) {
-		next = TAILQ_NEXT(destination, turn);
-		act = act_of(destination);
-		if (act == LIMIT_CONNECT && limit_is_full(limit))
-			continue;
-		if (woken >= limit_grants(limit, act, now_ms))
-			break;
-		schedule_unplace(schedule, destination);
-		destination->limited.granted_by = limit;
-		schedule_review(schedule, destination);
-		woken++;
-	}
-	if (destination != NULL && (seen < LIMIT_WAKE_MAX || woken > 0))
-		limit_arm(schedule, limit,
-		    now_ms + limit_wait_ms(limit, act_of(destination), now_ms));
-}
-
-struct limit *
-schedule_limit_new(struct schedule *schedule)
-{
-	struct limit *limit = malloc(sizeof(*limit));
-
-	if (limit == NULL || heap_reserve(&schedule->limited) == -1) {
-		free(limit);
-		return NULL;
-	}
-	limit_init(limit);
-	LIST_INSERT_HEAD(&schedule->limits_made, limit, entry);
-	return limit;
-}
-
-void
-schedule_limit_free(struct schedule *schedule, struct limit *limit)
-{
-	if (limit == NULL)
-		return;
-	assert(limit->users == 0);
-	LIST_REMOVE(limit, entry);
-	heap_remove(&schedule->limited, &limit->wake);
-	heap_unreserve(&schedule->limited);
-	free(limit);
-}
-
-void
-schedule_limit_change(struct schedule *schedule, struct limit *limit,
-    const struct rate *rates, size_t nrates, uint32_t session_limit,
-    int64_t now_ms)
-{
-	limit_set(limit, rates, nrates, session_limit, now_ms);
-	if (!TAILQ_EMPTY(&limit->waiters))
-		limit_arm(schedule, limit, now_ms);
-}
-
-void
-schedule_set_limit(struct schedule *schedule,
-    struct schedule_destination *destination, enum limit_slot slot,
-    struct limit *limit)
-{
-	struct limit_user *user = &destination->limited;
-	struct limit *old = user->limits[slot];
-
-	if (old == limit)
-		return;
-	if (user->waits_at != NULL)
-		schedule_unplace(schedule, destination);
-	if (old != NULL) {
-		old->sessions -= destination->sessions;
-		old->users--;
-		user->count--;
-		if (user->granted_by == old)
-			user->granted_by = NULL;
-	}
-	if (limit != NULL) {
-		limit->sessions += destination->sessions;
-		limit->users++;
-		user->count++;
-	}
-	user->limits[slot] = limit;
-	if (old != NULL && old->goes && old->users == 0)
-		schedule_limit_free(schedule, old);
-	schedule_review(schedule, destination);
-}
-
 /* Picking. */
 
 static struct schedule_destination *
@@ -297,7 +162,8 @@ pick_of(struct schedule *schedule, struct schedule_transport_state *transport,
 		    limit_against(&destination->limited, LIMIT_CONNECT, now_ms);
 		if (limit == NULL)
 			break;
-		limit_wait(schedule, destination, limit, LIMIT_CONNECT, now_ms);
+		schedule_wait_at(schedule, destination, limit, LIMIT_CONNECT,
+		    now_ms);
 	}
 	if (destination == NULL)
 		return NULL;
@@ -347,7 +213,8 @@ schedule_may_take(struct schedule *schedule,
 		return true;
 	if (destination->limited.waits_at != limit && !destination->paused &&
 	    !heap_holds(&destination->block))
-		limit_wait(schedule, destination, limit, LIMIT_SEND, now_ms);
+		schedule_wait_at(schedule, destination, limit, LIMIT_SEND,
+		    now_ms);
 	return false;
 }
 
@@ -384,7 +251,7 @@ schedule_session_ended(struct schedule *schedule,
 		waiter = TAILQ_FIRST(&limit->waiters);
 		if (limit->session_limit > 0 && waiter != NULL)
 			/* As soon as the next turn. */
-			limit_arm(schedule, limit, INT64_MIN);
+			heap_put(&schedule->limited, &limit->wake, INT64_MIN);
 	}
 	schedule_review(schedule, destination);
 }
@@ -458,27 +325,37 @@ schedule_block(struct schedule *schedule,
 	schedule_review(schedule, destination);
 }
 
+static bool
+is_over(const struct heap *heap, int64_t now_ms)
+{
+	const struct heap_node *node = heap_first(heap);
+
+	return node != NULL &&
+	    (node->key <= now_ms || heap->len > SCHEDULE_BLOCKED_MAX);
+}
+
 void
 schedule_turn(struct schedule *schedule, int64_t now_ms)
 {
 	struct heap_node *node;
 
 	idle_trim(schedule);
-	while ((node = heap_first(&schedule->blocked)) != NULL &&
-	    node->key <= now_ms) {
+	while (is_over(&schedule->blocked, now_ms)) {
+		node = heap_first(&schedule->blocked);
 		heap_remove(&schedule->blocked, node);
 		schedule_review(schedule,
 		    OWNER(node, schedule_destination, block));
 	}
-	while ((node = heap_first(&schedule->blocked_domains)) != NULL &&
-	    node->key <= now_ms) {
+	while (is_over(&schedule->blocked_domains, now_ms)) {
+		node = heap_first(&schedule->blocked_domains);
 		heap_remove(&schedule->blocked_domains, node);
 		schedule_free_domain(schedule,
 		    OWNER(node, schedule_domain, block));
 	}
 	while ((node = heap_first(&schedule->limited)) != NULL &&
 	    node->key <= now_ms) {
-		limit_wake(schedule, OWNER(node, limit, wake), now_ms);
+		schedule_wake_waiters(schedule, OWNER(node, limit, wake),
+		    now_ms);
 		if (heap_first(&schedule->limited) == node)
 			break; /* those it has woken come first */
 	}
@@ -503,8 +380,7 @@ schedule_wake_ms(struct schedule *schedule, int64_t now_ms)
 	while ((node = heap_first(&schedule->limited)) != NULL &&
 	    node->key <= now_ms) {
 		limit = OWNER(node, limit, wake);
-		wait_ms = limit_wait_ms(limit,
-		    act_of(TAILQ_FIRST(&limit->waiters)), now_ms);
+		wait_ms = schedule_waiter_wait_ms(limit, now_ms);
 		if (wait_ms == 0)
 			break;
 		heap_put(&schedule->limited, node, now_ms + wait_ms);

@@ -31,7 +31,35 @@ target_gone(struct schedule_destination *destination)
 	if (t == NULL)
 		return;
 	plan_release(t->plan);
+	free(t->why);
 	free(t);
+}
+
+/* There may be very many of them that are dead: no more room than it takes. */
+void
+target_set_why(struct target *t, const char *reply, const char *relay)
+{
+	size_t reply_size = strlen(reply) + 1;
+	size_t relay_size = strlen(relay) + 1;
+	char *why = malloc(reply_size + relay_size);
+
+	if (why != NULL) {
+		memcpy(why, reply, reply_size);
+		memcpy(why + reply_size, relay, relay_size);
+	}
+	free(t->why);
+	t->why = why;
+	t->reply = why != NULL ? why : "";
+	t->relay = why != NULL ? why + reply_size : "";
+}
+
+/* It is asked for again by the next session. */
+static void
+target_drop_plan(struct target *t)
+{
+	plan_release(t->plan);
+	t->plan = NULL;
+	t->plan_until_ms = 0;
 }
 
 struct target *
@@ -52,6 +80,7 @@ target_of(struct queue *q, uint32_t transport, const char *next_hop,
 		return NULL; /* the sweep frees the destination */
 	/* Others of its domain need not have the same variant. */
 	destination->blocks_domains = security == SECURITY_POLICY;
+	t->reply = t->relay = "";
 	t->destination = destination;
 	destination->data = t;
 	limits_attach(q, t);
@@ -230,8 +259,8 @@ target_suspend(struct queue *q, struct target *t, const struct outcome *outcome,
 	t->outcome = *outcome;
 	t->outcome.in_doubt = 0;
 	t->outcome.status = OUTCOME_DEFERRED;
-	(void)strlcpy(t->reply, reply, sizeof(t->reply));
-	(void)strlcpy(t->relay, relay, sizeof(t->relay));
+	target_set_why(t, reply, relay);
+	target_drop_plan(t);
 	(void)snprintf(text, sizeof(text), "delivery temporarily suspended: %s",
 	    reply);
 	schedule_suspend(q->schedule, t->destination, &recipients);
@@ -250,8 +279,7 @@ target_refuse(struct queue *q, struct target *t, const struct outcome *outcome,
 		    time_monotonic_ms());
 	schedule_suspend(q->schedule, t->destination, &recipients);
 	t->outcome = *outcome;
-	(void)strlcpy(t->reply, reply, sizeof(t->reply));
-	(void)strlcpy(t->relay, relay, sizeof(t->relay));
+	target_set_why(t, reply, relay);
 	target_settle(q, t, &recipients, outcome, reply, relay, true);
 }
 

@@ -27,7 +27,14 @@ struct transcripts_entry {
 	char *text; /* NULL: in its file */
 };
 
+enum {
+	TRANSCRIPTS_BUCKETS = 65536
+};
+
 struct transcripts {
+	/* How many there are whose hash ends so: where they are few, nobody has
+	 * too many, and nothing is walked to find that out. */
+	uint32_t counts[TRANSCRIPTS_BUCKETS];
 	TAILQ_HEAD(entries, transcripts_entry) entries; /* oldest first */
 	struct transcripts_limits limits;
 	uint64_t octets;
@@ -73,9 +80,16 @@ transcripts_size(const struct transcripts_entry *e)
 	return e->size;
 }
 
+static uint32_t *
+count_of(struct transcripts *ts, uint32_t hash)
+{
+	return &ts->counts[hash % TRANSCRIPTS_BUCKETS];
+}
+
 static void
 forget(struct transcripts *ts, struct transcripts_entry *e)
 {
+	(*count_of(ts, e->hash))--;
 	TAILQ_REMOVE(&ts->entries, e, entry);
 	ts->octets -= e->size;
 	free(e->text);
@@ -104,6 +118,7 @@ insert(struct transcripts *ts, int64_t time_ms, uint32_t hash, size_t size)
 	e->time_ms = time_ms;
 	e->hash = hash;
 	e->size = size;
+	(*count_of(ts, hash))++;
 	TAILQ_FOREACH_REVERSE(before, &ts->entries, entries, entry)
 	if (before->time_ms <= time_ms)
 		break;
@@ -217,11 +232,13 @@ transcripts_expire(struct transcripts *ts, int64_t now_ms)
 
 /* The oldest of a destination that has as many as it may, or NULL. */
 static struct transcripts_entry *
-surplus(const struct transcripts *ts, uint32_t hash)
+surplus(struct transcripts *ts, uint32_t hash)
 {
 	struct transcripts_entry *e, *oldest = NULL;
 	uint32_t n = 0;
 
+	if (*count_of(ts, hash) <= ts->limits.of_destination)
+		return NULL;
 	TAILQ_FOREACH_REVERSE(e, &ts->entries, entries, entry)
 	{
 		if (e->hash != hash)

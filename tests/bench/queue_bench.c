@@ -7,8 +7,10 @@
  * is handed in: how long until the first is delivered, what N more cost, and what
  * memory that takes.
  *
- * usage: queue_bench [-d destinations] [-n messages] [-q queued] [-w window]
- *     DIRECTORY
+ * With -f every session fails, and N counts them: what is known of the dead.
+ *
+ * usage: queue_bench [-f] [-d destinations] [-n messages] [-q queued]
+ *     [-w window] DIRECTORY
  */
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -42,6 +44,7 @@ static int master, intake, resolver, dialer, agent, poller, body_fd;
 static unsigned long handed_in, accepted, delivered;
 static unsigned long messages = 20000, destinations = 1, window = 200;
 static unsigned long queued;
+static bool fails;
 static int64_t first_ms;
 static _Alignas(64) uint8_t packet[MSG_PACKET_SIZE];
 
@@ -230,8 +233,19 @@ adopt_worker(int worker)
 	struct msg_next next = { 0 };
 	struct msg_session_up up = { 0 };
 
+	struct msg_closed closed = { .failed = 1 };
+
 	watch(worker);
 	say(worker, MSG_NEXT, &next, NULL, 0, -1);
+	if (fails) {
+		closed.outcome.status = OUTCOME_DEFERRED;
+		(void)strlcpy(closed.outcome.dsn, "4.4.1", OUTCOME_DSN_SIZE);
+		say(worker, MSG_CLOSED, &closed, "connection refused", 18, -1);
+		(void)close(worker);
+		if (delivered++ == 0)
+			first_ms = time_monotonic_ms();
+		return;
+	}
 	say(worker, MSG_SESSION_UP, &up, NULL, 0, -1);
 }
 
@@ -299,11 +313,13 @@ main(int argc, char *argv[])
 	int status;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "d:n:q:w:")) != -1) {
+	while ((opt = getopt(argc, argv, "fd:n:q:w:")) != -1) {
 		if (opt == 'd')
 			destinations = strtoul(optarg, NULL, 10);
 		else if (opt == 'n')
 			messages = strtoul(optarg, NULL, 10);
+		else if (opt == 'f')
+			fails = true;
 		else if (opt == 'q')
 			queued = strtoul(optarg, NULL, 10);
 		else if (opt == 'w')
@@ -314,8 +330,8 @@ main(int argc, char *argv[])
 	if (optind != argc - 1 || destinations == 0 ||
 	    (queued != 0 && messages > queued))
 		errx(64,
-		    "usage: queue_bench [-d destinations] [-n messages] "
-		    "[-q queued] [-w window] DIRECTORY");
+		    "usage: queue_bench [-f] [-d destinations] "
+		    "[-n messages] [-q queued] [-w window] DIRECTORY");
 	memset(body, 'x', sizeof(body));
 	body_fd = fd_sealed("body", body, sizeof(body));
 	poller = epoll_create1(EPOLL_CLOEXEC);

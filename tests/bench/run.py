@@ -5,6 +5,11 @@ Messages of 4 KiB: accepted from 20 clients, drained from a full queue to a
 local SMTP and LMTP sink, and to the real Dovecot; CPU of all our processes a
 1,000 messages; PSS of a worker with an idle TLS 1.3 session, 200 at a time.
 BENCH_MESSAGES sets how many (20000); BENCH_DIR where the spool lies.
+
+The queue role alone, with BENCH_QUEUED (1000000) recipients in its spool against
+10,000, to one domain and to many: when it delivers first, its memory, and what a
+message costs; and the same where every domain is dead.  With the argument full,
+that alone.
 """
 import os
 import re
@@ -20,6 +25,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from daemon import (ROOT, Daemon, Job, layers, memfd, wait_for)  # noqa
 
 MESSAGES = int(os.environ.get("BENCH_MESSAGES", "20000"))
+QUEUED = int(os.environ.get("BENCH_QUEUED", "1000000"))
+FEW = 10000
+PACKAGES = ("libssl libcrypto libbsd-overlay libseccomp sqlite3 jansson "
+            "libconfuse libevent_core libcap libidn2 libgsasl").split()
 SIZE = 4096
 TICK = os.sysconf("SC_CLK_TCK")
 if "BENCH_DIR" in os.environ:
@@ -31,6 +40,38 @@ def build(folder, name):
     subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", path, os.path.join(
         ROOT, "tests/bench", name + ".c")], check=True)
     return path
+
+
+def build_linked(folder, name):
+    """One that is linked with what posternd is made of."""
+    def flags(what):
+        return subprocess.run(["pkg-config", what] + PACKAGES, check=True,
+                              capture_output=True, text=True).stdout.split()
+    path = os.path.join(folder, name)
+    subprocess.run(["cc", "-O2", "-std=c11", "-D_GNU_SOURCE", "-I", ROOT]
+                   + flags("--cflags") + ["-o", path,
+                   os.path.join(ROOT, "tests/bench", name + ".c"),
+                   os.path.join(ROOT, "build/libpostern.a")]
+                   + flags("--libs") + ["-lunbound"], check=True)
+    return path
+
+
+def full_queue(program):
+    """The queue role with a full spool, beside one with little in it."""
+    for what, options, few, many in (
+            ("one domain", [], 1, 1),
+            ("a domain for 10 recipients", [], FEW // 10, QUEUED // 10),
+            ("the same, and all are dead", ["-f"], FEW // 10, QUEUED // 10)):
+        for queued, domains in ((FEW, few), (QUEUED, many)):
+            # Of the dead, most of the domains are tried once.
+            sent = domains * 9 // 10 if options else min(queued, 100000)
+            with tempfile.TemporaryDirectory(prefix="postern-full-") as spool:
+                out = subprocess.run(
+                    [program, *options, "-q", str(queued), "-n", str(sent),
+                     "-d", str(domains), spool], check=True,
+                    capture_output=True, text=True).stdout.splitlines()
+            print("queue role, %s: %s" % (what, "; ".join(out)))
+            sys.stdout.flush()
 
 
 class Sink:
@@ -179,6 +220,9 @@ route "d%d.test" { transport = t%d }
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
+        full_queue(build_linked(folder, "queue_bench"))
+        if sys.argv[1:] == ["full"]:
+            return
         sink_program = build(folder, "sink")
         submit = build(folder, "submit")
         print("%d messages of %d octets" % (MESSAGES, SIZE))

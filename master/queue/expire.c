@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What has waited too long though nobody tries it, and what has failed long ago.
+ */
+#include "master/queue/queue_internal.h"
+
+#include "common/log.h"
+#include "common/util.h"
+#include "master/queue/route.h"
+
+enum {
+	EXPIRE_BATCH = 1000, /* messages looked at in one sweep */
+};
+
+/* One whose time is over while its destination is never tried. */
+static int
+expire_row(const struct store_envelope *envelope,
+    const struct store_recipient *recipient, void *arg)
+{
+	struct queue *q = arg;
+	struct attempt a = { .id = envelope->id,
+		.index = recipient->index,
+		.flags = envelope->flags,
+		.created_ms = envelope->created_ms,
+		.attempts = recipient->attempts,
+		.was_in_doubt = recipient->in_doubt,
+		.parameters = envelope->parameters,
+		.via = envelope->via,
+		.reverse_path = envelope->reverse_path,
+		.rcpt_parameters = recipient->parameters,
+		.warned = recipient->warned,
+		.recipient = recipient->address,
+		.relay = recipient->relay,
+		.reply = recipient->reply };
+
+	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index))
+		return 0;
+	/* A reload may have given it more time. */
+	if (!settle_is_over(q, &a, time_real_ms()))
+		return 0;
+	settle_outcome(&a.outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.4.7");
+	settle(q, &a); /* which finds its lifetime over */
+	return 0;
+}
+
+/* Those to be returned at a time, whose destination is not tried then. */
+static void
+expire_late(struct queue *q)
+{
+	if (store_load_late(q->store, time_real_ms(), EXPIRE_BATCH, expire_row,
+		q) == -1)
+		log_line(LOG_ERROR, "reading the queue: %s",
+		    store_error(q->store));
+}
+
+/* Again as soon as the next commit while there are more. */
+void
+expire_failed(struct queue *q)
+{
+	struct queue_op *op = group_new_op(OP_EXPIRE, 0);
+
+	if (op == NULL)
+		return; /* the next sweep */
+	op->before_ms =
+	    time_real_ms() - (int64_t)q->config->failed_keep_time * 1000;
+	group_add(q, op);
+}
+
+void
+expire_run(struct queue *q)
+{
+	int64_t backoff_ms = q->limits.maximal_backoff_ms;
+	int64_t lifetime_ms = route_least_lifetime_ms(q);
+	uint32_t nops;
+
+	/* On a full disk the same changes would pile up at each sweep. */
+	if (!refill_is_current(q))
+		return;
+	expire_failed(q);
+	nops = q->nops;
+	expire_late(q);
+	if (q->nops != nops)
+		return; /* whoever is among the older too, is settled once */
+	/* After a long stop each has its chance of one more attempt first. */
+	if (time_monotonic_ms() - q->started_ms < 2 * backoff_ms)
+		return;
+	if (lifetime_ms < backoff_ms)
+		lifetime_ms = backoff_ms;
+	if (store_load_older(q->store, &q->older,
+		time_real_ms() - lifetime_ms - backoff_ms, EXPIRE_BATCH,
+		expire_row, q) == -1)
+		log_line(LOG_ERROR, "reading the queue: %s",
+		    store_error(q->store));
+}
