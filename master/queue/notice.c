@@ -218,6 +218,7 @@ write_some(struct queue *q)
 	struct notices *n = q->notices;
 	size_t left = NOTICE_TURN_OCTETS;
 	uint64_t before;
+	uint64_t cost;
 	int whole;
 
 	while (n->nbatch < NOTICE_BATCH_MAX && left > 0) {
@@ -233,9 +234,9 @@ write_some(struct queue *q)
 			n->writing = NULL;
 			return false;
 		}
-		left -= left < n->writing->at - before
-		    ? left
-		    : (size_t)(n->writing->at - before);
+		cost = n->writing->at - before +
+		    (uint64_t)n->writing->count * NOTICE_ROW_OCTETS;
+		left -= left < cost ? left : (size_t)cost;
 		if (whole == 0)
 			return true;
 		n->batch[n->nbatch++] = n->writing;
@@ -265,6 +266,8 @@ add_notice(struct queue *q, struct notice *notice)
 {
 	struct submission *s = notice->submission;
 
+	if (notice->nobody)
+		return clear_debts(q, notice);
 	submit_finish_envelope(q, &s->envelope);
 	if (store_add_message(q->store, &s->envelope,
 		(const char *const *)s->addresses,
@@ -325,8 +328,10 @@ tell(struct queue *q, struct notice *notice)
 	struct queue_op op = { .kind = OP_SUBMIT,
 		.submission = notice->submission };
 
-	notice_log(&event);
-	submit_committed(q, &op);
+	if (!notice->nobody) {
+		notice_log(&event);
+		submit_committed(q, &op);
+	}
 	if (notice->removed)
 		notice_log(&removed);
 	if (notice->more)
