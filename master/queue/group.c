@@ -172,7 +172,7 @@ group_keep_room(struct queue *q)
 	if (!group_has_submission(q) ||
 	    store_free_octets(q->store, &left) == -1)
 		return;
-	is_short = left < q->config->queue_minfree;
+	is_short = left < q->config->queue_minfree || store_is_tight(q->store);
 	if (is_short != q->disk_is_short)
 		log_line(is_short ? LOG_WARN : LOG_INFO,
 		    "the spool's disk has %" PRIu64 " MiB left, queue_minfree "

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -29,6 +28,7 @@
 #include "master/queue/limits.h"
 #include "master/queue/notice.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/recovery.h"
 #include "master/queue/route.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transcripts.h"
@@ -551,22 +551,11 @@ queue_open(struct queue *q, const char *spool)
 		.destination_gone = target_gone,
 		.block_ms = route_block_ms };
 	struct timeval sweep = { .tv_sec = QUEUE_SWEEP_MS / 1000 };
-	struct store_recovered recovered;
 	char error[1024];
 
 	if (store_open(&options, &q->store, error, sizeof(error)) == -1)
 		fatal("%s", error);
-	if (store_recover(q->store, time_real_ms(), &recovered) == -1)
-		fatal("the queue cannot be recovered: %s (%s)", strerror(errno),
-		    store_error(q->store));
-	log_line(LOG_INFO,
-	    "queue open: %" PRIu64 " messages, %" PRIu64
-	    " recipients perhaps delivered, %" PRIu64 " bodies swept",
-	    recovered.messages, recovered.in_doubt, recovered.swept_bodies);
-	if (recovered.lost_bodies > 0)
-		log_line(LOG_ERROR,
-		    "%" PRIu64 " messages have lost their body file",
-		    recovered.lost_bodies);
+	recovery_run(q);
 	q->learnt = calloc(LEARNT_MAX, sizeof(*q->learnt));
 	q->schedule = schedule_new(&q->limits, &hooks);
 	if (q->learnt == NULL || q->schedule == NULL ||

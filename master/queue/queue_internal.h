@@ -259,10 +259,10 @@ struct queue {
 	char scan_domain[STORE_DOMAIN_SIZE];
 	int64_t scan_wake_ms; /* real; the next scan's time */
 	int64_t scan_min_ms;
-	int64_t scan_last_ms; /* monotonic; its end */
-	int64_t scan_work_ms; /* how long it took without the pauses */
-	uint64_t older;       /* store_load_older's place */
-	int64_t started_ms;   /* monotonic */
+	int64_t scan_last_ms;    /* monotonic; its end */
+	int64_t scan_work_ms;    /* how long it took without the pauses */
+	uint64_t older;          /* store_load_older's place */
+	int64_t started_ms;      /* monotonic */
 	struct notices *notices; /* notice.h; NULL: none are written */
 };
 

@@ -87,6 +87,8 @@ route_least_lifetime_ms(const struct queue *q)
 	int least = q->config->maximal_queue_lifetime;
 	size_t i;
 
+	if (q->config->bounce_queue_lifetime < least)
+		least = q->config->bounce_queue_lifetime;
 	for (i = 0; i < q->config->nroutes; i++)
 		if (q->config->routes[i].maximal_queue_lifetime < least)
 			least = q->config->routes[i].maximal_queue_lifetime;

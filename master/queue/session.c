@@ -464,8 +464,11 @@ session_fault(struct session *s, const char *why)
 	/* What it said last stays unread: of each message that it had, the last
 	 * octet may be on its way. */
 	TAILQ_FOREACH(job, &s->jobs, entry)
-		if (job->sent)
+		if (job->sent) {
+			if (!job->begun)
+				job->begun_ms = time_real_ms();
 			job->begun = job->committing = true;
+		}
 	memset(&msg, 0, sizeof(msg));
 	msg.session = s->number;
 	if (q->agent != NULL)

@@ -213,6 +213,10 @@ int store_load_due(struct store *store, const char *domain, uint32_t lane,
 int store_load_older(struct store *store, uint64_t *afterp, int64_t before_ms,
     uint32_t limit, store_row_fn row, void *arg);
 
+/* Recipients that a worker has, or had when the queue ended. */
+int store_load_active(struct store *store, uint32_t limit, store_row_fn row,
+    void *arg);
+
 /* Waiting recipients of messages whose deadline is over. */
 int store_load_late(struct store *store, int64_t now_ms, uint32_t limit,
     store_row_fn row, void *arg);
@@ -262,8 +266,12 @@ int store_free_octets(const struct store *store, uint64_t *freep);
 /* True: the disk is full, and a reserve was given up for what must be written. */
 bool store_use_reserve(struct store *store);
 
-/* Takes the reserve back once there is room; outside of a group.  True: done. */
+/* Takes the reserve back once there is room; outside of a group.  True: it had
+ * been given up, and is there again. */
 bool store_keep_reserve(struct store *store);
+
+/* Whether the reserve is in use, which is not for new messages. */
+bool store_is_tight(const struct store *store);
 
 /* What the engine said of the last failure; for the log, never NULL. */
 const char *store_error(const struct store *store);

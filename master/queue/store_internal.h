@@ -42,6 +42,7 @@ struct store {
 	int bodies_fd;        /* the directory; -1 in memory */
 	int reserve_fd;       /* store_space.c; -1 in memory */
 	bool has_reserve;
+	bool is_tight; /* the reserve is in use */
 	bool in_group;
 	int64_t tally[STORE_TALLY_COUNT];
 	int64_t tally_before[STORE_TALLY_COUNT]; /* the group */

@@ -206,6 +206,23 @@ store_load_older(struct store *store, uint64_t *afterp, int64_t before_ms,
 }
 
 int
+store_load_active(struct store *store, uint32_t limit, store_row_fn row,
+    void *arg)
+{
+	struct store_envelope envelope = { 0 };
+	struct store_recipient recipient = { 0 };
+	int ret;
+
+	(void)sqlite3_bind_int64(store->sql[STORE_SQL_LOAD_ACTIVE], 1, limit);
+	do {
+		ret = store_step_row(store, STORE_SQL_LOAD_ACTIVE, &envelope,
+		    &recipient);
+	} while (ret == 1 && (ret = row(&envelope, &recipient, arg)) == 0);
+	store_reset(store, STORE_SQL_LOAD_ACTIVE);
+	return ret;
+}
+
+int
 store_load_late(struct store *store, int64_t now_ms, uint32_t limit,
     store_row_fn row, void *arg)
 {

@@ -105,6 +105,7 @@ store_use_reserve(struct store *store)
 	if (store->reserve_fd == -1 || !store->has_reserve)
 		return false;
 	store->has_reserve = false;
+	store->is_tight = true;
 	if (ftruncate(store->reserve_fd, 0) == -1)
 		return false;
 	/* The log starts anew at its beginning, and stays short. */
@@ -121,5 +122,14 @@ store_keep_reserve(struct store *store)
 	    store_reserve_fill(store) == -1)
 		return false;
 	(void)sqlite3_wal_autocheckpoint(store->db, STORE_WAL_PAGES);
+	if (!store->is_tight)
+		return false; /* the first there is */
+	store->is_tight = false;
 	return true;
+}
+
+bool
+store_is_tight(const struct store *store)
+{
+	return store->is_tight;
 }

@@ -3,7 +3,12 @@
  * What a message costs in the queue role alone: this program plays its peers,
  * hands in N messages of 4 KiB for D destinations, and delivers each at once.
  *
- * usage: queue_bench [-d destinations] [-n messages] [-w window] DIRECTORY
+ * With -q the spool holds so many messages before the role starts, and nothing
+ * is handed in: how long until the first is delivered, what N more cost, and what
+ * memory that takes.
+ *
+ * usage: queue_bench [-d destinations] [-n messages] [-q queued] [-w window]
+ *     DIRECTORY
  */
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -25,6 +30,8 @@
 #include "common/message.h"
 #include "common/roles.h"
 #include "common/util.h"
+#include "master/queue/lane.h"
+#include "master/queue/store.h"
 
 enum {
 	BODY = 4096,
@@ -34,6 +41,8 @@ enum {
 static int master, intake, resolver, dialer, agent, poller, body_fd;
 static unsigned long handed_in, accepted, delivered;
 static unsigned long messages = 20000, destinations = 1, window = 200;
+static unsigned long queued;
+static int64_t first_ms;
 static _Alignas(64) uint8_t packet[MSG_PACKET_SIZE];
 
 static void
@@ -142,6 +151,63 @@ deliver(int worker, uint64_t id)
 	say(worker, MSG_BEGUN, &ref, NULL, 0, -1);
 	say(worker, MSG_COMMITTING, &ref, NULL, 0, -1);
 	say(worker, MSG_OUTCOME, &outcome, "250 2.0.0 ok", 12, -1);
+	if (queued == 0)
+		return;
+	if (delivered++ == 0)
+		first_ms = time_monotonic_ms();
+}
+
+/* The spool as a posternd left it that was stopped before its first delivery. */
+static void
+fill(const char *spool)
+{
+	struct store_options options = { .spool = spool,
+		.inline_body_limit = 65536 };
+	struct store_envelope envelope = { .size = BODY,
+		.nrcpts = 1,
+		.reverse_path = "s@e.example" };
+	char address[64];
+	const char *addresses[1] = { address };
+	struct store *store;
+	char error[512];
+	unsigned long i;
+	uint64_t id;
+
+	if (store_open(&options, &store, error, sizeof(error)) == -1)
+		errx(1, "%s", error);
+	envelope.lane = lane_of(0, envelope.reverse_path, "");
+	for (i = 0; i < queued; i++) {
+		if (i % 1000 == 0 && store_begin(store) == -1)
+			errx(1, "begin: %s", store_error(store));
+		envelope.created_ms = time_real_ms();
+		(void)snprintf(address, sizeof(address), "u%lu@d%lu.example", i,
+		    i % destinations);
+		if (store_add_message(store, &envelope, addresses, NULL,
+			body_fd, &id) == -1)
+			errx(1, "add: %s", store_error(store));
+		if ((i % 1000 == 999 || i + 1 == queued) &&
+		    store_commit(store) == -1)
+			errx(1, "commit: %s", store_error(store));
+	}
+	store_close(store);
+}
+
+/* A line of a file of /proc, in KiB. */
+static long
+memory_kib(pid_t pid, const char *file, const char *key)
+{
+	char path[64], line[256];
+	long kib = -1;
+	FILE *in;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	in = fopen(path, "r");
+	while (in != NULL && kib == -1 && fgets(line, sizeof(line), in) != NULL)
+		if (strncmp(line, key, strlen(key)) == 0)
+			kib = strtol(line + strlen(key), NULL, 10);
+	if (in != NULL)
+		(void)fclose(in);
+	return kib;
 }
 
 static void
@@ -185,7 +251,7 @@ handle(int fd)
 		return false;
 	if (m.type == MSG_ACCEPTED)
 		accepted++;
-	else if (m.type == MSG_RESULT)
+	else if (m.type == MSG_RESULT && queued == 0)
 		delivered++;
 	else if (m.type == MSG_RESOLVE)
 		answer_plan(&m);
@@ -215,7 +281,8 @@ turn(void)
 			errx(1, "the queue ended");
 		(void)close(events[i].data.fd);
 	}
-	while (handed_in < messages && handed_in - delivered < window)
+	while (queued == 0 && handed_in < messages &&
+	    handed_in - delivered < window)
 		hand_in();
 }
 
@@ -232,30 +299,41 @@ main(int argc, char *argv[])
 	int status;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "d:n:w:")) != -1) {
+	while ((opt = getopt(argc, argv, "d:n:q:w:")) != -1) {
 		if (opt == 'd')
 			destinations = strtoul(optarg, NULL, 10);
 		else if (opt == 'n')
 			messages = strtoul(optarg, NULL, 10);
+		else if (opt == 'q')
+			queued = strtoul(optarg, NULL, 10);
 		else if (opt == 'w')
 			window = strtoul(optarg, NULL, 10);
 		else
 			return 64;
 	}
-	if (optind != argc - 1 || destinations == 0)
+	if (optind != argc - 1 || destinations == 0 ||
+	    (queued != 0 && messages > queued))
 		errx(64,
 		    "usage: queue_bench [-d destinations] [-n messages] "
-		    "[-w window] DIRECTORY");
+		    "[-q queued] [-w window] DIRECTORY");
 	memset(body, 'x', sizeof(body));
 	body_fd = fd_sealed("body", body, sizeof(body));
 	poller = epoll_create1(EPOLL_CLOEXEC);
 	if (body_fd == -1 || poller == -1)
 		err(1, "start");
-	pid = start(argv[optind]);
+	if (queued > 0)
+		fill(argv[optind]);
 	begun = time_monotonic_ms();
+	pid = start(argv[optind]);
 	while (delivered < messages)
 		turn();
 	wall = (double)(time_monotonic_ms() - begun) / 1000;
+	if (queued > 0)
+		printf("%lu queued: %.2f s to the first delivery, %ld KiB PSS, "
+		       "%ld KiB RSS at most\n",
+		    queued, (double)(first_ms - begun) / 1000,
+		    memory_kib(pid, "smaps_rollup", "Pss:"),
+		    memory_kib(pid, "status", "VmHWM:"));
 	say(master, MSG_DRAIN, &none, NULL, 0, -1);
 	(void)close(agent);
 	(void)kill(pid, SIGTERM);

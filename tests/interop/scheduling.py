@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: ISC
+"""Who waits for whom: senders, destinations, rates, and the dead."""
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from daemon import Daemon, Job, memfd, wait_for  # noqa
+from lifecycle import reload, rewrite  # noqa
+from sink import Sink, slow  # noqa
+
+MESSAGE = b"Subject: test\n\ntext\n"
+BULK = 5000
+
+CONFIG = """
+minimal_backoff_time = 2s
+maximal_backoff_time = 8s
+%(globals)s
+transport sink {
+	server = "127.0.0.1:%(port)d"
+	tls_security_level = none
+	%(transport)s
+}
+route "*" {
+	transport = sink
+	%(route)s
+}
+"""
+
+
+def config(sink, transport="", route="", extra=""):
+    return CONFIG % {"port": sink.port, "transport": transport,
+                     "route": route, "globals": extra}
+
+
+class NameServer:
+    """The MX of every domain is mx.FIRST-LABEL.postern.test, on 127.0.0.1."""
+
+    def __init__(self):
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                query, peer = self.sock.recvfrom(4096)
+            except OSError:
+                return
+            self.sock.sendto(self.answer(query), peer)
+
+    def answer(self, query):
+        end = query.index(b"\0", 12) + 5
+        labels, at = [], 12
+        while query[at]:
+            labels.append(query[at + 1:at + 1 + query[at]])
+            at += 1 + query[at]
+        kind = struct.unpack(">H", query[at + 1:at + 3])[0]
+        data = None
+        if kind == 1:
+            data = bytes([127, 0, 0, 1])
+        elif kind == 15 and labels[0] != b"mx":
+            host = [b"mx", labels[0].split(b"-")[0], b"postern", b"test"]
+            data = struct.pack(">H", 10) + b"".join(
+                bytes([len(x)]) + x for x in host) + b"\0"
+        head = query[:2] + b"\x84\x00\0\1" + struct.pack(
+            ">HHH", data is not None, 0, 0)
+        if data is None:
+            return head + query[12:end]
+        return head + query[12:end] + b"\xc0\x0c" + struct.pack(
+            ">HHIH", kind, 1, 300, len(data)) + data
+
+    def close(self):
+        self.sock.close()
+
+
+def bulk(d, n, domain="x.test", sender="bounces-%d-r=y.test@lists.test",
+         **more):
+    """n messages of one run, each with a reverse-path of its own."""
+    job = Job(d.dir + "/run/job")
+    fd = memfd(MESSAGE)
+    for i in range(n):
+        job.send(dict({"from": sender % i if "%" in sender else sender,
+                       "rcpts": ["r%d@%s" % (i, domain)],
+                       "wait": "queued"}, **more), fd)
+        answer = job.receive()
+        assert answer["status"] == "queued", answer
+    os.close(fd)
+    job.close()
+
+
+def place(sink, rcpt):
+    """How many came before it, once it has come."""
+    wait_for(lambda: sink.got(rcpt), 30, rcpt)
+    mails = list(sink.mails)
+    return [i for i, m in enumerate(mails) if rcpt in m.rcpts][0]
+
+
+def a_bulk_run_delays_nobody_else():
+    with Sink() as sink, Sink() as other:
+        sink.final = slow(0.4, "250 2.0.0 taken")
+        body = config(sink) + """
+transport other {
+	server = "127.0.0.1:%d"
+	tls_security_level = none
+}
+route other.test { transport = other }
+""" % other.port
+        with Daemon(body) as d:
+            bulk(d, BULK)
+            for restarted in (False, True):
+                if restarted:
+                    # From the store alone it must be so too.
+                    queue = d.pids("queue")[0]
+                    d.stop(kill=True)
+                    wait_for(lambda: not os.path.exists("/proc/%d" % queue),
+                             what="the queue's end")
+                    d.start()
+                wait_for(lambda: len(sink.mails) > 20, what="the bulk run")
+                before = len(sink.mails)
+                begun = time.monotonic()
+                d.send(["one%d@x.test" % restarted], MESSAGE, wait="queued")
+                d.send(["one%d@other.test" % restarted], MESSAGE,
+                       sender="bounces-1-r@lists.test")
+                took = time.monotonic() - begun
+                assert took < 3, "another domain: %.1f s" % took
+                behind = place(sink, "one%d@x.test" % restarted) - before
+                # What its sessions had in hand goes first: 20 at most, with
+                # 4 messages each.
+                assert behind <= 100, "%d of the run were before it" % behind
+                assert len(sink.mails) < BULK, "the run was over"
+
+
+def a_high_priority_goes_before_and_a_low_one_goes_too():
+    with Sink() as sink:
+        sink.final = slow(0.02, "250 2.0.0 taken")
+        with Daemon(config(sink, "destination_concurrency_limit = 1")) as d:
+            bulk(d, 300, sender="a@lists.test")
+            bulk(d, 50, sender="b@lists.test", domain="high.test",
+                 priority="high")
+            bulk(d, 50, sender="c@lists.test", domain="low.test", priority=-4)
+            wait_for(lambda: not d.queued(), 60, "the queue to be empty")
+            domains = [m.rcpts[0].split("@")[1] for m in sink.mails]
+            last_high = len(domains) - domains[::-1].index("high.test")
+            first_low = domains.index("low.test")
+            assert last_high < 300, last_high
+            assert first_low < 300, "low mail starved"
+
+
+def a_rate_holds_and_goes_on_over_a_reload():
+    with Sink() as sink:
+        body = config(sink, 'rate = { "20 messages/second burst 5" }')
+        with Daemon(body) as d:
+            begun = time.monotonic()
+            bulk(d, 100)
+            wait_for(lambda: len(sink.mails) > 10, what="the first")
+            rewrite(d, "maximal_backoff_time = 8s", "maximal_backoff_time = 9s")
+            reload(d)
+            while len(sink.mails) < 60:
+                # One more may be on its way from the bucket to the list.
+                passed = time.monotonic() - begun
+                came = len(sink.mails)
+                assert came <= 5 + 20 * passed + 1, (came, passed)
+                time.sleep(0.01)
+            assert time.monotonic() - begun < 10, "it is slower than its rate"
+
+
+def connections_have_a_rate():
+    with Sink() as sink:
+        body = config(sink, 'rate = { "2 connections/second" }\n'
+                      'messages_per_connection_limit = 1')
+        with Daemon(body) as d:
+            begun = time.monotonic()
+            bulk(d, 10)
+            while len(sink.mails) < 10:
+                passed = time.monotonic() - begun
+                assert sink.connections <= 2 + 2 * passed + 1, sink.connections
+                assert passed < 20
+                time.sleep(0.01)
+            assert sink.connections == 10, sink.connections
+
+
+def a_route_has_a_rate_of_its_own():
+    with Sink() as sink:
+        body = config(sink) + """
+route slow.test {
+	transport = sink
+	rate = { "1 message/hour burst 3" }
+}
+"""
+        with Daemon(body) as d:
+            bulk(d, 6, "slow.test")
+            bulk(d, 20, "fast.test")
+            wait_for(lambda: len(sink.mails) == 23, what="all that may go")
+            time.sleep(0.5)
+            assert len(sink.mails) == 23
+            assert len(d.queued()) == 3
+
+
+def a_group_of_servers_shares_limits_over_domains():
+    names = NameServer()
+    with Sink() as sink:
+        open_now = []
+        most = []
+
+        def greet(_):
+            open_now.append(1)
+            most.append(len(open_now))
+            return "220 sink.postern.test"
+
+        def final(_):
+            time.sleep(0.1)
+            open_now.pop()
+            return "250 2.0.0 taken"
+
+        sink.greeting = greet
+        sink.final = final
+        body = """
+name_servers = { "127.0.0.1@%d" }
+hosts_file = ""
+transport mx {
+	port = %d
+	allow_loopback = yes
+	tls_security_level = none
+	connection_reuse_time_limit = 0
+}
+route "*" { transport = mx }
+mx_group provider {
+	hosts = { .provider.postern.test }
+	rate = { "1 message/hour burst 12" }
+	concurrency_limit = 2
+}
+destination "lone.postern.test" {
+	rate = { "1 message/hour burst 2" }
+}
+""" % (names.port, sink.port)
+        with Daemon(body) as d:
+            for i in range(8):
+                bulk(d, 2, "provider-%d.postern.test" % i)
+            wait_for(lambda: len(sink.mails) == 12, what="the burst")
+            time.sleep(0.3)
+            assert len(sink.mails) == 12, len(sink.mails)
+            assert max(most) == 2, most
+            bulk(d, 3, "lone.postern.test")
+            wait_for(lambda: len(sink.mails) == 14, what="the lone two")
+            time.sleep(0.3)
+            assert len(sink.mails) == 14, len(sink.mails)
+    names.close()
+
+
+def a_dead_destination_is_probed_by_one_session():
+    with Sink() as sink:
+        sink.greeting = "421 4.3.2 not now"
+        with Daemon(config(sink)) as d:
+            bulk(d, 200)
+            wait_for(lambda: d.log_text().count("status=deferred") >= 200,
+                     what="all to be deferred")
+            first = sink.connections
+            assert first <= 10, first
+            for probe in range(1, 3):
+                wait_for(lambda: sink.connections > first, what="a probe")
+                time.sleep(1)
+                assert sink.connections == first + 1, (probe, sink.connections)
+                first = sink.connections
+            sink.greeting = "220 sink.postern.test"
+            wait_for(lambda: len(sink.mails) == 200, 60, "the mail")
+            assert sink.connections > first + 1, "no more than the probe"
+
+
+def a_route_has_a_retry_schedule():
+    with Sink() as sink:
+        times = []
+
+        def refuse(rcpt):
+            if rcpt != "r0@x.test":
+                return "250 2.1.5 ok"  # the notice
+            times.append(time.monotonic())
+            return "450 4.2.0 later"
+
+        sink.rcpt = refuse
+        body = config(sink, route="retry_schedule = { 1s, 3s }\n"
+                      "retry_jitter = 0\nmaximal_queue_lifetime = 9s",
+                      extra="maximal_queue_lifetime = 5d\n")
+        with Daemon(body) as d:
+            bulk(d, 1)
+            wait_for(lambda: "status=bounced" in d.log_text(), 30, "its end")
+            waits = [round(b - a) for a, b in zip(times, times[1:])]
+            assert waits[:2] == [1, 3], waits
+            assert len(times) == 5, waits
+
+
+TESTS = (
+    a_bulk_run_delays_nobody_else,
+    a_high_priority_goes_before_and_a_low_one_goes_too,
+    a_rate_holds_and_goes_on_over_a_reload,
+    connections_have_a_rate,
+    a_route_has_a_rate_of_its_own,
+    a_group_of_servers_shares_limits_over_domains,
+    a_dead_destination_is_probed_by_one_session,
+    a_route_has_a_retry_schedule,
+)
+
+
+def run(suite):
+    suite.check_all([(t.__name__.replace("_", " "), t) for t in TESTS])
