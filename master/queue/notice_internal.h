@@ -100,7 +100,13 @@ struct notices {
 
 /* notice.c */
 void notice_arm(struct notices *n, int64_t ms);
+
+/* notice_gather.c */
 void notice_gather(struct queue *q, uint64_t id, bool at_once);
+/* The next message of which it is time to tell; false: none. */
+bool notice_next(struct queue *q, uint64_t *idp);
+/* Whether something can be written now. */
+bool notice_is_due(const struct notices *n);
 
 /* notice_compose.c */
 
