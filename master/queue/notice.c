@@ -37,56 +37,6 @@ notice_arm(struct notices *n, int64_t ms)
 	(void)evtimer_add(n->timer, &tv); /* the sweep arms it again */
 }
 
-/* Gathering. */
-
-static struct gathered *
-gathered_find(struct notices *n, uint64_t id)
-{
-	uint32_t i;
-
-	for (i = 0; i < n->ngathered; i++)
-		if (n->gathered[i].id == id)
-			return &n->gathered[i];
-	return NULL;
-}
-
-void
-notice_gather(struct queue *q, uint64_t id, bool at_once)
-{
-	struct notices *n = q->notices;
-	struct gathered *g = gathered_find(n, id);
-
-	if (g == NULL && n->ngathered == NOTICE_GATHER_MAX) {
-		n->scan = true; /* which finds it */
-		n->scan_after = 0;
-		notice_arm(n, NOTICE_TURN_MS);
-		return;
-	}
-	if (g == NULL) {
-		g = &n->gathered[n->ngathered++];
-		g->id = id;
-		g->until_ms = time_monotonic_ms() + NOTICE_GATHER_MS;
-	}
-	if (at_once)
-		g->until_ms = 0;
-	notice_arm(n, g->until_ms == 0 ? NOTICE_TURN_MS : NOTICE_GATHER_MS);
-}
-
-void
-notices_message_gone(struct queue *q, uint64_t id)
-{
-	struct notices *n = q->notices;
-	struct gathered *g;
-
-	if (n->ngathered == 0)
-		return;
-	g = gathered_find(n, id);
-	if (g == NULL)
-		return;
-	g->until_ms = 0;
-	notice_arm(n, NOTICE_TURN_MS);
-}
-
 /* Who waits and hears of it needs no mail, unless that was asked for.  Until
  * that is on disk, a crash leaves the debt: better told twice than not. */
 static void
@@ -133,60 +83,6 @@ notices_committed(struct queue *q, const struct queue_op *op, bool told)
 	    schedule_find_message(q->schedule, op->outcome.message) == NULL);
 }
 
-/* Which message is next. */
-
-static bool
-is_in_batch(const struct notices *n, uint64_t id)
-{
-	uint32_t i;
-
-	for (i = 0; i < n->nbatch; i++)
-		if (n->batch[i]->message == id)
-			return true;
-	return false;
-}
-
-static bool
-next_gathered(struct notices *n, uint64_t *idp)
-{
-	int64_t now_ms = time_monotonic_ms();
-	struct gathered *g;
-	uint32_t i;
-
-	for (i = 0; i < n->ngathered; i++) {
-		g = &n->gathered[i];
-		if (g->until_ms > now_ms || is_in_batch(n, g->id))
-			continue;
-		*idp = g->id;
-		*g = n->gathered[--n->ngathered];
-		return true;
-	}
-	return false;
-}
-
-static bool
-next_scanned(struct queue *q, uint64_t *idp)
-{
-	struct notices *n = q->notices;
-	int found;
-
-	while (n->scan) {
-		found = store_next_owed(q->store, n->scan_after, idp);
-		if (found == -1)
-			log_line(LOG_ERROR, "reading the queue: %s",
-			    store_error(q->store));
-		if (found != 1) {
-			n->scan = false;
-			n->scan_after = 0;
-			break;
-		}
-		n->scan_after = *idp;
-		if (gathered_find(n, *idp) == NULL && !is_in_batch(n, *idp))
-			return true;
-	}
-	return false;
-}
-
 /* Writing. */
 
 static bool
@@ -195,7 +91,7 @@ begin_next(struct queue *q)
 	struct notices *n = q->notices;
 	uint64_t id;
 
-	while (next_gathered(n, &id) || next_scanned(q, &id)) {
+	while (notice_next(q, &id)) {
 		n->writing = notice_new(q, id);
 		if (n->writing != NULL)
 			return true;
@@ -218,6 +114,7 @@ write_some(struct queue *q)
 	struct notices *n = q->notices;
 	size_t left = NOTICE_TURN_OCTETS;
 	uint64_t before;
+	uint64_t cost;
 	int whole;
 
 	while (n->nbatch < NOTICE_BATCH_MAX && left > 0) {
@@ -233,9 +130,9 @@ write_some(struct queue *q)
 			n->writing = NULL;
 			return false;
 		}
-		left -= left < n->writing->at - before
-		    ? left
-		    : (size_t)(n->writing->at - before);
+		cost = n->writing->at - before +
+		    (uint64_t)n->writing->count * NOTICE_ROW_OCTETS;
+		left -= left < cost ? left : (size_t)cost;
 		if (whole == 0)
 			return true;
 		n->batch[n->nbatch++] = n->writing;
@@ -265,6 +162,8 @@ add_notice(struct queue *q, struct notice *notice)
 {
 	struct submission *s = notice->submission;
 
+	if (notice->nobody)
+		return clear_debts(q, notice);
 	submit_finish_envelope(q, &s->envelope);
 	if (store_add_message(q->store, &s->envelope,
 		(const char *const *)s->addresses,
@@ -325,8 +224,10 @@ tell(struct queue *q, struct notice *notice)
 	struct queue_op op = { .kind = OP_SUBMIT,
 		.submission = notice->submission };
 
-	notice_log(&event);
-	submit_committed(q, &op);
+	if (!notice->nobody) {
+		notice_log(&event);
+		submit_committed(q, &op);
+	}
 	if (notice->removed)
 		notice_log(&removed);
 	if (notice->more)
@@ -346,19 +247,6 @@ tell_batch(struct queue *q)
 	}
 	if (count > 0)
 		queue_pump_soon(q);
-}
-
-/* Whether something can be written now. */
-static bool
-has_work(const struct notices *n)
-{
-	int64_t now_ms = time_monotonic_ms();
-	uint32_t i;
-
-	for (i = 0; i < n->ngathered; i++)
-		if (n->gathered[i].until_ms <= now_ms)
-			return true;
-	return n->ntold > 0 || n->writing != NULL || n->scan;
 }
 
 /* Soon where there is work, else when the next one has been gathered. */
@@ -429,7 +317,7 @@ notices_turn(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	walking = notice_delay_turn(q);
-	if (has_work(n) && !write_and_tell(q, &busy))
+	if (notice_is_due(n) && !write_and_tell(q, &busy))
 		fail_turn(q);
 	else if (busy)
 		notice_arm(n, QUEUE_RETRY_MS);

@@ -143,7 +143,12 @@ write_reason(const struct store_envelope *envelope,
 	struct notice *n = arg;
 
 	(void)envelope;
-	if (!is_told_of(n, recipient) || n->count == NOTICE_RECIPIENTS_MAX) {
+	/* Bounded: what is left has a notice of its own. */
+	if (n->count == NOTICE_RECIPIENTS_MAX || n->seen++ == NOTICE_ROWS_MAX) {
+		n->more = true;
+		return 1;
+	}
+	if (!is_told_of(n, recipient)) {
 		n->more = true;
 		return 0;
 	}
@@ -165,8 +170,9 @@ write_record(const struct store_envelope *envelope,
 	struct notice *n = arg;
 
 	r.until_ms = envelope->created_ms + lifetime_of(n, envelope, recipient);
-	if (n->count > 0 && is_told_of(n, recipient) &&
-	    recipient->index <= n->rows[n->count - 1].index)
+	if (n->count == 0 || recipient->index > n->rows[n->count - 1].index)
+		return 1;
+	if (is_told_of(n, recipient))
 		notice_write_recipient(&n->writer, &n->about, &r);
 	return 0;
 }
@@ -381,6 +387,8 @@ notice_new(struct queue *q, uint64_t message)
 	n->rows = calloc(NOTICE_RECIPIENTS_MAX, sizeof(*n->rows));
 	if (header == NULL || n->rows == NULL || set_about(q, n) == -1)
 		goto fail;
+	n->nobody = n->about.to[0] == '\0';
+	n->writer.failed = n->nobody; /* nothing is written */
 	/* Where it is lost, its sender hears at least of that. */
 	if (store_body_source(q->store, message, &n->from_fd) == -1)
 		log_line(LOG_ERROR, "%s: the body cannot be read: %s", n->id,
@@ -404,6 +412,8 @@ finish(struct notice *n)
 {
 	struct submission *s = n->submission;
 
+	if (n->nobody)
+		return 1;
 	notice_write_end(&n->writer, &n->about);
 	if (n->writer.failed || flush(n) == -1)
 		return -1;
@@ -422,7 +432,7 @@ notice_go_on(struct notice *n, size_t octets)
 	size_t done;
 	ssize_t len;
 
-	while (n->whole && n->at < n->size) {
+	while (n->whole && !n->nobody && n->at < n->size) {
 		if (n->at >= stop)
 			return 0;
 		/* Whole, or the end: else base64 would not go on. */

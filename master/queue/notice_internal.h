@@ -8,13 +8,15 @@
 #include "master/queue/notice_text.h"
 
 enum {
-	NOTICE_GATHER_MAX = 256,        /* messages whose notices wait */
-	NOTICE_GATHER_MS = 30 * 1000,   /* for the other recipients */
-	NOTICE_TOLD_MAX = 256,          /* debts that a client heard of */
-	NOTICE_RECIPIENTS_MAX = 1000,   /* of one notice */
-	NOTICE_BATCH_MAX = 16,          /* notices of one commit */
-	NOTICE_TURN_OCTETS = 1 << 20,   /* written in one turn of the loop */
-	NOTICE_HEADER_MAX = 64 * 1024,  /* that are returned of a header */
+	NOTICE_GATHER_MAX = 256,       /* messages whose notices wait */
+	NOTICE_GATHER_MS = 30 * 1000,  /* for the other recipients */
+	NOTICE_TOLD_MAX = 256,         /* debts that a client heard of */
+	NOTICE_RECIPIENTS_MAX = 1000,  /* of one notice */
+	NOTICE_ROWS_MAX = 4000,        /* looked at for one notice */
+	NOTICE_ROW_OCTETS = 1024,      /* of a turn, that one recipient costs */
+	NOTICE_BATCH_MAX = 16,         /* notices of one commit */
+	NOTICE_TURN_OCTETS = 1 << 20,  /* written in one turn of the loop */
+	NOTICE_HEADER_MAX = 64 * 1024, /* that are returned of a header */
 	NOTICE_BUFFER_SIZE = 57 * 1024, /* NOTICE_PIECE divides it */
 	NOTICE_TURN_MS = 5,             /* so that more come together */
 	NOTICE_RETRY_MS = 30 * 1000,    /* after the store failed */
@@ -61,8 +63,10 @@ struct notice {
 	struct submission *submission; /* what it becomes */
 	struct notice_row *rows;
 	uint32_t count;
-	bool removed; /* the message, with the last of them */
-	bool more;    /* there is something else to be told of the message */
+	uint32_t seen; /* rows looked at */
+	bool nobody;   /* its reader is gone from the configuration */
+	bool removed;  /* the message, with the last of them */
+	bool more;     /* there is something else to be told of the message */
 	size_t buffered;
 	char buffer[NOTICE_BUFFER_SIZE];
 };
@@ -96,7 +100,13 @@ struct notices {
 
 /* notice.c */
 void notice_arm(struct notices *n, int64_t ms);
+
+/* notice_gather.c */
 void notice_gather(struct queue *q, uint64_t id, bool at_once);
+/* The next message of which it is time to tell; false: none. */
+bool notice_next(struct queue *q, uint64_t *idp);
+/* Whether something can be written now. */
+bool notice_is_due(const struct notices *n);
 
 /* notice_compose.c */
 

@@ -19,7 +19,8 @@
  *   transcript.c  what failed sessions were like; transcript_answer.c tells it
  *   settle.c   what an outcome means for a recipient
  *   notice.h   what senders are told: notice_policy.c when, notice_text.c in
- *              which words, notice.c does it, notice_delay.c for what waits
+ *              which words, notice.c, notice_gather.c and notice_compose.c do
+ *              it, notice_delay.c for what waits
  *   security.c what a sender demands of TLS
  *
  * Two clocks: store times and delays are CLOCK_REALTIME, all else (blocks,

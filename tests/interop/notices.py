@@ -492,6 +492,25 @@ def a_postmaster_has_copies():
         assert told == {"bad": "failed", "bad2": "failed"}, told
 
 
+def a_postmaster_who_is_gone_gets_nothing():
+    """What was owed before a reload is not owed for ever."""
+    with Setting('bounce_notice_recipient = "post@master.test"') as (sink, d):
+        sink.final = lambda mail: "250 ok" if SENDER in mail.rcpts else \
+            (time.sleep(3), "250 ok")[1]
+        submit(d, ["bad@x.test", "slow@x.test"])
+        wait_for(lambda: "status=bounced" in d.log_text(), what="the failure")
+        with open(d.config) as f:
+            text = f.read()
+        with open(d.config, "w") as f:
+            f.write(text.replace("post@master.test", ""))
+        os.kill(d.process.pid, signal.SIGHUP)
+        wait_for(lambda: "reloaded " in d.log_text(), what="the reload")
+        one(sink)
+        time.sleep(0.5)
+        assert "postmaster" not in d.log_text().replace("bounce_", "")
+        assert not any(not r for m in sink.mails for r in m.rcpts)
+
+
 def too_many_hops_are_refused():
     text = b"Received: from a by b\n\tfor c\n" * 5 + MESSAGE
     with Setting("hopcount_limit = 6") as (sink, d):
@@ -734,6 +753,7 @@ TESTS = (
     the_null_sender_is_told_nothing,
     a_notice_that_fails_goes_to_its_recipient_or_nowhere,
     a_postmaster_has_copies,
+    a_postmaster_who_is_gone_gets_nothing,
     too_many_hops_are_refused,
     a_message_that_comes_back_is_refused,
     notices_have_a_lifetime_of_their_own,
