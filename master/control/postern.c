@@ -14,6 +14,11 @@
 	"[--hold-for SECONDS] [--hold-until DATE-TIME] [--priority N] "        \
 	"[--submitter ADDRESS] [--require-tls] "
 
+#define SELECTION                                                              \
+	"[--sender PATTERN] [--recipient PATTERN] [--destination NAME] "       \
+	"[--domain DOMAIN] [--reason PATTERN] [--state STATE,...] "            \
+	"[--older AGE] [--younger AGE] "
+
 static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
@@ -24,8 +29,13 @@ static const struct command {
 	    "[--wait queued|attempt|final] [--ref TEXT] [--binary] [--json] " ENVELOPE
 	    "--from ADDRESS RECIPIENT... < message" },
 	{ "queue", control_queue,
-	    "postern queue [-c FILE] [--socket PATH] [--json] "
-	    "[--domain DOMAIN] list | show ID" },
+	    "postern queue [-c FILE] [--socket PATH] [--json] [--dry-run] "
+	    "[--yes] [--progress] [--to TRANSPORT] " SELECTION
+	    "list | show | cat | hold | release | retry | delete | expire | "
+	    "move [ID...]" },
+	{ "flush", control_flush,
+	    "postern flush [-c FILE] [--socket PATH] [--json] [--dry-run] "
+	    "[--progress] [--destination NAME]" },
 	{ "status", control_status,
 	    "postern status [-c FILE] [--socket PATH] [--json]" },
 	{ "deliver", control_deliver,

@@ -15,6 +15,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/action.h"
 
 struct queue_op *
 group_new_op(enum queue_op_kind kind, size_t text_size)
@@ -85,6 +86,8 @@ group_apply(struct queue *q, struct queue_op *op)
 		return 0;
 	case OP_EXPIRE:
 		return store_expire_failed(q->store, op->before_ms, &count);
+	case OP_ACTION:
+		return action_apply(q, op->action);
 	}
 	return 0;
 }
@@ -162,24 +165,6 @@ group_void_activations(struct queue *q)
 }
 
 static void
-group_tell_event(const struct queue_op *op, const struct event *event)
-{
-	char text[LOG_LINE_MAX];
-	char json[LOG_LINE_MAX];
-	const char *process = "qmgr";
-
-	if (event->kind == EVENT_OUTCOME)
-		process = op->lmtp ? "lmtp" : "smtp";
-	text[0] = '\0';
-	json[0] = '\0';
-	if (log_is_json())
-		event_json(event, json, sizeof(json));
-	else
-		event_text(event, text, sizeof(text));
-	log_event(LOG_INFO, process, text, json);
-}
-
-static void
 group_news(struct queue *q, struct queue_op *op)
 {
 	struct event removed = { .kind = EVENT_REMOVED };
@@ -196,15 +181,18 @@ group_news(struct queue *q, struct queue_op *op)
 		break;
 	case OP_OUTCOME:
 		if (op->told) {
-			group_tell_event(op, &op->event);
+			event_tell(q, &op->event, op->lmtp ? "lmtp" : "smtp");
 			report_result(q, op);
 		}
 		if (op->removed) {
 			removed.id = op->outcome.message;
-			group_tell_event(op, &removed);
+			event_tell(q, &removed, "qmgr");
 		}
 		break;
 	case OP_EXPIRE:
+		break;
+	case OP_ACTION:
+		action_committed(q, op->action);
 		break;
 	}
 }

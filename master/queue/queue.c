@@ -25,6 +25,8 @@
 #include "common/sandbox.h"
 #include "common/util.h"
 #include "master/config_fd.h"
+#include "master/queue/action.h"
+#include "master/queue/ask.h"
 #include "master/queue/learnt.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/transcript.h"
@@ -243,6 +245,8 @@ queue_intake_gone(struct queue *q)
 
 	submit_clear(q);
 	report_clear(q);
+	action_cancel_all(q);
+	ask_cancel_all(q);
 	STAILQ_FOREACH(op, &q->ops, entry)
 		if (op->kind == OP_SUBMIT)
 			op->submission->cancelled = true;
@@ -471,7 +475,9 @@ static const struct handler queue_handlers[] = {
 	{ MSG_CANCEL, QUEUE_WORKING, submit_cancel },
 	{ MSG_SECRET, QUEUE_WORKING, login_secret },
 	{ MSG_NO_SECRET, QUEUE_WORKING, login_no_secret },
-	{ MSG_LIST, QUEUE_WORKING, report_list },
+	{ MSG_ACT, QUEUE_WORKING, action_begin },
+	{ MSG_ASK, QUEUE_WORKING, ask_begin },
+	{ MSG_STOP, QUEUE_WORKING, action_stop },
 	{ MSG_TRANSCRIPTS, QUEUE_WORKING, transcript_asked },
 	{ MSG_RESOLVED, QUEUE_WORKING, target_resolved },
 	{ MSG_GONE, QUEUE_WORKING, session_gone },
@@ -520,6 +526,7 @@ queue_init(struct queue *q, int parent_fd)
 	TAILQ_INIT(&q->waiters);
 	TAILQ_INIT(&q->resolving);
 	TAILQ_INIT(&q->sessions);
+	TAILQ_INIT(&q->actions);
 	q->started_ms = time_monotonic_ms();
 	q->scan_again = true;
 	q->scan_last_ms = -QUEUE_SWEEP_MS;
@@ -534,10 +541,12 @@ queue_init(struct queue *q, int parent_fd)
 	q->commit_timer = evtimer_new(q->role.base, queue_commit, q);
 	q->pump_timer = evtimer_new(q->role.base, queue_pump, q);
 	q->stop_timer = evtimer_new(q->role.base, queue_stop, q);
+	q->action_timer = evtimer_new(q->role.base, action_turns, q);
 	q->sweep_timer = event_new(q->role.base, -1, EV_PERSIST | EV_TIMEOUT,
 	    queue_sweep, q);
 	if (q->commit_timer == NULL || q->pump_timer == NULL ||
-	    q->stop_timer == NULL || q->sweep_timer == NULL)
+	    q->stop_timer == NULL || q->sweep_timer == NULL ||
+	    q->action_timer == NULL)
 		fatal("out of memory");
 }
 
@@ -582,6 +591,7 @@ queue_clear(struct queue *q)
 	session_kill_all(q, "the queue ends");
 	group_commit(q);
 	group_clear(q);
+	action_clear(q);
 	submit_clear(q);
 	report_clear(q);
 	channel_close(q->intake);
@@ -592,6 +602,7 @@ queue_clear(struct queue *q)
 	event_free(q->pump_timer);
 	event_free(q->sweep_timer);
 	event_free(q->stop_timer);
+	event_free(q->action_timer);
 	schedule_free(q->schedule);
 	store_close(q->store);
 	transcripts_free(q->transcripts);

@@ -5,7 +5,9 @@
  *   queue.c    the role: start, handlers, reload, stop
  *   group.c    what is written: one list of changes, one commit, then the news
  *   submit.c   jobs from the intake
- *   report.c   results for clients that wait, and listings
+ *   report.c   results for clients that wait, and rows of listings
+ *   action.c   what an operator does to many recipients (action_row.c, lift.c)
+ *   tail.c     events as they fall, for the log and for who listens
  *   refill.c   from the store into memory
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
@@ -171,6 +173,7 @@ enum queue_op_kind {
 	OP_ACTIVATE,
 	OP_OUTCOME,
 	OP_EXPIRE,
+	OP_ACTION,
 };
 
 /* A change for the next commit, and the news that follow it. */
@@ -179,7 +182,8 @@ struct queue_op {
 	enum queue_op_kind kind;
 	bool done; /* in the group that is about to be committed */
 	struct submission *submission;
-	struct job *job; /* ACTIVATE; NULL: void meanwhile */
+	struct job *job;       /* ACTIVATE; NULL: void meanwhile */
+	struct action *action; /* ACTION; borrowed */
 	int64_t before_ms;
 	/* OUTCOME; its strings are in text. */
 	struct store_outcome outcome;
@@ -223,6 +227,9 @@ struct queue {
 	struct event *pump_timer;
 	struct event *sweep_timer;
 	struct event *stop_timer;
+	struct event *action_timer;
+	TAILQ_HEAD(, action) actions; /* action.c */
+	uint32_t nactions;
 	struct queue_ops ops;
 	uint32_t nops;
 	TAILQ_HEAD(, submission) half_jobs;
@@ -287,7 +294,16 @@ void report_clear(struct queue *q);
 void report_result(struct queue *q, const struct queue_op *op);
 void report_trace(struct queue *q, struct session *s, bool from_remote,
     const void *text, size_t n);
-void report_list(void *ctx, struct channel *from, const struct message *m);
+/* LISTED of one recipient; LIST_END. */
+int report_row(struct queue *q, uint64_t request,
+    const struct store_envelope *envelope,
+    const struct store_recipient *recipient);
+void report_list_end(struct queue *q, uint64_t request, bool more);
+void report_count(struct queue *q);
+
+/* tail.c: to the log, and to whoever listens. */
+void event_tell(struct queue *q, const struct event *event,
+    const char *process);
 
 /* refill.c */
 void refill_run(struct queue *q);

@@ -75,21 +75,15 @@ refill_settle(struct queue *q, const struct store_envelope *envelope,
 }
 
 static void
-refill_log_active(const struct store_envelope *envelope)
+refill_log_active(struct queue *q, const struct store_envelope *envelope)
 {
-	char text[LOG_LINE_MAX] = "";
-	char json[LOG_LINE_MAX] = "";
 	struct event event = { .kind = EVENT_ACTIVE,
 		.id = envelope->id,
 		.reverse_path = envelope->reverse_path,
 		.size = envelope->size,
 		.nrcpt = envelope->nrcpts };
 
-	if (log_is_json())
-		event_json(&event, json, sizeof(json));
-	else
-		event_text(&event, text, sizeof(text));
-	log_event(LOG_INFO, "qmgr", text, json);
+	event_tell(q, &event, "qmgr");
 }
 
 /*
@@ -109,8 +103,9 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 	uint32_t index;
 	bool first;
 
-	transport =
-	    queue_route(q, envelope->via, recipient->domain, &next_hop, &index);
+	transport = queue_route(q,
+	    recipient->via[0] != '\0' ? recipient->via : envelope->via,
+	    recipient->domain, &next_hop, &index);
 	if (transport == NULL) {
 		/* RFC 3463, 3.5: X.4.4, unable to route. */
 		refill_settle(q, envelope, recipient, "5.4.4",
@@ -150,7 +145,7 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 		return errno == EEXIST;
 	}
 	if (first)
-		refill_log_active(envelope);
+		refill_log_active(q, envelope);
 	return true;
 }
 

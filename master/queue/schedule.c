@@ -189,7 +189,7 @@ schedule_make_group(struct schedule_message *message,
 	return group;
 }
 
-static void
+void
 schedule_drop_group(struct schedule_group *group)
 {
 	LIST_REMOVE(group, of_message);
@@ -269,6 +269,7 @@ schedule_wants_session(const struct schedule *schedule,
 
 	transport = &schedule->transports[destination->transport];
 	return destination->waiting > 0 && !destination->paused &&
+	    !destination->stopped &&
 	    destination->sessions < destination->concurrency &&
 	    destination->blocked_until_ms <= now_ms &&
 	    transport->sessions < transport->limits.process_limit;
@@ -298,6 +299,7 @@ schedule_is_short(struct schedule *schedule, int64_t now_ms)
 
 	TAILQ_FOREACH(destination, &schedule->destinations, entry)
 		if (destination->waiting > 0 && destination->sessions == 0 &&
+		    !destination->stopped &&
 		    destination->blocked_until_ms <= now_ms)
 			return true;
 	return false;

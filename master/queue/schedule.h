@@ -44,6 +44,8 @@ struct schedule_domain {
 	struct store_cursor cursor; /* the store's rows up to it were seen */
 	bool has_more;              /* rows behind the cursor were due */
 	uint32_t loaded;
+	uint32_t
+	    stopped; /* rows seen since the first that are not to be loaded */
 	int64_t blocked_until_ms; /* do not load before; 0: free */
 	char name[];
 };
@@ -104,6 +106,7 @@ struct schedule_destination {
 	int64_t blocked_until_ms;
 	int64_t keep_until_ms; /* what data knows is worth keeping till then */
 	bool paused;           /* by the owner: no new session, not freed */
+	bool stopped;          /* by an operator: no new session */
 	void *data;            /* the owner's; see schedule_hooks */
 	char next_hop[];
 };
@@ -166,6 +169,20 @@ void schedule_forget(struct schedule *schedule,
     struct schedule_recipient *recipient);
 
 uint32_t schedule_active(const struct schedule *schedule);
+
+/* What an operator asks for (withdraw.c). */
+
+/*
+ * schedule_withdraw - forget a recipient that waits for a session.
+ *
+ * False: a session has it.  True: it is not in memory, or was taken out.
+ */
+bool schedule_withdraw(struct schedule *schedule, uint64_t message,
+    uint32_t index);
+
+/* Nothing is too early any more for what goes there, in any variant. */
+void schedule_lift(struct schedule *schedule, uint32_t transport,
+    const char *next_hop);
 
 /* Destinations and their sessions (schedule.c). */
 

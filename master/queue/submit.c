@@ -18,6 +18,8 @@
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
+#include "master/queue/action.h"
+#include "master/queue/ask.h"
 
 enum {
 	SUBMIT_ADDRESSES_FIRST = 16
@@ -352,6 +354,8 @@ submit_cancel(void *ctx, struct channel *from, const struct message *m)
 		    op->submission->request == msg->request)
 			op->submission->cancelled = true;
 	report_cancel(q, msg->request);
+	action_cancel(q, msg->request);
+	ask_cancel(q, msg->request);
 }
 
 /* A body in memory spares reading it back; small ones, and not too many. */
@@ -394,6 +398,7 @@ submit_committed(struct queue *q, struct queue_op *op)
 	}
 	recipient.next_attempt_ms = s->envelope.created_ms;
 	recipient.domain = domain;
+	recipient.via = "";
 	for (i = 0; i < s->envelope.nrcpts; i++) {
 		recipient.index = i;
 		recipient.address = s->addresses[i];

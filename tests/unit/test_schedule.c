@@ -341,3 +341,52 @@ Test(schedule, a_variant_stands_by_itself)
 	    schedule_find_domain(schedule, "b.example")->blocked_until_ms, 0);
 	forget_all(&out);
 }
+
+Test(schedule, a_waiting_recipient_is_withdrawn_and_one_in_a_session_is_not)
+{
+	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_destination *d = destination("x");
+
+	(void)add(d, 1, 0, "x");
+	(void)add(d, 1, 1, "x");
+	(void)add(d, 2, 0, "x");
+	cr_expect(schedule_withdraw(schedule, 1, 1));
+	cr_expect_not(schedule_is_loaded(schedule, 1, 1));
+	cr_expect_eq(schedule_active(schedule), 2);
+	cr_expect(schedule_withdraw(schedule, 1, 1), "it is not in memory");
+	cr_expect(schedule_withdraw(schedule, 7, 0), "nor is this");
+	cr_expect_eq(schedule_take(schedule, d, &got), 1);
+	cr_expect_not(schedule_withdraw(schedule, 1, 0));
+	cr_expect_eq(schedule_active(schedule), 2);
+	cr_expect(schedule_withdraw(schedule, 2, 0));
+	cr_expect_eq(d->waiting, 0);
+	cr_expect_eq(messages_gone, 1);
+	forget_all(&got);
+	cr_expect_eq(schedule_active(schedule), 0);
+}
+
+Test(schedule, a_stopped_destination_gets_no_session)
+{
+	struct schedule_destination *d = destination("x");
+
+	(void)add(d, 1, 0, "x");
+	d->stopped = true;
+	cr_expect_null(schedule_pick(schedule, 10, 0));
+	cr_expect_not(schedule_is_short(schedule, 0));
+	d->stopped = false;
+	cr_expect_eq(schedule_pick(schedule, 10, 0), d);
+}
+
+Test(schedule, a_block_is_lifted_for_every_variant)
+{
+	struct schedule_destination *d = destination("x"), *v, *other;
+
+	v = schedule_destination(schedule, 0, "x", 1);
+	other = schedule_destination(schedule, 1, "x", 0);
+	d->blocked_until_ms = v->blocked_until_ms = 50;
+	other->blocked_until_ms = 50;
+	schedule_lift(schedule, 0, "x");
+	cr_expect_eq(d->blocked_until_ms, 0);
+	cr_expect_eq(v->blocked_until_ms, 0);
+	cr_expect_eq(other->blocked_until_ms, 50);
+}

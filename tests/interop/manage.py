@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: ISC
+"""What an operator does to the queue, over the real posternd."""
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from daemon import Daemon, Job, memfd, wait_for  # noqa
+from sink import Sink, slow  # noqa
+
+MESSAGE = b"Subject: test\n\ntext\n"
+
+CONFIG = """
+minimal_backoff_time = 60s
+maximal_backoff_time = 60s
+job_recipient_limit = 100000
+%(globals)s
+transport dead {
+	server = "127.0.0.1:1"
+	tls_security_level = none
+}
+transport sink {
+	server = "127.0.0.1:%(port)d"
+	tls_security_level = none
+	%(sink)s
+}
+transport other {
+	server = "127.0.0.1:%(port)d"
+	tls_security_level = none
+}
+route "*" { transport = dead }
+route "good.test" { transport = sink }
+"""
+
+
+def config(port=2, extra="", sink=""):
+    return CONFIG % {"port": port, "globals": extra, "sink": sink}
+
+
+def fill(d, count=3, domain="dead.test", sender="me@sender.test"):
+    """Messages with two recipients each, all of them deferred."""
+    for i in range(count):
+        answers = d.send(["a%d@%s" % (i, domain), "b%d@%s" % (i, domain)],
+                         MESSAGE, wait="queued", sender=sender)
+        assert answers[0]["status"] == "queued", answers
+    wait_for(lambda: len(states(d, "deferred")) >= 2 * count,
+             what="all to be deferred")
+
+
+def states(d, state):
+    return [r for r in d.queued() if r["state"] == state]
+
+
+def act(d, *args, status=0):
+    """A change; its last words as an object."""
+    r = d.postern("queue", "--json", *args)
+    assert r.returncode == status, (args, r.returncode, r.stdout, r.stderr)
+    lines = r.stdout.splitlines()
+    return json.loads(lines[-1]) if lines else r.stderr.decode()
+
+
+def count(d, *args):
+    return act(d, *args)["recipients"]
+
+
+def crash(d):
+    pids = [p["pid"] for p in d.status()]
+    d.stop(kill=True)
+    wait_for(lambda: not any(os.path.exists("/proc/%d" % p) for p in pids),
+             what="the end of all")
+    d.start()
+
+
+# Looking
+
+def show_and_cat():
+    with Daemon(config()) as d:
+        r = d.postern("send", "--from", "me@sender.test", "--envid", "list 7",
+                      "--ret", "headers", "--notify", "success,delay",
+                      "--orcpt", "rfc822;x@y.test", "--ref", "mine",
+                      "a@dead.test", message=b"Subject: s\n\n.text\n")
+        assert r.returncode == 0, r
+        wait_for(lambda: states(d, "deferred"), what="a failed attempt")
+        row = d.queued()[0]
+        shown = d.postern("queue", "show", row["id"]).stdout.decode()
+        for part in ("from=<me@sender.test>", "to=<a@dead.test> deferred",
+                     "ENVID=list+207", "RET=HDRS", "NOTIFY=SUCCESS,DELAY",
+                     "ORCPT=rfc822;x@y.test", "4.4.1", "mine", "refused"):
+            assert part in shown, (part, shown)
+        r = d.postern("queue", "cat", row["id"])
+        assert (r.returncode, r.stdout) == (0, b"Subject: s\r\n\r\n.text\r\n")
+        for verb in ("show", "cat"):
+            r = d.postern("queue", verb, "ABC")
+            assert r.returncode == 69 and b"queue" in r.stderr, r
+
+
+def selections():
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        sink.rcpt = "450 4.7.1 greylisted, come back"
+        fill(d, 2)
+        fill(d, 1, "other.test", sender="")
+        answers = d.send(["c@good.test"], MESSAGE, wait="attempt")
+        assert answers[-1]["dsn"] == "4.7.1", answers
+        ids = sorted({r["id"] for r in d.queued()})
+        for args, want in (
+                (("--sender", "me@*"), 4), (("--sender", "ME@SENDER.TEST"), 4),
+                (("--sender", "<>"), 2), (("--recipient", "a*"), 3),
+                (("--recipient", "*@OTHER.test"), 2),
+                (("--domain", "dead.test"), 4),
+                (("--destination", "dead.test"), 4),
+                (("--destination", "dead"), 6),
+                (("--destination", "127.0.0.1:1"), 6),
+                (("--destination", "sink"), 1),
+                (("--destination", "nowhere"), 0),
+                (("--reason", "4.7.*"), 1), (("--reason", "GREYlist"), 1),
+                (("--reason", "4.4.*"), 6), (("--reason", "refused"), 6),
+                (("--state", "deferred"), 7), (("--state", "held,failed"), 0),
+                (("--older", "1h"), 0), (("--younger", "1h"), 7),
+                (("--older", "0"), 7),
+                ((ids[0],), 2), ((ids[0], ids[1], ids[0]), 4),
+                ((ids[0], "--recipient", "b*"), 1),
+                (("--sender", "me@*", "--recipient", "b*"), 2)):
+            r = d.postern("queue", "--json", "list", *args)
+            rows = [json.loads(x) for x in r.stdout.splitlines()]
+            assert len(rows) - 1 == want, (args, want, rows)
+            assert count(d, "delete", "--dry-run", *args) == want, args
+        assert len(d.queued()) == 7
+
+
+def wrong_words():
+    with Daemon(config()) as d:
+        for args, part in (
+                (("delete",), "which?"), (("hold", "--json"), "which?"),
+                (("delete", "xyz"), "hexadecimal"),
+                (("delete", "--older", "soon"), "an age is"),
+                (("delete", "--older", ""), "an age is"),
+                (("delete", "--state", "gone"), "the states are"),
+                (("delete", "--sender", ""), "is empty"),
+                (("move", "--recipient", "*"), "name the transport"),
+                (("hold", "--to", "dead", "--recipient", "*"), "for move"),
+                (("list", "--yes"), "changes the queue"),
+                (("show",), "name a queue id"), (("cat",), "one queue id"),
+                (("cat", "1", "2"), "one queue id"),
+                (("frob",), "usage"), ((), "usage")):
+            r = d.postern("queue", *args)
+            assert r.returncode == 64, (args, r)
+            assert part in r.stderr.decode(), (args, r.stderr)
+            if part != "usage":
+                assert r.stderr.count(b"\n") == 1, r.stderr
+        r = d.postern("queue", "move", "--to", "nowhere", "--recipient", "*")
+        assert r.returncode == 75 and b"no transport" in r.stderr, r
+        job = Job(d.dir + "/run/control")
+        for packet in (b"x", b"{}", b'{"command":"delete","to":"dead"}',
+                       b'{"command":"list","ids":["%s"]}' % (b"F" * 17)):
+            job.send(packet)
+            assert job.receive()["code"] == 501, packet
+        job.close()
+        assert len(d.pids("queue")) == 1
+
+
+# Changing
+
+def hold_and_release():
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        sink.rcpt = "450 4.2.0 later"
+        d.send(["a@good.test", "b@good.test"], MESSAGE, wait="attempt")
+        assert count(d, "hold", "--recipient", "a@*") == 1
+        assert count(d, "hold", "--recipient", "a@*") == 0
+        sink.rcpt = "250 2.1.5 ok"
+        crash(d)
+        assert [r["recipient"] for r in states(d, "held")] == ["a@good.test"]
+        assert count(d, "retry", "--recipient", "*") == 1
+        wait_for(lambda: sink.got("b@good.test"), what="what is not held")
+        time.sleep(1.5)
+        assert not sink.got("a@good.test")
+        assert count(d, "release", "--domain", "good.test") == 1
+        wait_for(lambda: sink.got("a@good.test"), what="what is released")
+        wait_for(lambda: d.queued() == [], what="an empty queue")
+        assert "held by uid" in d.log_text()
+        assert "released by uid" in d.log_text()
+
+
+def retry_lifts_the_rest_of_a_destination():
+    with Sink() as sink:
+        port = sink.port
+    with Daemon(config(port)) as d:
+        d.send(["a@good.test"], MESSAGE, wait="attempt")
+        d.send(["b@good.test"], MESSAGE, wait="attempt")
+        with Sink.__new__(Sink) as sink:
+            again(sink, port)
+            assert count(d, "retry", "--destination", "sink") == 2
+            wait_for(lambda: sink.got("a@good.test") and
+                     sink.got("b@good.test"), 10, "both at once")
+
+
+def flush():
+    with Sink() as sink:
+        port = sink.port
+    with Daemon(config(port)) as d:
+        d.send(["a@good.test"], MESSAGE, wait="attempt")
+        d.send(["b@dead.test"], MESSAGE, wait="attempt")
+        before = d.queued()[1]["next_ms"]
+        with Sink.__new__(Sink) as sink:
+            again(sink, port)
+            r = d.postern("flush")
+            assert r.returncode == 0 and b"2 recipients" in r.stdout, r
+            wait_for(lambda: sink.got("a@good.test"), 10, "the mail")
+            wait_for(lambda: d.queued()[0]["next_ms"] > before,
+                     what="another attempt")
+
+
+def again(sink, port):
+    """A sink at a port that is known."""
+    bind = Sink.bind
+
+    def at_port(self, addresses):
+        import socket
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((addresses[0], port))
+        self.port = port
+        self.listen(listener)
+    Sink.bind = at_port
+    try:
+        sink.__init__()
+    finally:
+        Sink.bind = bind
+
+
+def delete_and_expire():
+    with Daemon(config()) as d:
+        fill(d, 2)
+        ids = sorted({r["id"] for r in d.queued()})
+        assert count(d, "delete", "--recipient", "a0@*") == 1
+        assert count(d, "expire", ids[1]) == 2
+        rows = {r["recipient"]: r for r in d.queued()}
+        assert set(rows) == {"b0@dead.test", "a1@dead.test", "b1@dead.test"}
+        row = rows["a1@dead.test"]
+        assert row["state"] == "failed" and row["last"]["dsn"] == "5.4.7", row
+        assert count(d, "hold", "--recipient", "b0@*") == 1
+        assert count(d, "delete", "--recipient", "*") == 3
+        assert d.queued() == []
+        log = d.log_text()
+        assert log.count("deleted by uid") == 4, log
+        assert log.count(": removed") == 2, log
+        assert act(d, "delete", ids[0], status=69)["recipients"] == 0
+
+
+def move():
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        fill(d, 2)
+        assert count(d, "move", "--to", "other", "--recipient", "a*") == 2
+        for i in range(2):
+            wait_for(lambda: sink.got("a%d@dead.test" % i), 10, "moved mail")
+        assert len(states(d, "deferred")) == 2
+        assert count(d, "hold", "--recipient", "b0@*") == 1
+        assert count(d, "move", "--to", "other", "--recipient", "b*") == 2
+        wait_for(lambda: sink.got("b1@dead.test"), 10, "moved mail")
+        row = d.queued()[0]
+        assert (row["state"], row["via"]) == ("held", "other"), row
+        d.stop()
+        d.start()
+        assert count(d, "release", row["id"]) == 1
+        wait_for(lambda: sink.got("b0@dead.test"), 10, "released mail")
+
+
+def what_a_session_has_is_left_alone():
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        sink.final = slow(3, "250 2.0.0 taken")
+        d.send(["a@good.test"], MESSAGE, wait="queued")
+        assert sink.at_dot.wait(10)
+        for verb in ("delete", "hold", "expire"):
+            end = act(d, verb, "--recipient", "*")
+            assert (end["recipients"], end["in_delivery"]) == (0, 1), end
+        wait_for(lambda: d.queued() == [], what="the delivery")
+        assert len(sink.got("a@good.test")) == 1
+
+
+def many_are_asked_for():
+    with Daemon(config()) as d:
+        fill(d, 6)
+        r = d.postern("queue", "delete", "--recipient", "*")
+        assert r.returncode == 77 and b"12 recipients" in r.stderr, r
+        assert len(d.queued()) == 12
+        for answer, left in ((b"n\n", 12), (b"y\n", 0)):
+            pid, fd = pty.fork()
+            if pid == 0:
+                os.execv(d.dir + "/postern",
+                         ["postern", "queue", "-c", d.config, "delete",
+                          "--recipient", "*"])
+            said = b""
+            while b"[y/N]" not in said:
+                said += os.read(fd, 1000)
+            os.write(fd, answer)
+            os.waitpid(pid, 0)
+            os.close(fd)
+            assert len(d.queued()) == left, said
+
+
+# Many
+
+def many(d, total, domain, a_job=10000):
+    job = Job(d.dir + "/run/job")
+    for start in range(0, total, a_job):
+        fd = memfd(MESSAGE)
+        for i in range(start, start + a_job, 500):
+            packet = {"rcpts": ["u%d@%s" % (n, domain)
+                                for n in range(i, i + 500)],
+                      "more": i + 500 < start + a_job}
+            if i == start:
+                packet["from"] = "me@sender.test"
+            job.send(packet, fd if i == start else None)
+        os.close(fd)
+        assert job.receive()["status"] == "queued"
+    job.close()
+
+
+def deliveries_go_on_meanwhile():
+    """50,000 recipients are held, moved and deleted; others are delivered
+    meanwhile without delay, and the queue's memory stays where it was."""
+    total = 50000
+    with Sink() as sink, Daemon(config(
+            sink.port, extra="qmgr_recipient_active_limit = 5000")) as d:
+        many(d, total, "dead.test")
+        delays, stop = [], threading.Event()
+
+        def deliver():
+            while not stop.is_set():
+                begun = time.monotonic()
+                rcpt = "d%d@good.test" % len(delays)
+                answers = d.send([rcpt], MESSAGE, wait="final")
+                assert answers[-1]["status"] == "delivered", answers
+                delays.append(time.monotonic() - begun)
+        thread = threading.Thread(target=deliver)
+        thread.start()
+        try:
+            wait_for(lambda: delays, what="a delivery")
+            for verb, extra in (("hold", ()), ("move", ("--to", "other")),
+                                ("delete", ())):
+                n = len(delays)
+                r = d.postern("queue", "--json", verb, "--yes", "--progress",
+                              "--domain", "dead.test", *extra, timeout=120)
+                end = json.loads(r.stdout.splitlines()[-1])
+                assert end["recipients"] + end["in_delivery"] == total, end
+                assert r.stderr.count(b"looked at") > 2, r.stderr
+                assert len(delays) > n, "nothing was delivered meanwhile"
+        finally:
+            stop.set()
+            thread.join()
+        assert max(delays) < 2, max(delays)
+        wait_for(lambda: not [r for r in d.queued()
+                              if "dead.test" in r["recipient"]], 30,
+                 "an empty queue")
+
+
+def ctrl_c_stops_between_pieces():
+    with Daemon(config()) as d:
+        many(d, 20000, "dead.test")
+        p = subprocess.Popen([d.dir + "/postern", "queue", "-c", d.config,
+                              "hold", "--yes", "--progress", "--recipient",
+                              "*", "--json"], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
+        p.stderr.readline()
+        p.send_signal(signal.SIGINT)
+        out, _ = p.communicate(timeout=30)
+        end = json.loads(out.splitlines()[-1])
+        assert end["stopped"] and 0 < end["recipients"] < 20000, end
+        assert p.returncode == 75, p.returncode
+        r = d.postern("queue", "hold", "--dry-run", "--state",
+                      "queued,deferred", "--json", "--recipient", "*")
+        left = json.loads(r.stdout.splitlines()[-1])["recipients"]
+        assert left == 20000 - end["recipients"], (left, end)
+
+
+def run(suite):
+    suite.check_all([
+        ("show prints all of a message, cat the message", show_and_cat),
+        ("one selection for every verb", selections),
+        ("wrong words are one clear sentence", wrong_words),
+        ("hold survives kill -9, release ends it", hold_and_release),
+        ("retry lifts the rest of a destination",
+         retry_lifts_the_rest_of_a_destination),
+        ("flush makes all due", flush),
+        ("delete removes, expire fails", delete_and_expire),
+        ("move takes another transport", move),
+        ("what a session has in hand is left alone",
+         what_a_session_has_is_left_alone),
+        ("many are asked for, or refused", many_are_asked_for),
+    ], 2)
+    suite.check("50,000 recipients, and deliveries go on",
+                deliveries_go_on_meanwhile)
+    suite.check("Ctrl-C stops between pieces", ctrl_c_stops_between_pieces)
