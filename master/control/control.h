@@ -10,6 +10,8 @@
 int control_send(int argc, char **argv);
 int control_queue(int argc, char **argv);
 int control_flush(int argc, char **argv);
+int control_pause(int argc, char **argv);
+int control_resume(int argc, char **argv);
 int control_status(int argc, char **argv);
 int control_deliver(int argc, char **argv);
 int control_verify(int argc, char **argv);

@@ -60,7 +60,9 @@ control_status(int argc, char **argv)
 			print_process(row);
 		json_decref(row);
 	}
-	if (!done && !refused)
+	if (done && pause_print(fd, o.json) == -1)
+		done = false;
+	else if (!done && !refused)
 		fprintf(stderr, "postern: posternd closed the connection\n");
 	fd_close(fd);
 	return done ? EXIT_ALL_WELL : EXIT_DEFERRED;

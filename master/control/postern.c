@@ -36,6 +36,12 @@ static const struct command {
 	{ "flush", control_flush,
 	    "postern flush [-c FILE] [--socket PATH] [--json] [--dry-run] "
 	    "[--progress] [--destination NAME]" },
+	{ "pause", control_pause,
+	    "postern pause [-c FILE] [--socket PATH] [--json] --all | "
+	    "--transport NAME | --destination NAME" },
+	{ "resume", control_resume,
+	    "postern resume [-c FILE] [--socket PATH] [--json] --all | "
+	    "--transport NAME | --destination NAME" },
 	{ "status", control_status,
 	    "postern status [-c FILE] [--socket PATH] [--json]" },
 	{ "deliver", control_deliver,

@@ -127,6 +127,16 @@ rows_print_whole(const json_t *row)
 }
 
 void
+rows_print_pause(const json_t *row)
+{
+	const char *name = link_string(row, "name");
+
+	printf("paused: %s%s%s", link_string(row, "paused"),
+	    name[0] != '\0' ? " " : "", name);
+	print_time(" since ", manage_number(row, "since_ms"), "\n");
+}
+
+void
 rows_print_counts(const json_t *end)
 {
 	const json_t *counts = json_object_get(end, "counts");

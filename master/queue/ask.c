@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/tell.h"
 
@@ -37,6 +38,9 @@ ask_cat(struct queue *q, const struct ask *ask)
 
 static void (*const answers[ASK_COUNT])(struct queue *, const struct ask *) = {
 	[ASK_CAT] = ask_cat,
+	[ASK_PAUSE] = pause_ask,
+	[ASK_RESUME] = pause_ask_resume,
+	[ASK_PAUSES] = pause_ask_list,
 };
 
 void

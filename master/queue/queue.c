@@ -28,6 +28,7 @@
 #include "master/queue/action.h"
 #include "master/queue/ask.h"
 #include "master/queue/learnt.h"
+#include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transcripts.h"
@@ -213,6 +214,7 @@ queue_configure(void *ctx, struct channel *from, const struct message *m)
 		log_line(LOG_ERROR,
 		    "out of memory: some transports wait for "
 		    "the next reload");
+	pause_apply(q);
 	queue_pump_soon(q);
 out:
 	config_free(old);
@@ -575,6 +577,7 @@ queue_open(struct queue *q, const char *spool)
 		log_line(LOG_ERROR,
 		    "%" PRIu64 " messages have lost their body file",
 		    recovered.lost_bodies);
+	pause_open(q);
 	q->learnt = calloc(LEARNT_MAX, sizeof(*q->learnt));
 	q->schedule = schedule_new(&q->limits, &hooks);
 	if (q->learnt == NULL || q->schedule == NULL ||
@@ -607,6 +610,7 @@ queue_clear(struct queue *q)
 	store_close(q->store);
 	transcripts_free(q->transcripts);
 	free(q->learnt);
+	free(q->pauses);
 	for (i = 0; i < q->ntransports; i++) {
 		free(q->transports[i].name);
 		login_free(q->transports[i].login);

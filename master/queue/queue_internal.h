@@ -7,6 +7,7 @@
  *   submit.c   jobs from the intake
  *   report.c   results for clients that wait, and rows of listings
  *   action.c   what an operator does to many recipients (action_row.c, lift.c)
+ *   ask.c      what an operator wants to know; pause.c what he stops
  *   tail.c     events as they fall, for the log and for who listens
  *   refill.c   from the store into memory
  *   plan.c     in which order a session tries the addresses
@@ -230,6 +231,7 @@ struct queue {
 	struct event *action_timer;
 	TAILQ_HEAD(, action) actions; /* action.c */
 	uint32_t nactions;
+	struct pauses *pauses; /* pause.h */
 	struct queue_ops ops;
 	uint32_t nops;
 	TAILQ_HEAD(, submission) half_jobs;

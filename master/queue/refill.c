@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/pause.h"
 
 enum {
 	REFILL_BATCH = 1000,        /* recipients of a domain at once */
@@ -123,6 +124,11 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 	if (t == NULL) {
 		q->scan_again = true; /* no memory now */
 		return false;
+	}
+	/* An operator wants it to stay in the store. */
+	if (t->destination->stopped) {
+		domain->stopped++;
+		return true;
 	}
 	/* A block without a failure is only a pause. */
 	if (t->destination->failures > 0 &&
@@ -240,8 +246,11 @@ refill_domain(struct queue *q, const char *name)
 		return;
 	}
 	/* With nothing of it in memory, nothing can come twice. */
-	if (domain->loaded == 0)
+	if (domain->loaded == 0 &&
+	    (!domain->has_more || domain->stopped == 0)) {
 		memset(&domain->cursor, 0, sizeof(domain->cursor));
+		domain->stopped = 0;
+	}
 	walk.domain = domain;
 	ret = store_load_due(q->store, name, &domain->cursor, time_real_ms(),
 	    limit, refill_row, &walk, &n);
@@ -252,6 +261,7 @@ refill_domain(struct queue *q, const char *name)
 		return;
 	}
 	domain->has_more = n == limit || ret == 1;
+	pause_rest(domain, time_monotonic_ms());
 	if (walk.placed > 0)
 		queue_pump_soon(q);
 }

@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/pause.h"
 
 enum {
 	PLAN_TTL_MIN_S = 5,
@@ -50,6 +51,7 @@ target_of(struct queue *q, uint32_t transport, const char *next_hop,
 		return NULL; /* the sweep frees the destination */
 	t->destination = destination;
 	destination->data = t;
+	destination->stopped = pause_of(q, transport, next_hop) != NULL;
 	return t;
 }
 

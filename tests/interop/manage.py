@@ -305,6 +305,118 @@ def many_are_asked_for():
             assert len(d.queued()) == left, said
 
 
+# Pausing
+
+def pause(d, what, *args, status=0):
+    r = d.postern(what, *args)
+    assert r.returncode == status, (what, args, r)
+    return r.stdout.decode() + r.stderr.decode()
+
+
+def pauses_hold_over_restarts():
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        assert "paused: transport sink" in pause(d, "pause", "--transport",
+                                                 "sink")
+        d.send(["a@good.test", "b@good.test"], MESSAGE, wait="queued")
+        time.sleep(1.5)
+        assert not sink.mails
+        for words in (("status",), ("queue", "list")):
+            assert b"paused: transport sink since" in \
+                d.postern(*words).stdout
+        crash(d)
+        time.sleep(1.5)
+        assert not sink.mails and len(states(d, "queued")) == 2
+        # another way is open meanwhile
+        d.send(["c@good.test"], MESSAGE, wait="queued",
+               extra=("--via", "other"))
+        wait_for(lambda: sink.got("c@good.test"), 10, "the other way")
+        assert count(d, "move", "--to", "other", "--recipient", "a@*") == 1
+        wait_for(lambda: sink.got("a@good.test"), 10, "what was moved")
+        assert not sink.got("b@good.test")
+        pause(d, "resume", "--transport", "sink")
+        wait_for(lambda: sink.got("b@good.test"), 10, "what was resumed")
+        wait_for(lambda: d.queued() == [], what="an empty queue")
+        assert b"paused" not in d.postern("status").stdout
+
+
+def all_and_destinations_are_paused():
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        server = "127.0.0.1:%d" % sink.port
+        pause(d, "pause", "--all")
+        pause(d, "pause", "--destination", server)
+        assert "nothing to do" in pause(d, "pause", "--all")
+        d.send(["a@good.test"], MESSAGE, wait="queued")
+        d.send(["b@dead.test"], MESSAGE, wait="queued")
+        time.sleep(1)
+        assert len(states(d, "queued")) == 2
+        pause(d, "resume", "--destination", server)
+        time.sleep(1)
+        assert len(states(d, "queued")) == 2
+        pause(d, "pause", "--destination", server)
+        pause(d, "resume", "--all")
+        wait_for(lambda: sink.got("a@good.test"), 10, "the mail")
+        wait_for(lambda: states(d, "deferred"), 10, "the other's attempt")
+
+
+def a_paused_session_finishes_its_message():
+    with Sink() as sink, Daemon(config(
+            sink.port, sink="initial_destination_concurrency = 1\n"
+            "destination_concurrency_limit = 1")) as d:
+        sink.final = slow(1.5, "250 2.0.0 taken")
+        d.send(["a@good.test"], MESSAGE, wait="queued")
+        assert sink.at_dot.wait(10)
+        for i in range(5):
+            d.send(["b%d@good.test" % i], MESSAGE, wait="queued")
+        pause(d, "pause", "--transport", "sink")
+        wait_for(lambda: sink.got("a@good.test"), 10, "the first message")
+        time.sleep(2)
+        left = len(d.queued())
+        assert left >= 2, left
+        assert all(r["state"] == "queued" for r in d.queued()), d.queued()
+        sink.final = "250 2.0.0 taken"
+        pause(d, "resume", "--all")
+        wait_for(lambda: len(sink.mails) == 6, 10, "all of them")
+
+
+def pauses_that_make_no_sense():
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        for args, part, status in (
+                (("pause",), "what?", 64),
+                (("pause", "--all", "--transport", "sink"), "what?", 64),
+                (("pause", "--transport", "nowhere"), "no such", 69),
+                (("pause", "--destination", "good.test"), "transport sink",
+                 69),
+                (("resume", "--transport", "sink"), "not paused", 69),
+                (("pause", "all"), "usage", 64)):
+            assert part in pause(d, *args, status=status), args
+
+
+def a_pause_costs_others_nothing():
+    """20,000 recipients that are paused leave memory, and others alone."""
+    with Sink() as sink, Daemon(config(
+            sink.port, extra="qmgr_recipient_active_limit = 2000")) as d:
+        pause(d, "pause", "--transport", "dead")
+        many(d, 20000, "dead.test")
+        for i in range(5):
+            begun = time.monotonic()
+            answers = d.send(["x%d@good.test" % i], MESSAGE, wait="final")
+            assert answers[-1]["status"] == "delivered", answers
+            assert time.monotonic() - begun < 1
+        time.sleep(3)
+        pid = d.pids("queue")[0]
+        before = cpu(pid)
+        time.sleep(3)
+        assert cpu(pid) - before < 0.5, "it goes round in circles"
+        pause(d, "resume", "--all")
+        wait_for(lambda: states(d, "deferred"), 10, "attempts")
+
+
+def cpu(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        words = f.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 # Many
 
 def many(d, total, domain, a_job=10000):
@@ -391,10 +503,16 @@ def run(suite):
         ("flush makes all due", flush),
         ("delete removes, expire fails", delete_and_expire),
         ("move takes another transport", move),
+        ("pauses hold over restarts", pauses_hold_over_restarts),
+        ("all and destinations are paused", all_and_destinations_are_paused),
+        ("a paused session finishes its message",
+         a_paused_session_finishes_its_message),
+        ("pauses that make no sense", pauses_that_make_no_sense),
         ("what a session has in hand is left alone",
          what_a_session_has_is_left_alone),
         ("many are asked for, or refused", many_are_asked_for),
     ], 2)
+    suite.check("a pause costs others nothing", a_pause_costs_others_nothing)
     suite.check("50,000 recipients, and deliveries go on",
                 deliveries_go_on_meanwhile)
     suite.check("Ctrl-C stops between pieces", ctrl_c_stops_between_pieces)
