@@ -274,7 +274,7 @@ struct msg_ask {
 struct msg_told {
 	uint64_t request;
 	uint32_t last; /* 1: nothing follows */
-	uint32_t pad;
+	uint32_t lost; /* events before it, that were dropped */
 };
 
 struct msg_body {

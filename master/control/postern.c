@@ -42,6 +42,13 @@ static const struct command {
 	{ "resume", control_resume,
 	    "postern resume [-c FILE] [--socket PATH] [--json] --all | "
 	    "--transport NAME | --destination NAME" },
+	{ "tail", control_tail,
+	    "postern tail [-c FILE] [--socket PATH] [--sender PATTERN] "
+	    "[--recipient PATTERN] [--destination PATTERN] [--id ID] "
+	    "[--status WORD]" },
+	{ "top", control_top,
+	    "postern top [-c FILE] [--socket PATH] [--once] [--json] "
+	    "[--limit ROWS] [--interval TIME]" },
 	{ "status", control_status,
 	    "postern status [-c FILE] [--socket PATH] [--json]" },
 	{ "deliver", control_deliver,

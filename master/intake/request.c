@@ -326,12 +326,13 @@ request_on_transcripts_end(void *ctx, struct channel *from,
 
 /* Events for a slow reader are dropped, and counted for it. */
 static bool
-request_is_lost(struct request *r)
+request_is_lost(struct request *r, uint32_t before)
 {
 	char text[64];
 
 	if (!r->of_tail)
 		return false;
+	r->lost += before;
 	if (client_backlog(r->client) >= TAIL_BACKLOG) {
 		r->lost++;
 		return true;
@@ -356,7 +357,7 @@ request_on_told(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	if (r == NULL)
 		return;
-	if (!request_is_lost(r))
+	if (!request_is_lost(r, told->lost))
 		request_tell(r->client,
 		    strndup((const char *)m->tail, m->tail_len));
 	if (told->last)

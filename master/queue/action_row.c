@@ -76,6 +76,7 @@ action_expire(struct action *a, const struct store_envelope *envelope,
 		.attempts = recipient->attempts,
 		.was_in_doubt = recipient->in_doubt,
 		.parameters = envelope->parameters,
+		.reverse_path = envelope->reverse_path,
 		.recipient = recipient->address,
 		.relay = recipient->relay,
 		.reply = reply };

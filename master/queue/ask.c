@@ -11,7 +11,9 @@
 #include "common/util.h"
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/tail.h"
 #include "master/queue/tell.h"
+#include "master/queue/top.h"
 
 /* The message as it is in the queue: sealed, so that nobody alters it. */
 static void
@@ -41,6 +43,8 @@ static void (*const answers[ASK_COUNT])(struct queue *, const struct ask *) = {
 	[ASK_PAUSE] = pause_ask,
 	[ASK_RESUME] = pause_ask_resume,
 	[ASK_PAUSES] = pause_ask_list,
+	[ASK_TAIL] = tail_ask,
+	[ASK_TOP] = top_ask,
 };
 
 void
@@ -73,12 +77,11 @@ ask_begin(void *ctx, struct channel *from, const struct message *m)
 void
 ask_cancel(struct queue *q, uint64_t request)
 {
-	(void)q;
-	(void)request;
+	tail_cancel(q, request);
 }
 
 void
 ask_cancel_all(struct queue *q)
 {
-	(void)q;
+	tail_cancel_all(q);
 }

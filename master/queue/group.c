@@ -165,12 +165,27 @@ group_void_activations(struct queue *q)
 }
 
 static void
+group_count(struct queue *q, const struct outcome *outcome)
+{
+	static const enum rate_kind kinds[] = {
+		[OUTCOME_DELIVERED] = RATE_DELIVERED,
+		[OUTCOME_DEFERRED] = RATE_DEFERRED,
+		[OUTCOME_FAILED] = RATE_FAILED,
+	};
+
+	if (outcome->status < NELEM(kinds))
+		rates_add(&q->rates, kinds[outcome->status], 1,
+		    time_monotonic_ms());
+}
+
+static void
 group_news(struct queue *q, struct queue_op *op)
 {
 	struct event removed = { .kind = EVENT_REMOVED };
 
 	switch (op->kind) {
 	case OP_SUBMIT:
+		rates_add(&q->rates, RATE_ACCEPTED, 1, time_monotonic_ms());
 		submit_committed(q, op);
 		break;
 	case OP_ACTIVATE:
@@ -181,6 +196,7 @@ group_news(struct queue *q, struct queue_op *op)
 		break;
 	case OP_OUTCOME:
 		if (op->told) {
+			group_count(q, &op->event.outcome);
 			event_tell(q, &op->event, op->lmtp ? "lmtp" : "smtp");
 			report_result(q, op);
 		}

@@ -529,6 +529,7 @@ queue_init(struct queue *q, int parent_fd)
 	TAILQ_INIT(&q->resolving);
 	TAILQ_INIT(&q->sessions);
 	TAILQ_INIT(&q->actions);
+	TAILQ_INIT(&q->tails);
 	q->started_ms = time_monotonic_ms();
 	q->scan_again = true;
 	q->scan_last_ms = -QUEUE_SWEEP_MS;
@@ -595,6 +596,7 @@ queue_clear(struct queue *q)
 	group_commit(q);
 	group_clear(q);
 	action_clear(q);
+	ask_cancel_all(q);
 	submit_clear(q);
 	report_clear(q);
 	channel_close(q->intake);

@@ -36,6 +36,7 @@
 #include "common/role.h"
 #include "master/config.h"
 #include "master/queue/event.h"
+#include "master/queue/rates.h"
 #include "master/queue/schedule.h"
 #include "master/queue/security.h"
 #include "master/queue/store.h"
@@ -231,7 +232,10 @@ struct queue {
 	struct event *action_timer;
 	TAILQ_HEAD(, action) actions; /* action.c */
 	uint32_t nactions;
-	struct pauses *pauses; /* pause.h */
+	struct pauses *pauses;    /* pause.h */
+	TAILQ_HEAD(, tail) tails; /* tail.h */
+	uint32_t ntails;
+	struct rates rates;
 	struct queue_ops ops;
 	uint32_t nops;
 	TAILQ_HEAD(, submission) half_jobs;
@@ -426,6 +430,7 @@ struct attempt {
 	bool lmtp;
 	int64_t not_before_ms;  /* real; the destination is blocked till then */
 	const char *parameters; /* of MAIL */
+	const char *reverse_path;
 	const char *recipient;
 	const char *relay;
 	const char *reply;

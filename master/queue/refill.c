@@ -41,6 +41,7 @@ refill_attempt(const struct store_envelope *envelope,
 		.attempts = recipient->attempts,
 		.was_in_doubt = recipient->in_doubt,
 		.parameters = envelope->parameters,
+		.reverse_path = envelope->reverse_path,
 		.recipient = recipient->address,
 		.relay = "" };
 }
@@ -403,6 +404,7 @@ refill_expire_row(const struct store_envelope *envelope,
 		.attempts = recipient->attempts,
 		.was_in_doubt = recipient->in_doubt,
 		.parameters = envelope->parameters,
+		.reverse_path = envelope->reverse_path,
 		.recipient = recipient->address,
 		.relay = recipient->relay,
 		.reply = recipient->reply };

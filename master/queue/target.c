@@ -188,6 +188,7 @@ target_settle(struct queue *q, struct target *t,
 		a.was_in_doubt = r->in_doubt;
 		a.lmtp =
 		    config != NULL && config->protocol == CONFIG_PROTOCOL_LMTP;
+		a.reverse_path = r->message->reverse_path;
 		a.recipient = r->address;
 		a.parameters = r->message->parameters;
 		a.relay = relay;

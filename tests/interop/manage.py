@@ -417,6 +417,150 @@ def cpu(pid):
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
+# Watching
+
+class Tail:
+    """Events as an operator gets them."""
+
+    def __init__(self, d, **filters):
+        self.job = Job(d.dir + "/run/control")
+        self.job.send(dict({"command": "tail"}, **filters))
+        first = self.job.receive()
+        assert first == {"event": "listening"}, first
+
+    def until(self, last):
+        rows = []
+        while not rows or not last(rows[-1]):
+            rows.append(self.job.receive())
+        return rows
+
+
+def events_are_told():
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        everything, mine = Tail(d), Tail(d, sender="me@*", status="sent")
+        other = Tail(d, recipient="b@*")
+        d.send(["a@good.test", "b@dead.test"], MESSAGE, wait="queued")
+        d.send(["c@good.test"], MESSAGE, wait="attempt", sender="me@a.test")
+        d.send(["c@dead.test"], MESSAGE, wait="attempt", sender="me@a.test")
+        row = mine.until(lambda r: True)[0]
+        assert (row["to"], row["from"], row["status"], row["event"]) == \
+            ("c@good.test", "me@a.test", "sent", "outcome"), row
+        row = other.until(lambda r: True)[0]
+        assert (row["to"], row["status"]) == ("b@dead.test", "deferred"), row
+        d.postern("queue", "delete", "--recipient", "b@*")
+        rows = everything.until(lambda r: r["event"] == "deleted")
+        kinds = [r["event"] for r in rows]
+        assert kinds.count("active") >= 2, kinds
+        assert kinds.count("outcome") >= 4 and "removed" in kinds, kinds
+        assert all(r["time_ms"] > 1e12 for r in rows)
+
+
+def tail_command():
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        p = subprocess.Popen([d.dir + "/postern", "tail", "-c", d.config,
+                              "--status", "sent"], stdout=subprocess.PIPE)
+        time.sleep(0.5)
+        d.send(["a@good.test"], MESSAGE, wait="final")
+        row = json.loads(p.stdout.readline())
+        assert row["to"] == "a@good.test", row
+        p.send_signal(signal.SIGINT)
+        assert p.wait(10) == -signal.SIGINT
+        r = d.postern("tail", "--id", "xyz")
+        assert r.returncode == 69 and b"hexadecimal" in r.stderr, r
+
+
+def slow_listeners_lose_events_not_the_queue():
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        tail = Tail(d)
+        d.send(["h@dead.test"], MESSAGE, wait="attempt")
+        many(d, 20000, "good.test")
+        wait_for(lambda: len(d.queued()) == 1, 60, "all deliveries")
+        begun = time.monotonic()
+        answers = d.send(["a@good.test"], MESSAGE, wait="final")
+        assert answers[-1]["status"] == "delivered", answers
+        assert time.monotonic() - begun < 2
+        seen = lost = 0
+        tail.job.sock.settimeout(1)
+        for attempt in range(3):
+            try:
+                while True:
+                    row = tail.job.receive()
+                    lost += row.get("count", 0)
+                    seen += row["event"] == "outcome"
+            except TimeoutError:
+                d.send(["b@good.test"], MESSAGE, wait="final")
+        assert lost > 10000 and seen > 100, (seen, lost)
+        assert 20000 < lost + seen < 21500, (seen, lost)
+        tails = [Tail(d) for _ in range(15)]
+        try:
+            Tail(d)
+        except AssertionError as e:
+            assert "too many" in str(e), e
+        else:
+            raise AssertionError("there is no limit on listeners")
+        tails.clear()
+
+
+def top_shows_all():
+    with Sink() as sink, Daemon(config(
+            sink.port, sink="initial_destination_concurrency = 1\n"
+            "destination_concurrency_limit = 1")) as d:
+        sink.final = slow(4, "250 2.0.0 taken")
+        d.send(["x@good.test"], MESSAGE, wait="queued")
+        d.send(["y@dead.test"], MESSAGE, wait="attempt")
+        assert sink.at_dot.wait(10)
+        for i in range(5):
+            d.send(["z%d@good.test" % i], MESSAGE, wait="queued")
+        time.sleep(1.1)
+        r = d.postern("top", "--json")
+        rows = [json.loads(x) for x in r.stdout.splitlines()]
+        queue = rows[0]
+        assert queue["sessions"] == 1 and queue["counts"]["deferred"] == 1
+        assert queue["last"]["accepted"]["10s"] == 7, queue
+        assert queue["last"]["deferred"]["60s"] == 1, queue
+        by = {r["transport"]: r for r in rows if r.get("top") == "destination"}
+        assert by["sink"]["waiting"] >= 3 and by["sink"]["sessions"] == 1, by
+        assert by["dead"]["blocked_until_ms"] > time.time() * 1000, by
+        assert "refused" in by["dead"]["reason"], by
+        session = [r for r in rows if r.get("top") == "session"][0]
+        assert session["state"] == "sending" and session["relay"], session
+        words = d.postern("top", "--once").stdout.decode()
+        for part in ("recipients: queued", "accepted 0.7/s", "sink",
+                     "rests 5", "sending", "sessions: 1/200"):
+            assert part in words, (part, words)
+        assert b"\033" not in d.postern("top", "--once").stdout
+        rows = d.postern("top", "--json", "--limit", "1").stdout.splitlines()
+        assert len(rows) == 4, rows
+        for args, part in ((("--limit", "101"), "--limit"),
+                           (("--interval", "0"), "--interval"),
+                           (("now",), "usage")):
+            r = d.postern("top", *args)
+            assert r.returncode == 64 and part in r.stderr.decode(), r
+
+
+def top_on_a_terminal():
+    with Daemon(config()) as d:
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execv(d.dir + "/postern", ["postern", "top", "-c", d.config,
+                                          "--interval", "1s"])
+        said, end = b"", time.monotonic() + 10
+        while said.count(b"recipients:") < 3 and time.monotonic() < end:
+            said += os.read(fd, 4000)
+        os.kill(pid, signal.SIGINT)
+        try:
+            while True:
+                more = os.read(fd, 4000)
+                if not more:
+                    break
+                said += more
+        except OSError:
+            pass
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert said.startswith(b"\033[?1049h"), said
+        assert said.endswith(b"\033[?1049l"), said
+
+
 # Many
 
 def many(d, total, domain, a_job=10000):
@@ -508,10 +652,16 @@ def run(suite):
         ("a paused session finishes its message",
          a_paused_session_finishes_its_message),
         ("pauses that make no sense", pauses_that_make_no_sense),
+        ("events are told as they fall", events_are_told),
+        ("postern tail", tail_command),
+        ("top shows destinations, sessions, rates", top_shows_all),
+        ("top on a terminal", top_on_a_terminal),
         ("what a session has in hand is left alone",
          what_a_session_has_is_left_alone),
         ("many are asked for, or refused", many_are_asked_for),
     ], 2)
+    suite.check("slow listeners lose events, not the queue",
+                slow_listeners_lose_events_not_the_queue)
     suite.check("a pause costs others nothing", a_pause_costs_others_nothing)
     suite.check("50,000 recipients, and deliveries go on",
                 deliveries_go_on_meanwhile)
