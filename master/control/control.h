@@ -14,6 +14,7 @@ int control_pause(int argc, char **argv);
 int control_resume(int argc, char **argv);
 int control_tail(int argc, char **argv);
 int control_top(int argc, char **argv);
+int control_explain(int argc, char **argv);
 int control_status(int argc, char **argv);
 int control_deliver(int argc, char **argv);
 int control_verify(int argc, char **argv);

@@ -42,6 +42,9 @@ static const struct command {
 	{ "resume", control_resume,
 	    "postern resume [-c FILE] [--socket PATH] [--json] --all | "
 	    "--transport NAME | --destination NAME" },
+	{ "explain", control_explain,
+	    "postern explain [-c FILE] [--socket PATH] [--json] "
+	    "[--sender ADDRESS] [--via TRANSPORT] RECIPIENT" },
 	{ "tail", control_tail,
 	    "postern tail [-c FILE] [--socket PATH] [--sender PATTERN] "
 	    "[--recipient PATTERN] [--destination PATTERN] [--id ID] "

@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/explain.h"
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/tail.h"
@@ -43,6 +44,7 @@ static void (*const answers[ASK_COUNT])(struct queue *, const struct ask *) = {
 	[ASK_PAUSE] = pause_ask,
 	[ASK_RESUME] = pause_ask_resume,
 	[ASK_PAUSES] = pause_ask_list,
+	[ASK_EXPLAIN] = explain_ask,
 	[ASK_TAIL] = tail_ask,
 	[ASK_TOP] = top_ask,
 };
@@ -78,10 +80,12 @@ void
 ask_cancel(struct queue *q, uint64_t request)
 {
 	tail_cancel(q, request);
+	explain_cancel(q, request);
 }
 
 void
 ask_cancel_all(struct queue *q)
 {
 	tail_cancel_all(q);
+	explain_cancel_all(q);
 }

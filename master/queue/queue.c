@@ -530,6 +530,7 @@ queue_init(struct queue *q, int parent_fd)
 	TAILQ_INIT(&q->sessions);
 	TAILQ_INIT(&q->actions);
 	TAILQ_INIT(&q->tails);
+	TAILQ_INIT(&q->explains);
 	q->started_ms = time_monotonic_ms();
 	q->scan_again = true;
 	q->scan_last_ms = -QUEUE_SWEEP_MS;

@@ -235,6 +235,8 @@ struct queue {
 	struct pauses *pauses;    /* pause.h */
 	TAILQ_HEAD(, tail) tails; /* tail.h */
 	uint32_t ntails;
+	TAILQ_HEAD(, explain) explains; /* explain.h */
+	uint32_t nexplains;
 	struct rates rates;
 	struct queue_ops ops;
 	uint32_t nops;
@@ -331,6 +333,14 @@ void target_resolved(void *ctx, struct channel *from, const struct message *m);
 void target_ask_again(struct queue *q);
 void target_suspend(struct queue *q, struct target *t,
     const struct outcome *outcome, const char *reply, const char *relay);
+
+/* A plan that needs no question: an address, or a Unix socket.  NULL with errno. */
+struct plan *target_own_plan(const struct next_hop *hop);
+/* Whether a RESOLVED is whole. */
+bool target_plan_ok(const struct message *m, uint32_t count);
+/* Asks the resolver, where there is one; name is the domain, for an MX. */
+void target_question(struct queue *q, const struct transport *config,
+    const char *name, uint32_t id);
 
 /* What waits there is settled with this, and the destination rests. */
 void target_refuse(struct queue *q, struct target *t,

@@ -561,6 +561,75 @@ def top_on_a_terminal():
         assert said.endswith(b"\033[?1049l"), said
 
 
+# Explaining
+
+def explained(d, *args, status=0):
+    r = d.postern("explain", "--json", *args)
+    assert r.returncode == status, (args, r)
+    return json.loads(r.stdout) if r.stdout else r.stderr.decode()
+
+
+def explanations():
+    routes = """
+transport mx { tls_security_level = encrypt }
+transport local { protocol = lmtp
+	server = "unix:/run/nowhere/lmtp" }
+route ".mx.test" { transport = mx }
+route "unix.test" { transport = local }
+"""
+    with Sink() as sink, Daemon(config(sink.port, extra="") + routes) as d:
+        e = explained(d, "Ana@GOOD.test")
+        assert e["recipient"] == "Ana@good.test" or \
+            e["domain"] == "good.test", e
+        assert e["verdict"] == "now" and e["route"]["pattern"] == "good.test"
+        assert e["transport"]["name"] == "sink"
+        assert e["transport"]["limits"]["destination_recipient_limit"] > 0
+        address = e["plan"]["addresses"][0]
+        assert (address["address"], address["port"], address["tls"]) == \
+            ("127.0.0.1", sink.port, "none"), address
+        assert e["destination"]["known"] is False, e
+        e = explained(d, "a@unix.test")
+        assert e["plan"]["addresses"] == [{"path": "/run/nowhere/lmtp"}], e
+        # by MX: there is no such name, or no answer
+        e = explained(d, "a@b.mx.test",
+                      status=d.postern("explain", "a@b.mx.test").returncode)
+        assert e["route"]["pattern"] == ".mx.test", e
+        assert e["transport"]["mx_of"] == "b.mx.test", e
+        assert e["plan"]["error"] and e["verdict"] in ("wait", "fail"), e
+        assert e["why"], e
+        # rests
+        d.send(["a@dead.test", "b@dead.test"], MESSAGE, wait="attempt")
+        e = explained(d, "x@dead.test")
+        assert e["verdict"] == "wait", e
+        assert "rests for" in e["why"][0] and "refused" in e["why"][0], e
+        assert e["destination"]["domain_waiting"] == 2, e
+        # another way is open
+        assert explained(d, "--via", "other",
+                         "x@dead.test")["verdict"] == "now"
+        pause(d, "pause", "--transport", "other")
+        e = explained(d, "--via", "other", "x@dead.test")
+        assert "paused" in e["why"][0] and e["verdict"] == "wait", e
+        words = d.postern("explain", "x@dead.test").stdout.decode()
+        for part in ("route:       \"*\"", "transport:   dead",
+                     "destination_concurrency_limit", "127.0.0.1", "rests",
+                     "verdict:     it waits"):
+            assert part in words, (part, words)
+        for args, status, part in (
+                (("a@@b",), 69, "recipient <a@@b>"),
+                (("--sender", "x y", "a@b.test"), 69, "sender <x y>"),
+                (("--via", "nowhere", "a@b.test"), 69, "no transport"),
+                ((), 64, "usage"), (("a@b.c", "d@e.f"), 64, "usage")):
+            r = d.postern("explain", *args)
+            assert r.returncode == status, (args, r)
+            assert part in (r.stdout + r.stderr).decode(), (args, r)
+        assert not sink.mails and sink.connections == 0
+        d.stop()
+        r = d.postern("explain", "a@good.test")
+        assert r.returncode == 75 and b"transport:   sink" in r.stdout, r
+        assert b"configuration alone" in r.stdout, r
+        assert b"is posternd running" in r.stderr, r
+
+
 # Many
 
 def many(d, total, domain, a_job=10000):
@@ -654,6 +723,7 @@ def run(suite):
         ("pauses that make no sense", pauses_that_make_no_sense),
         ("events are told as they fall", events_are_told),
         ("postern tail", tail_command),
+        ("explain says what would happen, and why", explanations),
         ("top shows destinations, sessions, rates", top_shows_all),
         ("top on a terminal", top_on_a_terminal),
         ("what a session has in hand is left alone",
