@@ -190,6 +190,7 @@ install: all
 	install -m 644 master/posternd.8 $(DESTDIR)$(MANDIR)/man8/
 	test -e $(DESTDIR)$(SYSCONFDIR)/postern.conf || \
 	    install -m 644 conf/postern.conf $(DESTDIR)$(SYSCONFDIR)/postern.conf
+	install -m 644 conf/bounce.template $(DESTDIR)$(SYSCONFDIR)/bounce.template.default
 	@if [ -z "$(DESTDIR)" ]; then sh conf/users.sh; \
 	    else echo "install: DESTDIR is set: create the users with conf/users.sh on the target"; fi
 

@@ -24,6 +24,19 @@ envelope_next_path(const char *path)
 	return path + strlen(path) + 1;
 }
 
+/* A bounce goes in a session that did not insist on it: where it can, it still
+ * says what the message that it tells of said (RFC 8689, 5). */
+static bool
+asks_for_tls(const struct session *s)
+{
+	const struct transaction *t = &s->trans;
+
+	return (t->flags & SUBMIT_REQUIRETLS) != 0 &&
+	    (s->conf.require_tls ||
+		(t->envelope[0] == '\0' &&
+		    capabilities_offer(&s->caps, CAPABILITY_REQUIRETLS)));
+}
+
 enum command_error
 envelope_write_mail(struct session *s)
 {
@@ -35,8 +48,7 @@ envelope_write_mail(struct session *s)
 		mail.size = job_octets(s);
 	mail.body = t->body;
 	mail.smtputf8 = t->smtputf8;
-	mail.require_tls =
-	    s->conf.require_tls && (t->flags & SUBMIT_REQUIRETLS) != 0;
+	mail.require_tls = asks_for_tls(s);
 	mail.parameters = envelope_parameters(t->envelope);
 	mail.offered = s->parameters;
 	return command_write_mail(&s->out, t->envelope, &mail);

@@ -36,6 +36,7 @@ settle(struct session *s, struct flight_job *j, uint32_t rcpt)
 	outcome.job = j->job;
 	outcome.rcpt = rcpt;
 	outcome.outcome = s->verdict.outcome;
+	outcome.outcome.offers = offer_bits(s);
 	session_report(s, MSG_OUTCOME, &outcome, s->verdict.text);
 }
 

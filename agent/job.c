@@ -24,6 +24,7 @@ job_settle(struct session *s, uint32_t rcpt)
 	outcome.job = t->job;
 	outcome.rcpt = rcpt;
 	outcome.outcome = s->verdict.outcome;
+	outcome.outcome.offers = offer_bits(s);
 	session_report(s, MSG_OUTCOME, &outcome, s->verdict.text);
 }
 

@@ -149,6 +149,18 @@ leave_to_another(struct session *s)
 		session_say_quit(s);
 }
 
+uint8_t
+offer_bits(const struct session *s)
+{
+	uint8_t bits = 0;
+
+	if (capabilities_offer(&s->caps, CAPABILITY_DSN))
+		bits |= OUTCOME_OFFERS_DSN;
+	if (capabilities_offer(&s->caps, CAPABILITY_DELIVERBY))
+		bits |= OUTCOME_OFFERS_DELIVERBY;
+	return bits;
+}
+
 /* False where it has its outcome by what the server offers, or goes back. */
 bool
 offer_suits(struct session *s)

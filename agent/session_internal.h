@@ -154,6 +154,9 @@ void job_refuse_as_judged(struct session *s);
  * goes back. */
 bool offer_suits(struct session *s);
 
+/* OUTCOME_OFFERS_*: what the queue need not tell a sender itself. */
+uint8_t offer_bits(const struct session *s);
+
 /* Of envelope.c: */
 void envelope_take_mail(struct session *s);
 void envelope_take_rcpt(struct session *s);

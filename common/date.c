@@ -134,3 +134,18 @@ date_write(int64_t seconds, char out[DATE_SIZE])
 	    (unsigned)(days + 1) % 100, (unsigned)(rest / 3600) % 100,
 	    (unsigned)(rest / 60 % 60) % 100, (unsigned)(rest % 60) % 100);
 }
+
+void
+date_write_mail(int64_t seconds, char out[DATE_MAIL_SIZE])
+{
+	static const char days[] = "ThuFriSatSunMonTueWed"; /* of 1970 */
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	char date[DATE_SIZE];
+	int month;
+
+	date_write(seconds, date);
+	month = (date[5] - '0') * 10 + date[6] - '0';
+	(void)snprintf(out, DATE_MAIL_SIZE, "%.3s, %.2s %.3s %.4s %.8s +0000",
+	    days + 3 * (seconds / 86400 % 7), date + 8,
+	    months + 3 * (month - 1), date, date + 11);
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* A date-time of RFC 3339, 5.6.  Pure. */
+/* Date-times of RFC 3339, 5.6, and of mail.  Pure. */
 #ifndef POSTERN_COMMON_DATE_H
 #define POSTERN_COMMON_DATE_H
 
@@ -14,5 +14,10 @@ bool date_read(const char *text, size_t n, int64_t *seconds);
 
 /* The same in UTC; seconds came from date_read(). */
 void date_write(int64_t seconds, char out[DATE_SIZE]);
+
+#define DATE_MAIL_SIZE 32 /* "Mon, 23 Nov 2026 16:17:08 +0000" and NUL */
+
+/* The same as RFC 5322, 3.3, writes it. */
+void date_write_mail(int64_t seconds, char out[DATE_MAIL_SIZE]);
 
 #endif

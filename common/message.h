@@ -156,6 +156,12 @@ enum submit_wait {
 #define SUBMIT_TLS_OPTIONAL (1u << 11) /* TLS-Required: No; RFC 8689, 3 */
 #define SUBMIT_REQUIRETLS   (1u << 12) /* RFC 8689, 2 */
 
+#define SUBMIT_FOR_POSTMASTER                                                  \
+	(1u << 13) /* of the queue's own: nobody is told that it failed */
+
+/* What no client can ask for. */
+#define SUBMIT_OF_QUEUE SUBMIT_FOR_POSTMASTER
+
 /* What a worker must know of the message. */
 #define SUBMIT_TO_WORKER                                                       \
 	(SUBMIT_8BIT | SUBMIT_BINARY | SUBMIT_SMTPUTF8 | SUBMIT_VERIFY |       \

@@ -45,8 +45,13 @@ struct outcome {
 	                     transaction at once (RFC 5321, 4.5.3.1.10) */
 	uint16_t code;              /* of the reply; 0 where there was none */
 	char dsn[OUTCOME_DSN_SIZE]; /* enhanced status code, always set */
-	uint16_t pad;
+	uint8_t offers;             /* OUTCOME_OFFERS_*, of the server */
+	uint8_t pad;
 };
+
+/* Who takes a message from us with that tells its sender the rest. */
+#define OUTCOME_OFFERS_DSN       (1u << 0) /* RFC 3461 */
+#define OUTCOME_OFFERS_DELIVERBY (1u << 1) /* RFC 2852 */
 
 #define TLS_INFO_CIPHER_SIZE 48
 

@@ -5,8 +5,11 @@
  */
 #include "master/config.h"
 
+#include <sys/socket.h>
+
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "master/config_value.h"
 
@@ -18,21 +21,30 @@
 
 static const struct config_row global_rows[] = {
 #define GLOBAL(...) ROW(GLOBAL, config, __VA_ARGS__)
-#define TRANSPORT(...)
-#define SERVER(...)
 #include "master/config.def"
 };
 
 static const struct config_row transport_rows[] = {
-#define GLOBAL(...)
 #define TRANSPORT(...) ROW(TRANSPORT, transport, __VA_ARGS__)
-#define SERVER(...)
+#include "master/config.def"
+};
+
+static const struct config_row route_rows[] = {
+#define ROUTE(...) ROW(ROUTE, route, __VA_ARGS__)
+#include "master/config.def"
+};
+
+static const struct config_row destination_rows[] = {
+#define DESTINATION(...) ROW(DESTINATION, config_destination, __VA_ARGS__)
+#include "master/config.def"
+};
+
+static const struct config_row mx_group_rows[] = {
+#define MX_GROUP(...) ROW(MX_GROUP, config_mx_group, __VA_ARGS__)
 #include "master/config.def"
 };
 
 static const struct config_row server_rows[] = {
-#define GLOBAL(...)
-#define TRANSPORT(...)
 #define SERVER(...) ROW(SERVER, server, __VA_ARGS__)
 #include "master/config.def"
 };
@@ -43,6 +55,10 @@ static const struct {
 } scopes[] = {
 	[CONFIG_SCOPE_GLOBAL] = { global_rows, NELEM(global_rows) },
 	[CONFIG_SCOPE_TRANSPORT] = { transport_rows, NELEM(transport_rows) },
+	[CONFIG_SCOPE_ROUTE] = { route_rows, NELEM(route_rows) },
+	[CONFIG_SCOPE_DESTINATION] = { destination_rows,
+	    NELEM(destination_rows) },
+	[CONFIG_SCOPE_MX_GROUP] = { mx_group_rows, NELEM(mx_group_rows) },
 	[CONFIG_SCOPE_SERVER] = { server_rows, NELEM(server_rows) },
 };
 
@@ -54,18 +70,34 @@ config_rows(enum config_scope scope, size_t *count)
 }
 
 static void
-transport_clear(struct transport *t)
+clear_rows(enum config_scope scope, void *base)
 {
-	for (size_t i = 0; i < NELEM(transport_rows); i++)
-		config_value_clear(&transport_rows[i], t);
-	free(t->name);
+	for (size_t i = 0; i < scopes[scope].count; i++)
+		config_value_clear(&scopes[scope].rows[i], base);
 }
 
 static void
-server_clear(struct server *server)
+blocks_clear(struct config *config)
 {
-	for (size_t i = 0; i < NELEM(server_rows); i++)
-		config_value_clear(&server_rows[i], server);
+	for (size_t i = 0; i < config->ntransports; i++) {
+		clear_rows(CONFIG_SCOPE_TRANSPORT, &config->transports[i]);
+		free(config->transports[i].name);
+	}
+	for (size_t i = 0; i < config->nroutes; i++) {
+		clear_rows(CONFIG_SCOPE_ROUTE, &config->routes[i]);
+		free(config->routes[i].domain);
+	}
+	for (size_t i = 0; i < config->nservers; i++)
+		clear_rows(CONFIG_SCOPE_SERVER, &config->servers[i]);
+	for (size_t i = 0; i < config->ndestinations; i++) {
+		clear_rows(CONFIG_SCOPE_DESTINATION, &config->destinations[i]);
+		free(config->destinations[i].domain);
+	}
+	for (size_t i = 0; i < config->nmx_groups; i++) {
+		clear_rows(CONFIG_SCOPE_MX_GROUP, &config->mx_groups[i]);
+		free(config->mx_groups[i].name);
+		free(config->mx_groups[i].matches);
+	}
 }
 
 void
@@ -73,19 +105,13 @@ config_free(struct config *config)
 {
 	if (config == NULL)
 		return;
-	for (size_t i = 0; i < config->ntransports; i++)
-		transport_clear(&config->transports[i]);
-	for (size_t i = 0; i < config->nroutes; i++) {
-		free(config->routes[i].domain);
-		free(config->routes[i].transport_name);
-	}
-	for (size_t i = 0; i < config->nservers; i++)
-		server_clear(&config->servers[i]);
-	for (size_t i = 0; i < NELEM(global_rows); i++)
-		config_value_clear(&global_rows[i], config);
+	blocks_clear(config);
+	clear_rows(CONFIG_SCOPE_GLOBAL, config);
 	free(config->transports);
 	free(config->routes);
 	free(config->servers);
+	free(config->destinations);
+	free(config->mx_groups);
 	free(config);
 }
 
@@ -167,8 +193,8 @@ route_find(const struct config *config, char *domain)
 	    route_compare);
 }
 
-const struct transport *
-config_route(const struct config *config, const char *domain)
+const struct route *
+config_route_of(const struct config *config, const char *domain)
 {
 	char name[256], any[] = "*";
 	const struct route *route = NULL;
@@ -186,7 +212,45 @@ config_route(const struct config *config, const char *domain)
 	}
 	if (route == NULL)
 		route = route_find(config, any);
-	return route != NULL ? route->transport : NULL;
+	return route;
+}
+
+const struct transport *
+config_route(const struct config *config, const char *domain)
+{
+	const struct route *route = config_route_of(config, domain);
+
+	return route != NULL ? route->leads_to : NULL;
+}
+
+const struct config_destination *
+config_destination(const struct config *config, const char *domain)
+{
+	for (size_t i = 0; i < config->ndestinations; i++)
+		if (strcasecmp(config->destinations[i].domain, domain) == 0)
+			return &config->destinations[i];
+	return NULL;
+}
+
+const struct config_mx_group *
+config_mx_group(const struct config *config, const char *host)
+{
+	static const uint8_t nowhere[16];
+	const struct config_mx_group *group, *best = NULL;
+	unsigned weight, most = 0;
+
+	for (size_t i = 0; i < config->nmx_groups; i++) {
+		group = &config->mx_groups[i];
+		for (size_t j = 0; j < group->hosts.count; j++) {
+			weight = server_match_weigh(&group->matches[j], host,
+			    AF_INET, nowhere);
+			if (weight <= most)
+				continue;
+			most = weight;
+			best = group;
+		}
+	}
+	return best;
 }
 
 const struct server *
@@ -217,26 +281,35 @@ dump_rows(const struct config_row *row, size_t count, const void *base,
 	}
 }
 
+static void
+dump_block(const char *kind, const char *title, enum config_scope scope,
+    const void *base, FILE *out)
+{
+	(void)fprintf(out, "\n%s \"%s\" {\n", kind, title);
+	dump_rows(scopes[scope].rows, scopes[scope].count, base, "\t", out);
+	(void)fputs("}\n", out);
+}
+
 /* Failures to write show in ferror(), which is for who owns out. */
 void
-config_dump(const struct config *config, FILE *out)
+config_dump(const struct config *c, FILE *out)
 {
-	const struct transport *t = config->transports;
-	const struct route *route = config->routes;
-	const struct server *server = config->servers;
+	size_t i;
 
-	dump_rows(global_rows, NELEM(global_rows), config, "", out);
-	for (size_t i = 0; i < config->ntransports; i++, t++) {
-		(void)fprintf(out, "\ntransport %s {\n", t->name);
-		dump_rows(transport_rows, NELEM(transport_rows), t, "\t", out);
-		(void)fputs("}\n", out);
-	}
-	for (size_t i = 0; i < config->nroutes; i++, route++)
-		(void)fprintf(out, "\nroute \"%s\" {\n\ttransport = %s\n}\n",
-		    route->domain, route->transport_name);
-	for (size_t i = 0; i < config->nservers; i++, server++) {
-		(void)fprintf(out, "\nserver \"%s\" {\n", server->match.name);
-		dump_rows(server_rows, NELEM(server_rows), server, "\t", out);
-		(void)fputs("}\n", out);
-	}
+	dump_rows(global_rows, NELEM(global_rows), c, "", out);
+	for (i = 0; i < c->ntransports; i++)
+		dump_block("transport", c->transports[i].name,
+		    CONFIG_SCOPE_TRANSPORT, &c->transports[i], out);
+	for (i = 0; i < c->nroutes; i++)
+		dump_block("route", c->routes[i].domain, CONFIG_SCOPE_ROUTE,
+		    &c->routes[i], out);
+	for (i = 0; i < c->ndestinations; i++)
+		dump_block("destination", c->destinations[i].domain,
+		    CONFIG_SCOPE_DESTINATION, &c->destinations[i], out);
+	for (i = 0; i < c->nmx_groups; i++)
+		dump_block("mx_group", c->mx_groups[i].name,
+		    CONFIG_SCOPE_MX_GROUP, &c->mx_groups[i], out);
+	for (i = 0; i < c->nservers; i++)
+		dump_block("server", c->servers[i].match.name,
+		    CONFIG_SCOPE_SERVER, &c->servers[i], out);
 }

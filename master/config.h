@@ -17,13 +17,16 @@
 #include "master/next_hop.h"
 #include "master/server_match.h"
 
-#define CONFIG_TEXT_MAX       (1024 * 1024) /* octets of a configuration */
-#define CONFIG_TRANSPORTS_MAX 256
-#define CONFIG_ROUTES_MAX     4096
-#define CONFIG_SERVERS_MAX    1024
-#define CONFIG_ERRORS_MAX     64
-#define CONFIG_KEYWORD_MAX    23 /* octets of an EHLO keyword */
-#define CONFIG_ERROR_SIZE     320
+#define CONFIG_TEXT_MAX         (1024 * 1024) /* octets of a configuration */
+#define CONFIG_TRANSPORTS_MAX   256
+#define CONFIG_ROUTES_MAX       4096
+#define CONFIG_SERVERS_MAX      1024
+#define CONFIG_DESTINATIONS_MAX 4096
+#define CONFIG_MX_GROUPS_MAX    256
+#define CONFIG_RETRIES_MAX      16 /* steps of a retry_schedule */
+#define CONFIG_ERRORS_MAX       64
+#define CONFIG_KEYWORD_MAX      23 /* octets of an EHLO keyword */
+#define CONFIG_ERROR_SIZE       320
 
 /* The values of ENUM parameters, in the order of the words in config.def. */
 enum config_log {
@@ -111,10 +114,8 @@ struct transport {
 	char *name;
 	int line; /* in the file; 0 for the built-in one */
 	struct next_hop next_hop;
-#define GLOBAL(name, type, value, least, most, unit, text)
 #define TRANSPORT(name, type, value, least, most, unit, text)                  \
 	CONFIG_MEMBER_##type(name)
-#define SERVER(name, type, value, least, most, unit, text)
 #include "master/config.def"
 };
 
@@ -122,8 +123,6 @@ struct transport {
 struct server {
 	struct server_match match;
 	int line;
-#define GLOBAL(name, type, value, least, most, unit, text)
-#define TRANSPORT(name, type, value, least, most, unit, text)
 #define SERVER(name, type, value, least, most, unit, text)                     \
 	CONFIG_MEMBER_##type(name)
 #include "master/config.def"
@@ -131,9 +130,31 @@ struct server {
 
 struct route {
 	char *domain; /* "example.org", ".example.org" or "*"; lower case */
-	char *transport_name;
-	const struct transport *transport;
-	int line; /* where the transport is named */
+	const struct transport *leads_to;
+	int line;          /* where the transport is named */
+	bool has_lifetime; /* of its own */
+#define ROUTE(name, type, value, least, most, unit, text)                      \
+	CONFIG_MEMBER_##type(name)
+#include "master/config.def"
+};
+
+/* What holds for the mail of one domain that goes by its MX. */
+struct config_destination {
+	char *domain; /* lower case */
+	int line;
+#define DESTINATION(name, type, value, least, most, unit, text)                \
+	CONFIG_MEMBER_##type(name)
+#include "master/config.def"
+};
+
+/* Mail servers that share limits, whichever domains' mail goes there. */
+struct config_mx_group {
+	char *name;
+	int line;
+	struct server_match *matches; /* as many as hosts */
+#define MX_GROUP(name, type, value, least, most, unit, text)                   \
+	CONFIG_MEMBER_##type(name)
+#include "master/config.def"
 };
 
 struct config {
@@ -143,10 +164,12 @@ struct config {
 	size_t nroutes;
 	struct server *servers; /* in the file's order */
 	size_t nservers;
+	struct config_destination *destinations; /* in the file's order */
+	size_t ndestinations;
+	struct config_mx_group *mx_groups; /* in the file's order */
+	size_t nmx_groups;
 #define GLOBAL(name, type, value, least, most, unit, text)                     \
 	CONFIG_MEMBER_##type(name)
-#define TRANSPORT(name, type, value, least, most, unit, text)
-#define SERVER(name, type, value, least, most, unit, text)
 #include "master/config.def"
 };
 
@@ -180,6 +203,17 @@ void config_free(struct config *config);
 const struct transport *config_route(const struct config *config,
     const char *domain);
 
+/* The route itself; NULL where none fits. */
+const struct route *config_route_of(const struct config *config,
+    const char *domain);
+
+/* What the file says of a domain as a destination, and of the group that a mail
+ * server is of (by the longest match); NULL: nothing. */
+const struct config_destination *config_destination(const struct config *config,
+    const char *domain);
+const struct config_mx_group *config_mx_group(const struct config *config,
+    const char *host);
+
 /* The transport of that name, or NULL. */
 const struct transport *config_transport(const struct config *config,
     const char *name);
@@ -211,6 +245,9 @@ void config_dump(const struct config *config, FILE *out);
 enum config_scope {
 	CONFIG_SCOPE_GLOBAL,
 	CONFIG_SCOPE_TRANSPORT,
+	CONFIG_SCOPE_ROUTE,
+	CONFIG_SCOPE_DESTINATION,
+	CONFIG_SCOPE_MX_GROUP,
 	CONFIG_SCOPE_SERVER,
 };
 
@@ -235,7 +272,7 @@ struct config_row {
 	uint64_t most;
 	const char *unit;
 	const char *text;
-	size_t offset; /* of the member in struct config, transport or server */
+	size_t offset; /* of the member in the scope's struct */
 };
 
 /* The rows of a scope, and how many; static storage. */

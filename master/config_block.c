@@ -10,28 +10,40 @@
 #include "master/config_value.h"
 #include "master/config_word.h"
 
+static int
+set_defaults(enum config_scope scope, void *base)
+{
+	const struct config_row *rows;
+	size_t count;
+
+	rows = config_rows(scope, &count);
+	for (size_t i = 0; i < count; i++)
+		if (config_value_set_default(&rows[i], base) == -1)
+			return -1;
+	return 0;
+}
+
+/* Room for one block more behind a list of n. */
+static void *
+grow(void *list, size_t n, size_t size)
+{
+	return recallocarray(list, n, n + 1, size);
+}
+
 static struct transport *
 transport_add(struct config *config, const char *name, int line)
 {
-	const struct config_row *rows;
 	struct transport *list, *t;
-	size_t count;
 
-	rows = config_rows(CONFIG_SCOPE_TRANSPORT, &count);
-	list = recallocarray(config->transports, config->ntransports,
-	    config->ntransports + 1, sizeof(*list));
+	list = grow(config->transports, config->ntransports, sizeof(*list));
 	if (list == NULL)
 		return NULL;
 	config->transports = list;
 	t = &list[config->ntransports++];
 	t->line = line;
 	t->name = strdup(name);
-	if (t->name == NULL)
+	if (t->name == NULL || set_defaults(CONFIG_SCOPE_TRANSPORT, t) == -1)
 		return NULL;
-	for (size_t i = 0; i < count; i++) {
-		if (config_value_set_default(&rows[i], t) == -1)
-			return NULL;
-	}
 	return t;
 }
 
@@ -40,41 +52,68 @@ route_add(struct config *config, const char *domain, int line)
 {
 	struct route *list, *route;
 
-	list = recallocarray(config->routes, config->nroutes,
-	    config->nroutes + 1, sizeof(*list));
+	list = grow(config->routes, config->nroutes, sizeof(*list));
 	if (list == NULL)
 		return NULL;
 	config->routes = list;
 	route = &list[config->nroutes++];
 	route->line = line;
 	route->domain = strdup(domain);
-	route->transport_name = strdup("");
-	if (route->domain == NULL || route->transport_name == NULL)
+	if (route->domain == NULL ||
+	    set_defaults(CONFIG_SCOPE_ROUTE, route) == -1)
 		return NULL;
 	return route;
+}
+
+static struct config_destination *
+destination_add(struct config *config, const char *domain, int line)
+{
+	struct config_destination *list, *d;
+
+	list = grow(config->destinations, config->ndestinations, sizeof(*list));
+	if (list == NULL)
+		return NULL;
+	config->destinations = list;
+	d = &list[config->ndestinations++];
+	d->line = line;
+	d->domain = strdup(domain);
+	if (d->domain == NULL ||
+	    set_defaults(CONFIG_SCOPE_DESTINATION, d) == -1)
+		return NULL;
+	return d;
+}
+
+static struct config_mx_group *
+mx_group_add(struct config *config, const char *name, int line)
+{
+	struct config_mx_group *list, *group;
+
+	list = grow(config->mx_groups, config->nmx_groups, sizeof(*list));
+	if (list == NULL)
+		return NULL;
+	config->mx_groups = list;
+	group = &list[config->nmx_groups++];
+	group->line = line;
+	group->name = strdup(name);
+	if (group->name == NULL ||
+	    set_defaults(CONFIG_SCOPE_MX_GROUP, group) == -1)
+		return NULL;
+	return group;
 }
 
 static struct server *
 server_add(struct config *config, const struct server_match *match, int line)
 {
-	const struct config_row *rows;
 	struct server *list, *server;
-	size_t count;
 
-	rows = config_rows(CONFIG_SCOPE_SERVER, &count);
-	list = recallocarray(config->servers, config->nservers,
-	    config->nservers + 1, sizeof(*list));
+	list = grow(config->servers, config->nservers, sizeof(*list));
 	if (list == NULL)
 		return NULL;
 	config->servers = list;
 	server = &list[config->nservers++];
 	server->line = line;
 	server->match = *match;
-	for (size_t i = 0; i < count; i++) {
-		if (config_value_set_default(&rows[i], server) == -1)
-			return NULL;
-	}
-	return server;
+	return set_defaults(CONFIG_SCOPE_SERVER, server) == 0 ? server : NULL;
 }
 
 static void *
@@ -150,6 +189,50 @@ open_server(struct reader *r, const char *title)
 	return NULL;
 }
 
+static void *
+open_destination(struct reader *r, char *title)
+{
+	struct config *c = r->config;
+	const struct config_destination *other;
+
+	lower(title);
+	other = config_destination(c, title);
+	if (!address_domain_is_host_name(title))
+		complain(&r->complaints, r->block_line,
+		    "destination %.80s: no legal domain", title);
+	else if (other != NULL)
+		complain(&r->complaints, r->block_line,
+		    "destination %s stands already on line %d", title,
+		    other->line);
+	if (c->ndestinations < CONFIG_DESTINATIONS_MAX)
+		return destination_add(c, title, r->block_line);
+	complain(&r->complaints, r->block_line, "more than %d destinations",
+	    CONFIG_DESTINATIONS_MAX);
+	return NULL;
+}
+
+static void *
+open_mx_group(struct reader *r, const char *title)
+{
+	struct config *c = r->config;
+	const char *wrong = config_word_check_name(title);
+
+	if (title[0] == '\0' || wrong != NULL)
+		complain(&r->complaints, r->block_line, "mx_group %.80s: %s",
+		    title, wrong != NULL ? wrong : "a group needs a name");
+	for (size_t i = 0; i < c->nmx_groups; i++) {
+		if (strcmp(c->mx_groups[i].name, title) == 0)
+			complain(&r->complaints, r->block_line,
+			    "mx_group %s stands already on line %d", title,
+			    c->mx_groups[i].line);
+	}
+	if (c->nmx_groups < CONFIG_MX_GROUPS_MAX)
+		return mx_group_add(c, title, r->block_line);
+	complain(&r->complaints, r->block_line, "more than %d groups",
+	    CONFIG_MX_GROUPS_MAX);
+	return NULL;
+}
+
 void *
 config_block_open(struct reader *r, char *title)
 {
@@ -158,6 +241,10 @@ config_block_open(struct reader *r, char *title)
 		return open_transport(r, title);
 	case BLOCK_ROUTE:
 		return open_route(r, title);
+	case BLOCK_DESTINATION:
+		return open_destination(r, title);
+	case BLOCK_MX_GROUP:
+		return open_mx_group(r, title);
 	case BLOCK_SERVER:
 		return open_server(r, title);
 	case BLOCK_GLOBAL:
@@ -185,7 +272,7 @@ config_block_add_builtin(struct config *c)
 	route = route_add(c, any, 0);
 	if (route == NULL)
 		return -1;
-	free(route->transport_name);
-	route->transport_name = strdup("smtp");
-	return route->transport_name != NULL ? 0 : -1;
+	free(route->transport);
+	route->transport = strdup("smtp");
+	return route->transport != NULL ? 0 : -1;
 }

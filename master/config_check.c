@@ -146,6 +146,10 @@ config_check_transport(struct reader *r, struct transport *t)
 	check_next_hop(r, t);
 	check_tls(r, t);
 	check_auth(r, t);
+	/* Whoever relays knows nothing of a delivery. */
+	if (t->delivered_to && t->protocol != CONFIG_PROTOCOL_LMTP)
+		complain(&r->complaints, config_line_of(r, "delivered_to"),
+		    "delivered_to: is for protocol = lmtp alone");
 	if (t->initial_destination_concurrency <=
 	    t->destination_concurrency_limit)
 		return;
@@ -162,13 +166,45 @@ config_check_transport(struct reader *r, struct transport *t)
 		    t->destination_concurrency_limit);
 }
 
+static bool
+is_set(struct reader *r, const char *name)
+{
+	const struct config_row *row =
+	    config_row_find(&r->rows[r->block], name, strlen(name));
+
+	return row != NULL && *config_seen_line(r, row) != 0;
+}
+
 void
 config_check_route(struct reader *r, struct route *route)
 {
 	route->line = config_line_of(r, "transport");
-	if (route->line == r->block_line && route->transport_name[0] == '\0')
-		complain(&r->complaints, r->block_line,
+	route->has_lifetime = is_set(r, "maximal_queue_lifetime");
+	if (route->transport[0] == '\0')
+		complain(&r->complaints, route->line,
 		    "route %s: write transport = NAME in it", route->domain);
+}
+
+void
+config_check_mx_group(struct reader *r, struct config_mx_group *group)
+{
+	const struct config_list *hosts = &group->hosts;
+
+	if (hosts->count == 0) {
+		if (!is_set(r, "hosts")) /* else it was wrong */
+			complain(&r->complaints, r->block_line,
+			    "mx_group %s: write hosts = { HOST, .DOMAIN } in it",
+			    group->name);
+		return;
+	}
+	group->matches = calloc(hosts->count, sizeof(*group->matches));
+	if (group->matches == NULL) {
+		complain_memory(&r->complaints);
+		return;
+	}
+	/* Each was checked as it was read. */
+	for (size_t i = 0; i < hosts->count; i++)
+		(void)server_match_parse(hosts->words[i], &group->matches[i]);
 }
 
 static int
@@ -195,12 +231,14 @@ resolve_routes(struct reader *r)
 			    "route %s stands already on line %d", route->domain,
 			    route[0].line < route[-1].line ? route[0].line
 							   : route[-1].line);
-		route->transport = config_transport(c, route->transport_name);
-		if (route->transport == NULL &&
-		    route->transport_name[0] != '\0')
+		if (!route->has_lifetime)
+			route->maximal_queue_lifetime =
+			    c->maximal_queue_lifetime;
+		route->leads_to = config_transport(c, route->transport);
+		if (route->leads_to == NULL && route->transport[0] != '\0')
 			complain(&r->complaints, route->line,
 			    "transport: there is no transport %s in this file",
-			    route->transport_name);
+			    route->transport);
 	}
 }
 

@@ -15,20 +15,22 @@
 #include "master/config_value.h"
 #include "master/config_word.h"
 
-#define NELEM(a) (sizeof(a) / sizeof((a)[0]))
-
-/* The one parameter of a route. */
-static const struct config_row route_rows[] = {
-	{ CONFIG_SCOPE_TRANSPORT, CONFIG_TYPE_STRING, "transport", "", 1, 32,
-	    "transport", "The transport that mail for the domain goes by.",
-	    offsetof(struct route, transport_name) },
-};
-
 static const char *const block_names[BLOCK_COUNT] = {
 	[BLOCK_GLOBAL] = "",
 	[BLOCK_TRANSPORT] = "transport",
 	[BLOCK_ROUTE] = "route",
+	[BLOCK_DESTINATION] = "destination",
+	[BLOCK_MX_GROUP] = "mx_group",
 	[BLOCK_SERVER] = "server",
+};
+
+static const char *const titles[BLOCK_COUNT] = {
+	[BLOCK_GLOBAL] = "",
+	[BLOCK_TRANSPORT] = "its name",
+	[BLOCK_ROUTE] = "its domain",
+	[BLOCK_DESTINATION] = "its domain",
+	[BLOCK_MX_GROUP] = "its name",
+	[BLOCK_SERVER] = "its host or network",
 };
 
 const struct config_row *
@@ -152,9 +154,7 @@ open_titled(struct reader *r, const struct config_statement *s)
 	if (title == NULL) {
 		complain(&r->complaints, s->line,
 		    "%s: write %s before the brace", block_names[r->block],
-		    r->block == BLOCK_ROUTE        ? "its domain"
-			: r->block == BLOCK_SERVER ? "its host or network"
-						   : "its name");
+		    titles[r->block]);
 		r->skipping = true;
 		return;
 	}
@@ -188,7 +188,8 @@ statement_open(struct reader *r, const struct config_statement *s)
 	}
 	r->skipping = true;
 	complain(&r->complaints, s->line,
-	    "%.*s is no block; there are transport, route and server",
+	    "%.*s is no block; there are transport, route, destination, "
+	    "mx_group and server",
 	    s->name_len > 40 ? 40 : (int)s->name_len, s->name);
 }
 
@@ -199,6 +200,8 @@ block_close(struct reader *r)
 		config_check_transport(r, r->base);
 	if (!r->skipping && r->block == BLOCK_ROUTE)
 		config_check_route(r, r->base);
+	if (!r->skipping && r->block == BLOCK_MX_GROUP)
+		config_check_mx_group(r, r->base);
 	r->block = BLOCK_GLOBAL;
 	r->block_line = 0;
 	r->skipping = false;
@@ -263,16 +266,17 @@ find_hostname(struct config *c)
 static void
 reader_set_rows(struct reader *r)
 {
-	struct rows *rows = r->rows;
+	static const enum config_scope scopes[BLOCK_COUNT] = {
+		[BLOCK_GLOBAL] = CONFIG_SCOPE_GLOBAL,
+		[BLOCK_TRANSPORT] = CONFIG_SCOPE_TRANSPORT,
+		[BLOCK_ROUTE] = CONFIG_SCOPE_ROUTE,
+		[BLOCK_DESTINATION] = CONFIG_SCOPE_DESTINATION,
+		[BLOCK_MX_GROUP] = CONFIG_SCOPE_MX_GROUP,
+		[BLOCK_SERVER] = CONFIG_SCOPE_SERVER,
+	};
 
-	rows[BLOCK_GLOBAL].row =
-	    config_rows(CONFIG_SCOPE_GLOBAL, &rows[BLOCK_GLOBAL].count);
-	rows[BLOCK_TRANSPORT].row =
-	    config_rows(CONFIG_SCOPE_TRANSPORT, &rows[BLOCK_TRANSPORT].count);
-	rows[BLOCK_ROUTE].row = route_rows;
-	rows[BLOCK_ROUTE].count = NELEM(route_rows);
-	rows[BLOCK_SERVER].row =
-	    config_rows(CONFIG_SCOPE_SERVER, &rows[BLOCK_SERVER].count);
+	for (enum block b = BLOCK_GLOBAL; b < BLOCK_COUNT; b++)
+		r->rows[b].row = config_rows(scopes[b], &r->rows[b].count);
 }
 
 static int

@@ -19,6 +19,8 @@ enum block {
 	BLOCK_GLOBAL,
 	BLOCK_TRANSPORT,
 	BLOCK_ROUTE,
+	BLOCK_DESTINATION,
+	BLOCK_MX_GROUP,
 	BLOCK_SERVER,
 	BLOCK_COUNT,
 };
@@ -26,9 +28,12 @@ enum block {
 /* Room for the rows of any block: as many as there are in all. */
 enum {
 	ROWS_MAX =
-#define GLOBAL(...)    1 +
-#define TRANSPORT(...) 1 +
-#define SERVER(...)    1 +
+#define GLOBAL(...)      1 +
+#define TRANSPORT(...)   1 +
+#define ROUTE(...)       1 +
+#define DESTINATION(...) 1 +
+#define MX_GROUP(...)    1 +
+#define SERVER(...)      1 +
 #include "master/config.def"
 	    0,
 };
@@ -77,6 +82,7 @@ int config_block_add_builtin(struct config *c);
 /* At the end of a block: what its parameters say about each other. */
 void config_check_transport(struct reader *r, struct transport *t);
 void config_check_route(struct reader *r, struct route *route);
+void config_check_mx_group(struct reader *r, struct config_mx_group *group);
 
 /*
  * At the end of the file: sorts the routes and finds their transports, puts

@@ -18,6 +18,10 @@
 #include "common/auth.h"
 #include "master/config.h"
 #include "master/next_hop.h"
+#include "master/queue/feedback.h"
+#include "master/queue/rate.h"
+#include "master/queue/retry.h"
+#include "master/server_match.h"
 
 #define NELEM(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -140,6 +144,53 @@ check_login_name(const char *word)
 	return auth_name_ok(word) ? NULL : "holds a control character";
 }
 
+static const char *
+check_address(const char *word)
+{
+	struct address address;
+	enum address_error error;
+
+	error = address_parse_forward_path(&address, word, strlen(word));
+	return error == ADDRESS_OK ? NULL : address_error_text(error);
+}
+
+static const char *
+check_rate(const char *word)
+{
+	struct rate rate;
+
+	return rate_parse(word, &rate);
+}
+
+static const char *
+check_feedback(const char *word)
+{
+	struct feedback_amount amount;
+
+	return feedback_parse(word, &amount);
+}
+
+static const char *
+check_retry(const char *word)
+{
+	int64_t ms;
+
+	return retry_parse(word, &ms) ? NULL
+				      : "write digits, and s, m, h or d behind "
+					"them: 1s to 100d";
+}
+
+static const char *
+check_group_host(const char *word)
+{
+	struct server_match match;
+	const char *wrong = server_match_parse(word, &match);
+
+	if (wrong == NULL && match.family != 0)
+		return "a group has hosts, no addresses";
+	return wrong;
+}
+
 static const struct {
 	const char *name;
 	const char *(*check)(const char *word);
@@ -155,6 +206,9 @@ static const struct {
 	{ "resolver_user", config_word_check_name },
 	{ "dialer_user", config_word_check_name },
 	{ "agent_user", config_word_check_name },
+	{ "double_bounce_recipient", check_address },
+	{ "bounce_notice_recipient", check_address },
+	{ "delay_notice_recipient", check_address },
 	{ "job_users", check_user },
 	{ "name_servers", check_name_server },
 	{ "server", check_server },
@@ -166,6 +220,12 @@ static const struct {
 	{ "auth_token_user", config_word_check_name },
 	{ "auth_mechanisms", check_mechanism },
 	{ "transport", config_word_check_name },
+	{ "destination_concurrency_positive_feedback", check_feedback },
+	{ "destination_concurrency_negative_feedback", check_feedback },
+	{ "rate", check_rate },
+	{ "destination_rate", check_rate },
+	{ "retry_schedule", check_retry },
+	{ "hosts", check_group_host },
 };
 
 const char *

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "master/notice_template.h"
 #include "master/secret_file.h"
 
 struct loading {
@@ -273,6 +274,61 @@ look_up_logins(struct loading *l)
 	}
 }
 
+/* Its mistakes are shown as those of the configuration are, by its own lines. */
+static void
+wrong_template(struct loading *l, const char *path, int line, const char *why)
+{
+	struct loading of = { path, l->load, l->errors };
+
+	wrong(&of, line, "%s", why);
+}
+
+static size_t
+read_template(struct loading *l, const char *path, char *text, size_t size)
+{
+	size_t len = 0;
+	FILE *f;
+
+	f = fopen(path, "re");
+	if (f != NULL)
+		len = fread(text, 1, size, f);
+	if (f == NULL || ferror(f))
+		wrong(l, 0, "bounce_template_file: %s: %s", path,
+		    strerror(errno));
+	if (f != NULL)
+		(void)fclose(f); /* only read */
+	return len;
+}
+
+static void
+load_template(struct loading *l)
+{
+	const char *path = l->load->config->bounce_template_file;
+	size_t errors = l->errors->count, len = 0;
+	struct notice_templates *templates;
+	char why[200], *text;
+	int line;
+
+	text = malloc(NOTICE_TEMPLATE_MAX + 1);
+	if (text == NULL) {
+		wrong(l, 0, "no memory");
+		return;
+	}
+	if (path[0] != '\0')
+		len = read_template(l, path, text, NOTICE_TEMPLATE_MAX + 1);
+	if (l->errors->count == errors) {
+		templates =
+		    notice_templates_read(text, len, &line, why, sizeof(why));
+		if (templates == NULL)
+			wrong_template(l, path, line, why);
+		notice_templates_free(templates);
+	}
+	l->load->template_fd = fd_sealed("templates", text, len);
+	if (l->load->template_fd == -1)
+		wrong(l, 0, "cannot be kept in memory: %s", strerror(errno));
+	free(text);
+}
+
 static void
 look_up_all(struct loading *l)
 {
@@ -291,6 +347,7 @@ look_up_all(struct loading *l)
 	look_up_submitters(l);
 	open_trust(l);
 	look_up_logins(l);
+	load_template(l);
 }
 
 struct load *
@@ -308,6 +365,7 @@ load_read(const char *name, struct config_errors *errors)
 		return NULL;
 	}
 	l.load->text_fd = -1;
+	l.load->template_fd = -1;
 	text = read_text(&l, &len);
 	if (text != NULL)
 		l.load->config = config_read(name, text, len, errors);
@@ -340,5 +398,6 @@ load_free(struct load *load)
 	free(load->trust_fds);
 	config_free(load->config);
 	fd_close(load->text_fd);
+	fd_close(load->template_fd);
 	free(load);
 }

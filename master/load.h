@@ -32,7 +32,8 @@ struct load {
 	gid_t control_group;
 	uint32_t submitters[SUBMITTERS_MAX];
 	size_t nsubmitters;
-	int *trust_fds; /* by config_trust(); -1: not needed */
+	int *trust_fds;  /* by config_trust(); -1: not needed */
+	int template_fd; /* bounce_template_file, a sealed memfd; empty: none */
 };
 
 /*

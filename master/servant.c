@@ -112,6 +112,11 @@ servant_send_config(struct servant *s)
 {
 	struct msg_config config = { s->master->generation, 0 };
 	const char *name = s->master->options->config_name;
+	struct msg_none none = { 0 };
+
+	if (s->desc->role == ROLE_QUEUE)
+		send_to(s, MSG_TEMPLATE, &none, NULL, 0,
+		    s->master->load->template_fd);
 
 	send_to(s, MSG_CONFIG, &config, name, strnlen(name, 255),
 	    s->master->load->text_fd);

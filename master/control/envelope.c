@@ -54,6 +54,21 @@ read_deliver_by(const char *text, int64_t *seconds, const char **mode,
 	return *trace || text[len] == '\0';
 }
 
+static bool
+is_priority_word(const char *text)
+{
+	return strcmp(text, "low") == 0 || strcmp(text, "normal") == 0 ||
+	    strcmp(text, "high") == 0;
+}
+
+static int
+check_priority(const char *text)
+{
+	if (text != NULL && is_priority_word(text))
+		return 0;
+	return check_number("--priority", text);
+}
+
 static int
 check_utf8(const char *option, const char *text)
 {
@@ -85,7 +100,7 @@ envelope_check(const struct envelope_options *e, size_t nrcpts)
 		return -1;
 	}
 	if (check_number("--hold-for", e->hold_for) == -1 ||
-	    check_number("--priority", e->priority) == -1 ||
+	    check_priority(e->priority) == -1 ||
 	    check_utf8("--ret", e->ret) == -1 ||
 	    check_utf8("--envid", e->envid) == -1 ||
 	    check_utf8("--hold-until", e->hold_until) == -1 ||
@@ -163,7 +178,10 @@ envelope_add(json_t *job, const struct envelope_options *e)
 			"mode", mode, "trace", (int)trace));
 	set_number(job, "hold_for", e->hold_for);
 	set_string(job, "hold_until", e->hold_until);
-	set_number(job, "priority", e->priority);
+	if (e->priority != NULL && is_priority_word(e->priority))
+		set_string(job, "priority", e->priority);
+	else
+		set_number(job, "priority", e->priority);
 	set_string(job, "auth", e->submitter);
 }
 

@@ -32,7 +32,9 @@ static const struct command {
 	    "postern queue [-c FILE] [--socket PATH] [--json] [--dry-run] "
 	    "[--yes] [--progress] [--to TRANSPORT] " SELECTION
 	    "list | show | cat | hold | release | retry | delete | expire | "
-	    "move [ID...]" },
+	    "move [ID...]\n"
+	    "       postern queue [-c FILE | --spool DIRECTORY] check | "
+	    "export FILE | import FILE" },
 	{ "flush", control_flush,
 	    "postern flush [-c FILE] [--socket PATH] [--json] [--dry-run] "
 	    "[--progress] [--destination NAME]" },

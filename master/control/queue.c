@@ -453,6 +453,18 @@ run(const char *verb, const struct manage_options *o)
 	return ret;
 }
 
+/* Whether a word is for who works on the spool itself. */
+static bool
+is_for_archive(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "check") == 0 ||
+		    strcmp(argv[i], "export") == 0 ||
+		    strcmp(argv[i], "import") == 0)
+			return true;
+	return false;
+}
+
 int
 control_queue(int argc, char **argv)
 {
@@ -462,6 +474,8 @@ control_queue(int argc, char **argv)
 	size_t i;
 	int first, ret;
 
+	if (is_for_archive(argc, argv))
+		return control_archive(argc, argv);
 	first = parse(argc, argv, &o);
 	if (first == -1 || first == argc)
 		return control_usage("queue");

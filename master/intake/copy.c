@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/util.h"
 #include "master/intake/tls_field.h"
 
@@ -35,6 +36,7 @@ struct copying {
 	char *error;
 	struct line_ends ends;
 	struct tls_field tls_field;
+	struct loop loop;
 };
 
 static int refuse(struct copying *c, uint16_t code, const char *fmt, ...)
@@ -138,6 +140,7 @@ put(struct copying *c, const uint8_t *octets, size_t n)
 		    (unsigned long long)c->limit);
 	header_feed(&c->copy->header, octets, n);
 	tls_field_feed(&c->tls_field, octets, n);
+	loop_feed(&c->loop, octets, n);
 	if (fd_write(c->copy->fd, octets, n) == -1)
 		return refuse(c, 451, "no memory for the message: %s",
 		    strerror(errno));
@@ -225,6 +228,8 @@ copy_message(int fd, uint64_t limit, bool binary, struct copy *copy,
 	if (copy_octets(&c, size) == 0 &&
 	    fcntl(copy->fd, F_ADD_SEALS, FD_SEALS) == 0) {
 		copy->tls_is_optional = tls_field_is_no(&c.tls_field);
+		loop_end(&c.loop);
+		copy->hops = c.loop.hops;
 		return 0;
 	}
 	fd_close(copy->fd);

@@ -15,6 +15,7 @@ struct copy {
 	uint64_t size; /* octets in it: all line ends are CRLF, unless binary */
 	bool has_8bit;
 	bool tls_is_optional; /* its header says so (RFC 8689, 3) */
+	uint32_t hops;        /* fields Received in its header */
 	struct header header;
 };
 

@@ -103,6 +103,27 @@ add_number(const json_t *object, const char *name, enum parameter parameter,
 	return add(text, parameter, digits, error);
 }
 
+/* A number of RFC 6710, or one of its words for three of them. */
+static int
+add_priority(const json_t *object, char text[PARAMETERS_MAIL_SIZE],
+    char error[JOB_ERROR_SIZE])
+{
+	static const struct spelling words[] = { { "low", "-4" },
+		{ "normal", "0" }, { "high", "4" } };
+	const json_t *value = json_object_get(object, "priority");
+	const char *wire;
+
+	if (!json_is_string(value))
+		return add_number(object, "priority", PARAMETER_MT_PRIORITY,
+		    text, error);
+	wire = spell(words, NELEM(words), json_string_value(value));
+	if (wire == NULL)
+		return value_complain(error,
+		    "\"priority\" must be a whole number, or \"low\", "
+		    "\"normal\" or \"high\"");
+	return add(text, PARAMETER_MT_PRIORITY, wire, error);
+}
+
 static int
 add_deliver_by(json_t *object, char text[PARAMETERS_MAIL_SIZE],
     char error[JOB_ERROR_SIZE])
@@ -228,8 +249,7 @@ value_mail_parameters(json_t *object, char text[PARAMETERS_MAIL_SIZE],
 	    add_number(object, "hold_for", PARAMETER_HOLDFOR, text, error) ==
 		-1 ||
 	    add_hold_until(object, text, error) == -1 ||
-	    add_number(object, "priority", PARAMETER_MT_PRIORITY, text,
-		error) == -1 ||
+	    add_priority(object, text, error) == -1 ||
 	    add_xtext(object, "auth", PARAMETER_AUTH, text, error) == -1 ||
 	    add_client(object, text, error) == -1)
 		return -1;

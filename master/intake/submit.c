@@ -109,6 +109,13 @@ take_message(const struct intake *in, const struct job_packet *job, int fd,
 	return -1;
 }
 
+/* RFC 5321, 6.3; RFC 3463, 3.5: X.4.6, routing loop detected. */
+static bool
+goes_round(const struct intake *in, const struct copy *copy)
+{
+	return copy->hops >= (uint32_t)in->config->hopcount_limit;
+}
+
 /* A job's first packet.  fd is borrowed. */
 static void
 begin_job(struct intake *in, struct client *c, const struct job_packet *job,
@@ -155,8 +162,12 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 		    error);
 		return;
 	}
-	r = request_new(in, c);
-	if (r == NULL) {
+	r = goes_round(in, &copy) ? NULL : request_new(in, c);
+	if (goes_round(in, &copy)) {
+		request_refuse(c, job->ref, 554, "5.4.6",
+		    "the message went through too many servers: it goes round "
+		    "in a loop, or hopcount_limit is too low");
+	} else if (r == NULL) {
 		request_refuse(c, job->ref, 451, "4.3.0", "no memory");
 	} else {
 		strlcpy(r->ref, job->ref, sizeof(r->ref));

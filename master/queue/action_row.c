@@ -15,6 +15,7 @@
 #include "common/util.h"
 #include "master/queue/lift.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/route.h"
 
 static const struct action_kind {
 	const char *name;
@@ -54,7 +55,7 @@ action_way(struct queue *q, const struct store_envelope *envelope,
 
 	way->domain = recipient->domain;
 	way->transport = way->server = "";
-	transport = queue_route(q,
+	transport = route_transport(q,
 	    recipient->via[0] != '\0' ? recipient->via : envelope->via,
 	    recipient->domain, &next_hop, &index);
 	if (transport == NULL)
@@ -77,6 +78,10 @@ action_expire(struct action *a, const struct store_envelope *envelope,
 		.was_in_doubt = recipient->in_doubt,
 		.parameters = envelope->parameters,
 		.reverse_path = envelope->reverse_path,
+		.rcpt_parameters = recipient->parameters,
+		.warned = recipient->warned,
+		.via =
+		    recipient->via[0] != '\0' ? recipient->via : envelope->via,
 		.recipient = recipient->address,
 		.relay = recipient->relay,
 		.reply = reply };

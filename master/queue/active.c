@@ -38,79 +38,289 @@ schedule_find_domain(const struct schedule *schedule, const char *name)
 	return NULL;
 }
 
-struct schedule_domain *
-schedule_domain(struct schedule *schedule, const char *name)
+static struct schedule_domain *
+domain_make(struct schedule *schedule, const char *name)
 {
-	struct schedule_domain *domain = schedule_find_domain(schedule, name);
+	struct schedule_domain *domain;
 	size_t size = strlen(name) + 1;
 
-	if (domain != NULL)
-		return domain;
 	domain = calloc(1, sizeof(*domain) + size);
-	if (domain == NULL)
+	if (domain == NULL || heap_reserve(&schedule->blocked_domains) == -1) {
+		free(domain);
 		return NULL;
+	}
 	memcpy(domain->name, name, size);
+	LIST_INIT(&domain->sources);
 	LIST_INSERT_HEAD(&schedule->domains_by_name[schedule_hash(name, 0)],
 	    domain, hash);
-	TAILQ_INSERT_TAIL(&schedule->domains, domain, entry);
 	return domain;
 }
 
-struct schedule_domain *
-schedule_first_domain(struct schedule *schedule)
+/* One that is blocked stays, so that nobody loads of it meanwhile. */
+static void
+domain_drop(struct schedule *schedule, struct schedule_domain *domain)
 {
-	return TAILQ_FIRST(&schedule->domains);
+	if (!LIST_EMPTY(&domain->sources) || heap_holds(&domain->block))
+		return;
+	heap_unreserve(&schedule->blocked_domains);
+	LIST_REMOVE(domain, hash);
+	free(domain);
+}
+
+/* Sources. */
+
+static struct schedule_source *
+source_find(const struct schedule *schedule, const char *name, uint32_t lane)
+{
+	struct schedule_source *source;
+
+	LIST_FOREACH(source,
+	    &schedule->sources_by_lane[schedule_hash(name, lane)], hash)
+		if (source->lane == lane &&
+		    strcmp(source->domain->name, name) == 0)
+			return source;
+	return NULL;
 }
 
 static void
-schedule_drop_domain(struct schedule *schedule, struct schedule_domain *domain)
+source_drop(struct schedule *schedule, struct schedule_source *source)
 {
-	LIST_REMOVE(domain, hash);
-	TAILQ_REMOVE(&schedule->domains, domain, entry);
-	free(domain);
+	struct schedule_domain *domain = source->domain;
+
+	if (source->idle) {
+		TAILQ_REMOVE(&schedule->idle_sources, source, entry);
+		schedule->nidle_sources--;
+	} else if (source->listed) {
+		TAILQ_REMOVE(&schedule->more, source, entry);
+		schedule->nmore--;
+	}
+	LIST_REMOVE(source, of_domain);
+	LIST_REMOVE(source, hash);
+	schedule->nsources--;
+	free(source);
+	domain_drop(schedule, domain);
+}
+
+/* Puts a source on the list where it belongs. */
+static void
+source_review(struct schedule *schedule, struct schedule_source *source)
+{
+	bool idle = !source->has_more && source->loaded == 0;
+	bool listed = source->has_more && !heap_holds(&source->domain->block);
+
+	if (source->idle && !idle) {
+		TAILQ_REMOVE(&schedule->idle_sources, source, entry);
+		schedule->nidle_sources--;
+	}
+	if (source->listed && !listed) {
+		TAILQ_REMOVE(&schedule->more, source, entry);
+		schedule->nmore--;
+	}
+	if (idle && !source->idle) {
+		TAILQ_INSERT_TAIL(&schedule->idle_sources, source, entry);
+		schedule->nidle_sources++;
+	}
+	if (listed && !source->listed) {
+		TAILQ_INSERT_TAIL(&schedule->more, source, entry);
+		schedule->nmore++;
+		schedule->looked = 0;
+	}
+	source->idle = idle;
+	source->listed = listed;
+}
+
+static struct schedule_source *
+source_make(struct schedule *schedule, const char *name, uint32_t lane)
+{
+	struct schedule_source *source;
+	struct schedule_domain *domain = schedule_find_domain(schedule, name);
+
+	if (domain == NULL)
+		domain = domain_make(schedule, name);
+	if (domain == NULL)
+		return NULL;
+	source = calloc(1, sizeof(*source));
+	if (source == NULL) {
+		domain_drop(schedule, domain);
+		return NULL;
+	}
+	source->domain = domain;
+	source->lane = lane;
+	LIST_INSERT_HEAD(&domain->sources, source, of_domain);
+	LIST_INSERT_HEAD(&schedule->sources_by_lane[schedule_hash(name, lane)],
+	    source, hash);
+	schedule->nsources++;
+	source_review(schedule, source);
+	return source;
+}
+
+struct schedule_source *
+schedule_source(struct schedule *schedule, const char *domain, uint32_t lane)
+{
+	struct schedule_source *source = source_find(schedule, domain, lane);
+
+	if (source != NULL)
+		return source;
+	while (schedule->nidle_sources >= SCHEDULE_IDLE_SOURCES_MAX)
+		source_drop(schedule, TAILQ_FIRST(&schedule->idle_sources));
+	if (schedule->nsources >=
+	    schedule->limits.active_recipients + SCHEDULE_SOURCES_MORE) {
+		errno = ENOSPC;
+		return NULL;
+	}
+	return source_make(schedule, domain, lane);
+}
+
+void
+schedule_set_more(struct schedule *schedule, struct schedule_source *source,
+    bool has_more)
+{
+	source->has_more = has_more;
+	source_review(schedule, source);
+}
+
+bool
+schedule_has_source(const struct schedule *schedule)
+{
+	return schedule->looked < schedule->nmore;
+}
+
+struct schedule_source *
+schedule_next_source(struct schedule *schedule)
+{
+	struct schedule_source *source = TAILQ_FIRST(&schedule->more);
+
+	if (!schedule_has_source(schedule))
+		return NULL;
+	schedule->looked++;
+	TAILQ_REMOVE(&schedule->more, source, entry);
+	TAILQ_INSERT_TAIL(&schedule->more, source, entry);
+	return source;
+}
+
+void
+schedule_sources_changed(struct schedule *schedule)
+{
+	schedule->looked = 0;
+}
+
+void
+schedule_block_domain(struct schedule *schedule, struct schedule_domain *domain,
+    int64_t until_ms)
+{
+	struct schedule_source *source;
+
+	if (domain->blocked_until_ms == until_ms && heap_holds(&domain->block))
+		return;
+	domain->blocked_until_ms = until_ms;
+	heap_put(&schedule->blocked_domains, &domain->block, until_ms);
+	LIST_FOREACH(source, &domain->sources, of_domain)
+		source_review(schedule, source);
+}
+
+void
+schedule_free_domain(struct schedule *schedule, struct schedule_domain *domain)
+{
+	struct schedule_source *source;
+
+	domain->blocked_until_ms = 0;
+	LIST_FOREACH(source, &domain->sources, of_domain)
+		source_review(schedule, source);
+	domain_drop(schedule, domain);
+}
+
+static void
+sweep_sources(struct schedule *schedule)
+{
+	uint32_t n = schedule->nidle_sources;
+
+	while (n-- > 0)
+		source_drop(schedule, TAILQ_FIRST(&schedule->idle_sources));
 }
 
 void
 schedule_sweep(struct schedule *schedule, int64_t now_ms)
 {
-	struct schedule_domain *domain;
-	struct schedule_domain *next;
-	struct schedule_destination *destination;
-	struct schedule_destination *next_destination;
+	schedule_turn(schedule, now_ms);
+	sweep_sources(schedule);
+	schedule_sweep_destinations(schedule, now_ms);
+}
 
-	for (domain = TAILQ_FIRST(&schedule->domains); domain != NULL;
-	     domain = next) {
-		next = TAILQ_NEXT(domain, entry);
-		if (domain->loaded == 0 && !domain->has_more &&
-		    domain->blocked_until_ms <= now_ms)
-			schedule_drop_domain(schedule, domain);
-	}
-	for (destination = TAILQ_FIRST(&schedule->destinations);
-	     destination != NULL; destination = next_destination) {
-		next_destination = TAILQ_NEXT(destination, entry);
-		schedule_release(schedule, destination, now_ms);
-	}
+void
+schedule_clear_active(struct schedule *schedule)
+{
+	struct schedule_source *source;
+	struct heap_node *node;
+
+	while ((source = TAILQ_FIRST(&schedule->more)) != NULL)
+		schedule_set_more(schedule, source, false);
+	/* What has more, and is blocked, is on no list. */
+	schedule_turn(schedule, INT64_MAX);
+	while ((source = TAILQ_FIRST(&schedule->more)) != NULL)
+		schedule_set_more(schedule, source, false);
+	sweep_sources(schedule);
+	while ((node = heap_first(&schedule->blocked_domains)) != NULL)
+		heap_remove(&schedule->blocked_domains, node);
+	heap_clear(&schedule->blocked_domains);
+}
+
+/* Room. */
+
+/* What the store may fill: the last eighth is for what has just come in. */
+static uint32_t
+store_places(const struct schedule *schedule)
+{
+	return schedule->limits.active_recipients -
+	    schedule->limits.active_recipients / 8;
+}
+
+bool
+schedule_is_hungry(struct schedule *schedule)
+{
+	uint32_t places = store_places(schedule);
+
+	if (schedule->active >= places)
+		schedule->filling = false;
+	else if (schedule->active < places - places / 8)
+		schedule->filling = true;
+	return schedule->filling;
+}
+
+/* Half of what all others leave free, less what it has. */
+static uint32_t
+share(uint32_t places, uint32_t all, uint32_t own)
+{
+	uint32_t others = all - own;
+	uint32_t half = places > others ? (places - others) / 2 : 0;
+
+	return half > own ? half - own : 0;
 }
 
 uint32_t
-schedule_room(const struct schedule *schedule, const char *name, int64_t now_ms)
+schedule_room(const struct schedule *schedule, const char *name, uint32_t lane,
+    bool fresh, int64_t now_ms)
 {
 	const struct schedule_domain *domain;
+	const struct schedule_source *source;
+	uint32_t places;
 	uint32_t loaded;
-	uint32_t others;
-	uint32_t share;
+	uint32_t in_lane;
+	uint32_t room;
+	uint32_t of_domain;
 
 	domain = schedule_find_domain(schedule, name);
 	if (domain != NULL && domain->blocked_until_ms > now_ms)
 		return 0;
-	if (schedule->active >= schedule->limits.active_recipients)
+	places =
+	    fresh ? schedule->limits.active_recipients : store_places(schedule);
+	if (schedule->active >= places)
 		return 0;
 	loaded = domain != NULL ? domain->loaded : 0;
-	others = schedule->active - loaded;
-	share = (schedule->limits.active_recipients - others) / 2;
-	if (share > loaded)
-		return share - loaded;
-	return loaded == 0 ? 1 : 0;
+	source = loaded > 0 ? source_find(schedule, name, lane) : NULL;
+	in_lane = source != NULL ? source->loaded : 0;
+	of_domain = loaded + share(places, schedule->active, loaded);
+	room = share(of_domain, loaded, in_lane);
+	return room == 0 && in_lane == 0 ? 1 : room;
 }
 
 struct schedule_message *
@@ -188,7 +398,7 @@ schedule_drop_message(struct schedule *schedule,
 
 static struct schedule_recipient *
 schedule_make_recipient(struct schedule_message *message,
-    struct schedule_domain *domain, const struct store_recipient *from)
+    struct schedule_source *source, const struct store_recipient *from)
 {
 	struct schedule_recipient *recipient;
 	size_t size = strlen(from->address) + 1;
@@ -201,10 +411,11 @@ schedule_make_recipient(struct schedule_message *message,
 	recipient->parameters = memcpy(recipient->address + size,
 	    from->parameters, parameters_size);
 	recipient->message = message;
-	recipient->domain = domain;
+	recipient->source = source;
 	recipient->index = from->index;
 	recipient->attempts = from->attempts;
 	recipient->in_doubt = from->in_doubt;
+	recipient->warned = (uint8_t)from->warned;
 	return recipient;
 }
 
@@ -216,7 +427,7 @@ schedule_add(struct schedule *schedule,
 {
 	struct schedule_recipient *recipient = NULL;
 	struct schedule_message *message;
-	struct schedule_domain *domain;
+	struct schedule_source *source;
 
 	if (from->index >= envelope->nrcpts) {
 		errno = EINVAL;
@@ -226,23 +437,25 @@ schedule_add(struct schedule *schedule,
 		errno = EEXIST;
 		return -1;
 	}
-	domain = schedule_domain(schedule, from->domain);
-	if (domain == NULL)
+	source = schedule_source(schedule, from->domain, from->lane);
+	if (source == NULL)
 		return -1;
 	message = schedule_find_message(schedule, envelope->id);
 	if (message == NULL)
 		message = schedule_make_message(schedule, envelope);
 	if (message == NULL)
 		return -1;
-	recipient = schedule_make_recipient(message, domain, from);
+	recipient = schedule_make_recipient(message, source, from);
 	if (recipient == NULL)
 		goto fail;
 	recipient->added_ms = now_ms;
-	if (schedule_enqueue(destination, recipient, false) == -1)
+	if (schedule_enqueue(schedule, destination, recipient, false) == -1)
 		goto fail;
 	message->bits[from->index / 8] |= (uint8_t)(1U << (from->index % 8));
 	message->loaded++;
-	domain->loaded++;
+	source->domain->loaded++;
+	source->loaded++;
+	source_review(schedule, source);
 	schedule->active++;
 	return 0;
 fail:
@@ -260,8 +473,11 @@ schedule_forget(struct schedule *schedule, struct schedule_recipient *recipient)
 
 	message->bits[index / 8] &= (uint8_t) ~(1U << (index % 8));
 	message->loaded--;
-	recipient->domain->loaded--;
+	recipient->source->domain->loaded--;
+	recipient->source->loaded--;
+	source_review(schedule, recipient->source);
 	schedule->active--;
+	schedule->looked = 0;
 	free(recipient);
 	schedule_drop_message(schedule, message);
 }

@@ -121,6 +121,17 @@ event_text(const struct event *event, char *out, size_t size)
 		(void)snprintf(out, size, "%s: to=<%s>, %s by uid %u", id, from,
 		    event->change, event->uid);
 		break;
+	case EVENT_NOTICE:
+		(void)snprintf(out, size, "%s: %s %s: %" PRIX64, id,
+		    event->reader, event->notice, event->notice_id);
+		break;
+	case EVENT_DROPPED:
+		(void)log_escape(from, sizeof(from), event->recipient,
+		    strlen(event->recipient));
+		(void)snprintf(out, size,
+		    "%s: undeliverable notification to <%s> discarded", id,
+		    from);
+		break;
 	}
 }
 
@@ -181,6 +192,19 @@ event_json(const struct event *event, char *out, size_t size)
 		    "\"event\":\"%s\",\"id\":\"%s\",\"to\":\"%s\","
 		    "\"uid\":%u",
 		    event->change, id, from, event->uid);
+		break;
+	case EVENT_NOTICE:
+		(void)snprintf(out, size,
+		    "\"event\":\"notice\",\"id\":\"%s\",\"reader\":\"%s\","
+		    "\"notice\":\"%s\",\"notice_id\":\"%" PRIX64 "\"",
+		    id, event->reader, event->notice, event->notice_id);
+		break;
+	case EVENT_DROPPED:
+		(void)log_escape_json(from, sizeof(from), event->recipient,
+		    strlen(event->recipient));
+		(void)snprintf(out, size,
+		    "\"event\":\"dropped\",\"id\":\"%s\",\"to\":\"%s\"", id,
+		    from);
 		break;
 	}
 }

@@ -17,6 +17,8 @@ enum event_kind {
 	EVENT_OUTCOME, /* a recipient was tried */
 	EVENT_REMOVED, /* a message has no recipient left */
 	EVENT_CHANGED, /* an operator did something to a recipient */
+	EVENT_NOTICE,  /* a notice of it has been queued */
+	EVENT_DROPPED, /* it was a notice, it failed, and nobody is told */
 };
 
 /* Strings are borrowed; those a kind does not use may be NULL. */
@@ -31,6 +33,9 @@ struct event {
 	const char *recipient;    /* CHANGED; OUTCOME and what follows */
 	const char *relay;        /* empty: none was reached */
 	const char *reply;
+	const char *reader; /* NOTICE: "sender" or "postmaster" */
+	const char *notice; /* "non-delivery notification", ... */
+	uint64_t notice_id; /* under which it is queued */
 	struct outcome outcome;
 	/* Before it was in memory, waiting there, connecting, transmitting. */
 	int64_t delays_ms[4];

@@ -14,8 +14,10 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/explain.h"
+#include "master/queue/limits.h"
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/route.h"
 #include "master/queue/tell.h"
 #include "master/queue/top.h"
 
@@ -39,6 +41,7 @@ struct explanation {
 	const char *next_hop;
 	const struct schedule_destination *destination; /* NULL: none now */
 	enum security security;
+	uint32_t variant;
 	unsigned nwhys;
 	const char *verdict; /* "now", "wait" or "fail" */
 	char whys[8][QUEUE_REPLY_SIZE + 96];
@@ -72,7 +75,7 @@ explain_find(struct queue *q, const struct explanation *e)
 
 	for (d = schedule_first_destination(q->schedule); d != NULL;
 	     d = TAILQ_NEXT(d, entry))
-		if (d->transport == e->index && d->variant == e->security &&
+		if (d->transport == e->index && d->variant == e->variant &&
 		    strcmp(d->next_hop, e->next_hop) == 0)
 			return d;
 	return NULL;
@@ -92,7 +95,8 @@ explain_begin(struct queue *q, struct explanation *e, const char *recipient,
 	json_out_string(&e->out, "domain", e->domain);
 	e->config = explain_route(&e->out, q->config, via, e->domain);
 	if (e->config == NULL ||
-	    queue_route(q, via, e->domain, &e->next_hop, &e->index) == NULL) {
+	    route_transport(q, via, e->domain, &e->next_hop, &e->index) ==
+		NULL) {
 		explain_why(e, "fail", "5.4.4: it has no way to go");
 		return false;
 	}
@@ -100,6 +104,8 @@ explain_begin(struct queue *q, struct explanation *e, const char *recipient,
 	why = security_refuse(e->config, e->security, true, &dsn);
 	if (why != NULL)
 		explain_why(e, "fail", "%s: %s", dsn, why);
+	e->variant = target_variant(e->security,
+	    limits_variant(q, route_of(q, via, e->domain)));
 	e->destination = explain_find(q, e);
 	return why == NULL;
 }
@@ -194,11 +200,11 @@ explain_waits(struct queue *q, struct explanation *e)
 		    "in a row: %s",
 		    (long long)(left_ms + 999) / 1000, d->failures,
 		    t != NULL ? t->reply : "");
-	if (d->sessions >= d->concurrency)
+	if (d->sessions >= d->feedback.concurrency)
 		explain_why(e, "wait",
 		    "it may have %u sessions now and has %u: the mail waits "
 		    "for its turn in one of them",
-		    d->concurrency, d->sessions);
+		    d->feedback.concurrency, d->sessions);
 	if (t != NULL && t->waits_for_login)
 		explain_why(e, "wait",
 		    "the secret to log in with is not there "
@@ -280,7 +286,7 @@ explain_question(struct queue *q, struct explain *x)
 	uint32_t index;
 
 	store_address_domain(x->recipient, domain);
-	if (queue_route(q, x->via, domain, &next_hop, &index) == NULL)
+	if (route_transport(q, x->via, domain, &next_hop, &index) == NULL)
 		return;
 	config = q->transports[index].config;
 	x->asks++;

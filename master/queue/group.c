@@ -10,12 +10,18 @@
 #include "master/queue/queue_internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "common/util.h"
 #include "master/queue/action.h"
+#include "master/queue/notice.h"
+
+enum {
+	GROUP_EXPIRE_MAX = 200, /* failed recipients of one commit */
+};
 
 struct queue_op *
 group_new_op(enum queue_op_kind kind, size_t text_size)
@@ -71,7 +77,7 @@ group_submit(struct queue *q, struct submission *s)
 static int
 group_apply(struct queue *q, struct queue_op *op)
 {
-	uint64_t count;
+	uint32_t count;
 
 	switch (op->kind) {
 	case OP_SUBMIT:
@@ -85,7 +91,11 @@ group_apply(struct queue *q, struct queue_op *op)
 			return -1;
 		return 0;
 	case OP_EXPIRE:
-		return store_expire_failed(q->store, op->before_ms, &count);
+		if (store_expire_failed(q->store, op->before_ms,
+			GROUP_EXPIRE_MAX, &count) == -1)
+			return -1;
+		op->again = count == GROUP_EXPIRE_MAX;
+		return 0;
 	case OP_ACTION:
 		return action_apply(q, op->action);
 	}
@@ -144,6 +154,51 @@ group_refuse(struct queue *q, const struct queue_op *only, int error)
 	return any;
 }
 
+static bool
+group_has_submission(const struct queue *q)
+{
+	const struct queue_op *op;
+
+	STAILQ_FOREACH(op, &q->ops, entry)
+		if (op->kind == OP_SUBMIT)
+			return true;
+	return false;
+}
+
+/* New mail may not take the room that the queued needs on its way out. */
+static void
+group_keep_room(struct queue *q)
+{
+	uint64_t left;
+	bool is_short;
+
+	if (!group_has_submission(q) ||
+	    store_free_octets(q->store, &left) == -1)
+		return;
+	is_short = left < q->config->queue_minfree;
+	if (is_short != q->disk_is_short)
+		log_line(is_short ? LOG_WARN : LOG_INFO,
+		    "the spool's disk has %" PRIu64 " MiB left, queue_minfree "
+		    "wants %" PRIu64 ": jobs are %s",
+		    left >> 20, (uint64_t)q->config->queue_minfree >> 20,
+		    is_short ? "refused" : "taken again");
+	q->disk_is_short = is_short;
+	if (is_short)
+		(void)group_refuse(q, NULL, ENOSPC);
+}
+
+/* True: there is another way to go on. */
+static bool
+group_make_room(struct queue *q, int error)
+{
+	if (error != ENOSPC || !store_use_reserve(q->store))
+		return false;
+	log_line(LOG_WARN,
+	    "the spool's disk is full: room kept in reserve is used to deliver "
+	    "what is queued; make room");
+	return true;
+}
+
 static void
 group_void_activations(struct queue *q)
 {
@@ -182,6 +237,7 @@ static void
 group_news(struct queue *q, struct queue_op *op)
 {
 	struct event removed = { .kind = EVENT_REMOVED };
+	bool told = false;
 
 	switch (op->kind) {
 	case OP_SUBMIT:
@@ -198,7 +254,8 @@ group_news(struct queue *q, struct queue_op *op)
 		if (op->told) {
 			group_count(q, &op->event.outcome);
 			event_tell(q, &op->event, op->lmtp ? "lmtp" : "smtp");
-			report_result(q, op);
+			told = report_result(q, op);
+			notices_committed(q, op, told);
 		}
 		if (op->removed) {
 			removed.id = op->outcome.message;
@@ -206,6 +263,8 @@ group_news(struct queue *q, struct queue_op *op)
 		}
 		break;
 	case OP_EXPIRE:
+		if (op->again)
+			refill_forget_failed(q);
 		break;
 	case OP_ACTION:
 		action_committed(q, op->action);
@@ -221,6 +280,7 @@ group_commit(struct queue *q)
 	struct queue_op *op;
 	int error;
 
+	group_keep_room(q);
 	while (!STAILQ_EMPTY(&q->ops) && group_write(q, &failed) == -1) {
 		error = errno;
 		log_line(LOG_ERROR, "the queue's store: %s (%s)",
@@ -228,7 +288,7 @@ group_commit(struct queue *q)
 		if (failed != NULL &&
 		    (failed->kind != OP_SUBMIT || error != EBADMSG))
 			failed = NULL;
-		if (group_refuse(q, failed, error))
+		if (group_refuse(q, failed, error) || group_make_room(q, error))
 			continue;
 		group_void_activations(q);
 		group_arm(q, QUEUE_RETRY_MS);

@@ -3,6 +3,7 @@
 #include "master/queue/lift.h"
 
 #include "master/queue/queue_internal.h"
+#include "master/queue/route.h"
 
 void
 lift_recipient(struct queue *q, const char *via, const char *domain)
@@ -13,9 +14,8 @@ lift_recipient(struct queue *q, const char *via, const char *domain)
 	uint32_t index;
 
 	if (d != NULL)
-		d->blocked_until_ms = 0;
-	transport = queue_route(q, via, domain, &next_hop, &index);
+		schedule_lift_domain(q->schedule, d);
+	transport = route_transport(q, via, domain, &next_hop, &index);
 	if (transport != NULL)
 		schedule_lift(q->schedule, index, next_hop);
-	q->wake_seen_ms = 0; /* what was to be waited for is to be seen anew */
 }

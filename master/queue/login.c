@@ -82,7 +82,7 @@ login_release(struct queue *q, uint32_t transport)
 		    !t->waits_for_login)
 			continue;
 		t->waits_for_login = false;
-		d->paused = false;
+		schedule_pause(q->schedule, d, false);
 	}
 	queue_pump_soon(q);
 }
@@ -147,7 +147,7 @@ login_ready(struct queue *q, struct target *t)
 	    (l->proven || d->sessions == 0))
 		return true;
 	t->waits_for_login = true;
-	d->paused = true;
+	schedule_pause(q->schedule, d, true);
 	return false;
 }
 
@@ -201,7 +201,7 @@ login_session_ended(struct session *s)
 	if (!t->waits_for_login)
 		return;
 	t->waits_for_login = false;
-	t->destination->paused = false;
+	schedule_pause(s->queue->schedule, t->destination, false);
 }
 
 static const char *

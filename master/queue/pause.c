@@ -100,7 +100,7 @@ pause_unload(struct queue *q, struct schedule_destination *d)
 	schedule_suspend(q->schedule, d, &recipients);
 	while ((r = STAILQ_FIRST(&recipients)) != NULL) {
 		STAILQ_REMOVE_HEAD(&recipients, entry);
-		r->domain->has_more = true;
+		schedule_set_more(q->schedule, r->source, true);
 		schedule_forget(q->schedule, r);
 	}
 }
@@ -116,47 +116,52 @@ pause_quit_sessions(struct queue *q, const struct schedule_destination *d)
 			session_quit(s);
 }
 
-static void
-pause_free_domains(struct queue *q)
-{
-	struct schedule_domain *domain;
-
-	for (domain = schedule_first_domain(q->schedule); domain != NULL;
-	     domain = TAILQ_NEXT(domain, entry)) {
-		if (domain->stopped == 0)
-			continue;
-		domain->stopped = 0;
-		domain->blocked_until_ms = 0;
-	}
-}
-
 void
 pause_apply(struct queue *q)
 {
 	struct schedule_destination *d;
-	bool was;
+	bool was, is;
 
+	q->pauses->generation++;
 	for (d = schedule_first_destination(q->schedule); d != NULL;
 	     d = TAILQ_NEXT(d, entry)) {
 		was = d->stopped;
-		d->stopped = pause_of(q, d->transport, d->next_hop) != NULL;
-		if (!d->stopped || was)
+		is = pause_of(q, d->transport, d->next_hop) != NULL;
+		if (is != was)
+			schedule_stop(q->schedule, d, is);
+		if (!is || was)
 			continue;
 		pause_quit_sessions(q, d);
 		pause_unload(q, d);
 	}
-	pause_free_domains(q); /* those that are still stopped are seen anew */
+	schedule_end_rests(q->schedule); /* who is still stopped rests anew */
 	q->scan_again = true;
 	queue_pump_soon(q);
 }
 
 void
-pause_rest(struct schedule_domain *domain, int64_t now_ms)
+pause_leave(struct queue *q, struct schedule_source *source)
 {
-	if (domain->has_more || domain->stopped == 0 || domain->loaded > 0)
+	source->stopped++;
+	source->stopped_at = q->pauses->generation;
+}
+
+bool
+pause_is_over(const struct queue *q, const struct schedule_source *source)
+{
+	return source->stopped > 0 &&
+	    source->stopped_at != q->pauses->generation;
+}
+
+void
+pause_rest(struct queue *q, struct schedule_source *source)
+{
+	if (source->has_more || source->stopped == 0 ||
+	    source->domain->loaded > 0)
 		return;
 	/* Reading a row takes some 10 us: a hundredth of our time at most. */
-	domain->blocked_until_ms = now_ms + PAUSE_LOOK_MS + domain->stopped;
+	schedule_rest(q->schedule, source,
+	    time_monotonic_ms() + PAUSE_LOOK_MS + source->stopped);
 }
 
 static struct pause *

@@ -28,8 +28,11 @@
 #include "master/queue/action.h"
 #include "master/queue/ask.h"
 #include "master/queue/learnt.h"
+#include "master/queue/limits.h"
+#include "master/queue/notice.h"
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/route.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transcripts.h"
 
@@ -82,28 +85,21 @@ queue_transport_slot(struct queue *q, const char *name)
 	return (int)i;
 }
 
-const struct queue_transport *
-queue_route(struct queue *q, const char *via, const char *domain,
-    const char **hopp, uint32_t *indexp)
+static void
+queue_feedback(const struct transport *t, struct feedback_rules *rules)
 {
-	const struct transport *transport;
-	uint32_t i;
-
-	transport = via[0] != '\0' ? config_transport(q->config, via)
-				   : config_route(q->config, domain);
-	if (transport == NULL)
-		return NULL;
-	/* An address without a domain has no MX. */
-	if (transport->next_hop.kind == NEXT_HOP_MX && domain[0] == '\0')
-		return NULL;
-	*hopp =
-	    transport->next_hop.kind == NEXT_HOP_MX ? domain : transport->name;
-	for (i = 0; i < q->ntransports; i++)
-		if (q->transports[i].config == transport) {
-			*indexp = i;
-			return &q->transports[i];
-		}
-	return NULL;
+	memset(rules, 0, sizeof(*rules));
+	rules->initial = (uint32_t)t->initial_destination_concurrency;
+	rules->limit = (uint32_t)t->destination_concurrency_limit;
+	if (rules->initial > rules->limit)
+		rules->initial = rules->limit;
+	/* The configuration was checked. */
+	(void)feedback_parse(t->destination_concurrency_positive_feedback,
+	    &rules->positive);
+	(void)feedback_parse(t->destination_concurrency_negative_feedback,
+	    &rules->negative);
+	rules->failed_cohorts =
+	    (uint32_t)t->destination_concurrency_failed_cohort_limit;
 }
 
 static int
@@ -126,18 +122,16 @@ queue_use_transports(struct queue *q)
 		q->transports[slot].trust =
 		    (uint32_t)config_trust(q->config, i);
 		limits.process_limit = (uint32_t)q->config->process_limit;
-		limits.initial_concurrency =
-		    (uint32_t)t->initial_destination_concurrency;
-		limits.concurrency_limit =
-		    (uint32_t)t->destination_concurrency_limit;
-		if (limits.initial_concurrency > limits.concurrency_limit)
-			limits.initial_concurrency = limits.concurrency_limit;
-		limits.recipient_limit =
-		    (uint32_t)t->destination_recipient_limit;
+		queue_feedback(t, &limits.feedback);
+		/* Each recipient's message is its own. */
+		limits.recipient_limit = t->delivered_to
+		    ? 1
+		    : (uint32_t)t->destination_recipient_limit;
 		if (schedule_set_transport(q->schedule, (uint32_t)slot,
 			&limits) == -1)
 			return -1;
 	}
+	limits_configure(q);
 	return 0;
 }
 
@@ -158,14 +152,14 @@ queue_unload(struct queue *q)
 		schedule_suspend(q->schedule, d, &recipients);
 		while ((r = STAILQ_FIRST(&recipients)) != NULL) {
 			STAILQ_REMOVE_HEAD(&recipients, entry);
-			r->domain->has_more = true;
+			schedule_set_more(q->schedule, r->source, true);
 			schedule_forget(q->schedule, r);
 		}
 		t = d->data;
 		if (t != NULL)
 			t->plan_until_ms = 0;
 		d->keep_until_ms = 0;
-		d->blocked_until_ms = 0;
+		schedule_block(q->schedule, d, 0);
 	}
 	q->scan_again = true;
 }
@@ -205,6 +199,7 @@ queue_configure(void *ctx, struct channel *from, const struct message *m)
 	q->generation = ((const struct msg_config *)m->payload)->generation;
 	queue_set_limits(q);
 	transcript_configure(q);
+	notices_configure(q);
 	if (q->schedule == NULL) /* setting up; old is one never used */
 		goto out;
 	session_quit_all(q);
@@ -343,22 +338,16 @@ queue_start_sessions(struct queue *q)
 		session_quit_idle(q);
 }
 
-/* Looks through all that is blocked, so not at every turn. */
+/* Until a block is over, or a limit has enough again. */
 static int64_t
 queue_wake_wait_ms(struct queue *q)
 {
 	int64_t now_ms = time_monotonic_ms();
+	int64_t wake_ms = schedule_wake_ms(q->schedule, now_ms);
 
-	if (now_ms - q->wake_seen_ms >= QUEUE_WAKE_MS ||
-	    (q->wake_ms != 0 && q->wake_ms <= now_ms)) {
-		q->wake_seen_ms = now_ms;
-		q->wake_ms = schedule_wake_ms(q->schedule, now_ms);
-	} else if (q->wake_ms == 0) {
-		return QUEUE_WAKE_MS; /* looks again then */
-	}
-	if (q->wake_ms == 0)
+	if (wake_ms == 0)
 		return INT64_MAX;
-	return q->wake_ms - now_ms;
+	return wake_ms > now_ms ? wake_ms - now_ms : 0;
 }
 
 static void
@@ -370,6 +359,8 @@ queue_arm_pump(struct queue *q)
 
 	if (wake_ms < wait_ms)
 		wait_ms = wake_ms;
+	if (wait_ms > QUEUE_SWEEP_MS)
+		wait_ms = QUEUE_SWEEP_MS;
 	tv.tv_sec = wait_ms / 1000;
 	tv.tv_usec = wait_ms % 1000 * 1000;
 	(void)evtimer_add(q->pump_timer, &tv); /* the sweep pumps too */
@@ -397,6 +388,7 @@ queue_pump(evutil_socket_t fd, short what, void *arg)
 		queue_finish(q);
 		return;
 	}
+	schedule_turn(q->schedule, time_monotonic_ms());
 	refill_run(q);
 	session_feed_all(q, 1);
 	queue_start_sessions(q);
@@ -425,8 +417,11 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	schedule_sweep(q->schedule, time_monotonic_ms());
 	if (!q->draining)
 		refill_expire(q);
+	if (store_keep_reserve(q->store))
+		log_line(LOG_INFO, "the spool's disk has room again");
 	transcript_sweep(q);
 	dial_forget(q);
+	notices_sweep(q);
 	queue_pump_soon(q);
 }
 
@@ -469,6 +464,7 @@ enum {
 /* What the queue takes, and in which of its phases. */
 static const struct handler queue_handlers[] = {
 	{ MSG_CONFIG, QUEUE_ALWAYS, queue_configure },
+	{ MSG_TEMPLATE, QUEUE_ALWAYS, notices_templates },
 	{ MSG_PEER, QUEUE_ALWAYS, queue_peer },
 	{ MSG_DRAIN, PHASE_READY, queue_drain },
 	{ MSG_SUBMIT, QUEUE_WORKING, submit_begin },
@@ -499,6 +495,7 @@ queue_message_gone(void *ctx, struct schedule_message *message)
 {
 	struct queue *q = ctx;
 
+	notices_message_gone(q, message->id);
 	if (message->body_fd == -1)
 		return;
 	fd_close(message->body_fd);
@@ -531,6 +528,7 @@ queue_init(struct queue *q, int parent_fd)
 	TAILQ_INIT(&q->actions);
 	TAILQ_INIT(&q->tails);
 	TAILQ_INIT(&q->explains);
+	LIST_INIT(&q->named_limits);
 	q->started_ms = time_monotonic_ms();
 	q->scan_again = true;
 	q->scan_last_ms = -QUEUE_SWEEP_MS;
@@ -550,7 +548,7 @@ queue_init(struct queue *q, int parent_fd)
 	    queue_sweep, q);
 	if (q->commit_timer == NULL || q->pump_timer == NULL ||
 	    q->stop_timer == NULL || q->sweep_timer == NULL ||
-	    q->action_timer == NULL)
+	    q->action_timer == NULL || notices_init(q) == -1)
 		fatal("out of memory");
 }
 
@@ -558,10 +556,12 @@ static void
 queue_open(struct queue *q, const char *spool)
 {
 	struct store_options options = { .spool = spool,
+		.name = q->config->spool_directory,
 		.inline_body_limit = q->config->inline_body_limit };
 	struct schedule_hooks hooks = { .ctx = q,
 		.message_gone = queue_message_gone,
-		.destination_gone = target_gone };
+		.destination_gone = target_gone,
+		.block_ms = route_block_ms };
 	struct timeval sweep = { .tv_sec = QUEUE_SWEEP_MS / 1000 };
 	struct store_recovered recovered;
 	char error[1024];
@@ -610,6 +610,8 @@ queue_clear(struct queue *q)
 	event_free(q->stop_timer);
 	event_free(q->action_timer);
 	schedule_free(q->schedule);
+	notices_clear(q);
+	limits_clear(q);
 	store_close(q->store);
 	transcripts_free(q->transcripts);
 	free(q->learnt);
@@ -646,6 +648,7 @@ queue_run(int parent_fd)
 	    ? "/"
 	    : q.config->spool_directory;
 	queue_open(&q, in_memory ? ":memory:" : spool);
+	notices_open(&q);
 	transcript_open(&q, in_memory ? NULL : spool);
 	sandbox_confine(&box, spool, queue_filter, NELEM(queue_filter), &ready);
 	queue_pump_soon(&q);

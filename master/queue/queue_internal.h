@@ -10,6 +10,8 @@
  *   ask.c      what an operator wants to know; pause.c what he stops
  *   tail.c     events as they fall, for the log and for who listens
  *   refill.c   from the store into memory
+ *   route.c    where a recipient goes, and when it is tried again
+ *   limits.c   the configuration's limits, and whose they are
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
  *   session.c  workers: sessions from their fork to what ends them
@@ -19,6 +21,8 @@
  *   transaction.c  the jobs of a session, and their recipients' outcomes
  *   transcript.c  what failed sessions were like; transcript_answer.c tells it
  *   settle.c   what an outcome means for a recipient
+ *   notice.h   what senders are told: notice_policy.c when, notice_text.c in
+ *              which words, notice.c does it, notice_delay.c for what waits
  *   security.c what a sender demands of TLS
  *
  * Two clocks: store times and delays are CLOCK_REALTIME, all else (blocks,
@@ -45,11 +49,11 @@ enum {
 	QUEUE_JOBS_AHEAD = 2,       /* jobs a worker holds at once */
 	QUEUE_JOBS_AHEAD_MAX = 32,  /* one that drains fast, by flights */
 	QUEUE_JOBS_AHEAD_DATA = 4,  /* and without them */
+	QUEUE_JOBS_SLOW_MS = 1000,  /* a job that took longer: few at once */
 	QUEUE_HALF_JOBS_MAX = 1024, /* envelopes that are not whole yet */
 	QUEUE_BUCKETS = 4096,
 	QUEUE_RETRY_MS = 1000, /* after the store failed */
 	QUEUE_SWEEP_MS = 5000,
-	QUEUE_WAKE_MS = 100, /* how late the end of a block may be seen */
 	QUEUE_DEATH_PAUSE_MS = 1000, /* a destination whose worker died */
 	QUEUE_DEATHS_MAX = 5,
 	QUEUE_REPLY_SIZE = 1025,
@@ -190,9 +194,12 @@ struct queue_op {
 	/* OUTCOME; its strings are in text. */
 	struct store_outcome outcome;
 	bool removed;
+	bool again; /* EXPIRE: there are more */
 	bool told;  /* an event and a result follow */
 	bool final; /* no further attempt */
 	bool lmtp;
+	bool asked_for; /* its notice is mailed, whoever waits for results */
+	bool dropped;   /* a notice failed, and nobody is told */
 	struct event event;
 	struct tls_info tls;
 	char text[];
@@ -225,6 +232,8 @@ struct queue {
 	uint64_t transcript_waiter;      /* a request; 0: nobody's */
 	struct schedule *schedule;
 	struct schedule_limits limits;
+	LIST_HEAD(, named_limit) named_limits; /* limits.c */
+	uint32_t last_limit;
 	struct event *commit_timer;
 	struct event *pump_timer;
 	struct event *sweep_timer;
@@ -240,6 +249,7 @@ struct queue {
 	struct rates rates;
 	struct queue_ops ops;
 	uint32_t nops;
+	bool disk_is_short; /* said in the log */
 	TAILQ_HEAD(, submission) half_jobs;
 	uint32_t nhalf_jobs;
 	TAILQ_HEAD(, waiter) waiters;
@@ -255,27 +265,25 @@ struct queue {
 	uint32_t bodies_max;
 	uint32_t chance; /* state of queue_chance */
 	bool draining;
-	uint64_t counts[STORE_STATE_COUNT]; /* report.c; as good till then: */
-	int64_t counts_until_ms;
 	/* refill.c */
 	bool scanning;
 	bool scan_again; /* something may be due that no scan has seen */
 	bool scan_started;
+	bool scan_first;
+	uint32_t scan_lane;
 	char scan_domain[STORE_DOMAIN_SIZE];
 	int64_t scan_wake_ms; /* real; the next scan's time */
 	int64_t scan_min_ms;
-	int64_t scan_last_ms; /* monotonic */
-	int64_t wake_ms;      /* monotonic: the end of the next block */
-	int64_t wake_seen_ms; /* monotonic: when that was looked up */
-	int64_t started_ms;   /* monotonic */
+	int64_t scan_last_ms;    /* monotonic; its end */
+	int64_t scan_work_ms;    /* how long it took without the pauses */
+	uint64_t older;          /* store_load_older's place */
+	int64_t started_ms;      /* monotonic */
+	struct notices *notices; /* notice.h; NULL: none are written */
 };
 
 /* queue.c */
 uint32_t queue_chance(struct queue *q);
 void queue_pump_soon(struct queue *q);
-/* The transport of a recipient, its next hop in *hopp; or NULL. */
-const struct queue_transport *queue_route(struct queue *q, const char *via,
-    const char *domain, const char **hopp, uint32_t *indexp);
 
 /* group.c */
 void group_add(struct queue *q, struct queue_op *op);
@@ -292,6 +300,7 @@ void submit_clear(struct queue *q);
 void submit_committed(struct queue *q, struct queue_op *op);
 void submit_refused(struct queue *q, struct submission *submission,
     uint16_t code, const char *dsn, const char *why);
+void submit_set_times(const struct queue *q, struct store_envelope *envelope);
 void submission_free(struct submission *submission);
 
 /* report.c */
@@ -299,7 +308,10 @@ int report_wait(struct queue *q, const struct submission *submission,
     uint64_t id);
 void report_cancel(struct queue *q, uint64_t request);
 void report_clear(struct queue *q);
-void report_result(struct queue *q, const struct queue_op *op);
+/* Whether a client was told of it. */
+bool report_result(struct queue *q, const struct queue_op *op);
+/* Whether one waits to be told of each attempt. */
+bool report_is_awaited(const struct queue *q, uint64_t id);
 void report_trace(struct queue *q, struct session *s, bool from_remote,
     const void *text, size_t n);
 /* LISTED of one recipient; LIST_END. */
@@ -307,7 +319,6 @@ int report_row(struct queue *q, uint64_t request,
     const struct store_envelope *envelope,
     const struct store_recipient *recipient);
 void report_list_end(struct queue *q, uint64_t request, bool more);
-void report_count(struct queue *q);
 
 /* tail.c: to the log, and to whoever listens. */
 void event_tell(struct queue *q, const struct event *event,
@@ -320,13 +331,18 @@ void refill_later(struct queue *q, int64_t due_ms);
 void refill_new(struct queue *q, const struct store_envelope *envelope,
     const struct store_recipient *recipient);
 void refill_expire(struct queue *q);
+void refill_forget_failed(struct queue *q);
 /* Milliseconds until refill_run has work; -1: none known. */
 int64_t refill_wait_ms(const struct queue *q);
 
 /* target.c */
+/* What tells destinations of one next hop apart. */
+uint32_t target_variant(enum security security, uint32_t route);
 struct target *target_of(struct queue *q, uint32_t transport,
-    const char *next_hop, enum security security);
+    const char *next_hop, enum security security, uint32_t route);
 enum security target_security(const struct target *t);
+/* limits_variant() of its route. */
+uint32_t target_route(const struct target *t);
 bool target_ready(struct queue *q, struct target *t);
 void target_gone(struct schedule_destination *destination);
 void target_resolved(void *ctx, struct channel *from, const struct message *m);
@@ -438,9 +454,12 @@ struct attempt {
 	bool begun;        /* false: not counted as an attempt */
 	bool was_in_doubt;
 	bool lmtp;
-	int64_t not_before_ms;  /* real; the destination is blocked till then */
+	int64_t not_before_ms; /* real; the destination is blocked till then */
+	uint32_t warned;
 	const char *parameters; /* of MAIL */
 	const char *reverse_path;
+	const char *rcpt_parameters;
+	const char *via;
 	const char *recipient;
 	const char *relay;
 	const char *reply;
@@ -450,6 +469,9 @@ struct attempt {
 };
 
 void settle(struct queue *q, const struct attempt *attempt);
+/* Whether its time in the queue is over, or its sender's. */
+bool settle_is_over(const struct queue *q, const struct attempt *a,
+    int64_t now_ms);
 /* The attempt never began: it is due again at once. */
 void settle_unbegun(struct queue *q, uint64_t id, uint32_t index);
 void settle_outcome(struct outcome *outcome, unsigned status, unsigned step,

@@ -2,9 +2,10 @@
 /*
  * From the store into memory: which recipients become part of the active set.
  *
- * A scan walks the domains that wait, a few at a time, and takes of each what
- * is due and has room.  What a scan found but had no room for is remembered
- * with its domain and fetched as room comes free.
+ * A scan walks the sources that wait (a domain's lanes), a few at a time, and
+ * takes of each what is due and has room; while there is none, it stays where it
+ * is.  What it found but had no room for is remembered with its source, and
+ * fetched as room comes free.
  */
 #include "master/queue/queue_internal.h"
 
@@ -13,21 +14,38 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/limits.h"
 #include "master/queue/pause.h"
+#include "master/queue/route.h"
 
 enum {
-	REFILL_BATCH = 1000,        /* recipients of a domain at once */
-	REFILL_DOMAINS_A_TURN = 64, /* so that the loop is not held up */
+	REFILL_BATCH = 500, /* recipients of a source at once */
+	/* So that the loop is not held up: in one turn of it. */
+	REFILL_ROWS_A_TURN = 1000,
+	REFILL_SOURCES_A_TURN = 64,
 	REFILL_SCAN_PAUSE_MS = 1000,
+	REFILL_SCAN_SHARE = 10,     /* scans take a tenth of our time */
 	REFILL_SCAN_MAX_MS = 60000, /* looks again, whatever it expects */
-	REFILL_EXPIRE_BATCH = 100,
+	REFILL_EXPIRE_BATCH = 1000, /* of one sweep */
+	/* Messages that may wait for a destination that was dead and is probed:
+	 * where the probe fails, all are deferred once more. */
+	REFILL_PROBE_WAITING = 16,
+	REFILL_PROBE_PAUSE_MS = 1000,
 };
 
 struct refill_walk {
 	struct queue *queue;
-	struct schedule_domain *domain;
+	struct schedule_source *source;
 	uint32_t placed;
 };
+
+/* An operator may have given it another transport. */
+static const char *
+refill_via(const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	return recipient->via[0] != '\0' ? recipient->via : envelope->via;
+}
 
 /* What is the same in every attempt that ends before a session. */
 static struct attempt
@@ -42,6 +60,9 @@ refill_attempt(const struct store_envelope *envelope,
 		.was_in_doubt = recipient->in_doubt,
 		.parameters = envelope->parameters,
 		.reverse_path = envelope->reverse_path,
+		.rcpt_parameters = recipient->parameters,
+		.warned = recipient->warned,
+		.via = refill_via(envelope, recipient),
 		.recipient = recipient->address,
 		.relay = "" };
 }
@@ -88,16 +109,45 @@ refill_log_active(struct queue *q, const struct store_envelope *envelope)
 	event_tell(q, &event, "qmgr");
 }
 
+/* A block without a failure is only a pause. */
+static bool
+refill_is_dead(const struct schedule_destination *d)
+{
+	return d->failures > 0 && d->blocked_until_ms > time_monotonic_ms();
+}
+
+/*
+ * The destination is dead.  A variant blocks none of its domain but its own, so
+ * what waits for it is told; else the domain is left alone till then.
+ */
+static bool
+refill_place_dead(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient, struct schedule_domain *domain,
+    const struct target *t, bool is_new)
+{
+	if (!t->destination->blocks_domains) {
+		refill_settle_blocked(q, envelope, recipient, t);
+		return true;
+	}
+	schedule_block_domain(q->schedule, domain,
+	    t->destination->blocked_until_ms);
+	if (is_new)
+		refill_settle_blocked(q, envelope, recipient, t);
+	return is_new;
+}
+
 /*
  * A recipient that is due finds its destination, which may be blocked: a new
  * one is told why and deferred, one of the store is left there.  False: that.
  */
 static bool
 refill_place(struct queue *q, const struct store_envelope *envelope,
-    const struct store_recipient *recipient, struct schedule_domain *domain,
+    const struct store_recipient *recipient, struct schedule_source *source,
     bool is_new)
 {
+	struct schedule_domain *domain = source->domain;
 	const struct queue_transport *transport;
+	const char *via = refill_via(envelope, recipient);
 	const char *next_hop;
 	const char *dsn, *why;
 	enum security security;
@@ -105,9 +155,8 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 	uint32_t index;
 	bool first;
 
-	transport = queue_route(q,
-	    recipient->via[0] != '\0' ? recipient->via : envelope->via,
-	    recipient->domain, &next_hop, &index);
+	transport =
+	    route_transport(q, via, recipient->domain, &next_hop, &index);
 	if (transport == NULL) {
 		/* RFC 3463, 3.5: X.4.4, unable to route. */
 		refill_settle(q, envelope, recipient, "5.4.4",
@@ -121,28 +170,25 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 		refill_settle(q, envelope, recipient, dsn, why);
 		return true;
 	}
-	t = target_of(q, index, next_hop, security);
+	t = target_of(q, index, next_hop, security,
+	    limits_variant(q, route_of(q, via, recipient->domain)));
 	if (t == NULL) {
 		q->scan_again = true; /* no memory now */
 		return false;
 	}
 	/* An operator wants it to stay in the store. */
 	if (t->destination->stopped) {
-		domain->stopped++;
+		pause_leave(q, source);
 		return true;
 	}
-	/* A block without a failure is only a pause. */
+	if (refill_is_dead(t->destination))
+		return refill_place_dead(q, envelope, recipient, domain, t,
+		    is_new);
 	if (t->destination->failures > 0 &&
-	    t->destination->blocked_until_ms > time_monotonic_ms()) {
-		/* A variant blocks none of its domain but its own. */
-		if (security != SECURITY_POLICY) {
-			refill_settle_blocked(q, envelope, recipient, t);
-			return true;
-		}
-		domain->blocked_until_ms = t->destination->blocked_until_ms;
-		if (is_new)
-			refill_settle_blocked(q, envelope, recipient, t);
-		return is_new;
+	    t->destination->waiting >= REFILL_PROBE_WAITING) {
+		schedule_block_domain(q->schedule, domain,
+		    time_monotonic_ms() + REFILL_PROBE_PAUSE_MS);
+		return false;
 	}
 	first = schedule_find_message(q->schedule, envelope->id) == NULL;
 	if (schedule_add(q->schedule, t->destination, envelope, recipient,
@@ -168,31 +214,41 @@ refill_look_back(struct store_cursor *cursor,
 	cursor->index = UINT32_MAX;
 }
 
+/* It waits in the store, behind the others of its source. */
+static void
+refill_leave(struct queue *q, struct schedule_source *source,
+    const struct store_recipient *recipient)
+{
+	refill_look_back(&source->cursor, recipient);
+	schedule_set_more(q->schedule, source, true);
+}
+
 void
 refill_new(struct queue *q, const struct store_envelope *envelope,
     const struct store_recipient *recipient)
 {
 	int64_t now_ms = time_monotonic_ms();
-	struct schedule_domain *domain;
+	struct schedule_source *source;
 
-	domain = schedule_domain(q->schedule, recipient->domain);
-	if (domain == NULL) {
+	source =
+	    schedule_source(q->schedule, recipient->domain, recipient->lane);
+	if (source == NULL) {
 		q->scan_again = true;
 		return;
 	}
-	/* Others of its domain wait in the store: it waits behind them. */
-	if (domain->has_more ||
-	    (domain->blocked_until_ms <= now_ms &&
-		schedule_room(q->schedule, recipient->domain, now_ms) == 0)) {
-		domain->has_more = true;
-		refill_look_back(&domain->cursor, recipient);
+	if (source->has_more ||
+	    (source->domain->blocked_until_ms <= now_ms &&
+		schedule_room(q->schedule, recipient->domain, recipient->lane,
+		    true, now_ms) == 0)) {
+		refill_leave(q, source, recipient);
 		return;
 	}
 	/*
 	 * The cursor stays: between it and this one a deferred recipient may
 	 * come due.  That both are seen again costs less than to miss it.
 	 */
-	(void)refill_place(q, envelope, recipient, domain, true);
+	if (!refill_place(q, envelope, recipient, source, true))
+		refill_leave(q, source, recipient);
 }
 
 static int
@@ -204,7 +260,7 @@ refill_row(const struct store_envelope *envelope,
 	if (schedule_is_loaded(walk->queue->schedule, envelope->id,
 		recipient->index))
 		return 0;
-	if (!refill_place(walk->queue, envelope, recipient, walk->domain,
+	if (!refill_place(walk->queue, envelope, recipient, walk->source,
 		false))
 		return 1;
 	walk->placed++;
@@ -221,76 +277,79 @@ refill_is_current(struct queue *q)
 	return q->nops == 0; /* else the store fails, and we wait */
 }
 
-static void
-refill_domain(struct queue *q, const char *name)
+/* Fetches of a source what is due and has room, at most so many. */
+static uint32_t
+refill_source(struct queue *q, struct schedule_source *source, uint32_t most)
 {
-	struct refill_walk walk = { .queue = q };
-	struct schedule_domain *domain;
+	struct refill_walk walk = { .queue = q, .source = source };
+	const char *domain = source->domain->name;
 	uint32_t limit;
 	uint32_t n;
 	int ret;
 
 	if (!refill_is_current(q)) {
 		refill_later(q, time_real_ms() + QUEUE_RETRY_MS);
-		return;
+		return 0;
 	}
-	limit = schedule_room(q->schedule, name, time_monotonic_ms());
-	if (limit > REFILL_BATCH)
-		limit = REFILL_BATCH;
-	domain = schedule_domain(q->schedule, name);
-	if (domain == NULL) {
-		q->scan_again = true;
-		return;
-	}
+	limit = schedule_room(q->schedule, domain, source->lane, false,
+	    time_monotonic_ms());
+	if (limit > most)
+		limit = most;
 	if (limit == 0) {
-		domain->has_more = true;
-		return;
+		schedule_set_more(q->schedule, source, true);
+		return 0;
 	}
 	/* With nothing of it in memory, nothing can come twice. */
-	if (domain->loaded == 0 &&
-	    (!domain->has_more || domain->stopped == 0)) {
-		memset(&domain->cursor, 0, sizeof(domain->cursor));
-		domain->stopped = 0;
+	if (pause_is_over(q, source) ||
+	    (source->loaded == 0 &&
+		(!source->has_more || source->stopped == 0))) {
+		memset(&source->cursor, 0, sizeof(source->cursor));
+		source->stopped = 0;
 	}
-	walk.domain = domain;
-	ret = store_load_due(q->store, name, &domain->cursor, time_real_ms(),
-	    limit, refill_row, &walk, &n);
+	ret = store_load_due(q->store, domain, source->lane, &source->cursor,
+	    time_real_ms(), limit, refill_row, &walk, &n);
 	if (ret == -1) {
 		log_line(LOG_ERROR, "reading the queue: %s",
 		    store_error(q->store));
 		refill_later(q, time_real_ms() + QUEUE_RETRY_MS);
-		return;
+		return 0;
 	}
-	domain->has_more = n == limit || ret == 1;
-	pause_rest(domain, time_monotonic_ms());
-	if (walk.placed > 0)
+	schedule_set_more(q->schedule, source, n == limit || ret == 1);
+	pause_rest(q, source);
+	if (walk.placed > 0) {
+		schedule_sources_changed(q->schedule);
 		queue_pump_soon(q);
+	}
+	return n;
 }
 
-/* Whether fetching more of a domain is worth a question. */
+/* Whether fetching more of a source is worth a question. */
 static bool
-refill_is_worth(const struct queue *q, const struct schedule_domain *domain)
+refill_is_worth(const struct queue *q, const struct schedule_source *source)
 {
 	uint32_t room;
 
-	if (!domain->has_more)
-		return false;
-	room = schedule_room(q->schedule, domain->name, time_monotonic_ms());
+	room = schedule_room(q->schedule, source->domain->name, source->lane,
+	    false, time_monotonic_ms());
 	return room > 0 &&
-	    (domain->loaded < REFILL_BATCH / 4 || room >= REFILL_BATCH / 4);
+	    (source->loaded < REFILL_BATCH / 4 || room >= REFILL_BATCH / 4);
 }
 
 static void
 refill_known(struct queue *q)
 {
-	struct schedule_domain *domain;
-	struct schedule_domain *next;
+	struct schedule_source *source;
+	uint32_t rows = 0;
+	int i;
 
-	for (domain = schedule_first_domain(q->schedule); domain != NULL;
-	     domain = next) {
-		next = TAILQ_NEXT(domain, entry);
-		if (refill_is_worth(q, domain))
-			refill_domain(q, domain->name);
+	for (i = 0; i < REFILL_SOURCES_A_TURN && rows < REFILL_ROWS_A_TURN &&
+	     schedule_is_hungry(q->schedule);
+	     i++) {
+		source = schedule_next_source(q->schedule);
+		if (source == NULL)
+			return;
+		if (refill_is_worth(q, source))
+			rows += refill_source(q, source, REFILL_BATCH);
 	}
 }
 
@@ -300,7 +359,7 @@ refill_begin_scan(struct queue *q)
 	q->scanning = true;
 	q->scan_started = false;
 	q->scan_again = false;
-	q->scan_last_ms = time_monotonic_ms();
+	q->scan_work_ms = 0;
 	q->scan_min_ms = time_real_ms() + REFILL_SCAN_MAX_MS;
 	q->scan_wake_ms = INT64_MAX;
 }
@@ -309,43 +368,57 @@ static void
 refill_end_scan(struct queue *q)
 {
 	q->scanning = false;
+	q->scan_last_ms = time_monotonic_ms();
 	refill_later(q, q->scan_min_ms);
 }
 
-/* What of a domain is due now, and when the scan has to come again for it. */
-static void
-refill_scan_domain(struct queue *q, int64_t earliest_ms)
+/* What of a source is due now, and when the scan has to come again for it. */
+static uint32_t
+refill_scan_source(struct queue *q, int64_t earliest_ms)
 {
 	int64_t now_ms = time_real_ms();
+	struct schedule_source *source;
+	uint32_t rows = 0;
 
 	if (earliest_ms <= now_ms) {
-		refill_domain(q, q->scan_domain);
-		if (store_next_due(q->store, q->scan_domain, now_ms,
-			&earliest_ms) != 1)
-			return;
+		source =
+		    schedule_source(q->schedule, q->scan_domain, q->scan_lane);
+		if (source == NULL)
+			q->scan_again = true; /* too many have more */
+		else if (!source->has_more)
+			rows = refill_source(q, source, REFILL_BATCH);
+		if (store_next_due(q->store, q->scan_domain, q->scan_lane,
+			now_ms, &earliest_ms) != 1)
+			return rows;
 	}
 	if (earliest_ms < q->scan_min_ms)
 		q->scan_min_ms = earliest_ms;
+	return rows;
 }
 
 static void
 refill_scan(struct queue *q)
 {
+	int64_t begun_ms = time_monotonic_ms();
 	int64_t earliest_ms;
-	int more;
+	uint32_t rows = 0;
+	int more = 1;
 	int i;
 
-	for (i = 0; i < REFILL_DOMAINS_A_TURN; i++) {
-		more = store_next_domain(q->store,
-		    q->scan_started ? q->scan_domain : NULL, q->scan_domain,
-		    &earliest_ms);
-		if (more != 1) {
-			refill_end_scan(q);
-			return;
-		}
+	for (i = 0; i < REFILL_SOURCES_A_TURN && rows < REFILL_ROWS_A_TURN &&
+	     schedule_is_hungry(q->schedule);
+	     i++) {
+		more = store_next_source(q->store,
+		    q->scan_started ? q->scan_domain : NULL, q->scan_lane,
+		    q->scan_domain, &q->scan_lane, &earliest_ms);
+		if (more != 1)
+			break;
 		q->scan_started = true;
-		refill_scan_domain(q, earliest_ms);
+		rows += refill_scan_source(q, earliest_ms);
 	}
+	q->scan_work_ms += time_monotonic_ms() - begun_ms;
+	if (more != 1)
+		refill_end_scan(q);
 }
 
 void
@@ -359,18 +432,29 @@ static int64_t
 refill_scan_wait_ms(const struct queue *q)
 {
 	int64_t wait_ms;
-	int64_t pause_ms;
+	int64_t pause_ms = q->scan_work_ms * REFILL_SCAN_SHARE;
 
+	if (pause_ms < REFILL_SCAN_PAUSE_MS)
+		pause_ms = REFILL_SCAN_PAUSE_MS;
+	if (pause_ms > REFILL_SCAN_MAX_MS)
+		pause_ms = REFILL_SCAN_MAX_MS;
 	wait_ms = q->scan_again ? 0 : q->scan_wake_ms - time_real_ms();
-	pause_ms = q->scan_last_ms + REFILL_SCAN_PAUSE_MS - time_monotonic_ms();
+	pause_ms += q->scan_last_ms - time_monotonic_ms();
 	return wait_ms > pause_ms ? wait_ms : pause_ms;
 }
 
+/* What waits while memory is full waits for an outcome, not for a time. */
 int64_t
 refill_wait_ms(const struct queue *q)
 {
-	int64_t wait_ms = q->scanning ? 0 : refill_scan_wait_ms(q);
+	int64_t wait_ms;
 
+	if (schedule_is_hungry(q->schedule) &&
+	    (q->scanning || schedule_has_source(q->schedule)))
+		return 0;
+	if (q->scanning)
+		return INT64_MAX;
+	wait_ms = refill_scan_wait_ms(q);
 	return wait_ms > 0 ? wait_ms : 0;
 }
 
@@ -379,7 +463,10 @@ refill_run(struct queue *q)
 {
 	if (q->draining)
 		return;
-	refill_known(q);
+	/* Known sources and unknown ones are first by turns. */
+	q->scan_first = !q->scan_first;
+	if (!q->scan_first)
+		refill_known(q);
 	if (!q->scanning && refill_scan_wait_ms(q) <= 0) {
 		/* A scan must see every deferral that it is to remember. */
 		if (refill_is_current(q))
@@ -389,6 +476,8 @@ refill_run(struct queue *q)
 	}
 	if (q->scanning)
 		refill_scan(q);
+	if (q->scan_first)
+		refill_known(q);
 }
 
 /* One whose time is over while its destination is never tried. */
@@ -405,11 +494,15 @@ refill_expire_row(const struct store_envelope *envelope,
 		.was_in_doubt = recipient->in_doubt,
 		.parameters = envelope->parameters,
 		.reverse_path = envelope->reverse_path,
+		.rcpt_parameters = recipient->parameters,
+		.warned = recipient->warned,
+		.via = refill_via(envelope, recipient),
 		.recipient = recipient->address,
 		.relay = recipient->relay,
 		.reply = recipient->reply };
 
-	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index))
+	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index) ||
+	    !settle_is_over(q, &a, time_real_ms()))
 		return 0;
 	settle_outcome(&a.outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.4.7");
 	settle(q, &a); /* which finds its lifetime over */
@@ -426,23 +519,30 @@ refill_return_late(struct queue *q)
 		    store_error(q->store));
 }
 
+/* Again as soon as the next commit while there are more. */
+void
+refill_forget_failed(struct queue *q)
+{
+	struct queue_op *op = group_new_op(OP_EXPIRE, 0);
+
+	if (op == NULL)
+		return; /* the next sweep */
+	op->before_ms =
+	    time_real_ms() - (int64_t)q->config->failed_keep_time * 1000;
+	group_add(q, op);
+}
+
 void
 refill_expire(struct queue *q)
 {
 	int64_t backoff_ms = q->limits.maximal_backoff_ms;
-	int64_t lifetime_ms = (int64_t)q->config->maximal_queue_lifetime * 1000;
-	struct queue_op *op;
+	int64_t lifetime_ms = route_least_lifetime_ms(q);
 	uint32_t nops;
 
 	/* On a full disk the same changes would pile up at each sweep. */
 	if (!refill_is_current(q))
 		return;
-	op = group_new_op(OP_EXPIRE, 0);
-	if (op != NULL) {
-		op->before_ms = time_real_ms() -
-		    (int64_t)q->config->failed_keep_time * 1000;
-		group_add(q, op);
-	}
+	refill_forget_failed(q);
 	nops = q->nops;
 	refill_return_late(q);
 	if (q->nops != nops)
@@ -452,7 +552,7 @@ refill_expire(struct queue *q)
 		return;
 	if (lifetime_ms < backoff_ms)
 		lifetime_ms = backoff_ms;
-	if (store_load_older(q->store,
+	if (store_load_older(q->store, &q->older,
 		time_real_ms() - lifetime_ms - backoff_ms, REFILL_EXPIRE_BATCH,
 		refill_expire_row, q) == -1)
 		log_line(LOG_ERROR, "reading the queue: %s",

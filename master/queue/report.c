@@ -11,10 +11,6 @@
 #include "common/log.h"
 #include "common/util.h"
 
-enum {
-	REPORT_COUNT_SLOW_MS = 20
-};
-
 static struct waiter *
 report_find(const struct queue *q, uint64_t id)
 {
@@ -78,7 +74,15 @@ report_clear(struct queue *q)
 		report_drop(q, TAILQ_FIRST(&q->waiters));
 }
 
-static void
+bool
+report_is_awaited(const struct queue *q, uint64_t id)
+{
+	const struct waiter *w = report_find(q, id);
+
+	return w != NULL && w->wait == WAIT_FINAL;
+}
+
+static int
 report_send_result(struct queue *q, const struct waiter *w,
     const struct queue_op *op)
 {
@@ -95,31 +99,32 @@ report_send_result(struct queue *q, const struct waiter *w,
 	(void)message_tail_add(tail, sizeof(tail), &len, op->event.recipient);
 	(void)message_tail_add(tail, sizeof(tail), &len, op->event.relay);
 	(void)message_tail_add(tail, sizeof(tail), &len, op->event.reply);
-	(void)channel_send(q->intake, MSG_RESULT, &result, tail, len, -1);
+	return channel_send(q->intake, MSG_RESULT, &result, tail, len, -1);
 }
 
-void
+bool
 report_result(struct queue *q, const struct queue_op *op)
 {
 	uint32_t index = op->outcome.index;
 	struct waiter *w = report_find(q, op->outcome.message);
 	struct msg_request end;
-	bool last;
+	bool last, told;
 
 	if (w == NULL || index >= w->nrcpts || q->intake == NULL ||
 	    (w->told[index / 8] >> (index % 8) & 1) != 0)
-		return;
-	report_send_result(q, w, op);
+		return false;
+	told = report_send_result(q, w, op) == 0;
 	last = op->final || w->wait == WAIT_ATTEMPT;
 	if (!last)
-		return;
+		return told;
 	w->told[index / 8] |= (uint8_t)(1U << (index % 8));
 	if (--w->left > 0)
-		return;
+		return told;
 	memset(&end, 0, sizeof(end));
 	end.request = w->request;
 	(void)channel_send(q->intake, MSG_RESULTS_END, &end, NULL, 0, -1);
 	report_drop(q, w);
+	return told;
 }
 
 /* A line of a session's dialogue, to each client whose job it carries. */
@@ -194,23 +199,6 @@ _Static_assert((int)RECIPIENT_STATES == (int)STORE_STATE_COUNT &&
 	(int)RECIPIENT_HELD == (int)STORE_HELD,
     "the states of the store are those of the messages");
 
-/* A large queue takes its time to count: at most a twentieth of ours. */
-void
-report_count(struct queue *q)
-{
-	int64_t begun_ms = time_monotonic_ms();
-	int64_t ended_ms;
-
-	if (begun_ms < q->counts_until_ms)
-		return;
-	if (store_count_states(q->store, q->counts) == -1)
-		log_line(LOG_ERROR, "counting the queue: %s",
-		    store_error(q->store));
-	ended_ms = time_monotonic_ms();
-	if (ended_ms - begun_ms >= REPORT_COUNT_SLOW_MS)
-		q->counts_until_ms = ended_ms + (ended_ms - begun_ms) * 20;
-}
-
 void
 report_list_end(struct queue *q, uint64_t request, bool more)
 {
@@ -221,8 +209,7 @@ report_list_end(struct queue *q, uint64_t request, bool more)
 	memset(&end, 0, sizeof(end));
 	end.request = request;
 	end.more = more;
-	report_count(q);
-	memcpy(end.counts, q->counts, sizeof(end.counts));
+	store_count_states(q->store, end.counts);
 	end.sessions = q->nsessions;
 	(void)channel_send(q->intake, MSG_LIST_END, &end, NULL, 0, -1);
 }

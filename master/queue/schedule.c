@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Destinations: whose turn it is, how many sessions each may have, and which
- * transaction a session gets.
+ * Destinations, and which transaction a session gets.
  */
 #include "master/queue/schedule.h"
 
@@ -24,20 +23,34 @@ schedule_new(const struct schedule_limits *limits,
 		return NULL;
 	schedule->limits = *limits;
 	schedule->hooks = *hooks;
-	TAILQ_INIT(&schedule->domains);
+	TAILQ_INIT(&schedule->more);
+	TAILQ_INIT(&schedule->idle_sources);
 	TAILQ_INIT(&schedule->destinations);
+	TAILQ_INIT(&schedule->idle);
+	LIST_INIT(&schedule->limits_made);
 	for (i = 0; i < SCHEDULE_BUCKETS; i++) {
 		LIST_INIT(&schedule->messages_by_id[i]);
 		LIST_INIT(&schedule->domains_by_name[i]);
+		LIST_INIT(&schedule->sources_by_lane[i]);
 		LIST_INIT(&schedule->by_next_hop[i]);
+		LIST_INIT(&schedule->lanes_by_number[i]);
 	}
 	return schedule;
 }
 
-static void
+void
 schedule_drop_destination(struct schedule *schedule,
     struct schedule_destination *destination)
 {
+	enum limit_slot slot;
+
+	if (schedule->swept == destination)
+		schedule->swept = TAILQ_NEXT(destination, entry);
+	schedule_unplace(schedule, destination);
+	for (slot = LIMIT_TRANSPORT; slot < LIMIT_SLOT_COUNT; slot++)
+		schedule_set_limit(schedule, destination, slot, NULL);
+	heap_remove(&schedule->blocked, &destination->block);
+	heap_unreserve(&schedule->blocked);
 	LIST_REMOVE(destination, hash);
 	TAILQ_REMOVE(&schedule->destinations, destination, entry);
 	if (schedule->hooks.destination_gone != NULL)
@@ -57,7 +70,7 @@ schedule_forget_all(struct schedule *schedule,
 	}
 }
 
-/* What schedule_take gave out must have come back. */
+/* What schedule_take gave out must have come back; limits go too. */
 void
 schedule_free(struct schedule *schedule)
 {
@@ -73,11 +86,12 @@ schedule_free(struct schedule *schedule)
 		schedule_drop_destination(schedule, destination);
 	}
 	assert(schedule->active == 0);
-	schedule->limits.active_recipients = 0;
-	while (!TAILQ_EMPTY(&schedule->domains)) {
-		TAILQ_FIRST(&schedule->domains)->has_more = false;
-		schedule_sweep(schedule, INT64_MAX);
-	}
+	schedule_clear_active(schedule);
+	while (!LIST_EMPTY(&schedule->limits_made))
+		schedule_limit_free(schedule,
+		    LIST_FIRST(&schedule->limits_made));
+	heap_clear(&schedule->blocked);
+	heap_clear(&schedule->limited);
 	free(schedule->transports);
 	free(schedule);
 }
@@ -94,12 +108,23 @@ schedule_set_transport(struct schedule *schedule, uint32_t transport,
     const struct schedule_transport *limits)
 {
 	struct schedule_transport_state *grown;
+	uint32_t i;
 
 	if (transport >= schedule->ntransports) {
-		grown = recallocarray(schedule->transports,
-		    schedule->ntransports, transport + 1U, sizeof(*grown));
+		/* Their lists point into them: nothing may move unseen. */
+		grown = calloc(transport + 1U, sizeof(*grown));
 		if (grown == NULL)
 			return -1;
+		for (i = 0; i <= transport; i++) {
+			TAILQ_INIT(&grown[i].ready);
+			if (i >= schedule->ntransports)
+				continue;
+			grown[i].limits = schedule->transports[i].limits;
+			grown[i].sessions = schedule->transports[i].sessions;
+			TAILQ_CONCAT(&grown[i].ready,
+			    &schedule->transports[i].ready, turn);
+		}
+		free(schedule->transports);
 		schedule->transports = grown;
 		schedule->ntransports = transport + 1U;
 	}
@@ -114,6 +139,7 @@ schedule_destination(struct schedule *schedule, uint32_t transport,
 	struct schedule_destination *destination;
 	struct schedule_destination_bucket *bucket;
 	size_t size = strlen(next_hop) + 1;
+	size_t i;
 
 	bucket = &schedule->by_next_hop[schedule_hash(next_hop, transport)];
 	LIST_FOREACH(destination, bucket, hash)
@@ -126,16 +152,21 @@ schedule_destination(struct schedule *schedule, uint32_t transport,
 		return NULL;
 	}
 	destination = calloc(1, sizeof(*destination) + size);
-	if (destination == NULL)
+	if (destination == NULL || heap_reserve(&schedule->blocked) == -1) {
+		free(destination);
 		return NULL;
+	}
 	memcpy(destination->next_hop, next_hop, size);
 	destination->transport = transport;
 	destination->variant = variant;
-	destination->concurrency =
-	    schedule->transports[transport].limits.initial_concurrency;
-	TAILQ_INIT(&destination->groups);
+	destination->blocks_domains = variant == 0;
+	feedback_init(&destination->feedback,
+	    &schedule->transports[transport].limits.feedback);
+	for (i = 0; i < LANE_CLASS_COUNT; i++)
+		TAILQ_INIT(&destination->lanes[i]);
 	LIST_INSERT_HEAD(bucket, destination, hash);
 	TAILQ_INSERT_TAIL(&schedule->destinations, destination, entry);
+	schedule_review(schedule, destination);
 	return destination;
 }
 
@@ -145,15 +176,89 @@ schedule_first_destination(struct schedule *schedule)
 	return TAILQ_FIRST(&schedule->destinations);
 }
 
-void
-schedule_release(struct schedule *schedule,
-    struct schedule_destination *destination, int64_t now_ms)
+/* Lanes. */
+
+static struct schedule_lane_bucket *
+lane_bucket(struct schedule *schedule,
+    const struct schedule_destination *destination, uint32_t number)
 {
-	if (destination->waiting == 0 && destination->sessions == 0 &&
-	    !destination->paused && destination->keep_until_ms <= now_ms &&
-	    destination->blocked_until_ms <= now_ms)
-		schedule_drop_destination(schedule, destination);
+	uintptr_t key = (uintptr_t)destination / 64 + number * 2654435761U;
+
+	return &schedule->lanes_by_number[(key ^ key >> 16) &
+	    (SCHEDULE_BUCKETS - 1)];
 }
+
+static struct schedule_lane *
+lane_find(struct schedule *schedule, struct schedule_destination *destination,
+    uint32_t number)
+{
+	struct schedule_lane *lane;
+
+	LIST_FOREACH(lane, lane_bucket(schedule, destination, number), hash)
+		if (lane->destination == destination && lane->number == number)
+			return lane;
+	return NULL;
+}
+
+/* One that comes back goes first again, any other behind those who wait. */
+static struct schedule_lane *
+lane_make(struct schedule *schedule, struct schedule_destination *destination,
+    uint32_t number, bool first)
+{
+	struct schedule_lanes *lanes = &destination->lanes[lane_class(number)];
+	struct schedule_lane *lane;
+
+	lane = calloc(1, sizeof(*lane));
+	if (lane == NULL)
+		return NULL;
+	TAILQ_INIT(&lane->groups);
+	lane->destination = destination;
+	lane->number = number;
+	LIST_INSERT_HEAD(lane_bucket(schedule, destination, number), lane,
+	    hash);
+	if (first)
+		TAILQ_INSERT_HEAD(lanes, lane, entry);
+	else
+		TAILQ_INSERT_TAIL(lanes, lane, entry);
+	return lane;
+}
+
+static void
+lane_drop_empty(struct schedule_lane *lane)
+{
+	struct schedule_lanes *lanes;
+
+	if (!TAILQ_EMPTY(&lane->groups))
+		return;
+	lanes = &lane->destination->lanes[lane_class(lane->number)];
+	TAILQ_REMOVE(lanes, lane, entry);
+	LIST_REMOVE(lane, hash);
+	free(lane);
+}
+
+/* The lane whose turn it is; NULL where none waits. */
+static struct schedule_lane *
+lane_next(struct schedule_destination *destination)
+{
+	struct schedule_lanes *lanes;
+	struct schedule_lane *lane;
+	uint32_t waiting = 0;
+	uint32_t i;
+
+	for (i = 0; i < LANE_CLASS_COUNT; i++)
+		if (!TAILQ_EMPTY(&destination->lanes[i]))
+			waiting |= 1U << i;
+	if (waiting == 0)
+		return NULL;
+	lanes =
+	    &destination->lanes[lane_turn(destination->turns_left, waiting)];
+	lane = TAILQ_FIRST(lanes);
+	TAILQ_REMOVE(lanes, lane, entry);
+	TAILQ_INSERT_TAIL(lanes, lane, entry);
+	return lane;
+}
+
+/* Groups. */
 
 /* The group that waits for this destination; messages have few of them. */
 static struct schedule_group *
@@ -163,28 +268,36 @@ schedule_find_group(const struct schedule_message *message,
 	struct schedule_group *group;
 
 	LIST_FOREACH(group, &message->groups, of_message)
-		if (group->destination == destination)
+		if (group->lane->destination == destination)
 			return group;
 	return NULL;
 }
 
 static struct schedule_group *
-schedule_make_group(struct schedule_message *message,
-    struct schedule_destination *destination, bool first)
+schedule_make_group(struct schedule *schedule, struct schedule_message *message,
+    struct schedule_destination *destination, uint32_t number, bool first)
 {
 	struct schedule_group *group;
+	struct schedule_lane *lane;
 
 	group = calloc(1, sizeof(*group));
 	if (group == NULL)
 		return NULL;
+	lane = lane_find(schedule, destination, number);
+	if (lane == NULL)
+		lane = lane_make(schedule, destination, number, first);
+	if (lane == NULL) {
+		free(group);
+		return NULL;
+	}
 	group->message = message;
-	group->destination = destination;
+	group->lane = lane;
 	STAILQ_INIT(&group->recipients);
 	LIST_INSERT_HEAD(&message->groups, group, of_message);
 	if (first)
-		TAILQ_INSERT_HEAD(&destination->groups, group, entry);
+		TAILQ_INSERT_HEAD(&lane->groups, group, entry);
 	else
-		TAILQ_INSERT_TAIL(&destination->groups, group, entry);
+		TAILQ_INSERT_TAIL(&lane->groups, group, entry);
 	destination->waiting++;
 	return group;
 }
@@ -193,25 +306,29 @@ void
 schedule_drop_group(struct schedule_group *group)
 {
 	LIST_REMOVE(group, of_message);
-	TAILQ_REMOVE(&group->destination->groups, group, entry);
-	group->destination->waiting--;
+	TAILQ_REMOVE(&group->lane->groups, group, entry);
+	group->lane->destination->waiting--;
+	lane_drop_empty(group->lane);
 	free(group);
 }
 
 int
-schedule_enqueue(struct schedule_destination *destination,
+schedule_enqueue(struct schedule *schedule,
+    struct schedule_destination *destination,
     struct schedule_recipient *recipient, bool first)
 {
 	struct schedule_group *group;
 
 	group = schedule_find_group(recipient->message, destination);
 	if (group == NULL)
-		group =
-		    schedule_make_group(recipient->message, destination, first);
+		group = schedule_make_group(schedule, recipient->message,
+		    destination, recipient->source->lane, first);
 	if (group == NULL)
 		return -1;
 	STAILQ_INSERT_TAIL(&group->recipients, recipient, entry);
 	group->len++;
+	if (group->len == 1 && destination->waiting == 1)
+		schedule_review(schedule, destination);
 	return 0;
 }
 
@@ -220,13 +337,15 @@ schedule_take(struct schedule *schedule,
     struct schedule_destination *destination,
     struct schedule_recipients *recipients)
 {
-	struct schedule_group *group = TAILQ_FIRST(&destination->groups);
+	struct schedule_lane *lane = lane_next(destination);
 	struct schedule_recipient *recipient;
+	struct schedule_group *group;
 	uint32_t limit;
 	uint32_t n = 0;
 
-	if (group == NULL)
+	if (lane == NULL)
 		return 0;
+	group = TAILQ_FIRST(&lane->groups);
 	limit =
 	    schedule->transports[destination->transport].limits.recipient_limit;
 	while (n < limit &&
@@ -236,8 +355,13 @@ schedule_take(struct schedule *schedule,
 		group->len--;
 		n++;
 	}
+	if (destination->limited.count > 0)
+		limit_count_message(&destination->limited, n,
+		    group->message->size);
 	if (group->len == 0)
 		schedule_drop_group(group);
+	if (destination->waiting == 0)
+		schedule_review(schedule, destination);
 	return n;
 }
 
@@ -251,121 +375,14 @@ schedule_give_back(struct schedule *schedule,
 
 	while ((recipient = STAILQ_FIRST(recipients)) != NULL) {
 		STAILQ_REMOVE_HEAD(recipients, entry);
-		if (schedule_enqueue(destination, recipient, true) == 0)
+		if (schedule_enqueue(schedule, destination, recipient, true) ==
+		    0)
 			continue;
 		/* It stays in the store, which shows it to us again. */
 		schedule_forget(schedule, recipient);
 		ret = -1;
 	}
 	return ret;
-}
-
-/* Whether a destination wants a session, and its own limits grant it. */
-static bool
-schedule_wants_session(const struct schedule *schedule,
-    const struct schedule_destination *destination, int64_t now_ms)
-{
-	const struct schedule_transport_state *transport;
-
-	transport = &schedule->transports[destination->transport];
-	return destination->waiting > 0 && !destination->paused &&
-	    !destination->stopped &&
-	    destination->sessions < destination->concurrency &&
-	    destination->blocked_until_ms <= now_ms &&
-	    transport->sessions < transport->limits.process_limit;
-}
-
-struct schedule_destination *
-schedule_pick(struct schedule *schedule, uint32_t workers_left, int64_t now_ms)
-{
-	struct schedule_destination *destination;
-
-	if (workers_left == 0)
-		return NULL;
-	TAILQ_FOREACH(destination, &schedule->destinations, entry)
-		if (schedule_wants_session(schedule, destination, now_ms))
-			break;
-	if (destination == NULL)
-		return NULL;
-	TAILQ_REMOVE(&schedule->destinations, destination, entry);
-	TAILQ_INSERT_TAIL(&schedule->destinations, destination, entry);
-	return destination;
-}
-
-bool
-schedule_is_short(struct schedule *schedule, int64_t now_ms)
-{
-	const struct schedule_destination *destination;
-
-	TAILQ_FOREACH(destination, &schedule->destinations, entry)
-		if (destination->waiting > 0 && destination->sessions == 0 &&
-		    !destination->stopped &&
-		    destination->blocked_until_ms <= now_ms)
-			return true;
-	return false;
-}
-
-void
-schedule_session_begun(struct schedule *schedule,
-    struct schedule_destination *destination)
-{
-	destination->sessions++;
-	schedule->transports[destination->transport].sessions++;
-}
-
-void
-schedule_session_ended(struct schedule *schedule,
-    struct schedule_destination *destination)
-{
-	assert(destination->sessions > 0);
-	destination->sessions--;
-	schedule->transports[destination->transport].sessions--;
-}
-
-/*
- * One session more for as many successes as there are sessions: the number
- * doubles in the time of two rounds, and no burst opens them all at once.
- */
-void
-schedule_succeeded(struct schedule *schedule,
-    struct schedule_destination *destination)
-{
-	uint32_t limit;
-
-	limit = schedule->transports[destination->transport]
-		    .limits.concurrency_limit;
-	destination->failures = 0;
-	destination->blocked_until_ms = 0;
-	if (++destination->successes < destination->concurrency)
-		return;
-	destination->successes = 0;
-	if (destination->concurrency < limit)
-		destination->concurrency++;
-}
-
-/* The block of a destination: the recipients' own back-off, without chance. */
-static int64_t
-schedule_block_ms(const struct schedule *schedule, uint32_t failures)
-{
-	return schedule_retry_ms(&schedule->limits, failures, 0);
-}
-
-bool
-schedule_failed(struct schedule *schedule,
-    struct schedule_destination *destination, int64_t now_ms)
-{
-	destination->successes = 0;
-	if (destination->concurrency > 1) {
-		destination->concurrency--;
-		/* Others still run, or have not been tried yet. */
-		if (destination->sessions > 1)
-			return false;
-	}
-	destination->failures++;
-	destination->concurrency = 1; /* the next one is a probe */
-	destination->blocked_until_ms =
-	    now_ms + schedule_block_ms(schedule, destination->failures);
-	return true;
 }
 
 void
@@ -375,35 +392,20 @@ schedule_suspend(struct schedule *schedule,
 {
 	struct schedule_recipient *recipient;
 	struct schedule_group *group;
+	struct schedule_lane *lane;
 
-	(void)schedule;
-	while ((group = TAILQ_FIRST(&destination->groups)) != NULL) {
+	while ((lane = lane_next(destination)) != NULL) {
+		group = TAILQ_FIRST(&lane->groups);
 		STAILQ_FOREACH(recipient, &group->recipients, entry)
-			if (destination->variant == 0)
-				recipient->domain->blocked_until_ms =
-				    destination->blocked_until_ms;
+			if (destination->blocks_domains &&
+			    destination->blocked_until_ms != 0)
+				schedule_block_domain(schedule,
+				    recipient->source->domain,
+				    destination->blocked_until_ms);
 		STAILQ_CONCAT(recipients, &group->recipients);
 		schedule_drop_group(group);
 	}
-}
-
-int64_t
-schedule_wake_ms(const struct schedule *schedule, int64_t now_ms)
-{
-	const struct schedule_destination *destination;
-	const struct schedule_domain *domain;
-	int64_t wake = 0;
-
-	TAILQ_FOREACH(destination, &schedule->destinations, entry)
-		if (destination->waiting > 0 &&
-		    destination->blocked_until_ms > now_ms &&
-		    (wake == 0 || destination->blocked_until_ms < wake))
-			wake = destination->blocked_until_ms;
-	TAILQ_FOREACH(domain, &schedule->domains, entry)
-		if (domain->blocked_until_ms > now_ms &&
-		    (wake == 0 || domain->blocked_until_ms < wake))
-			wake = domain->blocked_until_ms;
-	return wake;
+	schedule_review(schedule, destination);
 }
 
 int64_t

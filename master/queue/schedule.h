@@ -2,13 +2,17 @@
 /*
  * Who is next: the active set, in memory, and its destinations.
  *
- * A pure data structure: no I/O, no clock, no database.  Its two stories:
+ * A pure data structure: no I/O, no clock, no database.  Its stories:
  *
- *   active.c    which recipients are in memory at all: at most
- *               active_recipients, and no domain more than half of what the
- *               others leave free, so that a newcomer always finds a place
- *   schedule.c  which destination gets the next free worker, how many each may
- *               have, and which transaction a session gets
+ *   active.c         which recipients are in memory at all: at most
+ *                    active_recipients, no domain more than half of what the
+ *                    others leave free, and no lane of a domain more than half
+ *                    of that, so that a newcomer always finds a place
+ *   schedule.c       destinations, and which transaction a session gets: the
+ *                    lanes of a destination take turns
+ *   schedule_turn.c  which destination gets the next free worker, and what
+ *                    blocks one for a time
+ *   limit.c          rates and numbers of sessions that several may share
  *
  * Times are milliseconds of one clock of the caller's.
  */
@@ -19,6 +23,10 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "master/queue/feedback.h"
+#include "master/queue/heap.h"
+#include "master/queue/lane.h"
+#include "master/queue/limit.h"
 #include "master/queue/store.h"
 
 struct schedule;
@@ -32,22 +40,35 @@ struct schedule_limits {
 /* Of a transport; its destinations share process_limit. */
 struct schedule_transport {
 	uint32_t process_limit;
-	uint32_t initial_concurrency; /* sessions to a destination at first */
-	uint32_t concurrency_limit;
 	uint32_t recipient_limit; /* recipients a transaction; at least 1 */
+	struct feedback_rules feedback;
 };
 
 /* A domain with recipients in memory, or blocked. */
 struct schedule_domain {
 	LIST_ENTRY(schedule_domain) hash;
-	TAILQ_ENTRY(schedule_domain) entry; /* of all of them */
-	struct store_cursor cursor; /* the store's rows up to it were seen */
-	bool has_more;              /* rows behind the cursor were due */
+	LIST_HEAD(, schedule_source) sources;
+	struct heap_node block; /* while blocked */
 	uint32_t loaded;
-	uint32_t
-	    stopped; /* rows seen since the first that are not to be loaded */
+	bool rests; /* blocked because all that is due is stopped */
 	int64_t blocked_until_ms; /* do not load before; 0: free */
 	char name[];
+};
+
+/* Where in the store recipients come from: a lane of a domain. */
+struct schedule_source {
+	LIST_ENTRY(schedule_source) hash;
+	LIST_ENTRY(schedule_source) of_domain;
+	TAILQ_ENTRY(schedule_source) entry; /* of those with more, or idle */
+	struct schedule_domain *domain;
+	uint32_t lane;
+	uint32_t loaded;
+	bool has_more;       /* rows behind the cursor are due */
+	uint32_t stopped_at; /* the pauses that were in force then */
+	uint32_t stopped; /* rows seen since the first that may not be loaded */
+	bool listed;      /* among those with more */
+	bool idle;        /* among those with nothing */
+	struct store_cursor cursor; /* the store's rows up to it were seen */
 };
 
 /* A message with recipients in memory. */
@@ -71,11 +92,12 @@ struct schedule_message {
 struct schedule_recipient {
 	STAILQ_ENTRY(schedule_recipient) entry;
 	struct schedule_message *message;
-	struct schedule_domain *domain;
+	struct schedule_source *source;
 	uint32_t index;
 	uint32_t attempts; /* before this one */
 	int64_t added_ms;  /* as given to schedule_add */
 	bool in_doubt;
+	uint8_t warned;         /* as in the store */
 	const char *parameters; /* of RCPT; behind the address */
 	char address[];
 };
@@ -87,26 +109,51 @@ struct schedule_group {
 	TAILQ_ENTRY(schedule_group) entry;
 	LIST_ENTRY(schedule_group) of_message;
 	struct schedule_message *message;
-	struct schedule_destination *destination;
+	struct schedule_lane *lane;
 	struct schedule_recipients recipients;
 	uint32_t len;
 };
 
+/* The groups of one lane that wait for one destination. */
+struct schedule_lane {
+	LIST_ENTRY(schedule_lane) hash;
+	TAILQ_ENTRY(schedule_lane) entry;    /* of its class, in turn */
+	TAILQ_HEAD(, schedule_group) groups; /* first come, first served */
+	struct schedule_destination *destination;
+	uint32_t number;
+};
+
+TAILQ_HEAD(schedule_lanes, schedule_lane);
+
+/* Where a destination stands. */
+enum schedule_place {
+	SCHEDULE_NOWHERE, /* it works, is blocked, or paused */
+	SCHEDULE_READY,   /* it wants a session */
+	SCHEDULE_WAITING, /* for a limit */
+	SCHEDULE_IDLE,    /* nothing waits, nothing runs */
+};
+
 struct schedule_destination {
 	LIST_ENTRY(schedule_destination) hash;
-	TAILQ_ENTRY(schedule_destination) entry; /* of all, in turn */
-	TAILQ_HEAD(, schedule_group) groups;     /* first come, first served */
+	TAILQ_ENTRY(schedule_destination) entry; /* of all */
+	TAILQ_ENTRY(schedule_destination) turn;  /* where it stands */
+	struct schedule_lanes lanes[LANE_CLASS_COUNT];
+	uint32_t turns_left[LANE_CLASS_COUNT];
+	struct heap_node block; /* while blocked */
+	enum schedule_place place;
+	bool is_short; /* ready, and without any session */
+	struct limit_user limited;
 	uint32_t transport;
-	uint32_t variant;     /* the owner's; most have 0 */
-	uint32_t waiting;     /* groups */
-	uint32_t sessions;    /* live, or being made */
-	uint32_t concurrency; /* as many it may have now */
-	uint32_t successes;   /* since concurrency last grew */
-	uint32_t failures;    /* in a row, without any success */
+	uint32_t variant;  /* the owner's; most have 0 */
+	uint32_t waiting;  /* groups */
+	uint32_t sessions; /* live, or being made */
+	uint32_t failures; /* blocks in a row, without any success */
+	struct feedback feedback;
 	int64_t blocked_until_ms;
 	int64_t keep_until_ms; /* what data knows is worth keeping till then */
 	bool paused;           /* by the owner: no new session, not freed */
 	bool stopped;          /* by an operator: no new session */
+	bool blocks_domains;   /* else it is one of several of its domain */
 	void *data;            /* the owner's; see schedule_hooks */
 	char next_hop[];
 };
@@ -117,6 +164,10 @@ struct schedule_hooks {
 	void (*message_gone)(void *ctx, struct schedule_message *message);
 	/* Before it is freed: clear data. */
 	void (*destination_gone)(struct schedule_destination *destination);
+	/* How long a destination is blocked after so many failures; NULL: as
+	 * a recipient waits by the limits. */
+	int64_t (*block_ms)(void *ctx,
+	    const struct schedule_destination *destination);
 };
 
 struct schedule *schedule_new(const struct schedule_limits *limits,
@@ -131,21 +182,40 @@ int schedule_set_transport(struct schedule *schedule, uint32_t transport,
 
 /* The active set (active.c). */
 
-/* How many more recipients of a domain may be in memory now. */
+/*
+ * How many more recipients of a source may be in memory now.  fresh: they have
+ * just come in, and are let into the last eighth, which the store's do not fill.
+ */
 uint32_t schedule_room(const struct schedule *schedule, const char *domain,
-    int64_t now_ms);
+    uint32_t lane, bool fresh, int64_t now_ms);
 
-/* Finds, or makes; NULL with errno. */
-struct schedule_domain *schedule_domain(struct schedule *schedule,
-    const char *name);
+/* Whether the store has to be asked: enough places are free. */
+bool schedule_is_hungry(struct schedule *schedule);
+
+/* Finds, or makes; NULL with errno, ENOSPC where there are too many. */
+struct schedule_source *schedule_source(struct schedule *schedule,
+    const char *domain, uint32_t lane);
 struct schedule_domain *schedule_find_domain(const struct schedule *schedule,
     const char *name);
 
-/* Frees those that hold nothing any more, all blocks behind now_ms included. */
-void schedule_sweep(struct schedule *schedule, int64_t now_ms);
+/* Whether the store has more of it that is due. */
+void schedule_set_more(struct schedule *schedule,
+    struct schedule_source *source, bool has_more);
 
-/* The first of all domains in memory; go on by entry. */
-struct schedule_domain *schedule_first_domain(struct schedule *schedule);
+/*
+ * The next source with more, of a domain that is not blocked, in turn; NULL:
+ * none that was not given since something changed.
+ */
+struct schedule_source *schedule_next_source(struct schedule *schedule);
+
+/* Whether it would give one. */
+bool schedule_has_source(const struct schedule *schedule);
+
+/* What schedule_next_source gave was of use, or may be so now. */
+void schedule_sources_changed(struct schedule *schedule);
+
+/* Frees what holds nothing any more; goes through a bounded part of all. */
+void schedule_sweep(struct schedule *schedule, int64_t now_ms);
 
 struct schedule_message *schedule_find_message(const struct schedule *schedule,
     uint64_t id);
@@ -184,7 +254,21 @@ bool schedule_withdraw(struct schedule *schedule, uint64_t message,
 void schedule_lift(struct schedule *schedule, uint32_t transport,
     const char *next_hop);
 
-/* Destinations and their sessions (schedule.c). */
+/* The block of a domain is over before its time; it may be gone then. */
+void schedule_lift_domain(struct schedule *schedule,
+    struct schedule_domain *domain);
+
+/* No new session, or again. */
+void schedule_stop(struct schedule *schedule,
+    struct schedule_destination *destination, bool stopped);
+
+/* A source whose due rows were all seen, and none may be loaded: its domain is
+ * left alone till then.  And all such domains have their turns again. */
+void schedule_rest(struct schedule *schedule, struct schedule_source *source,
+    int64_t until_ms);
+void schedule_end_rests(struct schedule *schedule);
+
+/* Destinations and their transactions (schedule.c). */
 
 /* Finds, or makes; NULL with errno.  Destinations that differ in their variant
  * alone share nothing but their transport's process limit. */
@@ -195,23 +279,10 @@ struct schedule_destination *schedule_first_destination(
     struct schedule *schedule);
 
 /*
- * schedule_pick - the destination whose turn it is to get a new session.
- *
- * One with more waiting groups than sessions that would take them at once,
- * below its concurrency, not blocked, and of a transport below its process
- * limit.  NULL: none, or workers_left is 0.  A picked one goes to the end.
- */
-struct schedule_destination *schedule_pick(struct schedule *schedule,
-    uint32_t workers_left, int64_t now_ms);
-
-/* Whether one would be picked but for the lack of a worker. */
-bool schedule_is_short(struct schedule *schedule, int64_t now_ms);
-
-/*
  * schedule_take - the next transaction for a session of this destination.
  *
  * Moves at most recipient_limit recipients of one message to *recipients, and
- * returns how many.
+ * returns how many.  The lane whose turn it was goes to the end.
  */
 uint32_t schedule_take(struct schedule *schedule,
     struct schedule_destination *destination,
@@ -221,6 +292,45 @@ uint32_t schedule_take(struct schedule *schedule,
 int schedule_give_back(struct schedule *schedule,
     struct schedule_destination *destination,
     struct schedule_recipients *recipients);
+
+/*
+ * schedule_suspend - take all that waits off a blocked destination.
+ *
+ * The domains of these recipients are blocked as long as the destination is,
+ * but not by a variant of it: others of the domain have another one.
+ */
+void schedule_suspend(struct schedule *schedule,
+    struct schedule_destination *destination,
+    struct schedule_recipients *recipients);
+
+/*
+ * schedule_retry_ms - how long a recipient waits after so many attempts.
+ *
+ * The minimum after the first, then doubled, up to the maximum, less up to an
+ * eighth by chance, so that what failed together does not come back together.
+ */
+int64_t schedule_retry_ms(const struct schedule_limits *limits,
+    uint32_t attempts, uint32_t chance);
+
+/* Turns, and what keeps a destination from them (schedule_turn.c). */
+
+/*
+ * schedule_pick - the destination whose turn it is to get a new session.
+ *
+ * One with mail that waits, below its concurrency, not blocked, of a transport
+ * below its process limit, and with no limit against it.  NULL: none, or
+ * workers_left is 0.  A picked one goes to the end.
+ */
+struct schedule_destination *schedule_pick(struct schedule *schedule,
+    uint32_t workers_left, int64_t now_ms);
+
+/* Whether one would be picked but for the lack of a worker. */
+bool schedule_is_short(struct schedule *schedule, int64_t now_ms);
+
+/* Whether a live session may take one more transaction; where a rate is against
+ * it, the destination waits for that. */
+bool schedule_may_take(struct schedule *schedule,
+    struct schedule_destination *destination, int64_t now_ms);
 
 void schedule_session_begun(struct schedule *schedule,
     struct schedule_destination *destination);
@@ -234,36 +344,38 @@ void schedule_succeeded(struct schedule *schedule,
 /*
  * schedule_failed - a session failed before it could take anything.
  *
- * True: no session is left that works, and the destination is blocked for a
- * time that doubles; the caller suspends what waits.
+ * True: the destination is dead, and blocked for a time that doubles; the caller
+ * suspends what waits.
  */
 bool schedule_failed(struct schedule *schedule,
     struct schedule_destination *destination, int64_t now_ms);
 
-/*
- * schedule_suspend - take all that waits off a blocked destination.
- *
- * The domains of these recipients are blocked as long as the destination is,
- * but not by a variant of it: others of the domain have another one.
- */
-void schedule_suspend(struct schedule *schedule,
-    struct schedule_destination *destination,
-    struct schedule_recipients *recipients);
+/* No session before the owner says so. */
+void schedule_pause(struct schedule *schedule,
+    struct schedule_destination *destination, bool paused);
 
-/* Frees it where nothing waits, nothing runs, and nothing is to be kept. */
-void schedule_release(struct schedule *schedule,
-    struct schedule_destination *destination, int64_t now_ms);
+/* No session before that time; 0: as soon as may be. */
+void schedule_block(struct schedule *schedule,
+    struct schedule_destination *destination, int64_t until_ms);
+void schedule_block_domain(struct schedule *schedule,
+    struct schedule_domain *domain, int64_t until_ms);
 
-/* When a block ends behind which somebody waits; 0: none. */
-int64_t schedule_wake_ms(const struct schedule *schedule, int64_t now_ms);
+/* Ends the blocks that are over, and lets those go on who waited for a limit. */
+void schedule_turn(struct schedule *schedule, int64_t now_ms);
 
-/*
- * schedule_retry_ms - how long a recipient waits after so many attempts.
- *
- * The minimum after the first, then doubled, up to the maximum, less up to an
- * eighth by chance, so that what failed together does not come back together.
- */
-int64_t schedule_retry_ms(const struct schedule_limits *limits,
-    uint32_t attempts, uint32_t chance);
+/* When schedule_turn has something to do; 0: no time is known. */
+int64_t schedule_wake_ms(struct schedule *schedule, int64_t now_ms);
+
+/* Limits of a destination; see limit.h.  NULL: none. */
+void schedule_set_limit(struct schedule *schedule,
+    struct schedule_destination *destination, enum limit_slot slot,
+    struct limit *limit);
+struct limit *schedule_limit_new(struct schedule *schedule);
+/* As limit_set. */
+void schedule_limit_change(struct schedule *schedule, struct limit *limit,
+    const struct rate *rates, size_t nrates, uint32_t session_limit,
+    int64_t now_ms);
+/* One that is a limit of nobody. */
+void schedule_limit_free(struct schedule *schedule, struct limit *limit);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What active.c and schedule.c share; nobody else includes it.
+ * What active.c, schedule.c and schedule_turn.c share; nobody else includes it.
  */
 #ifndef MASTER_QUEUE_SCHEDULE_INTERNAL_H
 #define MASTER_QUEUE_SCHEDULE_INTERNAL_H
@@ -8,16 +8,28 @@
 #include "master/queue/schedule.h"
 
 enum {
-	SCHEDULE_BUCKETS = 4096
-}; /* a power of two */
+	SCHEDULE_BUCKETS = 8192, /* a power of two */
+	/* Destinations that do nothing, kept for what we know of them. */
+	SCHEDULE_IDLE_MAX = 4096,
+	/* Sources that hold nothing, until the sweep. */
+	SCHEDULE_IDLE_SOURCES_MAX = 1024,
+	/* Sources with nothing in memory that are remembered to have more. */
+	SCHEDULE_SOURCES_MORE = 4096,
+	SCHEDULE_SWEEP_MAX = 4096, /* looked at in one sweep */
+};
 
 LIST_HEAD(schedule_message_bucket, schedule_message);
 LIST_HEAD(schedule_domain_bucket, schedule_domain);
+LIST_HEAD(schedule_source_bucket, schedule_source);
 LIST_HEAD(schedule_destination_bucket, schedule_destination);
+LIST_HEAD(schedule_lane_bucket, schedule_lane);
+TAILQ_HEAD(schedule_sources, schedule_source);
+TAILQ_HEAD(schedule_destinations, schedule_destination);
 
 struct schedule_transport_state {
 	struct schedule_transport limits;
 	uint32_t sessions;
+	struct schedule_destinations ready;
 };
 
 struct schedule {
@@ -25,19 +37,39 @@ struct schedule {
 	struct schedule_hooks hooks;
 	struct schedule_transport_state *transports;
 	uint32_t ntransports;
+	uint32_t next_transport; /* whose turn it is */
 	uint32_t active;
-	TAILQ_HEAD(, schedule_domain) domains;
-	TAILQ_HEAD(, schedule_destination) destinations;
+	bool filling; /* it was hungry, and is not full since */
+	/* active.c */
+	uint32_t nsources;
+	struct schedule_sources more;
+	uint32_t nmore;
+	uint32_t looked; /* at sources in vain, since something changed */
+	struct schedule_sources idle_sources;
+	uint32_t nidle_sources;
+	struct heap blocked_domains;
+	/* schedule_turn.c */
+	struct schedule_destinations destinations;
+	struct schedule_destinations idle;
+	uint32_t nidle;
+	uint32_t nshort;
+	struct heap blocked;
+	struct heap limited; /* limits somebody waits at for a rate */
+	LIST_HEAD(, limit) limits_made;
+	struct schedule_destination *swept;
 	struct schedule_message_bucket messages_by_id[SCHEDULE_BUCKETS];
 	struct schedule_domain_bucket domains_by_name[SCHEDULE_BUCKETS];
+	struct schedule_source_bucket sources_by_lane[SCHEDULE_BUCKETS];
 	struct schedule_destination_bucket by_next_hop[SCHEDULE_BUCKETS];
+	struct schedule_lane_bucket lanes_by_number[SCHEDULE_BUCKETS];
 };
 
 /* A bucket for a string (FNV-1a). */
 uint32_t schedule_hash(const char *text, uint32_t seed);
 
 /* Adds a recipient to the group of its message, at the end or the start. */
-int schedule_enqueue(struct schedule_destination *destination,
+int schedule_enqueue(struct schedule *schedule,
+    struct schedule_destination *destination,
     struct schedule_recipient *recipient, bool first);
 
 /* Frees a group without recipients. */
@@ -46,5 +78,26 @@ void schedule_drop_group(struct schedule_group *group);
 /* Frees a message without recipients. */
 void schedule_drop_message(struct schedule *schedule,
     struct schedule_message *message);
+
+/* Puts a destination where it belongs, after a change. */
+void schedule_review(struct schedule *schedule,
+    struct schedule_destination *destination);
+
+/* Frees it; nothing waits, and nothing runs. */
+void schedule_drop_destination(struct schedule *schedule,
+    struct schedule_destination *destination);
+
+/* Off all lists of those who have a turn. */
+void schedule_unplace(struct schedule *schedule,
+    struct schedule_destination *destination);
+
+/* The block of a domain is over: its sources have their turns again. */
+void schedule_free_domain(struct schedule *schedule,
+    struct schedule_domain *domain);
+
+/* All that active.c keeps, once no recipient is left. */
+void schedule_clear_active(struct schedule *schedule);
+
+void schedule_sweep_destinations(struct schedule *schedule, int64_t now_ms);
 
 #endif

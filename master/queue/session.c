@@ -179,13 +179,15 @@ session_room(const struct session *s, uint32_t ahead)
 void
 session_feed_all(struct queue *q, uint32_t ahead)
 {
-	const struct schedule_destination *d;
+	int64_t now_ms = time_monotonic_ms();
+	struct schedule_destination *d;
 	struct session *s;
 
 	TAILQ_FOREACH(s, &q->sessions, entry) {
 		d = s->target->destination;
 		while (s->up && d->waiting > 0 &&
 		    s->njobs < session_room(s, ahead) && session_may_take(s) &&
+		    schedule_may_take(q->schedule, d, now_ms) &&
 		    session_give(s))
 			;
 	}
@@ -394,8 +396,8 @@ session_learn_death(struct session *s, const struct outcome *outcome,
 		session_learn(s, outcome, reply);
 	else if (t->destination->blocked_until_ms <
 	    now_ms + QUEUE_DEATH_PAUSE_MS)
-		t->destination->blocked_until_ms =
-		    now_ms + QUEUE_DEATH_PAUSE_MS;
+		schedule_block(s->queue->schedule, t->destination,
+		    now_ms + QUEUE_DEATH_PAUSE_MS);
 }
 
 /*

@@ -100,9 +100,14 @@ static void
 session_job_done(struct session *s, struct job *job)
 {
 	struct schedule_destination *d = s->target->destination;
+	bool slow = time_real_ms() - job->taken_ms > QUEUE_JOBS_SLOW_MS;
 
 	transaction_free(job);
-	if (s->ahead <
+	/* Whose turn comes next waits for what a session holds already. */
+	if (slow) {
+		s->ahead = QUEUE_JOBS_AHEAD;
+		s->smooth = 0;
+	} else if (s->ahead <
 		(s->flights ? QUEUE_JOBS_AHEAD_MAX : QUEUE_JOBS_AHEAD_DATA) &&
 	    ++s->smooth >= s->ahead) {
 		s->ahead *= 2;

@@ -12,6 +12,8 @@
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
+#include "master/queue/notice.h"
+#include "master/queue/route.h"
 
 void
 settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
@@ -23,18 +25,25 @@ settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
 	(void)strlcpy(outcome->dsn, dsn, sizeof(outcome->dsn));
 }
 
+bool
+settle_is_over(const struct queue *q, const struct attempt *a, int64_t now_ms)
+{
+	int64_t lifetime_ms = a->reverse_path[0] != '\0'
+	    ? route_lifetime_ms(q, a->via, a->recipient)
+	    : (int64_t)q->config->bounce_queue_lifetime * 1000;
+
+	return now_ms >= a->created_ms + lifetime_ms ||
+	    now_ms >= parameters_deadline_ms(a->parameters, a->created_ms);
+}
+
 /* RFC 3463, 3.5: X.4.7, delivery time expired. */
 static void
-settle_lifetime(const struct queue *q, const struct attempt *a, int64_t by_ms,
-    int64_t now_ms, struct outcome *outcome, char *reply, size_t size)
+settle_lifetime(const struct queue *q, const struct attempt *a, int64_t now_ms,
+    struct outcome *outcome, char *reply, size_t size)
 {
-	int64_t end_ms =
-	    a->created_ms + (int64_t)q->config->maximal_queue_lifetime * 1000;
-
 	(void)strlcpy(reply, a->reply, size);
 	if (outcome->status != OUTCOME_DEFERRED ||
-	    (a->flags & SUBMIT_ONCE) != 0 ||
-	    (now_ms < end_ms && now_ms < by_ms))
+	    (a->flags & SUBMIT_ONCE) != 0 || !settle_is_over(q, a, now_ms))
 		return;
 	outcome->status = OUTCOME_FAILED;
 	(void)strlcpy(outcome->dsn, "5.4.7", sizeof(outcome->dsn));
@@ -64,7 +73,7 @@ settle_plan(struct queue *q, const struct attempt *a,
 		op->final = false;
 		to->state = STORE_DEFERRED;
 		to->next_attempt_ms = now_ms +
-		    schedule_retry_ms(&q->limits, a->attempts, queue_chance(q));
+		    route_retry_ms(q, a->via, a->recipient, a->attempts);
 		if (to->next_attempt_ms < a->not_before_ms)
 			to->next_attempt_ms = a->not_before_ms;
 		/* A sender who set a time is not told late (RFC 2852, 4.1.3). */
@@ -72,6 +81,32 @@ settle_plan(struct queue *q, const struct attempt *a,
 			to->next_attempt_ms = by_ms;
 		refill_later(q, to->next_attempt_ms);
 	}
+}
+
+/* What is to be told of it is part of the same change. */
+static void
+settle_notice(const struct queue *q, const struct attempt *a,
+    const struct outcome *outcome, int64_t now_ms, struct queue_op *op)
+{
+	struct notice_case c = { .reverse_path = a->reverse_path,
+		.mail_parameters = a->parameters,
+		.rcpt_parameters = a->rcpt_parameters,
+		.flags = a->flags,
+		.warned = a->warned,
+		.created_ms = a->created_ms,
+		.now_ms = now_ms,
+		.lmtp = a->lmtp,
+		.outcome = *outcome };
+	struct notice_debt debt;
+
+	if (notice_rules(q) == NULL)
+		return;
+	debt = notice_policy(notice_rules(q), &c);
+	op->outcome.notice = debt.notice;
+	op->outcome.warned = debt.warned;
+	op->dropped = debt.dropped;
+	op->asked_for = debt.notice != 0 &&
+	    notice_is_asked_for(a->rcpt_parameters, debt.notice);
 }
 
 /* Copies the strings behind the change, which outlives their owners. */
@@ -111,7 +146,7 @@ settle(struct queue *q, const struct attempt *a)
 	outcome.dsn[sizeof(outcome.dsn) - 1] = '\0';
 	if (a->was_in_doubt && outcome.status != OUTCOME_DELIVERED)
 		outcome.in_doubt = 1;
-	settle_lifetime(q, a, by_ms, now_ms, &outcome, reply, sizeof(reply));
+	settle_lifetime(q, a, now_ms, &outcome, reply, sizeof(reply));
 	/* Whoever listens may want to know. */
 	sender = q->ntails > 0 ? a->reverse_path : NULL;
 	op = group_new_op(OP_OUTCOME,
@@ -131,6 +166,7 @@ settle(struct queue *q, const struct attempt *a)
 	memcpy(op->event.delays_ms, a->delays_ms, sizeof(a->delays_ms));
 	settle_plan(q, a, &outcome, by_ms, now_ms, op);
 	settle_strings(op, a, reply, sender);
+	settle_notice(q, a, &outcome, now_ms, op);
 	group_add(q, op);
 }
 

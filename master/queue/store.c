@@ -2,8 +2,9 @@
 /*
  * The queue on disk: opening, groups, and what goes wrong.
  *
- * Its tables are in store_schema.c; rows are written in store_write.c and read
- * in store_read.c; bodies are in store_body.c.  The database is in WAL mode,
+ * Its tables are in store_schema.c, their numbers in store_tally.c; rows are
+ * written in store_write.c and read in store_read.c; bodies are in
+ * store_body.c, and room on the disk in store_space.c.  The database is in WAL mode,
  * held by one process: with locking_mode=EXCLUSIVE its index lives in our
  * memory, and no shared memory file is made.  The first write, here, opens the
  * WAL, so that nothing is left to open when the process is confined.
@@ -120,16 +121,15 @@ store_configure(struct store *store)
 {
 	/*
 	 * Pages of 4 KiB cost least where much is queued, as each change of an
-	 * index writes one.  A checkpoint after 4,000 pages writes those that
-	 * every group touches once for many groups.
+	 * index writes one.
 	 */
+	(void)sqlite3_wal_autocheckpoint(store->db, STORE_WAL_PAGES);
 	return store_exec(store,
 	    "PRAGMA page_size = 4096;"
 	    "PRAGMA locking_mode = EXCLUSIVE;"
 	    "PRAGMA journal_mode = WAL;"
 	    "PRAGMA synchronous = FULL;"
 	    "PRAGMA temp_store = MEMORY;"
-	    "PRAGMA wal_autocheckpoint = 4000;"
 	    "PRAGMA journal_size_limit = 67108864;"
 	    "PRAGMA cache_size = -32768;"
 	    "PRAGMA trusted_schema = OFF;");
@@ -143,10 +143,10 @@ store_say_damaged(struct store *store, const char *path, char *error,
 	int saved = errno;
 
 	(void)snprintf(error, error_size,
-	    "%s: the queue database is damaged (%s); stop posternd, keep a copy "
-	    "of the spool, and try \"sqlite3 %s .recover | sqlite3 new.db\", "
-	    "then put new.db in its place",
-	    path, what != NULL ? what : store_error(store), path);
+	    "%s: the queue database is damaged (%s); nothing was changed.  Save "
+	    "what can be read by \"postern queue export FILE\", move the spool "
+	    "away, and hand it to the new one by \"postern queue import FILE\"",
+	    path, what != NULL ? what : store_error(store));
 	errno = saved;
 	return -1;
 }
@@ -246,6 +246,8 @@ store_open_bodies(struct store *store, const char *spool)
 	    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (store->bodies_fd == -1)
 		goto out;
+	if (store_reserve_open(store, spool_fd) == -1)
+		goto out;
 	if (fsync(spool_fd) == -1)
 		goto out;
 	ret = 0;
@@ -254,9 +256,10 @@ out:
 	return ret;
 }
 
+/* shown: the path as people know it, outside of our root. */
 static int
-store_open_database(struct store *store, const char *path, char *error,
-    size_t error_size)
+store_open_database(struct store *store, const char *path, const char *shown,
+    char *error, size_t error_size)
 {
 	mode_t mask;
 	int rc;
@@ -286,9 +289,11 @@ store_open_database(struct store *store, const char *path, char *error,
 		errno = EINVAL;
 		return -1;
 	}
+	store_reserve_start(store);
 	if (store_configure(store) == -1 ||
-	    store_schema(store, path, error, error_size) == -1 ||
-	    store_prepare(store) == -1)
+	    store_schema(store, shown, error, error_size) == -1 ||
+	    store_tally_init(store) == -1 || store_prepare(store) == -1 ||
+	    store_tally_read(store) == -1)
 		return -1;
 	return store_reserve_first(store);
 }
@@ -307,6 +312,15 @@ store_say(struct store *store, const char *path, char *error, size_t error_size)
 		(void)snprintf(error, error_size,
 		    "%s: another posternd has this queue open; stop it first",
 		    path);
+	else if (saved == EROFS)
+		(void)snprintf(error, error_size,
+		    "%s: %s; mount it for writing, after a check where its "
+		    "errors made it so",
+		    path, strerror(saved));
+	else if (saved == ENOSPC || saved == EDQUOT)
+		(void)snprintf(error, error_size,
+		    "%s: %s, and no reserve is left; make room", path,
+		    strerror(saved));
 	else
 		(void)snprintf(error, error_size, "%s: %s (%s)", path,
 		    strerror(saved), store_error(store));
@@ -318,9 +332,12 @@ store_open(const struct store_options *options, struct store **storep,
     char *error, size_t error_size)
 {
 	struct store *store;
+	const char *name =
+	    options->name != NULL ? options->name : options->spool;
 	char path[4096];
+	char shown[4096];
 	bool in_memory;
-	int n;
+	int n, m;
 
 	if (error_size > 0)
 		error[0] = '\0';
@@ -331,15 +348,19 @@ store_open(const struct store_options *options, struct store **storep,
 	in_memory = strcmp(options->spool, ":memory:") == 0;
 	n = snprintf(path, sizeof(path), in_memory ? "%s" : "%s/queue.db",
 	    options->spool);
+	m = snprintf(shown, sizeof(shown), in_memory ? "%s" : "%s/queue.db",
+	    name);
 	store = calloc(1, sizeof(*store));
 	if (store == NULL) {
 		(void)strlcpy(error, "out of memory", error_size);
 		return -1;
 	}
 	store->bodies_fd = -1;
+	store->reserve_fd = -1;
 	store->inline_body_limit =
 	    in_memory ? UINT64_MAX : options->inline_body_limit;
-	if (n < 0 || (size_t)n >= sizeof(path)) {
+	if (n < 0 || (size_t)n >= sizeof(path) || m < 0 ||
+	    (size_t)m >= sizeof(shown)) {
 		errno = ENAMETOOLONG;
 		goto fail;
 	}
@@ -349,12 +370,12 @@ store_open(const struct store_options *options, struct store **storep,
 		goto fail;
 	if (!in_memory && store_open_bodies(store, options->spool) == -1)
 		goto fail;
-	if (store_open_database(store, path, error, error_size) == -1)
+	if (store_open_database(store, path, shown, error, error_size) == -1)
 		goto fail;
 	*storep = store;
 	return 0;
 fail:
-	store_say(store, path, error, error_size);
+	store_say(store, shown, error, error_size);
 	store_close(store);
 	return -1;
 }
@@ -374,6 +395,8 @@ store_close(struct store *store)
 	(void)sqlite3_close(store->db);
 	if (store->bodies_fd != -1)
 		(void)close(store->bodies_fd);
+	if (store->reserve_fd != -1)
+		(void)close(store->reserve_fd);
 	free(store->added.ids);
 	free(store->removed.ids);
 	free(store->buffer);
@@ -385,9 +408,6 @@ int
 store_recover(struct store *store, int64_t now_ms,
     struct store_recovered *recovered)
 {
-	sqlite3_stmt *count = store->sql[STORE_SQL_COUNT_MSGS];
-	int rc;
-
 	memset(recovered, 0, sizeof(*recovered));
 	if (store_begin(store) == -1)
 		return -1;
@@ -397,14 +417,7 @@ store_recover(struct store *store, int64_t now_ms,
 	recovered->in_doubt = (uint64_t)sqlite3_changes64(store->db);
 	if (store_commit(store) == -1)
 		return -1;
-	rc = sqlite3_step(count);
-	if (rc == SQLITE_ROW)
-		recovered->messages = (uint64_t)sqlite3_column_int64(count, 0);
-	else
-		(void)store_fail(store, rc);
-	store_reset(store, STORE_SQL_COUNT_MSGS);
-	if (rc != SQLITE_ROW)
-		return -1;
+	recovered->messages = (uint64_t)store->tally[STORE_TALLY_MESSAGES];
 	return store_body_sweep(store, recovered);
 fail:
 	store_rollback(store);
@@ -418,6 +431,7 @@ store_begin(struct store *store)
 	if (store_run(store, STORE_SQL_BEGIN) == -1)
 		return -1;
 	store->in_group = true;
+	store_tally_begin(store);
 	return 0;
 }
 
@@ -425,7 +439,8 @@ int
 store_commit(struct store *store)
 {
 	assert(store->in_group);
-	if (store_run(store, STORE_SQL_COMMIT) == -1) {
+	if (store_tally_write(store) == -1 ||
+	    store_run(store, STORE_SQL_COMMIT) == -1) {
 		store_rollback(store);
 		return -1;
 	}
@@ -443,6 +458,7 @@ store_rollback(struct store *store)
 	if (!store->in_group)
 		return;
 	store->in_group = false;
+	store_tally_rollback(store);
 	/* A full disk has undone the group already: then this is refused. */
 	if (sqlite3_get_autocommit(store->db) == 0)
 		(void)store_run(store, STORE_SQL_ROLLBACK);

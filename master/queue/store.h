@@ -28,7 +28,7 @@ enum {
 enum store_state {
 	STORE_QUEUED,    /* waits for its first attempt, or is due again */
 	STORE_ACTIVE,    /* a worker has it; a crash now leaves doubt */
-	STORE_DELIVERED, /* final; its row goes at once */
+	STORE_DELIVERED, /* final; its row goes at once, or after its notice */
 	STORE_DEFERRED,  /* waits for next_attempt_ms */
 	STORE_FAILED,    /* final; kept until store_expire_failed */
 	STORE_HELD,      /* waits for an operator */
@@ -39,6 +39,7 @@ struct store;
 
 struct store_options {
 	const char *spool;          /* directory, or ":memory:" */
+	const char *name;           /* the same for people; NULL: spool */
 	uint64_t inline_body_limit; /* a larger body is a file */
 };
 
@@ -52,8 +53,10 @@ struct store_envelope {
 	const char *reverse_path;
 	const char *parameters; /* of MAIL (common/parameters.h), or "" */
 	int64_t deadline_ms;    /* by which it goes back if it waits; 0: none */
+	int64_t remind_ms;      /* when it is late, as its sender sees it; 0 */
 	const char *ref;        /* the client's own name for it, or "" */
 	const char *via;        /* the transport it asked for, or "" */
+	uint32_t lane;          /* of its recipients, as they come in */
 };
 
 struct store_recipient {
@@ -61,11 +64,11 @@ struct store_recipient {
 	uint32_t index; /* its place in the envelope, from 0 */
 	enum store_state state;
 	int64_t next_attempt_ms; /* 0 where none is planned */
-	int64_t finished_ms;     /* 0 before a final outcome */
+	int64_t finished_ms; /* of the last attempt's end; 0: there was none */
 	uint32_t attempts;
 	int code; /* of the last reply, or 0 */
 	bool in_doubt;
-	bool warned;     /* a delay has been told of */
+	uint32_t warned; /* the delays that have been told of; caller's bits */
 	uint32_t lane;   /* whose turn it is within the domain */
 	uint32_t notice; /* the notice that is to be written; 0: none */
 	const char *via; /* another transport than the message's, or "" */
@@ -83,16 +86,19 @@ struct store_outcome {
 	uint32_t index;
 	enum store_state state;
 	int64_t next_attempt_ms; /* QUEUED and DEFERRED */
-	int64_t finished_ms;     /* FAILED */
+	int64_t finished_ms;     /* the end of the attempt */
 	int code;
-	bool in_doubt;   /* perhaps delivered; once set, it stays */
-	bool begun;      /* false: the attempt never began and is not counted */
+	bool in_doubt; /* perhaps delivered; once set, it stays */
+	bool begun;    /* false: the attempt never began and is not counted */
+	uint32_t
+	    notice; /* to be written; 0: none, and where it waits, as it was */
+	uint32_t warned; /* bits that are set with it */
 	const char *dsn; /* NULL: it stays as it was, and the code too */
 	const char *reply;
 	const char *relay;
 };
 
-/* A place in the order of a domain's due recipients; zeroed is its start. */
+/* A place in the order of a lane's due recipients; zeroed is its start. */
 struct store_cursor {
 	int64_t next_attempt_ms;
 	uint64_t message;
@@ -159,48 +165,83 @@ int store_add_message(struct store *store,
 int store_mark_active(struct store *store, uint64_t message,
     uint32_t recipient_index);
 
-/* *removedp: the last recipient is gone, and the message with its body. */
+/*
+ * *removedp: the last recipient is gone, and the message with its body.  One
+ * that is delivered stays while a notice of it is to be written.
+ */
 int store_set_outcome(struct store *store, const struct store_outcome *outcome,
     bool *removedp);
 
-/* Forgets failed recipients that were final before that time. */
-int store_expire_failed(struct store *store, int64_t before_ms,
-    uint64_t *countp);
+/* Forgets failed recipients that were final before that time, at most limit. */
+int store_expire_failed(struct store *store, int64_t before_ms, uint32_t limit,
+    uint32_t *countp);
 
 /* The body as a memfd sealed against every change; the caller's to close. */
 int store_body_fd(struct store *store, uint64_t message, int *fdp);
 
 /*
- * store_next_domain - the next domain, in byte order, with waiting mail.
+ * store_next_source - the next lane of a domain with waiting mail, in order.
  *
- * 1: domain and *earliest_ms hold it; 0: there is none behind "after".
- * after NULL starts.  Costs the same however much is queued.
+ * 1: domain, *lanep and *earliest_ms hold it; 0: there is none behind "after"
+ * and its lane.  after NULL starts.  Costs the same however much is queued.
  */
-int store_next_domain(struct store *store, const char *after,
-    char domain[static STORE_DOMAIN_SIZE], int64_t *earliest_ms);
+int store_next_source(struct store *store, const char *after,
+    uint32_t after_lane, char domain[static STORE_DOMAIN_SIZE], uint32_t *lanep,
+    int64_t *earliest_ms);
 
-/* 1: *due_ms is when the next of a domain is due behind after_ms; 0: none. */
-int store_next_due(struct store *store, const char *domain, int64_t after_ms,
-    int64_t *due_ms);
+/* 1: *due_ms is when the next of a lane is due behind after_ms; 0: none. */
+int store_next_due(struct store *store, const char *domain, uint32_t lane,
+    int64_t after_ms, int64_t *due_ms);
 
 /*
- * store_load_due - at most limit recipients of a domain due by now_ms.
+ * store_load_due - at most limit recipients of a domain's lane due by now_ms.
  *
  * Goes on behind *cursor, which it moves, but not over a row that was not taken
  * (row returned other than 0, which ends it).  Returns what row returned, or -1;
  * *countp how many there were.
  */
-int store_load_due(struct store *store, const char *domain,
+int store_load_due(struct store *store, const char *domain, uint32_t lane,
     struct store_cursor *cursor, int64_t now_ms, uint32_t limit,
     store_row_fn row, void *arg, uint32_t *countp);
 
-/* Waiting recipients of messages taken before that time, oldest first. */
-int store_load_older(struct store *store, int64_t before_ms, uint32_t limit,
-    store_row_fn row, void *arg);
+/*
+ * store_load_older - waiting recipients of messages taken before that time.
+ *
+ * Looks at no more than limit messages behind *afterp, oldest first, and moves
+ * it: to 0 once there is none left, to begin anew.
+ */
+int store_load_older(struct store *store, uint64_t *afterp, int64_t before_ms,
+    uint32_t limit, store_row_fn row, void *arg);
 
 /* Waiting recipients of messages whose deadline is over. */
 int store_load_late(struct store *store, int64_t now_ms, uint32_t limit,
     store_row_fn row, void *arg);
+
+/*
+ * Notices (store_notice.c).  What is to be told stands in a recipient's notice,
+ * 0: nothing: its low four bits are the kind, each bit above a reader.
+ *
+ * store_next_owed: 1, *messagep the next behind after with one; 0: none.
+ * store_load_owed: its recipients with one.
+ * store_notice_told: the reader has been told of that kind; part of the group.
+ * Who is told and delivered goes, and the message with the last (*removedp).
+ * store_owe: a notice for one that waits, if it has none, nor had it (warned).
+ */
+int store_next_owed(struct store *store, uint64_t after, uint64_t *messagep);
+int store_load_owed(struct store *store, uint64_t message, store_row_fn row,
+    void *arg);
+int store_notice_told(struct store *store, uint64_t message, uint32_t index,
+    uint32_t kind, uint32_t reader, bool *removedp);
+int store_owe(struct store *store, uint64_t message, uint32_t index,
+    uint32_t notice, uint32_t warned, bool *changedp);
+
+/* 1: *messagep is one that is late by now; 0: none.  And it has been seen to. */
+int store_next_remind(struct store *store, int64_t now_ms, uint64_t *messagep);
+int store_reminded(struct store *store, uint64_t message);
+
+/* The body to be read by pread() alone, without a copy of a large one; the
+ * caller's to close. */
+int store_body_source(struct store *store, uint64_t message, int *fdp);
 
 /*
  * store_list - at most limit recipients behind (message, index), in that order.
@@ -237,8 +278,18 @@ typedef int (*store_pause_fn)(uint32_t kind, const char *name, int64_t since_ms,
     void *arg);
 int store_list_pauses(struct store *store, store_pause_fn pause, void *arg);
 
-int store_count_states(struct store *store,
+/* How many recipients each state has; kept, not counted. */
+void store_count_states(const struct store *store,
     uint64_t counts[static STORE_STATE_COUNT]);
+
+/* What of the spool's disk others than root may still fill, in octets. */
+int store_free_octets(const struct store *store, uint64_t *freep);
+
+/* True: the disk is full, and a reserve was given up for what must be written. */
+bool store_use_reserve(struct store *store);
+
+/* Takes the reserve back once there is room; outside of a group.  True: done. */
+bool store_keep_reserve(struct store *store);
 
 /* What the engine said of the last failure; for the log, never NULL. */
 const char *store_error(const struct store *store);

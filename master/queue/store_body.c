@@ -149,6 +149,23 @@ out:
 	return ret;
 }
 
+int
+store_body_source(struct store *store, uint64_t message, int *fdp)
+{
+	char name[STORE_ID_SIZE];
+	int in_file;
+
+	in_file = store_body_in_file(store, message);
+	if (in_file == 0)
+		return store_body_fd(store, message, fdp);
+	if (in_file == -1)
+		return -1;
+	store_id_format(message, name);
+	*fdp =
+	    openat(store->bodies_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return *fdp != -1 ? 0 : -1;
+}
+
 /* Writes the body of the row that BODY stands on. */
 static int
 store_row_to_memfd(struct store *store, uint64_t id, int fd)

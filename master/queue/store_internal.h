@@ -16,6 +16,16 @@ enum store_sql {
 	STORE_SQL_COUNT
 };
 
+enum {
+	STORE_TALLY_MESSAGES = STORE_STATE_COUNT, /* behind the states */
+	STORE_TALLY_COUNT,
+	STORE_BUFFER_SIZE = 64 * 1024,
+	STORE_ID_BLOCK = 4096, /* ids reserved by one write */
+	/* Of the log; those that every group touches are then written once for
+	 * many groups. */
+	STORE_WAL_PAGES = 4000,
+};
+
 /* Files whose rows a group adds or removes: their fate is the commit's. */
 struct store_files {
 	uint64_t *ids;
@@ -30,16 +40,15 @@ struct store {
 	uint64_t next_id;
 	uint64_t reserved_id; /* ids below it are ours to give, on disk */
 	int bodies_fd;        /* the directory; -1 in memory */
+	int reserve_fd;       /* store_space.c; -1 in memory */
+	bool has_reserve;
 	bool in_group;
-	struct store_files added;   /* unlinked by a rollback */
-	struct store_files removed; /* unlinked after a commit */
-	uint8_t *buffer;            /* STORE_BUFFER_SIZE or the inline limit */
+	int64_t tally[STORE_TALLY_COUNT];
+	int64_t tally_before[STORE_TALLY_COUNT]; /* the group */
+	struct store_files added;                /* unlinked by a rollback */
+	struct store_files removed;              /* unlinked after a commit */
+	uint8_t *buffer; /* STORE_BUFFER_SIZE or the inline limit */
 	size_t buffer_size;
-};
-
-enum {
-	STORE_BUFFER_SIZE = 64 * 1024,
-	STORE_ID_BLOCK = 4096, /* ids reserved by one write */
 };
 
 /* Sets errno from the engine's code, and returns -1. */
@@ -64,6 +73,24 @@ int store_quick_check(struct store *store, const char *path, char *error,
  * what is not ours. */
 int store_schema(struct store *store, const char *path, char *error,
     size_t error_size);
+
+/* store_space.c */
+int store_reserve_open(struct store *store, int spool_fd);
+void store_reserve_start(struct store *store);
+
+/* store_tally.c: how many there are of each state. */
+int store_tally_init(struct store *store); /* before statements are made */
+int store_tally_read(struct store *store);
+void store_tally_begin(struct store *store);
+int store_tally_write(struct store *store); /* part of the group */
+void store_tally_rollback(struct store *store);
+
+/* Steps once.  1: a row; 0: the end; -1: failed. */
+int store_step_row(struct store *store, enum store_sql which,
+    struct store_envelope *envelope, struct store_recipient *recipient);
+
+/* Removes the message where none of its recipients is left; says so. */
+int store_drop_empty(struct store *store, uint64_t message, bool *removedp);
 
 /* store_body.c */
 int store_files_add(struct store_files *files, uint64_t id);

@@ -53,11 +53,10 @@ store_read_row(sqlite3_stmt *sql, struct store_envelope *envelope,
 	recipient->lane = (uint32_t)sqlite3_column_int64(sql, 23);
 	recipient->via = store_column_text(sql, 24);
 	recipient->notice = (uint32_t)sqlite3_column_int64(sql, 25);
-	recipient->warned = sqlite3_column_int(sql, 26) != 0;
+	recipient->warned = (uint32_t)sqlite3_column_int64(sql, 26);
 }
 
-/* Steps once.  1: a row; 0: the end; -1: failed. */
-static int
+int
 store_step_row(struct store *store, enum store_sql which,
     struct store_envelope *envelope, struct store_recipient *recipient)
 {
@@ -75,44 +74,37 @@ store_step_row(struct store *store, enum store_sql which,
 	return -1;
 }
 
-static int
-store_domain_row(struct store *store, enum store_sql which,
-    char domain[static STORE_DOMAIN_SIZE], int64_t *earliest_ms)
+int
+store_next_source(struct store *store, const char *after, uint32_t after_lane,
+    char domain[static STORE_DOMAIN_SIZE], uint32_t *lanep,
+    int64_t *earliest_ms)
 {
-	sqlite3_stmt *sql = store->sql[which];
+	sqlite3_stmt *sql = store->sql[STORE_SQL_NEXT_SOURCE];
 	int ret = 0;
 	int rc;
 
+	/* "after" may be the very buffer that is filled: bind a copy. */
+	(void)sqlite3_bind_text(sql, 1, after != NULL ? after : "", -1,
+	    SQLITE_TRANSIENT);
+	(void)sqlite3_bind_int64(sql, 2,
+	    after != NULL ? (sqlite3_int64)after_lane : -1);
 	rc = sqlite3_step(sql);
 	if (rc == SQLITE_ROW) {
 		(void)strlcpy(domain, store_column_text(sql, 0),
 		    STORE_DOMAIN_SIZE);
-		*earliest_ms = sqlite3_column_int64(sql, 1);
+		*lanep = (uint32_t)sqlite3_column_int64(sql, 1);
+		*earliest_ms = sqlite3_column_int64(sql, 2);
 		ret = 1;
 	} else if (rc != SQLITE_DONE) {
 		ret = store_fail(store, rc);
 	}
-	store_reset(store, which);
+	store_reset(store, STORE_SQL_NEXT_SOURCE);
 	return ret;
 }
 
 int
-store_next_domain(struct store *store, const char *after,
-    char domain[static STORE_DOMAIN_SIZE], int64_t *earliest_ms)
-{
-	/* "after" may be the very buffer that is filled: bind a copy. */
-	if (after == NULL)
-		return store_domain_row(store, STORE_SQL_FIRST_DOMAIN, domain,
-		    earliest_ms);
-	(void)sqlite3_bind_text(store->sql[STORE_SQL_NEXT_DOMAIN], 1, after, -1,
-	    SQLITE_TRANSIENT);
-	return store_domain_row(store, STORE_SQL_NEXT_DOMAIN, domain,
-	    earliest_ms);
-}
-
-int
-store_next_due(struct store *store, const char *domain, int64_t after_ms,
-    int64_t *due_ms)
+store_next_due(struct store *store, const char *domain, uint32_t lane,
+    int64_t after_ms, int64_t *due_ms)
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_NEXT_DUE];
 	int ret = 0;
@@ -120,6 +112,7 @@ store_next_due(struct store *store, const char *domain, int64_t after_ms,
 
 	(void)sqlite3_bind_text(sql, 1, domain, -1, SQLITE_STATIC);
 	(void)sqlite3_bind_int64(sql, 2, after_ms);
+	(void)sqlite3_bind_int64(sql, 3, lane);
 	rc = sqlite3_step(sql);
 	if (rc == SQLITE_ROW) {
 		*due_ms = sqlite3_column_int64(sql, 0);
@@ -132,7 +125,7 @@ store_next_due(struct store *store, const char *domain, int64_t after_ms,
 }
 
 int
-store_load_due(struct store *store, const char *domain,
+store_load_due(struct store *store, const char *domain, uint32_t lane,
     struct store_cursor *cursor, int64_t now_ms, uint32_t limit,
     store_row_fn row, void *arg, uint32_t *countp)
 {
@@ -148,6 +141,7 @@ store_load_due(struct store *store, const char *domain,
 	(void)sqlite3_bind_int64(sql, 4, cursor->index);
 	(void)sqlite3_bind_int64(sql, 5, now_ms);
 	(void)sqlite3_bind_int64(sql, 6, limit);
+	(void)sqlite3_bind_int64(sql, 7, lane);
 	for (;;) {
 		ret = store_step_row(store, STORE_SQL_LOAD_DUE, &envelope,
 		    &recipient);
@@ -165,29 +159,49 @@ store_load_due(struct store *store, const char *domain,
 	return ret;
 }
 
-int
-store_load_older(struct store *store, int64_t before_ms, uint32_t limit,
-    store_row_fn row, void *arg)
+static int
+store_load_waiting(struct store *store, uint64_t message, store_row_fn row,
+    void *arg)
 {
 	struct store_envelope envelope = { 0 };
 	struct store_recipient recipient = { 0 };
-	uint32_t n;
-	int ret = 0;
+	int ret;
 
-	for (n = 0; n < limit; n++) {
-		ret = store_step_row(store, STORE_SQL_LOAD_OLDER, &envelope,
+	(void)sqlite3_bind_int64(store->sql[STORE_SQL_LOAD_WAITING], 1,
+	    (sqlite3_int64)message);
+	do {
+		ret = store_step_row(store, STORE_SQL_LOAD_WAITING, &envelope,
 		    &recipient);
-		if (ret != 1)
-			break;
-		ret = 0;
+	} while (ret == 1 && (ret = row(&envelope, &recipient, arg)) == 0);
+	store_reset(store, STORE_SQL_LOAD_WAITING);
+	return ret;
+}
+
+int
+store_load_older(struct store *store, uint64_t *afterp, int64_t before_ms,
+    uint32_t limit, store_row_fn row, void *arg)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_OLDER];
+	int ret = 0;
+	int rc = SQLITE_ROW;
+
+	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)*afterp);
+	(void)sqlite3_bind_int64(sql, 2, limit);
+	*afterp = 0;
+	while (limit-- > 0 && ret == 0) {
+		rc = sqlite3_step(sql);
 		/* Ids rise with time: behind the first younger one are more. */
-		if (envelope.created_ms >= before_ms)
+		if (rc != SQLITE_ROW ||
+		    sqlite3_column_int64(sql, 1) >= before_ms) {
+			*afterp = 0;
 			break;
-		ret = row(&envelope, &recipient, arg);
-		if (ret != 0)
-			break;
+		}
+		*afterp = (uint64_t)sqlite3_column_int64(sql, 0);
+		ret = store_load_waiting(store, *afterp, row, arg);
 	}
-	store_reset(store, STORE_SQL_LOAD_OLDER);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		ret = store_fail(store, rc);
+	store_reset(store, STORE_SQL_OLDER);
 	return ret;
 }
 
@@ -248,26 +262,6 @@ store_list(struct store *store, struct store_cursor *cursor,
 	}
 	store_reset(store, which);
 	return ret;
-}
-
-int
-store_count_states(struct store *store,
-    uint64_t counts[static STORE_STATE_COUNT])
-{
-	sqlite3_stmt *sql = store->sql[STORE_SQL_COUNT_STATES];
-	int state;
-	int rc;
-
-	memset(counts, 0, STORE_STATE_COUNT * sizeof(counts[0]));
-	while ((rc = sqlite3_step(sql)) == SQLITE_ROW) {
-		state = sqlite3_column_int(sql, 0);
-		if (state >= 0 && state < STORE_STATE_COUNT)
-			counts[state] = (uint64_t)sqlite3_column_int64(sql, 1);
-	}
-	if (rc != SQLITE_DONE)
-		(void)store_fail(store, rc);
-	store_reset(store, STORE_SQL_COUNT_STATES);
-	return rc == SQLITE_DONE ? 0 : -1;
 }
 
 void

@@ -24,14 +24,18 @@ enum {
 	" uid INTEGER NOT NULL, nrcpts INTEGER NOT NULL,"                      \
 	" reverse_path TEXT NOT NULL, parameters TEXT NOT NULL DEFAULT '',"    \
 	" ref TEXT NOT NULL, via TEXT NOT NULL, in_file INTEGER NOT NULL,"     \
-	" body BLOB, deadline INTEGER)"
+	" body BLOB, deadline INTEGER"
 #define MESSAGE_INDEXES                                                        \
 	"CREATE INDEX in_file ON message (id) WHERE in_file = 1;"              \
 	"CREATE INDEX late ON message (deadline) WHERE deadline IS NOT NULL;"
+/* remind: when its sender is to be told that it is late. */
+#define MESSAGE_REMIND "remind INTEGER"
+#define MESSAGE_REMINDED                                                       \
+	"CREATE INDEX remind ON message (remind) WHERE remind IS NOT NULL;"
 
 /* lane: whose turn it is within a domain; via: another transport than the
- * message's; notice: a notice that is to be written; warned: one of a delay has
- * been. */
+ * message's; notice: a notice that is to be written (bits of notice_policy.h);
+ * warned: which ones of a delay have been. */
 #define RECIPIENT_LANE   "lane INTEGER NOT NULL DEFAULT 0"
 #define RECIPIENT_VIA    "via TEXT NOT NULL DEFAULT ''"
 #define RECIPIENT_NOTICE "notice INTEGER NOT NULL DEFAULT 0"
@@ -39,10 +43,27 @@ enum {
 #define RECIPIENT_3                                                            \
 	" " RECIPIENT_LANE ", " RECIPIENT_VIA ", " RECIPIENT_NOTICE            \
 	", " RECIPIENT_WARNED
+#define OWED_3 "CREATE INDEX owed ON recipient (message) WHERE notice != 0;"
 /* What an operator has stopped: kind is the caller's, name "" for all. */
 #define PAUSE_3                                                                \
 	"CREATE TABLE pause (kind INTEGER NOT NULL, name TEXT NOT NULL,"       \
 	" since INTEGER NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;"
+
+/* What waits, by domain and lane: a lane with much is not walked to find the
+ * next.  What a worker had when we ended is found by an index of few rows. */
+#define DUE_3                                                                  \
+	"CREATE INDEX due ON recipient (domain, lane, next_attempt)"           \
+	" WHERE next_attempt IS NOT NULL;"
+#define ACTIVE_3 "CREATE INDEX active ON recipient (message) WHERE state = 1;"
+/* How many messages there are, and recipients of each state: to count them
+ * would be to read all of a large queue. */
+#define TALLY_3                                                                \
+	"CREATE TABLE tally (messages INTEGER NOT NULL,"                       \
+	" queued INTEGER NOT NULL, active INTEGER NOT NULL,"                   \
+	" delivered INTEGER NOT NULL, deferred INTEGER NOT NULL,"              \
+	" failed INTEGER NOT NULL, held INTEGER NOT NULL);"
+#define TALLY_OF(state)                                                        \
+	"(SELECT count(*) FROM recipient WHERE state = " state ")"
 
 /*
  * Ids start where they have six hex digits, which readers of Postfix's logs
@@ -51,16 +72,16 @@ enum {
 static const char schema[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
     "INSERT INTO meta VALUES ('next_id', 1048576);"
-    "CREATE TABLE message " MESSAGE_COLUMNS ";" MESSAGE_INDEXES
+    "CREATE TABLE message " MESSAGE_COLUMNS ", " MESSAGE_REMIND
+    ");" MESSAGE_INDEXES MESSAGE_REMINDED
     "CREATE TABLE recipient (message INTEGER NOT NULL, idx INTEGER NOT NULL,"
     " address TEXT NOT NULL, domain TEXT NOT NULL, state INTEGER NOT NULL,"
     " next_attempt INTEGER, finished INTEGER, attempts INTEGER NOT NULL"
     " DEFAULT 0, in_doubt INTEGER NOT NULL DEFAULT 0, code INTEGER, dsn TEXT,"
     " reply TEXT, relay TEXT, parameters TEXT NOT NULL DEFAULT ''," RECIPIENT_3
-    ", PRIMARY KEY (message, idx)) WITHOUT ROWID;" PAUSE_3
-    "CREATE INDEX due ON recipient (domain, next_attempt)"
-    " WHERE next_attempt IS NOT NULL;"
-    "CREATE INDEX failed ON recipient (finished) WHERE state = 4;"
+    ", PRIMARY KEY (message, idx)) WITHOUT ROWID;" PAUSE_3 DUE_3 ACTIVE_3
+	TALLY_3 "INSERT INTO tally VALUES (0, 0, 0, 0, 0, 0, 0);"
+    "CREATE INDEX failed ON recipient (finished) WHERE state = 4;" OWED_3
     "PRAGMA application_id = 1347375956;"
     "PRAGMA user_version = 3;";
 
@@ -73,7 +94,7 @@ static const char *const steps[] = {
 	[1] =
 	    "ALTER TABLE recipient ADD COLUMN parameters TEXT NOT NULL"
 	    " DEFAULT '';"
-	    "CREATE TABLE message_2 " MESSAGE_COLUMNS ";"
+	    "CREATE TABLE message_2 " MESSAGE_COLUMNS ");"
 	    "INSERT INTO message_2 (id, created, size, flags, uid, nrcpts,"
 	    " reverse_path, ref, via, in_file, body) SELECT id, created, size,"
 	    " flags, uid, nrcpts, reverse_path, ref, via, in_file, body"
@@ -81,12 +102,18 @@ static const char *const steps[] = {
 	    "DROP TABLE message;"
 	    "ALTER TABLE message_2 RENAME TO message;" MESSAGE_INDEXES
 	    "PRAGMA user_version = 2;",
-	/* to 3: turns, holds, notices */
-	[2] = "ALTER TABLE recipient ADD COLUMN " RECIPIENT_LANE ";"
-	      "ALTER TABLE recipient ADD COLUMN " RECIPIENT_VIA ";"
-	      "ALTER TABLE recipient ADD COLUMN " RECIPIENT_NOTICE ";"
-	      "ALTER TABLE recipient ADD COLUMN " RECIPIENT_WARNED ";" PAUSE_3
-	      "PRAGMA user_version = 3;",
+	/* to 3: turns, holds, notices, numbers that are kept */
+	[2] =
+	    "ALTER TABLE recipient ADD COLUMN " RECIPIENT_LANE ";"
+	    "ALTER TABLE recipient ADD COLUMN " RECIPIENT_VIA ";"
+	    "ALTER TABLE recipient ADD COLUMN " RECIPIENT_NOTICE ";"
+	    "ALTER TABLE recipient ADD COLUMN " RECIPIENT_WARNED ";"
+	    "ALTER TABLE message ADD COLUMN " MESSAGE_REMIND ";"
+	    "DROP INDEX due;" MESSAGE_REMINDED OWED_3 PAUSE_3 DUE_3 ACTIVE_3
+		TALLY_3 "INSERT INTO tally SELECT"
+	    " (SELECT count(*) FROM message)," TALLY_OF("0") "," TALLY_OF("1") "," TALLY_OF(
+		"2") "," TALLY_OF("3") "," TALLY_OF("4") "," TALLY_OF("5") ";"
+									   "PRAGMA user_version = 3;",
 };
 
 enum {

@@ -116,6 +116,7 @@ store_add_recipients(struct store *store, const struct store_envelope *envelope,
 
 	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)id);
 	(void)sqlite3_bind_int64(sql, 5, envelope->created_ms);
+	(void)sqlite3_bind_int64(sql, 7, envelope->lane);
 	for (i = 0; i < envelope->nrcpts; i++) {
 		store_address_domain(addresses[i], domain);
 		(void)sqlite3_bind_int64(sql, 2, i);
@@ -155,11 +156,13 @@ store_add_message(struct store *store, const struct store_envelope *envelope,
 	    envelope->parameters != NULL ? envelope->parameters : "");
 	store_bind_time(sql, 13, envelope->deadline_ms,
 	    envelope->deadline_ms != 0);
+	store_bind_time(sql, 14, envelope->remind_ms, envelope->remind_ms != 0);
 	if (store_run(store, STORE_SQL_ADD_MESSAGE) == -1)
 		return -1;
 	if (store_add_recipients(store, envelope, id, addresses, parameters) ==
 	    -1)
 		return -1;
+	store->tally[STORE_TALLY_MESSAGES]++;
 	*idp = id;
 	return 0;
 }
@@ -210,7 +213,20 @@ store_delete_message(struct store *store, uint64_t message)
 		return -1;
 	(void)sqlite3_bind_int64(store->sql[STORE_SQL_DELETE_MSG], 1,
 	    (sqlite3_int64)message);
+	store->tally[STORE_TALLY_MESSAGES]--;
 	return store_run(store, STORE_SQL_DELETE_MSG);
+}
+
+int
+store_drop_empty(struct store *store, uint64_t message, bool *removedp)
+{
+	int left;
+
+	left = store_has_recipient(store, message);
+	if (left != 0)
+		return left == 1 ? 0 : -1;
+	*removedp = true;
+	return store_delete_message(store, message);
 }
 
 /* Removes a recipient, and the message with the last of them. */
@@ -219,7 +235,6 @@ store_delete_recipient(struct store *store, uint64_t message, uint32_t at,
     bool *removedp)
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_DELETE_RCPT];
-	int left;
 
 	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)message);
 	(void)sqlite3_bind_int64(sql, 2, at);
@@ -229,11 +244,22 @@ store_delete_recipient(struct store *store, uint64_t message, uint32_t at,
 		errno = ENOENT;
 		return -1;
 	}
-	left = store_has_recipient(store, message);
-	if (left != 0)
-		return left == 1 ? 0 : -1;
-	*removedp = true;
-	return store_delete_message(store, message);
+	return store_drop_empty(store, message, removedp);
+}
+
+/* When the attempt ended, and what is to be told of it. */
+static void
+store_bind_end(sqlite3_stmt *sql, const struct store_outcome *outcome,
+    bool waits)
+{
+	store_bind_time(sql, 5, outcome->finished_ms,
+	    !waits || (outcome->begun && outcome->finished_ms != 0));
+	/* One that waits keeps the notice of its delay. */
+	if (outcome->notice != 0 || !waits)
+		(void)sqlite3_bind_int64(sql, 12, outcome->notice);
+	else
+		(void)sqlite3_bind_null(sql, 12);
+	(void)sqlite3_bind_int64(sql, 13, outcome->warned);
 }
 
 int
@@ -245,7 +271,7 @@ store_set_outcome(struct store *store, const struct store_outcome *outcome,
 
 	assert(store->in_group);
 	*removedp = false;
-	if (outcome->state == STORE_DELIVERED)
+	if (outcome->state == STORE_DELIVERED && outcome->notice == 0)
 		return store_delete_recipient(store, outcome->message,
 		    outcome->index, removedp);
 	waits =
@@ -254,8 +280,7 @@ store_set_outcome(struct store *store, const struct store_outcome *outcome,
 	(void)sqlite3_bind_int64(sql, 2, outcome->index);
 	(void)sqlite3_bind_int(sql, 3, (int)outcome->state);
 	store_bind_time(sql, 4, outcome->next_attempt_ms, waits);
-	store_bind_time(sql, 5, outcome->finished_ms,
-	    outcome->state == STORE_FAILED);
+	store_bind_end(sql, outcome, waits);
 	if (outcome->dsn != NULL)
 		(void)sqlite3_bind_int(sql, 6, outcome->code);
 	else
@@ -274,7 +299,8 @@ store_set_outcome(struct store *store, const struct store_outcome *outcome,
 }
 
 int
-store_expire_failed(struct store *store, int64_t before_ms, uint64_t *countp)
+store_expire_failed(struct store *store, int64_t before_ms, uint32_t limit,
+    uint32_t *countp)
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_EXPIRED];
 	uint64_t message = 0;
@@ -283,7 +309,7 @@ store_expire_failed(struct store *store, int64_t before_ms, uint64_t *countp)
 	int rc;
 
 	assert(store->in_group);
-	for (*countp = 0;; (*countp)++) {
+	for (*countp = 0; *countp < limit; (*countp)++) {
 		(void)sqlite3_bind_int64(sql, 1, before_ms);
 		rc = sqlite3_step(sql);
 		if (rc == SQLITE_ROW) {
@@ -299,4 +325,5 @@ store_expire_failed(struct store *store, int64_t before_ms, uint64_t *countp)
 		if (store_delete_recipient(store, message, at, &removed) == -1)
 			return -1;
 	}
+	return 0;
 }

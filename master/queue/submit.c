@@ -20,6 +20,7 @@
 #include "common/util.h"
 #include "master/queue/action.h"
 #include "master/queue/ask.h"
+#include "master/queue/notice_policy.h"
 
 enum {
 	SUBMIT_ADDRESSES_FIRST = 16
@@ -260,7 +261,7 @@ submit_begin(void *ctx, struct channel *from, const struct message *m)
 	s->wait =
 	    msg->wait <= WAIT_FINAL ? (enum submit_wait)msg->wait : WAIT_QUEUED;
 	s->envelope.size = msg->size;
-	s->envelope.flags = msg->flags;
+	s->envelope.flags = msg->flags & ~SUBMIT_OF_QUEUE;
 	s->envelope.uid = msg->uid;
 	TAILQ_INSERT_TAIL(&q->half_jobs, s, entry);
 	q->nhalf_jobs++;
@@ -297,14 +298,30 @@ submit_more(void *ctx, struct channel *from, const struct message *m)
 	submit_drop(q, s);
 }
 
-/* As the store wants it. */
+/* As the store wants it: its sender's, or that of a notice, which may be less
+ * than that of all others. */
 static int64_t
-submit_deadline_ms(const struct store_envelope *envelope)
+submit_deadline_ms(const struct queue *q, const struct store_envelope *envelope)
 {
 	int64_t ms =
 	    parameters_deadline_ms(envelope->parameters, envelope->created_ms);
+	int64_t bounce_ms = envelope->created_ms +
+	    (int64_t)q->config->bounce_queue_lifetime * 1000;
 
+	if (envelope->reverse_path[0] == '\0' && bounce_ms < ms &&
+	    q->config->bounce_queue_lifetime <
+		q->config->maximal_queue_lifetime)
+		ms = bounce_ms;
 	return ms != INT64_MAX ? ms : 0;
+}
+
+void
+submit_set_times(const struct queue *q, struct store_envelope *envelope)
+{
+	envelope->created_ms = time_real_ms();
+	envelope->deadline_ms = submit_deadline_ms(q, envelope);
+	envelope->remind_ms =
+	    notice_remind_ms(envelope->parameters, envelope->created_ms);
 }
 
 void
@@ -331,8 +348,9 @@ submit_end(void *ctx, struct channel *from, const struct message *m)
 	}
 	TAILQ_REMOVE(&q->half_jobs, s, entry);
 	q->nhalf_jobs--;
-	s->envelope.created_ms = time_real_ms();
-	s->envelope.deadline_ms = submit_deadline_ms(&s->envelope);
+	submit_set_times(q, &s->envelope);
+	s->envelope.lane =
+	    lane_of(s->envelope.uid, s->reverse_path, s->mail_parameters);
 	op->submission = s;
 	group_add(q, op);
 }
@@ -399,6 +417,7 @@ submit_committed(struct queue *q, struct queue_op *op)
 	recipient.next_attempt_ms = s->envelope.created_ms;
 	recipient.domain = domain;
 	recipient.via = "";
+	recipient.lane = s->envelope.lane;
 	for (i = 0; i < s->envelope.nrcpts; i++) {
 		recipient.index = i;
 		recipient.address = s->addresses[i];

@@ -48,6 +48,10 @@ tail_status(const struct event *event)
 		return "removed";
 	case EVENT_CHANGED:
 		return event->change;
+	case EVENT_NOTICE:
+		return "notice";
+	case EVENT_DROPPED:
+		return "dropped";
 	}
 	return "";
 }

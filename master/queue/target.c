@@ -15,12 +15,14 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/queue/explain.h"
+#include "master/queue/limits.h"
 #include "master/queue/pause.h"
 
 enum {
 	PLAN_TTL_MIN_S = 5,
 	PLAN_TTL_MAX_S = 3600,
-	RESOLVERS_MAX = 3, /* that one question may outlive */
+	RESOLVERS_MAX = 3,        /* that one question may outlive */
+	TARGET_SECURITY_BITS = 8, /* of a destination's variant */
 };
 
 void
@@ -34,15 +36,21 @@ target_gone(struct schedule_destination *destination)
 	free(t);
 }
 
+uint32_t
+target_variant(enum security security, uint32_t route)
+{
+	return (uint32_t)security | route << TARGET_SECURITY_BITS;
+}
+
 struct target *
 target_of(struct queue *q, uint32_t transport, const char *next_hop,
-    enum security security)
+    enum security security, uint32_t route)
 {
 	struct schedule_destination *destination;
 	struct target *t;
 
-	destination =
-	    schedule_destination(q->schedule, transport, next_hop, security);
+	destination = schedule_destination(q->schedule, transport, next_hop,
+	    target_variant(security, route));
 	if (destination == NULL)
 		return NULL;
 	if (destination->data != NULL)
@@ -50,16 +58,27 @@ target_of(struct queue *q, uint32_t transport, const char *next_hop,
 	t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		return NULL; /* the sweep frees the destination */
+	/* Others of its domain need not have the same variant. */
+	destination->blocks_domains = security == SECURITY_POLICY;
 	t->destination = destination;
 	destination->data = t;
-	destination->stopped = pause_of(q, transport, next_hop) != NULL;
+	schedule_stop(q->schedule, destination,
+	    pause_of(q, transport, next_hop) != NULL);
+	limits_attach(q, t);
 	return t;
 }
 
 enum security
 target_security(const struct target *t)
 {
-	return (enum security)t->destination->variant;
+	return (enum security)(
+	    t->destination->variant & ((1U << TARGET_SECURITY_BITS) - 1));
+}
+
+uint32_t
+target_route(const struct target *t)
+{
+	return t->destination->variant >> TARGET_SECURITY_BITS;
 }
 
 static void
@@ -155,9 +174,10 @@ target_ready(struct queue *q, struct target *t)
 	if (config->next_hop.kind == NEXT_HOP_UNIX ||
 	    config->next_hop.kind == NEXT_HOP_ADDRESS) {
 		plan = target_own_plan(&config->next_hop);
-		if (plan != NULL)
-			target_set_plan(t, plan, PLAN_TTL_MAX_S);
-		return plan != NULL;
+		if (plan == NULL)
+			return false;
+		target_set_plan(t, plan, PLAN_TTL_MAX_S);
+		return true;
 	}
 	if (t->resolve_id != 0)
 		return false;
@@ -166,7 +186,7 @@ target_ready(struct queue *q, struct target *t)
 	if (t->resolve_id == 0)
 		t->resolve_id = ++q->last_resolve;
 	TAILQ_INSERT_TAIL(&q->resolving, t, resolving);
-	t->destination->paused = true;
+	schedule_pause(q->schedule, t->destination, true);
 	target_ask(q, t);
 	return false;
 }
@@ -195,9 +215,12 @@ target_settle(struct queue *q, struct target *t,
 		a.was_in_doubt = r->in_doubt;
 		a.lmtp =
 		    config != NULL && config->protocol == CONFIG_PROTOCOL_LMTP;
-		a.reverse_path = r->message->reverse_path;
 		a.recipient = r->address;
 		a.parameters = r->message->parameters;
+		a.reverse_path = r->message->reverse_path;
+		a.rcpt_parameters = r->parameters;
+		a.warned = r->warned;
+		a.via = r->message->via;
 		a.relay = relay;
 		a.reply = reply;
 		a.outcome = *outcome;
@@ -262,7 +285,7 @@ target_answered(struct queue *q, struct target *t)
 {
 	TAILQ_REMOVE(&q->resolving, t, resolving);
 	t->resolve_id = 0;
-	t->destination->paused = false;
+	schedule_pause(q->schedule, t->destination, false);
 }
 
 /*
@@ -358,6 +381,7 @@ target_take_plan(struct queue *q, struct target *t, const struct message *m)
 			return; /* asked again by the next pump */
 		memcpy(plan->addresses, m->tail, m->tail_len);
 		target_set_plan(t, plan, answer->ttl_s);
+		limits_attach_group(q, t);
 		return;
 	}
 	if (outcome.status != OUTCOME_DEFERRED &&

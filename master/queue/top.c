@@ -39,6 +39,7 @@ top_queue(struct queue *q, const struct ask *ask)
 {
 	static const char *const names[STORE_STATE_COUNT] = { "queued",
 		"active", "delivered", "deferred", "failed", "held" };
+	uint64_t counts[STORE_STATE_COUNT];
 	struct json_out out;
 	char text[1024];
 	size_t i;
@@ -46,9 +47,9 @@ top_queue(struct queue *q, const struct ask *ask)
 	json_out_begin(&out, text, sizeof(text));
 	json_out_string(&out, "top", "queue");
 	json_out_object(&out, "counts");
-	report_count(q);
+	store_count_states(q->store, counts);
 	for (i = 0; i < STORE_STATE_COUNT; i++)
-		json_out_number(&out, names[i], (int64_t)q->counts[i]);
+		json_out_number(&out, names[i], (int64_t)counts[i]);
 	json_out_close(&out);
 	json_out_number(&out, "in_memory", schedule_active(q->schedule));
 	json_out_number(&out, "in_memory_limit",
@@ -99,7 +100,7 @@ top_destination_out(const struct queue *q, struct json_out *out,
 
 	json_out_number(out, "waiting", d->waiting);
 	json_out_number(out, "sessions", d->sessions);
-	json_out_number(out, "concurrency", d->concurrency);
+	json_out_number(out, "concurrency", d->feedback.concurrency);
 	json_out_number(out, "failures", d->failures);
 	if (left_ms > 0)
 		json_out_number(out, "blocked_until_ms",

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
+#include "master/queue/delivered_to.h"
 #include "master/queue/transcript.h"
 
 struct job *
@@ -107,6 +108,9 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 		.was_in_doubt = r->in_doubt,
 		.parameters = job->message->parameters,
 		.reverse_path = job->message->reverse_path,
+		.rcpt_parameters = r->parameters,
+		.warned = r->warned,
+		.via = job->message->via,
 		.recipient = r->address,
 		.relay = s->relay,
 		.reply = reply,
@@ -202,8 +206,38 @@ transaction_body(struct queue *q, const struct job *job, int *fdp, bool *ownp)
 	return store_body_fd(q->store, job->message->id, fdp);
 }
 
+static bool
+transaction_is_marked(const struct job *job)
+{
+	const struct transport *config = session_config(job->session);
+
+	/* One that was taken before a reload may have more. */
+	return config != NULL && config->delivered_to && job->nrcpt == 1 &&
+	    (job->message->flags & SUBMIT_VERIFY) == 0;
+}
+
+/* The body under its recipient's name, in the place of what is in *fdp; 1: it
+ * was delivered there before. */
 static int
-transaction_send_job(const struct job *job, const char *parameters, int fd)
+transaction_mark(const struct job *job, int *fdp, bool *ownp, uint64_t *sizep)
+{
+	int fd;
+	int returned;
+
+	returned = delivered_to_mark(*fdp, job->message->size,
+	    job->recipients[0]->address, &fd, sizep);
+	if (returned != 0)
+		return returned;
+	if (*ownp)
+		fd_close(*fdp);
+	*fdp = fd;
+	*ownp = true;
+	return 0;
+}
+
+static int
+transaction_send_job(const struct job *job, const char *parameters, int fd,
+    uint64_t size)
 {
 	struct msg_job msg;
 	char tail[16384];
@@ -212,7 +246,7 @@ transaction_send_job(const struct job *job, const char *parameters, int fd)
 
 	memset(&msg, 0, sizeof(msg));
 	msg.job = job->id;
-	msg.size = job->message->size;
+	msg.size = size;
 	msg.nrcpt = job->nrcpt;
 	msg.flags = job->message->flags & SUBMIT_TO_WORKER;
 	msg.protocol = session_protocol(session_config(job->session));
@@ -249,6 +283,8 @@ transaction_send(struct queue *q, struct job *job)
 {
 	const char *parameters = job->message->parameters;
 	char aged[PARAMETERS_MAIL_SIZE];
+	uint64_t size = job->message->size;
+	int returned = 0;
 	bool own;
 	int fd;
 
@@ -262,7 +298,20 @@ transaction_send(struct queue *q, struct job *job)
 		}
 		parameters = aged;
 	}
-	if (transaction_body(q, job, &fd, &own) == -1) {
+	if (transaction_body(q, job, &fd, &own) == -1)
+		returned = -1;
+	else if (transaction_is_marked(job))
+		returned = transaction_mark(job, &fd, &own, &size);
+	if (returned == 1) {
+		/* RFC 3463, 3.5: X.4.6, routing loop detected. */
+		transaction_refuse(job, OUTCOME_FAILED, "5.4.6",
+		    "the message was delivered to this recipient before, its "
+		    "field Delivered-To says: it goes round in a loop");
+		if (own)
+			fd_close(fd);
+		return;
+	}
+	if (returned == -1) {
 		log_line(LOG_ERROR, "%" PRIX64 ": the body cannot be read: %s",
 		    job->message->id, strerror(errno));
 		transaction_refuse(job, OUTCOME_DEFERRED, "4.3.0",
@@ -271,7 +320,7 @@ transaction_send(struct queue *q, struct job *job)
 	}
 	job->sent = true;
 	/* Where the worker is gone, its channel's end settles the job. */
-	(void)transaction_send_job(job, parameters, fd);
+	(void)transaction_send_job(job, parameters, fd, size);
 	if (own)
 		fd_close(fd);
 }

@@ -8,7 +8,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from daemon import Suite  # noqa
 
-SUITES = ("run", "login", "injected", "resolver", "lifecycle", "manage")
+SUITES = ("run", "login", "injected", "resolver", "lifecycle", "notices",
+          "disk", "archive", "manage")
 
 
 def main():

@@ -731,46 +731,6 @@ route dead.test { transport = silent }
                         if r["recipient"].endswith("@dead.test")]) == 30
 
 
-# A full disk
-
-def a_full_disk_refuses_and_recovers():
-    with Sink() as sink:
-        d = Daemon(config(sink))
-        uid = ROLE_UIDS["queue"]
-        os.mkdir(d.dir + "/spool")
-        d.prefix = ["unshare", "-m", "sh", "-c",
-                    "mount -t tmpfs -o size=4m,mode=700,uid=%d,gid=%d none "
-                    "%s/spool && exec \"$@\"" % (uid, uid, d.dir), "sh"]
-        sink.rcpt = "450 4.2.0 later"
-        try:
-            d.start()
-            large = b"Subject: large\n\n" + b"0123456789abcde\n" * 30000
-            kept = []
-            for i in range(20):
-                rcpt = "f%d@x.test" % i
-                answer = d.send([rcpt], large, wait="queued")[0]
-                if answer["status"] != "queued":
-                    break
-                kept.append(rcpt)
-            else:
-                raise AssertionError("4 MiB took 20 messages")
-            assert (answer["code"], answer["dsn"]) == (452, "4.3.1"), answer
-            assert kept, "nothing was taken"
-            small = d.send(["s@x.test"], MESSAGE, wait="queued")[0]
-            if small["status"] == "queued":
-                kept.append("s@x.test")
-            sink.rcpt = "250 2.1.5 ok"
-            wait_for(lambda: all(sink.got(r) for r in kept), 60,
-                     "what was acknowledged")
-            wait_for(lambda: d.queued() == [], 40, "an empty queue")
-            assert [len(sink.got(r)) for r in kept] == [1] * len(kept)
-            answers = d.send(["z@x.test"], large)
-            assert answers[1]["status"] == "delivered", answers
-            assert not re.search("died|ended with", d.log_text())
-        finally:
-            d.clear()
-
-
 # The log
 
 TEXT = re.compile(
@@ -939,7 +899,7 @@ def lines_go_to_syslog_and_find_it_again():
 
 ROOT_ONLY = (a_role_that_lies_to_the_master_takes_nothing_from_it,
              one_user_does_not_keep_the_others_away,
-             only_those_on_the_list_may_submit, a_full_disk_refuses_and_recovers,
+             only_those_on_the_list_may_submit,
              a_socket_closed_by_its_mode_lets_nobody_in,
              lines_go_to_syslog_and_find_it_again)
 
@@ -975,7 +935,6 @@ TESTS = (
     only_those_on_the_list_may_submit,
     a_socket_closed_by_its_mode_lets_nobody_in,
     a_dead_destination_delays_no_other,
-    a_full_disk_refuses_and_recovers,
     json_lines_say_what_text_lines_say,
     lines_go_to_syslog_and_find_it_again,
 )

@@ -13,11 +13,12 @@ import time
 class Mail:
     """One message: from which address, to which of ours, for whom."""
 
-    def __init__(self, peer, local, rcpts, text):
+    def __init__(self, peer, local, rcpts, text, commands):
         self.peer = peer
         self.local = local
         self.rcpts = rcpts
         self.text = text
+        self.commands = commands  # MAIL and RCPT, as they came
 
 
 class Sink:
@@ -25,6 +26,7 @@ class Sink:
         self.greeting = "220 sink.postern.test"
         self.rcpt = "250 2.1.5 ok"
         self.final = "250 2.0.0 taken"
+        self.keywords = ["PIPELINING"]
         self.mails = []
         self.ehlos = []
         self.connections = 0
@@ -95,26 +97,32 @@ class Sink:
             conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         name = conn.getsockname()
         local = name if isinstance(name, str) else name[0]
-        rcpts, text = [], None
+        rcpts, text, commands, lmtp = [], None, [], False
         try:
             self.answer(conn, self.greeting, local)
             for line in conn.makefile("rb"):
                 if text is not None and line == b".\r\n":
-                    mail = Mail(peer[0] if peer else "", local, rcpts, text)
+                    mail = Mail(peer[0] if peer else "", local, rcpts,
+                                bytes(text), commands)
                     self.at_dot.set()
-                    self.answer(conn, self.final, mail)
+                    for _ in rcpts if lmtp else [None]:
+                        self.answer(conn, self.final, mail)
                     self.mails.append(mail)
-                    rcpts, text = [], None
+                    rcpts, text, commands = [], None, []
                 elif text is not None:
                     text += line
                 elif line[:4] == b"DATA":
-                    text = b""
+                    text = bytearray()
                     conn.sendall(b"354 go\r\n")
-                elif line[:4] == b"EHLO":
+                elif line[:4] in (b"EHLO", b"LHLO"):
+                    lmtp = line[:1] == b"L"
                     self.ehlos.append(line.split()[1].decode())
-                    conn.sendall(b"250-sink.postern.test\r\n"
-                                 b"250 PIPELINING\r\n")
+                    conn.sendall("".join(
+                        "250-%s\r\n" % k for k in ["sink.postern.test"] +
+                        self.keywords[:-1]).encode() +
+                        ("250 %s\r\n" % self.keywords[-1]).encode())
                 elif line[:4] == b"RCPT":
+                    commands.append(line)
                     rcpt = line.split(b"<", 1)[1].split(b">")[0].decode()
                     if self.answer(conn, self.rcpt, rcpt)[0] == "2":
                         rcpts.append(rcpt)
@@ -122,7 +130,7 @@ class Sink:
                     conn.sendall(b"221 2.0.0 bye\r\n")
                     break
                 elif line[:4] in (b"MAIL", b"RSET"):
-                    rcpts = []
+                    rcpts, commands = [], [line]
                     conn.sendall(b"250 2.1.0 ok\r\n")
                 else:
                     conn.sendall(b"250 2.0.0 ok\r\n")

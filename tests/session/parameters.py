@@ -559,7 +559,7 @@ def h_a_transcript_knows_what_was_asked(t, options, keyword):
 def h_options_that_are_none(t):
     for options in (("--deliver-by", "soon"), ("--deliver-by", "5:maybe"),
                     ("--deliver-by", "5:return:x"), ("--hold-for", "1h"),
-                    ("--priority", "high"), ("--priority", "")):
+                    ("--priority", "urgent"), ("--priority", "")):
         refused(t, "postern: " + options[0], *options, status=USAGE)
     server = t.serve()
     run = t.deliver(server, "--orcpt", "rfc822;x",

@@ -414,6 +414,24 @@ static const struct {
 	{ "route * { transport = smtp }", "f:1: a character" },
 	{ "route a { transport = smtp }\nroute A { transport = smtp }",
 	    "f:2: route a stands already on line 1" },
+	{ "route a.org {\ntransport = \"\"\n}", "f:2: route a.org: write" },
+	{ "route a.org {\ntransport = smtp\nretry_schedule = { 5m, x }\n}",
+	    "f:3: retry_schedule: x: write digits" },
+	{ "route a.org {\ntransport = smtp\nrate = \"5 messages/day\"\n}",
+	    "f:3: rate: 5 messages/day: the period is" },
+	{ "transport a {\nrate = \"many messages/hour\"\n}",
+	    "f:2: rate: many messages/hour: begin with a number" },
+	{ "transport a {\n"
+	  "destination_concurrency_positive_feedback = 1/x\n}",
+	    "f:2: destination_concurrency_positive_feedback: 1/x: write 0" },
+	{ "destination a..b { }", "f:1: destination a..b: no legal domain" },
+	{ "destination a.b { }\ndestination A.B { }",
+	    "f:2: destination a.b stands already on line 1" },
+	{ "\nmx_group g { }", "f:2: mx_group g: write hosts = {" },
+	{ "mx_group g {\nhosts = { \"192.0.2.0/24\" }\n}",
+	    "f:2: hosts: 192.0.2.0/24: a group has hosts, no addresses" },
+	{ "mx_group g { hosts = a.b }\nmx_group g { hosts = a.c }",
+	    "f:2: mx_group g stands already on line 1" },
 	{ "transport a { }\ntransport a { }", "f:2: transport a stands alre" },
 	{ "transport a b { }", "f:1: write NAME = VALUE" },
 	{ "transport { }", "f:1: transport: write its name" },
@@ -763,28 +781,73 @@ Test(config, the_manual_has_every_parameter_with_its_default)
 }
 
 /* Some bear the names of a transport's: they have a section of their own. */
-Test(config, file_and_manual_have_every_parameter_of_a_server)
+static void
+expect_section(enum config_scope scope, const char *of_file,
+    const char *of_manual)
 {
-	const struct config_row *row;
 	const char *file, *manual;
+	const struct config_row *row;
 	char line[300];
 	size_t count;
 
-	row = config_rows(CONFIG_SCOPE_SERVER, &count);
+	row = config_rows(scope, &count);
 	cr_assert_geq(count, 1);
 	for (; count > 0; count--, row++) {
-		file = strstr(slurp("conf/postern.conf"), "\n# Servers: ");
+		file = strstr(slurp("conf/postern.conf"), of_file);
 		cr_assert_not_null(file);
 		(void)snprintf(line, sizeof(line), "#    %s = %s\n", row->name,
 		    default_word(row));
-		cr_expect_not_null(strstr(file, line), "%s", line);
-		manual =
-		    strstr(slurp("master/postern.conf.5"), ".Sh SERVERS\n");
+		if (strcmp(row->name, "transport") != 0)
+			cr_expect_not_null(strstr(file, line), "%s", line);
+		manual = strstr(slurp("master/postern.conf.5"), of_manual);
 		cr_assert_not_null(manual);
 		man_line(row, line, sizeof(line));
 		cr_expect_not_null(strstr(manual, line), "%s", line);
 		cr_expect_not_null(strstr(manual, row->text), "%s", row->text);
 	}
+}
+
+Test(config, file_and_manual_have_every_parameter_of_a_block)
+{
+	expect_section(CONFIG_SCOPE_ROUTE, "\n# Routes: ", ".Sh ROUTES\n");
+	expect_section(CONFIG_SCOPE_DESTINATION,
+	    "\n# Destinations: ", ".Sh DESTINATIONS\n");
+	expect_section(CONFIG_SCOPE_MX_GROUP, "\n# Groups of mail servers ",
+	    ".Sh GROUPS OF MAIL SERVERS\n");
+	expect_section(CONFIG_SCOPE_SERVER, "\n# Servers: ", ".Sh SERVERS\n");
+}
+
+Test(config, routes_destinations_and_groups_have_limits_of_their_own)
+{
+	struct config *c = read_good(
+	    "maximal_queue_lifetime = 3d\n"
+	    "route a.org { transport = smtp\n"
+	    "retry_schedule = { 5m, 15m, 1h }\nretry_jitter = 0\n"
+	    "maximal_queue_lifetime = 1d\nrate = { \"5 messages/hour\" } }\n"
+	    "route b.org { transport = smtp }\n"
+	    "destination A.org { rate = { \"1 message/second burst 2\" } }\n"
+	    "destination b.org { destination_concurrency_limit = 3 }\n"
+	    "mx_group g { hosts = { .example.com, mx.example.net }\n"
+	    "concurrency_limit = 7 }\n"
+	    "mx_group h { hosts = { .deep.example.com } }\n");
+	const struct route *route = config_route_of(c, "a.org");
+
+	cr_expect_eq(route->retry_schedule.count, 3);
+	cr_expect_eq(route->retry_jitter, 0);
+	cr_expect_eq(route->maximal_queue_lifetime, 86400);
+	cr_expect_eq(config_route_of(c, "b.org")->maximal_queue_lifetime,
+	    3 * 86400, "as long as all others");
+	cr_expect_eq(config_destination(c, "a.ORG")->rate.count, 1);
+	cr_expect_eq(config_destination(c, "b.org")->rate.count, 0);
+	cr_expect_eq(
+	    config_destination(c, "b.org")->destination_concurrency_limit, 3);
+	cr_expect_null(config_destination(c, "c.org"));
+	cr_expect_str_eq(config_mx_group(c, "mx.example.net")->name, "g");
+	cr_expect_str_eq(config_mx_group(c, "x.example.com")->name, "g");
+	cr_expect_str_eq(config_mx_group(c, "x.deep.example.com")->name, "h");
+	cr_expect_null(config_mx_group(c, "example.com"));
+	cr_expect_null(config_mx_group(c, "mx2.example.net"));
+	config_free(c);
 }
 
 /* Takes the # from each line that sets or closes something. */
@@ -839,5 +902,7 @@ Test(config, the_example_of_the_file_is_right)
 	cr_expect_str_eq(config_route(c, "a.example.com")->name, "smarthost");
 	cr_expect_str_eq(config_route(c, "example.net")->name, "smtp");
 	cr_expect_not_null(config_server(c, "mx.example.net", AF_INET, addr));
+	cr_expect_not_null(config_destination(c, "example.net"));
+	cr_expect_not_null(config_mx_group(c, "a.mx.example.com"));
 	config_free(c);
 }

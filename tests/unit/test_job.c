@@ -229,6 +229,8 @@ static const struct bad {
 	{ TO_B "\"hold_for\":5,\"hold_until\":\"2026-12-01T00:00:00Z\"}",
 	    "not both" },
 	{ TO_B "\"priority\":10}", "from -9 to 9" },
+	{ TO_B "\"priority\":\"urgent\"}", "\"low\", \"normal\" or \"high\"" },
+	{ TO_B "\"priority\":true}", "whole number" },
 	{ TO_B "\"priority\":-10}", "from -9 to 9" },
 	{ TO_B "\"priority\":9223372036854775807}", "from -9 to 9" },
 	{ TO_B "\"auth\":\"\"}", "an address or" },

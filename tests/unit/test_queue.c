@@ -847,6 +847,7 @@ Test(queue, what_has_its_outcome_is_not_read_back)
 	struct message m;
 	uint64_t i;
 
+	rcpt_parameters = "NOTIFY=NEVER"; /* a notice would ask, too */
 	drain();
 	start_with("1s\nqmgr_recipient_active_limit = 4");
 	for (i = 0; i < 10; i++) {

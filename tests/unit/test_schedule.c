@@ -27,6 +27,12 @@ destination_gone(struct schedule_destination *destination)
 	destinations_gone++;
 }
 
+static const struct feedback_rules rules = { .initial = 2,
+	.limit = 4,
+	.positive = { FEEDBACK_ONE, FEEDBACK_BY_CONCURRENCY },
+	.negative = { FEEDBACK_ONE, FEEDBACK_BY_ONE },
+	.failed_cohorts = 1 };
+
 static void
 set_up(void)
 {
@@ -36,9 +42,8 @@ set_up(void)
 	struct schedule_hooks hooks = { .message_gone = message_gone,
 		.destination_gone = destination_gone };
 	struct schedule_transport transport = { .process_limit = 10,
-		.initial_concurrency = 2,
-		.concurrency_limit = 4,
-		.recipient_limit = 3 };
+		.recipient_limit = 3,
+		.feedback = rules };
 
 	schedule = schedule_new(&limits, &hooks);
 	cr_assert_neq(schedule, NULL);
@@ -67,8 +72,8 @@ destination(const char *name)
 
 /* A recipient of a message of ten. */
 static int
-add(struct schedule_destination *d, uint64_t id, uint32_t index,
-    const char *domain)
+add_to_lane(struct schedule_destination *d, uint64_t id, uint32_t index,
+    const char *domain, uint32_t lane)
 {
 	struct store_envelope envelope = { .id = id,
 		.nrcpts = 10,
@@ -79,9 +84,23 @@ add(struct schedule_destination *d, uint64_t id, uint32_t index,
 		.index = index,
 		.address = "a@b",
 		.parameters = "",
+		.lane = lane,
 		.domain = domain };
 
 	return schedule_add(schedule, d, &envelope, &recipient, 0);
+}
+
+static int
+add(struct schedule_destination *d, uint64_t id, uint32_t index,
+    const char *domain)
+{
+	return add_to_lane(d, id, index, domain, 0);
+}
+
+static uint32_t
+room(const char *domain, uint32_t lane)
+{
+	return schedule_room(schedule, domain, lane, false, 0);
 }
 
 static void
@@ -148,19 +167,24 @@ Test(schedule, a_recipient_is_in_memory_once)
 	cr_expect_eq(schedule_active(schedule), 1);
 }
 
-Test(schedule, no_domain_takes_the_place_of_the_next_one)
+/* Of 100 places the last 12 are for what has just come in. */
+Test(schedule, no_domain_and_no_lane_takes_the_place_of_the_next_one)
 {
 	struct schedule_destination *d = destination("x");
 	uint64_t id;
 
-	cr_expect_eq(schedule_room(schedule, "big", 0), 50);
-	for (id = 1; schedule_room(schedule, "big", 0) > 0; id++)
+	cr_expect_eq(room("big", 0), 22);
+	for (id = 1; room("big", 0) > 0; id++)
 		cr_assert_eq(add(d, id, 0, "big"), 0);
-	cr_expect_eq(schedule_active(schedule), 50);
-	cr_expect_eq(schedule_room(schedule, "other", 0), 25);
-	for (; schedule_room(schedule, "other", 0) > 0; id++)
+	cr_expect_eq(schedule_active(schedule), 22);
+	cr_expect_eq(room("big", 1), 11, "another sender to the same domain");
+	for (; room("big", 1) > 0; id++)
+		cr_assert_eq(add_to_lane(d, id, 0, "big", 1), 0);
+	cr_expect_eq(room("big", 2), 5);
+	cr_expect_eq(room("other", 0), 13);
+	for (; room("other", 0) > 0; id++)
 		cr_assert_eq(add(d, id, 0, "other"), 0);
-	cr_expect_gt(schedule_room(schedule, "third", 0), 0);
+	cr_expect_gt(room("third", 0), 0);
 }
 
 Test(schedule, the_active_set_ends_at_its_limit)
@@ -169,12 +193,120 @@ Test(schedule, the_active_set_ends_at_its_limit)
 	char domain[16];
 	uint64_t id;
 
+	cr_expect(schedule_is_hungry(schedule));
 	for (id = 1; id <= 100; id++) {
 		(void)snprintf(domain, sizeof(domain), "d%u", (unsigned)id);
-		cr_assert_gt(schedule_room(schedule, domain, 0), 0);
+		cr_assert_gt(schedule_room(schedule, domain, 0, true, 0), 0);
+		cr_assert_eq(room(domain, 0) > 0, id <= 88);
+		cr_assert_eq(schedule_is_hungry(schedule), id <= 88);
 		cr_assert_eq(add(d, id, 0, domain), 0);
 	}
-	cr_expect_eq(schedule_room(schedule, "one-more", 0), 0);
+	cr_expect_eq(schedule_room(schedule, "one-more", 0, true, 0), 0);
+}
+
+Test(schedule, it_is_hungry_again_once_there_are_places_worth_a_question)
+{
+	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_destination *d = destination("x");
+	uint64_t id;
+
+	for (id = 1; id <= 88; id++)
+		cr_assert_eq(add(d, id, 0, "x"), 0);
+	cr_expect_not(schedule_is_hungry(schedule));
+	for (id = 1; id <= 11; id++)
+		(void)schedule_take(schedule, d, &got);
+	forget_all(&got);
+	cr_expect_not(schedule_is_hungry(schedule));
+	(void)schedule_take(schedule, d, &got);
+	forget_all(&got);
+	cr_expect(schedule_is_hungry(schedule));
+}
+
+Test(schedule, lanes_of_a_destination_have_their_turns)
+{
+	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_destination *d = destination("x");
+	uint64_t id;
+
+	for (id = 1; id <= 50; id++)
+		(void)add_to_lane(d, id, 0, "x", 1);
+	(void)add_to_lane(d, 60, 0, "x", 2);
+	(void)schedule_take(schedule, d, &got);
+	cr_expect_eq(STAILQ_FIRST(&got)->message->id, 1);
+	forget_all(&got);
+	(void)schedule_take(schedule, d, &got);
+	cr_expect_eq(STAILQ_FIRST(&got)->message->id, 60,
+	    "the second turn is the second sender's");
+	forget_all(&got);
+	(void)schedule_take(schedule, d, &got);
+	cr_expect_eq(STAILQ_FIRST(&got)->message->id, 2);
+	forget_all(&got);
+}
+
+Test(schedule, high_goes_before_low_and_low_goes_too)
+{
+	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_destination *d = destination("x");
+	uint32_t turns[LANE_CLASS_COUNT] = { 0 };
+	uint32_t class;
+	uint64_t id;
+
+	for (id = 1; id <= 30; id++)
+		for (class = 0; class < LANE_CLASS_COUNT; class ++)
+			(void)add_to_lane(d, id + 100 * class, 0, "x",
+			    class << LANE_HASH_BITS);
+	for (id = 0; id < 21; id++) {
+		(void)schedule_take(schedule, d, &got);
+		turns[lane_class(STAILQ_FIRST(&got)->source->lane)]++;
+		forget_all(&got);
+	}
+	cr_expect_eq(turns[LANE_HIGH], 16);
+	cr_expect_eq(turns[LANE_NORMAL], 4);
+	cr_expect_eq(turns[LANE_LOW], 1);
+}
+
+Test(schedule, sources_with_more_have_their_turns)
+{
+	struct schedule_source *a = schedule_source(schedule, "a", 0);
+	struct schedule_source *b = schedule_source(schedule, "b", 0);
+
+	cr_expect_eq(schedule_source(schedule, "b", 0), b);
+	cr_expect_eq(schedule_next_source(schedule), NULL);
+	schedule_set_more(schedule, a, true);
+	schedule_set_more(schedule, b, true);
+	cr_expect_eq(schedule_next_source(schedule), a);
+	cr_expect_eq(schedule_next_source(schedule), b);
+	cr_expect_eq(schedule_next_source(schedule), NULL, "all were in vain");
+	schedule_sources_changed(schedule);
+	cr_expect_eq(schedule_next_source(schedule), a);
+	schedule_block_domain(schedule, b->domain, 5);
+	schedule_sources_changed(schedule);
+	cr_expect_eq(schedule_next_source(schedule), a);
+	cr_expect_eq(schedule_next_source(schedule), NULL);
+	schedule_turn(schedule, 5);
+	cr_expect_eq(schedule_next_source(schedule), a);
+	cr_expect_eq(schedule_next_source(schedule), b);
+}
+
+Test(schedule, what_is_remembered_of_sources_has_a_bound)
+{
+	struct schedule_source *source;
+	char domain[16];
+	uint32_t n;
+
+	for (n = 0; n < 10000; n++) {
+		(void)snprintf(domain, sizeof(domain), "d%u", n);
+		source = schedule_source(schedule, domain, 0);
+		if (source == NULL)
+			break;
+		schedule_set_more(schedule, source, true);
+	}
+	cr_expect_eq(errno, ENOSPC);
+	cr_expect_eq(n, 100 + 4096);
+	for (n = 0; n < 100000; n++) {
+		(void)snprintf(domain, sizeof(domain), "e%u", n);
+		cr_assert_eq(schedule_source(schedule, domain, 0), NULL);
+	}
 }
 
 Test(schedule, destinations_have_their_turns)
@@ -206,9 +338,8 @@ Test(schedule, destinations_have_their_turns)
 Test(schedule, a_transport_has_its_process_limit)
 {
 	struct schedule_transport one = { .process_limit = 1,
-		.initial_concurrency = 2,
-		.concurrency_limit = 2,
-		.recipient_limit = 1 };
+		.recipient_limit = 1,
+		.feedback = rules };
 	struct schedule_destination *a = destination("a");
 	struct schedule_destination *b = destination("b");
 
@@ -228,14 +359,14 @@ Test(schedule, concurrency_grows_by_success_up_to_its_limit)
 	struct schedule_destination *d = destination("x");
 	int i;
 
-	cr_expect_eq(d->concurrency, 2);
+	cr_expect_eq(d->feedback.concurrency, 2);
 	schedule_succeeded(schedule, d);
-	cr_expect_eq(d->concurrency, 2);
+	cr_expect_eq(d->feedback.concurrency, 2);
 	schedule_succeeded(schedule, d);
-	cr_expect_eq(d->concurrency, 3);
+	cr_expect_eq(d->feedback.concurrency, 3);
 	for (i = 0; i < 50; i++)
 		schedule_succeeded(schedule, d);
-	cr_expect_eq(d->concurrency, 4);
+	cr_expect_eq(d->feedback.concurrency, 4);
 }
 
 Test(schedule, failures_shrink_and_then_block_with_doubling_times)
@@ -246,7 +377,7 @@ Test(schedule, failures_shrink_and_then_block_with_doubling_times)
 	schedule_session_begun(schedule, d);
 	schedule_session_begun(schedule, d);
 	cr_expect_not(schedule_failed(schedule, d, 0));
-	cr_expect_eq(d->concurrency, 1);
+	cr_expect_eq(d->feedback.concurrency, 1);
 	schedule_session_ended(schedule, d);
 	cr_expect(schedule_failed(schedule, d, 0));
 	cr_expect_eq(d->blocked_until_ms, 1000);
@@ -268,12 +399,13 @@ Test(schedule, a_suspended_destination_blocks_the_domains_that_waited)
 
 	(void)add(d, 1, 0, "x");
 	(void)add(d, 2, 0, "x");
-	cr_expect(schedule_failed(schedule, d, 0) || d->concurrency == 1);
+	cr_expect(
+	    schedule_failed(schedule, d, 0) || d->feedback.concurrency == 1);
 	schedule_suspend(schedule, d, &got);
 	cr_expect_eq(d->waiting, 0);
 	forget_all(&got);
-	cr_expect_eq(schedule_room(schedule, "x", 999), 0);
-	cr_expect_eq(schedule_room(schedule, "x", 1000), 50);
+	cr_expect_eq(schedule_room(schedule, "x", 0, false, 999), 0);
+	cr_expect_eq(schedule_room(schedule, "x", 0, false, 1000), 22);
 	cr_expect_eq(schedule_wake_ms(schedule, 5), 1000);
 }
 
@@ -287,10 +419,10 @@ Test(schedule, a_sweep_frees_what_holds_nothing)
 	cr_expect_eq(destinations_gone, 0);
 	(void)schedule_take(schedule, d, &got);
 	forget_all(&got);
-	d->paused = true;
+	schedule_pause(schedule, d, true);
 	schedule_sweep(schedule, 0);
 	cr_expect_eq(destinations_gone, 0);
-	d->paused = false;
+	schedule_pause(schedule, d, false);
 	d->keep_until_ms = 5;
 	schedule_sweep(schedule, 4);
 	cr_expect_eq(destinations_gone, 0);
@@ -370,10 +502,10 @@ Test(schedule, a_stopped_destination_gets_no_session)
 	struct schedule_destination *d = destination("x");
 
 	(void)add(d, 1, 0, "x");
-	d->stopped = true;
+	schedule_stop(schedule, d, true);
 	cr_expect_null(schedule_pick(schedule, 10, 0));
 	cr_expect_not(schedule_is_short(schedule, 0));
-	d->stopped = false;
+	schedule_stop(schedule, d, false);
 	cr_expect_eq(schedule_pick(schedule, 10, 0), d);
 }
 
@@ -383,10 +515,168 @@ Test(schedule, a_block_is_lifted_for_every_variant)
 
 	v = schedule_destination(schedule, 0, "x", 1);
 	other = schedule_destination(schedule, 1, "x", 0);
-	d->blocked_until_ms = v->blocked_until_ms = 50;
-	other->blocked_until_ms = 50;
+	schedule_block(schedule, d, 50);
+	schedule_block(schedule, v, 50);
+	schedule_block(schedule, other, 50);
 	schedule_lift(schedule, 0, "x");
 	cr_expect_eq(d->blocked_until_ms, 0);
 	cr_expect_eq(v->blocked_until_ms, 0);
 	cr_expect_eq(other->blocked_until_ms, 50);
+}
+
+Test(schedule, a_dead_destination_is_probed_by_one_session)
+{
+	struct schedule_destination *d = destination("x");
+
+	(void)add(d, 1, 0, "x");
+	(void)add(d, 2, 0, "x");
+	schedule_session_begun(schedule, d);
+	cr_assert(schedule_failed(schedule, d, 0));
+	schedule_session_ended(schedule, d);
+	cr_expect_eq(schedule_pick(schedule, 9, 1000), d);
+	schedule_session_begun(schedule, d);
+	cr_expect_eq(schedule_pick(schedule, 9, 1000), NULL);
+	schedule_succeeded(schedule, d);
+	cr_expect_eq(d->feedback.concurrency, 2, "as many as at first");
+	cr_expect_eq(schedule_pick(schedule, 9, 1000), d);
+	schedule_session_ended(schedule, d);
+}
+
+/* The block is no longer for every session that was under way. */
+Test(schedule, sessions_that_end_after_it_is_dead_do_not_count)
+{
+	struct schedule_destination *d = destination("x");
+
+	schedule_session_begun(schedule, d);
+	schedule_session_begun(schedule, d);
+	cr_expect_not(schedule_failed(schedule, d, 0));
+	schedule_session_ended(schedule, d);
+	cr_expect(schedule_failed(schedule, d, 0));
+	cr_expect(schedule_failed(schedule, d, 1));
+	cr_expect_eq(d->failures, 1);
+	cr_expect_eq(d->blocked_until_ms, 1000);
+	schedule_session_ended(schedule, d);
+}
+
+static struct limit *
+limited_to(const char *rate, uint32_t sessions)
+{
+	struct limit *limit = schedule_limit_new(schedule);
+	struct rate rates[1];
+
+	cr_assert_neq(limit, NULL);
+	if (rate != NULL)
+		cr_assert_eq(rate_parse(rate, &rates[0]), NULL);
+	schedule_limit_change(schedule, limit, rates, rate != NULL, sessions,
+	    0);
+	return limit;
+}
+
+/* What a session does with its turn. */
+static void
+send_one(struct schedule_destination *d)
+{
+	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+
+	cr_expect_eq(schedule_take(schedule, d, &got), 1);
+	forget_all(&got);
+}
+
+Test(schedule, a_rate_holds_back_until_there_is_enough_again)
+{
+	struct schedule_destination *d = destination("x");
+	struct limit *limit = limited_to("2 messages/second burst 1", 0);
+
+	schedule_set_limit(schedule, d, LIMIT_TRANSPORT, limit);
+	(void)add(d, 1, 0, "x");
+	(void)add(d, 2, 0, "x");
+	(void)add(d, 3, 0, "x");
+	cr_expect_eq(schedule_pick(schedule, 9, 0), d);
+	schedule_session_begun(schedule, d);
+	cr_expect(schedule_may_take(schedule, d, 0));
+	send_one(d);
+	cr_expect_not(schedule_may_take(schedule, d, 0));
+	cr_expect_eq(schedule_pick(schedule, 9, 0), NULL,
+	    "nor another session");
+	cr_expect_eq(schedule_wake_ms(schedule, 0), 500);
+	schedule_turn(schedule, 499);
+	cr_expect_not(schedule_may_take(schedule, d, 499));
+	schedule_turn(schedule, 500);
+	cr_expect(schedule_may_take(schedule, d, 500));
+	send_one(d);
+	cr_expect_not(schedule_may_take(schedule, d, 500));
+	cr_expect_eq(schedule_wake_ms(schedule, 500), 1000);
+	schedule_session_ended(schedule, d);
+}
+
+/* A bulk run that has a session does not take each token before the others. */
+Test(schedule, those_who_wait_for_a_rate_have_their_turns)
+{
+	struct schedule_destination *a = destination("a");
+	struct schedule_destination *b = destination("b");
+	struct limit *limit = limited_to("1 message/second", 0);
+	uint64_t id;
+
+	schedule_set_limit(schedule, a, LIMIT_TRANSPORT, limit);
+	schedule_set_limit(schedule, b, LIMIT_TRANSPORT, limit);
+	for (id = 1; id < 9; id++)
+		(void)add(a, id, 0, "a");
+	(void)add(b, 20, 0, "b");
+	cr_expect_eq(schedule_pick(schedule, 9, 0), a);
+	schedule_session_begun(schedule, a);
+	send_one(a);
+	cr_expect_not(schedule_may_take(schedule, a, 0));
+	cr_expect_eq(schedule_pick(schedule, 9, 0), NULL);
+	schedule_turn(schedule, 1000);
+	cr_expect(schedule_may_take(schedule, a, 1000), "it was first");
+	send_one(a);
+	cr_expect_not(schedule_may_take(schedule, a, 1000));
+	cr_expect_eq(schedule_wake_ms(schedule, 1000), 2000);
+	schedule_turn(schedule, 2000);
+	cr_expect_not(schedule_may_take(schedule, a, 2000), "b was next");
+	cr_expect_eq(schedule_pick(schedule, 9, 2000), b);
+	schedule_session_begun(schedule, b);
+	send_one(b);
+	schedule_session_ended(schedule, a);
+	schedule_session_ended(schedule, b);
+}
+
+Test(schedule, a_group_shares_its_sessions)
+{
+	struct schedule_destination *a = destination("a");
+	struct schedule_destination *b = destination("b");
+	struct limit *limit = limited_to(NULL, 1);
+
+	schedule_set_limit(schedule, a, LIMIT_GROUP, limit);
+	schedule_set_limit(schedule, b, LIMIT_GROUP, limit);
+	(void)add(a, 1, 0, "a");
+	(void)add(b, 2, 0, "b");
+	cr_expect_eq(schedule_pick(schedule, 9, 0), a);
+	schedule_session_begun(schedule, a);
+	cr_expect_eq(schedule_pick(schedule, 9, 0), NULL);
+	cr_expect_eq(schedule_wake_ms(schedule, 0), 0, "no time is known");
+	schedule_session_ended(schedule, a);
+	cr_expect_eq(schedule_pick(schedule, 9, 0), b);
+	schedule_session_begun(schedule, b);
+	schedule_session_ended(schedule, b);
+}
+
+Test(schedule, domains_that_rest_are_free_again_and_others_stay_blocked)
+{
+	struct schedule_source *a, *b, *c;
+
+	a = schedule_source(schedule, "a", 0);
+	b = schedule_source(schedule, "b", 0);
+	c = schedule_source(schedule, "c", 0);
+	cr_assert(a != NULL && b != NULL && c != NULL);
+	schedule_rest(schedule, a, 500);
+	schedule_block_domain(schedule, b->domain, 400);
+	schedule_rest(schedule, c, 300);
+	cr_expect_eq(schedule_room(schedule, "a", 0, false, 0), 0);
+	schedule_end_rests(schedule);
+	cr_expect_gt(schedule_room(schedule, "a", 0, false, 0), 0);
+	cr_expect_eq(schedule_room(schedule, "b", 0, false, 0), 0);
+	cr_expect_gt(schedule_room(schedule, "c", 0, false, 0), 0);
+	schedule_lift_domain(schedule, b->domain);
+	cr_expect_gt(schedule_room(schedule, "b", 0, false, 0), 0);
 }

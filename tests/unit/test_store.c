@@ -250,7 +250,7 @@ Test(store, a_failed_recipient_keeps_the_message_until_it_expires)
 		.reply = "550 5.1.1 no such user",
 		.relay = "mx.example[192.0.2.1]:25" };
 	struct seen seen;
-	uint64_t n;
+	uint32_t n;
 
 	outcome.message = add_one(1, 10, "a@b.example", NULL);
 	activate(outcome.message, 0);
@@ -261,9 +261,9 @@ Test(store, a_failed_recipient_keeps_the_message_until_it_expires)
 	cr_expect_eq(seen.last.attempts, 1);
 	cr_expect_str_eq(seen.reply, "550 5.1.1 no such user");
 	cr_assert_eq(store_begin(store), 0);
-	cr_expect_eq(store_expire_failed(store, 100, &n), 0);
+	cr_expect_eq(store_expire_failed(store, 100, 9, &n), 0);
 	cr_expect_eq(n, 0, "it was final at 100, which is not before 100");
-	cr_expect_eq(store_expire_failed(store, 101, &n), 0);
+	cr_expect_eq(store_expire_failed(store, 101, 9, &n), 0);
 	cr_assert_eq(store_commit(store), 0);
 	cr_expect_eq(n, 1);
 	cr_expect_eq(list(0).n, 0);
@@ -435,24 +435,74 @@ Test(store, bodies_small_large_and_empty_come_back_sealed)
 	expect_sealed(8000);
 }
 
-Test(store, domains_are_walked_in_order_with_their_earliest_time)
+/* A recipient of a lane. */
+static uint64_t
+add_in_lane(uint32_t lane, int64_t created_ms, const char *address)
 {
+	const char *addresses[1] = { address };
+	struct store_envelope envelope = { .created_ms = created_ms,
+		.size = 10,
+		.nrcpts = 1,
+		.reverse_path = "",
+		.lane = lane };
+	uint64_t id = 0;
+	int fd = body_of(10);
+
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(
+	    store_add_message(store, &envelope, addresses, NULL, fd, &id), 0);
+	cr_assert_eq(store_commit(store), 0);
+	(void)close(fd);
+	return id;
+}
+
+Test(store, lanes_of_domains_are_walked_in_order_with_their_earliest_time)
+{
+	static const struct {
+		const char *domain;
+		uint32_t lane;
+		int64_t earliest;
+	} want[] = { { "", 0, 3 }, { "a.example", 0, 9 }, { "b.example", 0, 5 },
+		{ "b.example", 7, 2 }, { "b.example", 4096, 4 } };
 	char domain[STORE_DOMAIN_SIZE] = "";
 	int64_t earliest = 0;
+	uint32_t lane = 0;
+	size_t i;
 
 	(void)add_one(5, 10, "x@b.example", NULL);
 	(void)add_one(9, 10, "x@B.example", "y@a.example");
 	(void)add_one(3, 10, "postmaster", NULL);
-	cr_expect_eq(store_next_domain(store, NULL, domain, &earliest), 1);
-	cr_expect_str_eq(domain, "");
-	cr_expect_eq(earliest, 3);
-	cr_expect_eq(store_next_domain(store, domain, domain, &earliest), 1);
-	cr_expect_str_eq(domain, "a.example");
-	cr_expect_eq(earliest, 9);
-	cr_expect_eq(store_next_domain(store, domain, domain, &earliest), 1);
-	cr_expect_str_eq(domain, "b.example");
-	cr_expect_eq(earliest, 5);
-	cr_expect_eq(store_next_domain(store, domain, domain, &earliest), 0);
+	(void)add_in_lane(7, 6, "x@b.example");
+	(void)add_in_lane(7, 2, "x@b.example");
+	(void)add_in_lane(4096, 4, "x@b.example");
+	for (i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		cr_assert_eq(store_next_source(store, i > 0 ? domain : NULL,
+				 lane, domain, &lane, &earliest),
+		    1);
+		cr_expect_str_eq(domain, want[i].domain);
+		cr_expect_eq(lane, want[i].lane);
+		cr_expect_eq(earliest, want[i].earliest);
+	}
+	cr_expect_eq(
+	    store_next_source(store, domain, lane, domain, &lane, &earliest),
+	    0);
+}
+
+Test(store, a_lane_is_loaded_without_the_others_of_its_domain)
+{
+	struct store_cursor cursor = { 0 };
+	struct seen seen = { 0 };
+	uint64_t id;
+	uint32_t n;
+
+	(void)add_one(1, 10, "x@b.example", NULL);
+	id = add_in_lane(7, 2, "x@b.example");
+	cr_expect_eq(store_load_due(store, "b.example", 7, &cursor, 20, 9, see,
+			 &seen, &n),
+	    0);
+	cr_expect_eq(n, 1);
+	cr_expect_eq(seen.id[0], id);
+	cr_expect_eq(seen.last.lane, 7);
 }
 
 Test(store, due_recipients_come_in_their_order_behind_the_cursor)
@@ -465,22 +515,22 @@ Test(store, due_recipients_come_in_their_order_behind_the_cursor)
 	uint32_t n;
 
 	(void)add_one(10, 10, "other@c.example", NULL);
-	cr_expect_eq(
-	    store_load_due(store, "b.example", &cursor, 20, 1, see, &seen, &n),
+	cr_expect_eq(store_load_due(store, "b.example", 0, &cursor, 20, 1, see,
+			 &seen, &n),
 	    0);
 	cr_expect_eq(n, 1);
 	cr_expect_eq(seen.id[0], pair);
 	cr_expect_eq(seen.at[0], 0);
-	cr_expect_eq(
-	    store_load_due(store, "b.example", &cursor, 20, 9, see, &seen, &n),
+	cr_expect_eq(store_load_due(store, "b.example", 0, &cursor, 20, 9, see,
+			 &seen, &n),
 	    0);
 	cr_expect_eq(n, 1, "the late one is not due");
-	cr_expect_eq(store_next_due(store, "b.example", 20, &due_ms), 1);
+	cr_expect_eq(store_next_due(store, "b.example", 0, 20, &due_ms), 1);
 	cr_expect_eq(due_ms, 30);
-	cr_expect_eq(store_next_due(store, "b.example", 30, &due_ms), 0);
+	cr_expect_eq(store_next_due(store, "b.example", 0, 30, &due_ms), 0);
 	cr_expect_eq(seen.at[1], 1);
-	cr_expect_eq(
-	    store_load_due(store, "b.example", &cursor, 30, 9, see, &seen, &n),
+	cr_expect_eq(store_load_due(store, "b.example", 0, &cursor, 30, 9, see,
+			 &seen, &n),
 	    0);
 	cr_expect_eq(n, 1);
 	cr_expect_eq(seen.id[2], late);
@@ -504,12 +554,12 @@ Test(store, a_recipient_that_was_not_taken_comes_again)
 	uint64_t id = add_one(10, 10, "1@b.example", "2@b.example");
 	uint32_t n;
 
-	cr_expect_eq(store_load_due(store, "b.example", &cursor, 20, 9, refuse,
-			 NULL, &n),
+	cr_expect_eq(store_load_due(store, "b.example", 0, &cursor, 20, 9,
+			 refuse, NULL, &n),
 	    1);
 	cr_expect_eq(n, 1);
-	cr_expect_eq(
-	    store_load_due(store, "b.example", &cursor, 20, 9, see, &seen, &n),
+	cr_expect_eq(store_load_due(store, "b.example", 0, &cursor, 20, 9, see,
+			 &seen, &n),
 	    0);
 	cr_expect_eq(n, 2);
 	cr_expect_eq(seen.id[0], id);
@@ -521,27 +571,35 @@ Test(store, what_is_active_held_or_final_is_not_due)
 	struct store_outcome outcome = { .state = STORE_HELD, .index = 1 };
 	char domain[STORE_DOMAIN_SIZE];
 	int64_t earliest;
+	uint32_t lane;
 
 	outcome.message = add_one(1, 10, "1@b.example", "2@b.example");
 	activate(outcome.message, 0);
 	(void)finish(&outcome);
-	cr_expect_eq(store_next_domain(store, NULL, domain, &earliest), 0);
+	cr_expect_eq(
+	    store_next_source(store, NULL, 0, domain, &lane, &earliest), 0);
 	cr_expect_eq(list(1U << STORE_HELD).n, 1);
 }
 
 Test(store, older_messages_come_first_and_younger_ones_not_at_all)
 {
+	uint64_t after = 0;
 	struct seen seen = { 0 };
 	uint64_t first = add_one(10, 10, "a@b.example", NULL);
 
 	(void)add_one(20, 10, "b@b.example", NULL);
 	(void)add_one(30, 10, "c@b.example", NULL);
-	cr_expect_eq(store_load_older(store, 30, 9, see, &seen), 0);
+	cr_expect_eq(store_load_older(store, &after, 30, 9, see, &seen), 0);
 	cr_expect_eq(seen.n, 2);
 	cr_expect_eq(seen.id[0], first);
+	cr_expect_eq(after, 0, "behind them is nothing as old");
 	seen.n = 0;
-	cr_expect_eq(store_load_older(store, 30, 1, see, &seen), 0);
+	cr_expect_eq(store_load_older(store, &after, 30, 1, see, &seen), 0);
 	cr_expect_eq(seen.n, 1);
+	cr_expect_eq(after, first);
+	cr_expect_eq(store_load_older(store, &after, 30, 1, see, &seen), 0);
+	cr_expect_eq(seen.n, 2);
+	cr_expect_neq(seen.id[1], first);
 }
 
 Test(store, a_list_goes_on_where_it_ended_and_filters)
@@ -574,15 +632,54 @@ Test(store, a_list_goes_on_where_it_ended_and_filters)
 	cr_expect_eq(seen.id[1], pair);
 }
 
-Test(store, states_are_counted)
+static void
+expect_counts(uint64_t queued, uint64_t active, uint64_t deferred,
+    uint64_t failed)
 {
 	uint64_t counts[STORE_STATE_COUNT];
 
-	activate(add_one(1, 10, "1@b.example", "2@c.example"), 1);
-	cr_expect_eq(store_count_states(store, counts), 0);
-	cr_expect_eq(counts[STORE_QUEUED], 1);
-	cr_expect_eq(counts[STORE_ACTIVE], 1);
-	cr_expect_eq(counts[STORE_FAILED], 0);
+	store_count_states(store, counts);
+	cr_expect_eq(counts[STORE_QUEUED], queued);
+	cr_expect_eq(counts[STORE_ACTIVE], active);
+	cr_expect_eq(counts[STORE_DELIVERED], 0);
+	cr_expect_eq(counts[STORE_DEFERRED], deferred);
+	cr_expect_eq(counts[STORE_FAILED], failed);
+	cr_expect_eq(counts[STORE_HELD], 0);
+}
+
+/* They are never counted: what each change says of them must be true. */
+Test(store, states_are_counted)
+{
+	struct store_outcome outcome = { .state = STORE_DEFERRED };
+	struct store_recovered recovered;
+	uint64_t id = add_one(1, 10, "1@b.example", "2@c.example");
+	bool removed;
+
+	expect_counts(2, 0, 0, 0);
+	activate(id, 1);
+	expect_counts(1, 1, 0, 0);
+	store_close(store);
+	open_store();
+	expect_counts(1, 1, 0, 0);
+	cr_assert_eq(store_recover(store, 5, &recovered), 0);
+	cr_expect_eq(recovered.in_doubt, 1);
+	cr_expect_eq(recovered.messages, 1);
+	expect_counts(2, 0, 0, 0);
+	outcome.message = id;
+	(void)finish(&outcome);
+	expect_counts(1, 0, 1, 0);
+	outcome.state = STORE_FAILED;
+	(void)finish(&outcome);
+	expect_counts(1, 0, 0, 1);
+	outcome.state = STORE_DELIVERED;
+	outcome.index = 1;
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(store_set_outcome(store, &outcome, &removed), 0);
+	expect_counts(0, 0, 0, 1);
+	store_rollback(store);
+	expect_counts(1, 0, 0, 1);
+	(void)finish(&outcome);
+	expect_counts(0, 0, 0, 1);
 }
 
 static void
@@ -842,7 +939,7 @@ Test(store, a_damaged_page_is_refused_with_what_to_do)
 	memset(junk, 0xa5, sizeof(junk));
 	for (i = 2; i < 8; i++)
 		overwrite(junk, sizeof(junk), (off_t)i * 4096);
-	expect_refusal(".recover", EBADMSG);
+	expect_refusal("postern queue export", EBADMSG);
 }
 
 Test(store, a_second_process_is_refused)

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the route of a recipient says: where it goes, when it is tried again, and
+ * for how long.  Mail that asks for a transport (via) has no route.
+ */
+#ifndef MASTER_QUEUE_ROUTE_H
+#define MASTER_QUEUE_ROUTE_H
+
+#include <stdint.h>
+
+struct queue;
+struct queue_transport;
+struct route;
+struct schedule_destination;
+
+/* NULL: none. */
+const struct route *route_of(const struct queue *q, const char *via,
+    const char *domain);
+
+/* The transport of a recipient, its next hop in *hopp; or NULL. */
+const struct queue_transport *route_transport(struct queue *q, const char *via,
+    const char *domain, const char **hopp, uint32_t *indexp);
+
+/* How long a recipient waits after so many attempts, chance and all. */
+int64_t route_retry_ms(struct queue *q, const char *via, const char *recipient,
+    uint32_t attempts);
+
+/* How long it is tried.  The null sender's mail has a time of its own
+ * (bounce_queue_lifetime). */
+int64_t route_lifetime_ms(const struct queue *q, const char *via,
+    const char *recipient);
+
+/* The shortest of all. */
+int64_t route_least_lifetime_ms(const struct queue *q);
+
+/* How long a destination that is dead is left alone (schedule_hooks). */
+int64_t route_block_ms(void *ctx,
+    const struct schedule_destination *destination);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Room on the disk: how much is free, and a reserve for what cannot wait.
+ *
+ * Mail that is in the queue can leave it only by writes: a recipient is marked
+ * in doubt before its message goes out, and its outcome is a row.  Where other
+ * programs have filled the disk to the last block, a file that holds nothing
+ * is given up, and its blocks serve these writes.
+ */
+#include "master/queue/store.h"
+
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "master/queue/store_internal.h"
+
+enum {
+	STORE_RESERVE_SIZE = 16 * 1024 * 1024,
+	STORE_RESERVE_SHARE = 16,    /* at most this part of the file system */
+	STORE_RESERVE_LEAST = 65536, /* less would be none */
+	STORE_PAGES_TIGHT = 256,     /* of the WAL, while the disk is full */
+	STORE_LITTLE = 1024 * 1024,  /* free octets; nobody starts with less */
+};
+
+static int
+store_disk(const struct store *store, uint64_t *freep, uint64_t *sizep)
+{
+	struct statfs fs;
+
+	if (fstatfs(store->bodies_fd, &fs) == -1)
+		return -1;
+	*freep = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+	*sizep = (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize;
+	return 0;
+}
+
+int
+store_free_octets(const struct store *store, uint64_t *freep)
+{
+	uint64_t size;
+
+	*freep = UINT64_MAX;
+	if (store->bodies_fd == -1)
+		return 0; /* in memory */
+	return store_disk(store, freep, &size);
+}
+
+/* Never so much that our own reserve leaves no room. */
+static int
+store_reserve_fill(struct store *store)
+{
+	uint64_t left;
+	uint64_t size;
+
+	if (store_disk(store, &left, &size) == -1)
+		return -1;
+	size /= STORE_RESERVE_SHARE;
+	if (size > STORE_RESERVE_SIZE)
+		size = STORE_RESERVE_SIZE;
+	if (left < 2 * size || size < STORE_RESERVE_LEAST) {
+		errno = ENOSPC;
+		return -1;
+	}
+	if (fallocate(store->reserve_fd, 0, 0, (off_t)size) == -1) {
+		/* What there is of it serves too, but is tried for again. */
+		return -1;
+	}
+	store->has_reserve = true;
+	return 0;
+}
+
+int
+store_reserve_open(struct store *store, int spool_fd)
+{
+	struct stat st;
+
+	store->reserve_fd = openat(spool_fd, "reserve",
+	    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (store->reserve_fd == -1 || fstat(store->reserve_fd, &st) == -1)
+		return -1;
+	/* Of the run before; a file system that is full gives no other. */
+	store->has_reserve = st.st_blocks > 0;
+	if (!store->has_reserve)
+		(void)store_reserve_fill(store);
+	return 0;
+}
+
+/* What opening writes, an upgrade and a recovery must find room too. */
+void
+store_reserve_start(struct store *store)
+{
+	uint64_t left;
+
+	if (store_free_octets(store, &left) == 0 && left < STORE_LITTLE)
+		(void)store_use_reserve(store);
+}
+
+bool
+store_use_reserve(struct store *store)
+{
+	if (store->reserve_fd == -1 || !store->has_reserve)
+		return false;
+	store->has_reserve = false;
+	if (ftruncate(store->reserve_fd, 0) == -1)
+		return false;
+	/* The log starts anew at its beginning, and stays short. */
+	(void)sqlite3_wal_autocheckpoint(store->db, STORE_PAGES_TIGHT);
+	(void)sqlite3_wal_checkpoint_v2(store->db, NULL,
+	    SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	return true;
+}
+
+bool
+store_keep_reserve(struct store *store)
+{
+	if (store->reserve_fd == -1 || store->has_reserve ||
+	    store_reserve_fill(store) == -1)
+		return false;
+	(void)sqlite3_wal_autocheckpoint(store->db, STORE_WAL_PAGES);
+	return true;
+}
