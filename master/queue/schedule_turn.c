@@ -81,7 +81,8 @@ place_of(const struct schedule *schedule,
 			heap_holds(&destination->block)
 		    ? SCHEDULE_NOWHERE
 		    : SCHEDULE_IDLE;
-	if (destination->paused || heap_holds(&destination->block))
+	if (destination->paused || destination->stopped ||
+	    heap_holds(&destination->block))
 		return SCHEDULE_NOWHERE;
 	if (destination->place == SCHEDULE_WAITING)
 		return SCHEDULE_WAITING; /* until it is woken */
