@@ -361,6 +361,9 @@ void schedule_block(struct schedule *schedule,
 void schedule_block_domain(struct schedule *schedule,
     struct schedule_domain *domain, int64_t until_ms);
 
+/* How many destinations are blocked now. */
+uint32_t schedule_blocked(const struct schedule *schedule);
+
 /* Ends the blocks that are over, and lets those go on who waited for a limit. */
 void schedule_turn(struct schedule *schedule, int64_t now_ms);
 

@@ -326,6 +326,12 @@ schedule_block(struct schedule *schedule,
 	schedule_review(schedule, destination);
 }
 
+uint32_t
+schedule_blocked(const struct schedule *schedule)
+{
+	return schedule->blocked.len;
+}
+
 static bool
 is_over(const struct heap *heap, int64_t now_ms)
 {

@@ -21,7 +21,8 @@
 enum {
 	PLAN_TTL_MIN_S = 5,
 	PLAN_TTL_MAX_S = 3600,
-	RESOLVERS_MAX = 3,        /* that one question may outlive */
+	RESOLVERS_MAX = 3, /* that one question may outlive */
+	TARGET_DEAD_PLANS_MAX = 1000,
 	TARGET_SECURITY_BITS = 8, /* of a destination's variant */
 };
 
@@ -55,10 +56,12 @@ target_set_why(struct target *t, const char *reply, const char *relay)
 	t->relay = why != NULL ? why + reply_size : "";
 }
 
-/* It is asked for again by the next session. */
+/* Where many are dead, their plans are asked for again by their probes. */
 static void
-target_drop_plan(struct target *t)
+target_drop_plan(struct queue *q, struct target *t)
 {
+	if (schedule_blocked(q->schedule) <= TARGET_DEAD_PLANS_MAX)
+		return;
 	plan_release(t->plan);
 	t->plan = NULL;
 	t->plan_until_ms = 0;
@@ -276,7 +279,7 @@ target_suspend(struct queue *q, struct target *t, const struct outcome *outcome,
 	t->outcome.in_doubt = 0;
 	t->outcome.status = OUTCOME_DEFERRED;
 	target_set_why(t, reply, relay);
-	target_drop_plan(t);
+	target_drop_plan(q, t);
 	(void)snprintf(text, sizeof(text), "delivery temporarily suspended: %s",
 	    reply);
 	schedule_suspend(q->schedule, t->destination, &recipients);
