@@ -65,6 +65,18 @@ limit_is_full(const struct limit *limit)
 	    limit->sessions >= limit->session_limit;
 }
 
+bool
+limit_wants_sessions(const struct limit_user *user)
+{
+	size_t i;
+
+	for (i = 0; user->count > 0 && i < LIMIT_SLOT_COUNT; i++)
+		if (user->limits[i] != NULL && limit_is_full(user->limits[i]) &&
+		    !TAILQ_EMPTY(&user->limits[i]->waiters))
+			return true;
+	return false;
+}
+
 /* Who comes last goes behind those who wait, even where there is enough now. */
 static bool
 is_against(const struct limit_user *user, struct limit *limit,

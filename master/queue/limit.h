@@ -76,6 +76,9 @@ int64_t limit_wait_ms(struct limit *limit, enum limit_act act, int64_t now_ms);
 /* Whether its number of sessions is reached. */
 bool limit_is_full(const struct limit *limit);
 
+/* Whether others wait for one of its sessions to end. */
+bool limit_wants_sessions(const struct limit_user *user);
+
 /* What is done is counted, by each limit. */
 void limit_count_session(struct limit_user *user);
 void limit_count_message(struct limit_user *user, uint32_t nrcpts,

@@ -107,7 +107,8 @@ session_rest(struct session *s)
 	if (s->njobs > 0 || s->quit_sent)
 		return;
 	if (s->quitting || config == NULL ||
-	    config->connection_idle_time == 0) {
+	    config->connection_idle_time == 0 ||
+	    limit_wants_sessions(&s->target->destination->limited)) {
 		session_quit(s);
 		return;
 	}

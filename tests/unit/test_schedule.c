@@ -655,7 +655,9 @@ Test(schedule, a_group_shares_its_sessions)
 	schedule_session_begun(schedule, a);
 	cr_expect_eq(schedule_pick(schedule, 9, 0), NULL);
 	cr_expect_eq(schedule_wake_ms(schedule, 0), 0, "no time is known");
+	cr_expect(limit_wants_sessions(&a->limited), "b waits for it");
 	schedule_session_ended(schedule, a);
+	cr_expect_not(limit_wants_sessions(&a->limited));
 	cr_expect_eq(schedule_pick(schedule, 9, 0), b);
 	schedule_session_begun(schedule, b);
 	schedule_session_ended(schedule, b);
