@@ -211,13 +211,81 @@ struct msg_trace {
 
 #define LIST_LIMIT_MAX 1000
 
-/* tail: domain to match, or nothing; without NUL. */
-struct msg_list {
+enum act_verb {
+	ACT_LIST, /* LISTED of each, then LIST_END; all others: TOLD */
+	ACT_HOLD,
+	ACT_RELEASE,
+	ACT_RETRY,
+	ACT_DELETE,
+	ACT_EXPIRE,
+	ACT_MOVE,
+	ACT_VERBS,
+};
+
+#define ACT_IDS_MAX      500
+#define ACT_PATTERN_SIZE 512
+
+/*
+ * A selection of recipients: those that fit all that is given.
+ *
+ * tail: strings, each empty for any: patterns of sender ("<>" is the null one),
+ * of recipient and of reason; destination; domain; the transport to move to;
+ * then the ids of messages, in hexadecimal, at most ACT_IDS_MAX.
+ */
+struct msg_act {
 	uint64_t request;
-	uint64_t after_id;    /* cursor: rows behind this recipient */
-	uint32_t after_index; /* of this message */
-	uint32_t limit;       /* rows, at most LIST_LIMIT_MAX; 0: counts only */
-	uint64_t id;          /* one message; 0: all */
+	uint64_t after_id;    /* LIST: rows behind this recipient */
+	uint64_t until_id;    /* of the last message that is meant; 0: any */
+	int64_t before_ms;    /* arrived before this, CLOCK_REALTIME; 0: any */
+	int64_t since_ms;     /* or not before this; 0: any */
+	uint32_t after_index; /* of that message */
+	uint32_t limit;       /* rows, at most LIST_LIMIT_MAX */
+	uint32_t states;      /* bits of enum recipient_state; 0: any */
+	uint32_t uid;         /* of the client */
+	uint8_t verb;         /* enum act_verb */
+	uint8_t dry;          /* 1: count, and show the first ones */
+	uint8_t pad[6];
+};
+
+enum ask_what {
+	ASK_CAT,     /* BODY of the message id, or TOLD why not */
+	ASK_PAUSE,   /* name, of kind */
+	ASK_RESUME,  /* name, of kind; PAUSE_ANY: whatever bears it */
+	ASK_PAUSES,  /* all of them */
+	ASK_EXPLAIN, /* name: a recipient; sender; via */
+	ASK_TAIL,    /* name, sender, via: recipient, sender, destination */
+	ASK_TOP,
+	ASK_COUNT,
+};
+
+enum pause_kind {
+	PAUSE_ALL,
+	PAUSE_TRANSPORT,
+	PAUSE_DESTINATION,
+	PAUSE_ANY,
+};
+
+/* tail: strings: name, sender, via, status; each may be empty. */
+struct msg_ask {
+	uint64_t request;
+	uint64_t id;    /* of a message, or 0 */
+	uint32_t limit; /* TOP: rows */
+	uint32_t uid;   /* of the client */
+	uint8_t what;   /* enum ask_what */
+	uint8_t kind;   /* enum pause_kind */
+	uint8_t pad[6];
+};
+
+/* tail: one JSON object, without NUL. */
+struct msg_told {
+	uint64_t request;
+	uint32_t last; /* 1: nothing follows */
+	uint32_t lost; /* events before it, that were dropped */
+};
+
+struct msg_body {
+	uint64_t request;
+	uint64_t size;
 };
 
 /* The states of a recipient (DESIGN, "The queue"). */
@@ -231,7 +299,8 @@ enum recipient_state {
 	RECIPIENT_STATES,
 };
 
-/* tail: strings: reverse-path, recipient, relay, reply, ref. */
+/* tail: strings: reverse-path, recipient, relay, reply, ref, parameters of MAIL
+ * and of RCPT, the transport asked for or moved to. */
 struct msg_listed {
 	uint64_t request;
 	uint64_t id;
@@ -244,6 +313,9 @@ struct msg_listed {
 	uint32_t in_doubt;
 	struct outcome outcome; /* of the last attempt */
 	uint32_t uid;
+	int64_t finished_ms; /* 0: it has no end yet */
+	uint32_t flags;      /* SUBMIT_* */
+	uint32_t nrcpts;     /* of its message, as it came in */
 };
 
 struct msg_list_end {

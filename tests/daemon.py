@@ -171,12 +171,14 @@ class Daemon:
 
     def status(self):
         r = self.postern("status", "--json")
-        return [json.loads(line) for line in r.stdout.splitlines()]
+        rows = [json.loads(line) for line in r.stdout.splitlines()]
+        return [row for row in rows if "role" in row]
 
     def queue(self):
         """A row for each recipient, and the sums."""
         r = self.postern("queue", "--json", "list")
-        return [json.loads(line) for line in r.stdout.splitlines()]
+        rows = [json.loads(line) for line in r.stdout.splitlines()]
+        return [row for row in rows if "paused" not in row]
 
     def queued(self):
         """The rows of recipients alone."""

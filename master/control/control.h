@@ -9,6 +9,12 @@
 
 int control_send(int argc, char **argv);
 int control_queue(int argc, char **argv);
+int control_flush(int argc, char **argv);
+int control_pause(int argc, char **argv);
+int control_resume(int argc, char **argv);
+int control_tail(int argc, char **argv);
+int control_top(int argc, char **argv);
+int control_explain(int argc, char **argv);
 /* check, export and import; the word is still in argv. */
 int control_archive(int argc, char **argv);
 int control_status(int argc, char **argv);

@@ -195,7 +195,9 @@ link_receive(int fd, int timeout_ms)
 
 	do {
 		ready = poll(&pfd, 1, timeout_ms);
-	} while (ready == -1 && errno == EINTR);
+	} while (ready == -1 && errno == EINTR && timeout_ms < 0);
+	if (ready == -1 && errno == EINTR)
+		ready = 0; /* who set a limit looks at what else there is */
 	if (ready == 0)
 		errno = ETIMEDOUT;
 	if (ready != 1)
@@ -209,6 +211,38 @@ link_receive(int fd, int timeout_ms)
 	if (object == NULL)
 		errno = EPROTO;
 	return object;
+}
+
+json_t *
+link_receive_fd(int fd, int *passed_fd)
+{
+	static char text[JOB_PACKET_MAX];
+	union {
+		struct cmsghdr align;
+		uint8_t room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { text, sizeof(text) };
+	struct msghdr mh = { 0 };
+	struct cmsghdr *c;
+	ssize_t n;
+
+	*passed_fd = -1;
+	mh.msg_iov = &iov;
+	mh.msg_iovlen = 1;
+	mh.msg_control = &control;
+	mh.msg_controllen = sizeof(control.room);
+	do {
+		n = recvmsg(fd, &mh, MSG_CMSG_CLOEXEC);
+	} while (n == -1 && errno == EINTR);
+	if (n <= 0) {
+		errno = n == 0 ? 0 : errno;
+		return NULL;
+	}
+	c = CMSG_FIRSTHDR(&mh);
+	if (c != NULL && c->cmsg_level == SOL_SOCKET &&
+	    c->cmsg_type == SCM_RIGHTS)
+		memcpy(passed_fd, CMSG_DATA(c), sizeof(*passed_fd));
+	return json_loadb(text, (size_t)n, 0, NULL);
 }
 
 const char *

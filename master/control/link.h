@@ -18,6 +18,8 @@ enum exit_status {
 	EXIT_NO_TRANSCRIPT = 65,
 	EXIT_FAILED = 69,   /* some recipients failed, none is deferred */
 	EXIT_DEFERRED = 75, /* some are deferred, or the daemon is away */
+	EXIT_NOT_CONFIRMED =
+	    77, /* many would be changed, and nobody said yes */
 };
 
 struct link_job {
@@ -62,6 +64,10 @@ int link_send(int fd, json_t *object, int passed_fd);
  * daemon closed.
  */
 json_t *link_receive(int fd, int timeout_ms);
+
+/* The same without a limit, and with the descriptor that may come: *passed_fd is
+ * the caller's, -1 where none came. */
+json_t *link_receive_fd(int fd, int *passed_fd);
 
 /* A string member, or "". */
 const char *link_string(const json_t *object, const char *name);

@@ -14,6 +14,11 @@
 	"[--hold-for SECONDS] [--hold-until DATE-TIME] [--priority N] "        \
 	"[--submitter ADDRESS] [--require-tls] "
 
+#define SELECTION                                                              \
+	"[--sender PATTERN] [--recipient PATTERN] [--destination NAME] "       \
+	"[--domain DOMAIN] [--reason PATTERN] [--state STATE,...] "            \
+	"[--older AGE] [--younger AGE] "
+
 static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
@@ -24,10 +29,31 @@ static const struct command {
 	    "[--wait queued|attempt|final] [--ref TEXT] [--binary] [--json] " ENVELOPE
 	    "--from ADDRESS RECIPIENT... < message" },
 	{ "queue", control_queue,
-	    "postern queue [-c FILE] [--socket PATH] [--json] "
-	    "[--domain DOMAIN] list | show ID\n"
+	    "postern queue [-c FILE] [--socket PATH] [--json] [--dry-run] "
+	    "[--yes] [--progress] [--to TRANSPORT] " SELECTION
+	    "list | show | cat | hold | release | retry | delete | expire | "
+	    "move [ID...]\n"
 	    "       postern queue [-c FILE | --spool DIRECTORY] check | "
 	    "export FILE | import FILE" },
+	{ "flush", control_flush,
+	    "postern flush [-c FILE] [--socket PATH] [--json] [--dry-run] "
+	    "[--progress] [--destination NAME]" },
+	{ "pause", control_pause,
+	    "postern pause [-c FILE] [--socket PATH] [--json] --all | "
+	    "--transport NAME | --destination NAME" },
+	{ "resume", control_resume,
+	    "postern resume [-c FILE] [--socket PATH] [--json] --all | "
+	    "--transport NAME | --destination NAME" },
+	{ "explain", control_explain,
+	    "postern explain [-c FILE] [--socket PATH] [--json] "
+	    "[--sender ADDRESS] [--via TRANSPORT] RECIPIENT" },
+	{ "tail", control_tail,
+	    "postern tail [-c FILE] [--socket PATH] [--sender PATTERN] "
+	    "[--recipient PATTERN] [--destination PATTERN] [--id ID] "
+	    "[--status WORD]" },
+	{ "top", control_top,
+	    "postern top [-c FILE] [--socket PATH] [--once] [--json] "
+	    "[--limit ROWS] [--interval TIME]" },
 	{ "status", control_status,
 	    "postern status [-c FILE] [--socket PATH] [--json]" },
 	{ "deliver", control_deliver,

@@ -194,11 +194,46 @@ state_name(uint32_t state)
 	return state < NELEM(names) ? names[state] : "state?";
 }
 
+/* What few messages have, left out where they have not. */
+static void
+set_asked(json_t *object, const char *name, const char *value)
+{
+	if (value[0] != '\0')
+		set_string(object, name, value);
+}
+
+static void
+set_flags(json_t *object, uint32_t flags)
+{
+	static const struct {
+		uint32_t bit;
+		const char *name;
+	} names[] = {
+		{ SUBMIT_8BIT, "8bit" },
+		{ SUBMIT_BINARY, "binary" },
+		{ SUBMIT_SMTPUTF8, "smtputf8" },
+		{ SUBMIT_REQUIRETLS, "require_tls" },
+		{ SUBMIT_TLS_OPTIONAL, "tls_optional" },
+	};
+	json_t *list = NULL;
+	size_t i;
+
+	for (i = 0; i < NELEM(names); i++) {
+		if ((flags & names[i].bit) == 0)
+			continue;
+		if (list == NULL)
+			list = json_array();
+		(void)json_array_append_new(list, json_string(names[i].name));
+	}
+	if (list != NULL)
+		(void)json_object_set_new(object, "flags", list);
+}
+
 char *
 answer_listed(const struct message *m)
 {
 	const struct msg_listed *l = m->payload;
-	const char *from, *rcpt, *relay, *reply, *ref;
+	const char *from, *rcpt, *relay, *reply, *ref, *mail, *params, *via;
 	json_t *object, *last;
 	size_t at = 0;
 
@@ -207,6 +242,9 @@ answer_listed(const struct message *m)
 	relay = next(m, &at);
 	reply = next(m, &at);
 	ref = next(m, &at);
+	mail = next(m, &at);
+	params = next(m, &at);
+	via = next(m, &at);
 	object = new_object(ref);
 	set_id(object, l->id);
 	set_number(object, "index", l->index);
@@ -220,6 +258,13 @@ answer_listed(const struct message *m)
 	    json_boolean(l->in_doubt));
 	set_number(object, "attempts", l->attempts);
 	set_number(object, "next_ms", (uint64_t)l->next_ms);
+	set_number(object, "recipients", l->nrcpts);
+	if (l->finished_ms != 0)
+		set_number(object, "finished_ms", (uint64_t)l->finished_ms);
+	set_asked(object, "mail_parameters", mail);
+	set_asked(object, "rcpt_parameters", params);
+	set_asked(object, "via", via);
+	set_flags(object, l->flags);
 	if (l->outcome.dsn[0] != '\0') {
 		last = json_object();
 		set_outcome(last, &l->outcome, relay, reply);

@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 struct answer {
 	STAILQ_ENTRY(answer) entry;
 	size_t len;
+	int fd; /* ours; -1: none */
 	char text[];
 };
 
@@ -50,6 +52,7 @@ client_free(struct client *c)
 
 	while ((a = STAILQ_FIRST(&c->backlog)) != NULL) {
 		STAILQ_REMOVE_HEAD(&c->backlog, entry);
+		fd_close(a->fd);
 		free(a);
 	}
 	if (c->readable != NULL)
@@ -146,12 +149,41 @@ client_fail(struct client *c)
 	event_active(c->readable, EV_READ, 0);
 }
 
+static ssize_t
+send_with_fd(struct client *c, const char *text, size_t len, int fd)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	char copy[256];
+	struct iovec iov = { copy, strlcpy(copy, text, sizeof(copy)) };
+	struct msghdr mh = { 0 };
+	struct cmsghdr *h;
+
+	if (iov.iov_len != len || len >= sizeof(copy)) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	mh.msg_iov = &iov;
+	mh.msg_iovlen = 1;
+	mh.msg_control = &control;
+	mh.msg_controllen = sizeof(control.room);
+	h = CMSG_FIRSTHDR(&mh);
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(h), &fd, sizeof(fd));
+	return sendmsg(c->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* Whether the socket took it; *gone says that it never will. */
 static bool
-send_now(struct client *c, const char *text, size_t len, bool *gone)
+send_now(struct client *c, const char *text, size_t len, int fd, bool *gone)
 {
 	*gone = false;
-	if (send(c->fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL) != -1)
+	if ((fd == -1 ? send(c->fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+		      : send_with_fd(c, text, len, fd)) != -1)
 		return true;
 	*gone = errno != EAGAIN && errno != EINTR;
 	return false;
@@ -167,7 +199,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	while ((a = STAILQ_FIRST(&c->backlog)) != NULL) {
-		if (!send_now(c, a->text, a->len, &gone)) {
+		if (!send_now(c, a->text, a->len, a->fd, &gone)) {
 			if (gone)
 				client_fail(c);
 			else
@@ -177,12 +209,25 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		STAILQ_REMOVE_HEAD(&c->backlog, entry);
 		c->nbacklog--;
 		c->octets -= a->len;
+		fd_close(a->fd);
 		free(a);
 	}
 }
 
 void
 client_send(struct client *c, const char *text)
+{
+	client_send_fd(c, text, -1);
+}
+
+size_t
+client_backlog(const struct client *c)
+{
+	return c->nbacklog;
+}
+
+void
+client_send_fd(struct client *c, const char *text, int fd)
 {
 	struct answer *a;
 	size_t len;
@@ -195,18 +240,24 @@ client_send(struct client *c, const char *text)
 		return;
 	}
 	len = strlen(text);
-	if (c->nbacklog == 0 && send_now(c, text, len, &gone))
+	if (c->nbacklog == 0 && send_now(c, text, len, fd, &gone))
 		return;
 	a = c->nbacklog < CLIENT_BACKLOG_MAX &&
 		c->octets + len <= CLIENT_OCTETS_MAX
-	    ? malloc(sizeof(*a) + len)
+	    ? malloc(sizeof(*a) + len + 1)
 	    : NULL;
 	if (a == NULL) {
 		client_fail(c);
 		return;
 	}
+	a->fd = fd != -1 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (fd != -1 && a->fd == -1) {
+		free(a);
+		client_fail(c);
+		return;
+	}
 	a->len = len;
-	memcpy(a->text, text, len);
+	memcpy(a->text, text, len + 1);
 	STAILQ_INSERT_TAIL(&c->backlog, a, entry);
 	c->nbacklog++;
 	c->octets += len;

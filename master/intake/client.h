@@ -43,6 +43,12 @@ void client_close(struct client *c);
  * had no memory to be written is a reader lost. */
 void client_send(struct client *c, const char *text);
 
+/* The same with a descriptor, which stays the caller's. */
+void client_send_fd(struct client *c, const char *text, int fd);
+
+/* Packets that wait for a slow reader. */
+size_t client_backlog(const struct client *c);
+
 /* Read no further packets until told to; a brake for who is too fast. */
 void client_pause(struct client *c, bool pause);
 

@@ -266,6 +266,8 @@ static const struct handler intake_handlers[] = {
 	{ MSG_LIST_END, WORKING, request_on_list_end },
 	{ MSG_TRANSCRIPT_PART, WORKING, request_on_transcript_part },
 	{ MSG_TRANSCRIPTS_END, WORKING, request_on_transcripts_end },
+	{ MSG_TOLD, WORKING, request_on_told },
+	{ MSG_BODY, WORKING, request_on_body },
 	{ MSG_STATUS, WORKING, request_on_status },
 };
 

@@ -30,6 +30,9 @@ struct request {
 	uint32_t wait;  /* enum submit_wait */
 	bool answered;  /* ACCEPTED or REFUSED came */
 	bool of_status; /* the master answers, whatever the queue does */
+	bool of_action; /* a STOP ends it */
+	bool of_tail;   /* what its client does not read in time is dropped */
+	uint64_t lost;  /* so many were, and that was not said */
 	char ref[JOB_REF_SIZE];
 };
 
@@ -107,6 +110,9 @@ void request_send(struct intake *in, enum msg_type type, uint64_t number);
 /* A client is gone, and nobody waits for its answers. */
 void request_cancel_all(struct intake *in, const struct client *c);
 
+/* A client wants its actions to go no further. */
+void request_stop_all(struct intake *in, const struct client *c);
+
 /* The queue is dead: what it had not said yes to was not taken. */
 void request_fail_all(struct intake *in);
 
@@ -135,6 +141,8 @@ void request_on_transcript_part(void *ctx, struct channel *from,
     const struct message *m);
 void request_on_transcripts_end(void *ctx, struct channel *from,
     const struct message *m);
+void request_on_told(void *ctx, struct channel *from, const struct message *m);
+void request_on_body(void *ctx, struct channel *from, const struct message *m);
 void request_on_status(void *ctx, struct channel *from,
     const struct message *m);
 

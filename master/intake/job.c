@@ -146,28 +146,6 @@ get_rcpts(const json_t *object, struct job_packet *job,
 	return 0;
 }
 
-static json_t *
-load_object(const char *text, size_t len, char error[JOB_ERROR_SIZE])
-{
-	char quote[sizeof(((json_error_t *)NULL)->text) * 2];
-	json_error_t e;
-	json_t *object;
-
-	object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
-	if (object == NULL) {
-		log_escape(quote, sizeof(quote), e.text, strlen(e.text));
-		(void)value_complain(error, "octet %d: no JSON: %s", e.position,
-		    quote);
-		return NULL;
-	}
-	if (!json_is_object(object)) {
-		(void)value_complain(error, "a packet must be a JSON object");
-		json_decref(object);
-		return NULL;
-	}
-	return object;
-}
-
 static int
 get_flags(const json_t *object, uint32_t *out, char error[JOB_ERROR_SIZE])
 {
@@ -237,7 +215,7 @@ job_parse(struct job_packet *job, const char *text, size_t len, bool begun,
 	int ret = -1;
 
 	memset(job, 0, sizeof(*job));
-	object = load_object(text, len, error);
+	object = value_object(text, len, error);
 	if (object == NULL)
 		return -1;
 	if (begun ? value_members(object, words, error) == -1
@@ -260,82 +238,4 @@ job_clear(struct job_packet *job)
 	free(job->rcpts);
 	job->rcpts = NULL;
 	job->rcpts_len = job->nrcpts = 0;
-}
-
-static int
-get_id(const json_t *object, const char *name, uint64_t *id,
-    char error[JOB_ERROR_SIZE])
-{
-	char word[20] = "";
-	size_t n;
-
-	if (value_string(object, name, word, sizeof(word), error) == -1)
-		return -1;
-	if (word[0] == '\0')
-		return 0;
-	n = strspn(word, "0123456789ABCDEFabcdef"); /* strtoull takes more */
-	*id = strtoull(word, NULL, 16);
-	if (word[n] != '\0' || n > 16 || *id == 0)
-		return value_complain(error,
-		    "\"%s\" must be a queue id in hexadecimal", name);
-	return 0;
-}
-
-bool
-job_is_command(const char *text, size_t len)
-{
-	static const char first[] = "{\"command\":";
-
-	return len >= sizeof(first) - 1 &&
-	    memcmp(text, first, sizeof(first) - 1) == 0;
-}
-
-int
-job_parse_command(struct job_command *command, const char *text, size_t len,
-    char error[JOB_ERROR_SIZE])
-{
-	static const char *const words[] = { "command", "id", "domain", "after",
-		"after_index", "limit", "name", "whole", "wait", NULL };
-	uint64_t limit = 100, after_index = 0;
-	char word[16] = "";
-	json_t *object;
-	int ret = -1;
-
-	memset(command, 0, sizeof(*command));
-	object = load_object(text, len, error);
-	if (object == NULL)
-		return -1;
-	if (value_members(object, words, error) == -1 ||
-	    value_string(object, "command", word, sizeof(word), error) == -1 ||
-	    get_id(object, "id", &command->id, error) == -1 ||
-	    get_id(object, "after", &command->after_id, error) == -1 ||
-	    value_number(object, "after_index", UINT32_MAX, &after_index,
-		error) == -1 ||
-	    value_number(object, "limit", LIST_LIMIT_MAX, &limit, error) ==
-		-1 ||
-	    value_string(object, "domain", command->domain,
-		sizeof(command->domain), error) == -1 ||
-	    value_string(object, "name", command->name, sizeof(command->name),
-		error) == -1 ||
-	    value_flag(object, "whole", &command->whole, error) == -1 ||
-	    value_flag(object, "wait", &command->wait_for_end, error) == -1)
-		goto out;
-	command->limit = (uint32_t)limit;
-	command->after_index = (uint32_t)after_index;
-	if (strcmp(word, "status") == 0)
-		command->question = QUESTION_STATUS;
-	else if (strcmp(word, "list") == 0)
-		command->question = QUESTION_LIST;
-	else if (strcmp(word, "transcripts") == 0)
-		command->question = QUESTION_TRANSCRIPTS;
-	else {
-		(void)value_complain(error,
-		    "\"command\" must be \"status\", \"list\" or "
-		    "\"transcripts\"");
-		goto out;
-	}
-	ret = 0;
-out:
-	json_decref(object);
-	return ret;
 }

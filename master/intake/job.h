@@ -37,25 +37,6 @@ struct job_packet {
 	size_t nrcpts;
 };
 
-/* What a client of the control socket asks. */
-enum job_question {
-	QUESTION_STATUS,
-	QUESTION_LIST,
-	QUESTION_TRANSCRIPTS,
-};
-
-struct job_command {
-	enum job_question question;
-	uint64_t id;       /* of one message; 0: all */
-	uint64_t after_id; /* the cursor of a former answer */
-	uint32_t after_index;
-	uint32_t limit;
-	char domain[MSG_HOST_SIZE];
-	char name[JOB_TRANSCRIPT_SIZE]; /* of a transcript, or empty */
-	bool whole;
-	bool wait_for_end;
-};
-
 /* Once, before the role is confined: jansson opens /dev/urandom. */
 void job_init(void);
 
@@ -70,12 +51,5 @@ int job_parse(struct job_packet *job, const char *text, size_t len, bool begun,
     char error[JOB_ERROR_SIZE]);
 
 void job_clear(struct job_packet *job);
-
-/* Whether the packet is one of the control socket: its first member says so. */
-bool job_is_command(const char *text, size_t len);
-
-/* The same for a packet of the control socket. */
-int job_parse_command(struct job_command *command, const char *text, size_t len,
-    char error[JOB_ERROR_SIZE]);
 
 #endif

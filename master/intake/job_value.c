@@ -19,6 +19,28 @@ value_complain(char error[JOB_ERROR_SIZE], const char *fmt, ...)
 	return -1;
 }
 
+json_t *
+value_object(const char *text, size_t len, char error[JOB_ERROR_SIZE])
+{
+	char quote[sizeof(((json_error_t *)NULL)->text) * 2];
+	json_error_t e;
+	json_t *object;
+
+	object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
+	if (object == NULL) {
+		log_escape(quote, sizeof(quote), e.text, strlen(e.text));
+		(void)value_complain(error, "octet %d: no JSON: %s", e.position,
+		    quote);
+		return NULL;
+	}
+	if (!json_is_object(object)) {
+		(void)value_complain(error, "a packet must be a JSON object");
+		json_decref(object);
+		return NULL;
+	}
+	return object;
+}
+
 int
 value_string(const json_t *object, const char *name, char *out, size_t size,
     char error[JOB_ERROR_SIZE])

@@ -19,6 +19,10 @@
 int value_complain(char error[JOB_ERROR_SIZE], const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The JSON object that a packet must be; the caller's to json_decref(), or NULL.
+ */
+json_t *value_object(const char *text, size_t len, char error[JOB_ERROR_SIZE]);
+
 /* A string of at most size - 1 octets. */
 int value_string(const json_t *object, const char *name, char *out, size_t size,
     char error[JOB_ERROR_SIZE]);

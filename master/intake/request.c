@@ -7,6 +7,7 @@
 
 #include <sys/cdefs.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,8 @@
  * second, which takes many connections, a user is refused. */
 #define OCTETS_PAUSE       2
 #define OCTETS_OF_USER_MAX 8
+/* Answers that wait for who reads events slowly, before some are dropped. */
+#define TAIL_BACKLOG 1024
 /* Packets that wait for a slow queue, most with a message's descriptor, before
  * we stop reading who sends more. */
 #define BACKLOG_PAUSE 512
@@ -173,6 +176,16 @@ request_cancel_all(struct intake *in, const struct client *c)
 }
 
 void
+request_stop_all(struct intake *in, const struct client *c)
+{
+	struct request *r;
+
+	RB_FOREACH(r, requests, &in->requests)
+	if (r->client == c && r->of_action)
+		request_send(in, MSG_STOP, r->number);
+}
+
+void
 request_fail_all(struct intake *in)
 {
 	struct request *r, *next;
@@ -309,6 +322,64 @@ request_on_transcripts_end(void *ctx, struct channel *from,
 		return;
 	request_tell(r->client, answer_transcripts_end(m));
 	request_free(ctx, r);
+}
+
+/* Events for a slow reader are dropped, and counted for it. */
+static bool
+request_is_lost(struct request *r, uint32_t before)
+{
+	char text[64];
+
+	if (!r->of_tail)
+		return false;
+	r->lost += before;
+	if (client_backlog(r->client) >= TAIL_BACKLOG) {
+		r->lost++;
+		return true;
+	}
+	if (r->lost > 0) {
+		(void)snprintf(text, sizeof(text),
+		    "{\"event\":\"lost\",\"count\":%llu}",
+		    (unsigned long long)r->lost);
+		client_send(r->client, text);
+		r->lost = 0;
+	}
+	return false;
+}
+
+/* The queue's own words, which are JSON already. */
+void
+request_on_told(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_told *told = m->payload;
+	struct request *r = request_find(ctx, told->request);
+
+	(void)from;
+	if (r == NULL)
+		return;
+	if (!request_is_lost(r, told->lost))
+		request_tell(r->client,
+		    strndup((const char *)m->tail, m->tail_len));
+	if (told->last)
+		request_free(ctx, r);
+}
+
+void
+request_on_body(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_body *body = m->payload;
+	struct request *r = request_find(ctx, body->request);
+	char text[64];
+
+	(void)from;
+	if (r != NULL) {
+		(void)snprintf(text, sizeof(text),
+		    "{\"size\":%llu,\"done\":true}",
+		    (unsigned long long)body->size);
+		client_send_fd(r->client, text, m->fd);
+		request_free(ctx, r);
+	}
+	fd_close(m->fd);
 }
 
 void

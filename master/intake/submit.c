@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/intake/answer.h"
+#include "master/intake/command.h"
 #include "master/intake/copy.h"
 
 /* As many whole recipients of the list as fit; how many octets they take. */
@@ -242,23 +243,8 @@ job_packet(struct intake *in, struct client *c, const char *text, size_t len,
 }
 
 static void
-send_list(struct intake *in, const struct request *r,
-    const struct job_command *command)
-{
-	struct msg_list list = { 0 };
-
-	list.request = r->number;
-	list.id = command->id;
-	list.after_id = command->after_id;
-	list.after_index = command->after_index;
-	list.limit = command->limit;
-	(void)channel_send(in->queue, MSG_LIST, &list, command->domain,
-	    strlen(command->domain), -1);
-}
-
-static void
 send_transcripts(struct intake *in, const struct request *r,
-    const struct job_command *command)
+    const struct command *command)
 {
 	struct msg_transcripts ask = { 0 };
 
@@ -270,27 +256,68 @@ send_transcripts(struct intake *in, const struct request *r,
 }
 
 static void
+send_command(struct intake *in, const struct request *r,
+    struct command *command)
+{
+	struct msg_request ask = { r->number };
+
+	command->act.request = command->ask.request = r->number;
+	command->act.uid = command->ask.uid = client_uid(r->client);
+	switch (command->question) {
+	case QUESTION_ACT:
+		(void)channel_send(in->queue, MSG_ACT, &command->act,
+		    command->tail, command->tail_len, -1);
+		break;
+	case QUESTION_ASK:
+		(void)channel_send(in->queue, MSG_ASK, &command->ask,
+		    command->tail, command->tail_len, -1);
+		break;
+	case QUESTION_TRANSCRIPTS:
+		send_transcripts(in, r, command);
+		break;
+	case QUESTION_STATUS:
+		(void)channel_send(in->role.parent, MSG_STATUS_ASK, &ask, NULL,
+		    0, -1);
+		break;
+	case QUESTION_STOP:
+		break;
+	}
+}
+
+/* Whether a command may become a request; if not, that was said. */
+static bool
+may_ask(struct intake *in, struct client *c, const struct command *command)
+{
+	/* Their end is waited for where there is one: not by a daemon. */
+	if (command->wait_for_end && !in->one_client) {
+		request_refuse(c, "", 501, "5.5.4",
+		    "\"wait\" is for one delivery, not for a daemon");
+		return false;
+	}
+	if (command->question != QUESTION_STATUS && in->queue == NULL) {
+		request_refuse(c, "", 451, "4.3.2",
+		    "the queue is being restarted: try again");
+		return false;
+	}
+	return true;
+}
+
+static void
 control_packet(struct intake *in, struct client *c, const char *text,
     size_t len)
 {
-	struct job_command command;
+	struct command command;
 	char error[JOB_ERROR_SIZE];
-	struct msg_request ask;
 	struct request *r;
 
-	if (job_parse_command(&command, text, len, error) == -1) {
+	if (command_parse(&command, text, len, time_real_ms(), error) == -1) {
 		request_refuse(c, "", 501, "5.5.4", error);
 		return;
 	}
-	/* Their end is waited for where there is one: not by a daemon. */
-	if (command.wait_for_end && !in->one_client) {
-		request_refuse(c, "", 501, "5.5.4",
-		    "\"wait\" is for one delivery, not for a daemon");
+	if (!may_ask(in, c, &command))
 		return;
-	}
-	if (command.question != QUESTION_STATUS && in->queue == NULL) {
-		request_refuse(c, "", 451, "4.3.2",
-		    "the queue is being restarted: try again");
+	if (command.question == QUESTION_STOP) {
+		request_stop_all(in, c);
 		return;
 	}
 	r = request_new(in, c);
@@ -298,15 +325,11 @@ control_packet(struct intake *in, struct client *c, const char *text,
 		request_refuse(c, "", 451, "4.3.0", "no memory");
 		return;
 	}
-	ask.request = r->number;
 	r->of_status = command.question == QUESTION_STATUS;
-	if (command.question == QUESTION_LIST)
-		send_list(in, r, &command);
-	else if (command.question == QUESTION_TRANSCRIPTS)
-		send_transcripts(in, r, &command);
-	else
-		(void)channel_send(in->role.parent, MSG_STATUS_ASK, &ask, NULL,
-		    0, -1);
+	r->of_action = command.question == QUESTION_ACT;
+	r->of_tail =
+	    command.question == QUESTION_ASK && command.ask.what == ASK_TAIL;
+	send_command(in, r, &command);
 }
 
 static void
@@ -320,7 +343,7 @@ on_packet(void *ctx, struct client *c, const char *text, size_t len,
 		    "the packet is too large, or has more than one "
 		    "descriptor: continue recipients with \"more\"");
 	else if (client_kind(c) == LISTENER_CONTROL ||
-	    (in->one_client && job_is_command(text, len)))
+	    (in->one_client && command_is_one(text, len)))
 		control_packet(in, c, text, len);
 	else
 		job_packet(in, c, text, len, fd);

@@ -115,6 +115,12 @@ event_text(const struct event *event, char *out, size_t size)
 	case EVENT_REMOVED:
 		(void)snprintf(out, size, "%s: removed", id);
 		break;
+	case EVENT_CHANGED:
+		(void)log_escape(from, sizeof(from), event->recipient,
+		    strlen(event->recipient));
+		(void)snprintf(out, size, "%s: to=<%s>, %s by uid %u", id, from,
+		    event->change, event->uid);
+		break;
 	case EVENT_NOTICE:
 		(void)snprintf(out, size, "%s: %s %s: %" PRIX64, id,
 		    event->reader, event->notice, event->notice_id);
@@ -178,6 +184,14 @@ event_json(const struct event *event, char *out, size_t size)
 	case EVENT_REMOVED:
 		(void)snprintf(out, size, "\"event\":\"removed\",\"id\":\"%s\"",
 		    id);
+		break;
+	case EVENT_CHANGED:
+		(void)log_escape_json(from, sizeof(from), event->recipient,
+		    strlen(event->recipient));
+		(void)snprintf(out, size,
+		    "\"event\":\"%s\",\"id\":\"%s\",\"to\":\"%s\","
+		    "\"uid\":%u",
+		    event->change, id, from, event->uid);
 		break;
 	case EVENT_NOTICE:
 		(void)snprintf(out, size,

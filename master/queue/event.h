@@ -16,6 +16,7 @@ enum event_kind {
 	EVENT_ACTIVE,  /* a message came into memory */
 	EVENT_OUTCOME, /* a recipient was tried */
 	EVENT_REMOVED, /* a message has no recipient left */
+	EVENT_CHANGED, /* an operator did something to a recipient */
 	EVENT_NOTICE,  /* a notice of it has been queued */
 	EVENT_DROPPED, /* it was a notice, it failed, and nobody is told */
 };
@@ -24,10 +25,12 @@ enum event_kind {
 struct event {
 	enum event_kind kind;
 	uint64_t id;
-	const char *reverse_path; /* ACTIVE */
+	const char *reverse_path; /* ACTIVE; OUTCOME, or NULL: not known */
 	uint64_t size;            /* ACTIVE */
 	uint32_t nrcpt;           /* ACTIVE */
-	const char *recipient;    /* OUTCOME and what follows */
+	const char *change;       /* CHANGED: "held", "deleted" ... */
+	uint32_t uid;             /* CHANGED: of the operator */
+	const char *recipient;    /* CHANGED; OUTCOME and what follows */
 	const char *relay;        /* empty: none was reached */
 	const char *reply;
 	const char *reader; /* NOTICE: "sender" or "postmaster" */

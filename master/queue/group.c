@@ -16,6 +16,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/action.h"
 #include "master/queue/notice.h"
 #include "master/queue/route.h"
 
@@ -101,6 +102,8 @@ group_apply(struct queue *q, struct queue_op *op)
 		return store_hasten(q->store, op->text, op->lane,
 		    op->before_ms + route_longest_wait_ms(q), op->before_ms,
 		    GROUP_HASTEN_MAX);
+	case OP_ACTION:
+		return action_apply(q, op->action);
 	}
 	return 0;
 }
@@ -223,21 +226,17 @@ group_void_activations(struct queue *q)
 }
 
 static void
-group_tell_event(const struct queue_op *op, const struct event *event)
+group_count(struct queue *q, const struct outcome *outcome)
 {
-	char text[LOG_LINE_MAX];
-	char json[LOG_LINE_MAX];
-	const char *process = "qmgr";
+	static const enum rate_kind kinds[] = {
+		[OUTCOME_DELIVERED] = RATE_DELIVERED,
+		[OUTCOME_DEFERRED] = RATE_DEFERRED,
+		[OUTCOME_FAILED] = RATE_FAILED,
+	};
 
-	if (event->kind == EVENT_OUTCOME)
-		process = op->lmtp ? "lmtp" : "smtp";
-	text[0] = '\0';
-	json[0] = '\0';
-	if (log_is_json())
-		event_json(event, json, sizeof(json));
-	else
-		event_text(event, text, sizeof(text));
-	log_event(LOG_INFO, process, text, json);
+	if (outcome->status < NELEM(kinds))
+		rates_add(&q->rates, kinds[outcome->status], 1,
+		    time_monotonic_ms());
 }
 
 static void
@@ -248,6 +247,7 @@ group_news(struct queue *q, struct queue_op *op)
 
 	switch (op->kind) {
 	case OP_SUBMIT:
+		rates_add(&q->rates, RATE_ACCEPTED, 1, time_monotonic_ms());
 		submit_committed(q, op);
 		break;
 	case OP_ACTIVATE:
@@ -258,13 +258,14 @@ group_news(struct queue *q, struct queue_op *op)
 		break;
 	case OP_OUTCOME:
 		if (op->told) {
-			group_tell_event(op, &op->event);
+			group_count(q, &op->event.outcome);
+			event_tell(q, &op->event, op->lmtp ? "lmtp" : "smtp");
 			told = report_result(q, op);
 			notices_committed(q, op, told);
 		}
 		if (op->removed) {
 			removed.id = op->outcome.message;
-			group_tell_event(op, &removed);
+			event_tell(q, &removed, "qmgr");
 		}
 		break;
 	case OP_EXPIRE:
@@ -273,6 +274,9 @@ group_news(struct queue *q, struct queue_op *op)
 		break;
 	case OP_HASTEN:
 		refill_clock_set(q);
+		break;
+	case OP_ACTION:
+		action_committed(q, op->action);
 		break;
 	}
 }

@@ -24,9 +24,12 @@
 #include "common/sandbox.h"
 #include "common/util.h"
 #include "master/config_fd.h"
+#include "master/queue/action.h"
+#include "master/queue/ask.h"
 #include "master/queue/learnt.h"
 #include "master/queue/limits.h"
 #include "master/queue/notice.h"
+#include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/recovery.h"
 #include "master/queue/route.h"
@@ -206,6 +209,7 @@ queue_configure(void *ctx, struct channel *from, const struct message *m)
 		log_line(LOG_ERROR,
 		    "out of memory: some transports wait for "
 		    "the next reload");
+	pause_apply(q);
 	queue_pump_soon(q);
 out:
 	config_free(old);
@@ -238,6 +242,8 @@ queue_intake_gone(struct queue *q)
 
 	submit_clear(q);
 	report_clear(q);
+	action_cancel_all(q);
+	ask_cancel_all(q);
 	STAILQ_FOREACH(op, &q->ops, entry)
 		if (op->kind == OP_SUBMIT)
 			op->submission->cancelled = true;
@@ -482,7 +488,9 @@ static const struct handler queue_handlers[] = {
 	{ MSG_CANCEL, QUEUE_WORKING, submit_cancel },
 	{ MSG_SECRET, QUEUE_WORKING, login_secret },
 	{ MSG_NO_SECRET, QUEUE_WORKING, login_no_secret },
-	{ MSG_LIST, QUEUE_WORKING, report_list },
+	{ MSG_ACT, QUEUE_WORKING, action_begin },
+	{ MSG_ASK, QUEUE_WORKING, ask_begin },
+	{ MSG_STOP, QUEUE_WORKING, action_stop },
 	{ MSG_TRANSCRIPTS, QUEUE_WORKING, transcript_asked },
 	{ MSG_RESOLVED, QUEUE_WORKING, target_resolved },
 	{ MSG_GONE, QUEUE_WORKING, session_gone },
@@ -532,6 +540,9 @@ queue_init(struct queue *q, int parent_fd)
 	TAILQ_INIT(&q->waiters);
 	TAILQ_INIT(&q->resolving);
 	TAILQ_INIT(&q->sessions);
+	TAILQ_INIT(&q->actions);
+	TAILQ_INIT(&q->tails);
+	TAILQ_INIT(&q->explains);
 	LIST_INIT(&q->named_limits);
 	q->started_ms = time_monotonic_ms();
 	q->scan_again = true;
@@ -547,11 +558,12 @@ queue_init(struct queue *q, int parent_fd)
 	q->commit_timer = evtimer_new(q->role.base, queue_commit, q);
 	q->pump_timer = evtimer_new(q->role.base, queue_pump, q);
 	q->stop_timer = evtimer_new(q->role.base, queue_stop, q);
+	q->action_timer = evtimer_new(q->role.base, action_turns, q);
 	q->sweep_timer = event_new(q->role.base, -1, EV_PERSIST | EV_TIMEOUT,
 	    queue_sweep, q);
 	if (q->commit_timer == NULL || q->pump_timer == NULL ||
 	    q->stop_timer == NULL || q->sweep_timer == NULL ||
-	    notices_init(q) == -1)
+	    q->action_timer == NULL || notices_init(q) == -1)
 		fatal("out of memory");
 }
 
@@ -571,6 +583,7 @@ queue_open(struct queue *q, const char *spool)
 	if (store_open(&options, &q->store, error, sizeof(error)) == -1)
 		fatal("%s", error);
 	recovery_run(q);
+	pause_open(q);
 	q->learnt = calloc(LEARNT_MAX, sizeof(*q->learnt));
 	q->schedule = schedule_new(&q->limits, &hooks);
 	if (q->learnt == NULL || q->schedule == NULL ||
@@ -587,6 +600,8 @@ queue_clear(struct queue *q)
 	session_kill_all(q, "the queue ends");
 	group_commit(q);
 	group_clear(q);
+	action_clear(q);
+	ask_cancel_all(q);
 	submit_clear(q);
 	report_clear(q);
 	channel_close(q->intake);
@@ -597,12 +612,14 @@ queue_clear(struct queue *q)
 	event_free(q->pump_timer);
 	event_free(q->sweep_timer);
 	event_free(q->stop_timer);
+	event_free(q->action_timer);
 	schedule_free(q->schedule);
 	notices_clear(q);
 	limits_clear(q);
 	store_close(q->store);
 	transcripts_free(q->transcripts);
 	free(q->learnt);
+	free(q->pauses);
 	for (i = 0; i < q->ntransports; i++) {
 		free(q->transports[i].name);
 		login_free(q->transports[i].login);

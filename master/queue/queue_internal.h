@@ -5,7 +5,10 @@
  *   queue.c    the role: start, handlers, reload, stop
  *   group.c    what is written: one list of changes, one commit, then the news
  *   submit.c   jobs from the intake
- *   report.c   results for clients that wait, and listings
+ *   report.c   results for clients that wait, and rows of listings
+ *   action.c   what an operator does to many recipients (action_row.c, lift.c)
+ *   ask.c      what an operator wants to know; pause.c what he stops
+ *   tail.c     events as they fall, for the log and for who listens
  *   refill.c   from the store into memory; expire.c  what waited too long
  *   route.c    where a recipient goes, and when it is tried again
  *   limits.c   the configuration's limits, and whose they are
@@ -39,6 +42,7 @@
 #include "master/config.h"
 #include "master/queue/clock.h"
 #include "master/queue/event.h"
+#include "master/queue/rates.h"
 #include "master/queue/schedule.h"
 #include "master/queue/security.h"
 #include "master/queue/store.h"
@@ -179,6 +183,7 @@ enum queue_op_kind {
 	OP_OUTCOME,
 	OP_EXPIRE,
 	OP_HASTEN,
+	OP_ACTION,
 };
 
 /* A change for the next commit, and the news that follow it. */
@@ -187,7 +192,8 @@ struct queue_op {
 	enum queue_op_kind kind;
 	bool done; /* in the group that is about to be committed */
 	struct submission *submission;
-	struct job *job; /* ACTIVATE; NULL: void meanwhile */
+	struct job *job;       /* ACTIVATE; NULL: void meanwhile */
+	struct action *action; /* ACTION; borrowed */
 	int64_t before_ms;
 	uint32_t lane; /* HASTEN; the domain is in text */
 	/* OUTCOME; its strings are in text. */
@@ -237,6 +243,15 @@ struct queue {
 	struct event *pump_timer;
 	struct event *sweep_timer;
 	struct event *stop_timer;
+	struct event *action_timer;
+	TAILQ_HEAD(, action) actions; /* action.c */
+	uint32_t nactions;
+	struct pauses *pauses;    /* pause.h */
+	TAILQ_HEAD(, tail) tails; /* tail.h */
+	uint32_t ntails;
+	TAILQ_HEAD(, explain) explains; /* explain.h */
+	uint32_t nexplains;
+	struct rates rates;
 	struct queue_ops ops;
 	uint32_t nops;
 	bool disk_is_short; /* said in the log */
@@ -309,7 +324,15 @@ bool report_result(struct queue *q, const struct queue_op *op);
 bool report_is_awaited(const struct queue *q, uint64_t id);
 void report_trace(struct queue *q, struct session *s, bool from_remote,
     const void *text, size_t n);
-void report_list(void *ctx, struct channel *from, const struct message *m);
+/* LISTED of one recipient; LIST_END. */
+int report_row(struct queue *q, uint64_t request,
+    const struct store_envelope *envelope,
+    const struct store_recipient *recipient);
+void report_list_end(struct queue *q, uint64_t request, bool more);
+
+/* tail.c: to the log, and to whoever listens. */
+void event_tell(struct queue *q, const struct event *event,
+    const char *process);
 
 /* refill.c */
 void refill_run(struct queue *q);
@@ -329,6 +352,8 @@ void expire_run(struct queue *q);
 void expire_failed(struct queue *q);
 
 /* target.c */
+/* What tells destinations of one next hop apart. */
+uint32_t target_variant(enum security security, uint32_t route);
 struct target *target_of(struct queue *q, uint32_t transport,
     const char *next_hop, enum security security, uint32_t route);
 enum security target_security(const struct target *t);
@@ -343,6 +368,13 @@ void target_suspend(struct queue *q, struct target *t,
 
 /* Why it is blocked, for all that comes meanwhile. */
 void target_set_why(struct target *t, const char *reply, const char *relay);
+/* A plan that needs no question: an address, or a Unix socket.  NULL with errno. */
+struct plan *target_own_plan(const struct next_hop *hop);
+/* Whether a RESOLVED is whole. */
+bool target_plan_ok(const struct message *m, uint32_t count);
+/* Asks the resolver, where there is one; name is the domain, for an MX. */
+void target_question(struct queue *q, const struct transport *config,
+    const char *name, uint32_t id);
 
 /* What waits there is settled with this, and the destination rests. */
 void target_refuse(struct queue *q, struct target *t,

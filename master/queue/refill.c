@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/queue/limits.h"
+#include "master/queue/pause.h"
 #include "master/queue/route.h"
 
 enum {
@@ -49,7 +50,7 @@ refill_attempt(const struct store_envelope *envelope,
 		.attempts = recipient->attempts,
 		.was_in_doubt = recipient->in_doubt,
 		.parameters = envelope->parameters,
-		.via = envelope->via,
+		.via = route_via(envelope, recipient),
 		.reverse_path = envelope->reverse_path,
 		.rcpt_parameters = recipient->parameters,
 		.warned = recipient->warned,
@@ -88,21 +89,15 @@ refill_settle(struct queue *q, const struct store_envelope *envelope,
 }
 
 static void
-refill_log_active(const struct store_envelope *envelope)
+refill_log_active(struct queue *q, const struct store_envelope *envelope)
 {
-	char text[LOG_LINE_MAX] = "";
-	char json[LOG_LINE_MAX] = "";
 	struct event event = { .kind = EVENT_ACTIVE,
 		.id = envelope->id,
 		.reverse_path = envelope->reverse_path,
 		.size = envelope->size,
 		.nrcpt = envelope->nrcpts };
 
-	if (log_is_json())
-		event_json(&event, json, sizeof(json));
-	else
-		event_text(&event, text, sizeof(text));
-	log_event(LOG_INFO, "qmgr", text, json);
+	event_tell(q, &event, "qmgr");
 }
 
 /* A block without a failure is only a pause. */
@@ -138,10 +133,12 @@ refill_place_dead(struct queue *q, const struct store_envelope *envelope,
  */
 static bool
 refill_place(struct queue *q, const struct store_envelope *envelope,
-    const struct store_recipient *recipient, struct schedule_domain *domain,
+    const struct store_recipient *recipient, struct schedule_source *source,
     bool is_new)
 {
+	struct schedule_domain *domain = source->domain;
 	const struct queue_transport *transport;
+	const char *via = route_via(envelope, recipient);
 	const char *next_hop;
 	const char *dsn, *why;
 	enum security security;
@@ -149,8 +146,8 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 	uint32_t index;
 	bool first;
 
-	transport = route_transport(q, envelope->via, recipient->domain,
-	    &next_hop, &index);
+	transport =
+	    route_transport(q, via, recipient->domain, &next_hop, &index);
 	if (transport == NULL) {
 		/* RFC 3463, 3.5: X.4.4, unable to route. */
 		refill_settle(q, envelope, recipient, "5.4.4",
@@ -165,10 +162,15 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 		return true;
 	}
 	t = target_of(q, index, next_hop, security,
-	    limits_variant(q, route_of(q, envelope->via, recipient->domain)));
+	    limits_variant(q, route_of(q, via, recipient->domain)));
 	if (t == NULL) {
 		q->scan_again = true; /* no memory now */
 		return false;
+	}
+	/* An operator wants it to stay in the store. */
+	if (t->destination->stopped) {
+		pause_leave(q, source);
+		return true;
 	}
 	if (refill_is_dead(t->destination))
 		return refill_place_dead(q, envelope, recipient, domain, t,
@@ -187,7 +189,7 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 		return errno == EEXIST;
 	}
 	if (first)
-		refill_log_active(envelope);
+		refill_log_active(q, envelope);
 	return true;
 }
 
@@ -236,7 +238,7 @@ refill_new(struct queue *q, const struct store_envelope *envelope,
 	 * The cursor stays: between it and this one a deferred recipient may
 	 * come due.  That both are seen again costs less than to miss it.
 	 */
-	if (!refill_place(q, envelope, recipient, source->domain, true))
+	if (!refill_place(q, envelope, recipient, source, true))
 		refill_leave(q, source, recipient);
 }
 
@@ -249,8 +251,8 @@ refill_row(const struct store_envelope *envelope,
 	if (schedule_is_loaded(walk->queue->schedule, envelope->id,
 		recipient->index))
 		return 0;
-	if (!refill_place(walk->queue, envelope, recipient,
-		walk->source->domain, false))
+	if (!refill_place(walk->queue, envelope, recipient, walk->source,
+		false))
 		return 1;
 	walk->placed++;
 	return 0;
@@ -289,8 +291,12 @@ refill_source(struct queue *q, struct schedule_source *source, uint32_t most)
 		return 0;
 	}
 	/* With nothing of it in memory, nothing can come twice. */
-	if (source->loaded == 0)
+	if (pause_is_over(q, source) ||
+	    (source->loaded == 0 &&
+		(!source->has_more || source->stopped == 0))) {
 		memset(&source->cursor, 0, sizeof(source->cursor));
+		source->stopped = 0;
+	}
 	ret = store_load_due(q->store, domain, source->lane, &source->cursor,
 	    time_real_ms(), limit, refill_row, &walk, &n);
 	if (ret == -1) {
@@ -300,6 +306,7 @@ refill_source(struct queue *q, struct schedule_source *source, uint32_t most)
 		return 0;
 	}
 	schedule_set_more(q->schedule, source, n == limit || ret == 1);
+	pause_rest(q, source);
 	if (walk.placed > 0) {
 		schedule_sources_changed(q->schedule);
 		queue_pump_soon(q);

@@ -147,13 +147,6 @@ report_trace(struct queue *q, struct session *s, bool from_remote,
 	}
 }
 
-struct report_walk {
-	struct queue *queue;
-	uint64_t request;
-	uint32_t limit;
-	uint32_t sent;
-};
-
 static unsigned
 report_status(enum store_state state)
 {
@@ -162,20 +155,25 @@ report_status(enum store_state state)
 	return state == STORE_DELIVERED ? OUTCOME_DELIVERED : OUTCOME_DEFERRED;
 }
 
-/* Sends one row; ends the walk at the row that is over the limit. */
-static int
-report_row(const struct store_envelope *envelope,
-    const struct store_recipient *recipient, void *arg)
+int
+report_row(struct queue *q, uint64_t request,
+    const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
 {
-	struct report_walk *walk = arg;
+	const char *via =
+	    recipient->via[0] != '\0' ? recipient->via : envelope->via;
+	const char *const strings[] = { envelope->reverse_path,
+		recipient->address, recipient->relay, recipient->reply,
+		envelope->ref, envelope->parameters, recipient->parameters,
+		via };
 	struct msg_listed row;
-	char tail[2560];
-	size_t len = 0;
+	char tail[8192];
+	size_t len = 0, i;
 
-	if (walk->sent == walk->limit)
+	if (q->intake == NULL)
 		return 1;
 	memset(&row, 0, sizeof(row));
-	row.request = walk->request;
+	row.request = request;
 	row.id = envelope->id;
 	row.size = envelope->size;
 	row.arrived_ms = envelope->created_ms;
@@ -189,15 +187,12 @@ report_row(const struct store_envelope *envelope,
 	row.outcome.code = (uint16_t)recipient->code;
 	row.outcome.in_doubt = recipient->in_doubt;
 	row.uid = envelope->uid;
-	(void)message_tail_add(tail, sizeof(tail), &len,
-	    envelope->reverse_path);
-	(void)message_tail_add(tail, sizeof(tail), &len, recipient->address);
-	(void)message_tail_add(tail, sizeof(tail), &len, recipient->relay);
-	(void)message_tail_add(tail, sizeof(tail), &len, recipient->reply);
-	(void)message_tail_add(tail, sizeof(tail), &len, envelope->ref);
-	walk->sent++;
-	return channel_send(walk->queue->intake, MSG_LISTED, &row, tail, len,
-	    -1);
+	row.finished_ms = recipient->finished_ms;
+	row.flags = envelope->flags;
+	row.nrcpts = envelope->nrcpts;
+	for (i = 0; i < NELEM(strings); i++)
+		(void)message_tail_add(tail, sizeof(tail), &len, strings[i]);
+	return channel_send(q->intake, MSG_LISTED, &row, tail, len, -1);
 }
 
 _Static_assert((int)RECIPIENT_STATES == (int)STORE_STATE_COUNT &&
@@ -205,29 +200,16 @@ _Static_assert((int)RECIPIENT_STATES == (int)STORE_STATE_COUNT &&
     "the states of the store are those of the messages");
 
 void
-report_list(void *ctx, struct channel *from, const struct message *m)
+report_list_end(struct queue *q, uint64_t request, bool more)
 {
-	const struct msg_list *msg = m->payload;
-	struct queue *q = ctx;
-	struct report_walk walk = { .queue = q, .request = msg->request };
-	struct store_cursor cursor = { .message = msg->after_id,
-		.index = msg->after_index };
-	struct store_filter filter = { .message = msg->id };
 	struct msg_list_end end;
-	char domain[STORE_DOMAIN_SIZE];
 
-	walk.limit = msg->limit < LIST_LIMIT_MAX ? msg->limit : LIST_LIMIT_MAX;
+	if (q->intake == NULL)
+		return;
 	memset(&end, 0, sizeof(end));
-	end.request = msg->request;
-	if (m->tail_len > 0 && m->tail_len < sizeof(domain)) {
-		memcpy(domain, m->tail, m->tail_len);
-		domain[m->tail_len] = '\0';
-		filter.domain = domain;
-	}
-	if (walk.limit > 0)
-		end.more = store_list(q->store, &cursor, &filter,
-			       walk.limit + 1, report_row, &walk) == 1;
+	end.request = request;
+	end.more = more;
 	store_count_states(q->store, end.counts);
 	end.sessions = q->nsessions;
-	(void)channel_send(from, MSG_LIST_END, &end, NULL, 0, -1);
+	(void)channel_send(q->intake, MSG_LIST_END, &end, NULL, 0, -1);
 }

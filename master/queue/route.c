@@ -37,6 +37,13 @@ route_transport(struct queue *q, const char *via, const char *domain,
 	return NULL;
 }
 
+const char *
+route_via(const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	return recipient->via[0] != '\0' ? recipient->via : envelope->via;
+}
+
 static const struct route *
 route_of_recipient(const struct queue *q, const char *via,
     const char *recipient)

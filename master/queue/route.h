@@ -12,6 +12,12 @@ struct queue;
 struct queue_transport;
 struct route;
 struct schedule_destination;
+struct store_envelope;
+struct store_recipient;
+
+/* The transport that was asked for, by an operator or by the job; or "". */
+const char *route_via(const struct store_envelope *envelope,
+    const struct store_recipient *recipient);
 
 /* NULL: none. */
 const struct route *route_of(const struct queue *q, const char *via,

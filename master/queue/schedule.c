@@ -302,7 +302,7 @@ schedule_make_group(struct schedule *schedule, struct schedule_message *message,
 	return group;
 }
 
-static void
+void
 schedule_drop_group(struct schedule_group *group)
 {
 	LIST_REMOVE(group, of_message);

@@ -51,6 +51,7 @@ struct schedule_domain {
 	LIST_HEAD(, schedule_source) sources;
 	struct heap_node block; /* while blocked */
 	uint32_t loaded;
+	bool rests; /* blocked because all that is due is stopped */
 	int64_t blocked_until_ms; /* do not load before; 0: free */
 	char name[];
 };
@@ -63,9 +64,11 @@ struct schedule_source {
 	struct schedule_domain *domain;
 	uint32_t lane;
 	uint32_t loaded;
-	bool has_more;              /* rows behind the cursor are due */
-	bool listed;                /* among those with more */
-	bool idle;                  /* among those with nothing */
+	bool has_more;       /* rows behind the cursor are due */
+	uint32_t stopped_at; /* the pauses that were in force then */
+	uint32_t stopped; /* rows seen since the first that may not be loaded */
+	bool listed;      /* among those with more */
+	bool idle;        /* among those with nothing */
 	struct store_cursor cursor; /* the store's rows up to it were seen */
 };
 
@@ -150,6 +153,7 @@ struct schedule_destination {
 	int64_t blocked_until_ms;
 	int64_t keep_until_ms; /* what data knows is worth keeping till then */
 	bool paused;           /* by the owner: no new session, not freed */
+	bool stopped;          /* by an operator: no new session */
 	bool blocks_domains;   /* else it is one of several of its domain */
 	void *data;            /* the owner's; see schedule_hooks */
 	char next_hop[];
@@ -236,6 +240,34 @@ void schedule_forget(struct schedule *schedule,
     struct schedule_recipient *recipient);
 
 uint32_t schedule_active(const struct schedule *schedule);
+
+/* What an operator asks for (withdraw.c). */
+
+/*
+ * schedule_withdraw - forget a recipient that waits for a session.
+ *
+ * False: a session has it.  True: it is not in memory, or was taken out.
+ */
+bool schedule_withdraw(struct schedule *schedule, uint64_t message,
+    uint32_t index);
+
+/* Nothing is too early any more for what goes there, in any variant. */
+void schedule_lift(struct schedule *schedule, uint32_t transport,
+    const char *next_hop);
+
+/* The block of a domain is over before its time; it may be gone then. */
+void schedule_lift_domain(struct schedule *schedule,
+    struct schedule_domain *domain);
+
+/* No new session, or again. */
+void schedule_stop(struct schedule *schedule,
+    struct schedule_destination *destination, bool stopped);
+
+/* A source whose due rows were all seen, and none may be loaded: its domain is
+ * left alone till then.  And all such domains have their turns again. */
+void schedule_rest(struct schedule *schedule, struct schedule_source *source,
+    int64_t until_ms);
+void schedule_end_rests(struct schedule *schedule);
 
 /* Destinations and their transactions (schedule.c). */
 
@@ -328,6 +360,9 @@ void schedule_block(struct schedule *schedule,
     struct schedule_destination *destination, int64_t until_ms);
 void schedule_block_domain(struct schedule *schedule,
     struct schedule_domain *domain, int64_t until_ms);
+
+/* How many destinations are blocked now. */
+uint32_t schedule_blocked(const struct schedule *schedule);
 
 /* Ends the blocks that are over, and lets those go on who waited for a limit. */
 void schedule_turn(struct schedule *schedule, int64_t now_ms);

@@ -75,6 +75,9 @@ int schedule_enqueue(struct schedule *schedule,
     struct schedule_destination *destination,
     struct schedule_recipient *recipient, bool first);
 
+/* Frees a group without recipients. */
+void schedule_drop_group(struct schedule_group *group);
+
 /* Frees a message without recipients. */
 void schedule_drop_message(struct schedule *schedule,
     struct schedule_message *message);

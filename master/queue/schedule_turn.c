@@ -81,7 +81,8 @@ place_of(const struct schedule *schedule,
 			heap_holds(&destination->block)
 		    ? SCHEDULE_NOWHERE
 		    : SCHEDULE_IDLE;
-	if (destination->paused || heap_holds(&destination->block))
+	if (destination->paused || destination->stopped ||
+	    heap_holds(&destination->block))
 		return SCHEDULE_NOWHERE;
 	if (destination->place == SCHEDULE_WAITING)
 		return SCHEDULE_WAITING; /* until it is woken */
@@ -323,6 +324,12 @@ schedule_block(struct schedule *schedule,
 	else
 		heap_remove(&schedule->blocked, &destination->block);
 	schedule_review(schedule, destination);
+}
+
+uint32_t
+schedule_blocked(const struct schedule *schedule)
+{
+	return schedule->blocked.len;
 }
 
 static bool

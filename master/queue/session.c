@@ -151,6 +151,8 @@ session_may_take(struct session *s)
 
 	if (s->quitting || config == NULL)
 		return false;
+	if (s->target->destination->stopped)
+		s->quitting = true;
 	if (config->messages_per_connection_limit > 0 &&
 	    s->messages >= (uint32_t)config->messages_per_connection_limit)
 		s->quitting = true;

@@ -116,7 +116,8 @@ settle_notice(const struct queue *q, const struct attempt *a,
 
 /* Copies the strings behind the change, which outlives their owners. */
 static void
-settle_strings(struct queue_op *op, const struct attempt *a, const char *reply)
+settle_strings(struct queue_op *op, const struct attempt *a, const char *reply,
+    const char *sender)
 {
 	size_t recipient_size = strlen(a->recipient) + 1;
 	size_t relay_size = strlen(a->relay) + 1;
@@ -126,6 +127,9 @@ settle_strings(struct queue_op *op, const struct attempt *a, const char *reply)
 	memcpy(op->text, a->recipient, recipient_size);
 	memcpy(relay, a->relay, relay_size);
 	memcpy(to_reply, reply, strlen(reply) + 1);
+	if (sender != NULL)
+		op->event.reverse_path = memcpy(to_reply + strlen(reply) + 1,
+		    sender, strlen(sender) + 1);
 	op->event.recipient = op->text;
 	op->event.relay = relay;
 	op->event.reply = to_reply;
@@ -140,6 +144,7 @@ settle(struct queue *q, const struct attempt *a)
 	int64_t now_ms = time_real_ms();
 	char reply[QUEUE_REPLY_SIZE + 32];
 	struct outcome outcome = a->outcome;
+	const char *sender;
 	struct queue_op *op;
 	int64_t by_ms = parameters_deadline_ms(a->parameters, a->created_ms);
 
@@ -147,8 +152,11 @@ settle(struct queue *q, const struct attempt *a)
 	if (a->was_in_doubt && outcome.status != OUTCOME_DELIVERED)
 		outcome.in_doubt = 1;
 	settle_lifetime(q, a, now_ms, &outcome, reply, sizeof(reply));
+	/* Whoever listens may want to know. */
+	sender = q->ntails > 0 ? a->reverse_path : NULL;
 	op = group_new_op(OP_OUTCOME,
-	    strlen(a->recipient) + strlen(a->relay) + strlen(reply) + 3);
+	    strlen(a->recipient) + strlen(a->relay) + strlen(reply) + 4 +
+		(sender != NULL ? strlen(sender) : 0));
 	if (op == NULL) {
 		/* It stays active on disk: in doubt after the next start. */
 		log_line(LOG_ERROR, "out of memory: an outcome is lost");
@@ -162,7 +170,7 @@ settle(struct queue *q, const struct attempt *a)
 	op->event.outcome = outcome;
 	memcpy(op->event.delays_ms, a->delays_ms, sizeof(a->delays_ms));
 	settle_plan(q, a, &outcome, by_ms, now_ms, op);
-	settle_strings(op, a, reply);
+	settle_strings(op, a, reply, sender);
 	settle_notice(q, a, &outcome, now_ms, op);
 	group_add(q, op);
 }

@@ -261,6 +261,32 @@ int store_list(struct store *store, struct store_cursor *cursor,
     const struct store_filter *filter, uint32_t limit, store_row_fn row,
     void *arg);
 
+/* What an operator does to a recipient that waits or is held. */
+struct store_change {
+	uint64_t message;
+	uint32_t index;
+	enum store_state state;  /* HELD, or QUEUED */
+	int64_t next_attempt_ms; /* QUEUED */
+	const char *via;         /* NULL: it stays as it is */
+};
+
+/* Part of the group.  -1 with ENOENT: it neither waits nor is held. */
+int store_change(struct store *store, const struct store_change *change);
+
+/* The id of the message that was added last, or one that none has yet. */
+uint64_t store_last_id(const struct store *store);
+
+/* How many recipients of a domain wait; counts no further than most. */
+int store_count_waiting(struct store *store, const char *domain, uint32_t most,
+    uint32_t *countp);
+
+/* What is paused; kind is the caller's.  since_ms 0 ends a pause. */
+int store_set_pause(struct store *store, uint32_t kind, const char *name,
+    int64_t since_ms);
+typedef int (*store_pause_fn)(uint32_t kind, const char *name, int64_t since_ms,
+    void *arg);
+int store_list_pauses(struct store *store, store_pause_fn pause, void *arg);
+
 /* How many recipients each state has; kept, not counted. */
 void store_count_states(const struct store *store,
     uint64_t counts[static STORE_STATE_COUNT]);

@@ -18,6 +18,8 @@
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
+#include "master/queue/action.h"
+#include "master/queue/ask.h"
 #include "master/queue/notice_policy.h"
 
 enum {
@@ -370,6 +372,8 @@ submit_cancel(void *ctx, struct channel *from, const struct message *m)
 		    op->submission->request == msg->request)
 			op->submission->cancelled = true;
 	report_cancel(q, msg->request);
+	action_cancel(q, msg->request);
+	ask_cancel(q, msg->request);
 }
 
 /* A body in memory spares reading it back; small ones, and not too many. */
@@ -412,6 +416,7 @@ submit_committed(struct queue *q, struct queue_op *op)
 	}
 	recipient.next_attempt_ms = s->envelope.created_ms;
 	recipient.domain = domain;
+	recipient.via = "";
 	recipient.lane = s->envelope.lane;
 	for (i = 0; i < s->envelope.nrcpts; i++) {
 		recipient.index = i;

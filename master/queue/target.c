@@ -14,12 +14,15 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/explain.h"
 #include "master/queue/limits.h"
+#include "master/queue/pause.h"
 
 enum {
 	PLAN_TTL_MIN_S = 5,
 	PLAN_TTL_MAX_S = 3600,
-	RESOLVERS_MAX = 3,        /* that one question may outlive */
+	RESOLVERS_MAX = 3, /* that one question may outlive */
+	TARGET_DEAD_PLANS_MAX = 1000,
 	TARGET_SECURITY_BITS = 8, /* of a destination's variant */
 };
 
@@ -53,13 +56,21 @@ target_set_why(struct target *t, const char *reply, const char *relay)
 	t->relay = why != NULL ? why + reply_size : "";
 }
 
-/* It is asked for again by the next session. */
+/* Where many are dead, their plans are asked for again by their probes. */
 static void
-target_drop_plan(struct target *t)
+target_drop_plan(struct queue *q, struct target *t)
 {
+	if (schedule_blocked(q->schedule) <= TARGET_DEAD_PLANS_MAX)
+		return;
 	plan_release(t->plan);
 	t->plan = NULL;
 	t->plan_until_ms = 0;
+}
+
+uint32_t
+target_variant(enum security security, uint32_t route)
+{
+	return (uint32_t)security | route << TARGET_SECURITY_BITS;
 }
 
 struct target *
@@ -70,7 +81,7 @@ target_of(struct queue *q, uint32_t transport, const char *next_hop,
 	struct target *t;
 
 	destination = schedule_destination(q->schedule, transport, next_hop,
-	    (uint32_t)security | route << TARGET_SECURITY_BITS);
+	    target_variant(security, route));
 	if (destination == NULL)
 		return NULL;
 	if (destination->data != NULL)
@@ -83,6 +94,8 @@ target_of(struct queue *q, uint32_t transport, const char *next_hop,
 	t->reply = t->relay = "";
 	t->destination = destination;
 	destination->data = t;
+	schedule_stop(q->schedule, destination,
+	    pause_of(q, transport, next_hop) != NULL);
 	limits_attach(q, t);
 	return t;
 }
@@ -114,7 +127,7 @@ target_set_plan(struct target *t, struct plan *plan, uint32_t ttl_s)
 }
 
 /* A plan that needs no question: an address, or a Unix socket. */
-static struct plan *
+struct plan *
 target_own_plan(const struct next_hop *hop)
 {
 	struct plan_address *address;
@@ -139,18 +152,16 @@ target_own_plan(const struct next_hop *hop)
 	return plan;
 }
 
-static void
-target_ask(struct queue *q, struct target *t)
+void
+target_question(struct queue *q, const struct transport *config,
+    const char *name, uint32_t id)
 {
-	const struct transport *config =
-	    q->transports[t->destination->transport].config;
 	struct msg_resolve ask;
-	const char *name = t->destination->next_hop;
 
 	if (q->resolver == NULL || config == NULL)
 		return; /* asked again when there is one */
 	memset(&ask, 0, sizeof(ask));
-	ask.id = t->resolve_id;
+	ask.id = id;
 	ask.mode =
 	    config->next_hop.kind == NEXT_HOP_MX ? RESOLVE_MX : RESOLVE_HOST;
 	ask.families = RESOLVE_IPV4 | RESOLVE_IPV6;
@@ -167,9 +178,17 @@ target_ask(struct queue *q, struct target *t)
 	ask.port = config->next_hop.port;
 	if (ask.mode == RESOLVE_HOST)
 		name = config->next_hop.host;
-	t->asks++;
 	(void)channel_send(q->resolver, MSG_RESOLVE, &ask, name, strlen(name),
 	    -1);
+}
+
+static void
+target_ask(struct queue *q, struct target *t)
+{
+	if (q->resolver != NULL)
+		t->asks++;
+	target_question(q, q->transports[t->destination->transport].config,
+	    t->destination->next_hop, t->resolve_id);
 }
 
 /* Whether a session may start; if not, the plan is asked for. */
@@ -260,7 +279,7 @@ target_suspend(struct queue *q, struct target *t, const struct outcome *outcome,
 	t->outcome.in_doubt = 0;
 	t->outcome.status = OUTCOME_DEFERRED;
 	target_set_why(t, reply, relay);
-	target_drop_plan(t);
+	target_drop_plan(q, t);
 	(void)snprintf(text, sizeof(text), "delivery temporarily suspended: %s",
 	    reply);
 	schedule_suspend(q->schedule, t->destination, &recipients);
@@ -311,6 +330,7 @@ target_ask_again(struct queue *q)
 	struct outcome outcome;
 	struct target *t, *next;
 
+	explain_ask_again(q);
 	for (t = TAILQ_FIRST(&q->resolving); t != NULL; t = next) {
 		next = TAILQ_NEXT(t, resolving);
 		if (t->asks < RESOLVERS_MAX) {
@@ -337,7 +357,7 @@ target_host_ok(const char *host, size_t size)
 	return n < size;
 }
 
-static bool
+bool
 target_plan_ok(const struct message *m, uint32_t count)
 {
 	struct plan_address address;
@@ -418,8 +438,11 @@ target_resolved(void *ctx, struct channel *from, const struct message *m)
 	TAILQ_FOREACH(t, &q->resolving, resolving)
 		if (t->resolve_id == answer->id)
 			break;
-	if (t == NULL)
-		return; /* asked twice over a restart: the first one counted */
+	/* Asked twice over a restart, the first one counted. */
+	if (t == NULL) {
+		(void)explain_resolved(q, m);
+		return;
+	}
 	target_answered(q, t);
 	target_take_plan(q, t, m);
 	queue_pump_soon(q);

@@ -3,6 +3,7 @@
  * Any packet of a client is a job, a continuation or a question, or is refused
  * with a sentence that may stand in a log; what was read keeps its bounds.
  */
+#include "master/intake/command.h"
 #include "master/intake/job.h"
 
 #include <assert.h>
@@ -46,15 +47,27 @@ check_job(const struct job_packet *job, bool begun)
 	assert(p == end);
 }
 
+/* The tail is strings to its end, as many as the queue expects at least. */
 static void
-check_command(const struct job_command *command)
+check_command(const struct command *command)
 {
-	assert(command->question == QUESTION_STATUS ||
-	    command->question == QUESTION_LIST ||
-	    command->question == QUESTION_TRANSCRIPTS);
+	size_t at = 0, n = 0;
+
+	assert(command->question <= QUESTION_STOP);
 	assert(memchr(command->name, '\0', sizeof(command->name)) != NULL);
-	assert(command->limit <= LIST_LIMIT_MAX);
-	assert(memchr(command->domain, '\0', sizeof(command->domain)) != NULL);
+	assert(command->tail_len <= sizeof(command->tail));
+	for (; at < command->tail_len; n++) {
+		assert(memchr(command->tail + at, '\0',
+			   command->tail_len - at) != NULL);
+		at += strlen(command->tail + at) + 1;
+	}
+	if (command->question == QUESTION_ACT)
+		assert(n >= 6 && n <= 6 + ACT_IDS_MAX &&
+		    command->act.limit <= LIST_LIMIT_MAX &&
+		    command->act.verb < ACT_VERBS);
+	if (command->question == QUESTION_ASK)
+		assert(n <= 4 && command->ask.what < ASK_COUNT &&
+		    command->ask.kind <= PAUSE_ANY);
 }
 
 int
@@ -62,7 +75,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	const char *text = (const char *)data;
 	char error[JOB_ERROR_SIZE];
-	struct job_command command;
+	static struct command command;
 	struct job_packet job;
 	int begun;
 
@@ -75,7 +88,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		job_clear(&job);
 	}
 	memset(error, 0xff, sizeof(error));
-	if (job_parse_command(&command, text, n, error) == 0)
+	if (command_parse(&command, text, n, 1000000, error) == 0)
 		check_command(&command);
 	else
 		check_word(error, sizeof(error));

@@ -1,212 +1,198 @@
 /* SPDX-License-Identifier: ISC */
-#include "agent/command.h"
+/* What may be said on the control socket, and what not. */
+#include "master/intake/command.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <criterion/criterion.h>
 
-static uint8_t octets[2048];
+#include "common/util.h"
 
-static struct command_out
-fresh(size_t size)
+#define NOW_MS 1000000000LL
+
+static char error[JOB_ERROR_SIZE];
+static struct command command;
+
+static int
+ask(const char *text)
 {
-	struct command_out out = { octets, size, 0 };
-
-	memset(octets, 0, sizeof(octets));
-	return out;
+	return command_parse(&command, text, strlen(text), NOW_MS, error);
 }
 
-Test(command, every_command_is_one_line)
+/* The string of the tail at a place. */
+static const char *
+tail(size_t n)
 {
-	struct command_out out = fresh(sizeof(octets));
-	struct command_mail all = { true, true, true, COMMAND_BODY_8BITMIME,
-		UINT64_MAX, NULL, 0 };
-	struct command_mail none = { .size = 7 };
+	size_t at = 0;
 
-	command_write_hello(&out, COMMAND_EHLO, "a.example");
-	command_write_hello(&out, COMMAND_LHLO, "[192.0.2.1]");
-	command_write_hello(&out, COMMAND_HELO, "a");
-	command_write_word(&out, COMMAND_STARTTLS);
-	command_write_mail(&out, "", &none);
-	command_write_mail(&out, "ana@x", &all);
-	command_write_rcpt(&out, "\"b c\"@[IPv6:::1]", "", 0);
-	command_write_word(&out, COMMAND_DATA);
-	command_write_bdat(&out, 10, false);
-	command_write_bdat(&out, 0, true);
-	command_write_word(&out, COMMAND_RSET);
-	command_write_word(&out, COMMAND_NOOP);
-	command_write_word(&out, COMMAND_QUIT);
-	cr_expect_str_eq((char *)octets,
-	    "EHLO a.example\r\n"
-	    "LHLO [192.0.2.1]\r\n"
-	    "HELO a\r\n"
-	    "STARTTLS\r\n"
-	    "MAIL FROM:<>\r\n" /* S-075, S-076 */
-	    "MAIL FROM:<ana@x> SIZE=18446744073709551615 BODY=8BITMIME SMTPUTF8 REQUIRETLS\r\n"
-	    "RCPT TO:<\"b c\"@[IPv6:::1]>\r\n"
-	    "DATA\r\n"
-	    "BDAT 10\r\n"
-	    "BDAT 0 LAST\r\n"
-	    "RSET\r\n"
-	    "NOOP\r\n"
-	    "QUIT\r\n");
-	cr_expect_eq(out.len, strlen((char *)octets));
+	for (; n > 0 && at < command.tail_len; n--)
+		at += strlen(command.tail + at) + 1;
+	return at < command.tail_len ? command.tail + at : "(none)";
 }
 
-Test(command, what_would_be_syntax_is_refused)
+struct bad {
+	const char *text;
+	const char *part;
+};
+
+static const struct {
+	const char *text;
+	enum command_question question;
+	unsigned what;
+} asked[] = {
+	{ "{\"command\":\"status\"}", QUESTION_STATUS, 0 },
+	{ "{\"command\":\"transcripts\",\"wait\":true}", QUESTION_TRANSCRIPTS,
+	    0 },
+	{ "{\"command\":\"stop\"}", QUESTION_STOP, 0 },
+	{ "{\"command\":\"list\"}", QUESTION_ACT, ACT_LIST },
+	{ "{\"command\":\"hold\"}", QUESTION_ACT, ACT_HOLD },
+	{ "{\"command\":\"release\"}", QUESTION_ACT, ACT_RELEASE },
+	{ "{\"command\":\"retry\"}", QUESTION_ACT, ACT_RETRY },
+	{ "{\"command\":\"delete\"}", QUESTION_ACT, ACT_DELETE },
+	{ "{\"command\":\"expire\"}", QUESTION_ACT, ACT_EXPIRE },
+	{ "{\"command\":\"move\",\"to\":\"b\"}", QUESTION_ACT, ACT_MOVE },
+	{ "{\"command\":\"pauses\"}", QUESTION_ASK, ASK_PAUSES },
+	{ "{\"command\":\"top\"}", QUESTION_ASK, ASK_TOP },
+	{ "{\"command\":\"tail\"}", QUESTION_ASK, ASK_TAIL },
+};
+
+Test(command, each_word_is_one_question)
 {
-	static const char *const paths[] = { "a\r@x", "a\n@x", "a@x> SIZE=1",
-		"a\x01@x", "\x7f@x" };
-	struct command_out out = fresh(sizeof(octets));
-	struct command_mail none = { 0 };
-
-	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-		cr_expect_eq(command_write_rcpt(&out, paths[i], "", 0),
-		    COMMAND_BAD_OCTET);
-		cr_expect_eq(command_write_mail(&out, paths[i], &none),
-		    COMMAND_BAD_OCTET);
-	}
-	cr_expect_eq(command_write_hello(&out, COMMAND_EHLO, "a b"),
-	    COMMAND_BAD_OCTET);
-	cr_expect_eq(command_write_hello(&out, COMMAND_EHLO, "a\r\nQUIT"),
-	    COMMAND_BAD_OCTET);
-	cr_expect_eq(out.len, 0);
-}
-
-Test(command, a_line_has_512_octets_and_what_was_granted)
-{
-	struct command_out out = fresh(sizeof(octets));
-	struct command_mail size = { .has_size = true, .size = 1 };
-	struct command_mail eight = { .body = COMMAND_BODY_8BITMIME };
-	struct command_mail binary = { .body = COMMAND_BODY_BINARYMIME };
-	char path[600] = "";
-
-	/* S-102: "RCPT TO:<" and ">" CRLF are 12 of the 512. */
-	memset(path, 'x', 500);
-	cr_expect_eq(command_write_rcpt(&out, path, "", 0), COMMAND_OK);
-	cr_expect_eq(out.len, 512);
-	path[500] = 'x';
-	cr_expect_eq(command_write_rcpt(&out, path, "", 0), COMMAND_TOO_LONG);
-	/* "MAIL FROM:<", ">", " SIZE=1", CRLF are 21 of 512 + 26. */
-	memset(path, 'x', 517);
-	cr_expect_eq(command_write_mail(&out, path, &size), COMMAND_OK);
-	path[517] = 'x';
-	cr_expect_eq(command_write_mail(&out, path, &size), COMMAND_TOO_LONG);
-	cr_expect_eq(out.len, 512 + 538);
-	/* RFC 6152 grants BODY nothing, RFC 3030, 3 (8), 16 octets; RFC 6531,
-	 * 3.1 (5), MAIL alone. */
-	out.len = 0;
-	path[484] = '\0';
-	cr_expect_eq(command_write_mail(&out, path, &eight), COMMAND_OK);
-	cr_expect_eq(out.len, 512);
-	path[484] = 'x';
-	path[485] = '\0';
-	cr_expect_eq(command_write_mail(&out, path, &eight), COMMAND_TOO_LONG);
-	path[485] = 'x';
-	path[498] = '\0';
-	out.len = 0;
-	cr_expect_eq(command_write_mail(&out, path, &binary), COMMAND_OK);
-	cr_expect_eq(out.len, 512 + 16);
-	path[498] = 'x';
-	path[499] = '\0';
-	cr_expect_eq(command_write_mail(&out, path, &binary), COMMAND_TOO_LONG);
-	path[496] = '\0';
-	cr_expect_eq(command_write_vrfy(&out, path, true), COMMAND_OK);
-	cr_expect_eq(out.len, 2 * 512 + 16);
-	path[496] = 'x';
-	path[497] = '\0';
-	cr_expect_eq(command_write_vrfy(&out, path, true), COMMAND_TOO_LONG);
-}
-
-#define RCPT_BITS (1u << PARAMETER_NOTIFY | 1u << PARAMETER_ORCPT)
-
-Test(command, parameters_go_where_they_are_offered)
-{
-	struct command_out out = fresh(sizeof(octets));
-	struct command_mail mail = { .parameters =
-					 "RET=HDRS BY=5;R MT-PRIORITY=3",
-		.offered = 1u << PARAMETER_RET | 1u << PARAMETER_MT_PRIORITY };
-
-	command_write_mail(&out, "a@x", &mail);
-	mail.has_size = true;
-	mail.offered = 0;
-	command_write_mail(&out, "", &mail);
-	command_write_rcpt(&out, "b@y", "NOTIFY=NEVER ORCPT=rfc822;b@y",
-	    RCPT_BITS);
-	command_write_rcpt(&out, "b@y", "NOTIFY=NEVER", 0);
-	cr_expect_str_eq((char *)octets,
-	    "MAIL FROM:<a@x> RET=HDRS MT-PRIORITY=3\r\n"
-	    "MAIL FROM:<> SIZE=0\r\n"
-	    "RCPT TO:<b@y> NOTIFY=NEVER ORCPT=rfc822;b@y\r\n"
-	    "RCPT TO:<b@y>\r\n");
-	out.len = 0;
-	cr_expect_eq(
-	    command_write_rcpt(&out, "b@y", "NOTIFY=a\r\nDATA", RCPT_BITS),
-	    COMMAND_BAD_OCTET);
-	cr_expect_eq(out.len, 0);
-}
-
-Test(command, each_parameter_grants_its_octets)
-{
-	struct command_out out = fresh(sizeof(octets));
-	char path[600] = "";
-
-	/* S-102: " NOTIFY=NEVER" is 13 of the 29 that NOTIFY grants. */
-	memset(path, 'x', 516);
-	cr_expect_eq(command_write_rcpt(&out, path, "NOTIFY=NEVER", RCPT_BITS),
-	    COMMAND_OK);
-	cr_expect_eq(out.len, 512 + 29);
-	path[516] = 'x';
-	cr_expect_eq(command_write_rcpt(&out, path, "NOTIFY=NEVER", RCPT_BITS),
-	    COMMAND_TOO_LONG);
-	cr_expect_eq(command_write_rcpt(&out, path, "NOTIFY=NEVER", 0),
-	    COMMAND_TOO_LONG);
-}
-
-Test(command, a_full_buffer_is_left_as_it_was)
-{
-	struct command_out out;
-
-	for (size_t size = 0; size < 6 + 6; size++) {
-		out = fresh(size);
-		if (size >= 6)
-			cr_assert_eq(command_write_word(&out, COMMAND_DATA),
-			    COMMAND_OK);
-		cr_expect_eq(command_write_word(&out, COMMAND_QUIT),
-		    COMMAND_NO_ROOM);
-		cr_expect_eq(out.len, size >= 6 ? 6 : 0);
+	for (size_t i = 0; i < NELEM(asked); i++) {
+		cr_assert_eq(ask(asked[i].text), 0, "%s: %s", asked[i].text,
+		    error);
+		cr_expect_eq(command.question, asked[i].question);
+		if (asked[i].question == QUESTION_ACT)
+			cr_expect_eq(command.act.verb, asked[i].what);
+		if (asked[i].question == QUESTION_ASK)
+			cr_expect_eq(command.ask.what, asked[i].what);
 	}
 }
 
-Test(command, auth_has_512_octets_and_a_response_12288)
+Test(command, a_selection_is_read)
 {
-	static uint8_t large[16384];
-	struct command_out out = { large, sizeof(large), 0 };
-	static char text[12300];
+	cr_assert_eq(ask("{\"command\":\"move\",\"to\":\"relay\","
+			 "\"sender\":\"<>\",\"recipient\":\"*@b\","
+			 "\"reason\":\"4.7.*\",\"destination\":\"d\","
+			 "\"domain\":\"e\",\"states\":[\"held\",\"queued\"],"
+			 "\"older\":3600,\"younger\":7200,\"until\":\"ff\","
+			 "\"ids\":[\"4F1A09\",\"a\"],\"dry_run\":true,"
+			 "\"limit\":7}"),
+	    0, "%s", error);
+	cr_expect_eq(command.act.states,
+	    1 << RECIPIENT_HELD | 1 << RECIPIENT_QUEUED);
+	cr_expect_eq(command.act.before_ms, NOW_MS - 3600000);
+	cr_expect_eq(command.act.since_ms, NOW_MS - 7200000);
+	cr_expect_eq(command.act.until_id, 255);
+	cr_expect_eq(command.act.limit, 7);
+	cr_expect_eq(command.act.dry, 1);
+	cr_expect_str_eq(tail(0), "<>");
+	cr_expect_str_eq(tail(1), "*@b");
+	cr_expect_str_eq(tail(2), "4.7.*");
+	cr_expect_str_eq(tail(3), "d");
+	cr_expect_str_eq(tail(4), "e");
+	cr_expect_str_eq(tail(5), "relay");
+	cr_expect_str_eq(tail(6), "4F1A09");
+	cr_expect_str_eq(tail(7), "a");
+	cr_expect_str_eq(tail(8), "(none)");
+}
 
-	cr_expect_eq(command_write_auth(&out, "PLAIN", NULL), COMMAND_OK);
-	cr_expect_eq(command_write_auth(&out, "EXTERNAL", "="), COMMAND_OK);
-	cr_expect_eq(command_write_response(&out, ""), COMMAND_OK);
-	cr_expect_eq(command_write_response(&out, "*"), COMMAND_OK);
-	cr_expect_eq(out.len, 34);
-	cr_expect_eq(
-	    memcmp(large, "AUTH PLAIN\r\nAUTH EXTERNAL =\r\n\r\n*\r\n", 34), 0);
-	/* "AUTH PLAIN " and CRLF are 13 of the 512: S-144, S-145. */
-	memset(text, 'A', 499);
-	out.len = 0;
-	cr_expect_eq(command_write_auth(&out, "PLAIN", text), COMMAND_OK);
-	cr_expect_eq(out.len, 512);
-	text[499] = 'A';
-	cr_expect_eq(command_write_auth(&out, "PLAIN", text), COMMAND_TOO_LONG);
-	memset(text, 'A', 12286);
-	out.len = 0;
-	cr_expect_eq(command_write_response(&out, text), COMMAND_OK);
-	cr_expect_eq(out.len, 12288);
-	text[12286] = 'A';
-	out.len = 0;
-	cr_expect_eq(command_write_response(&out, text), COMMAND_TOO_LONG);
-	cr_expect_eq(command_write_response(&out, "a\r\nRSET"),
-	    COMMAND_BAD_OCTET);
-	cr_expect_eq(command_write_auth(&out, "A B", "x"), COMMAND_BAD_OCTET);
-	cr_expect_eq(out.len, 0);
+Test(command, a_page_of_a_list_is_read)
+{
+	cr_assert_eq(ask("{\"command\":\"list\",\"id\":\"\",\"after\":\"ff\","
+			 "\"after_index\":4294967295,\"limit\":1000}"),
+	    0, "%s", error);
+	cr_expect_eq(command.act.after_id, 255);
+	cr_expect_eq(command.act.after_index, UINT32_MAX);
+	cr_expect_eq(command.act.limit, 1000);
+	cr_expect_str_eq(tail(6), "(none)");
+}
+
+Test(command, all_ids_that_are_allowed_fit)
+{
+	static char text[32 + ACT_IDS_MAX * 20];
+	size_t n, i;
+
+	n = (size_t)snprintf(text, sizeof(text),
+	    "{\"command\":\"list\",\"ids\":[");
+	for (i = 0; i < ACT_IDS_MAX; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+		    "%s\"7FFFFFFFFFFFFFF%zX\"", i > 0 ? "," : "", i % 16);
+	(void)snprintf(text + n, sizeof(text) - n, "]}");
+	cr_expect_eq(ask(text), 0, "%s", error);
+}
+
+Test(command, addresses_to_explain_are_made_plain)
+{
+	cr_assert_eq(ask("{\"command\":\"explain\",\"recipient\":"
+			 "\"<ana@EXAMPLE.org>\",\"via\":\"relay\"}"),
+	    0, "%s", error);
+	cr_expect_str_eq(tail(0), "ana@EXAMPLE.org");
+	cr_expect_str_eq(tail(1), "");
+	cr_expect_str_eq(tail(2), "relay");
+}
+
+#define LIST "{\"command\":\"list\","
+
+static const struct bad bad_questions[] = {
+	{ "", "no JSON" },
+	{ "[7]", "must be a JSON object" },
+	{ "{}", "\"command\" must be one of those" },
+	{ "{\"command\":\"halt\"}", "\"command\" must be one of those" },
+	{ "{\"command\":\"stop\",\"id\":\"1\"}", "\"id\" is not known here" },
+	{ "{\"command\":1}", "\"command\" must be a string" },
+	{ "{\"command\":\"a much longer word\"}", "\"command\" is longer" },
+	{ LIST "\"hint\":1}", "\"hint\" is not known here" },
+	{ LIST "\"id\":12}", "\"id\" must be a string" },
+	{ LIST "\"id\":\"xyz\"}", "\"id\" must be a queue id" },
+	{ LIST "\"id\":\"0\"}", "\"id\" must be a queue id" },
+	{ LIST "\"id\":\"-1\"}", "\"id\" must be a queue id" },
+	{ LIST "\"id\":\" 1\"}", "\"id\" must be a queue id" },
+	{ LIST "\"id\":\"1 \"}", "\"id\" must be a queue id" },
+	{ LIST "\"id\":\"0x1F\"}", "\"id\" must be a queue id" },
+	{ LIST "\"id\":\"10000000000000000\"}", "\"id\" must be a queue id" },
+	{ LIST "\"after\":\"g\"}", "\"after\" must be a queue id" },
+	{ LIST "\"after_index\":-1}", "from 0 to 4294967295" },
+	{ LIST "\"after_index\":4294967296}", "from 0 to 4294967295" },
+	{ LIST "\"limit\":1001}", "from 0 to 1000" },
+	{ LIST "\"limit\":1.5}", "a whole number" },
+	{ LIST "\"limit\":\"5\"}", "a whole number" },
+	{ LIST "\"limit\":99999999999999999999}", "no JSON" },
+	{ LIST "\"domain\":[]}", "\"domain\" must be a string" },
+	{ LIST "\"id\":\"FFFFFFFFFFFFFFFF\"}", "\"id\" must be a queue id" },
+	{ LIST "\"ids\":[]}", "\"ids\" must be a list" },
+	{ LIST "\"ids\":\"1\"}", "\"ids\" must be a list" },
+	{ LIST "\"ids\":[1]}", "\"ids\" must hold strings" },
+	{ LIST "\"ids\":[\"1\",\"\"]}", "must be a queue id" },
+	{ LIST "\"states\":[]}", "\"states\" must be a list" },
+	{ LIST "\"states\":[\"gone\"]}", "\"states\" must hold" },
+	{ LIST "\"states\":[\"delivered\"]}", "\"states\" must hold" },
+	{ LIST "\"states\":[[]]}", "\"states\" must hold" },
+	{ LIST "\"older\":-1}", "\"older\" must be a whole number" },
+	{ LIST "\"older\":99999999999}", "\"older\" must be a whole number" },
+	{ LIST "\"to\":\"x\"}", "\"to\" belongs to \"move\"" },
+	{ "{\"command\":\"move\"}", "\"to\" must name" },
+	{ "{\"command\":\"cat\"}", "must be a queue id" },
+	{ "{\"command\":\"cat\",\"id\":\"0\"}", "must be a queue id" },
+	{ "{\"command\":\"pause\"}", "what?" },
+	{ "{\"command\":\"pause\",\"all\":false}", "\"all\" must be true" },
+	{ "{\"command\":\"pause\",\"transport\":\"\"}", "must be a name" },
+	{ "{\"command\":\"pause\",\"all\":true,\"transport\":\"a\"}", "what?" },
+	{ "{\"command\":\"explain\"}", "recipient <>" },
+	{ "{\"command\":\"explain\",\"recipient\":\"a@\"}", "recipient <a@>" },
+	{ "{\"command\":\"explain\",\"recipient\":\"a@b.c\",\"sender\":\"x y\"}",
+	    "sender <x y>" },
+	{ "{\"command\":\"top\",\"limit\":101}", "from 0 to 100" },
+};
+
+Test(command, a_bad_question_is_refused_with_one_clear_sentence)
+{
+	for (size_t i = 0; i < NELEM(bad_questions); i++) {
+		error[0] = '\0';
+		cr_expect_eq(ask(bad_questions[i].text), -1, "%s",
+		    bad_questions[i].text);
+		cr_expect_not_null(strstr(error, bad_questions[i].part),
+		    "%s: %s", bad_questions[i].text, error);
+	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What a client may say on the job and control sockets, and what not. */
+/* What a client may say on the job socket, and what not. */
 #include "master/intake/job.h"
 
 #include <stdio.h>
@@ -323,100 +323,4 @@ Test(job, a_packet_full_of_recipients_is_read)
 	job_clear(&job);
 	cr_expect_null(job.rcpts);
 	job_clear(&job);
-}
-
-/* The control socket. */
-
-static struct job_command command;
-
-static int
-ask(const char *text)
-{
-	return job_parse_command(&command, text, strlen(text), error);
-}
-
-static const struct {
-	const char *text;
-	struct job_command want;
-} asked[] = {
-	{ "{\"command\":\"status\"}",
-	    { .question = QUESTION_STATUS, .limit = 100 } },
-	{ "{\"command\":\"list\"}",
-	    { .question = QUESTION_LIST, .limit = 100 } },
-	{ "{\"command\":\"list\",\"id\":\"4F1A09\",\"limit\":0}",
-	    { .question = QUESTION_LIST, .id = 0x4f1a09 } },
-	{ "{\"command\":\"list\",\"id\":\"\",\"domain\":\"example.org\","
-	  "\"after\":\"ff\",\"after_index\":4294967295,\"limit\":1000}",
-	    { .question = QUESTION_LIST,
-		.after_id = 255,
-		.after_index = UINT32_MAX,
-		.limit = 1000,
-		.domain = "example.org" } },
-	{ "{\"command\":\"transcripts\",\"name\":\"1-2\",\"whole\":true}",
-	    { .question = QUESTION_TRANSCRIPTS,
-		.limit = 100,
-		.name = "1-2",
-		.whole = true } },
-	{ "{\"command\":\"transcripts\",\"wait\":true}",
-	    { .question = QUESTION_TRANSCRIPTS,
-		.limit = 100,
-		.wait_for_end = true } },
-	{ "{\"command\":\"list\",\"id\":\"FFFFFFFFFFFFFFFF\"}",
-	    { .question = QUESTION_LIST, .id = UINT64_MAX, .limit = 100 } },
-};
-
-Test(job, a_question_is_read)
-{
-	const struct job_command *w;
-
-	for (size_t i = 0; i < NELEM(asked); i++) {
-		w = &asked[i].want;
-		cr_assert_eq(ask(asked[i].text), 0, "row %zu: %s", i, error);
-		cr_expect_eq(command.question, w->question, "row %zu", i);
-		cr_expect_eq(command.id, w->id, "row %zu", i);
-		cr_expect_eq(command.after_id, w->after_id, "row %zu", i);
-		cr_expect_eq(command.after_index, w->after_index, "row %zu", i);
-		cr_expect_eq(command.limit, w->limit, "row %zu", i);
-		cr_expect_str_eq(command.domain, w->domain, "row %zu", i);
-	}
-}
-
-#define LIST "{\"command\":\"list\","
-
-static const struct bad bad_questions[] = {
-	{ "", "no JSON" },
-	{ "[7]", "must be a JSON object" },
-	{ "{}", "\"command\" must be \"status\", \"list\" or \"transcripts\"" },
-	{ "{\"command\":\"stop\"}",
-	    "must be \"status\", \"list\" or \"transcripts\"" },
-	{ "{\"command\":1}", "\"command\" must be a string" },
-	{ "{\"command\":\"a much longer word\"}", "\"command\" is longer" },
-	{ LIST "\"hint\":1}", "\"hint\" is not known here" },
-	{ LIST "\"id\":12}", "\"id\" must be a string" },
-	{ LIST "\"id\":\"xyz\"}", "\"id\" must be a queue id" },
-	{ LIST "\"id\":\"0\"}", "\"id\" must be a queue id" },
-	{ LIST "\"id\":\"-1\"}", "\"id\" must be a queue id" },
-	{ LIST "\"id\":\" 1\"}", "\"id\" must be a queue id" },
-	{ LIST "\"id\":\"1 \"}", "\"id\" must be a queue id" },
-	{ LIST "\"id\":\"0x1F\"}", "\"id\" must be a queue id" },
-	{ LIST "\"id\":\"10000000000000000\"}", "\"id\" must be a queue id" },
-	{ LIST "\"after\":\"g\"}", "\"after\" must be a queue id" },
-	{ LIST "\"after_index\":-1}", "from 0 to 4294967295" },
-	{ LIST "\"after_index\":4294967296}", "from 0 to 4294967295" },
-	{ LIST "\"limit\":1001}", "from 0 to 1000" },
-	{ LIST "\"limit\":1.5}", "a whole number" },
-	{ LIST "\"limit\":\"5\"}", "a whole number" },
-	{ LIST "\"limit\":99999999999999999999}", "no JSON" },
-	{ LIST "\"domain\":[]}", "\"domain\" must be a string" },
-};
-
-Test(job, a_bad_question_is_refused_with_one_clear_sentence)
-{
-	for (size_t i = 0; i < NELEM(bad_questions); i++) {
-		error[0] = '\0';
-		cr_expect_eq(ask(bad_questions[i].text), -1, "%s",
-		    bad_questions[i].text);
-		cr_expect_not_null(strstr(error, bad_questions[i].part),
-		    "%s: %s", bad_questions[i].text, error);
-	}
 }

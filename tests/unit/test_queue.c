@@ -395,13 +395,25 @@ worker_with_job(uint64_t *jobp)
 	return worker;
 }
 
+/* Of all recipients, at most that many. */
+static void
+ask_for_rows(uint64_t request, uint32_t limit)
+{
+	static const char any[6] = "";
+	struct msg_act act = { .request = request,
+		.verb = ACT_LIST,
+		.limit = limit };
+
+	cr_assert_eq(
+	    message_send(intake, MSG_ACT, &act, any, sizeof(any), -1, 0), 0);
+}
+
 static struct msg_list_end
 counts(void)
 {
-	struct msg_list list = { .request = 77 };
 	struct message m;
 
-	say(intake, MSG_LIST, &list);
+	ask_for_rows(77, 0);
 	m = hear(intake, ROLE_INTAKE, MSG_LIST_END);
 	return *(const struct msg_list_end *)m.payload;
 }
@@ -641,14 +653,13 @@ Test(queue, a_crash_of_the_queue_returns_active_mail_in_doubt)
 {
 	uint64_t job;
 	int worker = worker_with_job(&job);
-	struct msg_list list = { .request = 5, .limit = 10 };
 	struct message m;
 
 	crash();
 	(void)close(worker);
 	start_with("1s");
 	answer_plan("b.example");
-	say(intake, MSG_LIST, &list);
+	ask_for_rows(5, 10);
 	m = hear(intake, ROLE_INTAKE, MSG_LISTED);
 	cr_expect_eq(((const struct msg_listed *)m.payload)->in_doubt, 1);
 	(void)hear(intake, ROLE_INTAKE, MSG_LIST_END);
@@ -927,7 +938,6 @@ Test(queue, a_new_intake_may_hand_in)
 /* Its last words were not read when posternd ended. */
 Test(queue, a_worker_that_is_ended_leaves_doubt)
 {
-	struct msg_list list = { .request = 5, .limit = 10 };
 	uint64_t job;
 	int worker = worker_with_job(&job);
 	struct message m;
@@ -942,7 +952,7 @@ Test(queue, a_worker_that_is_ended_leaves_doubt)
 	queue_pid = -1;
 	close_peers();
 	start_with("1s");
-	say(intake, MSG_LIST, &list);
+	ask_for_rows(5, 10);
 	m = hear(intake, ROLE_INTAKE, MSG_LISTED);
 	cr_expect_eq(((const struct msg_listed *)m.payload)->in_doubt, 1);
 	(void)close(worker);

@@ -474,6 +474,56 @@ Test(schedule, a_variant_stands_by_itself)
 	forget_all(&out);
 }
 
+Test(schedule, a_waiting_recipient_is_withdrawn_and_one_in_a_session_is_not)
+{
+	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_destination *d = destination("x");
+
+	(void)add(d, 1, 0, "x");
+	(void)add(d, 1, 1, "x");
+	(void)add(d, 2, 0, "x");
+	cr_expect(schedule_withdraw(schedule, 1, 1));
+	cr_expect_not(schedule_is_loaded(schedule, 1, 1));
+	cr_expect_eq(schedule_active(schedule), 2);
+	cr_expect(schedule_withdraw(schedule, 1, 1), "it is not in memory");
+	cr_expect(schedule_withdraw(schedule, 7, 0), "nor is this");
+	cr_expect_eq(schedule_take(schedule, d, &got), 1);
+	cr_expect_not(schedule_withdraw(schedule, 1, 0));
+	cr_expect_eq(schedule_active(schedule), 2);
+	cr_expect(schedule_withdraw(schedule, 2, 0));
+	cr_expect_eq(d->waiting, 0);
+	cr_expect_eq(messages_gone, 1);
+	forget_all(&got);
+	cr_expect_eq(schedule_active(schedule), 0);
+}
+
+Test(schedule, a_stopped_destination_gets_no_session)
+{
+	struct schedule_destination *d = destination("x");
+
+	(void)add(d, 1, 0, "x");
+	schedule_stop(schedule, d, true);
+	cr_expect_null(schedule_pick(schedule, 10, 0));
+	cr_expect_not(schedule_is_short(schedule, 0));
+	schedule_stop(schedule, d, false);
+	cr_expect_eq(schedule_pick(schedule, 10, 0), d);
+}
+
+Test(schedule, a_block_is_lifted_for_every_variant)
+{
+	struct schedule_destination *d = destination("x"), *v, *other;
+
+	v = schedule_destination(schedule, 0, "x", 1);
+	other = schedule_destination(schedule, 1, "x", 0);
+	schedule_block(schedule, d, 50);
+	schedule_block(schedule, v, 50);
+	schedule_block(schedule, other, 50);
+	schedule_lift(schedule, 0, "x");
+	cr_expect_eq(d->blocked_until_ms, 0);
+	cr_expect_eq(v->blocked_until_ms, 0);
+	cr_expect_eq(other->blocked_until_ms, 50);
+}
+
 Test(schedule, a_dead_destination_is_probed_by_one_session)
 {
 	struct schedule_destination *d = destination("x");
@@ -609,4 +659,24 @@ Test(schedule, a_group_shares_its_sessions)
 	cr_expect_eq(schedule_pick(schedule, 9, 0), b);
 	schedule_session_begun(schedule, b);
 	schedule_session_ended(schedule, b);
+}
+
+Test(schedule, domains_that_rest_are_free_again_and_others_stay_blocked)
+{
+	struct schedule_source *a, *b, *c;
+
+	a = schedule_source(schedule, "a", 0);
+	b = schedule_source(schedule, "b", 0);
+	c = schedule_source(schedule, "c", 0);
+	cr_assert(a != NULL && b != NULL && c != NULL);
+	schedule_rest(schedule, a, 500);
+	schedule_block_domain(schedule, b->domain, 400);
+	schedule_rest(schedule, c, 300);
+	cr_expect_eq(schedule_room(schedule, "a", 0, false, 0), 0);
+	schedule_end_rests(schedule);
+	cr_expect_gt(schedule_room(schedule, "a", 0, false, 0), 0);
+	cr_expect_eq(schedule_room(schedule, "b", 0, false, 0), 0);
+	cr_expect_gt(schedule_room(schedule, "c", 0, false, 0), 0);
+	schedule_lift_domain(schedule, b->domain);
+	cr_expect_gt(schedule_room(schedule, "b", 0, false, 0), 0);
 }

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the subcommands of the control socket have in common; postern-control(5).
+ *
+ *   selection.c  which recipients are meant: options to JSON, one for all verbs
+ *   rows.c       rows of the queue, as words
+ *   queue.c      postern queue: list, show, cat, and every change
+ */
+#ifndef POSTERN_MASTER_CONTROL_MANAGE_H
+#define POSTERN_MASTER_CONTROL_MANAGE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* As they were given; NULL: not at all. */
+struct selection {
+	const char *sender;
+	const char *recipient;
+	const char *destination;
+	const char *domain;
+	const char *reason;
+	const char *state;
+	const char *older;
+	const char *younger;
+	char *const *ids;
+	size_t nids;
+};
+
+struct manage_options {
+	const char *config_name;
+	const char *socket;
+	const char *to;
+	struct selection selection;
+	bool json;
+	bool dry_run;
+	bool yes;
+	bool progress;
+};
+
+#define MANAGE_IDS_A_PACKET 500
+
+/*
+ * selection_add - add what is selected to a command.
+ *
+ * ids from first on, at most MANAGE_IDS_A_PACKET.  -1 after a word on stderr.
+ */
+int selection_add(json_t *command, const struct selection *s, size_t first);
+
+/* Whether nothing at all restricts it. */
+bool selection_is_empty(const struct selection *s);
+
+void rows_print(const json_t *row);
+void rows_print_whole(const json_t *row);
+void rows_print_counts(const json_t *end);
+void rows_print_pause(const json_t *row);
+
+/* pause.c: all pauses; -1 after a word on stderr. */
+int pause_print(int fd, bool json);
+
+void manage_print_json(const json_t *object);
+long long manage_number(const json_t *object, const char *name);
+bool manage_is_refusal(const json_t *row);
+
+/* The next answer; NULL after a word on stderr: the daemon is gone. */
+json_t *manage_receive(int fd);
+
+/* A command that gets one object as its answer, the caller's; NULL: refused,
+ * and that was said. */
+json_t *manage_ask(int fd, json_t *command);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: ISC */
+/* postern tail: events as JSON lines, as they fall. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/util.h"
+#include "master/control/control.h"
+#include "master/control/link.h"
+#include "master/control/manage.h"
+
+static void
+set(json_t *object, const char *name, const char *value)
+{
+	if (value != NULL)
+		(void)json_object_set_new(object, name, json_string(value));
+}
+
+/* Until the daemon ends it, or we are told to stop. */
+static int
+follow(int fd)
+{
+	json_t *row;
+
+	while ((row = manage_receive(fd)) != NULL) {
+		if (manage_is_refusal(row)) {
+			json_decref(row);
+			return EXIT_FAILED;
+		}
+		if (strcmp(link_string(row, "event"), "listening") != 0) {
+			manage_print_json(row);
+			if (fflush(stdout) != 0) {
+				json_decref(row);
+				return EXIT_FAILED; /* nobody reads */
+			}
+		}
+		json_decref(row);
+	}
+	return EXIT_DEFERRED;
+}
+
+int
+control_tail(int argc, char **argv)
+{
+	const char *config_name = POSTERN_SYSCONFDIR "/postern.conf";
+	const char *socket = NULL, *sender = NULL, *recipient = NULL;
+	const char *destination = NULL, *id = NULL, *status = NULL;
+	const struct control_option rows[] = {
+		{ "config", 'c', &config_name, NULL },
+		{ "destination", 0, &destination, NULL },
+		{ "id", 0, &id, NULL },
+		{ "recipient", 0, &recipient, NULL },
+		{ "sender", 0, &sender, NULL },
+		{ "socket", 0, &socket, NULL },
+		{ "status", 0, &status, NULL },
+	};
+	json_t *ask;
+	int fd, ret = EXIT_DEFERRED;
+
+	if (control_options(argc, argv, rows, NELEM(rows)) != argc)
+		return control_usage("tail");
+	fd = link_open(link_socket(socket, config_name, true));
+	if (fd == -1)
+		return EXIT_DEFERRED;
+	ask = json_pack("{s:s}", "command", "tail");
+	set(ask, "sender", sender);
+	set(ask, "recipient", recipient);
+	set(ask, "destination", destination);
+	set(ask, "status", status);
+	set(ask, "id", id);
+	if (link_send(fd, ask, -1) == 0)
+		ret = follow(fd);
+	fd_close(fd);
+	return ret;
+}

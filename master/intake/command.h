@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The packets of the control socket, postern-control(5): one JSON object is one
+ * question or one thing to do.  Reads it; what it means is the queue's business,
+ * or the master's.  No I/O.
+ */
+#ifndef POSTERN_MASTER_INTAKE_COMMAND_H
+#define POSTERN_MASTER_INTAKE_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/message.h"
+#include "master/intake/job.h"
+
+#define COMMAND_TAIL_SIZE 16384
+
+/* To which message a command becomes. */
+enum command_question {
+	QUESTION_STATUS,
+	QUESTION_TRANSCRIPTS,
+	QUESTION_ACT,
+	QUESTION_ASK,
+	QUESTION_STOP,
+};
+
+struct command {
+	enum command_question question;
+	struct msg_act act; /* ACT; request and uid are the caller's to fill */
+	struct msg_ask ask; /* ASK; the same */
+	char name[JOB_TRANSCRIPT_SIZE]; /* of a transcript, or empty */
+	bool whole;
+	bool wait_for_end;
+	size_t tail_len; /* of ACT or ASK */
+	char tail[COMMAND_TAIL_SIZE];
+};
+
+/*
+ * command_parse - read one packet of the control socket.
+ *
+ * now_ms is CLOCK_REALTIME, from which ages count.  0 with *command filled, or
+ * -1 with one sentence in error.
+ */
+int command_parse(struct command *command, const char *text, size_t len,
+    int64_t now_ms, char error[JOB_ERROR_SIZE]);
+
+/* Whether the packet is one of the control socket: its first member says so. */
+bool command_is_one(const char *text, size_t len);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What an operator does to many recipients at once, and listings: in pieces, so
+ * that deliveries go on meanwhile, and each piece in a commit with all else.
+ *
+ *   action.c      an action from its beginning to its end, and its turns
+ *   action_row.c  what one recipient gets of it
+ */
+#ifndef MASTER_QUEUE_ACTION_H
+#define MASTER_QUEUE_ACTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/message.h"
+#include "common/role.h"
+#include "master/queue/selector.h"
+#include "master/queue/store.h"
+
+enum {
+	ACTIONS_MAX = 16,
+	ACTION_LOOK = 2000, /* rows read in a turn */
+	ACTION_PIECE = 250, /* of them changed */
+	ACTION_TURN_MS = 10,
+	ACTION_TELL_MS = 200, /* between two words on how far it is */
+	ACTION_SHOWN = 10,    /* rows of a dry run */
+};
+
+struct queue;
+struct queue_op;
+
+/* A recipient of the piece that is to be committed. */
+struct action_row {
+	uint64_t id;
+	uint32_t index;
+	bool settled; /* by settle(), and nothing is left to do */
+	bool failed;  /* it is not there any more */
+	bool removed; /* and so is its message */
+	enum store_state state;
+	int64_t next_attempt_ms;
+	char address[MSG_ADDRESS_SIZE];
+};
+
+struct action {
+	TAILQ_ENTRY(action) entry;
+	struct queue *queue;
+	uint64_t request;
+	uint32_t uid;
+	enum act_verb verb;
+	bool dry;
+	bool committing; /* its piece waits for the commit */
+	bool at_end;     /* all rows were seen */
+	bool stopped;    /* it goes no further, and says so */
+	bool cancelled;  /* nobody hears of it any more */
+	bool more;       /* LIST: the limit cut it short */
+	uint32_t limit;
+	uint32_t shown;
+	uint32_t next_id; /* of the selector's, the one to look at */
+	struct selector *selector;
+	struct store_cursor cursor;
+	uint64_t seen;
+	uint64_t done;
+	uint64_t busy; /* a session had them: untouched */
+	int64_t told_ms;
+	int64_t turn_until_ms;
+	char lifted[STORE_DOMAIN_SIZE]; /* the domain that was freed last */
+	uint32_t len;
+	struct action_row rows[ACTION_PIECE];
+};
+
+/* ACT and STOP. */
+void action_begin(void *ctx, struct channel *from, const struct message *m);
+void action_stop(void *ctx, struct channel *from, const struct message *m);
+
+/* The client is gone: it ends between two pieces. */
+void action_cancel(struct queue *q, uint64_t request);
+void action_cancel_all(struct queue *q);
+void action_clear(struct queue *q);
+void action_turns(evutil_socket_t fd, short what, void *arg);
+
+/* Its piece, as a change of the group, and once that is on disk. */
+int action_apply(struct queue *q, struct action *a);
+void action_committed(struct queue *q, struct action *a);
+
+/* action_row.c */
+
+/* What a row that fits gets; a walk's answer. */
+int action_take(struct action *a, const struct store_envelope *envelope,
+    const struct store_recipient *recipient);
+void action_way(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient, struct selector_way *way);
+/* Writes, logs and heeds the piece. */
+int action_write_rows(struct queue *q, struct action *a);
+void action_tell_rows(struct queue *q, struct action *a);
+const char *action_name(enum act_verb verb);
+
+#endif

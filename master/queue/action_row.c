@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What one recipient gets of an action.
+ *
+ * A recipient that a session has in hand is left alone.  One that waits in
+ * memory is taken out first: what changes on disk is loaded anew.
+ */
+#include "master/queue/action.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "master/queue/lift.h"
+#include "master/queue/queue_internal.h"
+#include "master/queue/route.h"
+
+static const struct action_kind {
+	const char *name;
+	const char *past; /* in the log, for each; NULL: not told */
+	uint32_t states;  /* that it is for */
+	bool must_load;   /* somebody may be due behind it */
+} kinds[ACT_VERBS] = {
+	[ACT_LIST] = { "list", NULL, 0, false },
+	[ACT_HOLD] = { "hold", "held", 1 << STORE_QUEUED | 1 << STORE_DEFERRED,
+	    false },
+	[ACT_RELEASE] = { "release", "released", 1 << STORE_HELD, true },
+	[ACT_RETRY] = { "retry", NULL, 1 << STORE_QUEUED | 1 << STORE_DEFERRED,
+	    true },
+	[ACT_DELETE] = { "delete", "deleted",
+	    1 << STORE_QUEUED | 1 << STORE_DEFERRED | 1 << STORE_HELD |
+		1 << STORE_FAILED,
+	    false },
+	[ACT_EXPIRE] = { "expire", NULL,
+	    1 << STORE_QUEUED | 1 << STORE_DEFERRED | 1 << STORE_HELD, false },
+	[ACT_MOVE] = { "move", "moved",
+	    1 << STORE_QUEUED | 1 << STORE_DEFERRED | 1 << STORE_HELD, true },
+};
+
+const char *
+action_name(enum act_verb verb)
+{
+	return kinds[verb].name;
+}
+
+void
+action_way(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient, struct selector_way *way)
+{
+	const struct queue_transport *transport;
+	const char *next_hop;
+	uint32_t index;
+
+	way->domain = recipient->domain;
+	way->transport = way->server = "";
+	transport = route_transport(q,
+	    recipient->via[0] != '\0' ? recipient->via : envelope->via,
+	    recipient->domain, &next_hop, &index);
+	if (transport == NULL)
+		return;
+	way->transport = transport->name;
+	way->server = transport->config->server;
+}
+
+/* The recipient fails as if its lifetime were over (RFC 3463, 3.5: X.4.7). */
+static void
+action_expire(struct action *a, const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	char reply[QUEUE_REPLY_SIZE];
+	struct attempt attempt = { .id = envelope->id,
+		.index = recipient->index,
+		.flags = envelope->flags,
+		.created_ms = envelope->created_ms,
+		.attempts = recipient->attempts,
+		.was_in_doubt = recipient->in_doubt,
+		.parameters = envelope->parameters,
+		.reverse_path = envelope->reverse_path,
+		.rcpt_parameters = recipient->parameters,
+		.warned = recipient->warned,
+		.via =
+		    recipient->via[0] != '\0' ? recipient->via : envelope->via,
+		.recipient = recipient->address,
+		.relay = recipient->relay,
+		.reply = reply };
+
+	(void)snprintf(reply, sizeof(reply),
+	    "delivery time expired by an operator%s%s",
+	    recipient->reply[0] != '\0' ? ": " : "", recipient->reply);
+	settle_outcome(&attempt.outcome, OUTCOME_FAILED, STEP_QUEUE, "5.4.7");
+	settle(a->queue, &attempt);
+}
+
+/* Whoever waits for the destination need not do so any more. */
+static void
+action_lift(struct action *a, const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	const char *via =
+	    recipient->via[0] != '\0' ? recipient->via : envelope->via;
+
+	if (via[0] == '\0' && a->lifted[0] != '\0' &&
+	    strcmp(a->lifted, recipient->domain) == 0)
+		return;
+	(void)strlcpy(a->lifted, via[0] == '\0' ? recipient->domain : "",
+	    sizeof(a->lifted));
+	lift_recipient(a->queue, via, recipient->domain);
+}
+
+static void
+action_add_row(struct action *a, const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	struct action_row *row = &a->rows[a->len++];
+
+	memset(row, 0, offsetof(struct action_row, address));
+	row->id = envelope->id;
+	row->index = recipient->index;
+	row->state = recipient->state;
+	row->next_attempt_ms = time_real_ms();
+	(void)strlcpy(row->address, recipient->address, sizeof(row->address));
+}
+
+static void
+action_do(struct action *a, const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	bool is_due = recipient->state != STORE_HELD &&
+	    recipient->next_attempt_ms <= time_real_ms();
+
+	if (a->verb == ACT_RETRY) {
+		action_lift(a, envelope, recipient);
+		/* In memory, or soon to be. */
+		if (is_due) {
+			a->done++;
+			a->queue->scan_again = true;
+			return;
+		}
+	}
+	if (!schedule_withdraw(a->queue->schedule, envelope->id,
+		recipient->index)) {
+		a->busy++;
+		return;
+	}
+	action_add_row(a, envelope, recipient);
+	if (a->verb == ACT_EXPIRE) {
+		action_expire(a, envelope, recipient);
+		a->rows[a->len - 1].settled = true;
+	}
+}
+
+int
+action_take(struct action *a, const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	if (a->verb == ACT_LIST) {
+		if (a->shown == a->limit) {
+			a->at_end = a->more = true;
+			return 1;
+		}
+		a->shown++;
+		return report_row(a->queue, a->request, envelope, recipient);
+	}
+	if (recipient->state == STORE_ACTIVE) {
+		a->busy++;
+		return 0;
+	}
+	if ((kinds[a->verb].states >> recipient->state & 1) == 0)
+		return 0;
+	if (!a->dry) {
+		action_do(a, envelope, recipient);
+		return 0;
+	}
+	a->done++;
+	if (a->shown == a->limit)
+		return 0;
+	a->shown++;
+	return report_row(a->queue, a->request, envelope, recipient);
+}
+
+static int
+action_write_row(struct queue *q, const struct action *a,
+    struct action_row *row)
+{
+	struct store_outcome gone = { .message = row->id,
+		.index = row->index,
+		.state = STORE_DELIVERED };
+	struct store_change change = { .message = row->id,
+		.index = row->index,
+		.state = STORE_QUEUED,
+		.next_attempt_ms = row->next_attempt_ms };
+
+	if (row->settled)
+		return 0;
+	if (a->verb == ACT_DELETE)
+		return store_set_outcome(q->store, &gone, &row->removed);
+	if (a->verb == ACT_HOLD ||
+	    (a->verb == ACT_MOVE && row->state == STORE_HELD))
+		change.state = STORE_HELD;
+	if (a->verb == ACT_MOVE)
+		change.via = a->selector->to;
+	return store_change(q->store, &change);
+}
+
+int
+action_write_rows(struct queue *q, struct action *a)
+{
+	uint32_t i;
+
+	for (i = 0; i < a->len; i++) {
+		a->rows[i].failed = false;
+		if (action_write_row(q, a, &a->rows[i]) == 0)
+			continue;
+		if (errno != ENOENT)
+			return -1;
+		a->rows[i].failed = true;
+	}
+	return 0;
+}
+
+static int
+action_load_row(const struct store_envelope *envelope,
+    const struct store_recipient *recipient, void *arg)
+{
+	refill_new(arg, envelope, recipient);
+	return 0;
+}
+
+/*
+ * What was moved need not wait behind others of its domain, which may be blocked
+ * for what it was moved away from: where there is room it comes into memory.
+ */
+static void
+action_load(struct queue *q, const struct action_row *row)
+{
+	struct store_cursor cursor = { .message = row->index > 0 ? row->id : 0,
+		.index = row->index > 0 ? row->index - 1 : 0 };
+	struct store_filter filter = { .message = row->id };
+
+	if (row->state == STORE_HELD ||
+	    schedule_active(q->schedule) >= q->limits.active_recipients)
+		return;
+	(void)store_list(q->store, &cursor, &filter, 1, action_load_row, q);
+}
+
+void
+action_tell_rows(struct queue *q, struct action *a)
+{
+	struct event event = { .kind = EVENT_CHANGED,
+		.change = kinds[a->verb].past,
+		.uid = a->uid };
+	struct event removed = { .kind = EVENT_REMOVED };
+	uint32_t i;
+
+	for (i = 0; i < a->len; i++) {
+		if (a->rows[i].failed)
+			continue;
+		a->done++;
+		event.id = removed.id = a->rows[i].id;
+		event.recipient = a->rows[i].address;
+		if (event.change != NULL)
+			event_tell(q, &event, "qmgr");
+		if (a->rows[i].removed)
+			event_tell(q, &removed, "qmgr");
+		if (a->verb == ACT_MOVE)
+			action_load(q, &a->rows[i]);
+	}
+	if (a->len > 0 && kinds[a->verb].must_load)
+		q->scan_again = true;
+	if (a->len > 0)
+		queue_pump_soon(q);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What an operator asks of the active set: to give a recipient up, and to
+ * forget why a destination is to wait.
+ */
+#include "master/queue/schedule.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "master/queue/schedule_internal.h"
+
+static struct schedule_recipient *
+withdraw_find(const struct schedule_group *group, uint32_t index)
+{
+	struct schedule_recipient *recipient;
+
+	STAILQ_FOREACH(recipient, &group->recipients, entry)
+		if (recipient->index == index)
+			return recipient;
+	return NULL;
+}
+
+bool
+schedule_withdraw(struct schedule *schedule, uint64_t id, uint32_t index)
+{
+	struct schedule_recipient *recipient = NULL;
+	struct schedule_destination *destination;
+	const struct schedule_message *message;
+	struct schedule_group *group;
+
+	if (!schedule_is_loaded(schedule, id, index))
+		return true;
+	message = schedule_find_message(schedule, id);
+	LIST_FOREACH(group, &message->groups, of_message) {
+		recipient = withdraw_find(group, index);
+		if (recipient != NULL)
+			break;
+	}
+	if (recipient == NULL)
+		return false;
+	STAILQ_REMOVE(&group->recipients, recipient, schedule_recipient, entry);
+	group->len--;
+	destination = group->lane->destination;
+	if (group->len == 0)
+		schedule_drop_group(group);
+	schedule_forget(schedule, recipient);
+	schedule_review(schedule, destination);
+	return true;
+}
+
+void
+schedule_lift(struct schedule *schedule, uint32_t transport,
+    const char *next_hop)
+{
+	struct schedule_destination *destination;
+	struct schedule_destination_bucket *bucket;
+
+	bucket = &schedule->by_next_hop[schedule_hash(next_hop, transport)];
+	LIST_FOREACH(destination, bucket, hash)
+		if (destination->transport == transport &&
+		    strcmp(destination->next_hop, next_hop) == 0)
+			schedule_block(schedule, destination, 0);
+}
+
+void
+schedule_stop(struct schedule *schedule,
+    struct schedule_destination *destination, bool stopped)
+{
+	destination->stopped = stopped;
+	schedule_review(schedule, destination);
+}
+
+void
+schedule_rest(struct schedule *schedule, struct schedule_source *source,
+    int64_t until_ms)
+{
+	source->domain->rests = true;
+	schedule_block_domain(schedule, source->domain, until_ms);
+}
+
+void
+schedule_lift_domain(struct schedule *schedule, struct schedule_domain *domain)
+{
+	if (!heap_holds(&domain->block))
+		return;
+	heap_remove(&schedule->blocked_domains, &domain->block);
+	schedule_free_domain(schedule, domain); /* which may be its end */
+}
+
+/* The heap is in another order after each removal: from its start again. */
+static bool
+withdraw_end_rest(struct schedule *schedule)
+{
+	struct schedule_domain *domain;
+	uint32_t i;
+
+	for (i = 1; i <= schedule->blocked_domains.len; i++) {
+		domain = (struct schedule_domain *)(void
+			*)((char *)schedule->blocked_domains.nodes[i] -
+		    offsetof(struct schedule_domain, block));
+		if (!domain->rests)
+			continue;
+		domain->rests = false;
+		schedule_lift_domain(schedule, domain);
+		return true;
+	}
+	return false;
+}
+
+void
+schedule_end_rests(struct schedule *schedule)
+{
+	while (withdraw_end_rest(schedule))
+		;
+}
