@@ -12,6 +12,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/clock.h"
 #include "master/queue/notice_internal.h"
 
 enum {
@@ -27,7 +28,7 @@ struct delay_owed {
 struct delay_walk {
 	struct queue *queue;
 	int64_t now_ms;
-	int64_t before_ms; /* of messages that came by then */
+	int64_t age_ms; /* of messages that are as old */
 	struct store_cursor seen;
 	uint32_t rows;
 	uint32_t count;
@@ -53,12 +54,14 @@ delay_row(const struct store_envelope *envelope,
 		.flags = envelope->flags,
 		.warned = recipient->warned,
 		.created_ms = envelope->created_ms,
-		.now_ms = walk->now_ms,
 		.outcome = { .status = OUTCOME_DEFERRED } };
 	struct delay_owed *owed = &walk->owed[walk->count];
+	int64_t age_ms = clock_age_ms(&walk->queue->clock, envelope->created_ms,
+	    walk->now_ms);
 
-	if (envelope->created_ms > walk->before_ms)
+	if (age_ms < walk->age_ms)
 		return 1;
+	c.now_ms = c.created_ms + age_ms;
 	walk->rows++;
 	walk->seen.message = recipient->message;
 	walk->seen.index = recipient->index;
@@ -131,7 +134,7 @@ delay_walk_on(struct queue *q)
 	static struct delay_walk walk;
 	struct notices *n = q->notices;
 
-	walk.before_ms = time_real_ms() - n->rules.delay_warning_ms;
+	walk.age_ms = n->rules.delay_warning_ms;
 	return delay_piece(q, &walk, &n->walked, 0);
 }
 
@@ -150,7 +153,7 @@ delay_remind(struct queue *q)
 			return more;
 		memset(&n->reminded, 0, sizeof(n->reminded));
 	}
-	walk.before_ms = INT64_MAX;
+	walk.age_ms = INT64_MIN;
 	more = delay_piece(q, &walk, &n->reminded, n->reminding);
 	if (more == 0)
 		n->reminding = 0;

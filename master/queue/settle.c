@@ -98,7 +98,8 @@ settle_notice(const struct queue *q, const struct attempt *a,
 		.flags = a->flags,
 		.warned = a->warned,
 		.created_ms = a->created_ms,
-		.now_ms = now_ms,
+		.now_ms = a->created_ms +
+		    clock_age_ms(&q->clock, a->created_ms, now_ms),
 		.lmtp = a->lmtp,
 		.outcome = *outcome };
 	struct notice_debt debt;
