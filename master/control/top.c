@@ -256,8 +256,8 @@ int
 control_top(int argc, char **argv)
 {
 	struct top_options o = { 0 };
-	int64_t seconds;
-	int fd, limit, ret;
+	int64_t seconds = 0;
+	int fd, limit = 0, ret;
 
 	ret = parse(argc, argv, &o, &limit, &seconds);
 	if (ret != 0)

@@ -10,6 +10,7 @@
  */
 #include "master/queue/notice.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -52,20 +53,6 @@ notice_tell_none(struct notices *n, const struct queue_op *op)
 	told->kind = op->outcome.notice & NOTICE_KIND;
 }
 
-static void
-notice_log(const struct event *event)
-{
-	char text[LOG_LINE_MAX] = "";
-	char json[LOG_LINE_MAX] = "";
-
-	if (log_is_json())
-		event_json(event, json, sizeof(json));
-	else
-		event_text(event, text, sizeof(text));
-	log_event(LOG_INFO, event->kind == EVENT_REMOVED ? "qmgr" : "bounce",
-	    text, json);
-}
-
 void
 notices_committed(struct queue *q, const struct queue_op *op, bool told)
 {
@@ -74,7 +61,7 @@ notices_committed(struct queue *q, const struct queue_op *op, bool told)
 		.recipient = op->event.recipient };
 
 	if (op->dropped)
-		notice_log(&dropped);
+		event_tell(q, &dropped, "bounce");
 	if (op->outcome.notice == 0 || !q->notices->enabled)
 		return;
 	if (told && !op->asked_for)
@@ -120,6 +107,7 @@ write_some(struct queue *q)
 	while (n->nbatch < NOTICE_BATCH_MAX && left > 0) {
 		if (n->writing == NULL && !begin_next(q))
 			return true;
+		assert(n->writing != NULL);
 		before = n->writing->at;
 		whole = notice_go_on(n->writing, left);
 		if (whole == -1) {
@@ -225,11 +213,11 @@ tell(struct queue *q, struct notice *notice)
 		.submission = notice->submission };
 
 	if (!notice->nobody) {
-		notice_log(&event);
+		event_tell(q, &event, "bounce");
 		submit_committed(q, &op);
 	}
 	if (notice->removed)
-		notice_log(&removed);
+		event_tell(q, &removed, "qmgr");
 	if (notice->more)
 		notice_gather(q, notice->message, true);
 }

@@ -82,6 +82,7 @@ top_choose(struct queue *q, const struct schedule_destination **best,
 		if (d->data == NULL || limit == 0 ||
 		    (n == limit && top_weight(best[n - 1]) >= top_weight(d)))
 			continue;
+		best[n < limit ? n : n - 1] = d;
 		i = n < limit ? n++ : n - 1;
 		for (; i > 0 && top_weight(best[i - 1]) < top_weight(d); i--)
 			best[i] = best[i - 1];
