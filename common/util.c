@@ -73,6 +73,25 @@ fd_write(int fd, const void *buf, size_t n)
 }
 
 int
+fd_pwrite(int fd, const void *buf, size_t n, uint64_t at)
+{
+	const uint8_t *p = buf;
+	ssize_t w;
+
+	while (n > 0) {
+		w = pwrite(fd, p, n, (off_t)at);
+		if (w == -1 && errno == EINTR)
+			continue;
+		if (w == -1)
+			return -1;
+		p += w;
+		at += (uint64_t)w;
+		n -= (size_t)w;
+	}
+	return 0;
+}
+
+int
 fd_sealed(const char *name, const void *octets, size_t n)
 {
 	int fd;

@@ -26,6 +26,9 @@ int fd_open_standard(void);
 /* write() of all n octets, in spite of short writes and EINTR; 0 or -1. */
 int fd_write(int fd, const void *buf, size_t n);
 
+/* The same at a place, by pwrite: a filter may then keep write() for the log. */
+int fd_pwrite(int fd, const void *buf, size_t n, uint64_t at);
+
 /*
  * A read-write memfd with a copy of n octets, sealed against any change
  * (write, grow, shrink, seal).  The caller's to close; -1 with errno.

@@ -55,8 +55,7 @@ action_way(struct queue *q, const struct store_envelope *envelope,
 
 	way->domain = recipient->domain;
 	way->transport = way->server = "";
-	transport = route_transport(q,
-	    recipient->via[0] != '\0' ? recipient->via : envelope->via,
+	transport = route_transport(q, route_via(envelope, recipient),
 	    recipient->domain, &next_hop, &index);
 	if (transport == NULL)
 		return;
@@ -70,25 +69,12 @@ action_expire(struct action *a, const struct store_envelope *envelope,
     const struct store_recipient *recipient)
 {
 	char reply[QUEUE_REPLY_SIZE];
-	struct attempt attempt = { .id = envelope->id,
-		.index = recipient->index,
-		.flags = envelope->flags,
-		.created_ms = envelope->created_ms,
-		.attempts = recipient->attempts,
-		.was_in_doubt = recipient->in_doubt,
-		.parameters = envelope->parameters,
-		.reverse_path = envelope->reverse_path,
-		.rcpt_parameters = recipient->parameters,
-		.warned = recipient->warned,
-		.via =
-		    recipient->via[0] != '\0' ? recipient->via : envelope->via,
-		.recipient = recipient->address,
-		.relay = recipient->relay,
-		.reply = reply };
+	struct attempt attempt = settle_attempt(envelope, recipient);
 
 	(void)snprintf(reply, sizeof(reply),
 	    "delivery time expired by an operator%s%s",
 	    recipient->reply[0] != '\0' ? ": " : "", recipient->reply);
+	attempt.reply = reply;
 	settle_outcome(&attempt.outcome, OUTCOME_FAILED, STEP_QUEUE, "5.4.7");
 	settle(a->queue, &attempt);
 }
@@ -98,8 +84,7 @@ static void
 action_lift(struct action *a, const struct store_envelope *envelope,
     const struct store_recipient *recipient)
 {
-	const char *via =
-	    recipient->via[0] != '\0' ? recipient->via : envelope->via;
+	const char *via = route_via(envelope, recipient);
 
 	if (via[0] == '\0' && a->lifted[0] != '\0' &&
 	    strcmp(a->lifted, recipient->domain) == 0)

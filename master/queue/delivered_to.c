@@ -17,24 +17,6 @@ enum {
 	DELIVERED_TO_PIECE = 64 * 1024,
 };
 
-static int
-write_at(int fd, const uint8_t *octets, size_t n, uint64_t at)
-{
-	ssize_t written;
-
-	while (n > 0) {
-		written = pwrite(fd, octets, n, (off_t)at);
-		if (written == -1 && errno == EINTR)
-			continue;
-		if (written == -1)
-			return -1;
-		octets += written;
-		at += (uint64_t)written;
-		n -= (size_t)written;
-	}
-	return 0;
-}
-
 /* Copies the body, and looks at its header on the way. */
 static int
 copy_body(int from, uint64_t size, int to, uint64_t shift, struct loop *l)
@@ -54,7 +36,7 @@ copy_body(int from, uint64_t size, int to, uint64_t shift, struct loop *l)
 		loop_feed(l, piece, (size_t)n);
 		if (l->returned)
 			return 0;
-		if (write_at(to, piece, (size_t)n, at + shift) == -1)
+		if (fd_pwrite(to, piece, (size_t)n, at + shift) == -1)
 			return -1;
 		at += (uint64_t)n;
 	}
@@ -81,7 +63,7 @@ delivered_to_mark(int body_fd, uint64_t size, const char *recipient, int *fdp,
 		errno = EMSGSIZE;
 		goto out;
 	}
-	if (write_at(fd, (const uint8_t *)field, n, 0) == -1 ||
+	if (fd_pwrite(fd, (const uint8_t *)field, n, 0) == -1 ||
 	    copy_body(body_fd, size, fd, n, &l) == -1)
 		goto out;
 	if (l.returned) {

@@ -18,20 +18,7 @@ expire_row(const struct store_envelope *envelope,
     const struct store_recipient *recipient, void *arg)
 {
 	struct queue *q = arg;
-	struct attempt a = { .id = envelope->id,
-		.index = recipient->index,
-		.flags = envelope->flags,
-		.created_ms = envelope->created_ms,
-		.attempts = recipient->attempts,
-		.was_in_doubt = recipient->in_doubt,
-		.parameters = envelope->parameters,
-		.via = route_via(envelope, recipient),
-		.reverse_path = envelope->reverse_path,
-		.rcpt_parameters = recipient->parameters,
-		.warned = recipient->warned,
-		.recipient = recipient->address,
-		.relay = recipient->relay,
-		.reply = recipient->reply };
+	struct attempt a = settle_attempt(envelope, recipient);
 
 	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index))
 		return 0;

@@ -88,8 +88,7 @@ static int64_t
 lifetime_of(const struct notice *n, const struct store_envelope *envelope,
     const struct store_recipient *recipient)
 {
-	return route_lifetime_ms(n->queue,
-	    recipient->via[0] != '\0' ? recipient->via : envelope->via,
+	return route_lifetime_ms(n->queue, route_via(envelope, recipient),
 	    recipient->address);
 }
 

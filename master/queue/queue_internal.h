@@ -486,6 +486,9 @@ struct attempt {
 	int64_t delays_ms[4];
 };
 
+/* What the store knows; the outcome is the caller's.  Strings are borrowed. */
+struct attempt settle_attempt(const struct store_envelope *envelope,
+    const struct store_recipient *recipient);
 void settle(struct queue *q, const struct attempt *attempt);
 /* Whether its time in the queue is over, or its sender's. */
 bool settle_is_over(const struct queue *q, const struct attempt *a,

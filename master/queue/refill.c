@@ -38,33 +38,13 @@ struct refill_walk {
 	uint32_t placed;
 };
 
-/* What is the same in every attempt that ends before a session. */
-static struct attempt
-refill_attempt(const struct store_envelope *envelope,
-    const struct store_recipient *recipient)
-{
-	return (struct attempt){ .id = envelope->id,
-		.index = recipient->index,
-		.flags = envelope->flags,
-		.created_ms = envelope->created_ms,
-		.attempts = recipient->attempts,
-		.was_in_doubt = recipient->in_doubt,
-		.parameters = envelope->parameters,
-		.via = route_via(envelope, recipient),
-		.reverse_path = envelope->reverse_path,
-		.rcpt_parameters = recipient->parameters,
-		.warned = recipient->warned,
-		.recipient = recipient->address,
-		.relay = "" };
-}
-
 /* The reason is that of the destination's last failure. */
 static void
 refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
     const struct store_recipient *recipient, const struct target *t)
 {
 	char reply[QUEUE_REPLY_SIZE + 64];
-	struct attempt a = refill_attempt(envelope, recipient);
+	struct attempt a = settle_attempt(envelope, recipient);
 
 	a.relay = t->relay;
 	a.reply = reply;
@@ -81,8 +61,9 @@ static void
 refill_settle(struct queue *q, const struct store_envelope *envelope,
     const struct store_recipient *recipient, const char *dsn, const char *why)
 {
-	struct attempt a = refill_attempt(envelope, recipient);
+	struct attempt a = settle_attempt(envelope, recipient);
 
+	a.relay = "";
 	a.reply = why;
 	settle_outcome(&a.outcome, OUTCOME_FAILED, STEP_QUEUE, dsn);
 	settle(q, &a);

@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/route.h"
 
 static struct waiter *
 report_find(const struct queue *q, uint64_t id)
@@ -160,8 +161,7 @@ report_row(struct queue *q, uint64_t request,
     const struct store_envelope *envelope,
     const struct store_recipient *recipient)
 {
-	const char *via =
-	    recipient->via[0] != '\0' ? recipient->via : envelope->via;
+	const char *via = route_via(envelope, recipient);
 	const char *const strings[] = { envelope->reverse_path,
 		recipient->address, recipient->relay, recipient->reply,
 		envelope->ref, envelope->parameters, recipient->parameters,

@@ -26,6 +26,26 @@ settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
 	(void)strlcpy(outcome->dsn, dsn, sizeof(outcome->dsn));
 }
 
+struct attempt
+settle_attempt(const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	return (struct attempt){ .id = envelope->id,
+		.index = recipient->index,
+		.flags = envelope->flags,
+		.created_ms = envelope->created_ms,
+		.attempts = recipient->attempts,
+		.was_in_doubt = recipient->in_doubt,
+		.parameters = envelope->parameters,
+		.via = route_via(envelope, recipient),
+		.reverse_path = envelope->reverse_path,
+		.rcpt_parameters = recipient->parameters,
+		.warned = recipient->warned,
+		.recipient = recipient->address,
+		.relay = recipient->relay,
+		.reply = recipient->reply };
+}
+
 bool
 settle_is_over(const struct queue *q, const struct attempt *a, int64_t now_ms)
 {

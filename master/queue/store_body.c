@@ -57,25 +57,6 @@ store_files_unlink(struct store *store, struct store_files *files)
 	files->len = 0;
 }
 
-/* By pwrite: a filter may then keep write() for the log. */
-static int
-store_write_all(int fd, const uint8_t *octets, size_t n, uint64_t at)
-{
-	ssize_t written;
-
-	while (n > 0) {
-		written = pwrite(fd, octets, n, (off_t)at);
-		if (written == -1 && errno == EINTR)
-			continue;
-		if (written == -1)
-			return -1;
-		octets += written;
-		at += (uint64_t)written;
-		n -= (size_t)written;
-	}
-	return 0;
-}
-
 /* Copies size octets from the start of one descriptor to that of another. */
 static int
 store_copy(struct store *store, int from_fd, int to_fd, uint64_t size)
@@ -94,7 +75,7 @@ store_copy(struct store *store, int from_fd, int to_fd, uint64_t size)
 			errno = EBADMSG; /* shorter than it was */
 		if (n <= 0)
 			return -1;
-		if (store_write_all(to_fd, store->buffer, (size_t)n, at) == -1)
+		if (fd_pwrite(to_fd, store->buffer, (size_t)n, at) == -1)
 			return -1;
 		at += (uint64_t)n;
 	}
@@ -182,7 +163,7 @@ store_row_to_memfd(struct store *store, uint64_t id, int fd)
 		errno = ENOMEM;
 		return -1;
 	}
-	return store_write_all(fd, octets, (size_t)n, 0);
+	return fd_pwrite(fd, octets, (size_t)n, 0);
 }
 
 int
