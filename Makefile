@@ -114,7 +114,7 @@ unit: $(BUILD)/unit
 	$(BUILD)/unit -j2
 
 session: all
-	python3 tests/session/run.py
+	python3 tests/session/run.py $(SESSION_OPTIONS)
 
 interop: all
 	python3 tests/interop/all.py
@@ -129,7 +129,7 @@ $(BUILD)/filters: tests/confine/filters.c $(BUILD)/libpostern.a
 	@$(CC) $(CPPFLAGS) $(WARN) $(HARD) $(LINK) -o $@ $^ $(LIBS)
 
 chaos: all
-	python3 tests/chaos/run.py
+	python3 tests/chaos/run.py $(CHAOS_SEED)
 
 bench: all
 	python3 tests/bench/run.py
