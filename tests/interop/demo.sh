@@ -88,7 +88,8 @@ PATH=$dir:$PATH
 expect "posternd -n finds it good" posternd -n -c "$dir/postern.conf"
 
 step "posternd starts; each role tells which layers hold"
-posternd -c "$dir/postern.conf" 2>"$dir/log" &
+: >"$dir/log" # there before anybody looks into it
+posternd -c "$dir/postern.conf" 2>>"$dir/log" &
 daemon=$!
 tries=0
 while [ "$(grep -c ' ready: ' "$dir/log")" -lt 5 ] && [ $tries -lt 100 ] &&
