@@ -22,38 +22,15 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from daemon import (ROOT, Daemon, Job, layers, memfd, wait_for)  # noqa
+from daemon import ROOT, Daemon, Job, layers, memfd, wait_for  # noqa
+from tools import TICK, Sink, build, build_linked  # noqa
 
 MESSAGES = int(os.environ.get("BENCH_MESSAGES", "20000"))
 QUEUED = int(os.environ.get("BENCH_QUEUED", "1000000"))
 FEW = 10000
-PACKAGES = ("libssl libcrypto libbsd-overlay libseccomp sqlite3 jansson "
-            "libconfuse libevent_core libcap libidn2 libgsasl").split()
 SIZE = 4096
-TICK = os.sysconf("SC_CLK_TCK")
 if "BENCH_DIR" in os.environ:
     tempfile.tempdir = os.environ["BENCH_DIR"]
-
-
-def build(folder, name):
-    path = os.path.join(folder, name)
-    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", path, os.path.join(
-        ROOT, "tests/bench", name + ".c")], check=True)
-    return path
-
-
-def build_linked(folder, name):
-    """One that is linked with what posternd is made of."""
-    def flags(what):
-        return subprocess.run(["pkg-config", what] + PACKAGES, check=True,
-                              capture_output=True, text=True).stdout.split()
-    path = os.path.join(folder, name)
-    subprocess.run(["cc", "-O2", "-std=c11", "-D_GNU_SOURCE", "-I", ROOT]
-                   + flags("--cflags") + ["-o", path,
-                   os.path.join(ROOT, "tests/bench", name + ".c"),
-                   os.path.join(ROOT, "build/libpostern.a")]
-                   + flags("--libs") + ["-lunbound"], check=True)
-    return path
 
 
 def full_queue(program):
@@ -72,26 +49,6 @@ def full_queue(program):
                     capture_output=True, text=True).stdout.splitlines()
             print("queue role, %s: %s" % (what, "; ".join(out)))
             sys.stdout.flush()
-
-
-class Sink:
-    def __init__(self, program, *args):
-        self.p = subprocess.Popen([program, *args], stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, text=True)
-        self.port = int(self.p.stdout.readline())
-
-    def taken(self):
-        self.p.stdin.write("\n")
-        self.p.stdin.flush()
-        return int(self.p.stdout.readline())
-
-    def pause(self, on):
-        self.p.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
-
-    def close(self):
-        self.pause(False)
-        self.p.stdin.close()
-        self.p.wait()
 
 
 def cpu_seconds(daemon):
