@@ -46,9 +46,10 @@ def programs(build):
     """A folder with copies of the programs: a checkout may lie where other
     users cannot reach it.
 
-    Copied once a file system, and given out when nobody has the copies open for writing any
-    more: a child that another thread of ours forked meanwhile keeps them so
-    until its exec, and a program that is open for writing cannot be executed.
+    Copied once for each place of temporary folders, and given out when nobody
+    has the copies open for writing any more: a child that another thread of
+    ours forked meanwhile keeps them so until its exec, and a program that is
+    open for writing cannot be executed.
     """
     key = (build, tempfile.gettempdir())
     with _copies_lock:

@@ -10,8 +10,9 @@ so that they do not fall silent.  Each run has a fresh posternd; all go by MX.
 
 The delay is what a client sees: from hand-in to the news that it is delivered.
 
-BENCH_BAD (20), BENCH_HEALTHY (1000), BENCH_RATE (300 a second), BENCH_MESSAGES_EACH
-(5), BENCH_ROUNDS (3), BENCH_SEED, BENCH_PROCESS_LIMIT (200) change it.
+BENCH_BAD (20 of each kind), BENCH_KINDS ("crash stall defer"), BENCH_HEALTHY
+(1000), BENCH_RATE (300 a second), BENCH_MESSAGES_EACH (5), BENCH_ROUNDS (3),
+BENCH_SEED and BENCH_PROCESS_LIMIT (200) change it.
 """
 import array
 import gc
@@ -27,7 +28,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../session"))
-from daemon import Daemon, memfd, wait_for  # noqa
+from daemon import Daemon, memfd  # noqa
 from harness import Dns  # noqa
 from tools import Disk, Sink, build, machine, median, percentile  # noqa
 
@@ -40,7 +41,9 @@ PROCESS_LIMIT = int(os.environ.get("BENCH_PROCESS_LIMIT", "200"))
 SEED = int(os.environ.get("BENCH_SEED", "0")) or random.randrange(1, 1 << 31)
 LEAD_S = 3      # the bad ones are there first
 BAD_PERIOD_S = 1  # a message to each
-KINDS = os.environ.get("BENCH_KINDS", "crash stall defer").split()
+BAD_KINDS = {"crash": "crash their worker", "stall": "stall",
+             "defer": "answer 451"}
+KINDS = os.environ.get("BENCH_KINDS", " ".join(BAD_KINDS)).split()
 BODY = b"Subject: isolation\n\n" + b"0123456789012345678901234567890\n" * 127
 
 
@@ -127,7 +130,7 @@ class Client:
         self.sent = {}  # ref: when
         self.accepted = []
         self.delays = []
-        self.late = []  # refs whose first attempt was none
+        self.late = []  # attempts that failed
         self.last_ref = 0
 
     def send(self, recipient):
@@ -220,8 +223,9 @@ def main():
         name_server = names.pipe.recv()
         machine()
         print("%d healthy domains x %d messages of 4 KiB at %d a second, seed "
-              "%d; with: beside %d that crash their worker, %d that stall, %d "
-              "that answer 451" % (HEALTHY, EACH, RATE, SEED, BAD, BAD, BAD))
+              "%d; with: beside %s" % (
+                  HEALTHY, EACH, RATE, SEED, ", ".join(
+                      "%d that %s" % (BAD, BAD_KINDS[k]) for k in KINDS)))
         print("             p50     p99     most   accept    told  worker   "
               "451s    bad\n              ms      ms       ms  p99, ms    "
               "      deaths          messages")

@@ -4,7 +4,7 @@
 Messages of 4 KiB: accepted from 20 clients, drained from a full queue to a
 local SMTP and LMTP sink, and to the real Dovecot; CPU of all our processes a
 1,000 messages; PSS of a worker with an idle TLS 1.3 session, 200 at a time.
-BENCH_MESSAGES sets how many (20000); BENCH_DIR where the spool lies.
+BENCH_MESSAGES sets how many (20000); BENCH_DIR where the disk image lies.
 
 The queue role alone, with BENCH_QUEUED (1000000) recipients in its spool against
 10,000, to one domain and to many: when it delivers first, its memory, and what a
@@ -23,14 +23,12 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from daemon import ROOT, Daemon, Job, layers, memfd, wait_for  # noqa
-from tools import TICK, Sink, build, build_linked  # noqa
+from tools import TICK, Disk, Sink, build, build_linked, machine  # noqa
 
 MESSAGES = int(os.environ.get("BENCH_MESSAGES", "20000"))
 QUEUED = int(os.environ.get("BENCH_QUEUED", "1000000"))
 FEW = 10000
 SIZE = 4096
-if "BENCH_DIR" in os.environ:
-    tempfile.tempdir = os.environ["BENCH_DIR"]
 
 
 def full_queue(program):
@@ -175,8 +173,9 @@ route "d%d.test" { transport = t%d }
 
 
 def main():
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Disk(16):
         os.chmod(folder, 0o755)
+        machine()
         full_queue(build_linked(folder, "queue_bench"))
         if sys.argv[1:] == ["full"]:
             return

@@ -66,6 +66,14 @@ class Disk:
     tempfile makes its folders there as long as it is open.
     """
 
+    said = None
+
+    @staticmethod
+    def say(text):
+        if Disk.said != text:
+            print("disk: " + text)
+        Disk.said = text
+
     def __init__(self, size_gib=8):
         self.size = size_gib << 30
         self.dir = tempfile.mkdtemp(prefix="postern-disk-",
@@ -85,9 +93,10 @@ class Disk:
                     ["mount", "-o", "loop", self.image, self.dir]))
         if self.mounted:
             os.chmod(self.dir, 0o755)
-            print("disk: an ext4 image of its own, loop-mounted")
+            Disk.say("an ext4 image of its own, loop-mounted")
         else:
-            print("disk: %s as it is; no image can be mounted here" % self.dir)
+            Disk.say("as it is below %s; no image can be mounted here" %
+                     os.path.dirname(self.dir))
         self.before, tempfile.tempdir = tempfile.tempdir, self.dir
         return self
 
