@@ -161,6 +161,7 @@ queue_unload(struct queue *q)
 		d->keep_until_ms = 0;
 		schedule_block(q->schedule, d, 0);
 	}
+	schedule_rewind(q->schedule);
 	q->scan_again = true;
 }
 
@@ -418,6 +419,7 @@ queue_watch_clock(struct queue *q)
 	log_line(LOG_WARN, "the clock was set %s by %lld s",
 	    step_ms > 0 ? "forward" : "back",
 	    (long long)(step_ms > 0 ? step_ms : -step_ms) / 1000);
+	schedule_rewind(q->schedule);
 	refill_clock_set(q);
 }
 
