@@ -113,6 +113,7 @@ configure_unload(struct queue *q)
 		d->keep_until_ms = 0;
 		schedule_block(q->schedule, d, 0);
 	}
+	schedule_rewind(q->schedule);
 	q->scan_again = true;
 }
 

@@ -165,6 +165,7 @@ queue_watch_clock(struct queue *q)
 	log_line(LOG_WARN, "the clock was set %s by %lld s",
 	    step_ms > 0 ? "forward" : "back",
 	    (long long)(step_ms > 0 ? step_ms : -step_ms) / 1000);
+	schedule_rewind(q->schedule);
 	refill_clock_set(q);
 }
 

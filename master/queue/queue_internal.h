@@ -321,6 +321,9 @@ void report_cancel(struct queue *q, uint64_t request);
 void report_clear(struct queue *q);
 /* Whether a client was told of it. */
 bool report_result(struct queue *q, const struct queue_op *op);
+/* An operator removed it: no attempt will give whoever waits a result. */
+void report_deleted(struct queue *q, uint64_t id, uint32_t index,
+    const char *recipient);
 /* Whether one waits to be told of each attempt. */
 bool report_is_awaited(const struct queue *q, uint64_t id);
 void report_trace(struct queue *q, struct session *s, bool from_remote,

@@ -46,9 +46,9 @@ schedule_drop_destination(struct schedule *schedule,
 
 	if (schedule->swept == destination)
 		schedule->swept = TAILQ_NEXT(destination, entry);
-	schedule_unplace(schedule, destination);
 	for (slot = LIMIT_TRANSPORT; slot < LIMIT_SLOT_COUNT; slot++)
 		schedule_set_limit(schedule, destination, slot, NULL);
+	schedule_unplace(schedule, destination); /* which had a place again */
 	heap_remove(&schedule->blocked, &destination->block);
 	heap_unreserve(&schedule->blocked);
 	LIST_REMOVE(destination, hash);

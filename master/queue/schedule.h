@@ -224,6 +224,14 @@ bool schedule_has_source(const struct schedule *schedule);
 /* What schedule_next_source gave was of use, or may be so now. */
 void schedule_sources_changed(struct schedule *schedule);
 
+/*
+ * What was taken out of memory without an outcome is behind the places of its
+ * sources, as is what becomes due by a clock that was set back: all are read
+ * from their beginning again.  What is in memory is known, so nothing comes
+ * twice.
+ */
+void schedule_rewind(struct schedule *schedule);
+
 /* Frees what holds nothing any more; goes through a bounded part of all. */
 void schedule_sweep(struct schedule *schedule, int64_t now_ms);
 

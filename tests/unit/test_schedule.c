@@ -729,3 +729,22 @@ Test(schedule, domains_that_rest_are_free_again_and_others_stay_blocked)
 	schedule_lift_domain(schedule, b->domain);
 	cr_expect_gt(schedule_room(schedule, "b", 0, false, 0), 0);
 }
+
+/* One that is freed stands on no list, whatever it was limited by. */
+Test(schedule, destinations_with_limits_come_and_go)
+{
+	struct limit *limit = limited_to("9 messages/second", 9);
+	struct schedule_destination *d;
+	char name[16];
+	uint32_t i;
+
+	for (i = 0; i < 5000; i++) {
+		(void)snprintf(name, sizeof(name), "x%u", i);
+		d = destination(name);
+		schedule_set_limit(schedule, d, LIMIT_TRANSPORT, limit);
+		schedule_sweep(schedule, 1);
+		cr_assert_eq(destinations_gone, i + 1);
+	}
+	cr_expect_eq(limit->users, 0);
+	cr_expect_eq(schedule_first_destination(schedule), NULL);
+}
