@@ -95,14 +95,9 @@ pause_unload(struct queue *q, struct schedule_destination *d)
 {
 	struct schedule_recipients recipients =
 	    STAILQ_HEAD_INITIALIZER(recipients);
-	struct schedule_recipient *r;
 
 	schedule_suspend(q->schedule, d, &recipients);
-	while ((r = STAILQ_FIRST(&recipients)) != NULL) {
-		STAILQ_REMOVE_HEAD(&recipients, entry);
-		schedule_set_more(q->schedule, r->source, true);
-		schedule_forget(q->schedule, r);
-	}
+	schedule_put_back(q->schedule, &recipients);
 }
 
 /* Sessions take nothing new: what they have sent they finish. */
@@ -134,7 +129,6 @@ pause_apply(struct queue *q)
 		pause_quit_sessions(q, d);
 		pause_unload(q, d);
 	}
-	schedule_rewind(q->schedule);
 	schedule_end_rests(q->schedule); /* who is still stopped rests anew */
 	q->scan_again = true;
 	queue_pump_soon(q);
