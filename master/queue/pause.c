@@ -102,12 +102,12 @@ pause_unload(struct queue *q, struct schedule_destination *d)
 
 /* Sessions take nothing new: what they have sent they finish. */
 static void
-pause_quit_sessions(struct queue *q, const struct schedule_destination *d)
+pause_quit_sessions(struct queue *q)
 {
 	struct session *s;
 
 	TAILQ_FOREACH(s, &q->sessions, entry)
-		if (s->target->destination == d)
+		if (s->target->destination->stopped)
 			session_quit(s);
 }
 
@@ -124,11 +124,10 @@ pause_apply(struct queue *q)
 		is = pause_of(q, d->transport, d->next_hop) != NULL;
 		if (is != was)
 			schedule_stop(q->schedule, d, is);
-		if (!is || was)
-			continue;
-		pause_quit_sessions(q, d);
-		pause_unload(q, d);
+		if (is && !was)
+			pause_unload(q, d);
 	}
+	pause_quit_sessions(q);
 	schedule_end_rests(q->schedule); /* who is still stopped rests anew */
 	q->scan_again = true;
 	queue_pump_soon(q);
