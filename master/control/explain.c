@@ -190,12 +190,13 @@ print_destination(const json_t *d)
 	if (d == NULL)
 		return;
 	if (json_is_true(json_object_get(d, "known")))
-		printf("destination: %s: %lld of the %lld sessions it may have "
+		printf("destination: %s: %lld of %lld session%s it may have "
 		       "now, %lld message%s waiting in memory, %lld failure%s "
 		       "in a row\n",
 		    link_string(d, "next_hop"), manage_number(d, "sessions"),
-		    manage_number(d, "concurrency"), waiting, plural(waiting),
-		    failures, plural(failures));
+		    manage_number(d, "concurrency"),
+		    plural(manage_number(d, "concurrency")), waiting,
+		    plural(waiting), failures, plural(failures));
 	else
 		printf("destination: %s: no mail for it is in hand, nothing is "
 		       "known against it\n",
