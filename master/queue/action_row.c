@@ -247,6 +247,9 @@ action_tell_rows(struct queue *q, struct action *a)
 		event.recipient = a->rows[i].address;
 		if (event.change != NULL)
 			event_tell(q, &event, "qmgr");
+		if (a->verb == ACT_DELETE)
+			report_deleted(q, a->rows[i].id, a->rows[i].index,
+			    a->rows[i].address);
 		if (a->rows[i].removed)
 			event_tell(q, &removed, "qmgr");
 		if (a->verb == ACT_MOVE)

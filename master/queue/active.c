@@ -205,6 +205,20 @@ schedule_sources_changed(struct schedule *schedule)
 }
 
 void
+schedule_rewind(struct schedule *schedule)
+{
+	struct schedule_source *source;
+	size_t i;
+
+	for (i = 0; i < SCHEDULE_BUCKETS; i++)
+		LIST_FOREACH(source, &schedule->sources_by_lane[i], hash) {
+			memset(&source->cursor, 0, sizeof(source->cursor));
+			source->stopped = 0;
+		}
+	schedule_sources_changed(schedule);
+}
+
+void
 schedule_block_domain(struct schedule *schedule, struct schedule_domain *domain,
     int64_t until_ms)
 {

@@ -134,6 +134,7 @@ pause_apply(struct queue *q)
 		pause_quit_sessions(q, d);
 		pause_unload(q, d);
 	}
+	schedule_rewind(q->schedule);
 	schedule_end_rests(q->schedule); /* who is still stopped rests anew */
 	q->scan_again = true;
 	queue_pump_soon(q);

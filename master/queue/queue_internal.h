@@ -2,7 +2,8 @@
 /*
  * The queue's own state, and what its files ask of each other.
  *
- *   queue.c    the role: start, handlers, reload, stop
+ *   queue.c    the role: start, handlers, stop; configure.c  a reload; peers.c
+ *              the other roles
  *   group.c    what is written: one list of changes, one commit, then the news
  *   submit.c   jobs from the intake
  *   report.c   results for clients that wait, and rows of listings
@@ -320,6 +321,9 @@ void report_cancel(struct queue *q, uint64_t request);
 void report_clear(struct queue *q);
 /* Whether a client was told of it. */
 bool report_result(struct queue *q, const struct queue_op *op);
+/* An operator removed it: no attempt will give whoever waits a result. */
+void report_deleted(struct queue *q, uint64_t id, uint32_t index,
+    const char *recipient);
 /* Whether one waits to be told of each attempt. */
 bool report_is_awaited(const struct queue *q, uint64_t id);
 void report_trace(struct queue *q, struct session *s, bool from_remote,

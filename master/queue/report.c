@@ -128,6 +128,21 @@ report_result(struct queue *q, const struct queue_op *op)
 	return told;
 }
 
+void
+report_deleted(struct queue *q, uint64_t id, uint32_t index,
+    const char *recipient)
+{
+	struct queue_op op = { .outcome = { .message = id, .index = index },
+		.event = { .recipient = recipient,
+		    .relay = "",
+		    .reply = "deleted from the queue by an operator" },
+		.final = true };
+
+	/* RFC 3463, 3.1: X.0.0, other undefined status. */
+	settle_outcome(&op.event.outcome, OUTCOME_FAILED, STEP_QUEUE, "5.0.0");
+	(void)report_result(q, &op); /* mostly nobody waits */
+}
+
 /* A line of a session's dialogue, to each client whose job it carries. */
 void
 report_trace(struct queue *q, struct session *s, bool from_remote,

@@ -272,6 +272,27 @@ def delete_and_expire():
         assert act(d, "delete", ids[0], status=69)["recipients"] == 0
 
 
+def who_waits_hears_of_a_deletion():
+    with Daemon(config()) as d:
+        client = subprocess.Popen(
+            [d.dir + "/postern", "send", "-c", d.config, "--json", "--wait",
+             "final", "--from", "me@sender.test", "a@dead.test",
+             "b@dead.test"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        client.stdin.write(MESSAGE)
+        client.stdin.close()
+        wait_for(lambda: len(states(d, "deferred")) == 2, 10, "attempts")
+        assert count(d, "delete", "--recipient", "*") == 2
+        try:
+            client.wait(5)
+        finally:
+            client.kill()
+        ends = [json.loads(x) for x in client.stdout.read().splitlines()]
+        ends = {r["recipient"]: r for r in ends if r.get("final")}
+        assert set(ends) == {"a@dead.test", "b@dead.test"}, ends
+        assert all(r["status"] == "failed" and "operator" in r["reply"]
+                   for r in ends.values()), ends
+
+
 def move():
     with Sink() as sink, Daemon(config(sink.port)) as d:
         fill(d, 2)
@@ -773,6 +794,8 @@ def run(suite):
          retry_lifts_the_rest_of_a_destination),
         ("flush makes all due", flush),
         ("delete removes, expire fails", delete_and_expire),
+        ("who waits for a result hears of a deletion",
+         who_waits_hears_of_a_deletion),
         ("move takes another transport", move),
         ("pauses hold over restarts", pauses_hold_over_restarts),
         ("all and destinations are paused", all_and_destinations_are_paused),

@@ -1274,3 +1274,46 @@ Test(queue, a_reload_keeps_what_waits_and_uses_the_new_text)
 	hand_in(2, WAIT_QUEUED, 100, "a@b.example", NULL);
 	(void)accepted();
 }
+
+static void
+reload(void)
+{
+	struct msg_config config = { .generation = 2 };
+	char text[2048];
+	int fd;
+
+	(void)snprintf(text, sizeof(text), config_text, spool, "1s");
+	fd = fd_sealed("config", text, strlen(text));
+	say_fd(master, MSG_CONFIG, &config, "test.conf", 9, fd);
+	(void)close(fd);
+}
+
+/* What a scan took once, and a reload gave back, is behind its place. */
+Test(queue, what_a_reload_gives_back_waits_for_no_session)
+{
+	const struct timespec scan = { .tv_sec = 3 };
+	struct msg_closed closed = { 0 };
+	uint64_t jobs[2];
+	uint64_t i;
+	int worker;
+
+	for (i = 0; i < 6; i++) {
+		hand_in(i + 1, WAIT_QUEUED, 100, "a@b.example", NULL);
+		(void)accepted();
+	}
+	crash();
+	start_with("1s");
+	answer_plan("b.example");
+	worker = fork_worker();
+	bring_up(worker, false);
+	jobs[0] = take_job(worker);
+	jobs[1] = take_job(worker);
+	reload();
+	(void)nanosleep(&scan, NULL);
+	deliver(worker, jobs[0]);
+	deliver(worker, jobs[1]);
+	say(worker, MSG_CLOSED, &closed);
+	(void)close(worker);
+	answer_plan("b.example");
+	(void)close(fork_worker());
+}
