@@ -37,6 +37,7 @@ struct manage_options {
 	bool dry_run;
 	bool yes;
 	bool progress;
+	bool flush; /* which is what the user called it */
 };
 
 #define MANAGE_IDS_A_PACKET 500

@@ -65,6 +65,10 @@ say(const char *command, const struct pause_options *o)
 		manage_print_json(end);
 	else if (end != NULL && manage_number(end, "changed") == 0)
 		printf("nothing to do\n");
+	else if (end != NULL && strcmp(command, "resume") == 0)
+		printf("resumed: %lld pause%s ended\n",
+		    manage_number(end, "changed"),
+		    manage_number(end, "changed") == 1 ? "" : "s");
 	if (end != NULL && !o->json)
 		(void)pause_print(fd, false);
 	json_decref(end);
