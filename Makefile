@@ -50,7 +50,7 @@ FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/intake/postern-job.5 \
 	master/intake/postern-control.5 master/control/postern-transcript.5
 
-.PHONY: all libraries help deps demo check unit session interop confine chaos fuzz bench lint man-lint format install clean FORCE
+.PHONY: all libraries help deps demo check unit session interop confine chaos fuzz bench $(BENCHES:%=bench-%) lint man-lint format install clean FORCE
 
 all: $(BUILD)/posternd $(BUILD)/postern
 
@@ -59,7 +59,7 @@ help:
 	@echo "make deps      install the Debian packages that are missing"
 	@echo "make demo      deliver to a private Dovecot and Postfix, step by step"
 	@echo "make check     all tests; or one kind: unit session interop confine chaos fuzz"
-	@echo "make bench     speed and memory, figures only"
+	@echo "make bench     speed and memory, figures only; or bench-run bench-queued bench-postfix bench-isolation"
 	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
 	@echo "make lint      gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
 	@echo "make install   programs, manuals, configuration, users (DESTDIR, PREFIX)"
@@ -114,7 +114,7 @@ unit: $(BUILD)/unit
 	$(BUILD)/unit -j2
 
 session: all
-	python3 tests/session/run.py
+	python3 tests/session/run.py $(SESSION_OPTIONS)
 
 interop: all
 	python3 tests/interop/all.py
@@ -129,10 +129,20 @@ $(BUILD)/filters: tests/confine/filters.c $(BUILD)/libpostern.a
 	@$(CC) $(CPPFLAGS) $(WARN) $(HARD) $(LINK) -o $@ $^ $(LIBS)
 
 chaos: all
-	python3 tests/chaos/run.py
+	python3 tests/chaos/run.py $(CHAOS_SEED)
 
-bench: all
-	python3 tests/bench/run.py
+# One after the other, for each wants the machine for itself; see tests/bench/*.py.
+BENCHES := run queued postfix isolation
+
+bench:
+	@for name in $(BENCHES); do $(MAKE) --no-print-directory bench-$$name || exit 1; done
+
+bench-run bench-queued bench-postfix: all
+	python3 tests/bench/$(@:bench-%=%).py
+
+bench-isolation: all
+	@$(MAKE) --no-print-directory ATTACKS=1 BUILD=$(BUILD)/attacks all
+	python3 tests/bench/isolation.py
 
 # libFuzzer with both sanitizers; FUZZ_SECONDS for each target.  All targets
 # link one archive, built by a make of its own that knows what is old in it.

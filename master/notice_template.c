@@ -69,7 +69,7 @@ next_line(struct reader *r)
 
 enum variable_type {
 	VARIABLE_TEXT,
-	VARIABLE_TIME, /* with the unit behind it */
+	VARIABLE_TIME, /* with the unit behind it, or the best of them */
 };
 
 static const struct {
@@ -101,9 +101,14 @@ static const struct {
 	{ "_weeks", 604800 },
 };
 
+enum {
+	UNIT_NONE = 0,  /* a text */
+	UNIT_BEST = -1, /* with its word: "30 minutes" */
+};
+
 struct variable {
 	size_t which;
-	int64_t unit; /* seconds; 0: a text */
+	int64_t unit; /* seconds, or UNIT_* */
 	size_t span;  /* octets of the reference, its dollar included */
 };
 
@@ -117,8 +122,9 @@ find_variable(const char *name, size_t n, struct variable *v)
 		if (n < len || memcmp(name, variables[i].name, len) != 0)
 			continue;
 		v->which = i;
-		v->unit = 0;
-		if (variables[i].type == VARIABLE_TEXT && n == len)
+		v->unit =
+		    variables[i].type == VARIABLE_TEXT ? UNIT_NONE : UNIT_BEST;
+		if (n == len)
 			return true;
 		for (k = 0;
 		     variables[i].type == VARIABLE_TIME && k < NELEM(units);
@@ -430,6 +436,32 @@ put_value(struct writer *w, const char *value)
 		put(w, *value >= ' ' && *value < 0x7f ? *value : '?');
 }
 
+/* In the largest unit that there are two of, or just one: "90 minutes". */
+static void
+put_time(struct writer *w, int64_t seconds)
+{
+	static const struct {
+		const char *word;
+		int64_t seconds;
+	} words[] = { { "day", 86400 }, { "hour", 3600 }, { "minute", 60 } };
+	char text[40];
+	int64_t count = seconds;
+	const char *word = "second";
+	size_t i;
+
+	for (i = 0; i < NELEM(words); i++) {
+		if (seconds < 2 * words[i].seconds &&
+		    seconds != words[i].seconds)
+			continue;
+		count = seconds / words[i].seconds;
+		word = words[i].word;
+		break;
+	}
+	(void)snprintf(text, sizeof(text), "%" PRId64 " %s%s", count, word,
+	    count == 1 ? "" : "s");
+	put_value(w, text);
+}
+
 static void
 put_variable(struct writer *w, const struct variable *v,
     const struct notice_values *values)
@@ -440,12 +472,16 @@ put_variable(struct writer *w, const struct variable *v,
 	char number[24];
 	int64_t seconds;
 
-	if (v->unit == 0) {
+	if (v->unit == UNIT_NONE) {
 		memcpy(&text, at, sizeof(text));
 		put_value(w, text);
 		return;
 	}
 	memcpy(&seconds, at, sizeof(seconds));
+	if (v->unit == UNIT_BEST) {
+		put_time(w, seconds);
+		return;
+	}
 	(void)snprintf(number, sizeof(number), "%" PRId64, seconds / v->unit);
 	put_value(w, number);
 }

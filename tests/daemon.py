@@ -46,12 +46,14 @@ def programs(build):
     """A folder with copies of the programs: a checkout may lie where other
     users cannot reach it.
 
-    Copied once, and given out when nobody has the copies open for writing any
-    more: a child that another thread of ours forked meanwhile keeps them so
-    until its exec, and a program that is open for writing cannot be executed.
+    Copied once for each place of temporary folders, and given out when nobody
+    has the copies open for writing any more: a child that another thread of
+    ours forked meanwhile keeps them so until its exec, and a program that is
+    open for writing cannot be executed.
     """
+    key = (build, tempfile.gettempdir())
     with _copies_lock:
-        if build not in _copies:
+        if key not in _copies:
             folder = tempfile.mkdtemp(prefix="postern-programs-")
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
             os.chmod(folder, 0o755)
@@ -59,8 +61,8 @@ def programs(build):
                 shutil.copy2(os.path.join(ROOT, build, name), folder)
                 wait_for(lambda: runs(os.path.join(folder, name)),
                          what="a copy of %s to be free" % name)
-            _copies[build] = folder
-        return _copies[build]
+            _copies[key] = folder
+        return _copies[key]
 
 
 def runs(program):

@@ -83,13 +83,16 @@ reader_of(uint32_t notice)
 						: NOTICE_TO_POSTMASTER;
 }
 
-/* How long a recipient is tried, by its route. */
+/* How long a recipient is tried, by its route, and by BY of its sender. */
 static int64_t
 lifetime_of(const struct notice *n, const struct store_envelope *envelope,
     const struct store_recipient *recipient)
 {
-	return route_lifetime_ms(n->queue, route_via(envelope, recipient),
-	    recipient->address);
+	int64_t lifetime_ms = route_lifetime_ms(n->queue,
+	    route_via(envelope, recipient), recipient->address);
+	int64_t deadline_ms = parameters_deadline_ms(envelope->parameters, 0);
+
+	return deadline_ms < lifetime_ms ? deadline_ms : lifetime_ms;
 }
 
 /* The first row says which notice it is; 1 ends the walk. */
@@ -339,7 +342,10 @@ write_report(struct queue *q, struct notice *n, uint8_t *header)
 
 	if (n->from_fd != -1)
 		len = read_header(n, header, &has_8bit);
-	n->whole = n->from_fd != -1 && returns_whole(q, n);
+	/* 8 bits in a header's fields no server without 8BITMIME can get, and
+	 * then nobody would hear anything; a header by itself is a text. */
+	n->whole = n->from_fd != -1 && returns_whole(q, n) &&
+	    (!has_8bit || (n->flags & SUBMIT_SMTPUTF8) != 0);
 	if (n->whole)
 		has_8bit = (n->flags & SUBMIT_8BIT) != 0;
 	n->encoding = encoding_of(n, has_8bit);

@@ -30,9 +30,19 @@ field_put(struct notice_writer *w, const char *text)
 	field_octets(w, text, strlen(text));
 }
 
+/* Where no word follows that it would part. */
+static void
+flush_space(struct notice_writer *w)
+{
+	if (w->spaced)
+		field_put(w, " ");
+	w->spaced = false;
+}
+
 void
 field_begin(struct notice_writer *w, const char *name)
 {
+	w->spaced = false;
 	w->column = 0;
 	field_put(w, name);
 }
@@ -40,6 +50,7 @@ field_begin(struct notice_writer *w, const char *name)
 void
 field_end(struct notice_writer *w)
 {
+	flush_space(w);
 	field_put(w, "\r\n");
 	w->column = 0;
 }
@@ -81,22 +92,35 @@ word_span(const char *text)
 	return n;
 }
 
+/* One space of many, before a word: in this line, or at the next one's begin. */
+static void
+put_space(struct notice_writer *w, const char *word)
+{
+	if (w->column > 1 && w->column + 1 + word_span(word) > FIELD_FOLD_AT)
+		fold(w);
+	flush_space(w);
+}
+
 void
 field_text(struct notice_writer *w, const char *text)
 {
 	for (; *text != '\0'; text++) {
-		if (*text != ' ') {
-			put_octet(w, (uint8_t)*text);
+		if (*text == ' ') {
+			w->spaced = true;
 			continue;
 		}
-		/* One space of many, and none that ends a line by itself. */
-		if (text[1] == ' ')
-			continue;
-		if (text[1] != '\0' && w->column > 1 &&
-		    w->column + 1 + word_span(text + 1) > FIELD_FOLD_AT)
-			fold(w);
-		field_put(w, " ");
+		if (w->spaced)
+			put_space(w, text);
+		put_octet(w, (uint8_t)*text);
 	}
+}
+
+void
+field_exact(struct notice_writer *w, const char *text)
+{
+	flush_space(w);
+	for (; *text != '\0'; text++)
+		put_octet(w, (uint8_t)*text);
 }
 
 static int
@@ -139,7 +163,7 @@ field_xtext(struct notice_writer *w, const char *value, size_t n)
 	char out[FIELD_VALUE_SIZE];
 
 	(void)xtext_decode(value, n, out);
-	field_text(w, out);
+	field_exact(w, out);
 }
 
 static bool
@@ -169,11 +193,11 @@ field_address(struct notice_writer *w, const char *address, bool utf8)
 	char ascii[4 * FIELD_VALUE_SIZE];
 
 	if (is_ascii(address))
-		field_text(w, address);
+		field_exact(w, address);
 	else if (utf8 && is_plain_utf8(address))
 		field_put(w, address);
 	else
-		field_text(w,
+		field_exact(w,
 		    unitext_encode(address, ascii, sizeof(ascii)) ? ascii
 								  : address);
 }
@@ -251,7 +275,7 @@ field_original_address(struct notice_writer *w, const char *value, size_t n,
 	(void)xtext_decode(value, n, text);
 	address = strchr(text, ';');
 	if (address == NULL || strncasecmp(text, "utf-8;", 6) != 0) {
-		field_text(w, text);
+		field_exact(w, text);
 		return;
 	}
 	address++;

@@ -142,7 +142,8 @@ notice_write_reason(struct notice_writer *w, const struct notice_about *n,
 {
 	field_begin(w, "<");
 	field_address(w, r->address, n->utf8);
-	field_put(w, ">: ");
+	field_put(w, ">:");
+	field_text(w, " ");
 	field_text(w, reason_verb(r));
 	if (r->code != 0 && r->relay[0] != '\0') {
 		field_text(w, "host ");
@@ -188,6 +189,8 @@ notice_write_status(struct notice_writer *w, const struct notice_about *n)
 	field_begin(w, "X-Postern-Queue-ID: ");
 	field_text(w, n->values.queue_id);
 	field_end(w);
+	if (n->values.sender[0] == '\0')
+		return;
 	field_begin(w, "X-Postern-Sender: ");
 	field_typed_address(w, n->values.sender, n->utf8);
 	field_end(w);

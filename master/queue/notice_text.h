@@ -24,6 +24,7 @@ struct notice_writer {
 	void *arg;
 	bool failed; /* put() was; nothing is written any more */
 	size_t column;
+	bool spaced; /* a space is owed, that may become a fold */
 };
 
 /* What is returned of the message, and how. */

@@ -8,28 +8,25 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/log.h"
 #include "common/roles.h"
 #include "common/sandbox.h"
 #include "common/util.h"
-#include "master/config_fd.h"
 #include "master/queue/action.h"
 #include "master/queue/ask.h"
+#include "master/queue/configure.h"
 #include "master/queue/learnt.h"
 #include "master/queue/limits.h"
 #include "master/queue/notice.h"
 #include "master/queue/pause.h"
+#include "master/queue/peers.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/recovery.h"
 #include "master/queue/route.h"
@@ -59,251 +56,6 @@ void
 queue_pump_soon(struct queue *q)
 {
 	event_active(q->pump_timer, EV_TIMEOUT, 0);
-}
-
-/* Transports. */
-
-/* The slot of a transport's name; -1 where it cannot be had. */
-static int
-queue_transport_slot(struct queue *q, const char *name)
-{
-	struct queue_transport *grown;
-	uint32_t i;
-
-	for (i = 0; i < q->ntransports; i++)
-		if (strcmp(q->transports[i].name, name) == 0)
-			return (int)i;
-	grown = recallocarray(q->transports, q->ntransports,
-	    q->ntransports + 1U, sizeof(*grown));
-	if (grown == NULL)
-		return -1;
-	q->transports = grown;
-	grown[i].name = strdup(name);
-	if (grown[i].name == NULL)
-		return -1;
-	q->ntransports++;
-	return (int)i;
-}
-
-static void
-queue_feedback(const struct transport *t, struct feedback_rules *rules)
-{
-	memset(rules, 0, sizeof(*rules));
-	rules->initial = (uint32_t)t->initial_destination_concurrency;
-	rules->limit = (uint32_t)t->destination_concurrency_limit;
-	if (rules->initial > rules->limit)
-		rules->initial = rules->limit;
-	/* The configuration was checked. */
-	(void)feedback_parse(t->destination_concurrency_positive_feedback,
-	    &rules->positive);
-	(void)feedback_parse(t->destination_concurrency_negative_feedback,
-	    &rules->negative);
-	rules->failed_cohorts =
-	    (uint32_t)t->destination_concurrency_failed_cohort_limit;
-}
-
-static int
-queue_use_transports(struct queue *q)
-{
-	const struct transport *t;
-	struct schedule_transport limits;
-	size_t i;
-	int slot;
-
-	for (i = 0; i < q->ntransports; i++)
-		q->transports[i].config = NULL;
-	for (i = 0; i < q->config->ntransports; i++) {
-		t = &q->config->transports[i];
-		slot = queue_transport_slot(q, t->name);
-		if (slot == -1)
-			return -1;
-		q->transports[slot].config = t;
-		q->transports[slot].index = (uint32_t)i;
-		q->transports[slot].trust =
-		    (uint32_t)config_trust(q->config, i);
-		limits.process_limit = (uint32_t)q->config->process_limit;
-		queue_feedback(t, &limits.feedback);
-		/* Each recipient's message is its own. */
-		limits.recipient_limit = t->delivered_to
-		    ? 1
-		    : (uint32_t)t->destination_recipient_limit;
-		if (schedule_set_transport(q->schedule, (uint32_t)slot,
-			&limits) == -1)
-			return -1;
-	}
-	limits_configure(q);
-	return 0;
-}
-
-/* Configuration. */
-
-/* All that waits in memory goes back to the store, to be routed anew. */
-static void
-queue_unload(struct queue *q)
-{
-	struct schedule_destination *d;
-	struct schedule_recipients recipients;
-	struct target *t;
-
-	for (d = schedule_first_destination(q->schedule); d != NULL;
-	     d = TAILQ_NEXT(d, entry)) {
-		STAILQ_INIT(&recipients);
-		schedule_suspend(q->schedule, d, &recipients);
-		schedule_put_back(q->schedule, &recipients);
-		t = d->data;
-		if (t != NULL)
-			t->plan_until_ms = 0;
-		d->keep_until_ms = 0;
-		schedule_block(q->schedule, d, 0);
-	}
-	q->scan_again = true;
-}
-
-static void
-queue_set_limits(struct queue *q)
-{
-	q->limits.active_recipients =
-	    (uint32_t)q->config->qmgr_recipient_active_limit;
-	q->limits.minimal_backoff_ms =
-	    (int64_t)q->config->minimal_backoff_time * 1000;
-	q->limits.maximal_backoff_ms =
-	    (int64_t)q->config->maximal_backoff_time * 1000;
-	if (q->schedule != NULL)
-		schedule_set_limits(q->schedule, &q->limits);
-}
-
-/* The master has checked the text; what fails here leaves the old one. */
-static void
-queue_configure(void *ctx, struct channel *from, const struct message *m)
-{
-	struct queue *q = ctx;
-	struct config *config = config_from_fd(m); /* logs why not */
-	struct config *old = q->config;
-
-	(void)from;
-	if (config == NULL && old == NULL)
-		fatal("the configuration cannot be read");
-	if (config == NULL) {
-		log_line(LOG_ERROR,
-		    "the new configuration cannot be read; "
-		    "the old one stays");
-		return;
-	}
-	q->config = config;
-	/* By this one transports are meant, and with them their secrets. */
-	q->generation = ((const struct msg_config *)m->payload)->generation;
-	queue_set_limits(q);
-	transcript_configure(q);
-	notices_configure(q);
-	if (q->schedule == NULL) /* setting up; old is one never used */
-		goto out;
-	session_quit_all(q);
-	queue_unload(q);
-	login_forget_all(q);
-	if (queue_use_transports(q) == -1)
-		log_line(LOG_ERROR,
-		    "out of memory: some transports wait for "
-		    "the next reload");
-	pause_apply(q);
-	queue_pump_soon(q);
-out:
-	config_free(old);
-}
-
-/* Channels. */
-
-static struct channel **
-queue_channel(struct queue *q, unsigned role)
-{
-	switch (role) {
-	case ROLE_INTAKE:
-		return &q->intake;
-	case ROLE_RESOLVER:
-		return &q->resolver;
-	case ROLE_DIALER:
-		return &q->dialer;
-	case ROLE_AGENT:
-		return &q->agent;
-	default:
-		return NULL;
-	}
-}
-
-/* Whoever waited in the former intake is gone; what was whole stays. */
-static void
-queue_intake_gone(struct queue *q)
-{
-	struct queue_op *op;
-
-	submit_clear(q);
-	report_clear(q);
-	action_cancel_all(q);
-	ask_cancel_all(q);
-	STAILQ_FOREACH(op, &q->ops, entry)
-		if (op->kind == OP_SUBMIT)
-			op->submission->cancelled = true;
-}
-
-static void
-queue_peer(void *ctx, struct channel *from, const struct message *m)
-{
-	const struct msg_peer *msg = m->payload;
-	struct queue *q = ctx;
-	struct channel **slot = queue_channel(q, msg->role);
-
-	(void)from;
-	if (slot == NULL) {
-		fd_close(m->fd);
-		return;
-	}
-	channel_close(*slot);
-	*slot = channel_new(&q->role, m->fd, msg->role, NULL);
-	if (*slot == NULL) {
-		log_line(LOG_ERROR, "channel to %s: %s", role_name(msg->role),
-		    strerror(errno));
-		return;
-	}
-	if (msg->role == ROLE_INTAKE)
-		queue_intake_gone(q);
-	else if (msg->role == ROLE_RESOLVER)
-		target_ask_again(q);
-	else if (msg->role == ROLE_DIALER)
-		dial_again(q);
-	if (q->pump_timer != NULL)
-		queue_pump_soon(q);
-}
-
-/* A role that broke a rule is ended by the master, and started anew. */
-static void
-queue_fault(struct queue *q, unsigned role, const char *why)
-{
-	struct msg_fault msg;
-
-	memset(&msg, 0, sizeof(msg));
-	msg.role = role;
-	if (q->role.parent != NULL)
-		(void)channel_send(q->role.parent, MSG_FAULT, &msg, why,
-		    strlen(why), -1);
-}
-
-static void
-queue_closed(void *ctx, struct channel *ch, const char *why)
-{
-	struct queue *q = ctx;
-	struct channel **slot;
-
-	if (channel_peer(ch) == ROLE_WORKER) {
-		session_lost(channel_arg(ch), why);
-		return;
-	}
-	slot = queue_channel(q, channel_peer(ch));
-	if (slot == NULL || *slot != ch)
-		return;
-	*slot = NULL;
-	if (why != NULL)
-		queue_fault(q, channel_peer(ch), why);
-	if (channel_peer(ch) == ROLE_INTAKE)
-		queue_intake_gone(q);
 }
 
 /* Turning. */
@@ -474,9 +226,9 @@ enum {
 
 /* What the queue takes, and in which of its phases. */
 static const struct handler queue_handlers[] = {
-	{ MSG_CONFIG, QUEUE_ALWAYS, queue_configure },
+	{ MSG_CONFIG, QUEUE_ALWAYS, configure_take },
 	{ MSG_TEMPLATE, QUEUE_ALWAYS, notices_templates },
-	{ MSG_PEER, QUEUE_ALWAYS, queue_peer },
+	{ MSG_PEER, QUEUE_ALWAYS, peers_take },
 	{ MSG_DRAIN, PHASE_READY, queue_drain },
 	{ MSG_SUBMIT, QUEUE_WORKING, submit_begin },
 	{ MSG_SUBMIT_MORE, QUEUE_WORKING, submit_more },
@@ -550,7 +302,7 @@ queue_init(struct queue *q, int parent_fd)
 	(void)signal(SIGPIPE, SIG_IGN);
 	queue_share_descriptors(q);
 	role_init(&q->role, ROLE_QUEUE, parent_fd, queue_handlers,
-	    NELEM(queue_handlers), q, queue_closed);
+	    NELEM(queue_handlers), q, peers_closed);
 	q->commit_timer = evtimer_new(q->role.base, queue_commit, q);
 	q->pump_timer = evtimer_new(q->role.base, queue_pump, q);
 	q->stop_timer = evtimer_new(q->role.base, queue_stop, q);
@@ -583,7 +335,7 @@ queue_open(struct queue *q, const char *spool)
 	q->learnt = calloc(LEARNT_MAX, sizeof(*q->learnt));
 	q->schedule = schedule_new(&q->limits, &hooks);
 	if (q->learnt == NULL || q->schedule == NULL ||
-	    queue_use_transports(q) == -1 ||
+	    configure_transports(q) == -1 ||
 	    evtimer_add(q->sweep_timer, &sweep) == -1)
 		fatal("out of memory");
 }

@@ -2,7 +2,8 @@
 /*
  * The queue's own state, and what its files ask of each other.
  *
- *   queue.c    the role: start, handlers, reload, stop
+ *   queue.c    the role: start, handlers, stop; configure.c  a reload; peers.c
+ *              the other roles
  *   group.c    what is written: one list of changes, one commit, then the news
  *   submit.c   jobs from the intake
  *   report.c   results for clients that wait, and rows of listings

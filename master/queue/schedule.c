@@ -108,7 +108,7 @@ schedule_set_transport(struct schedule *schedule, uint32_t transport,
     const struct schedule_transport *limits)
 {
 	struct schedule_transport_state *grown;
-	uint32_t i;
+	uint32_t i, rank;
 
 	if (transport >= schedule->ntransports) {
 		/* Their lists point into them: nothing may move unseen. */
@@ -116,13 +116,15 @@ schedule_set_transport(struct schedule *schedule, uint32_t transport,
 		if (grown == NULL)
 			return -1;
 		for (i = 0; i <= transport; i++) {
-			TAILQ_INIT(&grown[i].ready);
+			for (rank = 0; rank < SCHEDULE_RANK_COUNT; rank++)
+				TAILQ_INIT(&grown[i].ready[rank]);
 			if (i >= schedule->ntransports)
 				continue;
 			grown[i].limits = schedule->transports[i].limits;
 			grown[i].sessions = schedule->transports[i].sessions;
-			TAILQ_CONCAT(&grown[i].ready,
-			    &schedule->transports[i].ready, turn);
+			for (rank = 0; rank < SCHEDULE_RANK_COUNT; rank++)
+				TAILQ_CONCAT(&grown[i].ready[rank],
+				    &schedule->transports[i].ready[rank], turn);
 		}
 		free(schedule->transports);
 		schedule->transports = grown;

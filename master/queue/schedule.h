@@ -134,6 +134,14 @@ enum schedule_place {
 	SCHEDULE_IDLE,    /* nothing waits, nothing runs */
 };
 
+/* Who comes first among those that want a session. */
+enum schedule_rank {
+	SCHEDULE_FIRST,    /* it has none */
+	SCHEDULE_PROVEN,   /* one of those it has got an answer to a message */
+	SCHEDULE_UNPROVEN, /* none of them has yet */
+	SCHEDULE_RANK_COUNT
+};
+
 struct schedule_destination {
 	LIST_ENTRY(schedule_destination) hash;
 	TAILQ_ENTRY(schedule_destination) entry; /* of all */
@@ -142,7 +150,8 @@ struct schedule_destination {
 	uint32_t turns_left[LANE_CLASS_COUNT];
 	struct heap_node block; /* while blocked */
 	enum schedule_place place;
-	bool is_short; /* ready, and without any session */
+	enum schedule_rank rank; /* while it wants a session */
+	bool proven;             /* since it last had no session */
 	struct limit_user limited;
 	uint32_t transport;
 	uint32_t variant;  /* the owner's; most have 0 */
@@ -335,7 +344,12 @@ int64_t schedule_retry_ms(const struct schedule_limits *limits,
  *
  * One with mail that waits, below its concurrency, not blocked, of a transport
  * below its process limit, and with no limit against it.  NULL: none, or
- * workers_left is 0.  A picked one goes to the end.
+ * workers_left is 0.  A picked one goes to the end of its rank.
+ *
+ * A session may hang for as long as the timers let it.  So that those that do
+ * leave workers to others, who has a session already comes after who has none,
+ * and gets another before the first got an answer to a message only while more
+ * than half of the workers are free.
  */
 struct schedule_destination *schedule_pick(struct schedule *schedule,
     uint32_t workers_left, int64_t now_ms);
@@ -353,7 +367,7 @@ void schedule_session_begun(struct schedule *schedule,
 void schedule_session_ended(struct schedule *schedule,
     struct schedule_destination *destination);
 
-/* A transaction went through: there is room for more sessions. */
+/* A transaction had its answer: there is room for more sessions. */
 void schedule_succeeded(struct schedule *schedule,
     struct schedule_destination *destination);
 

@@ -32,7 +32,7 @@ TAILQ_HEAD(schedule_destinations, schedule_destination);
 struct schedule_transport_state {
 	struct schedule_transport limits;
 	uint32_t sessions;
-	struct schedule_destinations ready;
+	struct schedule_destinations ready[SCHEDULE_RANK_COUNT];
 };
 
 struct schedule {
@@ -55,7 +55,7 @@ struct schedule {
 	struct schedule_destinations destinations;
 	struct schedule_destinations idle;
 	uint32_t nidle;
-	uint32_t nshort;
+	uint32_t nshort; /* that want a session, and have none */
 	struct heap blocked;
 	struct heap limited; /* limits somebody waits at for a rate */
 	LIST_HEAD(, limit) limits_made;

@@ -27,19 +27,21 @@ transport_of(const struct schedule *schedule,
 
 /* Places. */
 
-static void
-short_count(struct schedule *schedule, struct schedule_destination *destination)
+static enum schedule_rank
+rank_of(const struct schedule_destination *destination)
 {
-	bool is_short =
-	    destination->place == SCHEDULE_READY && destination->sessions == 0;
+	if (destination->sessions == 0)
+		return SCHEDULE_FIRST;
+	return destination->proven ? SCHEDULE_PROVEN : SCHEDULE_UNPROVEN;
+}
 
-	if (is_short == destination->is_short)
-		return;
-	destination->is_short = is_short;
-	if (is_short)
-		schedule->nshort++;
-	else
-		schedule->nshort--;
+/* Those of its transport that want a session as much as it does. */
+static struct schedule_destinations *
+ready_of(const struct schedule *schedule,
+    const struct schedule_destination *destination)
+{
+	return &schedule->transports[destination->transport]
+		    .ready[destination->rank];
 }
 
 void
@@ -52,9 +54,10 @@ schedule_unplace(struct schedule *schedule,
 	case SCHEDULE_NOWHERE:
 		return;
 	case SCHEDULE_READY:
-		TAILQ_REMOVE(
-		    &schedule->transports[destination->transport].ready,
-		    destination, turn);
+		TAILQ_REMOVE(ready_of(schedule, destination), destination,
+		    turn);
+		if (destination->rank == SCHEDULE_FIRST)
+			schedule->nshort--;
 		break;
 	case SCHEDULE_WAITING:
 		TAILQ_REMOVE(&limit->waiters, destination, turn);
@@ -68,7 +71,6 @@ schedule_unplace(struct schedule *schedule,
 		break;
 	}
 	destination->place = SCHEDULE_NOWHERE;
-	short_count(schedule, destination);
 }
 
 static enum schedule_place
@@ -108,18 +110,19 @@ schedule_review(struct schedule *schedule,
     struct schedule_destination *destination)
 {
 	enum schedule_place place = place_of(schedule, destination);
+	enum schedule_rank rank = rank_of(destination);
 
-	if (place == destination->place) {
-		short_count(schedule, destination);
+	if (place == destination->place &&
+	    (place != SCHEDULE_READY || rank == destination->rank))
 		return;
-	}
 	schedule_unplace(schedule, destination);
 	destination->place = place;
+	destination->rank = rank;
 	if (place == SCHEDULE_READY) {
-		TAILQ_INSERT_TAIL(
-		    &schedule->transports[destination->transport].ready,
-		    destination, turn);
-		short_count(schedule, destination);
+		TAILQ_INSERT_TAIL(ready_of(schedule, destination), destination,
+		    turn);
+		if (rank == SCHEDULE_FIRST)
+			schedule->nshort++;
 	} else if (place == SCHEDULE_IDLE) {
 		TAILQ_INSERT_TAIL(&schedule->idle, destination, turn);
 		schedule->nidle++;
@@ -151,14 +154,17 @@ schedule_sweep_destinations(struct schedule *schedule, int64_t now_ms)
 
 static struct schedule_destination *
 pick_of(struct schedule *schedule, struct schedule_transport_state *transport,
-    int64_t now_ms)
+    enum schedule_rank rank, uint32_t workers_left, int64_t now_ms)
 {
+	struct schedule_destinations *ready = &transport->ready[rank];
 	struct schedule_destination *destination;
 	struct limit *limit;
 
-	if (transport->sessions >= transport->limits.process_limit)
+	if (transport->sessions >= transport->limits.process_limit ||
+	    (rank == SCHEDULE_UNPROVEN &&
+		workers_left <= transport->limits.process_limit / 2))
 		return NULL;
-	while ((destination = TAILQ_FIRST(&transport->ready)) != NULL) {
+	while ((destination = TAILQ_FIRST(ready)) != NULL) {
 		limit =
 		    limit_against(&destination->limited, LIMIT_CONNECT, now_ms);
 		if (limit == NULL)
@@ -168,28 +174,44 @@ pick_of(struct schedule *schedule, struct schedule_transport_state *transport,
 	}
 	if (destination == NULL)
 		return NULL;
-	TAILQ_REMOVE(&transport->ready, destination, turn);
-	TAILQ_INSERT_TAIL(&transport->ready, destination, turn);
+	TAILQ_REMOVE(ready, destination, turn);
+	TAILQ_INSERT_TAIL(ready, destination, turn);
 	return destination;
+}
+
+/* The transports take turns. */
+static struct schedule_destination *
+pick_ranked(struct schedule *schedule, enum schedule_rank rank,
+    uint32_t workers_left, int64_t now_ms)
+{
+	struct schedule_destination *destination;
+	uint32_t i, at;
+
+	for (i = 0; i < schedule->ntransports; i++) {
+		at = (schedule->next_transport + i) % schedule->ntransports;
+		destination = pick_of(schedule, &schedule->transports[at], rank,
+		    workers_left, now_ms);
+		if (destination == NULL)
+			continue;
+		schedule->next_transport = at + 1;
+		return destination;
+	}
+	return NULL;
 }
 
 struct schedule_destination *
 schedule_pick(struct schedule *schedule, uint32_t workers_left, int64_t now_ms)
 {
 	struct schedule_destination *destination;
-	uint32_t i, at;
+	enum schedule_rank rank;
 
 	schedule_turn(schedule, now_ms);
 	if (workers_left == 0)
 		return NULL;
-	for (i = 0; i < schedule->ntransports; i++) {
-		at = (schedule->next_transport + i) % schedule->ntransports;
-		destination =
-		    pick_of(schedule, &schedule->transports[at], now_ms);
-		if (destination == NULL)
-			continue;
-		schedule->next_transport = at + 1;
-		return destination;
+	for (rank = 0; rank < SCHEDULE_RANK_COUNT; rank++) {
+		destination = pick_ranked(schedule, rank, workers_left, now_ms);
+		if (destination != NULL)
+			return destination;
 	}
 	return NULL;
 }
@@ -242,6 +264,8 @@ schedule_session_ended(struct schedule *schedule,
 
 	assert(destination->sessions > 0);
 	destination->sessions--;
+	if (destination->sessions == 0)
+		destination->proven = false; /* it may have changed since */
 	schedule->transports[destination->transport].sessions--;
 	for (slot = LIMIT_TRANSPORT; user->count > 0 && slot < LIMIT_SLOT_COUNT;
 	     slot++) {
@@ -262,6 +286,7 @@ schedule_succeeded(struct schedule *schedule,
     struct schedule_destination *destination)
 {
 	destination->failures = 0;
+	destination->proven = destination->sessions > 0;
 	feedback_success(&destination->feedback,
 	    &transport_of(schedule, destination)->feedback);
 	if (destination->blocked_until_ms != 0)

@@ -9,6 +9,8 @@
  *
  * With -f every session fails, and N counts them: what is known of the dead.
  *
+ * With -n 0 the spool is filled, and no role starts: for a bench of more than it.
+ *
  * usage: queue_bench [-f] [-d destinations] [-n messages] [-q queued]
  *     [-w window] DIRECTORY
  */
@@ -339,6 +341,8 @@ main(int argc, char *argv[])
 		err(1, "start");
 	if (queued > 0)
 		fill(argv[optind]);
+	if (messages == 0)
+		return 0;
 	begun = time_monotonic_ms();
 	pid = start(argv[optind]);
 	while (delivered < messages)

@@ -4,7 +4,7 @@
 Messages of 4 KiB: accepted from 20 clients, drained from a full queue to a
 local SMTP and LMTP sink, and to the real Dovecot; CPU of all our processes a
 1,000 messages; PSS of a worker with an idle TLS 1.3 session, 200 at a time.
-BENCH_MESSAGES sets how many (20000); BENCH_DIR where the spool lies.
+BENCH_MESSAGES sets how many (20000); BENCH_DIR where the disk image lies.
 
 The queue role alone, with BENCH_QUEUED (1000000) recipients in its spool against
 10,000, to one domain and to many: when it delivers first, its memory, and what a
@@ -22,38 +22,13 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from daemon import (ROOT, Daemon, Job, layers, memfd, wait_for)  # noqa
+from daemon import ROOT, Daemon, Job, layers, memfd, wait_for  # noqa
+from tools import TICK, Disk, Sink, build, build_linked, machine  # noqa
 
 MESSAGES = int(os.environ.get("BENCH_MESSAGES", "20000"))
 QUEUED = int(os.environ.get("BENCH_QUEUED", "1000000"))
 FEW = 10000
-PACKAGES = ("libssl libcrypto libbsd-overlay libseccomp sqlite3 jansson "
-            "libconfuse libevent_core libcap libidn2 libgsasl").split()
 SIZE = 4096
-TICK = os.sysconf("SC_CLK_TCK")
-if "BENCH_DIR" in os.environ:
-    tempfile.tempdir = os.environ["BENCH_DIR"]
-
-
-def build(folder, name):
-    path = os.path.join(folder, name)
-    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", path, os.path.join(
-        ROOT, "tests/bench", name + ".c")], check=True)
-    return path
-
-
-def build_linked(folder, name):
-    """One that is linked with what posternd is made of."""
-    def flags(what):
-        return subprocess.run(["pkg-config", what] + PACKAGES, check=True,
-                              capture_output=True, text=True).stdout.split()
-    path = os.path.join(folder, name)
-    subprocess.run(["cc", "-O2", "-std=c11", "-D_GNU_SOURCE", "-I", ROOT]
-                   + flags("--cflags") + ["-o", path,
-                   os.path.join(ROOT, "tests/bench", name + ".c"),
-                   os.path.join(ROOT, "build/libpostern.a")]
-                   + flags("--libs") + ["-lunbound"], check=True)
-    return path
 
 
 def full_queue(program):
@@ -72,26 +47,6 @@ def full_queue(program):
                     capture_output=True, text=True).stdout.splitlines()
             print("queue role, %s: %s" % (what, "; ".join(out)))
             sys.stdout.flush()
-
-
-class Sink:
-    def __init__(self, program, *args):
-        self.p = subprocess.Popen([program, *args], stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, text=True)
-        self.port = int(self.p.stdout.readline())
-
-    def taken(self):
-        self.p.stdin.write("\n")
-        self.p.stdin.flush()
-        return int(self.p.stdout.readline())
-
-    def pause(self, on):
-        self.p.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
-
-    def close(self):
-        self.pause(False)
-        self.p.stdin.close()
-        self.p.wait()
 
 
 def cpu_seconds(daemon):
@@ -218,8 +173,9 @@ route "d%d.test" { transport = t%d }
 
 
 def main():
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Disk(16):
         os.chmod(folder, 0o755)
+        machine()
         full_queue(build_linked(folder, "queue_bench"))
         if sys.argv[1:] == ["full"]:
             return

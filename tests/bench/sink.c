@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * sink [-l] [-c]: an SMTP (LMTP with -l) server that takes every message and
- * keeps none, by BDAT too with -c, as fast as one thread can, so that a client's own cost shows.  Prints
- * its port on loopback, then, at each line on standard input, how many messages
- * it has taken.
+ * sink [-l] [-c] [-a]: an SMTP (LMTP with -l) server that takes every message
+ * and keeps none, by BDAT too with -c, as fast as one thread can, so that a
+ * client's own cost shows.  Prints its port on loopback, then, at each line on
+ * standard input, how many messages it has taken.
+ *
+ * With -a it listens on all addresses, and what it is depends on which one was
+ * connected to: in 127.3.0.0/16 it accepts and never says a word, in 127.4.0.0/16
+ * it answers 451 to each RCPT.
  */
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -20,8 +24,14 @@
 
 #define BUFFER 65536
 
+enum {
+	LOOPBACK_STALLS = 0x7f03,
+	LOOPBACK_DEFERS = 0x7f04,
+};
+
 struct connection {
 	int fd;
+	bool defers; /* each recipient */
 	bool in_message;
 	bool last;   /* of the chunks */
 	size_t left; /* octets of a chunk */
@@ -32,7 +42,7 @@ struct connection {
 	char out[BUFFER];
 };
 
-static bool lmtp, chunking;
+static bool lmtp, chunking, everywhere;
 static unsigned long taken;
 
 static void
@@ -80,7 +90,9 @@ begin_chunk(struct connection *c, const char *line)
 static void
 command(struct connection *c, const char *line)
 {
-	if (strncasecmp(line, "DATA", 4) == 0) {
+	if (strncasecmp(line, "DATA", 4) == 0 && c->defers) {
+		say(c, "503 5.5.1 no recipient\r\n");
+	} else if (strncasecmp(line, "DATA", 4) == 0) {
 		c->in_message = true;
 		say(c, "354 go\r\n");
 	} else if (strncasecmp(line, "EHLO", 4) == 0 ||
@@ -96,6 +108,10 @@ command(struct connection *c, const char *line)
 	} else {
 		if (strncasecmp(line, "MAIL", 4) == 0)
 			c->rcpts = 0;
+		if (strncasecmp(line, "RCPT", 4) == 0 && c->defers) {
+			say(c, "451 4.3.0 not now\r\n");
+			return;
+		}
 		if (strncasecmp(line, "RCPT", 4) == 0)
 			c->rcpts++;
 		say(c, "250 2.0.0 ok\r\n");
@@ -152,6 +168,18 @@ serve(struct connection *c)
 	return true;
 }
 
+/* The upper half of the address that a client connected to. */
+static unsigned
+called_net(int fd)
+{
+	struct sockaddr_in in;
+	socklen_t len = sizeof(in);
+
+	if (getsockname(fd, (struct sockaddr *)&in, &len) == -1)
+		return 0;
+	return ntohl(in.sin_addr.s_addr) >> 16;
+}
+
 static void
 add_client(int epoll, int listener)
 {
@@ -168,8 +196,11 @@ add_client(int epoll, int listener)
 		return;
 	}
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	c->defers = called_net(c->fd) == LOOPBACK_DEFERS;
 	event.data.ptr = c;
 	epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event);
+	if (called_net(c->fd) == LOOPBACK_STALLS)
+		return;
 	say(c, "220 sink.postern.test\r\n");
 	(void)!write(c->fd, c->out, c->out_len);
 	c->out_len = 0;
@@ -182,7 +213,7 @@ open_listener(void)
 	socklen_t len = sizeof(in);
 	int fd;
 
-	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	in.sin_addr.s_addr = htonl(everywhere ? INADDR_ANY : INADDR_LOOPBACK);
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	if (fd == -1 || bind(fd, (struct sockaddr *)&in, sizeof(in)) == -1 ||
 	    listen(fd, 1024) == -1 ||
@@ -217,6 +248,7 @@ main(int argc, char **argv)
 	for (i = 1; i < argc; i++) {
 		lmtp = lmtp || strcmp(argv[i], "-l") == 0;
 		chunking = chunking || strcmp(argv[i], "-c") == 0;
+		everywhere = everywhere || strcmp(argv[i], "-a") == 0;
 	}
 	listener = open_listener();
 	epoll = epoll_create1(0);

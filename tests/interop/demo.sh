@@ -11,6 +11,7 @@ dir=$(mktemp -d /tmp/postern-demo.XXXXXX) || exit 1
 chmod 755 "$dir"
 daemon=
 wrong=0
+untrue=
 
 step() {
 	printf '\n== %s\n' "$*"
@@ -25,6 +26,8 @@ expect() {
 	else
 		echo "   NOT TRUE: $what"
 		wrong=$((wrong + 1))
+		untrue="$untrue
+   NOT TRUE: $what"
 	fi
 }
 
@@ -85,7 +88,8 @@ PATH=$dir:$PATH
 expect "posternd -n finds it good" posternd -n -c "$dir/postern.conf"
 
 step "posternd starts; each role tells which layers hold"
-posternd -c "$dir/postern.conf" 2>"$dir/log" &
+: >"$dir/log" # there before anybody looks into it
+posternd -c "$dir/postern.conf" 2>>"$dir/log" &
 daemon=$!
 tries=0
 while [ "$(grep -c ' ready: ' "$dir/log")" -lt 5 ] && [ $tries -lt 100 ] &&
@@ -201,7 +205,7 @@ expect "it ended with status 0" [ $status -eq 0 ]
 if [ $wrong -eq 0 ]; then
 	printf '\ndemo: all of it came true\n'
 else
-	printf '\ndemo: %d things did not come true; the log:\n' $wrong
+	printf '\ndemo: %d things did not come true:%s\nthe log:\n' $wrong "$untrue"
 	sed 's/^/   /' "$dir/log"
 	exit 1
 fi

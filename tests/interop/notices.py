@@ -4,6 +4,7 @@ import base64
 import collections
 import email
 import email.policy
+from email.utils import parsedate_to_datetime
 import glob
 import json
 import os
@@ -247,6 +248,18 @@ def the_header_or_all_is_returned():
         assert n.parts[2].get_content_type() == "text/rfc822-headers"
 
 
+def a_header_that_no_server_can_get_is_returned_as_text():
+    """It would take the notice with it, and nobody would be told."""
+    with Setting() as (sink, d):
+        submit(d, ["bad@x.test"],
+               "Subject: b\u00e4r\n\nx\n".encode("latin-1"))
+        n = one(sink)
+        assert n.rcpts[0]["Status"] == "5.6.3", n.rcpts[0]
+        assert n.parts[2].get_content_type() == "text/rfc822-headers"
+        assert n.parts[2].get_payload(decode=True) == \
+            b"Subject: b\xe4r\r\n"
+
+
 def status_kib(pid, name):
     with open("/proc/%d/status" % pid) as f:
         return int(re.search(r"%s:\s+(\d+) kB" % name, f.read()).group(1))
@@ -390,6 +403,21 @@ def a_time_that_is_over_is_told_where_it_is_asked_for():
         assert n.rcpts[0]["Status"] == "4.4.7", n.rcpts[0]
         time.sleep(2)
         one(sink)
+
+
+def a_delay_says_until_when_its_sender_lets_it_be_tried():
+    """RFC 3464, 2.3.9; RFC 2852, 4.1.2: BY with R ends it."""
+    with Setting("delay_warning_time = 1s",
+                 keywords=["PIPELINING", "DELIVERBY"]) as (sink, d):
+        submit(d, ["later@x.test"],
+               deliver_by={"seconds": 90, "mode": "return"})
+        n = one(sink)
+        r = n.rcpts[0]
+        left = parsedate_to_datetime(r["Will-Retry-Until"]) - \
+            parsedate_to_datetime(n.message["Arrival-Date"])
+        assert r["Action"] == "delayed" and left.total_seconds() in \
+            (89, 90, 91), r
+        assert "until it is 90 seconds old" in n.human, n.human
 
 
 def what_expires_is_told_as_a_failure():
@@ -740,6 +768,8 @@ TESTS = (
     who_wants_to_hear_nothing_hears_nothing,
     a_domain_without_a_route_is_told_of,
     the_header_or_all_is_returned,
+    a_header_that_no_server_can_get_is_returned_as_text,
+    a_delay_says_until_when_its_sender_lets_it_be_tried,
     a_large_message_is_returned_without_taking_memory,
     eight_bit_texts_are_declared,
     a_binary_message_returns_its_header,

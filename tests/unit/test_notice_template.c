@@ -40,7 +40,7 @@ static const struct {
 	{ HEAD "no colon\n\ntext\nEOF\n", 4, "no field; an empty line" },
 	{ HEAD "Charset: latin1\n\ntext\nEOF\n", 4, "us-ascii or utf-8" },
 	{ HEAD "\ntext $nothing\nEOF\n", 5, "$nothing: no variable" },
-	{ HEAD "\n$delay\nEOF\n", 5, "no variable" },
+	{ HEAD "\n$delay_years\nEOF\n", 5, "no variable" },
 	{ HEAD "\n$ 5\nEOF\n", 5, "no variable" },
 	{ HEAD "\n${myhostname\nEOF\n", 5, "no variable" },
 	{ HEAD "\nB\xc3\xa4r\nEOF\n", 5, "no ASCII" },
@@ -99,6 +99,9 @@ Test(notice_template, variables_stand_for_values)
 		{ "$maximal_queue_lifetime_days", "5" },
 		{ "$bounce_queue_lifetime_weeks", "2" },
 		{ "$delay_warning_time_minutes", "60" },
+		{ "$delay, $delay_warning_time", "3 hours, 1 hour" },
+		{ "${maximal_queue_lifetime}s", "5 dayss" },
+		{ "$bounce_queue_lifetime", "14 days" },
 		{ "$$5 $$myhostname", "$5 $myhostname" },
 		{ "<$sender>", "<b??r??@x>" },
 	};
@@ -113,6 +116,26 @@ Test(notice_template, variables_stand_for_values)
 	cr_expect_eq(notice_template_expand("$myhostname", &values, out, 6),
 	    14);
 	cr_expect_str_eq(out, "mx.ex", "cut short, and ended");
+}
+
+Test(notice_template, a_time_is_never_rounded_to_nothing)
+{
+	static const struct {
+		int64_t seconds;
+		const char *want;
+	} cases[] = { { 0, "0 seconds" }, { 1, "1 second" }, { 60, "1 minute" },
+		{ 119, "119 seconds" }, { 1800, "30 minutes" },
+		{ 5400, "90 minutes" }, { 86399, "23 hours" },
+		{ 86400, "1 day" }, { 129600, "36 hours" },
+		{ 172801, "2 days" } };
+	struct notice_values v = values;
+	char out[64];
+
+	for (size_t i = 0; i < NELEM(cases); i++) {
+		v.delay_s = cases[i].seconds;
+		(void)notice_template_expand("$delay", &v, out, sizeof(out));
+		cr_expect_str_eq(out, cases[i].want, "%s", out);
+	}
 }
 
 Test(notice_template, one_of_a_file_takes_the_place_of_the_built_in_one)
@@ -131,7 +154,7 @@ Test(notice_template, one_of_a_file_takes_the_place_of_the_built_in_one)
 	cr_expect_str_eq(templates->of[0].body, "B\xc3\xa4r\n\nEOF\n");
 	cr_expect(templates->of[0].utf8);
 	cr_expect_not(templates->of[1].utf8);
-	cr_expect_not_null(strstr(templates->of[1].body, "$delay_hours"));
+	cr_expect_not_null(strstr(templates->of[1].body, "$delay."));
 	notice_templates_free(templates);
 	/* The last line need not end. */
 	templates = read_text(HEAD "\ntext\nEOF", &line, why);

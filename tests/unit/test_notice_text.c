@@ -266,6 +266,49 @@ Test(notice_text, many_spaces_make_no_empty_line)
 	cr_expect(says("Diagnostic-Code: smtp; 550 a b \r\n"), "%s", text);
 }
 
+/* RFC 3461, 6.3 (a), (d), (e): the value, not one that looks like it. */
+Test(notice_text, spaces_of_ids_and_addresses_are_kept)
+{
+	char address[140] = "\"";
+
+	memset(address + 1, ' ', 100);
+	(void)strlcat(address, "x\"@example.com", sizeof(address));
+	about.parameters = "ENVID=a+20+20b+20+20+20c";
+	rcpt.parameters = "ORCPT=rfc822;\"t+20+20m\"@example.org";
+	rcpt.address = address;
+	notice_write_reason(&writer, &about, &rcpt);
+	notice_write_status(&writer, &about);
+	notice_write_recipient(&writer, &about, &rcpt);
+	cr_expect(says("Original-Envelope-Id: a  b   c\r\n"), "%s", text);
+	cr_expect(says("Original-Recipient: rfc822;\"t  m\"@example.org\r\n"));
+	cr_expect(says("Final-Recipient: rfc822; \"  "));
+	cr_expect(says("  x\"@example.com\r\nAction:"));
+	expect_sound(true);
+}
+
+/* RFC 5322, 2.1.1 */
+Test(notice_text, a_reason_is_folded_wherever_its_words_come_from)
+{
+	size_t column = 0;
+
+	rcpt.notice = NOTICE_RELAYED;
+	rcpt.relay = "a-name-of-some-length.example.com[192.0.2.123]:25";
+	rcpt.reply = "250 2.0.0 taken";
+	notice_write_reason(&writer, &about, &rcpt);
+	for (size_t i = 0; i < len; i++) {
+		column = text[i] == '\n' ? 0 : column + 1;
+		cr_expect_leq(column, 79, "%s", text);
+	}
+	cr_expect(says(" said: 250 2.0.0 taken\r\n"), "%s", text);
+}
+
+Test(notice_text, a_null_sender_is_no_address)
+{
+	about.values.sender = "";
+	notice_write_status(&writer, &about);
+	cr_expect_not(says("X-Postern-Sender"));
+}
+
 Test(notice_text, utf8_stands_as_it_is_or_in_ascii)
 {
 	rcpt.address = "bj\xc3\xb8rn@example.org";

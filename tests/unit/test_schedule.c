@@ -330,10 +330,57 @@ Test(schedule, destinations_have_their_turns)
 	    "both have their two sessions");
 	schedule_session_ended(schedule, b);
 	cr_expect_eq(schedule_pick(schedule, 0, 0), NULL, "no worker is left");
-	cr_expect_eq(schedule_pick(schedule, 1, 0), b);
+	cr_expect_eq(schedule_pick(schedule, 6, 0), b);
 	schedule_session_ended(schedule, a);
 	schedule_session_ended(schedule, a);
 	schedule_session_ended(schedule, b);
+}
+
+Test(schedule, who_has_no_session_comes_before_who_has)
+{
+	struct schedule_destination *bulk = destination("bulk");
+	struct schedule_destination *one;
+	struct schedule_destination *other;
+
+	for (uint64_t i = 0; i < 5; i++)
+		(void)add(bulk, 1 + i, 0, "bulk");
+	cr_assert_eq(schedule_pick(schedule, 9, 0), bulk);
+	schedule_session_begun(schedule, bulk);
+	one = destination("one");
+	(void)add(one, 20, 0, "one");
+	other = schedule_destination(schedule, 1, "other", 0);
+	(void)add(other, 21, 0, "other");
+	/* Whichever of the transports has its turn. */
+	cr_assert_eq(schedule_pick(schedule, 9, 0), other);
+	schedule_session_begun(schedule, other);
+	cr_assert_eq(schedule_pick(schedule, 9, 0), one);
+	schedule_session_begun(schedule, one);
+	cr_expect_not(schedule_is_short(schedule, 0));
+	cr_expect_eq(schedule_pick(schedule, 9, 0)->sessions, 1);
+	schedule_session_ended(schedule, bulk);
+	cr_expect(schedule_is_short(schedule, 0), "again without one");
+	cr_expect_eq(schedule_pick(schedule, 1, 0), bulk);
+	schedule_session_ended(schedule, one);
+	schedule_session_ended(schedule, other);
+}
+
+Test(schedule, half_of_the_workers_are_not_for_sessions_that_may_hang)
+{
+	struct schedule_destination *d = destination("x");
+
+	for (uint64_t i = 0; i < 5; i++)
+		(void)add(d, 1 + i, 0, "x");
+	cr_assert_eq(schedule_pick(schedule, 1, 0), d, "one, to try it");
+	schedule_session_begun(schedule, d);
+	cr_expect_eq(schedule_pick(schedule, 5, 0), NULL);
+	cr_expect_eq(schedule_pick(schedule, 6, 0), d, "many are free");
+	schedule_succeeded(schedule, d);
+	cr_expect_eq(schedule_pick(schedule, 1, 0), d, "it answers");
+	schedule_session_ended(schedule, d);
+	cr_assert_eq(schedule_pick(schedule, 1, 0), d);
+	schedule_session_begun(schedule, d);
+	cr_expect_eq(schedule_pick(schedule, 5, 0), NULL, "it has to again");
+	schedule_session_ended(schedule, d);
 }
 
 Test(schedule, a_transport_has_its_process_limit)

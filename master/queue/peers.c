@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The other roles: their channels as the master hands them out, and what their
+ * end means for what they had.
+ */
+#include "master/queue/peers.h"
+
+#include <string.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "master/queue/action.h"
+#include "master/queue/ask.h"
+#include "master/queue/queue_internal.h"
+
+static struct channel **
+peers_slot(struct queue *q, unsigned role)
+{
+	switch (role) {
+	case ROLE_INTAKE:
+		return &q->intake;
+	case ROLE_RESOLVER:
+		return &q->resolver;
+	case ROLE_DIALER:
+		return &q->dialer;
+	case ROLE_AGENT:
+		return &q->agent;
+	default:
+		return NULL;
+	}
+}
+
+/* Whoever waited in the former intake is gone; what was whole stays. */
+static void
+peers_intake_gone(struct queue *q)
+{
+	struct queue_op *op;
+
+	submit_clear(q);
+	report_clear(q);
+	action_cancel_all(q);
+	ask_cancel_all(q);
+	STAILQ_FOREACH(op, &q->ops, entry)
+		if (op->kind == OP_SUBMIT)
+			op->submission->cancelled = true;
+}
+
+void
+peers_take(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_peer *msg = m->payload;
+	struct queue *q = ctx;
+	struct channel **slot = peers_slot(q, msg->role);
+
+	(void)from;
+	if (slot == NULL) {
+		fd_close(m->fd);
+		return;
+	}
+	channel_close(*slot);
+	*slot = channel_new(&q->role, m->fd, msg->role, NULL);
+	if (*slot == NULL) {
+		log_line(LOG_ERROR, "channel to %s: %s", role_name(msg->role),
+		    strerror(errno));
+		return;
+	}
+	if (msg->role == ROLE_INTAKE)
+		peers_intake_gone(q);
+	else if (msg->role == ROLE_RESOLVER)
+		target_ask_again(q);
+	else if (msg->role == ROLE_DIALER)
+		dial_again(q);
+	if (q->pump_timer != NULL)
+		queue_pump_soon(q);
+}
+
+/* A role that broke a rule is ended by the master, and started anew. */
+static void
+peers_fault(struct queue *q, unsigned role, const char *why)
+{
+	struct msg_fault msg;
+
+	memset(&msg, 0, sizeof(msg));
+	msg.role = role;
+	if (q->role.parent != NULL)
+		(void)channel_send(q->role.parent, MSG_FAULT, &msg, why,
+		    strlen(why), -1);
+}
+
+void
+peers_closed(void *ctx, struct channel *ch, const char *why)
+{
+	struct queue *q = ctx;
+	struct channel **slot;
+
+	if (channel_peer(ch) == ROLE_WORKER) {
+		session_lost(channel_arg(ch), why);
+		return;
+	}
+	slot = peers_slot(q, channel_peer(ch));
+	if (slot == NULL || *slot != ch)
+		return;
+	*slot = NULL;
+	if (why != NULL)
+		peers_fault(q, channel_peer(ch), why);
+	if (channel_peer(ch) == ROLE_INTAKE)
+		peers_intake_gone(q);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: ISC */
+/* The queue's channels to other roles. */
+#ifndef MASTER_QUEUE_PEERS_H
+#define MASTER_QUEUE_PEERS_H
+
+struct channel;
+struct message;
+
+/* Handles PEER: a role is there, perhaps instead of one that died. */
+void peers_take(void *ctx, struct channel *from, const struct message *m);
+
+/* A channel ended; why: it broke a rule, or NULL. */
+void peers_closed(void *ctx, struct channel *ch, const char *why);
+
+#endif
