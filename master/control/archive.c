@@ -144,6 +144,25 @@ import(const char *spool, FILE *file)
 	return EXIT_ALL_WELL;
 }
 
+/* A file that has nothing in it: made here, or by a run that came to nothing and
+ * had no right to remove it any more. */
+static int
+open_new(const char *name)
+{
+	struct stat st;
+	int fd;
+
+	fd = open(name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd == -1)
+		return -1;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
+	    st.st_uid == geteuid() && fchmod(fd, 0600) == 0)
+		return fd;
+	fd_close(fd);
+	errno = EEXIST;
+	return -1;
+}
+
 /* "-" is the standard stream. */
 static FILE *
 open_stream(const char *name, bool writes)
@@ -153,8 +172,7 @@ open_stream(const char *name, bool writes)
 
 	if (strcmp(name, "-") == 0)
 		return writes ? stdout : stdin;
-	fd = writes ? open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)
-		    : open(name, O_RDONLY | O_CLOEXEC);
+	fd = writes ? open_new(name) : open(name, O_RDONLY | O_CLOEXEC);
 	file = fd != -1 ? fdopen(fd, writes ? "w" : "r") : NULL;
 	if (file == NULL)
 		fprintf(stderr, "postern: %s: %s\n", name, strerror(errno));

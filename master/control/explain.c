@@ -62,13 +62,14 @@ print_route(const json_t *route, const json_t *transport)
 		    link_string(route, "error"), link_string(route, "dsn"));
 	if (transport == NULL)
 		return;
-	printf("transport:   %s, %s to %s%s, port %lld\n",
-	    link_string(transport, "name"), link_string(transport, "protocol"),
-	    link_string(transport, "mx_of")[0] != '\0' ? "the MX of " : "",
-	    link_string(transport, "mx_of")[0] != '\0'
-		? link_string(transport, "mx_of")
-		: link_string(transport, "server"),
-	    manage_number(transport, "port"));
+	printf("transport:   %s, %s to ", link_string(transport, "name"),
+	    link_string(transport, "protocol"));
+	if (link_string(transport, "mx_of")[0] != '\0')
+		printf("the MX of %s, port %lld\n",
+		    link_string(transport, "mx_of"),
+		    manage_number(transport, "port"));
+	else /* with its port, or a socket */
+		printf("%s\n", link_string(transport, "server"));
 	printf("tls:         %s%s%s\n",
 	    link_string(transport, "tls_security_level"),
 	    json_is_true(json_object_get(transport, "implicit_tls"))
@@ -138,27 +139,72 @@ print_plan(const json_t *plan)
 	}
 }
 
+static const char *
+plural(long long n)
+{
+	return n == 1 ? "" : "s";
+}
+
+/* A transport's, a route's, the destination's and a group's, as they stand. */
+static void
+print_held(const json_t *list)
+{
+	const json_t *limit, *rate;
+	char left[DURATION_SIZE];
+	size_t i, k;
+
+	json_array_foreach(list, i, limit)
+	{
+		if (json_object_get(limit, "sessions_limit") != NULL)
+			printf("sessions:    %lld of %lld of %s %s\n",
+			    manage_number(limit, "sessions"),
+			    manage_number(limit, "sessions_limit"),
+			    link_string(limit, "of"),
+			    link_string(limit, "name"));
+		json_array_foreach(json_object_get(limit, "rates"), k, rate)
+		{
+			printf("rate:        %s of %s %s: ",
+			    link_string(rate, "rate"), link_string(limit, "of"),
+			    link_string(limit, "name"));
+			if (manage_number(rate, "wait_ms") > 0)
+				printf("used up, the next in %s\n",
+				    duration_format(
+					(manage_number(rate, "wait_ms") + 999) /
+					    1000,
+					left));
+			else
+				printf("%lld left\n",
+				    manage_number(rate, "left"));
+		}
+	}
+}
+
 static void
 print_destination(const json_t *d)
 {
+	long long waiting = manage_number(d, "waiting");
+	long long failures = manage_number(d, "failures");
+	long long domain = manage_number(d, "domain_waiting");
+	bool more = json_is_true(json_object_get(d, "domain_waiting_more"));
+
 	if (d == NULL)
 		return;
 	if (json_is_true(json_object_get(d, "known")))
-		printf(
-		    "destination: %s: %lld sessions of %lld it may have now, "
-		    "%lld messages wait in memory, %lld failures in a row\n",
+		printf("destination: %s: %lld of %lld session%s it may have "
+		       "now, %lld message%s waiting in memory, %lld failure%s "
+		       "in a row\n",
 		    link_string(d, "next_hop"), manage_number(d, "sessions"),
 		    manage_number(d, "concurrency"),
-		    manage_number(d, "waiting"), manage_number(d, "failures"));
+		    plural(manage_number(d, "concurrency")), waiting,
+		    plural(waiting), failures, plural(failures));
 	else
 		printf("destination: %s: no mail for it is in hand, nothing is "
 		       "known against it\n",
 		    link_string(d, "next_hop"));
-	printf("waiting:     %lld%s recipients of the domain, %lld of them in "
+	print_held(json_object_get(d, "limits"));
+	printf("waiting:     %lld%s recipient%s of the domain, %lld of them in "
 	       "memory\n",
-	    manage_number(d, "domain_waiting"),
-	    json_is_true(json_object_get(d, "domain_waiting_more")) ? " or more"
-								    : "",
+	    domain, more ? " or more" : "", plural(domain),
 	    manage_number(d, "domain_in_memory"));
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The options of a subcommand, read by its table. */
 #include <getopt.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "master/control/control.h"
@@ -50,11 +51,14 @@ control_options(int argc, char **argv, const struct control_option *rows,
 	struct option longs[OPTIONS_MAX + 1] = { 0 };
 	char shorts[2 * OPTIONS_MAX + 1];
 	const struct control_option *row;
+	static char name[40];
 	int c;
 
 	if (n > OPTIONS_MAX)
 		return -1;
 	describe(rows, n, longs, shorts);
+	(void)snprintf(name, sizeof(name), "postern %s", argv[0]);
+	argv[0] = name; /* getopt() complains in it */
 	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		row = c == '?' ? NULL : find(rows, n, c);
 		if (row == NULL)

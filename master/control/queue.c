@@ -21,6 +21,7 @@ struct tally {
 	long long in_delivery;
 	long long looked_at;
 	bool stopped;
+	bool for_good;  /* it was refused, and will be again */
 	char until[24]; /* the last message that is meant */
 };
 
@@ -113,7 +114,7 @@ list_page(int fd, const struct manage_options *o, bool whole, json_t *cursor,
 	else if (!more && !whole)
 		rows_print_counts(row);
 	json_decref(row);
-	if (more == 0 && !whole && pause_print(fd, o->json) == -1)
+	if (more == 0 && !whole && pause_print(fd, o->json, -1) == -1)
 		return -1;
 	return more;
 }
@@ -203,6 +204,7 @@ act_once(int fd, const char *verb, const struct manage_options *o, json_t *act,
 	while (!done) {
 		row = receive_or_stop(fd, &asked);
 		if (row == NULL || manage_is_refusal(row)) {
+			t->for_good = manage_number(row, "code") >= 500;
 			json_decref(row);
 			return -1;
 		}
@@ -297,17 +299,37 @@ print_tally(const char *verb, const struct manage_options *o, bool dry,
 		json_decref(end);
 		return;
 	}
-	printf("%s%s: %lld recipients", verb, dry ? " (dry run)" : "",
-	    t->recipients);
+	printf("%s%s: %lld recipient%s", o->flush ? "flush" : verb,
+	    dry ? " (dry run)" : "", t->recipients,
+	    t->recipients == 1 ? "" : "s");
 	if (t->in_delivery > 0)
 		printf(", %lld in delivery were left alone", t->in_delivery);
 	printf("%s\n", t->stopped ? "; stopped there" : "");
 }
 
 static int
-act_status(int ret)
+act_status(int ret, const struct tally *t)
 {
-	return ret == -1 ? EXIT_DEFERRED : ret;
+	if (ret == -1)
+		return t->for_good ? EXIT_FAILED : EXIT_DEFERRED;
+	return ret;
+}
+
+/* Ids were named, and nothing came of it. */
+static int
+explain_none(const char *verb, const struct selection *s, const struct tally *t)
+{
+	if (t->in_delivery > 0)
+		return EXIT_FAILED; /* and that is why */
+	if (t->looked_at == 0)
+		fprintf(stderr, "postern: %s is not in the queue%s\n",
+		    s->ids[0], s->nids > 1 ? ", nor are the others" : "");
+	else
+		fprintf(stderr,
+		    "postern: %s%s: no recipient that is selected is in a "
+		    "state for %s\n",
+		    s->ids[0], s->nids > 1 ? " and the others" : "", verb);
+	return EXIT_FAILED;
 }
 
 static int
@@ -320,7 +342,7 @@ change(int fd, const char *verb, const struct manage_options *o, bool asks)
 	if (o->dry_run || (asks && !o->yes)) {
 		ret = act(fd, verb, o, true, o->dry_run, &counted);
 		if (ret != 0)
-			return act_status(ret);
+			return act_status(ret, &counted);
 		if (o->dry_run || counted.stopped) {
 			print_tally(verb, o, true, &counted);
 			return EXIT_ALL_WELL;
@@ -333,10 +355,10 @@ change(int fd, const char *verb, const struct manage_options *o, bool asks)
 	}
 	ret = act(fd, verb, o, false, false, &done);
 	if (ret != 0)
-		return act_status(ret);
+		return act_status(ret, &done);
 	print_tally(verb, o, false, &done);
 	if (done.recipients == 0 && o->selection.nids > 0)
-		return EXIT_FAILED;
+		return explain_none(verb, &o->selection, &done);
 	return done.stopped ? EXIT_DEFERRED : EXIT_ALL_WELL;
 }
 
@@ -453,16 +475,25 @@ run(const char *verb, const struct manage_options *o)
 	return ret;
 }
 
-/* Whether a word is for who works on the spool itself. */
+/* Whether the verb, behind options that it may have, is one of who works on the
+ * spool itself. */
 static bool
 is_for_archive(int argc, char **argv)
 {
-	for (int i = 1; i < argc; i++)
-		if (strcmp(argv[i], "check") == 0 ||
-		    strcmp(argv[i], "export") == 0 ||
-		    strcmp(argv[i], "import") == 0)
-			return true;
-	return false;
+	int i;
+
+	for (i = 1; i < argc && argv[i][0] == '-'; i++)
+		if (strcmp(argv[i], "-c") == 0 ||
+		    strcmp(argv[i], "--config") == 0 ||
+		    strcmp(argv[i], "--spool") == 0)
+			i++;
+		else if (strncmp(argv[i], "-c", 2) != 0 &&
+		    strncmp(argv[i], "--config=", 9) != 0 &&
+		    strncmp(argv[i], "--spool=", 8) != 0)
+			return false;
+	return i < argc &&
+	    (strcmp(argv[i], "check") == 0 || strcmp(argv[i], "export") == 0 ||
+		strcmp(argv[i], "import") == 0);
 }
 
 int
@@ -482,8 +513,10 @@ control_queue(int argc, char **argv)
 	for (i = 0; i < NELEM(verbs); i++)
 		if (strcmp(argv[first], verbs[i]) == 0)
 			break;
-	if (i == NELEM(verbs))
+	if (i == NELEM(verbs)) {
+		fprintf(stderr, "postern: queue has no \"%s\"\n", argv[first]);
 		return control_usage("queue");
+	}
 	o.selection.ids = argv + first + 1;
 	o.selection.nids = (size_t)(argc - first - 1);
 	o.progress = o.progress || isatty(STDERR_FILENO);
@@ -512,6 +545,7 @@ control_flush(int argc, char **argv)
 	fd = link_open(link_socket(o.socket, o.config_name, true));
 	if (fd == -1)
 		return EXIT_DEFERRED;
+	o.flush = true;
 	ret = change(fd, "retry", &o, false);
 	fd_close(fd);
 	return ret;

@@ -52,7 +52,10 @@ rows_print(const json_t *row)
 	if (last != NULL)
 		printf(" last=%s dsn=%s relay=%s (%s)",
 		    link_string(last, "status"), link_string(last, "dsn"),
-		    link_string(last, "relay"), link_string(last, "reply"));
+		    link_string(last, "relay")[0] != '\0'
+			? link_string(last, "relay")
+			: "none",
+		    link_string(last, "reply"));
 	putchar('\n');
 }
 
@@ -112,14 +115,15 @@ rows_print_whole(const json_t *row)
 	if (strcmp(message, link_string(row, "id")) != 0)
 		print_message(row);
 	(void)snprintf(message, sizeof(message), "%s", link_string(row, "id"));
-	printf("  to=<%s> %s%s, %lld attempts\n", link_string(row, "recipient"),
-	    link_string(row, "state"),
+	printf("  to=<%s> %s%s, %lld attempt%s\n",
+	    link_string(row, "recipient"), link_string(row, "state"),
 	    json_is_true(json_object_get(row, "in_doubt"))
 		? ", perhaps delivered"
 		: "",
-	    manage_number(row, "attempts"));
+	    manage_number(row, "attempts"),
+	    manage_number(row, "attempts") == 1 ? "" : "s");
 	print_time("    next:     ", manage_number(row, "next_ms"), "\n");
-	print_time("    ended:    ", manage_number(row, "finished_ms"), "\n");
+	print_time("    tried:    ", manage_number(row, "finished_ms"), "\n");
 	print_member(row, "rcpt_parameters", "  RCPT:");
 	print_member(row, "via", "  via:");
 	if (last != NULL)

@@ -88,10 +88,28 @@ print_queue(const json_t *row, int columns)
 	print_line(line, columns);
 }
 
+/* What is in the way now, else what failed last. */
+static void
+describe_reason(const json_t *row, char *out, size_t size)
+{
+	const json_t *held = json_object_get(row, "held_by");
+
+	if (held == NULL || link_string(row, "reason")[0] != '\0')
+		(void)strlcpy(out, link_string(row, "reason"), size);
+	else
+		(void)snprintf(out, size, "%s of %s %s",
+		    manage_number(held, "wait_ms") > 0 ? "the rate"
+			: json_is_true(json_object_get(held, "sessions_full"))
+			? "all sessions"
+			: "others wait for the rate",
+		    link_string(held, "of"), link_string(held, "name"));
+}
+
 static void
 describe_block(const json_t *row, char *out, size_t size)
 {
 	char left[DURATION_SIZE];
+	const json_t *held = json_object_get(row, "held_by");
 	long long until = manage_number(row, "blocked_until_ms");
 
 	out[0] = '\0';
@@ -99,25 +117,32 @@ describe_block(const json_t *row, char *out, size_t size)
 		(void)strlcpy(out, "paused", size);
 	else if (until != 0)
 		(void)snprintf(out, size, "rests %s",
-		    duration_format((until - time_real_ms()) / 1000, left));
+		    duration_format((until - time_real_ms() + 999) / 1000,
+			left));
 	else if (json_is_true(json_object_get(row, "resolving")))
 		(void)strlcpy(out, "resolving", size);
 	else if (json_is_true(json_object_get(row, "waits_for_login")))
 		(void)strlcpy(out, "no secret", size);
+	else if (manage_number(held, "wait_ms") > 0)
+		(void)snprintf(out, size, "rate %s",
+		    duration_format(
+			(manage_number(held, "wait_ms") + 999) / 1000, left));
+	else if (held != NULL)
+		(void)strlcpy(out, "limited", size);
 }
 
 static void
 print_destination(const json_t *row, int columns)
 {
-	char line[2048], block[64];
+	char line[2048], block[64], reason[512];
 
 	describe_block(row, block, sizeof(block));
+	describe_reason(row, reason, sizeof(reason));
 	(void)snprintf(line, sizeof(line),
 	    "%-12.12s %-28.28s %7lld %4lld/%-4lld %-13.13s %s",
 	    link_string(row, "transport"), link_string(row, "next_hop"),
 	    manage_number(row, "waiting"), manage_number(row, "sessions"),
-	    manage_number(row, "concurrency"), block,
-	    link_string(row, "reason"));
+	    manage_number(row, "concurrency"), block, reason);
 	print_line(line, columns);
 }
 
@@ -153,7 +178,7 @@ print_row(const json_t *row, const char *former, int columns)
 			? "SESSION DESTINATION                  STATE       "
 			  " SENT HAND      AGE TLS     RELAY"
 			: "TRANSPORT    DESTINATION                  WAITING "
-			  "SESSIONS  STATE         LAST REASON");
+			  "SESSIONS  STATE         REASON");
 		puts("");
 		print_line(line, columns);
 	}

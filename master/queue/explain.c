@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/duration.h"
 #include "common/log.h"
 #include "common/util.h"
 #include "master/explain.h"
+#include "master/queue/limit_report.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
@@ -42,6 +44,7 @@ struct explanation {
 	const struct schedule_destination *destination; /* NULL: none now */
 	enum security security;
 	uint32_t variant;
+	struct limit_user foreseen; /* while there is no destination */
 	unsigned nwhys;
 	const char *verdict; /* "now", "wait" or "fail" */
 	char whys[8][QUEUE_REPLY_SIZE + 96];
@@ -107,6 +110,8 @@ explain_begin(struct queue *q, struct explanation *e, const char *recipient,
 	e->variant = target_variant(e->security,
 	    limits_variant(q, route_of(q, via, e->domain)));
 	e->destination = explain_find(q, e);
+	limits_foresee(q, e->config->name,
+	    limits_variant(q, route_of(q, via, e->domain)), &e->foreseen);
 	return why == NULL;
 }
 
@@ -175,6 +180,28 @@ explain_no_plan(struct explanation *e, const struct outcome *outcome,
 	    "%s: %s", outcome->dsn, reply);
 }
 
+static const struct limit_user *
+explain_limit_user(const struct explanation *e)
+{
+	return e->destination != NULL ? &e->destination->limited : &e->foreseen;
+}
+
+/* Rates that are used up, and numbers of sessions that are reached. */
+static void
+explain_limits(struct queue *q, struct explanation *e)
+{
+	const struct schedule_destination *d = e->destination;
+	enum limit_act act =
+	    d != NULL && d->sessions > 0 ? LIMIT_SEND : LIMIT_CONNECT;
+	char why[LIMIT_REPORT_SIZE];
+	enum limit_slot slot;
+
+	for (slot = LIMIT_TRANSPORT; slot < LIMIT_SLOT_COUNT; slot++)
+		if (limit_report_why(q, explain_limit_user(e), slot, act,
+			e->next_hop, why))
+			explain_why(e, "wait", "%s", why);
+}
+
 /* Why its turn has not come, by what is known of its destination. */
 static void
 explain_waits(struct queue *q, struct explanation *e)
@@ -182,8 +209,10 @@ explain_waits(struct queue *q, struct explanation *e)
 	const struct schedule_destination *d = e->destination;
 	const struct target *t = d != NULL ? d->data : NULL;
 	const struct pause *pause = pause_of(q, e->index, e->next_hop);
+	char left[DURATION_SIZE];
 	int64_t left_ms;
 
+	explain_limits(q, e);
 	if (pause != NULL)
 		explain_why(e, "wait", "paused by an operator: %s%s%s",
 		    pause_kind_name(pause->kind),
@@ -196,15 +225,15 @@ explain_waits(struct queue *q, struct explanation *e)
 	left_ms = d->blocked_until_ms - time_monotonic_ms();
 	if (left_ms > 0)
 		explain_why(e, "wait",
-		    "the destination rests for %lld s more after %u failures "
+		    "the destination rests for %s more after %u failure%s "
 		    "in a row: %s",
-		    (long long)(left_ms + 999) / 1000, d->failures,
-		    t != NULL ? t->reply : "");
+		    duration_format((left_ms + 999) / 1000, left), d->failures,
+		    d->failures == 1 ? "" : "s", t != NULL ? t->reply : "");
 	if (d->sessions >= d->feedback.concurrency)
 		explain_why(e, "wait",
-		    "it may have %u sessions now and has %u: the mail waits "
-		    "for its turn in one of them",
-		    d->feedback.concurrency, d->sessions);
+		    "it has %u of the %u sessions that it may have now: the "
+		    "mail waits for its turn in one of them",
+		    d->sessions, d->feedback.concurrency);
 	if (t != NULL && t->waits_for_login)
 		explain_why(e, "wait",
 		    "the secret to log in with is not there "
@@ -223,6 +252,7 @@ explain_destination(struct queue *q, struct explanation *e)
 	json_out_bool(&e->out, "known", e->destination != NULL);
 	if (e->destination != NULL)
 		top_destination_out(q, &e->out, e->destination);
+	limit_report_list(q, &e->out, explain_limit_user(e), e->next_hop);
 	if (store_count_waiting(q->store, e->domain, EXPLAIN_COUNT_MAX, &n) ==
 	    0)
 		json_out_number(&e->out, "domain_waiting", n);

@@ -128,6 +128,31 @@ limits_of_route(const struct queue *q, uint32_t number)
 	return NULL;
 }
 
+const char *
+limits_name(const struct queue *q, const struct limit *limit)
+{
+	const struct named_limit *named;
+
+	LIST_FOREACH(named, &q->named_limits, entry)
+		if (named->limit == limit)
+			return named->name;
+	return NULL;
+}
+
+void
+limits_foresee(const struct queue *q, const char *transport, uint32_t route,
+    struct limit_user *user)
+{
+	enum limit_slot slot;
+
+	memset(user, 0, sizeof(*user));
+	user->limits[LIMIT_TRANSPORT] =
+	    limits_named(q, LIMITS_TRANSPORT, transport);
+	user->limits[LIMIT_ROUTE] = limits_of_route(q, route);
+	for (slot = LIMIT_TRANSPORT; slot < LIMIT_SLOT_COUNT; slot++)
+		user->count += user->limits[slot] != NULL;
+}
+
 /* A destination's own. */
 static void
 limits_attach_own(struct queue *q, struct target *t,

@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+struct limit;
+struct limit_user;
 struct queue;
 struct route;
 struct target;
@@ -30,6 +32,14 @@ void limits_attach(struct queue *q, struct target *t);
 
 /* A destination has a plan: its servers may be of a group. */
 void limits_attach_group(struct queue *q, struct target *t);
+
+/* Whose a limit is; NULL: a destination's own. */
+const char *limits_name(const struct queue *q, const struct limit *limit);
+
+/* Those of a destination that is not there yet, but for what hangs on its plan
+ * and on itself. */
+void limits_foresee(const struct queue *q, const char *transport,
+    uint32_t route, struct limit_user *user);
 
 /* What tells destinations apart that differ in a route with rates of its own; 0
  * for all others. */

@@ -184,7 +184,10 @@ pause_is_destination(const struct queue *q, const char *name, char *why,
 	t = config_route(q->config, name);
 	if (t != NULL && t->next_hop.kind == NEXT_HOP_MX)
 		return true;
-	if (t == NULL)
+	if (config_transport(q->config, name) != NULL)
+		(void)snprintf(why, size, "%s is a transport: pause it as such",
+		    name);
+	else if (t == NULL)
 		(void)snprintf(why, size, "no route leads there");
 	else
 		(void)snprintf(why, size,

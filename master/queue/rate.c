@@ -4,7 +4,9 @@
  */
 #include "master/queue/rate.h"
 
+#include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -143,6 +145,26 @@ rate_parse(const char *word, struct rate *rate)
 	if (at == NULL || !find_period(name, &rate->period_ms))
 		return "the period is second, minute or hour";
 	return read_burst(at, rate);
+}
+
+char *
+rate_format(const struct rate *rate, char out[static RATE_TEXT_SIZE])
+{
+	static const char *const names[RATE_UNIT_COUNT] = {
+		[RATE_MESSAGES] = "message",
+		[RATE_RECIPIENTS] = "recipient",
+		[RATE_CONNECTIONS] = "connection",
+		[RATE_OCTETS] = "octet",
+	};
+
+	(void)snprintf(out, RATE_TEXT_SIZE,
+	    "%" PRId64 " %s%s/%s burst %" PRId64, rate->amount,
+	    names[rate->unit], rate->amount == 1 ? "" : "s",
+	    rate->period_ms == 1000        ? "second"
+		: rate->period_ms == 60000 ? "minute"
+					   : "hour",
+	    rate->burst);
+	return out;
 }
 
 bool

@@ -42,6 +42,10 @@ struct rate_bucket {
  */
 const char *rate_parse(const char *word, struct rate *rate);
 
+/* In the words that it is read from, its burst included; returns out. */
+#define RATE_TEXT_SIZE 80
+char *rate_format(const struct rate *rate, char out[static RATE_TEXT_SIZE]);
+
 bool rate_same(const struct rate *a, const struct rate *b);
 
 /* A full bucket. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/util.h"
+#include "master/queue/limit_report.h"
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/tell.h"
@@ -114,6 +115,9 @@ top_destination_out(const struct queue *q, struct json_out *out,
 		json_out_bool(out, "waits_for_login", true);
 	if (t != NULL && t->resolve_id != 0)
 		json_out_bool(out, "resolving", true);
+	if (d->waiting > 0)
+		limit_report_held(q, out, &d->limited,
+		    d->sessions > 0 ? LIMIT_SEND : LIMIT_CONNECT, d->next_hop);
 	if (pause != NULL) {
 		json_out_string(out, "paused", pause_kind_name(pause->kind));
 		json_out_number(out, "paused_since_ms", pause->since_ms);

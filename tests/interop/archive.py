@@ -66,11 +66,14 @@ def an_exported_queue_is_the_same_where_it_is_imported():
         before = facts(d.queued())
         assert "a posternd has this queue open" in archive(
             d, "check", status=75)
+        out = d.dir + "/export"
+        assert "a posternd has this queue open" in archive(
+            d, "export", out, status=75)
         d.stop()
         assert "no fault" in archive(d, "check")
-        out = d.dir + "/export"
         assert "20 messages, 40 recipients; 0 losses" in archive(
-            d, "export", out)
+            d, "export", out), "into what the failed one left"
+        assert "File exists" in archive(d, "export", out, status=64)
         assert "no fault" in archive(d, "check"), "nothing was changed"
         shutil.move(d.dir + "/spool", d.dir + "/old")
         assert "20 messages, 40 recipients; 0 messages were there" in archive(

@@ -149,14 +149,29 @@ def wrong_words():
                 (("list", "--yes"), "changes the queue"),
                 (("show",), "name a queue id"), (("cat",), "one queue id"),
                 (("cat", "1", "2"), "one queue id"),
-                (("frob",), "usage"), ((), "usage")):
+                (("list", "--sender"), "postern queue: option"),
+                (("frob",), 'queue has no "frob"'), ((), "usage")):
             r = d.postern("queue", *args)
             assert r.returncode == 64, (args, r)
             assert part in r.stderr.decode(), (args, r.stderr)
-            if part != "usage":
+            if "usage" not in r.stderr.decode():
                 assert r.stderr.count(b"\n") == 1, r.stderr
         r = d.postern("queue", "move", "--to", "nowhere", "--recipient", "*")
-        assert r.returncode == 75 and b"no transport" in r.stderr, r
+        assert r.returncode == 69 and b"no transport" in r.stderr, r
+        # What is a verb of the spool elsewhere is a word like others here.
+        for name in ("check", "import", "export"):
+            r = d.postern("queue", "list", "--sender", name)
+            assert r.returncode == 0 and b"recipients: " in r.stdout, r
+        for verb in ("delete", "show"):
+            r = d.postern("queue", verb, "FFF", "FFE")
+            assert r.returncode == 69 and b"FFF is not in the queue, nor " \
+                b"are the others" in r.stderr, r
+        qid = d.send(["a@x.test"], MESSAGE, wait="attempt")[0]["id"]
+        r = d.postern("queue", "release", qid)
+        assert r.returncode == 69 and b"in a state for release" in r.stderr, r
+        r = d.postern("queue", "retry", qid)
+        assert r.stdout == b"retry: 1 recipient\n", r
+        assert d.postern("flush").stdout.startswith(b"flush: "), r
         job = Job(d.dir + "/run/control")
         for packet in (b"x", b"{}", b'{"command":"delete","to":"dead"}',
                        b'{"command":"list","ids":["%s"]}' % (b"F" * 17)):
@@ -598,10 +613,22 @@ def explanations():
 transport mx { tls_security_level = encrypt }
 transport local { protocol = lmtp
 	server = "unix:/run/nowhere/lmtp" }
+transport rated {
+	server = "127.0.0.1:%d"
+	tls_security_level = none
+	connection_idle_time = 0
+	rate = { "1 message/hour" }
+}
+route "rated.test" { transport = rated }
+route "more.rated.test" {
+	transport = rated
+	rate = { "9 messages/second" }
+}
 route ".mx.test" { transport = mx }
 route "unix.test" { transport = local }
 """
-    with Sink() as sink, Daemon(config(sink.port, extra="") + routes) as d:
+    with Sink() as sink, Daemon(config(sink.port, extra="") +
+                                routes % sink.port) as d:
         e = explained(d, "Ana@GOOD.test")
         assert e["recipient"] == "Ana@good.test" or \
             e["domain"] == "good.test", e
@@ -627,6 +654,34 @@ route "unix.test" { transport = local }
         assert e["verdict"] == "wait", e
         assert "rests for" in e["why"][0] and "refused" in e["why"][0], e
         assert e["destination"]["domain_waiting"] == 2, e
+        # a rate that is used up, of a destination that is known or not
+        d.send(["a@rated.test"], MESSAGE, wait="final")
+        d.send(["b@rated.test"], MESSAGE, wait="queued")
+        for known, address in ((True, "x@rated.test"),
+                               (False, "x@more.rated.test")):
+            e = explained(d, address)
+            assert e["verdict"] == "wait", e
+            assert e["destination"]["known"] is known, e
+            assert "the rate of transport rated, 1 message/hour burst 1, " \
+                "is used up: the next may go in " in e["why"][0], e
+            limits = e["destination"]["limits"]
+            assert (limits[0]["of"], limits[0]["name"]) == \
+                ("transport", "rated"), limits
+            assert limits[0]["rates"][0]["left"] == 0, limits
+            assert 3.5e6 < limits[0]["rates"][0]["wait_ms"] <= 3.6e6, limits
+            words = d.postern("explain", address).stdout.decode()
+            assert "rate:        1 message/hour burst 1 of transport " \
+                "rated: used up, the next in " in words, words
+        assert limits[1] == {
+            "of": "route", "name": "more.rated.test", "sessions": 0,
+            "rates": [{"rate": "9 messages/second burst 9", "left": 9,
+                       "wait_ms": 0}]}, limits
+        top = d.postern("top", "--once").stdout.decode()
+        assert re.search(r"\nrated +rated +1 +[01]/5 +rate (59m\d+s|1h0m) +"
+                         r"the rate of transport rated\n", top), top
+        held = [r["held_by"] for r in map(json.loads, d.postern(
+            "top", "--once", "--json").stdout.splitlines()) if "held_by" in r]
+        assert held and held[0]["name"] == "rated", held
         # another way is open
         assert explained(d, "--via", "other",
                          "x@dead.test")["verdict"] == "now"
@@ -646,7 +701,7 @@ route "unix.test" { transport = local }
             r = d.postern("explain", *args)
             assert r.returncode == status, (args, r)
             assert part in (r.stdout + r.stderr).decode(), (args, r)
-        assert not sink.mails and sink.connections == 0
+        assert len(sink.mails) == sink.connections == 1  # of a@rated.test
         d.stop()
         r = d.postern("explain", "a@good.test")
         assert r.returncode == 75 and b"transport:   sink" in r.stdout, r

@@ -35,6 +35,26 @@ Test(rate, words)
 		cr_expect_not_null(rate_parse(bad[i], &rate), "%s", bad[i]);
 }
 
+Test(rate, what_is_written_is_read_as_the_same)
+{
+	static const char *const words[] = { "1 message/s", "7 recipients/m",
+		"10m octets/h burst 1m", "3 connections/minute burst 9" };
+	char text[RATE_TEXT_SIZE];
+	struct rate rate, again;
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		cr_assert_null(rate_parse(words[i], &rate));
+		cr_assert_null(rate_parse(rate_format(&rate, text), &again),
+		    "%s", text);
+		cr_expect(rate_same(&rate, &again), "%s", text);
+	}
+	rate = (struct rate){ RATE_OCTETS, RATE_AMOUNT_MAX, 60000,
+		RATE_AMOUNT_MAX };
+	cr_expect_str_eq(rate_format(&rate, text),
+	    "100000000000 octets/minute burst 100000000000");
+}
+
 /* Of a minute, no more than the rate and its burst go, whatever the steps. */
 Test(rate, a_bucket_gives_what_its_rate_says)
 {
