@@ -283,13 +283,32 @@ wrong_template(struct loading *l, const char *path, int line, const char *why)
 	wrong(&of, line, "%s", why);
 }
 
+/* A pipe would have the master wait for whoever writes it. */
+static FILE *
+open_template(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	FILE *f = NULL;
+	struct stat st;
+
+	if (fd == -1)
+		return NULL;
+	if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode))
+		errno = ESPIPE;
+	else
+		f = fdopen(fd, "r");
+	if (f == NULL)
+		fd_close(fd);
+	return f;
+}
+
 static size_t
 read_template(struct loading *l, const char *path, char *text, size_t size)
 {
 	size_t len = 0;
 	FILE *f;
 
-	f = fopen(path, "re");
+	f = open_template(path);
 	if (f != NULL)
 		len = fread(text, 1, size, f);
 	if (f == NULL || ferror(f))

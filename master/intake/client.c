@@ -17,6 +17,7 @@
 /* Answers kept for a client that does not read; over it, it is gone. */
 #define CLIENT_BACKLOG_MAX 16384
 #define CLIENT_OCTETS_MAX  (32 * 1024 * 1024)
+#define CLIENT_FDS_MAX     32 /* of them with a message in memory */
 /* Packets read before others have their turn. */
 #define CLIENT_BURST 32
 
@@ -35,6 +36,7 @@ struct client {
 	STAILQ_HEAD(, answer) backlog;
 	size_t nbacklog;
 	size_t octets; /* of the backlog */
+	size_t nfds;   /* in the backlog */
 	struct request *begun;
 	unsigned unanswered;
 	unsigned open;
@@ -209,6 +211,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		STAILQ_REMOVE_HEAD(&c->backlog, entry);
 		c->nbacklog--;
 		c->octets -= a->len;
+		c->nfds -= a->fd != -1;
 		fd_close(a->fd);
 		free(a);
 	}
@@ -243,7 +246,8 @@ client_send_fd(struct client *c, const char *text, int fd)
 	if (c->nbacklog == 0 && send_now(c, text, len, fd, &gone))
 		return;
 	a = c->nbacklog < CLIENT_BACKLOG_MAX &&
-		c->octets + len <= CLIENT_OCTETS_MAX
+		c->octets + len <= CLIENT_OCTETS_MAX &&
+		(fd == -1 || c->nfds < CLIENT_FDS_MAX)
 	    ? malloc(sizeof(*a) + len + 1)
 	    : NULL;
 	if (a == NULL) {
@@ -261,6 +265,7 @@ client_send_fd(struct client *c, const char *text, int fd)
 	STAILQ_INSERT_TAIL(&c->backlog, a, entry);
 	c->nbacklog++;
 	c->octets += len;
+	c->nfds += fd != -1;
 	event_add(c->writable, NULL);
 }
 

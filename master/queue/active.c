@@ -448,6 +448,7 @@ schedule_make_recipient(struct schedule_message *message,
 	recipient->index = from->index;
 	recipient->attempts = from->attempts;
 	recipient->in_doubt = from->in_doubt;
+	recipient->moved = from->via[0] != '\0';
 	recipient->warned = (uint8_t)from->warned;
 	return recipient;
 }

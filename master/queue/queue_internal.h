@@ -370,6 +370,9 @@ void target_ask_again(struct queue *q);
 void target_suspend(struct queue *q, struct target *t,
     const struct outcome *outcome, const char *reply, const char *relay);
 
+/* The transport that was named for a recipient who is here; "": none. */
+const char *target_via(const struct queue *q, const struct target *t,
+    const struct schedule_recipient *r);
 /* Why it is blocked, for all that comes meanwhile. */
 void target_set_why(struct target *t, const char *reply, const char *relay);
 /* A plan that needs no question: an address, or a Unix socket.  NULL with errno. */

@@ -223,6 +223,14 @@ target_ready(struct queue *q, struct target *t)
 	return false;
 }
 
+const char *
+target_via(const struct queue *q, const struct target *t,
+    const struct schedule_recipient *r)
+{
+	return r->moved ? q->transports[t->destination->transport].name
+			: r->message->via;
+}
+
 /* Settles what is handed over, unbegun, with one outcome. */
 static void
 target_settle(struct queue *q, struct target *t,
@@ -252,7 +260,7 @@ target_settle(struct queue *q, struct target *t,
 		a.reverse_path = r->message->reverse_path;
 		a.rcpt_parameters = r->parameters;
 		a.warned = r->warned;
-		a.via = r->message->via;
+		a.via = target_via(q, t, r);
 		a.relay = relay;
 		a.reply = reply;
 		a.outcome = *outcome;

@@ -311,6 +311,23 @@ def move():
         wait_for(lambda: sink.got("b0@dead.test"), 10, "released mail")
 
 
+def what_was_moved_has_the_time_of_its_new_way():
+    with Sink() as sink, Daemon(config(sink.port) + (
+            'route "short.test" { transport = sink\n'
+            'maximal_queue_lifetime = 4s }\n')) as d:
+        sink.rcpt = "450 4.7.1 come back"
+        d.send(["a@short.test"], MESSAGE, wait="queued")
+        wait_for(lambda: states(d, "deferred"), 10, "an attempt")
+        assert count(d, "move", "--to", "other", "--recipient", "a@*") == 1
+        time.sleep(5)
+        attempts = states(d, "deferred")[0]["attempts"]
+        assert count(d, "retry", "--recipient", "a@*") == 1
+        wait_for(lambda: not states(d, "deferred") or
+                 states(d, "deferred")[0]["attempts"] > attempts, 10,
+                 "one more attempt")
+        assert states(d, "deferred"), d.queued()
+
+
 def what_a_session_has_is_left_alone():
     with Sink() as sink, Daemon(config(sink.port)) as d:
         sink.final = slow(3, "250 2.0.0 taken")
@@ -797,6 +814,8 @@ def run(suite):
         ("who waits for a result hears of a deletion",
          who_waits_hears_of_a_deletion),
         ("move takes another transport", move),
+        ("what was moved has the time of its new way",
+         what_was_moved_has_the_time_of_its_new_way),
         ("pauses hold over restarts", pauses_hold_over_restarts),
         ("all and destinations are paused", all_and_destinations_are_paused),
         ("a paused session finishes its message",

@@ -147,3 +147,18 @@ Test(client, who_reads_no_large_answers_is_gone)
 	cr_expect(t.gone);
 	cr_expect_geq(i, 32 * 1024 * 1024 / 20000);
 }
+
+/* Each is a message in memory. */
+Test(client, who_takes_no_descriptors_is_gone)
+{
+	unsigned before = count_fds();
+	int i;
+
+	for (i = 0; i < 2000 && !t.gone; i++) {
+		client_send_fd(t.client, "{}", t.peer);
+		cr_assert_neq(event_base_loop(t.base, EVLOOP_NONBLOCK), -1);
+		cr_assert_leq(count_fds(), before + 64);
+	}
+	cr_expect(t.gone);
+	cr_expect_leq(count_fds(), before);
+}

@@ -243,6 +243,20 @@ Test(load, the_texts_of_notices_are_read_and_checked)
 	(void)unlink(texts);
 }
 
+/* The master waits for nobody: not for a writer of a pipe either. */
+Test(load, texts_that_are_no_file_are_refused, .timeout = 10)
+{
+	char texts[80], line[256];
+
+	(void)snprintf(texts, sizeof(texts), "%s/pipe", folder);
+	(void)snprintf(line, sizeof(line),
+	    USERS "bounce_template_file = \"%s\"\n", texts);
+	cr_assert_eq(mkfifo(texts, 0600), 0);
+	cr_expect_null(load_text(line));
+	expect_line(": bounce_template_file: ");
+	(void)unlink(texts);
+}
+
 Test(load, more_errors_than_the_list_holds_are_counted)
 {
 	static char text[CONFIG_TEXT_MAX];

@@ -85,6 +85,7 @@ add_to_lane(struct schedule_destination *d, uint64_t id, uint32_t index,
 		.index = index,
 		.address = "a@b",
 		.parameters = "",
+		.via = "",
 		.lane = lane,
 		.domain = domain };
 
