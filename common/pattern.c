@@ -11,11 +11,14 @@ lower(char c)
 	return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
 
-/* Goes back to the last "*" alone: what an earlier one took need not change. */
+/*
+ * Goes back to the last "*" alone: what an earlier one took need not change.  A
+ * part of a text is found as if there were one before the pattern.
+ */
 static bool
 matches(const char *pattern, const char *text, bool whole)
 {
-	const char *star = NULL, *from = NULL;
+	const char *star = whole ? NULL : pattern, *from = text;
 
 	for (;;) {
 		if (*pattern == '*') {
@@ -48,11 +51,7 @@ pattern_matches(const char *pattern, const char *text)
 bool
 pattern_found(const char *pattern, const char *text)
 {
-	do {
-		if (matches(pattern, text, false))
-			return true;
-	} while (*text++ != '\0');
-	return false;
+	return matches(pattern, text, false);
 }
 
 bool

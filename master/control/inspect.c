@@ -8,6 +8,8 @@
 #include "master/control/link.h"
 #include "master/control/manage.h"
 
+#define PAUSES_MS 2000 /* a queue that stands still is not waited for */
+
 struct inspect_options {
 	const char *config_name;
 	const char *socket;
@@ -62,7 +64,7 @@ control_status(int argc, char **argv)
 	}
 	/* A queue that is away says so on stderr: the answer is what runs. */
 	if (done)
-		(void)pause_print(fd, o.json);
+		(void)pause_print(fd, o.json, PAUSES_MS);
 	else if (!refused)
 		fprintf(stderr, "postern: posternd closed the connection\n");
 	fd_close(fd);

@@ -57,8 +57,8 @@ void rows_print_whole(const json_t *row);
 void rows_print_counts(const json_t *end);
 void rows_print_pause(const json_t *row);
 
-/* pause.c: all pauses; -1 after a word on stderr. */
-int pause_print(int fd, bool json);
+/* pause.c: all pauses; -1 after a word on stderr.  timeout_ms: -1 for ever. */
+int pause_print(int fd, bool json, int timeout_ms);
 
 void manage_print_json(const json_t *object);
 long long manage_number(const json_t *object, const char *name);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* postern pause and postern resume. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ struct pause_options {
 };
 
 int
-pause_print(int fd, bool json)
+pause_print(int fd, bool json, int timeout_ms)
 {
 	json_t *row;
 	bool done = false;
@@ -26,7 +27,13 @@ pause_print(int fd, bool json)
 	if (link_send(fd, json_pack("{s:s}", "command", "pauses"), -1) == -1)
 		return -1;
 	while (!done) {
-		row = manage_receive(fd);
+		row = link_receive(fd, timeout_ms);
+		if (row == NULL)
+			fprintf(stderr,
+			    errno == ETIMEDOUT
+				? "postern: the queue does not answer: what is "
+				  "paused is not known\n"
+				: "postern: posternd closed the connection\n");
 		if (row == NULL || manage_is_refusal(row)) {
 			json_decref(row);
 			return -1;
@@ -70,7 +77,7 @@ say(const char *command, const struct pause_options *o)
 		    manage_number(end, "changed"),
 		    manage_number(end, "changed") == 1 ? "" : "s");
 	if (end != NULL && !o->json)
-		(void)pause_print(fd, false);
+		(void)pause_print(fd, false, -1);
 	json_decref(end);
 	fd_close(fd);
 	return end != NULL ? EXIT_ALL_WELL : EXIT_FAILED;

@@ -114,7 +114,7 @@ list_page(int fd, const struct manage_options *o, bool whole, json_t *cursor,
 	else if (!more && !whole)
 		rows_print_counts(row);
 	json_decref(row);
-	if (more == 0 && !whole && pause_print(fd, o->json) == -1)
+	if (more == 0 && !whole && pause_print(fd, o->json, -1) == -1)
 		return -1;
 	return more;
 }

@@ -204,6 +204,27 @@ schedule_sources_changed(struct schedule *schedule)
 	schedule->looked = 0;
 }
 
+static void
+source_rewind(struct schedule_source *source)
+{
+	memset(&source->cursor, 0, sizeof(source->cursor));
+	source->stopped = 0;
+}
+
+void
+schedule_put_back(struct schedule *schedule,
+    struct schedule_recipients *recipients)
+{
+	struct schedule_recipient *recipient;
+
+	while ((recipient = STAILQ_FIRST(recipients)) != NULL) {
+		STAILQ_REMOVE_HEAD(recipients, entry);
+		source_rewind(recipient->source);
+		schedule_set_more(schedule, recipient->source, true);
+		schedule_forget(schedule, recipient);
+	}
+}
+
 void
 schedule_rewind(struct schedule *schedule)
 {
@@ -211,10 +232,8 @@ schedule_rewind(struct schedule *schedule)
 	size_t i;
 
 	for (i = 0; i < SCHEDULE_BUCKETS; i++)
-		LIST_FOREACH(source, &schedule->sources_by_lane[i], hash) {
-			memset(&source->cursor, 0, sizeof(source->cursor));
-			source->stopped = 0;
-		}
+		LIST_FOREACH(source, &schedule->sources_by_lane[i], hash)
+			source_rewind(source);
 	schedule_sources_changed(schedule);
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "common/util.h"
+#include "master/queue/archive_row.h"
 #include "master/queue/store_internal.h"
 
 enum {
@@ -302,6 +303,8 @@ import_message(struct import *im, json_t *object)
 	json_t *recipients = json_object_get(object, "recipients");
 	json_t *message = json_object_get(object, "message");
 	json_int_t size = json_integer_value(json_object_get(object, "size"));
+	char buffer[ARCHIVE_WHY_SIZE];
+	const char *why;
 	json_int_t id;
 	int ret;
 	int fd;
@@ -309,6 +312,9 @@ import_message(struct import *im, json_t *object)
 	id = json_integer_value(json_object_get(message, "id"));
 	if (id <= 0 || size < 0 || json_array_size(recipients) == 0)
 		return import_fail(im, "it is no message with its recipients");
+	why = archive_row_refuse(message, recipients, buffer);
+	if (why != NULL)
+		return import_fail(im, "%s", why);
 	fd = import_read_body(im, (uint64_t)size);
 	if (fd == -1)
 		return -1;

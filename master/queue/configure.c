@@ -95,25 +95,19 @@ configure_unload(struct queue *q)
 {
 	struct schedule_destination *d;
 	struct schedule_recipients recipients;
-	struct schedule_recipient *r;
 	struct target *t;
 
 	for (d = schedule_first_destination(q->schedule); d != NULL;
 	     d = TAILQ_NEXT(d, entry)) {
 		STAILQ_INIT(&recipients);
 		schedule_suspend(q->schedule, d, &recipients);
-		while ((r = STAILQ_FIRST(&recipients)) != NULL) {
-			STAILQ_REMOVE_HEAD(&recipients, entry);
-			schedule_set_more(q->schedule, r->source, true);
-			schedule_forget(q->schedule, r);
-		}
+		schedule_put_back(q->schedule, &recipients);
 		t = d->data;
 		if (t != NULL)
 			t->plan_until_ms = 0;
 		d->keep_until_ms = 0;
 		schedule_block(q->schedule, d, 0);
 	}
-	schedule_rewind(q->schedule);
 	q->scan_again = true;
 }
 

@@ -95,24 +95,19 @@ pause_unload(struct queue *q, struct schedule_destination *d)
 {
 	struct schedule_recipients recipients =
 	    STAILQ_HEAD_INITIALIZER(recipients);
-	struct schedule_recipient *r;
 
 	schedule_suspend(q->schedule, d, &recipients);
-	while ((r = STAILQ_FIRST(&recipients)) != NULL) {
-		STAILQ_REMOVE_HEAD(&recipients, entry);
-		schedule_set_more(q->schedule, r->source, true);
-		schedule_forget(q->schedule, r);
-	}
+	schedule_put_back(q->schedule, &recipients);
 }
 
 /* Sessions take nothing new: what they have sent they finish. */
 static void
-pause_quit_sessions(struct queue *q, const struct schedule_destination *d)
+pause_quit_sessions(struct queue *q)
 {
 	struct session *s;
 
 	TAILQ_FOREACH(s, &q->sessions, entry)
-		if (s->target->destination == d)
+		if (s->target->destination->stopped)
 			session_quit(s);
 }
 
@@ -129,12 +124,10 @@ pause_apply(struct queue *q)
 		is = pause_of(q, d->transport, d->next_hop) != NULL;
 		if (is != was)
 			schedule_stop(q->schedule, d, is);
-		if (!is || was)
-			continue;
-		pause_quit_sessions(q, d);
-		pause_unload(q, d);
+		if (is && !was)
+			pause_unload(q, d);
 	}
-	schedule_rewind(q->schedule);
+	pause_quit_sessions(q);
 	schedule_end_rests(q->schedule); /* who is still stopped rests anew */
 	q->scan_again = true;
 	queue_pump_soon(q);

@@ -225,10 +225,9 @@ bool schedule_has_source(const struct schedule *schedule);
 void schedule_sources_changed(struct schedule *schedule);
 
 /*
- * What was taken out of memory without an outcome is behind the places of its
- * sources, as is what becomes due by a clock that was set back: all are read
- * from their beginning again.  What is in memory is known, so nothing comes
- * twice.
+ * What becomes due by a clock that was set back is behind the places of its
+ * sources: all are read from their beginning again.  What is in memory is known,
+ * so nothing comes twice.
  */
 void schedule_rewind(struct schedule *schedule);
 
@@ -309,6 +308,14 @@ uint32_t schedule_take(struct schedule *schedule,
 /* Puts recipients of one transaction back, first in turn. */
 int schedule_give_back(struct schedule *schedule,
     struct schedule_destination *destination,
+    struct schedule_recipients *recipients);
+
+/*
+ * The store's again, which shows them to us anew: they may have another way.
+ * They are behind the places of their sources, which are read from their
+ * beginning again; what else is in memory is known, so nothing comes twice.
+ */
+void schedule_put_back(struct schedule *schedule,
     struct schedule_recipients *recipients);
 
 /*

@@ -27,15 +27,28 @@ transaction_find(const struct session *s, uint64_t id)
 	return NULL;
 }
 
+/* A transport that is gone, or what an operator stopped, keeps nobody: the
+ * store gives them another way, or knows that they wait. */
+static void
+transaction_return(struct queue *q, struct schedule_destination *d,
+    struct schedule_recipients *recipients)
+{
+	if (STAILQ_EMPTY(recipients))
+		return;
+	if (q->transports[d->transport].config == NULL || d->stopped) {
+		schedule_put_back(q->schedule, recipients);
+		q->scan_again = true;
+	} else if (schedule_give_back(q->schedule, d, recipients) == -1) {
+		q->scan_again = true;
+	}
+}
+
 void
 transaction_free(struct job *job)
 {
 	struct session *s = job->session;
 
-	if (!STAILQ_EMPTY(&job->again) &&
-	    schedule_give_back(s->queue->schedule, s->target->destination,
-		&job->again) == -1)
-		s->queue->scan_again = true;
+	transaction_return(s->queue, s->target->destination, &job->again);
 	if (job->activation != NULL)
 		job->activation->job = NULL;
 	TAILQ_REMOVE(&s->jobs, job, entry);
@@ -60,9 +73,7 @@ transaction_give_back(struct job *job)
 			    job->recipients[i]->index);
 		STAILQ_INSERT_TAIL(&back, job->recipients[i], entry);
 	}
-	if (schedule_give_back(q->schedule, job->session->target->destination,
-		&back) == -1)
-		q->scan_again = true;
+	transaction_return(q, job->session->target->destination, &back);
 	transaction_free(job);
 }
 

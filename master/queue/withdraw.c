@@ -88,29 +88,33 @@ schedule_lift_domain(struct schedule *schedule, struct schedule_domain *domain)
 	schedule_free_domain(schedule, domain); /* which may be its end */
 }
 
-/* The heap is in another order after each removal: from its start again. */
-static bool
-withdraw_end_rest(struct schedule *schedule)
+/* A removal moves others: what it brings to its place is looked at next, and
+ * what it takes before that by another pass.  How many it found. */
+static uint32_t
+withdraw_end_rests(struct schedule *schedule)
 {
 	struct schedule_domain *domain;
-	uint32_t i;
+	uint32_t found = 0;
+	uint32_t i = 1;
 
-	for (i = 1; i <= schedule->blocked_domains.len; i++) {
+	while (i <= schedule->blocked_domains.len) {
 		domain = (struct schedule_domain *)(void
 			*)((char *)schedule->blocked_domains.nodes[i] -
 		    offsetof(struct schedule_domain, block));
-		if (!domain->rests)
+		if (!domain->rests) {
+			i++;
 			continue;
+		}
 		domain->rests = false;
 		schedule_lift_domain(schedule, domain);
-		return true;
+		found++;
 	}
-	return false;
+	return found;
 }
 
 void
 schedule_end_rests(struct schedule *schedule)
 {
-	while (withdraw_end_rest(schedule))
+	while (withdraw_end_rests(schedule) > 0)
 		;
 }

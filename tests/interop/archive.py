@@ -140,6 +140,9 @@ def a_stream_that_is_not_whole_says_where():
         row = json.loads(lines[1])
         row["message"]["colour"] = 1
         strange = b"\n".join((lines[0], json.dumps(row).encode(), lines[2]))
+        row = json.loads(lines[1])
+        row["recipients"][0]["lane"] = 1 << 40
+        endless = b"\n".join((lines[0], json.dumps(row).encode(), lines[2]))
         head, tail = lines[1].rsplit(b'"size":', 1)
         longer = b"\n".join((lines[0], head + b'"size":1' + tail, lines[2]))
         for text, want in (
@@ -149,6 +152,7 @@ def a_stream_that_is_not_whole_says_where():
                 (whole[:whole.rindex(b'{"end"')], "the stream ends before its end"),
                 (whole[:len(whole) // 2], "not whole"),
                 (strange, "line 2: message.colour: this posternd knows no"),
+                (endless, "line 2: \"lane\" is no number"),
                 (longer, "line 2: "),
                 (lines[0] + b'\n{"message":{"id":7}}\n', "line 2: it is no"),
                 (lines[0] + b'\n[]\n', "line 2: it is no message")):

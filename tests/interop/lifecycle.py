@@ -336,6 +336,20 @@ def status_answers_while_the_queue_dies():
         assert not bad, bad
 
 
+def status_answers_while_the_queue_stands_still():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        queue = d.pids("queue")[0]
+        os.kill(queue, signal.SIGSTOP)
+        try:
+            r = d.postern("status", timeout=30)
+        finally:
+            os.kill(queue, signal.SIGCONT)
+        assert r.returncode == 0, r
+        assert b"the queue does not answer" in r.stderr, r
+        for role in ROLES:
+            assert role.encode() in r.stdout, r
+
+
 def a_client_that_waits_is_told_when_the_queue_dies():
     with Sink() as sink, Daemon(config(sink)) as d:
         sink.rcpt = "450 4.2.0 later"
@@ -919,6 +933,7 @@ TESTS = (
     a_role_that_dies_is_started_again,
     a_role_that_dies_again_waits_longer,
     status_answers_while_the_queue_dies,
+    status_answers_while_the_queue_stands_still,
     a_client_that_waits_is_told_when_the_queue_dies,
     a_client_that_waits_hears_the_first_attempt_or_the_last,
     roles_may_open_as_many_files_as_the_hard_limit_says,

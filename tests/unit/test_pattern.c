@@ -62,6 +62,22 @@ Test(pattern, many_stars_take_no_time, .timeout = 10)
 	cr_expect_not(pattern_matches(pattern, text));
 }
 
+/* A remote's reply is its own to choose. */
+Test(pattern, what_is_sought_in_a_long_reply_takes_no_time, .timeout = 10)
+{
+	char text[1025], pattern[512];
+	int i;
+
+	memset(text, 'a', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	memset(pattern, 'a', sizeof(pattern) - 1);
+	pattern[1] = '*';
+	pattern[sizeof(pattern) - 2] = 'b';
+	pattern[sizeof(pattern) - 1] = '\0';
+	for (i = 0; i < 500; i++)
+		cr_assert_not(pattern_found(pattern, text));
+}
+
 Test(pattern, a_code_is_digits_dots_and_stars)
 {
 	cr_expect(pattern_is_code("4.7.*"));

@@ -1317,3 +1317,31 @@ Test(queue, what_a_reload_gives_back_waits_for_no_session)
 	answer_plan("b.example");
 	(void)close(fork_worker());
 }
+
+/* Of a job that comes back, nothing waits for a transport that is gone. */
+Test(queue, what_comes_back_after_a_reload_goes_the_new_way)
+{
+	struct msg_config config = { .generation = 2 };
+	struct msg_closed closed = { .outcome = { .dsn = "2.0.0" } };
+	char text[2048];
+	uint64_t job;
+	int worker = worker_with_job(&job);
+	int fd;
+
+	(void)snprintf(text, sizeof(text),
+	    "spool_directory = \"%s\"\n"
+	    "transport other {\n server = \"[192.0.2.7]:2525\"\n}\n"
+	    "route \"*\" {\n transport = other\n}\n",
+	    spool);
+	fd = fd_sealed("config", text, strlen(text));
+	say_fd(master, MSG_CONFIG, &config, "test.conf", 9, fd);
+	(void)close(fd);
+	(void)hear_behind(worker, MSG_QUIT);
+	tell(worker, MSG_BEGUN, job);
+	tell(worker, MSG_AGAIN, job);
+	say(worker, MSG_CLOSED, &closed);
+	(void)close(worker);
+	worker = fork_worker();
+	(void)hear(worker, ROLE_WORKER, MSG_SESSION);
+	(void)close(worker);
+}

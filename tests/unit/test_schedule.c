@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <criterion/criterion.h>
 
@@ -747,4 +748,35 @@ Test(schedule, destinations_with_limits_come_and_go)
 	}
 	cr_expect_eq(limit->users, 0);
 	cr_expect_eq(schedule_first_destination(schedule), NULL);
+}
+
+Test(schedule, many_that_rest_behind_many_that_are_blocked_take_no_time)
+{
+	struct schedule_limits limits = { .active_recipients = 100000,
+		.minimal_backoff_ms = 1000,
+		.maximal_backoff_ms = 10000 };
+	struct schedule_source *source;
+	char name[16];
+	clock_t begun;
+	int i;
+
+	schedule_set_limits(schedule, &limits);
+	for (i = 0; i < 80000; i++) {
+		(void)snprintf(name, sizeof(name), "x%d", i);
+		source = schedule_source(schedule, name, 0);
+		cr_assert_neq(source, NULL);
+		schedule_set_more(schedule, source, true);
+		if (i < 40000)
+			schedule_block_domain(schedule, source->domain, 1 + i);
+		else
+			schedule_rest(schedule, source, 1 + i);
+	}
+	begun = clock();
+	schedule_end_rests(schedule);
+	cr_expect_lt(clock() - begun, CLOCKS_PER_SEC / 2);
+	cr_expect_eq(schedule_room(schedule, "x39999", 0, false, 0), 0);
+	for (i = 40000; i < 80000; i += 97) {
+		(void)snprintf(name, sizeof(name), "x%d", i);
+		cr_assert_gt(schedule_room(schedule, name, 0, false, 0), 0);
+	}
 }
