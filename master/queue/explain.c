@@ -216,7 +216,7 @@ explain_waits(struct queue *q, struct explanation *e)
 	if (pause != NULL)
 		explain_why(e, "wait", "paused by an operator: %s%s%s",
 		    pause_kind_name(pause->kind),
-		    pause->name[0] != '\0' ? " " : "", pause->name);
+		    pause->name[0] != '\0' ? " " : " mail", pause->name);
 	if (q->nsessions >= (uint32_t)q->config->process_limit)
 		explain_why(e, "wait", "process_limit: all %d workers are busy",
 		    q->config->process_limit);
@@ -226,7 +226,7 @@ explain_waits(struct queue *q, struct explanation *e)
 	if (left_ms > 0)
 		explain_why(e, "wait",
 		    "the destination rests for %s more after %u failure%s "
-		    "in a row: %s",
+		    "in a row, then one session probes it: %s",
 		    duration_format((left_ms + 999) / 1000, left), d->failures,
 		    d->failures == 1 ? "" : "s", t != NULL ? t->reply : "");
 	if (d->sessions >= d->feedback.concurrency)
