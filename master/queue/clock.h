@@ -22,8 +22,7 @@ struct clock {
 };
 
 /* By how much the clock was set since the last call; 0: not at all. */
-int64_t clock_watch(struct clock *clock, int64_t real_ms,
-    int64_t monotonic_ms);
+int64_t clock_watch(struct clock *clock, int64_t real_ms, int64_t monotonic_ms);
 
 /*
  * clock_age_ms - how long a message of that time has waited.
