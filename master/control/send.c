@@ -67,11 +67,20 @@ print_queued(const json_t *answer, bool json)
 	fflush(stdout);
 }
 
+/* Who waits for the last result counts none before it. */
+static bool
+counts(const struct send_options *o, const json_t *result)
+{
+	return o->job.wait == NULL || strcmp(o->job.wait, "final") != 0 ||
+	    json_is_true(json_object_get(result, "final"));
+}
+
 /* Prints answers until the last one that this job's wait brings. */
 static int
 print_answers(int fd, const struct send_options *o)
 {
 	struct control_tally tally = { 0, 0 };
+	struct control_tally uncounted = { 0, 0 };
 	const char *status;
 	json_t *answer;
 	bool waits;
@@ -93,7 +102,8 @@ print_answers(int fd, const struct send_options *o)
 		else if (json_is_true(json_object_get(answer, "done")))
 			ret = control_exit_status(&tally);
 		else if (strcmp(status, "queued") != 0)
-			control_print_result(answer, o->json, &tally);
+			control_print_result(answer, o->json,
+			    counts(o, answer) ? &tally : &uncounted);
 		else {
 			print_queued(answer, o->json);
 			ret = waits ? -1 : EXIT_ALL_WELL;

@@ -385,6 +385,23 @@ def a_client_that_waits_hears_the_first_attempt_or_the_last():
         assert told[-1] == "delivered" and set(told[:-1]) == {"deferred"}, told
 
 
+def only_the_last_result_is_the_exit_status():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        for last, status in (("250 2.1.5 ok", 0), ("550 5.1.1 no", 69)):
+            sink.rcpt = "450 4.2.0 later"
+            timer = threading.Timer(
+                1, lambda: setattr(sink, "rcpt", last))
+            timer.start()
+            r = d.postern("send", "--from", "a@b.test", "--wait", "final",
+                          "--notify", "never", "v@x.test", message=MESSAGE)
+            assert r.returncode == status, (status, r)
+            assert b"v@x.test: deferred" in r.stdout, r
+        sink.rcpt = "450 4.2.0 later"
+        r = d.postern("send", "--from", "a@b.test", "--wait", "attempt",
+                      "v@x.test", message=MESSAGE)
+        assert r.returncode == 75, r
+
+
 # Who takes too much
 
 def with_open_files(sink, soft, hard):
@@ -936,6 +953,7 @@ TESTS = (
     status_answers_while_the_queue_stands_still,
     a_client_that_waits_is_told_when_the_queue_dies,
     a_client_that_waits_hears_the_first_attempt_or_the_last,
+    only_the_last_result_is_the_exit_status,
     roles_may_open_as_many_files_as_the_hard_limit_says,
     a_queue_that_stands_still_loses_no_client,
     a_client_waits_for_so_many_results_and_no_more,
