@@ -44,21 +44,13 @@ find(const struct control_option *rows, size_t n, int c)
 	return NULL;
 }
 
-int
-control_options(int argc, char **argv, const struct control_option *rows,
-    size_t n)
+static int
+read_all(int argc, char **argv, const struct control_option *rows, size_t n,
+    const char *shorts, const struct option *longs)
 {
-	struct option longs[OPTIONS_MAX + 1] = { 0 };
-	char shorts[2 * OPTIONS_MAX + 1];
 	const struct control_option *row;
-	static char name[40];
 	int c;
 
-	if (n > OPTIONS_MAX)
-		return -1;
-	describe(rows, n, longs, shorts);
-	(void)snprintf(name, sizeof(name), "postern %s", argv[0]);
-	argv[0] = name; /* getopt() complains in it */
 	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		row = c == '?' ? NULL : find(rows, n, c);
 		if (row == NULL)
@@ -69,4 +61,24 @@ control_options(int argc, char **argv, const struct control_option *rows,
 			*row->flag = true;
 	}
 	return optind;
+}
+
+int
+control_options(int argc, char **argv, const struct control_option *rows,
+    size_t n)
+{
+	struct option longs[OPTIONS_MAX + 1] = { 0 };
+	char shorts[2 * OPTIONS_MAX + 1];
+	char *subcommand = argv[0];
+	char name[40];
+	int first;
+
+	if (n > OPTIONS_MAX)
+		return -1;
+	describe(rows, n, longs, shorts);
+	(void)snprintf(name, sizeof(name), "postern %s", subcommand);
+	argv[0] = name; /* getopt() complains in it */
+	first = read_all(argc, argv, rows, n, shorts, longs);
+	argv[0] = subcommand;
+	return first;
 }
