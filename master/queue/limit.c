@@ -39,12 +39,15 @@ limit_set(struct limit *limit, const struct rate *rates, size_t nrates,
 	limit->session_limit = session_limit;
 }
 
-int64_t
-limit_wait_ms(struct limit *limit, enum limit_act act, int64_t now_ms)
+const struct rate *
+limit_slowest(struct limit *limit, enum limit_act act, int64_t now_ms,
+    int64_t *wait_msp)
 {
-	int64_t longest_ms = 0;
+	const struct rate *found = NULL;
 	int64_t wait_ms;
 	size_t i;
+
+	*wait_msp = 0;
 
 	for (i = 0; i < limit->nrates; i++) {
 		if (act == LIMIT_SEND &&
@@ -52,10 +55,21 @@ limit_wait_ms(struct limit *limit, enum limit_act act, int64_t now_ms)
 			continue;
 		wait_ms = rate_wait_ms(&limit->buckets[i], &limit->rates[i], 1,
 		    now_ms);
-		if (wait_ms > longest_ms)
-			longest_ms = wait_ms;
+		if (wait_ms <= *wait_msp)
+			continue;
+		*wait_msp = wait_ms;
+		found = &limit->rates[i];
 	}
-	return longest_ms;
+	return found;
+}
+
+int64_t
+limit_wait_ms(struct limit *limit, enum limit_act act, int64_t now_ms)
+{
+	int64_t wait_ms;
+
+	(void)limit_slowest(limit, act, now_ms, &wait_ms);
+	return wait_ms;
 }
 
 bool
@@ -172,19 +186,4 @@ limit_grants(struct limit *limit, enum limit_act act, int64_t now_ms)
 			least = whole;
 	}
 	return (uint32_t)least;
-}
-
-int64_t
-limit_full_ms(const struct limit *limit)
-{
-	int64_t latest_ms = 0;
-	int64_t full_ms;
-	size_t i;
-
-	for (i = 0; i < limit->nrates; i++) {
-		full_ms = rate_full_ms(&limit->buckets[i], &limit->rates[i]);
-		if (full_ms > latest_ms)
-			latest_ms = full_ms;
-	}
-	return latest_ms;
 }

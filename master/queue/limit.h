@@ -70,6 +70,10 @@ void limit_set(struct limit *limit, const struct rate *rates, size_t nrates,
 struct limit *limit_against(const struct limit_user *user, enum limit_act act,
     int64_t now_ms);
 
+/* The rate that lets one message more go last, and in how long; NULL: at once. */
+const struct rate *limit_slowest(struct limit *limit, enum limit_act act,
+    int64_t now_ms, int64_t *wait_msp);
+
 /* How long until one message more may go; 0: at once. */
 int64_t limit_wait_ms(struct limit *limit, enum limit_act act, int64_t now_ms);
 
@@ -86,8 +90,5 @@ void limit_count_message(struct limit_user *user, uint32_t nrcpts,
 
 /* As many may be woken now. */
 uint32_t limit_grants(struct limit *limit, enum limit_act act, int64_t now_ms);
-
-/* When every bucket is full again. */
-int64_t limit_full_ms(const struct limit *limit);
 
 #endif

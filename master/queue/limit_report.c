@@ -93,28 +93,6 @@ limit_report_held(const struct queue *q, struct json_out *out,
 	}
 }
 
-/* The rate that lets go last. */
-static const struct rate *
-slowest(struct limit *limit, enum limit_act act, int64_t now_ms)
-{
-	const struct rate *found = NULL;
-	int64_t longest_ms = 0, wait_ms;
-	size_t i;
-
-	for (i = 0; i < limit->nrates; i++) {
-		if (act == LIMIT_SEND &&
-		    limit->rates[i].unit == RATE_CONNECTIONS)
-			continue;
-		wait_ms = rate_wait_ms(&limit->buckets[i], &limit->rates[i], 1,
-		    now_ms);
-		if (wait_ms > longest_ms) {
-			longest_ms = wait_ms;
-			found = &limit->rates[i];
-		}
-	}
-	return found;
-}
-
 bool
 limit_report_why(const struct queue *q, const struct limit_user *user,
     enum limit_slot slot, enum limit_act act, const char *next_hop,
@@ -122,6 +100,7 @@ limit_report_why(const struct queue *q, const struct limit_user *user,
 {
 	struct limit *limit = user->limits[slot];
 	int64_t now_ms = time_monotonic_ms();
+	int64_t wait_ms;
 	char text[RATE_TEXT_SIZE], left[DURATION_SIZE];
 	const struct rate *rate;
 	const char *name;
@@ -131,14 +110,12 @@ limit_report_why(const struct queue *q, const struct limit_user *user,
 	name = limits_name(q, limit);
 	if (name == NULL)
 		name = next_hop;
-	rate = slowest(limit, act, now_ms);
+	rate = limit_slowest(limit, act, now_ms, &wait_ms);
 	if (rate != NULL)
 		(void)snprintf(why, LIMIT_REPORT_SIZE,
 		    "the rate of %s %s, %s, is used up: the next may go in %s",
 		    kinds[slot], name, rate_format(rate, text),
-		    duration_format((limit_wait_ms(limit, act, now_ms) + 999) /
-			    1000,
-			left));
+		    duration_format((wait_ms + 999) / 1000, left));
 	else if (act == LIMIT_CONNECT && limit_is_full(limit))
 		(void)snprintf(why, LIMIT_REPORT_SIZE,
 		    "%s %s has all of the %u sessions that it may have",
