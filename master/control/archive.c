@@ -108,7 +108,8 @@ check(const char *spool)
 	return EXIT_ALL_WELL;
 }
 
-static int export(const char *spool, FILE *file)
+static int
+export_queue(const char *spool, FILE *file)
 {
 	struct archive_sum sum;
 	char error[1024] = "";
@@ -126,7 +127,7 @@ static int export(const char *spool, FILE *file)
 }
 
 static int
-import(const char *spool, FILE *file)
+import_queue(const char *spool, FILE *file)
 {
 	struct archive_sum sum;
 	char error[1024] = "";
@@ -205,15 +206,19 @@ control_archive(int argc, char **argv)
 		if (file == NULL)
 			return EXIT_USAGE;
 	}
-	if (o.spool != NULL)
-		(void)strlcpy(spool, o.spool, sizeof(spool));
-	else if (find_spool(&o, imports, spool, sizeof(spool)) == -1)
+	if (o.spool != NULL &&
+	    strlcpy(spool, o.spool, sizeof(spool)) >= sizeof(spool)) {
+		fprintf(stderr, "postern: --spool: the path is too long\n");
+		return EXIT_USAGE;
+	}
+	if (o.spool == NULL &&
+	    find_spool(&o, imports, spool, sizeof(spool)) == -1)
 		return EXIT_USAGE;
 	if (become_owner(spool) == -1)
 		return EXIT_USAGE;
 	if (!exports && !imports)
 		return check(spool);
-	ret = exports ? export(spool, file) : import(spool, file);
+	ret = exports ? export_queue(spool, file) : import_queue(spool, file);
 	if (fclose(file) != 0 && exports) {
 		fprintf(stderr, "postern: %s: %s\n", argv[first + 1],
 		    strerror(errno));
