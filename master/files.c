@@ -2,6 +2,8 @@
 /* What the master holds in the file system while it lives. */
 #include "master/master_internal.h"
 
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -58,6 +60,54 @@ files_open(struct master *m)
 	    m->load->control_group);
 	if (m->control_fd == -1)
 		complain("control_socket", c->control_socket);
+}
+
+/* Ours while we live, but whose it is and who may connect can change. */
+static void
+give_socket(const char *path, mode_t mode, gid_t gid)
+{
+	if (chown(path, (uid_t)-1, gid != (gid_t)-1 ? gid : getegid()) == -1 ||
+	    chmod(path, mode) == -1)
+		log_line(LOG_ERROR, "%s: its mode and group stay: %s", path,
+		    strerror(errno));
+}
+
+static int
+move_pid_file(struct master *m, const char *from, const char *to)
+{
+	int fd;
+
+	if (strcmp(from, to) == 0)
+		return 0;
+	fd = listen_pid_file(to);
+	if (fd == -1) {
+		log_line(LOG_ERROR, "pid_file %s: %s", to,
+		    errno == EWOULDBLOCK ? "another posternd uses it"
+					 : strerror(errno));
+		return -1;
+	}
+	fd_close(m->pid_file_fd);
+	m->pid_file_fd = fd;
+	(void)unlink(from); /* gone is fine */
+	return 0;
+}
+
+int
+files_change(struct master *m, const struct load *load)
+{
+	const struct config *old = m->load->config, *new = load->config;
+
+	if (move_pid_file(m, old->pid_file, new->pid_file) == -1)
+		return -1;
+	if (old->job_socket_mode != new->job_socket_mode ||
+	    m->load->job_group != load->job_group)
+		give_socket(new->job_socket, (mode_t) new->job_socket_mode,
+		    load->job_group);
+	if (old->control_socket_mode != new->control_socket_mode ||
+	    m->load->control_group != load->control_group)
+		give_socket(new->control_socket,
+		    (mode_t) new->control_socket_mode, load->control_group);
+	return 0;
 }
 
 void

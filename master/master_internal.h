@@ -99,6 +99,9 @@ void sink_timer(evutil_socket_t fd, short what, void *arg);
 /* files.c: what we hold in the file system; what cannot be had is fatal. */
 void files_open(struct master *m);
 void files_close(struct master *m);
+/* As another configuration wants it; -1, with the reason logged: it cannot be
+ * had, and nothing changed. */
+int files_change(struct master *m, const struct load *load);
 
 /* check.c: load_read, with the errors on stderr; NULL where there are any. */
 struct load *check_load(const char *name);

@@ -42,81 +42,104 @@ log_errors(const struct config_errors *errors)
 
 	for (i = 0; i < errors->nlines; i++)
 		log_line(LOG_ERROR, "%s", errors->lines[i]);
+	if (errors->count > errors->nlines)
+		log_line(LOG_ERROR, "and %zu errors more",
+		    errors->count - errors->nlines);
 }
 
 /*
- * What is open as long as we live, and what belongs to it: a role that dies
- * later would else take up another spool, and we would remove another's socket.
- * NULL, or the first of them that changed.
+ * The sockets belong to the listeners; the spool is moved by nobody while it is
+ * written to, and is its user's.  Names each of them that changed; whether none
+ * did.
  */
-static const char *
-needs_restart(const struct config *old, const struct config *new)
+static bool
+may_change(const struct config *old, const struct config *new)
 {
 	const struct {
-		const char *name, *was, *is;
+		const char *name;
+		bool changed;
 	} rows[] = {
-		{ "spool_directory", old->spool_directory,
-		    new->spool_directory },
-		{ "queue_user", old->queue_user, new->queue_user },
-		{ "job_socket", old->job_socket, new->job_socket },
-		{ "control_socket", old->control_socket, new->control_socket },
-		{ "pid_file", old->pid_file, new->pid_file },
+		{ "spool_directory",
+		    strcmp(old->spool_directory, new->spool_directory) != 0 },
+		{ "queue_store", old->queue_store != new->queue_store },
+		{ "queue_user", strcmp(old->queue_user, new->queue_user) != 0 },
+		{ "job_socket", strcmp(old->job_socket, new->job_socket) != 0 },
+		{ "control_socket",
+		    strcmp(old->control_socket, new->control_socket) != 0 },
 	};
+	bool good = true;
 	size_t i;
 
-	if (old->queue_store != new->queue_store)
-		return "queue_store";
 	for (i = 0; i < NELEM(rows); i++) {
-		if (strcmp(rows[i].was, rows[i].is) != 0)
-			return rows[i].name;
+		if (!rows[i].changed)
+			continue;
+		log_line(LOG_ERROR, "%s cannot change in a reload: restart",
+		    rows[i].name);
+		good = false;
 	}
-	return NULL;
+	return good;
 }
 
 static void
-refuse_reload(struct load *load, const char *why)
+refuse(struct load *load)
 {
-	if (why != NULL)
-		log_line(LOG_ERROR, "%s cannot change in a reload: restart",
-		    why);
-	log_line(LOG_ERROR,
-	    "reload refused: the former configuration "
-	    "goes on");
+	log_line(LOG_ERROR, "reload refused: the former configuration goes on");
 	load_free(load);
 }
 
-void
-reload_now(struct master *m)
+/* A new dialer runs as the new user; who dialled asks it again. */
+static void
+replace_dialer(struct master *m, const struct load_user *former)
 {
-	struct config_errors *errors;
-	struct load *load = NULL;
-	struct servant *s;
-	const char *why;
+	struct servant *dialer = servant_find(m, ROLE_DIALER);
 
-	if (m->stopping || m->options->client_fd != -1)
-		return;
-	errors = calloc(1, sizeof(*errors));
+	if (dialer != NULL && load_switches_users() &&
+	    (m->load->dialer.uid != former->uid ||
+		m->load->dialer.gid != former->gid))
+		servant_send(dialer, MSG_DRAIN);
+}
+
+/* NULL: it was refused, and that was said. */
+static struct load *
+read_new(struct master *m)
+{
+	struct config_errors *errors = calloc(1, sizeof(*errors));
+	struct load *load = NULL;
+
 	if (errors != NULL)
 		load = load_read(m->options->config_name, errors);
 	if (load == NULL) {
 		if (errors != NULL)
 			log_errors(errors);
-		free(errors);
-		refuse_reload(NULL, NULL);
-		return;
+		refuse(NULL);
+	} else if (!may_change(m->load->config, load->config) ||
+	    files_change(m, load) == -1) {
+		refuse(load);
+		load = NULL;
 	}
 	free(errors);
-	why = needs_restart(m->load->config, load->config);
-	if (why != NULL) {
-		refuse_reload(load, why);
+	return load;
+}
+
+void
+reload_now(struct master *m)
+{
+	struct load_user dialer = m->load->dialer;
+	struct load *load;
+	struct servant *s;
+
+	if (m->stopping || m->options->client_fd != -1)
 		return;
-	}
+	load = read_new(m);
+	if (load == NULL)
+		return;
 	load_free(m->load);
 	m->load = load;
 	m->generation++;
 	secrets_renew(m);
 	sink_renew(m);
 	replace_agent(m);
+	replace_dialer(m, &dialer);
 	TAILQ_FOREACH(s, &m->servants, entry) {
 		if ((s->desc->role & ROLE_READERS) != 0)
 			servant_send_config(s);
