@@ -156,6 +156,9 @@ enum submit_wait {
 #define SUBMIT_TLS_OPTIONAL (1u << 11) /* TLS-Required: No; RFC 8689, 3 */
 #define SUBMIT_REQUIRETLS   (1u << 12) /* RFC 8689, 2 */
 
+/* Nothing is stored: one attempt, and its client hears of each recipient. */
+#define SUBMIT_TRANSIENT (1u << 14)
+
 #define SUBMIT_FOR_POSTMASTER                                                  \
 	(1u << 13) /* of the queue's own: nobody is told that it failed */
 

@@ -29,6 +29,8 @@ struct request {
 	    size; /* octets of its message, in memory until it is answered */
 	uint32_t wait;  /* enum submit_wait */
 	bool answered;  /* ACCEPTED or REFUSED came */
+	bool settled;   /* nothing of it is owed any more but results */
+	bool transient; /* the queue does not store it */
 	bool of_status; /* the master answers, whatever the queue does */
 	bool of_action; /* a STOP ends it */
 	bool of_tail;   /* what its client does not read in time is dropped */

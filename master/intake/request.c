@@ -119,12 +119,13 @@ request_brake(const struct intake *in, struct client *c)
 		client_pause(c, true);
 }
 
+/* It is on disk, or not taken: it is no load any more, and a stop need not wait. */
 static void
-request_answered(struct intake *in, struct request *r)
+request_settled(struct intake *in, struct request *r)
 {
-	if (r->answered)
+	if (r->settled)
 		return;
-	r->answered = true;
+	r->settled = true;
 	request_release(in, r);
 	in->unanswered--;
 	(*client_unanswered(r->client))--;
@@ -132,10 +133,20 @@ request_answered(struct intake *in, struct request *r)
 	intake_stop_if_done(in);
 }
 
+static void
+request_answered(struct intake *in, struct request *r)
+{
+	r->answered = true;
+	if (!r->transient)
+		request_settled(in, r);
+	else /* it stays in memory; but that its client leaves must be seen */
+		client_pause(r->client, false);
+}
+
 void
 request_free(struct intake *in, struct request *r)
 {
-	request_answered(in, r);
+	request_settled(in, r);
 	if (*client_begun(r->client) == r)
 		*client_begun(r->client) = NULL;
 	--*client_open(r->client);
@@ -200,8 +211,13 @@ request_fail_all(struct intake *in)
 		else
 			request_tell(r->client,
 			    answer_results_end(r->ref,
-				"the queue was restarted: the job is kept and "
-				"goes on, its results are in the log"));
+				r->transient
+				    ? "the queue was restarted: whoever has no "
+				      "result is perhaps delivered, and was "
+				      "not stored"
+				    : "the queue was restarted: the job is "
+				      "kept and goes on, its results are in "
+				      "the log"));
 		request_free(in, r);
 	}
 }
@@ -218,7 +234,9 @@ request_on_accepted(void *ctx, struct channel *from, const struct message *m)
 	log_line(LOG_INFO, "%llX: client=uid=%u, pid=%d, nrcpt=%zu, ref=%s",
 	    (unsigned long long)a->id, client_uid(r->client),
 	    (int)client_pid(r->client), r->nrcpts, r->ref);
-	request_tell(r->client, answer_queued(r->ref, a->id));
+	request_tell(r->client,
+	    r->transient ? answer_taken(r->ref, a->id)
+			 : answer_queued(r->ref, a->id));
 	request_answered(ctx, r);
 	if (r->wait == WAIT_QUEUED)
 		request_free(ctx, r);

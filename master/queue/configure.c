@@ -14,6 +14,7 @@
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/transcript.h"
+#include "master/queue/transient.h"
 
 /* The slot of a transport's name; -1 where it cannot be had. */
 static int
@@ -158,6 +159,7 @@ configure_take(void *ctx, struct channel *from, const struct message *m)
 		    "out of memory: some transports wait for "
 		    "the next reload");
 	pause_apply(q);
+	transient_run(q);
 	queue_pump_soon(q);
 out:
 	config_free(old);

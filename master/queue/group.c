@@ -19,6 +19,7 @@
 #include "master/queue/action.h"
 #include "master/queue/notice.h"
 #include "master/queue/route.h"
+#include "master/queue/transient.h"
 
 enum {
 	GROUP_EXPIRE_MAX = 200, /* failed recipients of one commit */
@@ -87,6 +88,8 @@ group_apply(struct queue *q, struct queue_op *op)
 	case OP_ACTIVATE:
 		return op->job != NULL ? group_mark_active(q, op->job) : 0;
 	case OP_OUTCOME:
+		if (transient_is(op->outcome.message))
+			return 0;
 		if (store_set_outcome(q->store, &op->outcome, &op->removed) ==
 			-1 &&
 		    errno != ENOENT)
@@ -263,6 +266,8 @@ group_news(struct queue *q, struct queue_op *op)
 			told = report_result(q, op);
 			notices_committed(q, op, told);
 		}
+		if (transient_is(op->outcome.message))
+			op->removed = transient_told(q, op);
 		if (op->removed) {
 			removed.id = op->outcome.message;
 			event_tell(q, &removed, "qmgr");

@@ -32,6 +32,7 @@
 #include "master/queue/route.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transcripts.h"
+#include "master/queue/transient.h"
 
 enum {
 	QUEUE_BODIES_MAX = 4096,
@@ -178,8 +179,10 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	queue_watch_clock(q);
 	schedule_sweep(q->schedule, time_monotonic_ms());
-	if (!q->draining)
+	if (!q->draining) {
 		expire_run(q);
+		transient_run(q);
+	}
 	if (store_keep_reserve(q->store))
 		log_line(LOG_INFO, "the spool's disk has room again");
 	transcript_sweep(q);
@@ -213,6 +216,7 @@ queue_drain(void *ctx, struct channel *from, const struct message *m)
 	(void)m;
 	q->role.phase = PHASE_DRAINING;
 	q->draining = true;
+	transient_drain(q);
 	session_quit_all(q);
 	if (evtimer_add(q->stop_timer, &tv) == -1)
 		queue_stop(-1, 0, q);
@@ -259,7 +263,7 @@ queue_message_gone(void *ctx, struct schedule_message *message)
 	struct queue *q = ctx;
 
 	notices_message_gone(q, message->id);
-	if (message->body_fd == -1)
+	if (message->body_fd == -1 || transient_is(message->id))
 		return;
 	fd_close(message->body_fd);
 	q->bodies--;
@@ -294,6 +298,7 @@ queue_init(struct queue *q, int parent_fd)
 	memset(q, 0, sizeof(*q));
 	STAILQ_INIT(&q->ops);
 	TAILQ_INIT(&q->half_jobs);
+	TAILQ_INIT(&q->transients);
 	TAILQ_INIT(&q->waiters);
 	TAILQ_INIT(&q->resolving);
 	TAILQ_INIT(&q->sessions);
@@ -361,6 +366,7 @@ queue_clear(struct queue *q)
 	action_clear(q);
 	ask_cancel_all(q);
 	submit_clear(q);
+	transient_clear(q);
 	report_clear(q);
 	channel_close(q->intake);
 	channel_close(q->resolver);

@@ -6,6 +6,7 @@
  *              the other roles
  *   group.c    what is written: one list of changes, one commit, then the news
  *   submit.c   jobs from the intake
+ *   transient.c  jobs that are never stored
  *   report.c   results for clients that wait, and rows of listings
  *   action.c   what an operator does to many recipients (action_row.c, lift.c)
  *   ask.c      what an operator wants to know; pause.c what he stops
@@ -258,6 +259,9 @@ struct queue {
 	bool disk_is_short; /* said in the log */
 	TAILQ_HEAD(, submission) half_jobs;
 	uint32_t nhalf_jobs;
+	TAILQ_HEAD(, transient) transients; /* transient.h */
+	uint32_t ntransients;
+	uint64_t last_transient;
 	TAILQ_HEAD(, waiter) waiters;
 	LIST_HEAD(, waiter) waiters_by_id[QUEUE_BUCKETS];
 	TAILQ_HEAD(, target) resolving;
@@ -343,6 +347,9 @@ void refill_run(struct queue *q);
 void refill_later(struct queue *q, int64_t due_ms);
 /* A recipient that the store holds comes into memory, or is left there. */
 void refill_new(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient);
+/* The same of one that no store holds: it is placed, settled, or left alone. */
+void refill_unstored(struct queue *q, const struct store_envelope *envelope,
     const struct store_recipient *recipient);
 /* The clock was set: no time that was waited for holds any more. */
 void refill_clock_set(struct queue *q);

@@ -223,6 +223,18 @@ refill_new(struct queue *q, const struct store_envelope *envelope,
 		refill_leave(q, source, recipient);
 }
 
+void
+refill_unstored(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	struct schedule_source *source;
+
+	source =
+	    schedule_source(q->schedule, recipient->domain, recipient->lane);
+	if (source != NULL && schedule_has_places(q->schedule))
+		(void)refill_place(q, envelope, recipient, source, true);
+}
+
 static int
 refill_row(const struct store_envelope *envelope,
     const struct store_recipient *recipient, void *arg)

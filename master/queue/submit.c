@@ -21,6 +21,7 @@
 #include "master/queue/action.h"
 #include "master/queue/ask.h"
 #include "master/queue/notice_policy.h"
+#include "master/queue/transient.h"
 
 enum {
 	SUBMIT_ADDRESSES_FIRST = 16
@@ -263,6 +264,10 @@ submit_begin(void *ctx, struct channel *from, const struct message *m)
 	s->envelope.size = msg->size;
 	s->envelope.flags = msg->flags & ~SUBMIT_OF_QUEUE;
 	s->envelope.uid = msg->uid;
+	if ((msg->flags & SUBMIT_TRANSIENT) != 0) {
+		s->envelope.flags |= SUBMIT_ONCE;
+		s->wait = WAIT_FINAL;
+	}
 	TAILQ_INSERT_TAIL(&q->half_jobs, s, entry);
 	q->nhalf_jobs++;
 	if (q->draining) {
@@ -342,6 +347,13 @@ submit_end(void *ctx, struct channel *from, const struct message *m)
 		submit_drop(q, s);
 		return;
 	}
+	if ((s->envelope.flags & SUBMIT_TRANSIENT) != 0) {
+		TAILQ_REMOVE(&q->half_jobs, s, entry);
+		q->nhalf_jobs--;
+		submit_finish_envelope(q, &s->envelope);
+		transient_begin(q, s);
+		return;
+	}
 	op = group_new_op(OP_SUBMIT, 0);
 	if (op == NULL) {
 		submit_refuse(q, s->request, 451, "4.3.0", "out of memory");
@@ -372,6 +384,7 @@ submit_cancel(void *ctx, struct channel *from, const struct message *m)
 		    op->submission->request == msg->request)
 			op->submission->cancelled = true;
 	report_cancel(q, msg->request);
+	transient_cancel(q, msg->request);
 	action_cancel(q, msg->request);
 	ask_cancel(q, msg->request);
 }
