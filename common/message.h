@@ -329,6 +329,18 @@ struct msg_list_end {
 	uint32_t more;                /* 1: the limit cut the answer short */
 };
 
+struct msg_ping {
+	uint64_t serial;
+};
+
+/* Numbers of the queue and of the intake; 0 of others. */
+struct msg_pong {
+	uint64_t serial; /* of the PING */
+	uint64_t counts[RECIPIENT_STATES];
+	uint32_t sessions;
+	uint32_t clients;
+};
+
 /* tail: the name of one, or the last of the former page; without NUL. */
 struct msg_transcripts {
 	uint64_t request;

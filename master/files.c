@@ -2,7 +2,9 @@
 /* What the master holds in the file system while it lives. */
 #include "master/master_internal.h"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <errno.h>
 #include <string.h>
@@ -10,6 +12,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/inherit.h"
 #include "master/listen.h"
 #include "master/load.h"
 
@@ -32,9 +35,37 @@ complain(const char *what, const char *where)
 	}
 }
 
+/* The one that was handed to us under that name, or a new one. */
+static int
+open_socket(const char *name, const char *parameter, const char *path,
+    mode_t mode, gid_t gid, bool *lent)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	const char *why;
+	int fd;
+
+	fd = inherit_take(name, lent);
+	if (fd == -1) {
+		fd = listen_open(path, mode, gid);
+		if (fd == -1)
+			complain(parameter, path);
+		return fd;
+	}
+	(void)strlcpy(un.sun_path, path, sizeof(un.sun_path));
+	why = inherit_check(fd, SOCK_SEQPACKET, (struct sockaddr *)&un,
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) +
+		1));
+	if (why != NULL)
+		fatal("%s %s: the listening socket named \"%s\" that was "
+		      "handed to us will not do: %s",
+		    parameter, path, name, why);
+	return fd;
+}
+
 void
 files_open(struct master *m)
 {
+	const char *left;
 	const struct config *c = m->load->config;
 	const struct load_user *queue = &m->load->queue;
 	bool root = load_switches_users();
@@ -52,14 +83,19 @@ files_open(struct master *m)
 	m->pid_file_fd = listen_pid_file(c->pid_file);
 	if (m->pid_file_fd == -1)
 		complain("pid_file", c->pid_file);
-	m->job_fd =
-	    listen_open(c->job_socket, c->job_socket_mode, m->load->job_group);
-	if (m->job_fd == -1)
-		complain("job_socket", c->job_socket);
-	m->control_fd = listen_open(c->control_socket, c->control_socket_mode,
-	    m->load->control_group);
-	if (m->control_fd == -1)
-		complain("control_socket", c->control_socket);
+	m->job_fd = open_socket("job", "job_socket", c->job_socket,
+	    (mode_t)c->job_socket_mode, m->load->job_group, &m->job_is_lent);
+	m->control_fd = open_socket("control", "control_socket",
+	    c->control_socket, (mode_t)c->control_socket_mode,
+	    m->load->control_group, &m->control_is_lent);
+	left = inherit_left();
+	if (left != NULL)
+		fatal(
+		    "a listening socket named \"%s\" was handed to us, and no "
+		    "socket of the configuration is called so: "
+		    "FileDescriptorName= of the socket unit is job, control, "
+		    "or the name of a listener",
+		    left);
 }
 
 /* Ours while we live, but whose it is and who may connect can change. */
@@ -99,12 +135,15 @@ files_change(struct master *m, const struct load *load)
 
 	if (move_pid_file(m, old->pid_file, new->pid_file) == -1)
 		return -1;
-	if (old->job_socket_mode != new->job_socket_mode ||
-	    m->load->job_group != load->job_group)
+	/* What was handed to us is theirs who made it. */
+	if (!m->job_is_lent &&
+	    (old->job_socket_mode != new->job_socket_mode ||
+		m->load->job_group != load->job_group))
 		give_socket(new->job_socket, (mode_t) new->job_socket_mode,
 		    load->job_group);
-	if (old->control_socket_mode != new->control_socket_mode ||
-	    m->load->control_group != load->control_group)
+	if (!m->control_is_lent &&
+	    (old->control_socket_mode != new->control_socket_mode ||
+		m->load->control_group != load->control_group))
 		give_socket(new->control_socket,
 		    (mode_t) new->control_socket_mode, load->control_group);
 	return 0;
@@ -113,9 +152,9 @@ files_change(struct master *m, const struct load *load)
 void
 files_close(struct master *m)
 {
-	if (m->job_fd != -1)
+	if (m->job_fd != -1 && !m->job_is_lent)
 		(void)unlink(m->load->config->job_socket); /* gone is fine */
-	if (m->control_fd != -1)
+	if (m->control_fd != -1 && !m->control_is_lent)
 		(void)unlink(m->load->config->control_socket);
 	if (m->pid_file_fd != -1)
 		(void)unlink(m->load->config->pid_file);

@@ -20,6 +20,7 @@
 #include "common/role.h"
 #include "common/sandbox.h"
 #include "common/util.h"
+#include "master/inherit.h"
 #include "master/layers.h"
 #include "master/load.h"
 #include "master/spawn.h"
@@ -164,6 +165,7 @@ master_stop(struct master *m)
 	if (m->stopping)
 		return;
 	m->stopping = true;
+	watch_stopping(m);
 	tv.tv_sec = m->load->config->stop_timeout + 1;
 	event_add(m->stop_timer, &tv);
 	TAILQ_FOREACH(s, &m->servants, entry) {
@@ -202,6 +204,7 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 	s->was_ready = true;
 	s->landlock_abi = ready->landlock_abi;
 	s->landlock_shown = ready->landlock_shown != 0;
+	watch_ready(s->master);
 	status_describe(s, s->pid, layers, sizeof(layers));
 	log_line(LOG_INFO, "%s [%d] ready: %s", role_name(s->desc->role),
 	    (int)s->pid, layers);
@@ -247,6 +250,7 @@ static const struct handler master_handlers[] = {
 	{ MSG_LOG_REOPEN, PHASE_READY, handle_log_reopen },
 	{ MSG_FAULT, PHASE_READY, handle_fault },
 	{ MSG_STATUS_ASK, PHASE_READY, status_answer },
+	{ MSG_PONG, PHASE_READY, watch_pong },
 	{ MSG_SECRET_ASK, PHASE_READY, secrets_answer },
 };
 
@@ -310,6 +314,7 @@ master_clear(struct master *m)
 		event_free(m->signals[i]);
 	event_free(m->stop_timer);
 	event_free(m->log_timer);
+	watch_close(m);
 	files_close(m);
 	fd_close(m->stderr_fd);
 	load_free(m->load);
@@ -340,9 +345,11 @@ master_run(const struct master_options *options)
 {
 	struct master m = { 0 };
 	struct servant *s;
+	const char *why;
 	size_t i;
 
 	m.options = options;
+	why = inherit_open();
 	m.generation = 1;
 	m.job_fd = m.control_fd = m.pid_file_fd = -1;
 	m.stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -357,11 +364,14 @@ master_run(const struct master_options *options)
 	if (m.log_timer == NULL)
 		fatal("no memory");
 	sink_open_ours(&m);
+	if (why != NULL)
+		fatal("%s", why);
 	if (spawn_open() == -1)
 		fatal("/proc/self/exe: %s: is /proc mounted?", strerror(errno));
 	files_open(&m);
 	watch_signals(&m);
 	secrets_renew(&m);
+	watch_open(&m);
 	m.granted = spawn_namespaces(SANDBOX_NS_ALL | CLONE_NEWPID);
 	log_weak_walls(&m);
 	for (i = 0; i < NELEM(servant_descs); i++) {

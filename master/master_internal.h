@@ -41,6 +41,22 @@ struct servant {
 	int64_t started_ms; /* CLOCK_MONOTONIC */
 	int64_t started_real_ms;
 	int64_t log_sent_ms; /* CLOCK_MONOTONIC; as it asked last */
+	uint64_t pinged;     /* serial of the last PING */
+	uint64_t ponged;     /* of the last one that was answered */
+	int64_t silent_ms;   /* of our own time, since that PING */
+	bool hung;           /* and killed for it */
+};
+
+/* watch.c */
+struct watch {
+	struct event *timer;
+	int64_t watchdog_ms; /* how often WATCHDOG=1 is due; 0: never */
+	int64_t started_ms;
+	int64_t turned_ms;
+	bool is_up;            /* every role was ready once */
+	struct msg_pong queue; /* as it answered last */
+	uint32_t clients;
+	char said[256]; /* the last STATUS */
 };
 
 struct master {
@@ -51,11 +67,14 @@ struct master {
 	TAILQ_HEAD(, servant) servants;
 	struct event *signals[4];
 	struct event *stop_timer;
+	struct watch watch;
 	struct event *log_timer; /* while syslog is looked for */
 	uint32_t generation;
 	uint32_t granted; /* namespaces that this host grants */
 	int job_fd;
 	int control_fd;
+	bool job_is_lent; /* somebody else removes it from the file system */
+	bool control_is_lent;
 	int pid_file_fd;
 	int stderr_fd; /* as we were started; descriptor 2 is the log */
 	bool stopping;
@@ -108,6 +127,16 @@ struct load *check_load(const char *name);
 
 /* reload.c */
 void reload_now(struct master *m);
+
+/* watch.c: do all roles live, and what does the service manager hear? */
+void watch_open(struct master *m);
+void watch_close(struct master *m);
+void watch_arm(struct master *m);
+void watch_ready(struct master *m); /* one more role is */
+void watch_reloading(const struct master *m);
+void watch_reloaded(struct master *m, bool good);
+void watch_stopping(const struct master *m);
+void watch_pong(void *ctx, struct channel *from, const struct message *msg);
 
 /* status.c: what `postern status` and the start-up log tell. */
 

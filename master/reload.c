@@ -130,9 +130,12 @@ reload_now(struct master *m)
 
 	if (m->stopping || m->options->client_fd != -1)
 		return;
+	watch_reloading(m);
 	load = read_new(m);
-	if (load == NULL)
+	if (load == NULL) {
+		watch_reloaded(m, false);
 		return;
+	}
 	load_free(m->load);
 	m->load = load;
 	m->generation++;
@@ -146,6 +149,7 @@ reload_now(struct master *m)
 		if (s->desc->role == ROLE_INTAKE)
 			servant_send_submitters(s);
 	}
+	watch_reloaded(m, true);
 	log_line(LOG_INFO, "reloaded %s, generation %u",
 	    m->options->config_name, m->generation);
 }

@@ -286,6 +286,8 @@ servant_start(struct servant *s)
 		goto failed;
 	}
 	s->ready = false;
+	s->hung = false;
+	s->pinged = s->ponged = 0;
 	s->started_ms = time_monotonic_ms();
 	s->started_real_ms = time_real_ms();
 	servant_set_up(s);

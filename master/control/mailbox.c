@@ -26,7 +26,9 @@ is_space(char c)
 static void
 draft_add(struct draft *d, char c)
 {
-	if (d->len + 1 >= MAILBOX_SIZE) {
+	/* A control would end the line that it goes into. */
+	if (d->len + 1 >= MAILBOX_SIZE || ((uint8_t)c < ' ' && c != '\t') ||
+	    c == 0x7f) {
 		d->bad = true;
 		return;
 	}
@@ -179,8 +181,6 @@ mailbox_next(struct mailbox_list *list, char out[static MAILBOX_SIZE])
 				break;
 		} else {
 			draft_join(&d, c);
-			/* A control would end the line that it goes into. */
-			d.bad = d.bad || (uint8_t)c < ' ' || c == 0x7f;
 			draft_add(&d, c);
 			list->at++;
 		}

@@ -283,6 +283,14 @@ intake_closed(void *ctx, struct channel *ch, const char *why)
 	request_fail_all(in);
 }
 
+static void
+intake_vital(void *ctx, struct msg_pong *pong)
+{
+	const struct intake *in = ctx;
+
+	pong->clients = in->nclients;
+}
+
 int
 intake_run(int parent_fd)
 {
@@ -292,6 +300,7 @@ intake_run(int parent_fd)
 	RB_INIT(&in.requests);
 	role_init(&in.role, ROLE_INTAKE, parent_fd, intake_handlers,
 	    NELEM(intake_handlers), &in, intake_closed);
+	in.role.vital = intake_vital;
 	in.drain_timer = evtimer_new(in.role.base, on_drain_timer, &in);
 	if (in.drain_timer == NULL)
 		fatal("no memory");

@@ -284,6 +284,15 @@ queue_share_descriptors(struct queue *q)
 }
 
 static void
+queue_vital(void *ctx, struct msg_pong *pong)
+{
+	struct queue *q = ctx;
+
+	store_count_states(q->store, pong->counts);
+	pong->sessions = q->nsessions;
+}
+
+static void
 queue_init(struct queue *q, int parent_fd)
 {
 	memset(q, 0, sizeof(*q));
@@ -308,6 +317,7 @@ queue_init(struct queue *q, int parent_fd)
 	queue_share_descriptors(q);
 	role_init(&q->role, ROLE_QUEUE, parent_fd, queue_handlers,
 	    NELEM(queue_handlers), q, peers_closed);
+	q->role.vital = queue_vital;
 	q->commit_timer = evtimer_new(q->role.base, queue_commit, q);
 	q->pump_timer = evtimer_new(q->role.base, queue_pump, q);
 	q->stop_timer = evtimer_new(q->role.base, queue_stop, q);

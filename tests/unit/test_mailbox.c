@@ -45,6 +45,7 @@ static const struct {
 	{ "a)b", "!" },
 	{ "a\1b@c", "!" },
 	{ "<x:a@b>", "!" },
+	{ "\"a\\\nb\"@c", "!" },
 };
 
 Test(mailbox, lists_are_read)
