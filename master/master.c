@@ -298,6 +298,8 @@ needs_restart(const struct config *old, const struct config *new)
 
 	if (old->queue_store != new->queue_store)
 		return "queue_store";
+	if (!config_listeners_same(old, new))
+		return "a listener's name, place, mode or group";
 	for (i = 0; i < NELEM(rows); i++) {
 		if (strcmp(rows[i].was, rows[i].is) != 0)
 			return rows[i].name;
@@ -355,8 +357,10 @@ on_reload(evutil_socket_t number, short what, void *arg)
 	TAILQ_FOREACH(s, &m->servants, entry) {
 		if ((s->desc->role & ROLE_READERS) != 0)
 			servant_send_config(s);
-		if (s->desc->role == ROLE_INTAKE)
+		if (s->desc->role == ROLE_INTAKE) {
 			servant_send_submitters(s);
+			listeners_send_users(s);
+		}
 	}
 	log_line(LOG_INFO, "reloaded %s, generation %u",
 	    m->options->config_name, m->generation);
@@ -479,14 +483,15 @@ open_files(struct master *m)
 	m->pid_file_fd = listen_pid_file(c->pid_file);
 	if (m->pid_file_fd == -1)
 		complain("pid_file", c->pid_file);
-	m->job_fd =
-	    listen_open(c->job_socket, c->job_socket_mode, m->load->job_group);
+	m->job_fd = listen_open(c->job_socket, SOCK_SEQPACKET,
+	    c->job_socket_mode, m->load->job_group);
 	if (m->job_fd == -1)
 		complain("job_socket", c->job_socket);
-	m->control_fd = listen_open(c->control_socket, c->control_socket_mode,
-	    m->load->control_group);
+	m->control_fd = listen_open(c->control_socket, SOCK_SEQPACKET,
+	    c->control_socket_mode, m->load->control_group);
 	if (m->control_fd == -1)
 		complain("control_socket", c->control_socket);
+	listeners_open(m);
 }
 
 static void
@@ -577,6 +582,7 @@ master_clear(struct master *m)
 		(void)unlink(m->load->config->control_socket);
 	if (m->pid_file_fd != -1)
 		(void)unlink(m->load->config->pid_file);
+	listeners_close(m);
 	fd_close(m->job_fd);
 	fd_close(m->control_fd);
 	fd_close(m->pid_file_fd);

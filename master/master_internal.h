@@ -56,6 +56,8 @@ struct master {
 	uint32_t granted; /* namespaces that this host grants */
 	int job_fd;
 	int control_fd;
+	int listener_fds[CONFIG_LISTENERS_MAX]; /* of nlisteners */
+	size_t nlisteners;
 	int pid_file_fd;
 	int stderr_fd; /* as we were started; descriptor 2 is the log */
 	bool stopping;
@@ -87,6 +89,22 @@ void servant_send_submitters(struct servant *s);
  * caller's to close, -1 with errno where nothing can be opened.  Where there is
  * no syslog, they go to our standard error until there is. */
 void servant_log_sink(struct master *m, struct msg_log_sink *sink, int *fdp);
+
+/* A message of any kind. */
+void servant_send_message(struct servant *s, enum msg_type type,
+    const void *payload, const void *tail, size_t tail_len, int fd);
+
+/* listeners.c: where mail comes in, for the intake. */
+
+/* Open all of the configuration's; ends the process where one cannot be. */
+void listeners_open(struct master *m);
+
+/* Close them, and take the Unix sockets away. */
+void listeners_close(struct master *m);
+
+/* The sockets, once in the intake's life; and who may come to them. */
+void listeners_send(struct servant *s);
+void listeners_send_users(struct servant *s);
 
 /* status.c: what `postern status` and the start-up log tell. */
 

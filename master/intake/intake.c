@@ -44,36 +44,17 @@ intake_stop_if_done(struct intake *in)
 		role_stop(&in->role);
 }
 
-/* The user's, or a free one; there is one for each client. */
-struct share *
-intake_share(struct intake *in, const struct client *c)
-{
-	struct share *unused = NULL;
-	size_t i;
-
-	for (i = 0; i < NELEM(in->shares); i++) {
-		if (in->shares[i].nclients == 0)
-			unused = unused != NULL ? unused : &in->shares[i];
-		else if (in->shares[i].uid == client_uid(c))
-			return &in->shares[i];
-	}
-	return unused;
-}
-
 void
-intake_client_gone(struct intake *in, const struct client *c)
+intake_client_gone(struct intake *in, struct client *c)
 {
-	struct share *share = intake_share(in, c);
-
-	assert(share != NULL); /* it has a place: this client's */
+	share_leave(*client_share(c));
 	in->nclients--;
-	share->nclients--;
 }
 
 static void
 add_client(struct intake *in, int fd, enum listener_kind kind)
 {
-	struct share *share;
+	struct share_key key = { .family = AF_UNIX };
 	struct client *c;
 
 	c = client_new(in->role.base, fd, kind, &submit_handlers, in);
@@ -81,17 +62,15 @@ add_client(struct intake *in, int fd, enum listener_kind kind)
 		log_line(LOG_ERROR, "a client: %s", strerror(errno));
 		return;
 	}
-	share = intake_share(in, c);
-	assert(share != NULL); /* one for each client that may be */
-	if (share->nclients >= CLIENTS_OF_USER_MAX) {
+	key.uid = client_uid(c);
+	*client_share(c) = share_join(in, &key, CLIENTS_OF_USER_MAX);
+	if (*client_share(c) == NULL) {
 		log_line(LOG_WARN,
 		    "uid %u has %d clients: one more is turned away",
 		    client_uid(c), CLIENTS_OF_USER_MAX);
 		client_close(c);
 		return;
 	}
-	share->uid = client_uid(c);
-	share->nclients++;
 	in->nclients++;
 	if (kind == LISTENER_JOB)
 		log_line(LOG_DEBUG, "connect: uid=%u pid=%d", client_uid(c),
