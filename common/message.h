@@ -173,6 +173,10 @@ enum submit_wait {
 /* What no client can ask for. */
 #define SUBMIT_OF_QUEUE SUBMIT_FOR_POSTMASTER
 
+/* By so much may a body be larger than message_size_limit: the field Received that
+ * the intake adds. */
+#define SUBMIT_TRACE_MAX 2048
+
 /* What a worker must know of the message. */
 #define SUBMIT_TO_WORKER                                                       \
 	(SUBMIT_8BIT | SUBMIT_BINARY | SUBMIT_SMTPUTF8 | SUBMIT_VERIFY |       \

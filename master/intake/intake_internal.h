@@ -3,6 +3,7 @@
 #ifndef POSTERN_MASTER_INTAKE_INTAKE_INTERNAL_H
 #define POSTERN_MASTER_INTAKE_INTAKE_INTERNAL_H
 
+#include <sys/queue.h>
 #include <sys/tree.h>
 
 #include <event2/event.h>
@@ -28,6 +29,8 @@ struct smtpd;
 /* Who comes by TCP is no user of this machine; the queue is told that it is
  * this one, the kernel's own "overflow" user. */
 #define UID_OF_NETWORK 65534
+/* The most that LISTENER_USERS brings. */
+#define MAIL_LISTENER_UIDS_MAX 514
 
 /* How what is said of a request reaches who made it. */
 struct asker {
@@ -88,12 +91,29 @@ struct share {
 	uint64_t octets;   /* of messages that are not on disk yet */
 };
 
+/* Of LMTP or SMTP. */
+struct mail_listener {
+	struct listener listener;
+	unsigned nsessions;
+	/* Of a Unix socket. */
+	bool any; /* whomever its mode lets in */
+	uint32_t count;
+	uint32_t trusted; /* behind the first count of uids */
+	uint32_t uids[MAIL_LISTENER_UIDS_MAX];
+};
+
 struct intake {
 	struct role role;
 	struct config *config;
 	struct channel *queue; /* NULL: dead, or not yet told */
 	struct requests requests;
-	struct listener listeners[LISTENER_CLIENT];
+	struct listener listeners[LISTENER_MAIL]; /* of packets */
+	struct mail_listener mail_listeners[CONFIG_LISTENERS_MAX];
+	TAILQ_HEAD(, smtpd) smtpds;
+	struct event *smtpd_timer;
+	unsigned nsmtpds;
+	uint64_t started_s; /* CLOCK_REALTIME */
+	uint64_t last_mail; /* counts them */
 	struct event *drain_timer;
 	uint64_t last_request;
 	unsigned nclients;
@@ -112,8 +132,20 @@ struct intake {
 /* Once it drains, the role ends with its last unanswered request. */
 void intake_stop_if_done(struct intake *in);
 
+/* A client of a packet socket. */
+void intake_take_client(struct intake *in, int fd, enum listener_kind kind);
+
 /* A client is gone: somebody else may come. */
 void intake_client_gone(struct intake *in, struct client *c);
+
+/* listener.c */
+
+/* Take over a listening socket, in the place of a former one. */
+void listener_take(struct intake *in, struct listener *l, int fd,
+    enum listener_kind kind, size_t index);
+
+/* Nobody new is let in. */
+void listener_stop(struct listener *l);
 
 /* share.c: what each user, or address, has of us. */
 
@@ -142,6 +174,9 @@ struct request *request_find(struct intake *in, uint64_t number);
 
 /* Whether one more job may have a client that waits for its results. */
 bool request_may_wait(const struct intake *in, struct client *c);
+
+/* The same of a session of LMTP or SMTP, which brings one at a time. */
+bool request_may_wait_mail(const struct intake *in);
 
 /* Count the message that came with a request, until it is answered. */
 void request_hold(struct intake *in, struct request *r, uint64_t size);

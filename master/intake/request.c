@@ -66,6 +66,12 @@ request_may_wait(const struct intake *in, struct client *c)
 	    *client_open(c) < WAITING_OF_CLIENT_MAX;
 }
 
+bool
+request_may_wait_mail(const struct intake *in)
+{
+	return in->open < WAITING_MAX;
+}
+
 static struct request *
 request_add(struct intake *in, const struct asker *asker, struct share *share)
 {
