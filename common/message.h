@@ -72,13 +72,15 @@ struct msg_peer {
 enum listener_kind {
 	LISTENER_JOB,
 	LISTENER_CONTROL,
+	LISTENER_MAIL,   /* LMTP or SMTP */
 	LISTENER_CLIENT, /* no listener: one connected client of the job socket,
 	                    of `postern deliver` */
 };
 
 struct msg_listener {
-	uint8_t kind; /* enum listener_kind */
-	uint8_t pad[7];
+	uint8_t kind;  /* enum listener_kind */
+	uint8_t index; /* MAIL: which of the configuration's */
+	uint8_t pad[6];
 };
 
 #define SUBMITTERS_MAX 256
@@ -87,6 +89,15 @@ struct msg_listener {
 struct msg_submitters {
 	uint32_t any; /* 1: whomever the socket's mode lets in */
 	uint32_t count;
+};
+
+/* tail: count times uint32_t, then trusted times: user ids of those who may come
+ * besides root, and of those who may say XFORWARD. */
+struct msg_listener_users {
+	uint32_t index; /* of the configuration's listeners */
+	uint32_t any;   /* 1: whomever the socket's mode lets in */
+	uint32_t count;
+	uint32_t trusted;
 };
 
 struct msg_trust {
@@ -164,6 +175,10 @@ enum submit_wait {
 
 /* What no client can ask for. */
 #define SUBMIT_OF_QUEUE SUBMIT_FOR_POSTMASTER
+
+/* By so much may a body be larger than message_size_limit: the field Received that
+ * the intake adds. */
+#define SUBMIT_TRACE_MAX 2048
 
 /* What a worker must know of the message. */
 #define SUBMIT_TO_WORKER                                                       \

@@ -46,7 +46,7 @@ open_socket(const char *name, const char *parameter, const char *path,
 
 	fd = inherit_take(name, lent);
 	if (fd == -1) {
-		fd = listen_open(path, mode, gid);
+		fd = listen_open(path, SOCK_SEQPACKET, mode, gid);
 		if (fd == -1)
 			complain(parameter, path);
 		return fd;
@@ -88,6 +88,7 @@ files_open(struct master *m)
 	m->control_fd = open_socket("control", "control_socket",
 	    c->control_socket, (mode_t)c->control_socket_mode,
 	    m->load->control_group, &m->control_is_lent);
+	listeners_open(m);
 	left = inherit_left();
 	if (left != NULL)
 		fatal(
@@ -158,6 +159,7 @@ files_close(struct master *m)
 		(void)unlink(m->load->config->control_socket);
 	if (m->pid_file_fd != -1)
 		(void)unlink(m->load->config->pid_file);
+	listeners_close(m);
 	fd_close(m->job_fd);
 	fd_close(m->control_fd);
 	fd_close(m->pid_file_fd);

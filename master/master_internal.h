@@ -75,6 +75,8 @@ struct master {
 	int control_fd;
 	bool job_is_lent; /* somebody else removes it from the file system */
 	bool control_is_lent;
+	int listener_fds[CONFIG_LISTENERS_MAX]; /* of nlisteners */
+	size_t nlisteners;
 	int pid_file_fd;
 	int stderr_fd; /* as we were started; descriptor 2 is the log */
 	bool stopping;
@@ -137,6 +139,21 @@ void watch_reloading(const struct master *m);
 void watch_reloaded(struct master *m, bool good);
 void watch_stopping(const struct master *m);
 void watch_pong(void *ctx, struct channel *from, const struct message *msg);
+/* A message of any kind. */
+void servant_send_message(struct servant *s, enum msg_type type,
+    const void *payload, const void *tail, size_t tail_len, int fd);
+
+/* listeners.c: where mail comes in, for the intake. */
+
+/* Open all of the configuration's; ends the process where one cannot be. */
+void listeners_open(struct master *m);
+
+/* Close them, and take the Unix sockets away. */
+void listeners_close(struct master *m);
+
+/* The sockets, once in the intake's life; and who may come to them. */
+void listeners_send(struct servant *s);
+void listeners_send_users(struct servant *s);
 
 /* status.c: what `postern status` and the start-up log tell. */
 

@@ -56,6 +56,13 @@ send_to(struct servant *s, enum msg_type type, const void *payload,
 }
 
 void
+servant_send_message(struct servant *s, enum msg_type type, const void *payload,
+    const void *tail, size_t tail_len, int fd)
+{
+	send_to(s, type, payload, tail, tail_len, fd);
+}
+
+void
 servant_send_answer(struct servant *s, enum msg_type type, const void *payload,
     const char *tail, int fd)
 {
@@ -137,6 +144,7 @@ send_listeners(struct servant *s)
 	send_to(s, MSG_LISTENER, &l, NULL, 0, m->job_fd);
 	l.kind = LISTENER_CONTROL;
 	send_to(s, MSG_LISTENER, &l, NULL, 0, m->control_fd);
+	listeners_send(s);
 }
 
 void
@@ -241,6 +249,7 @@ servant_set_up(struct servant *s)
 		send_trust(s); /* files, not words: it parses nothing */
 	if (role == ROLE_INTAKE) {
 		servant_send_submitters(s);
+		listeners_send_users(s);
 		send_listeners(s);
 	}
 	link_all(s);

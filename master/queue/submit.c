@@ -223,7 +223,7 @@ submit_body_ok(const struct queue *q, int fd, uint64_t size)
 	if (seals == -1 || (seals & FD_SEALS) != FD_SEALS)
 		return false;
 	return fstat(fd, &st) == 0 && (uint64_t)st.st_size == size &&
-	    size <= q->config->message_size_limit;
+	    size <= q->config->message_size_limit + SUBMIT_TRACE_MAX;
 }
 
 static const char *
