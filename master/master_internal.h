@@ -88,6 +88,27 @@ void servant_send_submitters(struct servant *s);
  * no syslog, they go to our standard error until there is. */
 void servant_log_sink(struct master *m, struct msg_log_sink *sink, int *fdp);
 
+/* sink.c: where log lines go. */
+void sink_open_ours(struct master *m);
+/* A sink for all: another configuration, or syslog is there again. */
+void sink_renew(struct master *m);
+/* Our own sink went away: look for it, once a second at most. */
+void sink_watch(struct master *m);
+void sink_timer(evutil_socket_t fd, short what, void *arg);
+
+/* files.c: what we hold in the file system; what cannot be had is fatal. */
+void files_open(struct master *m);
+void files_close(struct master *m);
+/* As another configuration wants it; -1, with the reason logged: it cannot be
+ * had, and nothing changed. */
+int files_change(struct master *m, const struct load *load);
+
+/* check.c: load_read, with the errors on stderr; NULL where there are any. */
+struct load *check_load(const char *name);
+
+/* reload.c */
+void reload_now(struct master *m);
+
 /* status.c: what `postern status` and the start-up log tell. */
 
 /* "key=value" words of a process; s may be NULL. */

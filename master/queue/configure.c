@@ -149,6 +149,7 @@ configure_take(void *ctx, struct channel *from, const struct message *m)
 	notices_configure(q);
 	if (q->schedule == NULL) /* setting up; old is one never used */
 		goto out;
+	store_set_inline_limit(q->store, q->config->inline_body_limit);
 	session_quit_all(q);
 	configure_unload(q);
 	login_forget_all(q);

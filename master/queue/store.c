@@ -404,6 +404,13 @@ store_close(struct store *store)
 	errno = saved;
 }
 
+void
+store_set_inline_limit(struct store *store, uint64_t octets)
+{
+	if (store->bodies_fd != -1) /* else there are no files */
+		store->inline_body_limit = octets;
+}
+
 int
 store_recover(struct store *store, int64_t now_ms,
     struct store_recovered *recovered)

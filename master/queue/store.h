@@ -137,6 +137,9 @@ int store_open(const struct store_options *options, struct store **storep,
     char *error, size_t error_size);
 void store_close(struct store *store);
 
+/* Of what comes in from here on. */
+void store_set_inline_limit(struct store *store, uint64_t octets);
+
 /*
  * store_recover - put right what a crash left, once, before anything else.
  *
