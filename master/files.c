@@ -2,6 +2,7 @@
 /* What the master holds in the file system while it lives. */
 #include "master/master_internal.h"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -13,8 +14,8 @@
 #include "master/listen.h"
 #include "master/load.h"
 
-static void
-complain(const char *what, const char *where)
+_Noreturn void
+files_complain(const char *what, const char *where)
 {
 	switch (errno) {
 	case EADDRINUSE:
@@ -43,23 +44,23 @@ files_open(struct master *m)
 	    listen_directory(c->spool_directory, 0700,
 		root ? queue->uid : geteuid(),
 		root ? queue->gid : (gid_t)-1) == -1)
-		complain("spool_directory", c->spool_directory);
+		files_complain("spool_directory", c->spool_directory);
 	if (m->options->client_fd != -1)
 		return;
 	if (listen_directory(c->run_directory, 0755, (uid_t)-1, (gid_t)-1) ==
 	    -1)
-		complain("run_directory", c->run_directory);
+		files_complain("run_directory", c->run_directory);
 	m->pid_file_fd = listen_pid_file(c->pid_file);
 	if (m->pid_file_fd == -1)
-		complain("pid_file", c->pid_file);
-	m->job_fd =
-	    listen_open(c->job_socket, c->job_socket_mode, m->load->job_group);
+		files_complain("pid_file", c->pid_file);
+	m->job_fd = listen_open(c->job_socket, SOCK_SEQPACKET,
+	    c->job_socket_mode, m->load->job_group);
 	if (m->job_fd == -1)
-		complain("job_socket", c->job_socket);
-	m->control_fd = listen_open(c->control_socket, c->control_socket_mode,
-	    m->load->control_group);
+		files_complain("job_socket", c->job_socket);
+	m->control_fd = listen_open(c->control_socket, SOCK_SEQPACKET,
+	    c->control_socket_mode, m->load->control_group);
 	if (m->control_fd == -1)
-		complain("control_socket", c->control_socket);
+		files_complain("control_socket", c->control_socket);
 }
 
 /* Ours while we live, but whose it is and who may connect can change. */
@@ -107,6 +108,11 @@ files_change(struct master *m, const struct load *load)
 	    m->load->control_group != load->control_group)
 		give_socket(new->control_socket,
 		    (mode_t) new->control_socket_mode, load->control_group);
+	if (new->metrics_socket[0] != '\0' &&
+	    (old->metrics_socket_mode != new->metrics_socket_mode ||
+		m->load->metrics_group != load->metrics_group))
+		give_socket(new->metrics_socket,
+		    (mode_t) new->metrics_socket_mode, load->metrics_group);
 	return 0;
 }
 

@@ -55,7 +55,7 @@ clear_stale(const struct sockaddr_un *un)
 }
 
 int
-listen_open(const char *path, mode_t mode, gid_t gid)
+listen_open(const char *path, int type, mode_t mode, gid_t gid)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	mode_t mask;
@@ -68,7 +68,7 @@ listen_open(const char *path, mode_t mode, gid_t gid)
 	}
 	if (clear_stale(&un) == -1)
 		return -1;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return -1;
 	mask = umask(0777); /* nobody connects before it is what it shall be */

@@ -6,13 +6,14 @@
 #include <sys/types.h>
 
 /*
- * listen_open - a listening SOCK_SEQPACKET socket at path.
+ * listen_open - a listening Unix socket at path, of type SOCK_SEQPACKET or
+ * SOCK_STREAM.
  *
  * A stale socket there is replaced; one that answers is another posternd's
  * and stays.  gid is (gid_t)-1 for the process's own.  Returns the descriptor,
  * or -1 with errno (EADDRINUSE: it answers).
  */
-int listen_open(const char *path, mode_t mode, gid_t gid);
+int listen_open(const char *path, int type, mode_t mode, gid_t gid);
 
 /*
  * listen_directory - make a folder where there is none, for uid and gid.

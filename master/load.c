@@ -359,10 +359,13 @@ look_up_all(struct loading *l)
 	look_up_user(l, "resolver_user", c->resolver_user, &ld->resolver);
 	look_up_user(l, "dialer_user", c->dialer_user, &ld->dialer);
 	look_up_user(l, "agent_user", c->agent_user, &ld->agent);
+	look_up_user(l, "metrics_user", c->metrics_user, &ld->metrics);
 	ld->job_group =
 	    look_up_group(l, "job_socket_group", c->job_socket_group);
 	ld->control_group =
 	    look_up_group(l, "control_socket_group", c->control_socket_group);
+	ld->metrics_group =
+	    look_up_group(l, "metrics_socket_group", c->metrics_socket_group);
 	look_up_submitters(l);
 	open_trust(l);
 	look_up_logins(l);

@@ -56,6 +56,13 @@ send_to(struct servant *s, enum msg_type type, const void *payload,
 }
 
 void
+servant_send_fd(struct servant *s, enum msg_type type, const void *payload,
+    int fd)
+{
+	send_to(s, type, payload, NULL, 0, fd);
+}
+
+void
 servant_send_answer(struct servant *s, enum msg_type type, const void *payload,
     const char *tail, int fd)
 {
@@ -80,8 +87,7 @@ servant_log_sink(struct master *m, struct msg_log_sink *sink, int *fdp)
 
 	memset(sink, 0, sizeof(*sink));
 	sink->syslog = c->log == CONFIG_LOG_SYSLOG;
-	sink->json =
-	    m->options->json || c->log_format == CONFIG_LOG_FORMAT_JSON;
+	sink->format = m->options->json ? LOG_JSON : (uint8_t)c->log_format;
 	sink->facility = facilities[c->syslog_facility];
 	sink->least = m->options->quiet ? LOG_WARN : LOG_INFO;
 	strlcpy(sink->name, c->syslog_name, sizeof(sink->name));
@@ -184,6 +190,8 @@ send_start(struct servant *s)
 		user = &ld->resolver;
 	else if (s->desc->role == ROLE_DIALER)
 		user = &ld->dialer;
+	else if (s->desc->role == ROLE_METRICS)
+		user = &ld->metrics;
 	start.switch_user = load_switches_users();
 	start.uid = user->uid;
 	start.gid = user->gid;
@@ -243,6 +251,7 @@ servant_set_up(struct servant *s)
 		servant_send_submitters(s);
 		send_listeners(s);
 	}
+	counts_send(s);
 	link_all(s);
 	send_start(s);
 }

@@ -215,9 +215,6 @@ request_on_accepted(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	if (r == NULL)
 		return; /* the client is gone */
-	log_line(LOG_INFO, "%llX: client=uid=%u, pid=%d, nrcpt=%zu, ref=%s",
-	    (unsigned long long)a->id, client_uid(r->client),
-	    (int)client_pid(r->client), r->nrcpts, r->ref);
 	request_tell(r->client, answer_queued(r->ref, a->id));
 	request_answered(ctx, r);
 	if (r->wait == WAIT_QUEUED)
