@@ -47,8 +47,8 @@ struct msg_config {
 };
 
 struct msg_log_sink {
-	uint8_t syslog; /* a connected /dev/log; else a plain stream */
-	uint8_t json;
+	uint8_t syslog;   /* a connected /dev/log; else a plain stream */
+	uint8_t format;   /* enum log_format */
 	uint8_t facility; /* RFC 5424, 6.2.1 */
 	uint8_t least;    /* enum log_level: the least grave to write */
 	uint8_t pad[4];
@@ -102,6 +102,11 @@ struct msg_listener_users {
 
 struct msg_trust {
 	uint32_t index; /* config_trust() of the transports that use it */
+	uint32_t pad;
+};
+
+struct msg_metrics {
+	uint32_t writer; /* enum metrics_writer */
 	uint32_t pad;
 };
 
@@ -168,10 +173,13 @@ enum submit_wait {
 #define SUBMIT_REQUIRETLS   (1u << 12) /* RFC 8689, 2 */
 
 /* Nothing is stored: one attempt, and its client hears of each recipient. */
-#define SUBMIT_TRANSIENT (1u << 14)
+#define SUBMIT_TRANSIENT (1u << 15)
 
 #define SUBMIT_FOR_POSTMASTER                                                  \
 	(1u << 13) /* of the queue's own: nobody is told that it failed */
+
+#define SUBMIT_LOGGED                                                          \
+	(1u << 14) /* its acceptance has a line of the intake's own */
 
 /* What no client can ask for. */
 #define SUBMIT_OF_QUEUE SUBMIT_FOR_POSTMASTER

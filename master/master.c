@@ -32,6 +32,7 @@ static const struct servant_desc servant_descs[] = {
 	{ ROLE_AGENT, SANDBOX_NS_ALL | CLONE_NEWPID },
 	{ ROLE_QUEUE, SANDBOX_NS_ALL },
 	{ ROLE_INTAKE, SANDBOX_NS_ALL },
+	{ ROLE_METRICS, SANDBOX_NS_ALL },
 };
 
 /* A role asks for a log sink once a second; more often it gets none. */
@@ -67,6 +68,7 @@ servant_ended(struct servant *s, int status)
 	channel_close(s->channel);
 	s->channel = NULL;
 	s->pid = -1;
+	counts_role_ended(m, s->desc->role, status);
 	if (s->retired) {
 		servant_free(s);
 		return;
@@ -202,6 +204,7 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 	}
 	s->ready = true;
 	s->was_ready = true;
+	counts_roles(s->master);
 	s->landlock_abi = ready->landlock_abi;
 	s->landlock_shown = ready->landlock_shown != 0;
 	watch_ready(s->master);
@@ -317,6 +320,7 @@ master_clear(struct master *m)
 	watch_close(m);
 	files_close(m);
 	fd_close(m->stderr_fd);
+	counts_clear(m);
 	load_free(m->load);
 	m->load = NULL;
 	secrets_renew(m);
@@ -369,12 +373,15 @@ master_run(const struct master_options *options)
 	if (spawn_open() == -1)
 		fatal("/proc/self/exe: %s: is /proc mounted?", strerror(errno));
 	files_open(&m);
+	counts_open(&m);
 	watch_signals(&m);
 	secrets_renew(&m);
 	watch_open(&m);
 	m.granted = spawn_namespaces(SANDBOX_NS_ALL | CLONE_NEWPID);
 	log_weak_walls(&m);
 	for (i = 0; i < NELEM(servant_descs); i++) {
+		if (servant_descs[i].role == ROLE_METRICS && m.counts == NULL)
+			continue;
 		if (servant_new(&m, &servant_descs[i]) == NULL)
 			fatal("no memory");
 	}

@@ -64,6 +64,7 @@ struct master {
 	const struct master_options *options;
 	struct load *load;
 	struct secrets *secrets; /* of that load */
+	struct counts *counts;   /* counts.c */
 	TAILQ_HEAD(, servant) servants;
 	struct event *signals[4];
 	struct event *stop_timer;
@@ -120,6 +121,8 @@ void sink_timer(evutil_socket_t fd, short what, void *arg);
 /* files.c: what we hold in the file system; what cannot be had is fatal. */
 void files_open(struct master *m);
 void files_close(struct master *m);
+/* The end of the start: errno, said so that it can be mended. */
+_Noreturn void files_complain(const char *what, const char *where);
 /* As another configuration wants it; -1, with the reason logged: it cannot be
  * had, and nothing changed. */
 int files_change(struct master *m, const struct load *load);
@@ -154,6 +157,19 @@ void listeners_close(struct master *m);
 /* The sockets, once in the intake's life; and who may come to them. */
 void listeners_send(struct servant *s);
 void listeners_send_users(struct servant *s);
+/* counts.c: what is counted, and the sockets where the metrics role tells it. */
+
+/* Opens them; ends the process where that fails. */
+void counts_open(struct master *m);
+void counts_clear(struct master *m);
+/* Whether there is to be a metrics role. */
+bool counts_wanted(const struct master *m);
+/* What a role is to have of them. */
+void counts_send(struct servant *s);
+/* A role is ready, or ended. */
+void counts_roles(struct master *m);
+void counts_role_ended(struct master *m, unsigned role, int status);
+void counts_reload(struct master *m, bool accepted);
 
 /* status.c: what `postern status` and the start-up log tell. */
 

@@ -257,8 +257,6 @@ static void
 tell_accepted(struct intake *in, struct request *r, uint64_t id)
 {
 	(void)in;
-	log_line(LOG_INFO, "%llX: client=uid=%u, pid=%d, nrcpt=%zu, ref=%s",
-	    (unsigned long long)id, r->uid, (int)r->pid, r->nrcpts, r->ref);
 	request_tell(r->client,
 	    r->transient ? answer_taken(r->ref, id)
 			 : answer_queued(r->ref, id));

@@ -93,7 +93,7 @@ smtpd_mail_sender(struct smtpd *d)
 	m->job.flags |= e->require_tls ? SUBMIT_REQUIRETLS : 0;
 	m->job.flags |= e->body == SMTPD_BODY_BINARYMIME ? SUBMIT_BINARY : 0;
 	m->job.wait = d->final ? WAIT_FINAL : WAIT_QUEUED;
-	m->job.flags |= d->final ? SUBMIT_TRANSIENT : 0;
+	m->job.flags |= SUBMIT_LOGGED | (d->final ? SUBMIT_TRANSIENT : 0);
 	(void)snprintf(m->job.ref, sizeof(m->job.ref), "%llX-%llX",
 	    (unsigned long long)d->in->started_s,
 	    (unsigned long long)++d->in->last_mail);

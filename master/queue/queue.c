@@ -22,6 +22,7 @@
 #include "master/queue/action.h"
 #include "master/queue/ask.h"
 #include "master/queue/configure.h"
+#include "master/queue/count.h"
 #include "master/queue/learnt.h"
 #include "master/queue/limits.h"
 #include "master/queue/notice.h"
@@ -188,6 +189,7 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	transcript_sweep(q);
 	dial_forget(q);
 	notices_sweep(q);
+	count_sweep(q);
 	queue_pump_soon(q);
 }
 
@@ -232,6 +234,7 @@ enum {
 static const struct handler queue_handlers[] = {
 	{ MSG_CONFIG, QUEUE_ALWAYS, configure_take },
 	{ MSG_TEMPLATE, QUEUE_ALWAYS, notices_templates },
+	{ MSG_METRICS, PHASE_SETUP, count_take },
 	{ MSG_PEER, QUEUE_ALWAYS, peers_take },
 	{ MSG_DRAIN, PHASE_READY, queue_drain },
 	{ MSG_SUBMIT, QUEUE_WORKING, submit_begin },
@@ -384,6 +387,7 @@ queue_clear(struct queue *q)
 	transcripts_free(q->transcripts);
 	free(q->learnt);
 	free(q->pauses);
+	count_clear(q);
 	for (i = 0; i < q->ntransports; i++) {
 		free(q->transports[i].name);
 		login_free(q->transports[i].login);
@@ -417,6 +421,7 @@ queue_run(int parent_fd)
 	    : q.config->spool_directory;
 	queue_open(&q, in_memory ? ":memory:" : spool);
 	notices_open(&q);
+	count_open(&q);
 	transcript_open(&q, in_memory ? NULL : spool);
 	sandbox_confine(&box, spool, queue_filter, NELEM(queue_filter), &ready);
 	queue_watch_clock(&q);

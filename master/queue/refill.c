@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/count.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
 #include "master/queue/route.h"
@@ -48,6 +49,8 @@ refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
 
 	a.relay = t->relay;
 	a.reply = reply;
+	a.transport = count_transport(q, t);
+	a.group = t->group;
 	a.outcome = t->outcome;
 	a.not_before_ms = time_real_ms() +
 	    (t->destination->blocked_until_ms - time_monotonic_ms());
@@ -78,7 +81,7 @@ refill_log_active(struct queue *q, const struct store_envelope *envelope)
 		.size = envelope->size,
 		.nrcpt = envelope->nrcpts };
 
-	event_tell(q, &event, "qmgr");
+	event_tell(q, &event);
 }
 
 /* A block without a failure is only a pause. */

@@ -294,6 +294,18 @@ int store_list_pauses(struct store *store, store_pause_fn pause, void *arg);
 void store_count_states(const struct store *store,
     uint64_t counts[static STORE_STATE_COUNT]);
 
+uint64_t store_count_messages(const struct store *store);
+
+/*
+ * store_walk_ages - when messages came, and whether anything of them waits.
+ *
+ * Looks at no more than limit behind *afterp, oldest first, and moves it: to 0
+ * once there is none left.
+ */
+typedef int (*store_age_fn)(int64_t created_ms, bool waits, void *arg);
+int store_walk_ages(struct store *store, uint64_t *afterp, uint32_t limit,
+    store_age_fn age, void *arg);
+
 /* What of the spool's disk others than root may still fill, in octets. */
 int store_free_octets(const struct store *store, uint64_t *freep);
 

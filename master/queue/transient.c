@@ -180,6 +180,7 @@ transient_begin(struct queue *q, struct submission *s)
 		submission_free(s);
 		return;
 	}
+	submit_tell(q, s);
 	memset(&accepted, 0, sizeof(accepted));
 	accepted.request = s->request;
 	accepted.id = s->envelope.id;
@@ -229,7 +230,7 @@ transient_withdraw(struct queue *q, struct transient *t)
 	}
 	if (t->left > 0)
 		return;
-	event_tell(q, &removed, "qmgr");
+	event_tell(q, &removed);
 	transient_free(q, t);
 }
 
