@@ -20,8 +20,8 @@ Test(gather, what_is_ours_counts_for_nothing)
 
 	gather_init(&g, sizeof(text) - 1 + sizeof(more));
 	cr_assert_eq(gather_open(&g), 0);
-	cr_expect_eq(gather_put_behind(&g, "Received: ours\r\n", text,
-			 sizeof(text) - 1),
+	cr_expect_eq(
+	    gather_put_behind(&g, "Received: ours\r\n", text, sizeof(text) - 1),
 	    GATHER_OK);
 	memset(more, 'x', sizeof(more));
 	cr_expect_eq(gather_put(&g, more, sizeof(more)), GATHER_OK);
@@ -32,7 +32,8 @@ Test(gather, what_is_ours_counts_for_nothing)
 	cr_expect(copy.has_8bit);
 	cr_expect(header_is_utf8(&copy.header));
 	cr_expect_eq(pread(copy.fd, out, 32, 0), 32);
-	cr_expect_eq(memcmp(out, "Received: ours\r\nReceived: x\r\nA: ", 32), 0);
+	cr_expect_eq(memcmp(out, "Received: ours\r\nReceived: x\r\nA: ", 32),
+	    0);
 	cr_expect_eq(fcntl(copy.fd, F_GET_SEALS) & FD_SEALS, FD_SEALS);
 	fd_close(copy.fd);
 	gather_clear(&g);
