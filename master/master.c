@@ -57,6 +57,16 @@ log_end(const struct servant *s, int status)
 		    (int)s->pid, WEXITSTATUS(status));
 }
 
+/* What comes in first ends: who is in the middle of a message is still heard. */
+static void
+drain_queue(struct master *m)
+{
+	struct servant *queue = servant_find(m, ROLE_QUEUE);
+
+	if (queue != NULL)
+		servant_send(queue, MSG_DRAIN);
+}
+
 /* What the end of a role means: a restart, or the end of a stop. */
 static void
 servant_ended(struct servant *s, int status)
@@ -73,6 +83,8 @@ servant_ended(struct servant *s, int status)
 		servant_free(s);
 		return;
 	}
+	if (m->stopping && s->desc->role == ROLE_INTAKE)
+		drain_queue(m);
 	if (m->stopping)
 		return;
 	if (s->desc->role == ROLE_INTAKE && m->options->client_fd != -1) {
@@ -170,11 +182,13 @@ master_stop(struct master *m)
 	watch_stopping(m);
 	tv.tv_sec = m->load->config->stop_timeout + 1;
 	event_add(m->stop_timer, &tv);
-	TAILQ_FOREACH(s, &m->servants, entry) {
+	TAILQ_FOREACH(s, &m->servants, entry)
 		event_del(s->restart);
-		if (s->desc->role == ROLE_INTAKE || s->desc->role == ROLE_QUEUE)
-			servant_send(s, MSG_DRAIN);
-	}
+	s = servant_find(m, ROLE_INTAKE);
+	if (s != NULL && s->pid != -1)
+		servant_send(s, MSG_DRAIN);
+	else
+		drain_queue(m);
 	stop_rest(m);
 }
 

@@ -189,7 +189,7 @@ on_drain_timer(evutil_socket_t fd, short what, void *arg)
 static void
 intake_drain(void *ctx, struct channel *from, const struct message *m)
 {
-	static const struct timeval wait = { DRAIN_MS / 1000, 0 };
+	struct timeval wait = { DRAIN_MS / 1000, 0 };
 	struct intake *in = ctx;
 	size_t i;
 
@@ -201,6 +201,9 @@ intake_drain(void *ctx, struct channel *from, const struct message *m)
 	for (i = 0; i < NELEM(in->mail_listeners); i++)
 		listener_stop(&in->mail_listeners[i].listener);
 	smtpd_drain(in);
+	/* Half of it is the queue's, for what is on its way out. */
+	if (in->nsmtpds > 0 && in->config->stop_timeout / 2 > wait.tv_sec)
+		wait.tv_sec = in->config->stop_timeout / 2;
 	event_add(in->drain_timer, &wait);
 	intake_stop_if_done(in);
 }

@@ -159,12 +159,12 @@ pump(struct smtpd *d, const uint8_t *in, size_t n)
 			continue;
 		}
 		if (!smtpd_is_stuck(d->session) || !has_output(d))
-			break;
+			break; /* all is taken, or the queue is to answer */
 		if (!flush(d))
 			return false;
+		if (has_output(d))
+			break; /* the client does not read */
 		smtpd_mail_answer(d);
-		if (has_output(d) || smtpd_is_stuck(d->session))
-			break; /* the client does not read, or waits for us */
 	}
 	return keep_input(d, in, n);
 }

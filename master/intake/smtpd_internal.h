@@ -53,6 +53,7 @@ struct smtpd {
 	bool lingers;    /* all is said: its own end is waited for */
 	bool lmtp;
 	bool final;
+	bool tells_client; /* some transport passes on who it is */
 	int64_t timeout_ms;
 	int64_t transaction_timeout_ms;
 	int64_t idle_ms;  /* CLOCK_MONOTONIC: when it is silent for too long */
@@ -115,6 +116,15 @@ void smtpd_mail_give_up(struct smtpd *d);
 /* The transaction is over, however. */
 void smtpd_mail_clear(struct smtpd *d);
 
+/* smtpd_trace.c: where the message came from. */
+
+/* Writes mail.received, once the recipients are known. */
+void smtpd_trace_received(struct smtpd *d);
+
+/* Adds to the parameters of MAIL whom a transport with client_command is to
+ * name: as XFORWARD told it, else who is connected here. */
+void smtpd_trace_client(struct smtpd *d);
+
 /* smtpd_result.c: what a recipient's outcome means to who waits for it. */
 
 /*
@@ -136,6 +146,5 @@ void smtpd_log_reject(const struct smtpd *d, const char *at,
 
 /* "timeout", "lost connection": after which command. */
 void smtpd_log_lost(const struct smtpd *d, const char *what);
-void smtpd_log_warn(const struct smtpd *d, const char *what);
 
 #endif

@@ -178,9 +178,3 @@ smtpd_log_lost(const struct smtpd *d, const char *what)
 		}
 	line(d, LOG_INFO, "lost", "%s after %s from %s", what, after, d->peer);
 }
-
-void
-smtpd_log_warn(const struct smtpd *d, const char *what)
-{
-	line(d, LOG_WARN, "warning", "warning: %s: %s", d->peer, what);
-}

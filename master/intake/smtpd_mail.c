@@ -6,7 +6,6 @@
  */
 #include "master/intake/smtpd_internal.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +41,14 @@ result_say(struct smtpd_result *result, const struct smtpd_reply *reply)
 	result->code = (uint16_t)reply->code;
 	strlcpy(result->dsn, reply->dsn, sizeof(result->dsn));
 	result->text = strdup(reply->text);
+}
+
+/* Octets of ours that this client caused. */
+static void
+hold(struct smtpd *d, uint64_t size)
+{
+	share_hold(d->in, d->share, size);
+	d->mail.held += size;
 }
 
 static void
@@ -101,16 +108,20 @@ smtpd_mail_sender(struct smtpd *d)
 }
 
 static bool
-grow_rcpts(struct smtpd_mail *m)
+grow_rcpts(struct smtpd *d)
 {
+	struct smtpd_mail *m = &d->mail;
 	size_t size = m->rcpts_size > 0 ? 2 * m->rcpts_size : 1024;
 	char *rcpts;
 
 	if (m->rcpts_size - m->job.rcpts_len >= RCPT_MOST)
 		return true;
+	if (!share_has_room(d->in, d->share))
+		return false;
 	rcpts = recallocarray(m->job.rcpts, m->rcpts_size, size, 1);
 	if (rcpts == NULL)
 		return false;
+	hold(d, size - m->rcpts_size);
 	m->job.rcpts = rcpts;
 	m->rcpts_size = size;
 	return true;
@@ -131,65 +142,14 @@ smtpd_mail_recipient(struct smtpd *d)
 	const struct smtpd_command *c = smtpd_command(d->session);
 	struct smtpd_mail *m = &d->mail;
 
-	if (!grow_rcpts(m)) {
-		smtpd_refuse(d->session, &no_memory);
+	if (!grow_rcpts(d)) {
+		smtpd_refuse(d->session, &no_room);
 		return;
 	}
 	add_string(m, c->path.path);
 	add_string(m, c->parameters);
 	m->job.nrcpts++;
 	smtpd_accept(d->session);
-}
-
-/* "[192.0.2.1]", "[IPv6:2001:db8::1]", "uid 33". */
-static void
-write_client(const struct smtpd *d, char *out, size_t size)
-{
-	const char *address = strchr(d->peer, '[');
-
-	if (d->family == AF_UNIX)
-		(void)snprintf(out, size, "uid %u", d->uid);
-	else
-		(void)snprintf(out, size, "[%s%s",
-		    d->family == AF_INET6 ? "IPv6:" : "",
-		    address != NULL ? address + 1 : "]");
-}
-
-/* What another server says of its client, where it may not mean anything. */
-static void
-copy_word(char *out, size_t size, const char *in)
-{
-	strlcpy(out, in, size);
-	for (; *out != '\0'; out++)
-		if (strchr("()<>\\\"", *out) != NULL)
-			*out = '?';
-}
-
-static void
-write_received(struct smtpd *d)
-{
-	const struct smtpd_xforward *x = smtpd_forwarded(d->session);
-	char client[SMTPD_PEER_SIZE], name[SMTPD_XFORWARD_SIZE];
-	char addr[SMTPD_XFORWARD_SIZE], forwarded[2 * SMTPD_XFORWARD_SIZE + 4];
-	struct received r = { .helo = smtpd_helo(d->session) };
-
-	write_client(d, client, sizeof(client));
-	copy_word(name, sizeof(name), x->values[SMTPD_NAME]);
-	copy_word(addr, sizeof(addr), x->values[SMTPD_ADDR]);
-	(void)snprintf(forwarded, sizeof(forwarded), "%s [%s]",
-	    name[0] != '\0' ? name : "unknown",
-	    strncmp(addr, "IPV6:", 5) == 0 ? addr + 5 : addr);
-	r.client = client;
-	r.forwarded = x->values[SMTPD_ADDR][0] != '\0' ? forwarded : NULL;
-	r.hostname = d->hostname;
-	r.id = d->mail.job.ref;
-	r.recipient = d->mail.job.nrcpts == 1 ? d->mail.job.rcpts : NULL;
-	r.lmtp = d->lmtp;
-	r.extended = smtpd_is_extended(d->session);
-	r.tls = smtpd_has_tls(d->session);
-	r.smtputf8 = smtpd_envelope(d->session)->smtputf8;
-	r.when_s = time_real_ms() / 1000;
-	(void)received_write(&r, d->mail.received);
 }
 
 void
@@ -210,8 +170,8 @@ smtpd_mail_begin(struct smtpd *d)
 		smtpd_refuse(d->session, &no_memory);
 		return;
 	}
-	smtpd_xforward_add(smtpd_forwarded(d->session), m->job.parameters);
-	write_received(d);
+	smtpd_trace_client(d);
+	smtpd_trace_received(d);
 	smtpd_accept(d->session);
 }
 
@@ -244,8 +204,7 @@ smtpd_mail_content(struct smtpd *d)
 	else
 		result = gather_put_behind(&m->gather, m->received, octets, n);
 	m->has_content = true;
-	m->held += n;
-	share_hold(d->in, d->share, n);
+	hold(d, n);
 	if (result != GATHER_OK)
 		fail(d, &no_memory);
 }

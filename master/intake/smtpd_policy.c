@@ -150,7 +150,16 @@ smtpd_policy_make(const struct smtpd *d, const struct config_listener *l,
 	strlcpy(p->hostname, d->hostname, sizeof(p->hostname));
 }
 
-/* All that the configuration says, for good: a reload leaves sessions alone. */
+/* Who a client is would go to no server: it need not be kept, then. */
+static bool
+has_client_command(const struct config *c)
+{
+	for (size_t i = 0; i < c->ntransports; i++)
+		if (c->transports[i].client_command != CONFIG_CLIENT_NONE)
+			return true;
+	return false;
+}
+
 void
 smtpd_policy_configure(struct smtpd *d, const struct config_listener *l)
 {
@@ -160,6 +169,7 @@ smtpd_policy_configure(struct smtpd *d, const struct config_listener *l)
 	strlcpy(d->hostname, name[0] != '\0' ? name : "localhost",
 	    sizeof(d->hostname));
 	strlcpy(d->via, l->transport, sizeof(d->via));
+	d->tells_client = has_client_command(d->in->config);
 	d->lmtp = l->protocol == CONFIG_PROTOCOL_LMTP;
 	d->final = l->answer == CONFIG_ANSWER_FINAL;
 	d->timeout_ms = (int64_t)l->smtpd_timeout * 1000;
