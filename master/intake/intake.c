@@ -70,8 +70,8 @@ intake_client_gone(struct intake *in, const struct client *c)
 	share->nclients--;
 }
 
-static void
-add_client(struct intake *in, int fd, enum listener_kind kind)
+void
+intake_add_client(struct intake *in, int fd, enum listener_kind kind)
 {
 	struct share *share;
 	struct client *c;
@@ -119,7 +119,7 @@ on_accept_again(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (l->intake->role.phase == PHASE_READY)
+	if (l->intake->role.phase == PHASE_READY && !l->intake->leaving)
 		event_add(l->event, NULL);
 }
 
@@ -144,7 +144,7 @@ on_connect(evutil_socket_t fd, short what, void *arg)
 		close(client);
 		return;
 	}
-	add_client(in, client, l->kind);
+	intake_add_client(in, client, l->kind);
 }
 
 static void
@@ -157,9 +157,10 @@ intake_listener(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	if (given->kind >= LISTENER_CLIENT) {
 		in->one_client = true;
-		add_client(in, m->fd, LISTENER_JOB);
+		intake_add_client(in, m->fd, LISTENER_JOB);
 		return;
 	}
+	leave_end(in);
 	l = &in->listeners[given->kind];
 	if (l->event != NULL) {
 		event_free(l->event);
@@ -254,7 +255,9 @@ intake_drain(void *ctx, struct channel *from, const struct message *m)
 static const struct handler intake_handlers[] = {
 	{ MSG_CONFIG, PHASE_SETUP | WORKING, intake_config },
 	{ MSG_SUBMITTERS, PHASE_SETUP | WORKING, intake_submitters },
-	{ MSG_LISTENER, PHASE_SETUP, intake_listener },
+	{ MSG_LISTENER, PHASE_SETUP | PHASE_READY, intake_listener },
+	{ MSG_LEAVE, PHASE_READY, leave_begin },
+	{ MSG_CLIENT_CAME, PHASE_READY, leave_client_came },
 	{ MSG_PEER, PHASE_SETUP | WORKING, intake_peer },
 	{ MSG_DRAIN, WORKING, intake_drain },
 	{ MSG_ACCEPTED, WORKING, request_on_accepted },
@@ -302,7 +305,7 @@ intake_run(int parent_fd)
 	    NELEM(intake_handlers), &in, intake_closed);
 	in.role.vital = intake_vital;
 	in.drain_timer = evtimer_new(in.role.base, on_drain_timer, &in);
-	if (in.drain_timer == NULL)
+	if (in.drain_timer == NULL || leave_init(&in) == -1)
 		fatal("no memory");
 	job_init();
 	role_setup(&in.role);

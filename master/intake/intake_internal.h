@@ -71,6 +71,8 @@ struct intake {
 	uint32_t submitters[SUBMITTERS_MAX];
 	uint32_t nsubmitters;
 	bool one_client; /* its end is ours */
+	bool leaving;    /* leave.c */
+	struct event *leave_timer;
 };
 
 /* intake.c */
@@ -83,6 +85,16 @@ struct share *intake_share(struct intake *in, const struct client *c);
 
 /* A client is gone: somebody else may come. */
 void intake_client_gone(struct intake *in, const struct client *c);
+
+void intake_add_client(struct intake *in, int fd, enum listener_kind kind);
+
+/* leave.c: another generation takes the new clients. */
+int leave_init(struct intake *in);
+void leave_begin(void *ctx, struct channel *from, const struct message *m);
+/* It failed, and we have listeners again. */
+void leave_end(struct intake *in);
+void leave_client_came(void *ctx, struct channel *from,
+    const struct message *m);
 
 /* request.c: what is open between clients and the queue. */
 
@@ -114,6 +126,9 @@ void request_cancel_all(struct intake *in, const struct client *c);
 
 /* A client wants its actions to go no further. */
 void request_stop_all(struct intake *in, const struct client *c);
+
+/* Whether a client waits for events alone, which have no end. */
+bool request_only_watches(struct intake *in, const struct client *c);
 
 /* The queue is dead: what it had not said yes to was not taken. */
 void request_fail_all(struct intake *in);
