@@ -61,7 +61,7 @@ struct msg_start {
 	uint32_t gid;
 	uint32_t pid;        /* ours as the master sees it, for the log */
 	uint32_t namespaces; /* CLONE_NEW* bits that hold */
-	uint32_t pad;
+	uint32_t beside; /* 1: another generation has the store open */
 };
 
 struct msg_peer {
@@ -350,6 +350,24 @@ struct msg_list_end {
 	    counts[RECIPIENT_STATES]; /* of recipients in the whole queue */
 	uint32_t sessions;            /* live workers */
 	uint32_t more;                /* 1: the limit cut the answer short */
+};
+
+/*
+ * Two generations share a queue's store while one hands it to the next.  The old
+ * one: ALONE, SHARED, LEAVING, and it ends; the new one: BESIDE (msg_start), HEIR,
+ * ALONE.  Where the new one fails, the old one becomes ALONE again.
+ */
+enum era {
+	ERA_ALONE,
+	ERA_SHARED,  /* another may open the store */
+	ERA_LEAVING, /* it has all but what our clients wait for */
+	ERA_BESIDE,  /* the other has all of it yet, we only add */
+	ERA_HEIR,    /* we have all but what the other keeps */
+};
+
+struct msg_era {
+	uint32_t era;
+	uint32_t failed; /* ERA_DONE: it is not, and the log says why */
 };
 
 struct msg_ping {

@@ -227,6 +227,23 @@ request_cancel_all(struct intake *in, const struct client *c)
 	}
 }
 
+bool
+request_only_watches(struct intake *in, const struct client *c)
+{
+	struct request *r;
+	bool watches = false;
+
+	RB_FOREACH(r, requests, &in->requests)
+	{
+		if (r->client != c)
+			continue;
+		if (!r->of_tail)
+			return false;
+		watches = true;
+	}
+	return watches;
+}
+
 void
 request_stop_all(struct intake *in, const struct client *c)
 {

@@ -90,8 +90,8 @@ configure_transports(struct queue *q)
 
 /* Configuration. */
 
-/* All that waits in memory goes back to the store, to be routed anew. */
-static void
+/* To be routed anew. */
+void
 configure_unload(struct queue *q)
 {
 	struct schedule_destination *d;

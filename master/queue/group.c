@@ -18,6 +18,7 @@
 #include "common/util.h"
 #include "master/queue/action.h"
 #include "master/queue/count.h"
+#include "master/queue/era.h"
 #include "master/queue/notice.h"
 #include "master/queue/route.h"
 #include "master/queue/transient.h"
@@ -73,9 +74,14 @@ group_mark_active(struct queue *q, const struct job *job)
 static int
 group_submit(struct queue *q, struct submission *s)
 {
-	return store_add_message(q->store, &s->envelope,
-	    (const char *const *)s->addresses,
-	    (const char *const *)s->parameters, s->body_fd, &s->envelope.id);
+	if (store_add_message(q->store, &s->envelope,
+		(const char *const *)s->addresses,
+		(const char *const *)s->parameters, s->body_fd,
+		&s->envelope.id) == -1)
+		return -1;
+	if (!era_keeps(q) || s->wait == WAIT_QUEUED || s->cancelled)
+		return 0;
+	return store_keep(q->store, s->envelope.id);
 }
 
 static int

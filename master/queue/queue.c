@@ -23,6 +23,7 @@
 #include "master/queue/ask.h"
 #include "master/queue/configure.h"
 #include "master/queue/count.h"
+#include "master/queue/era.h"
 #include "master/queue/learnt.h"
 #include "master/queue/limits.h"
 #include "master/queue/notice.h"
@@ -137,6 +138,7 @@ queue_pump(evutil_socket_t fd, short what, void *arg)
 		queue_finish(q);
 		return;
 	}
+	era_end_if_done(q);
 	schedule_turn(q->schedule, time_monotonic_ms());
 	refill_run(q);
 	session_feed_all(q, 1);
@@ -181,7 +183,10 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	queue_watch_clock(q);
 	schedule_sweep(q->schedule, time_monotonic_ms());
 	if (!q->draining) {
-		expire_run(q);
+		if (era_schedules(q))
+			expire_run(q);
+		if (q->era != ERA_ALONE && !evtimer_pending(q->era_timer, NULL))
+			event_active(q->era_timer, EV_TIMEOUT, 0);
 		transient_run(q);
 	}
 	if (store_keep_reserve(q->store))
@@ -237,6 +242,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_METRICS, PHASE_SETUP, count_take },
 	{ MSG_PEER, QUEUE_ALWAYS, peers_take },
 	{ MSG_DRAIN, PHASE_READY, queue_drain },
+	{ MSG_ERA, PHASE_READY, era_take },
 	{ MSG_SUBMIT, QUEUE_WORKING, submit_begin },
 	{ MSG_SUBMIT_MORE, QUEUE_WORKING, submit_more },
 	{ MSG_SUBMIT_END, QUEUE_WORKING, submit_end },
@@ -329,7 +335,8 @@ queue_init(struct queue *q, int parent_fd)
 	    queue_sweep, q);
 	if (q->commit_timer == NULL || q->pump_timer == NULL ||
 	    q->stop_timer == NULL || q->sweep_timer == NULL ||
-	    q->action_timer == NULL || notices_init(q) == -1)
+	    q->action_timer == NULL || era_init(q) == -1 ||
+	    notices_init(q) == -1)
 		fatal("out of memory");
 }
 
@@ -338,7 +345,8 @@ queue_open(struct queue *q, const char *spool)
 {
 	struct store_options options = { .spool = spool,
 		.name = q->config->spool_directory,
-		.inline_body_limit = q->config->inline_body_limit };
+		.inline_body_limit = q->config->inline_body_limit,
+		.beside = q->role.start.beside != 0 };
 	struct schedule_hooks hooks = { .ctx = q,
 		.message_gone = queue_message_gone,
 		.destination_gone = target_gone,
@@ -348,7 +356,10 @@ queue_open(struct queue *q, const char *spool)
 
 	if (store_open(&options, &q->store, error, sizeof(error)) == -1)
 		fatal("%s", error);
-	recovery_run(q);
+	if (options.beside)
+		q->era = ERA_BESIDE; /* its sessions go on */
+	else
+		recovery_run(q);
 	pause_open(q);
 	q->learnt = calloc(LEARNT_MAX, sizeof(*q->learnt));
 	q->schedule = schedule_new(&q->limits, &hooks);
@@ -380,6 +391,7 @@ queue_clear(struct queue *q)
 	event_free(q->sweep_timer);
 	event_free(q->stop_timer);
 	event_free(q->action_timer);
+	era_clear(q);
 	schedule_free(q->schedule);
 	notices_clear(q);
 	limits_clear(q);

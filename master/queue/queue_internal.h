@@ -4,6 +4,7 @@
  *
  *   queue.c    the role: start, handlers, stop; configure.c  a reload; peers.c
  *              the other roles
+ *   era.c      two generations with one store
  *   group.c    what is written: one list of changes, one commit, then the news
  *   submit.c   jobs from the intake
  *   transient.c  jobs that are never stored
@@ -281,6 +282,12 @@ struct queue {
 	uint32_t bodies_max;
 	uint32_t chance; /* state of queue_chance */
 	bool draining;
+	/* era.c */
+	uint32_t era;         /* enum era */
+	bool era_wants_alone; /* as soon as the other has gone */
+	bool era_told;        /* LEAVING: the new one may begin */
+	int64_t era_scanned_ms;
+	struct event *era_timer;
 	struct clock clock; /* queue_watch_clock() */
 	/* refill.c */
 	bool scanning;
@@ -332,6 +339,8 @@ void submission_free(struct submission *submission);
 int report_wait(struct queue *q, const struct submission *submission,
     uint64_t id);
 void report_cancel(struct queue *q, uint64_t request);
+/* Whether a client waits for anything of it. */
+bool report_is_waited(const struct queue *q, uint64_t id);
 void report_clear(struct queue *q);
 /* Whether a client was told of it. */
 bool report_result(struct queue *q, const struct queue_op *op);
