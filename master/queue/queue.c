@@ -223,7 +223,6 @@ queue_drain(void *ctx, struct channel *from, const struct message *m)
 	(void)m;
 	q->role.phase = PHASE_DRAINING;
 	q->draining = true;
-	transient_drain(q);
 	session_quit_all(q);
 	if (evtimer_add(q->stop_timer, &tv) == -1)
 		queue_stop(-1, 0, q);
@@ -241,6 +240,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_TEMPLATE, QUEUE_ALWAYS, notices_templates },
 	{ MSG_METRICS, PHASE_SETUP, count_take },
 	{ MSG_PEER, QUEUE_ALWAYS, peers_take },
+	{ MSG_STOPPING, PHASE_READY, transient_stop },
 	{ MSG_DRAIN, PHASE_READY, queue_drain },
 	{ MSG_ERA, PHASE_READY, era_take },
 	{ MSG_SUBMIT, QUEUE_WORKING, submit_begin },

@@ -268,6 +268,7 @@ struct queue {
 	uint32_t nhalf_jobs;
 	TAILQ_HEAD(, transient) transients; /* transient.h */
 	uint32_t ntransients;
+	bool stopping; /* STOPPING came: no transient is taken */
 	uint64_t last_transient;
 	TAILQ_HEAD(, waiter) waiters;
 	LIST_HEAD(, waiter) waiters_by_id[QUEUE_BUCKETS];

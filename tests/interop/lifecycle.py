@@ -998,7 +998,7 @@ def lines_go_to_syslog_and_find_it_again():
                 assert answers[1]["status"] == "delivered", answers
                 time.sleep(0.1)
                 text = "\n".join(d.heard[start:])
-                return "to=<%s>" % rcpt in text and "postern/intake[" in text
+                return "to=<%s>" % rcpt in text and "postern/pickup[" in text
             wait_for(heard, 20, "lines from queue and intake again")
             old = d.pids("dialer")
             os.kill(old[0], signal.SIGKILL)
