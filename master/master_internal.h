@@ -49,6 +49,7 @@ struct master {
 	struct load *load;
 	struct secrets *secrets; /* of that load */
 	struct counts *counts;   /* counts.c */
+	struct outlet_run *outlet;
 	TAILQ_HEAD(, servant) servants;
 	struct event *signals[4];
 	struct event *stop_timer;
@@ -115,6 +116,14 @@ void reload_now(struct master *m);
 /* A message without a tail. */
 void servant_send_fd(struct servant *s, enum msg_type type, const void *payload,
     int fd);
+
+/* outlet.c: who is to have outcome reports, for the queue. */
+
+/* OUTLET_ASK of the queue. */
+void outlet_answer(void *ctx, struct channel *from, const struct message *msg);
+/* Whether the child that ended was its command. */
+bool outlet_child_ended(struct master *m, pid_t pid, int status);
+void outlet_clear_run(struct master *m);
 
 /* counts.c: what is counted, and the sockets where the metrics role tells it. */
 

@@ -19,6 +19,7 @@
 #include "master/queue/action.h"
 #include "master/queue/count.h"
 #include "master/queue/notice.h"
+#include "master/queue/outlet.h"
 #include "master/queue/route.h"
 
 enum {
@@ -92,7 +93,7 @@ group_apply(struct queue *q, struct queue_op *op)
 			-1 &&
 		    errno != ENOENT)
 			return -1;
-		return 0;
+		return outlet_apply(q, op);
 	case OP_EXPIRE:
 		if (store_expire_failed(q->store, op->before_ms,
 			GROUP_EXPIRE_MAX, &count) == -1)
@@ -105,6 +106,8 @@ group_apply(struct queue *q, struct queue_op *op)
 		    GROUP_HASTEN_MAX);
 	case OP_ACTION:
 		return action_apply(q, op->action);
+	case OP_REPORTS:
+		return outlet_forget(q, op);
 	}
 	return 0;
 }
@@ -275,6 +278,8 @@ group_news(struct queue *q, struct queue_op *op)
 			event_tell(q, &op->event);
 			if (op->expired)
 				group_expired(q, op);
+			if (op->reported)
+				outlet_committed(q, op);
 			told = report_result(q, op);
 			notices_committed(q, op, told);
 		}
@@ -292,6 +297,9 @@ group_news(struct queue *q, struct queue_op *op)
 		break;
 	case OP_ACTION:
 		action_committed(q, op->action);
+		break;
+	case OP_REPORTS:
+		outlet_committed(q, op);
 		break;
 	}
 }
