@@ -138,7 +138,8 @@ on_child(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (secrets_child_ended(m, pid, status))
+		if (secrets_child_ended(m, pid, status) ||
+		    outlet_child_ended(m, pid, status))
 			continue;
 		for (s = TAILQ_FIRST(&m->servants); s != NULL; s = next) {
 			next = TAILQ_NEXT(s, entry);
@@ -275,6 +276,7 @@ static const struct handler master_handlers[] = {
 	{ MSG_CLIENT_LEFT, PHASE_READY, upgrade_client_left },
 	{ MSG_PONG, PHASE_READY, watch_pong },
 	{ MSG_SECRET_ASK, PHASE_READY, secrets_answer },
+	{ MSG_OUTLET_ASK, PHASE_READY, outlet_answer },
 };
 
 /* A role's channel ended: its process is dying, or must. */
@@ -351,6 +353,7 @@ master_clear(struct master *m)
 	upgrade_close(m);
 	event_free(m->kin.timer);
 	fd_close(m->stderr_fd);
+	outlet_clear_run(m);
 	counts_clear(m);
 	load_free(m->load);
 	m->load = NULL;

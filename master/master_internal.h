@@ -100,6 +100,7 @@ struct master {
 	struct load *load;
 	struct secrets *secrets; /* of that load */
 	struct counts *counts;   /* counts.c */
+	struct outlet_run *outlet;
 	TAILQ_HEAD(, servant) servants;
 	struct event *signals[5];
 	struct event *stop_timer;
@@ -195,6 +196,14 @@ void listeners_close(struct master *m);
 /* The sockets, once in the intake's life; and who may come to them. */
 void listeners_send(struct servant *s);
 void listeners_send_users(struct servant *s);
+/* outlet.c: who is to have outcome reports, for the queue. */
+
+/* OUTLET_ASK of the queue. */
+void outlet_answer(void *ctx, struct channel *from, const struct message *msg);
+/* Whether the child that ended was its command. */
+bool outlet_child_ended(struct master *m, pid_t pid, int status);
+void outlet_clear_run(struct master *m);
+
 /* counts.c: what is counted, and the sockets where the metrics role tells it. */
 
 /* Opens them; ends the process where that fails. */
