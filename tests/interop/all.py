@@ -9,7 +9,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from daemon import Suite  # noqa
 
 SUITES = ("run", "login", "injected", "resolver", "lifecycle", "notices",
-          "disk", "archive", "scheduling", "clock", "manage")
+          "disk", "archive", "scheduling", "clock", "manage",
+          "listener")
 
 
 def main():
