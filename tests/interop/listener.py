@@ -453,8 +453,11 @@ def time_runs_out():
         reader = threading.Thread(
             target=lambda: (late.append(c.reply()), done.set()))
         reader.start()
-        while not done.wait(0.1):  # never silent, and never done
-            c.sock.sendall(b"text\r\n")
+        try:
+            while not done.wait(0.1):  # never silent, and never done
+                c.sock.sendall(b"text\r\n")
+        except OSError:
+            pass  # it was told, and is closed by now
         reader.join()
         assert late[0].startswith("421 4.4.2 "), late
 
