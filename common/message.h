@@ -47,8 +47,8 @@ struct msg_config {
 };
 
 struct msg_log_sink {
-	uint8_t syslog; /* a connected /dev/log; else a plain stream */
-	uint8_t json;
+	uint8_t syslog;   /* a connected /dev/log; else a plain stream */
+	uint8_t format;   /* enum log_format */
 	uint8_t facility; /* RFC 5424, 6.2.1 */
 	uint8_t least;    /* enum log_level: the least grave to write */
 	uint8_t pad[4];
@@ -61,7 +61,7 @@ struct msg_start {
 	uint32_t gid;
 	uint32_t pid;        /* ours as the master sees it, for the log */
 	uint32_t namespaces; /* CLONE_NEW* bits that hold */
-	uint32_t pad;
+	uint32_t beside; /* 1: another generation has the store open */
 };
 
 struct msg_peer {
@@ -102,6 +102,11 @@ struct msg_listener_users {
 
 struct msg_trust {
 	uint32_t index; /* config_trust() of the transports that use it */
+	uint32_t pad;
+};
+
+struct msg_metrics {
+	uint32_t writer; /* enum metrics_writer */
 	uint32_t pad;
 };
 
@@ -167,8 +172,14 @@ enum submit_wait {
 #define SUBMIT_TLS_OPTIONAL (1u << 11) /* TLS-Required: No; RFC 8689, 3 */
 #define SUBMIT_REQUIRETLS   (1u << 12) /* RFC 8689, 2 */
 
+/* Nothing is stored: one attempt, and its client hears of each recipient. */
+#define SUBMIT_TRANSIENT (1u << 15)
+
 #define SUBMIT_FOR_POSTMASTER                                                  \
 	(1u << 13) /* of the queue's own: nobody is told that it failed */
+
+#define SUBMIT_LOGGED                                                          \
+	(1u << 14) /* its acceptance has a line of the intake's own */
 
 /* What no client can ask for. */
 #define SUBMIT_OF_QUEUE SUBMIT_FOR_POSTMASTER
@@ -339,6 +350,36 @@ struct msg_list_end {
 	    counts[RECIPIENT_STATES]; /* of recipients in the whole queue */
 	uint32_t sessions;            /* live workers */
 	uint32_t more;                /* 1: the limit cut the answer short */
+};
+
+/*
+ * Two generations share a queue's store while one hands it to the next.  The old
+ * one: ALONE, SHARED, LEAVING, and it ends; the new one: BESIDE (msg_start), HEIR,
+ * ALONE.  Where the new one fails, the old one becomes ALONE again.
+ */
+enum era {
+	ERA_ALONE,
+	ERA_SHARED,  /* another may open the store */
+	ERA_LEAVING, /* it has all but what our clients wait for */
+	ERA_BESIDE,  /* the other has all of it yet, we only add */
+	ERA_HEIR,    /* we have all but what the other keeps */
+};
+
+struct msg_era {
+	uint32_t era;
+	uint32_t failed; /* ERA_DONE: it is not, and the log says why */
+};
+
+struct msg_ping {
+	uint64_t serial;
+};
+
+/* Numbers of the queue and of the intake; 0 of others. */
+struct msg_pong {
+	uint64_t serial; /* of the PING */
+	uint64_t counts[RECIPIENT_STATES];
+	uint32_t sessions;
+	uint32_t clients;
 };
 
 /* tail: the name of one, or the last of the former page; without NUL. */

@@ -38,6 +38,12 @@ enum config_log {
 enum config_log_format {
 	CONFIG_LOG_FORMAT_TEXT,
 	CONFIG_LOG_FORMAT_JSON,
+	CONFIG_LOG_FORMAT_MAILLOG, /* as enum log_format */
+};
+
+enum config_metrics_access {
+	CONFIG_METRICS_LOOPBACK,
+	CONFIG_METRICS_ANY,
 };
 
 enum config_syslog_facility {

@@ -360,9 +360,12 @@ look_up_all(struct loading *l)
 	look_up_user(l, "resolver_user", c->resolver_user, &ld->resolver);
 	look_up_user(l, "dialer_user", c->dialer_user, &ld->dialer);
 	look_up_user(l, "agent_user", c->agent_user, &ld->agent);
+	look_up_user(l, "metrics_user", c->metrics_user, &ld->metrics);
 	ld->job_group = load_group(l, "job_socket_group", c->job_socket_group);
 	ld->control_group =
 	    load_group(l, "control_socket_group", c->control_socket_group);
+	ld->metrics_group =
+	    load_group(l, "metrics_socket_group", c->metrics_socket_group);
 	look_up_submitters(l);
 	load_listeners(l);
 	open_trust(l);

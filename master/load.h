@@ -41,8 +41,10 @@ struct load {
 	struct load_user resolver;
 	struct load_user dialer;
 	struct load_user agent;
+	struct load_user metrics;
 	gid_t job_group; /* (gid_t)-1: our own */
 	gid_t control_group;
+	gid_t metrics_group;
 	uint32_t submitters[SUBMITTERS_MAX];
 	size_t nsubmitters;
 	struct load_listener *listeners; /* as many as the configuration's */

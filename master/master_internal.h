@@ -41,6 +41,22 @@ struct servant {
 	int64_t started_ms; /* CLOCK_MONOTONIC */
 	int64_t started_real_ms;
 	int64_t log_sent_ms; /* CLOCK_MONOTONIC; as it asked last */
+	uint64_t pinged;     /* serial of the last PING */
+	uint64_t ponged;     /* of the last one that was answered */
+	int64_t silent_ms;   /* of our own time, since that PING */
+	bool hung;           /* and killed for it */
+};
+
+/* watch.c */
+struct watch {
+	struct event *timer;
+	int64_t watchdog_ms; /* how often WATCHDOG=1 is due; 0: never */
+	int64_t started_ms;
+	int64_t turned_ms;
+	bool is_up;            /* every role was ready once */
+	struct msg_pong queue; /* as it answered last */
+	uint32_t clients;
+	char said[256]; /* the last STATUS */
 };
 
 struct master {
@@ -48,14 +64,18 @@ struct master {
 	const struct master_options *options;
 	struct load *load;
 	struct secrets *secrets; /* of that load */
+	struct counts *counts;   /* counts.c */
 	TAILQ_HEAD(, servant) servants;
 	struct event *signals[4];
 	struct event *stop_timer;
+	struct watch watch;
 	struct event *log_timer; /* while syslog is looked for */
 	uint32_t generation;
 	uint32_t granted; /* namespaces that this host grants */
 	int job_fd;
 	int control_fd;
+	bool job_is_lent; /* somebody else removes it from the file system */
+	bool control_is_lent;
 	int listener_fds[CONFIG_LISTENERS_MAX]; /* of nlisteners */
 	size_t nlisteners;
 	int pid_file_fd;
@@ -90,6 +110,38 @@ void servant_send_submitters(struct servant *s);
  * no syslog, they go to our standard error until there is. */
 void servant_log_sink(struct master *m, struct msg_log_sink *sink, int *fdp);
 
+/* sink.c: where log lines go. */
+void sink_open_ours(struct master *m);
+/* A sink for all: another configuration, or syslog is there again. */
+void sink_renew(struct master *m);
+/* Our own sink went away: look for it, once a second at most. */
+void sink_watch(struct master *m);
+void sink_timer(evutil_socket_t fd, short what, void *arg);
+
+/* files.c: what we hold in the file system; what cannot be had is fatal. */
+void files_open(struct master *m);
+void files_close(struct master *m);
+/* The end of the start: errno, said so that it can be mended. */
+_Noreturn void files_complain(const char *what, const char *where);
+/* As another configuration wants it; -1, with the reason logged: it cannot be
+ * had, and nothing changed. */
+int files_change(struct master *m, const struct load *load);
+
+/* check.c: load_read, with the errors on stderr; NULL where there are any. */
+struct load *check_load(const char *name);
+
+/* reload.c */
+void reload_now(struct master *m);
+
+/* watch.c: do all roles live, and what does the service manager hear? */
+void watch_open(struct master *m);
+void watch_close(struct master *m);
+void watch_arm(struct master *m);
+void watch_ready(struct master *m); /* one more role is */
+void watch_reloading(const struct master *m);
+void watch_reloaded(struct master *m, bool good);
+void watch_stopping(const struct master *m);
+void watch_pong(void *ctx, struct channel *from, const struct message *msg);
 /* A message of any kind. */
 void servant_send_message(struct servant *s, enum msg_type type,
     const void *payload, const void *tail, size_t tail_len, int fd);
@@ -105,6 +157,19 @@ void listeners_close(struct master *m);
 /* The sockets, once in the intake's life; and who may come to them. */
 void listeners_send(struct servant *s);
 void listeners_send_users(struct servant *s);
+/* counts.c: what is counted, and the sockets where the metrics role tells it. */
+
+/* Opens them; ends the process where that fails. */
+void counts_open(struct master *m);
+void counts_clear(struct master *m);
+/* Whether there is to be a metrics role. */
+bool counts_wanted(const struct master *m);
+/* What a role is to have of them. */
+void counts_send(struct servant *s);
+/* A role is ready, or ended. */
+void counts_roles(struct master *m);
+void counts_role_ended(struct master *m, unsigned role, int status);
+void counts_reload(struct master *m, bool accepted);
 
 /* status.c: what `postern status` and the start-up log tell. */
 

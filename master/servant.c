@@ -87,8 +87,7 @@ servant_log_sink(struct master *m, struct msg_log_sink *sink, int *fdp)
 
 	memset(sink, 0, sizeof(*sink));
 	sink->syslog = c->log == CONFIG_LOG_SYSLOG;
-	sink->json =
-	    m->options->json || c->log_format == CONFIG_LOG_FORMAT_JSON;
+	sink->format = m->options->json ? LOG_JSON : (uint8_t)c->log_format;
 	sink->facility = facilities[c->syslog_facility];
 	sink->least = m->options->quiet ? LOG_WARN : LOG_INFO;
 	strlcpy(sink->name, c->syslog_name, sizeof(sink->name));
@@ -192,6 +191,8 @@ send_start(struct servant *s)
 		user = &ld->resolver;
 	else if (s->desc->role == ROLE_DIALER)
 		user = &ld->dialer;
+	else if (s->desc->role == ROLE_METRICS)
+		user = &ld->metrics;
 	start.switch_user = load_switches_users();
 	start.uid = user->uid;
 	start.gid = user->gid;
@@ -252,6 +253,7 @@ servant_set_up(struct servant *s)
 		listeners_send_users(s);
 		send_listeners(s);
 	}
+	counts_send(s);
 	link_all(s);
 	send_start(s);
 }
@@ -295,6 +297,8 @@ servant_start(struct servant *s)
 		goto failed;
 	}
 	s->ready = false;
+	s->hung = false;
+	s->pinged = s->ponged = 0;
 	s->started_ms = time_monotonic_ms();
 	s->started_real_ms = time_real_ms();
 	servant_set_up(s);

@@ -21,7 +21,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Numbers that no Debian account has; nothing needs to stand in /etc/passwd.
 ROLE_UIDS = {"intake": 61201, "queue": 61202, "resolver": 61203,
-             "dialer": 61204, "agent": 61205}
+             "dialer": 61204, "agent": 61205, "metrics": 61206}
 # Whom the tests become for a run without root.
 PLAIN_UID = 61300
 
@@ -97,7 +97,10 @@ class Daemon:
         self.log = os.path.join(self.dir, "log")
         self.process = None
         self.prefix = []  # what is to execute posternd
+        self.environment = None
+        self.pass_fds = ()
         self.options = list(options)
+        self.roles = len(ROLE_UIDS)
         self.write_config(body)
         if plain and os.geteuid() == 0:
             os.chown(self.dir, PLAIN_UID, PLAIN_UID)
@@ -119,9 +122,11 @@ class Daemon:
         with open(self.log, "ab") as log:
             start = log.tell()
             self.process = subprocess.Popen(argv, stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL)
+                                            stdin=subprocess.DEVNULL,
+                                            env=self.environment,
+                                            pass_fds=self.pass_fds)
         wait_for(lambda: self.process.poll() is not None or
-                 self.log_text()[start:].count(" ready: ") == 5,
+                 self.log_text()[start:].count(" ready: ") == self.roles,
                  seconds, "posternd to be ready")
         if self.process.poll() is not None:
             raise AssertionError("posternd ended:\n" + self.log_text())
@@ -225,6 +230,11 @@ def memfd(octets):
     return fd
 
 
+# A machine that is busy with other things can fail a test that depends on time:
+# so many tests of a suite are run a second time, and called unsteady.
+UNSTEADY_MAX = 2
+
+
 class Suite:
     """Counts; prints one line a test, and the closing line."""
 
@@ -232,14 +242,15 @@ class Suite:
         self.passed = 0
         self.failed = 0
         self.skipped = 0
+        self.unsteady = 0
         self.lock = threading.Lock()
 
-    def check(self, name, test):
-        why = None
-        try:
-            test()
-        except Exception as e:  # the next test runs all the same
-            why = "%s: %s" % (type(e).__name__, e)
+    def check(self, name, test, once=False):
+        """once: what it looks for, lost mail say, may never happen."""
+        why = self.attempt(test)
+        if why is not None and not once and self.may_repeat():
+            print("UNSTEADY %s: %s" % (name, why))
+            why = self.attempt(test)
         with self.lock:
             if why is None:
                 self.passed += 1
@@ -248,6 +259,19 @@ class Suite:
                 self.failed += 1
                 print("FAILED %s: %s" % (name, why))
             sys.stdout.flush()
+
+    @staticmethod
+    def attempt(test):
+        try:
+            test()
+        except Exception as e:  # the next test runs all the same
+            return "%s: %s" % (type(e).__name__, e)
+        return None
+
+    def may_repeat(self):
+        with self.lock:
+            self.unsteady += 1
+            return self.unsteady <= UNSTEADY_MAX
 
     def check_all(self, tests, threads=4):
         """Pairs of name and test, a few at a time: most of them wait."""
@@ -263,5 +287,7 @@ class Suite:
         line = "%d passed, %d failed" % (self.passed, self.failed)
         if self.skipped:
             line += ", %d skipped" % self.skipped
+        if self.unsteady:
+            line += ", %d unsteady" % min(self.unsteady, UNSTEADY_MAX)
         print(line)
         sys.exit(1 if self.failed else 0)

@@ -29,6 +29,7 @@ struct answer {
 };
 
 struct client {
+	LIST_ENTRY(client) entry;
 	const struct client_handlers *handlers;
 	void *ctx;
 	struct event *readable;
@@ -48,10 +49,14 @@ struct client {
 	bool failed;
 };
 
+static LIST_HEAD(, client) clients = LIST_HEAD_INITIALIZER(clients);
+
 static void
 client_free(struct client *c)
 {
 	struct answer *a;
+
+	LIST_REMOVE(c, entry);
 
 	while ((a = STAILQ_FIRST(&c->backlog)) != NULL) {
 		STAILQ_REMOVE_HEAD(&c->backlog, entry);
@@ -294,6 +299,7 @@ client_new(struct event_base *base, int fd, enum listener_kind kind,
 		return NULL;
 	}
 	STAILQ_INIT(&c->backlog);
+	LIST_INSERT_HEAD(&clients, c, entry);
 	c->fd = fd;
 	c->kind = kind;
 	c->handlers = handlers;
@@ -320,6 +326,25 @@ client_close(struct client *c)
 	event_del(c->writable);
 	fd_close(c->fd);
 	c->fd = -1;
+}
+
+struct client *
+client_next(const struct client *c)
+{
+	return c == NULL ? LIST_FIRST(&clients) : LIST_NEXT(c, entry);
+}
+
+bool
+client_is_idle(const struct client *c)
+{
+	return c->fd != -1 && !c->failed && !c->busy && c->nbacklog == 0 &&
+	    c->open == 0 && c->begun == NULL;
+}
+
+int
+client_fd(const struct client *c)
+{
+	return c->fd;
 }
 
 enum listener_kind

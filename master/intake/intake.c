@@ -36,6 +36,12 @@ static const struct filter_rule intake_filter[] = {
 #include "master/intake/intake_filter.def"
 };
 
+bool
+intake_is_ending(const struct intake *in)
+{
+	return in->role.phase == PHASE_DRAINING || in->leaving;
+}
+
 void
 intake_stop_if_done(struct intake *in)
 {
@@ -51,8 +57,8 @@ intake_client_gone(struct intake *in, struct client *c)
 	in->nclients--;
 }
 
-static void
-add_client(struct intake *in, int fd, enum listener_kind kind)
+void
+intake_add_client(struct intake *in, int fd, enum listener_kind kind)
 {
 	struct share_key key = { .family = AF_UNIX };
 	struct client *c;
@@ -86,7 +92,7 @@ intake_take_client(struct intake *in, int fd, enum listener_kind kind)
 		close(fd);
 		return;
 	}
-	add_client(in, fd, kind);
+	intake_add_client(in, fd, kind);
 }
 
 static void
@@ -99,9 +105,10 @@ intake_listener(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	if (given->kind >= LISTENER_CLIENT) {
 		in->one_client = true;
-		add_client(in, m->fd, LISTENER_JOB);
+		intake_add_client(in, m->fd, LISTENER_JOB);
 		return;
 	}
+	leave_end(in);
 	if (given->kind == LISTENER_MAIL &&
 	    (in->config == NULL || given->index >= in->config->nlisteners))
 		fatal("a listener that the configuration does not have");
@@ -214,8 +221,10 @@ intake_drain(void *ctx, struct channel *from, const struct message *m)
 static const struct handler intake_handlers[] = {
 	{ MSG_CONFIG, PHASE_SETUP | WORKING, intake_config },
 	{ MSG_SUBMITTERS, PHASE_SETUP | WORKING, intake_submitters },
-	{ MSG_LISTENER, PHASE_SETUP, intake_listener },
+	{ MSG_LISTENER, PHASE_SETUP | PHASE_READY, intake_listener },
 	{ MSG_LISTENER_USERS, PHASE_SETUP | WORKING, intake_listener_users },
+	{ MSG_LEAVE, PHASE_READY, leave_begin },
+	{ MSG_CLIENT_CAME, PHASE_READY, leave_client_came },
 	{ MSG_PEER, PHASE_SETUP | WORKING, intake_peer },
 	{ MSG_DRAIN, WORKING, intake_drain },
 	{ MSG_ACCEPTED, WORKING, request_on_accepted },
@@ -244,6 +253,14 @@ intake_closed(void *ctx, struct channel *ch, const char *why)
 	request_fail_all(in);
 }
 
+static void
+intake_vital(void *ctx, struct msg_pong *pong)
+{
+	const struct intake *in = ctx;
+
+	pong->clients = in->nclients;
+}
+
 int
 intake_run(int parent_fd)
 {
@@ -253,8 +270,10 @@ intake_run(int parent_fd)
 	RB_INIT(&in.requests);
 	role_init(&in.role, ROLE_INTAKE, parent_fd, intake_handlers,
 	    NELEM(intake_handlers), &in, intake_closed);
+	in.role.vital = intake_vital;
 	in.drain_timer = evtimer_new(in.role.base, on_drain_timer, &in);
-	if (in.drain_timer == NULL || smtpd_init(&in) == -1)
+	if (in.drain_timer == NULL || smtpd_init(&in) == -1 ||
+	    leave_init(&in) == -1)
 		fatal("no memory");
 	job_init();
 	role_setup(&in.role);

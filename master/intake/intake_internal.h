@@ -59,6 +59,8 @@ struct request {
 	    size; /* octets of its message, in memory until it is answered */
 	uint32_t wait;  /* enum submit_wait */
 	bool answered;  /* ACCEPTED or REFUSED came */
+	bool settled;   /* nothing of it is owed any more but results */
+	bool transient; /* the queue does not store it */
 	bool of_status; /* the master answers, whatever the queue does */
 	bool of_action; /* a STOP ends it */
 	bool of_tail;   /* what its client does not read in time is dropped */
@@ -125,9 +127,14 @@ struct intake {
 	uint32_t submitters[SUBMITTERS_MAX];
 	uint32_t nsubmitters;
 	bool one_client; /* its end is ours */
+	bool leaving;    /* leave.c */
+	struct event *leave_timer;
 };
 
 /* intake.c */
+
+/* Whether no new client and no new message is taken. */
+bool intake_is_ending(const struct intake *in);
 
 /* Once it drains, the role ends with its last unanswered request. */
 void intake_stop_if_done(struct intake *in);
@@ -160,6 +167,16 @@ bool share_has_room(const struct intake *in, const struct share *share);
 /* Count octets of a message, and count them no more. */
 void share_hold(struct intake *in, struct share *share, uint64_t size);
 void share_release(struct intake *in, struct share *share, uint64_t size);
+
+void intake_add_client(struct intake *in, int fd, enum listener_kind kind);
+
+/* leave.c: another generation takes the new clients. */
+int leave_init(struct intake *in);
+void leave_begin(void *ctx, struct channel *from, const struct message *m);
+/* It failed, and we have listeners again. */
+void leave_end(struct intake *in);
+void leave_client_came(void *ctx, struct channel *from,
+    const struct message *m);
 
 /* request.c: what is open between clients and the queue. */
 
@@ -196,6 +213,9 @@ void request_cancel(struct intake *in, struct request *r);
 
 /* A client wants its actions to go no further. */
 void request_stop_all(struct intake *in, const struct client *c);
+
+/* Whether a client waits for events alone, which have no end. */
+bool request_only_watches(struct intake *in, const struct client *c);
 
 /* The queue is dead: what it had not said yes to was not taken. */
 void request_fail_all(struct intake *in);

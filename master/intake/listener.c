@@ -37,7 +37,7 @@ on_accept_again(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (l->intake->role.phase == PHASE_READY)
+	if (!intake_is_ending(l->intake))
 		event_add(l->event, NULL);
 }
 

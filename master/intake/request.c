@@ -141,12 +141,13 @@ request_brake(const struct intake *in, struct client *c)
 		client_pause(c, true);
 }
 
+/* It is on disk, or not taken: it is no load any more, and a stop need not wait. */
 static void
-request_answered(struct intake *in, struct request *r)
+request_settled(struct intake *in, struct request *r)
 {
-	if (r->answered)
+	if (r->settled)
 		return;
-	r->answered = true;
+	r->settled = true;
 	request_release(in, r);
 	in->unanswered--;
 	if (r->client != NULL) {
@@ -156,10 +157,21 @@ request_answered(struct intake *in, struct request *r)
 	intake_stop_if_done(in);
 }
 
+static void
+request_answered(struct intake *in, struct request *r)
+{
+	r->answered = true;
+	if (!r->transient)
+		request_settled(in, r);
+	else if (r->client != NULL)
+		/* It stays in memory, but that its client leaves must be seen. */
+		client_pause(r->client, false);
+}
+
 void
 request_free(struct intake *in, struct request *r)
 {
-	request_answered(in, r);
+	request_settled(in, r);
 	if (r->client != NULL) {
 		if (*client_begun(r->client) == r)
 			*client_begun(r->client) = NULL;
@@ -215,6 +227,23 @@ request_cancel_all(struct intake *in, const struct client *c)
 	}
 }
 
+bool
+request_only_watches(struct intake *in, const struct client *c)
+{
+	struct request *r;
+	bool watches = false;
+
+	RB_FOREACH(r, requests, &in->requests)
+	{
+		if (r->client != c)
+			continue;
+		if (!r->of_tail)
+			return false;
+		watches = true;
+	}
+	return watches;
+}
+
 void
 request_stop_all(struct intake *in, const struct client *c)
 {
@@ -245,9 +274,9 @@ static void
 tell_accepted(struct intake *in, struct request *r, uint64_t id)
 {
 	(void)in;
-	log_line(LOG_INFO, "%llX: client=uid=%u, pid=%d, nrcpt=%zu, ref=%s",
-	    (unsigned long long)id, r->uid, (int)r->pid, r->nrcpts, r->ref);
-	request_tell(r->client, answer_queued(r->ref, id));
+	request_tell(r->client,
+	    r->transient ? answer_taken(r->ref, id)
+			 : answer_queued(r->ref, id));
 }
 
 static void
@@ -282,8 +311,11 @@ tell_lost(struct intake *in, struct request *r)
 	else
 		request_tell(r->client,
 		    answer_results_end(r->ref,
-			"the queue was restarted: the job is kept and "
-			"goes on, its results are in the log"));
+			r->transient
+			    ? "the queue was restarted: whoever has no result "
+			      "is perhaps delivered, and was not stored"
+			    : "the queue was restarted: the job is kept and "
+			      "goes on, its results are in the log"));
 }
 
 static const struct asker client_asker = { tell_accepted, tell_refused,

@@ -198,7 +198,7 @@ drain_if_idle(struct smtpd *d)
 {
 	enum smtpd_state state = smtpd_state(d->session);
 
-	if (d->in->role.phase == PHASE_DRAINING &&
+	if (intake_is_ending(d->in) &&
 	    (state < SMTPD_IN_MAIL || state > SMTPD_IN_CHUNKS))
 		smtpd_end(d->session, "4.3.2", "Service shutting down");
 }
@@ -211,7 +211,7 @@ go_on(struct smtpd *d, const uint8_t *in, size_t n)
 	bool goes_on;
 
 	goes_on = pump(d, in, n);
-	if (goes_on && d->in->role.phase == PHASE_DRAINING) {
+	if (goes_on && intake_is_ending(d->in)) {
 		drain_if_idle(d);
 		goes_on = pump(d, d->input, d->input_len);
 	}

@@ -30,13 +30,14 @@ line(const struct smtpd *d, enum log_level level, const char *event,
 	va_end(ap);
 	if (log_is_json()) {
 		len = (size_t)snprintf(json, sizeof(json),
-		    "\"event\":\"%s\",\"client\":\"%s\",\"text\":\"", event,
+		    "{\"event\":\"%s\",\"client\":\"%s\",\"text\":\"", event,
 		    d->peer);
-		log_escape_json(json + len, sizeof(json) - len - 1, text,
+		log_escape_json(json + len, sizeof(json) - len - 2, text,
 		    strlen(text));
-		(void)strlcat(json, "\"", sizeof(json));
+		(void)strlcat(json, "\"}", sizeof(json));
 	}
-	log_event(level, d->lmtp ? "lmtpd" : "smtpd", text, json);
+	log_event(level, d->lmtp ? "lmtpd" : "smtpd",
+	    json[0] != '\0' ? json : text);
 }
 
 void

@@ -99,7 +99,8 @@ smtpd_mail_sender(struct smtpd *d)
 	m->job.smtputf8 = e->smtputf8;
 	m->job.flags |= e->require_tls ? SUBMIT_REQUIRETLS : 0;
 	m->job.flags |= e->body == SMTPD_BODY_BINARYMIME ? SUBMIT_BINARY : 0;
-	m->job.wait = d->final ? WAIT_ATTEMPT : WAIT_QUEUED;
+	m->job.wait = d->final ? WAIT_FINAL : WAIT_QUEUED;
+	m->job.flags |= SUBMIT_LOGGED | (d->final ? SUBMIT_TRANSIENT : 0);
 	(void)snprintf(m->job.ref, sizeof(m->job.ref), "%llX-%llX",
 	    (unsigned long long)d->in->started_s,
 	    (unsigned long long)++d->in->last_mail);
@@ -255,6 +256,7 @@ submit(struct smtpd *d, const struct copy *copy)
 	r->pid = d->pid;
 	r->nrcpts = m->job.nrcpts;
 	r->wait = m->job.wait;
+	r->transient = d->final;
 	strlcpy(r->ref, m->job.ref, sizeof(r->ref));
 	request_hold(d->in, r, copy->size);
 	m->request = r;

@@ -97,6 +97,7 @@ is_trusted(const struct smtpd *d, const struct config_listener *l)
 static uint32_t
 what_is_offered(const struct smtpd_policy *p, const struct config_listener *l)
 {
+	const bool final = l->answer == CONFIG_ANSWER_FINAL;
 	static const char *const keywords[SMTPD_CAN_COUNT] = {
 #define CAPABILITY(name, keyword) [SMTPD_CAN_##name] = keyword,
 #include "common/capabilities.def"
@@ -110,6 +111,10 @@ what_is_offered(const struct smtpd_policy *p, const struct config_listener *l)
 	    1u << SMTPD_CAN_REQUIRETLS | 1u << SMTPD_CAN_DELIVERBY |
 	    1u << SMTPD_CAN_MT_PRIORITY;
 
+	/* Where nothing is kept nobody writes a notification: whoever hands mail
+	 * over does, as to any server without DSN (RFC 3461, 5.2.2). */
+	if (final)
+		offers &= ~(1u << SMTPD_CAN_DSN);
 	offers |= p->one_recipient ? 1u << SMTPD_CAN_LIMITS : 0;
 	offers |= p->trusted ? 1u << SMTPD_CAN_XFORWARD : 0;
 	for (size_t i = 0; i < not ->count; i++)

@@ -172,6 +172,7 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 	} else {
 		strlcpy(r->ref, job->ref, sizeof(r->ref));
 		r->wait = job->wait;
+		r->transient = (job->flags & SUBMIT_TRANSIENT) != 0;
 		request_hold(in, r, copy.size);
 		*client_begun(c) = r;
 		submit_send(in, r, job, &copy);

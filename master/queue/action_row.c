@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/era.h"
 #include "master/queue/lift.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/route.h"
@@ -75,6 +76,7 @@ action_expire(struct action *a, const struct store_envelope *envelope,
 	    "delivery time expired by an operator%s%s",
 	    recipient->reply[0] != '\0' ? ": " : "", recipient->reply);
 	attempt.reply = reply;
+	attempt.expired = true;
 	settle_outcome(&attempt.outcome, OUTCOME_FAILED, STEP_QUEUE, "5.4.7");
 	settle(a->queue, &attempt);
 }
@@ -148,7 +150,8 @@ action_take(struct action *a, const struct store_envelope *envelope,
 		a->shown++;
 		return report_row(a->queue, a->request, envelope, recipient);
 	}
-	if (recipient->state == STORE_ACTIVE) {
+	if (recipient->state == STORE_ACTIVE ||
+	    !era_is_ours(a->queue, envelope->id)) {
 		a->busy++;
 		return 0;
 	}
@@ -246,12 +249,12 @@ action_tell_rows(struct queue *q, struct action *a)
 		event.id = removed.id = a->rows[i].id;
 		event.recipient = a->rows[i].address;
 		if (event.change != NULL)
-			event_tell(q, &event, "qmgr");
+			event_tell(q, &event);
 		if (a->verb == ACT_DELETE)
 			report_deleted(q, a->rows[i].id, a->rows[i].index,
 			    a->rows[i].address);
 		if (a->rows[i].removed)
-			event_tell(q, &removed, "qmgr");
+			event_tell(q, &removed);
 		if (a->verb == ACT_MOVE)
 			action_load(q, &a->rows[i]);
 	}

@@ -14,6 +14,7 @@
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/transcript.h"
+#include "master/queue/transient.h"
 
 /* The slot of a transport's name; -1 where it cannot be had. */
 static int
@@ -89,8 +90,8 @@ configure_transports(struct queue *q)
 
 /* Configuration. */
 
-/* All that waits in memory goes back to the store, to be routed anew. */
-static void
+/* To be routed anew. */
+void
 configure_unload(struct queue *q)
 {
 	struct schedule_destination *d;
@@ -149,6 +150,7 @@ configure_take(void *ctx, struct channel *from, const struct message *m)
 	notices_configure(q);
 	if (q->schedule == NULL) /* setting up; old is one never used */
 		goto out;
+	store_set_inline_limit(q->store, q->config->inline_body_limit);
 	session_quit_all(q);
 	configure_unload(q);
 	login_forget_all(q);
@@ -157,6 +159,7 @@ configure_take(void *ctx, struct channel *from, const struct message *m)
 		    "out of memory: some transports wait for "
 		    "the next reload");
 	pause_apply(q);
+	transient_run(q);
 	queue_pump_soon(q);
 out:
 	config_free(old);

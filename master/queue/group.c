@@ -17,8 +17,11 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/queue/action.h"
+#include "master/queue/count.h"
+#include "master/queue/era.h"
 #include "master/queue/notice.h"
 #include "master/queue/route.h"
+#include "master/queue/transient.h"
 
 enum {
 	GROUP_EXPIRE_MAX = 200, /* failed recipients of one commit */
@@ -71,9 +74,14 @@ group_mark_active(struct queue *q, const struct job *job)
 static int
 group_submit(struct queue *q, struct submission *s)
 {
-	return store_add_message(q->store, &s->envelope,
-	    (const char *const *)s->addresses,
-	    (const char *const *)s->parameters, s->body_fd, &s->envelope.id);
+	if (store_add_message(q->store, &s->envelope,
+		(const char *const *)s->addresses,
+		(const char *const *)s->parameters, s->body_fd,
+		&s->envelope.id) == -1)
+		return -1;
+	if (!era_keeps(q) || s->wait == WAIT_QUEUED || s->cancelled)
+		return 0;
+	return store_keep(q->store, s->envelope.id);
 }
 
 static int
@@ -87,6 +95,8 @@ group_apply(struct queue *q, struct queue_op *op)
 	case OP_ACTIVATE:
 		return op->job != NULL ? group_mark_active(q, op->job) : 0;
 	case OP_OUTCOME:
+		if (transient_is(op->outcome.message))
+			return 0;
 		if (store_set_outcome(q->store, &op->outcome, &op->removed) ==
 			-1 &&
 		    errno != ENOENT)
@@ -239,6 +249,18 @@ group_count(struct queue *q, const struct outcome *outcome)
 		    time_monotonic_ms());
 }
 
+/* As Postfix's queue manager says it, besides the outcome. */
+static void
+group_expired(struct queue *q, const struct queue_op *op)
+{
+	struct event expired = { .kind = EVENT_EXPIRED,
+		.id = op->outcome.message,
+		.reverse_path = op->event.reverse_path,
+		.recipient = op->event.recipient };
+
+	event_tell(q, &expired);
+}
+
 static void
 group_news(struct queue *q, struct queue_op *op)
 {
@@ -259,13 +281,17 @@ group_news(struct queue *q, struct queue_op *op)
 	case OP_OUTCOME:
 		if (op->told) {
 			group_count(q, &op->event.outcome);
-			event_tell(q, &op->event, op->lmtp ? "lmtp" : "smtp");
+			event_tell(q, &op->event);
+			if (op->expired)
+				group_expired(q, op);
 			told = report_result(q, op);
 			notices_committed(q, op, told);
 		}
+		if (transient_is(op->outcome.message))
+			op->removed = transient_told(q, op);
 		if (op->removed) {
 			removed.id = op->outcome.message;
-			event_tell(q, &removed, "qmgr");
+			event_tell(q, &removed);
 		}
 		break;
 	case OP_EXPIRE:
@@ -287,11 +313,13 @@ group_commit(struct queue *q)
 	struct queue_ops ops = STAILQ_HEAD_INITIALIZER(ops);
 	struct queue_op *failed;
 	struct queue_op *op;
+	int64_t start_us = time_monotonic_us();
 	int error;
 
 	group_keep_room(q);
 	while (!STAILQ_EMPTY(&q->ops) && group_write(q, &failed) == -1) {
 		error = errno;
+		count_store_error(q);
 		log_line(LOG_ERROR, "the queue's store: %s (%s)",
 		    strerror(error), store_error(q->store));
 		if (failed != NULL &&
@@ -303,14 +331,17 @@ group_commit(struct queue *q)
 		group_arm(q, QUEUE_RETRY_MS);
 		return;
 	}
+	count_commit(q, q->nops, time_monotonic_us() - start_us);
 	STAILQ_CONCAT(&ops, &q->ops);
 	q->nops = 0;
+	log_gather(true);
 	while ((op = STAILQ_FIRST(&ops)) != NULL) {
 		STAILQ_REMOVE_HEAD(&ops, entry);
 		group_news(q, op);
 		submission_free(op->submission);
 		free(op);
 	}
+	log_gather(false);
 	queue_pump_soon(q);
 }
 

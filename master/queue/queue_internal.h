@@ -4,12 +4,15 @@
  *
  *   queue.c    the role: start, handlers, stop; configure.c  a reload; peers.c
  *              the other roles
+ *   era.c      two generations with one store
  *   group.c    what is written: one list of changes, one commit, then the news
  *   submit.c   jobs from the intake
+ *   transient.c  jobs that are never stored
  *   report.c   results for clients that wait, and rows of listings
  *   action.c   what an operator does to many recipients (action_row.c, lift.c)
  *   ask.c      what an operator wants to know; pause.c what he stops
- *   tail.c     events as they fall, for the log and for who listens
+ *   tail.c     events as they fall, for the log and for who listens; count.c
+ *              what is counted of them, and of all else
  *   refill.c   from the store into memory; expire.c  what waited too long
  *   route.c    where a recipient goes, and when it is tried again
  *   limits.c   the configuration's limits, and whose they are
@@ -85,6 +88,7 @@ struct target {
 	bool waits_for_login; /* paused until login.c says more */
 	bool login_refused;   /* and another secret is asked for */
 	TAILQ_ENTRY(target) resolving;
+	unsigned group; /* of metrics.h */
 	/* Why it is blocked. */
 	struct outcome outcome;
 	char *why;         /* holds the next two; NULL: they are "" */
@@ -156,6 +160,9 @@ struct submission {
 	enum submit_wait wait;
 	int body_fd;
 	bool cancelled;
+	bool of_client; /* else it is a notice */
+	bool logged;    /* SUBMIT_LOGGED */
+	uint32_t pid;   /* of the client */
 	char **addresses;
 	char **parameters; /* of each; NULL until one has some, and for none */
 	uint32_t addresses_size;
@@ -206,6 +213,7 @@ struct queue_op {
 	bool lmtp;
 	bool asked_for; /* its notice is mailed, whoever waits for results */
 	bool dropped;   /* a notice failed, and nobody is told */
+	bool expired;   /* it failed because its time is over */
 	struct event event;
 	struct tls_info tls;
 	char text[];
@@ -258,6 +266,9 @@ struct queue {
 	bool disk_is_short; /* said in the log */
 	TAILQ_HEAD(, submission) half_jobs;
 	uint32_t nhalf_jobs;
+	TAILQ_HEAD(, transient) transients; /* transient.h */
+	uint32_t ntransients;
+	uint64_t last_transient;
 	TAILQ_HEAD(, waiter) waiters;
 	LIST_HEAD(, waiter) waiters_by_id[QUEUE_BUCKETS];
 	TAILQ_HEAD(, target) resolving;
@@ -271,6 +282,12 @@ struct queue {
 	uint32_t bodies_max;
 	uint32_t chance; /* state of queue_chance */
 	bool draining;
+	/* era.c */
+	uint32_t era;         /* enum era */
+	bool era_wants_alone; /* as soon as the other has gone */
+	bool era_told;        /* LEAVING: the new one may begin */
+	int64_t era_scanned_ms;
+	struct event *era_timer;
 	struct clock clock; /* queue_watch_clock() */
 	/* refill.c */
 	bool scanning;
@@ -281,11 +298,13 @@ struct queue {
 	char scan_domain[STORE_DOMAIN_SIZE];
 	int64_t scan_wake_ms; /* real; the next scan's time */
 	int64_t scan_min_ms;
-	int64_t scan_last_ms;    /* monotonic; its end */
-	int64_t scan_work_ms;    /* how long it took without the pauses */
-	uint64_t older;          /* store_load_older's place */
-	int64_t started_ms;      /* monotonic */
-	struct notices *notices; /* notice.h; NULL: none are written */
+	int64_t scan_last_ms;          /* monotonic; its end */
+	int64_t scan_work_ms;          /* how long it took without the pauses */
+	uint64_t older;                /* store_load_older's place */
+	int64_t started_ms;            /* monotonic */
+	struct notices *notices;       /* notice.h; NULL: none are written */
+	struct metrics_table *metrics; /* count.h; never NULL */
+	struct count_ages *ages;       /* NULL: nobody asks */
 };
 
 /* queue.c */
@@ -312,12 +331,16 @@ void submit_refused(struct queue *q, struct submission *submission,
 /* Its times and its lane, as it is committed now. */
 void submit_finish_envelope(const struct queue *q,
     struct store_envelope *envelope);
+/* The log, and whoever listens, that it was taken over. */
+void submit_tell(struct queue *q, const struct submission *submission);
 void submission_free(struct submission *submission);
 
 /* report.c */
 int report_wait(struct queue *q, const struct submission *submission,
     uint64_t id);
 void report_cancel(struct queue *q, uint64_t request);
+/* Whether a client waits for anything of it. */
+bool report_is_waited(const struct queue *q, uint64_t id);
 void report_clear(struct queue *q);
 /* Whether a client was told of it. */
 bool report_result(struct queue *q, const struct queue_op *op);
@@ -334,15 +357,17 @@ int report_row(struct queue *q, uint64_t request,
     const struct store_recipient *recipient);
 void report_list_end(struct queue *q, uint64_t request, bool more);
 
-/* tail.c: to the log, and to whoever listens. */
-void event_tell(struct queue *q, const struct event *event,
-    const char *process);
+/* tail.c: to the log, to whoever listens, and to the counts. */
+void event_tell(struct queue *q, struct event *event);
 
 /* refill.c */
 void refill_run(struct queue *q);
 void refill_later(struct queue *q, int64_t due_ms);
 /* A recipient that the store holds comes into memory, or is left there. */
 void refill_new(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient);
+/* The same of one that no store holds: it is placed, settled, or left alone. */
+void refill_unstored(struct queue *q, const struct store_envelope *envelope,
     const struct store_recipient *recipient);
 /* The clock was set: no time that was waited for holds any more. */
 void refill_clock_set(struct queue *q);
@@ -478,6 +503,7 @@ struct attempt {
 	uint32_t attempts; /* with this one */
 	bool begun;        /* false: not counted as an attempt */
 	bool was_in_doubt;
+	bool expired; /* by an operator */
 	bool lmtp;
 	int64_t not_before_ms; /* real; the destination is blocked till then */
 	uint32_t warned;
@@ -491,6 +517,8 @@ struct attempt {
 	struct outcome outcome;
 	struct tls_info tls;
 	int64_t delays_ms[4];
+	const char *transport; /* NULL: it has none */
+	unsigned group;        /* of metrics.h */
 };
 
 /* What the store knows; the outcome is the caller's.  Strings are borrowed. */

@@ -14,6 +14,8 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/count.h"
+#include "master/queue/era.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
 #include "master/queue/route.h"
@@ -48,6 +50,8 @@ refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
 
 	a.relay = t->relay;
 	a.reply = reply;
+	a.transport = count_transport(q, t);
+	a.group = t->group;
 	a.outcome = t->outcome;
 	a.not_before_ms = time_real_ms() +
 	    (t->destination->blocked_until_ms - time_monotonic_ms());
@@ -78,7 +82,7 @@ refill_log_active(struct queue *q, const struct store_envelope *envelope)
 		.size = envelope->size,
 		.nrcpt = envelope->nrcpts };
 
-	event_tell(q, &event, "qmgr");
+	event_tell(q, &event);
 }
 
 /* A block without a failure is only a pause. */
@@ -202,6 +206,12 @@ refill_new(struct queue *q, const struct store_envelope *envelope,
 	int64_t now_ms = time_monotonic_ms();
 	struct schedule_source *source;
 
+	if (!era_schedules(q)) {
+		/* The other generation's; or our client waits for it. */
+		if (era_is_ours(q, envelope->id))
+			refill_unstored(q, envelope, recipient);
+		return;
+	}
 	source =
 	    schedule_source(q->schedule, recipient->domain, recipient->lane);
 	if (source == NULL) {
@@ -223,6 +233,18 @@ refill_new(struct queue *q, const struct store_envelope *envelope,
 		refill_leave(q, source, recipient);
 }
 
+void
+refill_unstored(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	struct schedule_source *source;
+
+	source =
+	    schedule_source(q->schedule, recipient->domain, recipient->lane);
+	if (source != NULL && schedule_has_places(q->schedule))
+		(void)refill_place(q, envelope, recipient, source, true);
+}
+
 static int
 refill_row(const struct store_envelope *envelope,
     const struct store_recipient *recipient, void *arg)
@@ -231,6 +253,8 @@ refill_row(const struct store_envelope *envelope,
 
 	if (schedule_is_loaded(walk->queue->schedule, envelope->id,
 		recipient->index))
+		return 0;
+	if (!era_is_ours(walk->queue, envelope->id))
 		return 0;
 	if (!refill_place(walk->queue, envelope, recipient, walk->source,
 		false))
@@ -454,6 +478,8 @@ refill_wait_ms(const struct queue *q)
 {
 	int64_t wait_ms;
 
+	if (!era_schedules(q))
+		return INT64_MAX;
 	if (schedule_is_hungry(q->schedule) &&
 	    (q->scanning || schedule_has_source(q->schedule)))
 		return 0;
@@ -466,7 +492,7 @@ refill_wait_ms(const struct queue *q)
 void
 refill_run(struct queue *q)
 {
-	if (q->draining)
+	if (q->draining || !era_schedules(q))
 		return;
 	/* Known sources and unknown ones are first by turns. */
 	q->scan_first = !q->scan_first;

@@ -15,7 +15,9 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/count.h"
 #include "master/queue/transcript.h"
+#include "master/queue/transient.h"
 
 const struct transport *
 session_config(const struct session *s)
@@ -57,15 +59,20 @@ session_give(struct session *s)
 	job = transaction_take(s);
 	if (job == NULL)
 		return false;
-	job->activation = group_new_op(OP_ACTIVATE, 0);
-	if (job->activation == NULL) {
-		transaction_give_back(job);
-		return false;
+	if (!transient_is(job->message->id)) {
+		job->activation = group_new_op(OP_ACTIVATE, 0);
+		if (job->activation == NULL) {
+			transaction_give_back(job);
+			return false;
+		}
+		job->activation->job = job;
 	}
-	job->activation->job = job;
 	s->messages++;
 	(void)evtimer_del(s->timer); /* fails for no timer that was set */
-	group_add(s->queue, job->activation);
+	if (job->activation != NULL)
+		group_add(s->queue, job->activation);
+	else
+		session_job_committed(s->queue, job);
 	return true;
 }
 
@@ -315,6 +322,7 @@ session_new(struct queue *q, struct target *t, int fd)
 	s->started_mono_ms = time_monotonic_ms();
 	TAILQ_INSERT_TAIL(&q->sessions, s, entry);
 	q->nsessions++;
+	count_session(q, s);
 	schedule_session_begun(q->schedule, t->destination);
 	return s;
 }

@@ -6,6 +6,7 @@
  * The intake speaks with clients, so it is less trusted than we: what breaks a
  * rule of message.h here ends its channel.
  */
+#include "master/queue/count.h"
 #include "master/queue/queue_internal.h"
 
 #include <sys/stat.h>
@@ -21,6 +22,7 @@
 #include "master/queue/action.h"
 #include "master/queue/ask.h"
 #include "master/queue/notice_policy.h"
+#include "master/queue/transient.h"
 
 enum {
 	SUBMIT_ADDRESSES_FIRST = 16
@@ -81,6 +83,7 @@ submit_refuse(struct queue *q, uint64_t request, uint16_t code, const char *dsn,
 	struct msg_refused refused;
 
 	memset(&refused, 0, sizeof(refused));
+	count_refused(q, code);
 	refused.request = request;
 	refused.code = code;
 	(void)strlcpy(refused.dsn, dsn, sizeof(refused.dsn));
@@ -261,8 +264,15 @@ submit_begin(void *ctx, struct channel *from, const struct message *m)
 	s->wait =
 	    msg->wait <= WAIT_FINAL ? (enum submit_wait)msg->wait : WAIT_QUEUED;
 	s->envelope.size = msg->size;
-	s->envelope.flags = msg->flags & ~SUBMIT_OF_QUEUE;
+	s->of_client = true;
+	s->logged = (msg->flags & SUBMIT_LOGGED) != 0;
+	s->pid = msg->pid;
+	s->envelope.flags = msg->flags & ~(SUBMIT_OF_QUEUE | SUBMIT_LOGGED);
 	s->envelope.uid = msg->uid;
+	if ((msg->flags & SUBMIT_TRANSIENT) != 0) {
+		s->envelope.flags |= SUBMIT_ONCE;
+		s->wait = WAIT_FINAL;
+	}
 	TAILQ_INSERT_TAIL(&q->half_jobs, s, entry);
 	q->nhalf_jobs++;
 	if (q->draining) {
@@ -342,6 +352,13 @@ submit_end(void *ctx, struct channel *from, const struct message *m)
 		submit_drop(q, s);
 		return;
 	}
+	if ((s->envelope.flags & SUBMIT_TRANSIENT) != 0) {
+		TAILQ_REMOVE(&q->half_jobs, s, entry);
+		q->nhalf_jobs--;
+		submit_finish_envelope(q, &s->envelope);
+		transient_begin(q, s);
+		return;
+	}
 	op = group_new_op(OP_SUBMIT, 0);
 	if (op == NULL) {
 		submit_refuse(q, s->request, 451, "4.3.0", "out of memory");
@@ -372,6 +389,7 @@ submit_cancel(void *ctx, struct channel *from, const struct message *m)
 		    op->submission->request == msg->request)
 			op->submission->cancelled = true;
 	report_cancel(q, msg->request);
+	transient_cancel(q, msg->request);
 	action_cancel(q, msg->request);
 	ask_cancel(q, msg->request);
 }
@@ -393,6 +411,23 @@ submit_keep_body(struct queue *q, struct submission *s)
 }
 
 void
+submit_tell(struct queue *q, const struct submission *s)
+{
+	struct event event = { .kind = EVENT_ACCEPTED,
+		.id = s->envelope.id,
+		.time_ms = s->envelope.created_ms,
+		.reverse_path = s->envelope.reverse_path,
+		.ref = s->envelope.ref,
+		.uid = s->envelope.uid,
+		.pid = s->pid,
+		.size = s->envelope.size,
+		.nrcpt = s->envelope.nrcpts,
+		.logged = s->logged };
+
+	event_tell(q, &event);
+}
+
+void
 submit_committed(struct queue *q, struct queue_op *op)
 {
 	struct submission *s = op->submission;
@@ -401,6 +436,9 @@ submit_committed(struct queue *q, struct queue_op *op)
 	char domain[STORE_DOMAIN_SIZE];
 	uint32_t i;
 
+	/* A notice is told of by whoever writes it. */
+	if (s->of_client)
+		submit_tell(q, s);
 	if (!s->cancelled && q->intake != NULL) {
 		memset(&accepted, 0, sizeof(accepted));
 		accepted.request = s->request;

@@ -13,7 +13,9 @@
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
+#include "master/queue/count.h"
 #include "master/queue/delivered_to.h"
+#include "master/queue/era.h"
 #include "master/queue/transcript.h"
 
 struct job *
@@ -35,7 +37,8 @@ transaction_return(struct queue *q, struct schedule_destination *d,
 {
 	if (STAILQ_EMPTY(recipients))
 		return;
-	if (q->transports[d->transport].config == NULL || d->stopped) {
+	if (q->transports[d->transport].config == NULL || d->stopped ||
+	    !era_is_ours(q, STAILQ_FIRST(recipients)->message->id)) {
 		schedule_put_back(q->schedule, recipients);
 		q->scan_again = true;
 	} else if (schedule_give_back(q->schedule, d, recipients) == -1) {
@@ -126,7 +129,9 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 		.relay = s->relay,
 		.reply = reply,
 		.outcome = *outcome,
-		.tls = s->tls };
+		.tls = s->tls,
+		.transport = count_transport(s->queue, s->target),
+		.group = s->target->group };
 	int64_t mono_ms = time_monotonic_ms();
 	int64_t until_ms = s->target->destination->blocked_until_ms;
 

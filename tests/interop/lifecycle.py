@@ -234,7 +234,8 @@ def a_reload_moves_nothing_that_is_open():
         other = d.dir + "/not-ours"
         with open(other, "w") as f:
             f.write("1")
-        for line in ('pid_file = "%s"' % other,
+        for line in ('queue_user = "61299"',
+                     'job_socket = "%s"' % other,
                      'spool_directory = "%s"' % other):
             name = line.split()[0]
             with open(d.config) as f:
@@ -253,6 +254,89 @@ def a_reload_moves_nothing_that_is_open():
         d.stop()
         assert os.path.exists(other)
         assert not os.path.exists(d.dir + "/run/posternd.pid")
+
+
+def a_refused_reload_names_all_that_is_wrong():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        with open(d.config) as f:
+            good = f.read()
+
+        def refused(text, *reasons):
+            before = d.log_text().count("reload refused")
+            with open(d.config, "w") as f:
+                f.write(text)
+            d.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: d.log_text().count("reload refused") > before,
+                     30, "the refusal")
+            for reason in reasons:
+                assert reason in d.log_text(), (reason, d.log_text())
+        refused(good + 'nonsense = 1\nprocess_limit = 0\n'
+                'route "x.test" { transport = nowhere }\n',
+                "nonsense", "process_limit", "nowhere")
+        refused(re.sub("queue_user.*", 'queue_user = "61299"', good) +
+                'control_socket = "%s/c"\n' % d.dir,
+                "queue_user cannot change", "control_socket cannot change")
+        refused(good + 'pid_file = "%s/none/pid"\n' % d.dir, "none/pid: No")
+        assert d.send(["a@x.test"], MESSAGE)[-1].get("done") or \
+            sink.got("a@x.test")
+        assert os.path.exists(d.dir + "/run/posternd.pid")
+
+
+def a_reload_takes_all_but_listeners_over():
+    """Users, limits, files and name servers, while a session goes on."""
+    with Sink() as sink, Daemon(config(sink)) as d:
+        sink.final = None
+        before = queue_up(d, "before@x.test")
+        assert sink.at_dot.wait(30)
+        old = {role: d.pids(role) for role in ROLES}
+        with open(d.config) as f:
+            text = f.read()
+        for role in ("dialer", "resolver", "agent"):
+            text = re.sub('%s_user = "[0-9]*"' % role, '%s_user = "%d"'
+                          % (role, ROLE_UIDS[role] + 100), text)
+        with open(d.config, "w") as f:
+            f.write(text + 'pid_file = "%s/run/other.pid"\n'
+                    'job_socket_mode = 0606\ninline_body_limit = 0\n'
+                    'process_limit = 7\nname_servers = { "127.0.0.9" }\n'
+                    'message_size_limit = 100k\n' % d.dir)
+        reload(d)
+
+        def users():
+            """Of the roles that are new; {} until all are there."""
+            found = {}
+            for role in ("dialer", "resolver", "agent"):
+                new = [p for p in d.pids(role) if p not in old[role]]
+                if not new:
+                    return {}
+                try:
+                    found[role] = os.stat("/proc/%d" % new[0]).st_uid
+                    with open("/proc/%d/status" % new[0]) as f:
+                        found[role] = int(re.search(r"Uid:\t(\d+)",
+                                                    f.read()).group(1))
+                except OSError:
+                    return {}
+            return found
+        if IS_ROOT:
+            want = {r: ROLE_UIDS[r] + 100
+                    for r in ("dialer", "resolver", "agent")}
+            wait_for(lambda: users() == want, 30, "the new users")
+        assert d.pids("queue") == old["queue"]
+        assert d.pids("intake") == old["intake"]
+        with open(d.dir + "/run/other.pid") as f:
+            assert int(f.read()) == d.process.pid
+        assert not os.path.exists(d.dir + "/run/posternd.pid")
+        assert os.stat(d.dir + "/run/job").st_mode & 0o777 == 0o606
+        rcpt = queue_up(d, "after@x.test")
+        wait_for(lambda: os.listdir(d.dir + "/spool/bodies"), 30,
+                 "a body in a file")
+        answers = d.send(["big@x.test"], b"Subject: b\n\n" + b"x" * 200000)
+        assert answers[0]["status"] == "refused", answers
+        sink.final = "250 2.0.0 taken"
+        sink.closing.set()  # whoever waits for the reply loses its connection
+        wait_for(lambda: sink.got(rcpt), 60, "the mail")
+        wait_for(lambda: sink.got(before), 60, "the mail of before")
+        d.stop()
+        assert not os.path.exists(d.dir + "/run/other.pid")
 
 
 def a_reload_changes_the_form_of_log_lines():
@@ -945,6 +1029,8 @@ TESTS = (
     with_the_master_everything_ends,
     a_reload_spares_the_session_it_meets,
     a_reload_moves_nothing_that_is_open,
+    a_refused_reload_names_all_that_is_wrong,
+    a_reload_takes_all_but_listeners_over,
     a_reload_changes_the_form_of_log_lines,
     many_reloads_do_not_keep_the_resolver_away,
     a_role_that_dies_is_started_again,

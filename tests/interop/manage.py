@@ -320,12 +320,17 @@ def what_was_moved_has_the_time_of_its_new_way():
         wait_for(lambda: states(d, "deferred"), 10, "an attempt")
         assert count(d, "move", "--to", "other", "--recipient", "a@*") == 1
         time.sleep(5)
-        attempts = states(d, "deferred")[0]["attempts"]
+        attempts = d.queued()[0]["attempts"]
         assert count(d, "retry", "--recipient", "a@*") == 1
-        wait_for(lambda: not states(d, "deferred") or
-                 states(d, "deferred")[0]["attempts"] > attempts, 10,
-                 "one more attempt")
-        assert states(d, "deferred"), d.queued()
+
+        def attempted():
+            rows = d.queued()
+            return rows if not rows or (
+                rows[0]["attempts"] > attempts and
+                rows[0]["state"] != "active") else None
+
+        rows = wait_for(attempted, 30, "one more attempt")
+        assert [row["state"] for row in rows] == ["deferred"], rows
 
 
 def what_a_session_has_is_left_alone():

@@ -33,6 +33,9 @@ from harness import BUILD, Case, Skip  # noqa: E402
 from server import Certificates  # noqa: E402
 
 STATEMENTS = range(1, 155)  # S-001 to S-154
+# So many cases are played a second time, alone: a machine that is busy with other
+# things can fail one that depends on time.
+UNSTEADY_MAX = 2
 OWN = ("run", "harness", "server", "sasl")
 
 
@@ -124,6 +127,18 @@ def print_cases(what, results, pattern):
             if known else ""))
 
 
+def play_again(tests, results, folder, certs):
+    """Those that failed, once more if they are few; how many now hold."""
+    failed = [x for x in tests if results[x[0]] == "failed"]
+    if len(failed) > UNSTEADY_MAX:
+        return 0
+    for name, function in failed:
+        results[name], text, seconds = play(name, function, folder, certs)
+        print("%-7s %s, played again (%.1f s)\n%s" % (
+            results[name], name, seconds, text), flush=True)
+    return sum(results[name] == "passed" for name, _ in failed)
+
+
 def main():
     parser = argparse.ArgumentParser(description="session tests")
     parser.add_argument("-k", metavar="PATTERN", default="",
@@ -168,6 +183,7 @@ def main():
                         verdict, name, seconds, "\n" if
                         verdict == "failed" else ": " if text else "", text),
                         flush=True)
+        unsteady = play_again(tests, results, folder, certs)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     words = list(results.values())
@@ -187,8 +203,9 @@ def main():
         print("replays: %d had the same outcome; %d cannot be made, and say "
               "why" % (Case.all_replays.count("same"),
                        Case.all_replays.count("cannot")))
-    print("%d passed, %d failed" % (words.count("passed"),
-                                    words.count("failed")))
+    print("%d passed, %d failed%s" % (
+        words.count("passed"), words.count("failed"),
+        ", %d unsteady" % unsteady if unsteady else ""))
     return 1 if "failed" in words or not words else 0
 
 

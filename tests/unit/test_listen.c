@@ -130,7 +130,8 @@ Test(listen, a_living_socket_of_another_type_stays)
 	for (size_t i = 0; i < 2; i++) {
 		int fd = listen_as(types[i], 1);
 
-		cr_expect_eq(listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1), -1);
+		cr_expect_eq(listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1),
+		    -1);
 		cr_expect_eq(errno, EADDRINUSE);
 		close(fd);
 		(void)unlink(path);
@@ -182,7 +183,9 @@ Test(listen, a_path_that_no_address_holds_is_refused)
 	memset(longer + 5, 'x', 190);
 	cr_expect_eq(listen_open(longer, SOCK_SEQPACKET, 0600, (gid_t)-1), -1);
 	cr_expect_eq(errno, ENAMETOOLONG);
-	cr_expect_eq(listen_open("/no/such/folder/job", SOCK_SEQPACKET, 0600, (gid_t)-1), -1);
+	cr_expect_eq(
+	    listen_open("/no/such/folder/job", SOCK_SEQPACKET, 0600, (gid_t)-1),
+	    -1);
 	cr_expect_eq(errno, ENOENT);
 }
 

@@ -993,7 +993,7 @@ Test(store, an_upgrade_that_fails_leaves_the_old_queue)
 	sqlite3 *db;
 
 	make_schema_1("CREATE TABLE message_2 (x)"); /* what it wants to make */
-	expect_refusal("cannot be brought to schema 3", EIO);
+	expect_refusal("cannot be brought to schema 4", EIO);
 	(void)snprintf(path, sizeof(path), "%s/queue.db", spool);
 	cr_assert_eq(sqlite3_open(path, &db), SQLITE_OK);
 	cr_expect_eq(
@@ -1071,8 +1071,8 @@ Test(store, parameters_are_kept)
 
 Test(store, a_newer_schema_is_refused)
 {
-	change_database("PRAGMA user_version = 4");
-	expect_refusal("schema 4", EINVAL);
+	change_database("PRAGMA user_version = 5");
+	expect_refusal("schema 5", EINVAL);
 }
 
 Test(store, the_database_of_another_program_is_refused)

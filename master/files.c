@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: ISC */
+/* What the master holds in the file system while it lives. */
+#include "master/master_internal.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "master/inherit.h"
+#include "master/listen.h"
+#include "master/load.h"
+
+_Noreturn void
+files_complain(const char *what, const char *where)
+{
+	switch (errno) {
+	case EADDRINUSE:
+	case EWOULDBLOCK:
+		fatal("%s %s: another posternd uses it: stop that one, or give "
+		      "this one folders of its own",
+		    what, where);
+	case EPERM:
+		fatal("%s %s: it belongs to another user, or others may write "
+		      "in it: give it to the right one alone, or name another "
+		      "place",
+		    what, where);
+	default:
+		fatal("%s %s: %s", what, where, strerror(errno));
+	}
+}
+
+/* The one that was handed to us under that name, or a new one. */
+static int
+open_socket(const char *name, const char *parameter, const char *path,
+    mode_t mode, gid_t gid, bool *lent)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	const char *why;
+	int fd;
+
+	fd = inherit_take(name, lent);
+	if (fd == -1) {
+		fd = listen_open(path, SOCK_SEQPACKET, mode, gid);
+		if (fd == -1)
+			files_complain(parameter, path);
+		return fd;
+	}
+	(void)strlcpy(un.sun_path, path, sizeof(un.sun_path));
+	why = inherit_check(fd, SOCK_SEQPACKET, (struct sockaddr *)&un,
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) +
+		1));
+	if (why != NULL)
+		fatal("%s %s: the listening socket named \"%s\" that was "
+		      "handed to us will not do: %s",
+		    parameter, path, name, why);
+	return fd;
+}
+
+void
+files_open(struct master *m)
+{
+	const char *left;
+	const struct config *c = m->load->config;
+	const struct load_user *queue = &m->load->queue;
+	bool root = load_switches_users();
+
+	if (c->queue_store == CONFIG_QUEUE_STORE_SQLITE &&
+	    listen_directory(c->spool_directory, 0700,
+		root ? queue->uid : geteuid(),
+		root ? queue->gid : (gid_t)-1) == -1)
+		files_complain("spool_directory", c->spool_directory);
+	if (m->options->client_fd != -1)
+		return;
+	if (listen_directory(c->run_directory, 0755, (uid_t)-1, (gid_t)-1) ==
+	    -1)
+		files_complain("run_directory", c->run_directory);
+	m->pid_file_fd = listen_pid_file(c->pid_file);
+	if (m->pid_file_fd == -1)
+		files_complain("pid_file", c->pid_file);
+	m->job_fd = open_socket("job", "job_socket", c->job_socket,
+	    (mode_t)c->job_socket_mode, m->load->job_group, &m->job_is_lent);
+	m->control_fd = open_socket("control", "control_socket",
+	    c->control_socket, (mode_t)c->control_socket_mode,
+	    m->load->control_group, &m->control_is_lent);
+	listeners_open(m);
+	left = inherit_left();
+	if (left != NULL)
+		fatal(
+		    "a listening socket named \"%s\" was handed to us, and no "
+		    "socket of the configuration is called so: "
+		    "FileDescriptorName= of the socket unit is job, control, "
+		    "or the name of a listener",
+		    left);
+}
+
+/* Ours while we live, but whose it is and who may connect can change. */
+static void
+give_socket(const char *path, mode_t mode, gid_t gid)
+{
+	if (chown(path, (uid_t)-1, gid != (gid_t)-1 ? gid : getegid()) == -1 ||
+	    chmod(path, mode) == -1)
+		log_line(LOG_ERROR, "%s: its mode and group stay: %s", path,
+		    strerror(errno));
+}
+
+static int
+move_pid_file(struct master *m, const char *from, const char *to)
+{
+	int fd;
+
+	if (strcmp(from, to) == 0)
+		return 0;
+	fd = listen_pid_file(to);
+	if (fd == -1) {
+		log_line(LOG_ERROR, "pid_file %s: %s", to,
+		    errno == EWOULDBLOCK ? "another posternd uses it"
+					 : strerror(errno));
+		return -1;
+	}
+	fd_close(m->pid_file_fd);
+	m->pid_file_fd = fd;
+	(void)unlink(from); /* gone is fine */
+	return 0;
+}
+
+int
+files_change(struct master *m, const struct load *load)
+{
+	const struct config *old = m->load->config, *new = load->config;
+
+	if (move_pid_file(m, old->pid_file, new->pid_file) == -1)
+		return -1;
+	/* What was handed to us is theirs who made it. */
+	if (!m->job_is_lent &&
+	    (old->job_socket_mode != new->job_socket_mode ||
+		m->load->job_group != load->job_group))
+		give_socket(new->job_socket, (mode_t) new->job_socket_mode,
+		    load->job_group);
+	if (!m->control_is_lent &&
+	    (old->control_socket_mode != new->control_socket_mode ||
+		m->load->control_group != load->control_group))
+		give_socket(new->control_socket,
+		    (mode_t) new->control_socket_mode, load->control_group);
+	if (new->metrics_socket[0] != '\0' &&
+	    (old->metrics_socket_mode != new->metrics_socket_mode ||
+		m->load->metrics_group != load->metrics_group))
+		give_socket(new->metrics_socket,
+		    (mode_t) new->metrics_socket_mode, load->metrics_group);
+	return 0;
+}
+
+void
+files_close(struct master *m)
+{
+	if (m->job_fd != -1 && !m->job_is_lent)
+		(void)unlink(m->load->config->job_socket); /* gone is fine */
+	if (m->control_fd != -1 && !m->control_is_lent)
+		(void)unlink(m->load->config->control_socket);
+	if (m->pid_file_fd != -1)
+		(void)unlink(m->load->config->pid_file);
+	listeners_close(m);
+	fd_close(m->job_fd);
+	fd_close(m->control_fd);
+	fd_close(m->pid_file_fd);
+}
