@@ -55,7 +55,7 @@ do_mail_first(struct smtpd_session *s)
 	return SMTPD_MORE;
 }
 
-/* RFC 2033, 4.2; RFC 2920, 3.1: who sent them all in one batch is told that none
+/* RFC 2033, 4.2; RFC 2920, 4: who sent them all in one batch is told that none
  * of its recipients was taken. */
 static enum smtpd_event
 do_rcpt_first(struct smtpd_session *s)
@@ -106,7 +106,8 @@ do_mail(struct smtpd_session *s)
 	if (!uses_only_offers(s))
 		return SMTPD_MORE;
 	if (c->is_utf8 && !c->smtputf8) {
-		smtpd_say(s, 553, "5.6.7",
+		/* RFC 6531, 3.5, and so below. */
+		smtpd_say(s, 550, "5.6.7",
 		    "Error: an address beyond ASCII takes SMTPUTF8");
 		return SMTPD_MORE;
 	}
@@ -128,7 +129,7 @@ do_mail(struct smtpd_session *s)
 	return SMTPD_MAIL;
 }
 
-/* RFC 5321, 4.5.3.1.10; RFC 9422, 4.1. */
+/* RFC 5321, 4.5.3.1.10; RFC 9422. */
 static void
 say_too_many(struct smtpd_session *s)
 {

@@ -18,7 +18,7 @@ check_good(const struct smtpd_command *c)
 
 	if (c->verb == SMTPD_VERB_MAIL || c->verb == SMTPD_VERB_RCPT) {
 		assert(parameters_check(c->parameters, command) == NULL);
-		assert(strpbrk(c->path.path, "<>\r\n") == NULL);
+		assert(strpbrk(c->path.path, ">\r\n") == NULL);
 		assert(c->verb == SMTPD_VERB_MAIL || c->path.path[0] != '\0');
 		assert(c->uses >> SMTPD_CAN_COUNT == 0);
 	}

@@ -365,7 +365,7 @@ static const struct row {
 	    HI "MAIL FROM:<\xc3\xa4@b.org>\r\nMAIL FROM:<a@b.org>\r\nRCPT "
 	       "TO:<\xc3\xa4@b.org>\r\nRSET\r\nMAIL FROM:<a@b.org> "
 	       "SMTPUTF8\r\nRCPT TO:<\xc3\xa4@b.org>\r\n",
-	    "553 5.6.7 Error: an address beyond ASCII takes SMTPUTF8\r\n250 "
+	    "550 5.6.7 Error: an address beyond ASCII takes SMTPUTF8\r\n250 "
 	    "2.1.0 Ok\r\n553 5.6.7 Error: an address beyond ASCII takes "
 	    "SMTPUTF8\r\n250 2.0.0 Ok\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n",
 	    "", "!M!XMR" },
