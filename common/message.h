@@ -110,6 +110,28 @@ struct msg_metrics {
 	uint32_t pad;
 };
 
+struct msg_key {
+	uint32_t key; /* a number of its own; tail: the listener's name */
+	uint32_t pad;
+};
+
+struct msg_certificate {
+	uint32_t listener; /* index in the configuration */
+	uint32_t key;
+};
+
+struct msg_sign {
+	uint32_t serial;
+	uint32_t key;
+	uint32_t hash_bits; /* 0: the algorithm has its own */
+	uint32_t pad;
+};
+
+struct msg_signed {
+	uint32_t serial;
+	uint32_t pad;
+};
+
 struct msg_ready {
 	uint32_t landlock_abi; /* 0: the kernel has none, or refused */
 	uint32_t

@@ -17,12 +17,13 @@ enum role_id {
 	ROLE_AGENT = 1 << 5,
 	ROLE_WORKER = 1 << 6,
 	ROLE_METRICS = 1 << 7,
+	ROLE_SIGNER = 1 << 8,
 };
 
 /* Those whom the master executes. */
 #define ROLE_SERVANTS                                                          \
 	(ROLE_INTAKE | ROLE_QUEUE | ROLE_RESOLVER | ROLE_DIALER | ROLE_AGENT | \
-	    ROLE_METRICS)
+	    ROLE_METRICS | ROLE_SIGNER)
 
 /* Those of them that read the configuration. */
 #define ROLE_READERS (ROLE_INTAKE | ROLE_QUEUE | ROLE_RESOLVER)
@@ -47,5 +48,6 @@ int resolver_run(int parent_fd);
 int dialer_run(int parent_fd);
 int agent_run(int parent_fd);
 int metrics_run(int parent_fd);
+int signer_run(int parent_fd);
 
 #endif

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <time.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static int64_t
@@ -98,6 +100,28 @@ fd_pwrite(int fd, const void *buf, size_t n, uint64_t at)
 		n -= (size_t)w;
 	}
 	return 0;
+}
+
+char *
+fd_read_all(int fd, size_t max, size_t *n)
+{
+	char *text = malloc(max + 1);
+	ssize_t got = 1;
+
+	*n = 0;
+	while (text != NULL && got > 0 && *n <= max) {
+		got = pread(fd, text + *n, max + 1 - *n, (off_t)*n);
+		if (got == -1 && errno == EINTR)
+			got = 1;
+		else if (got > 0)
+			*n += (size_t)got;
+	}
+	if (text != NULL && (got == -1 || *n > max)) {
+		errno = got == -1 ? errno : EFBIG;
+		freezero(text, *n);
+		return NULL;
+	}
+	return text;
 }
 
 int

@@ -33,6 +33,12 @@ int fd_write(int fd, const void *buf, size_t n);
 int fd_pwrite(int fd, const void *buf, size_t n, uint64_t at);
 
 /*
+ * All of a file from its first octet, by pread(), at most max octets: more is an
+ * error, as what cannot be read is.  The caller's to free(); NULL with errno.
+ */
+char *fd_read_all(int fd, size_t max, size_t *n);
+
+/*
  * A read-write memfd with a copy of n octets, sealed against any change
  * (write, grow, shrink, seal).  The caller's to close; -1 with errno.
  */

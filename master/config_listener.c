@@ -195,6 +195,15 @@ config_check_listener(struct reader *r, struct config_listener *l)
 	(void)next_hop_parse(l->listen, 0, &l->at);
 	check_place(r, l);
 	check_clients(r, l);
+	if (l->tls_security_level == CONFIG_TLS_ENCRYPT &&
+	    l->tls_cert_file[0] == '\0')
+		complain(&r->complaints,
+		    config_line_of(r, "tls_security_level"),
+		    "tls_security_level: encrypt needs tls_cert_file");
+	if (l->tls_key_file[0] != '\0' && l->tls_cert_file[0] == '\0')
+		complain(&r->complaints, config_line_of(r, "tls_key_file"),
+		    "tls_key_file: its certificate is missing: name it in "
+		    "tls_cert_file");
 	if (l->protocol == CONFIG_PROTOCOL_LMTP &&
 	    l->at.kind == NEXT_HOP_ADDRESS && l->at.port == CONFIG_PORT_SMTP)
 		complain(&r->complaints, config_line_of(r, "listen"),

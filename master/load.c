@@ -388,6 +388,7 @@ look_up_all(struct loading *l)
 	look_up_user(l, "resolver_user", c->resolver_user, &ld->resolver);
 	look_up_user(l, "dialer_user", c->dialer_user, &ld->dialer);
 	look_up_user(l, "agent_user", c->agent_user, &ld->agent);
+	look_up_user(l, "signer_user", c->signer_user, &ld->signer);
 	look_up_user(l, "metrics_user", c->metrics_user, &ld->metrics);
 	ld->job_group = load_group(l, "job_socket_group", c->job_socket_group);
 	ld->control_group =
@@ -448,6 +449,11 @@ load_free(struct load *load)
 	     i++)
 		fd_close(load->trust_fds[i]);
 	free(load->trust_fds);
+	for (i = 0; load->listeners != NULL && i < load->config->nlisteners;
+	     i++) {
+		fd_close(load->listeners[i].chain_fd);
+		fd_close(load->listeners[i].pair_fd);
+	}
 	free(load->listeners);
 	config_free(load->config);
 	fd_close(load->text_fd);

@@ -26,8 +26,11 @@ struct load_user {
 
 /* Of a listener on a Unix socket. */
 struct load_listener {
-	gid_t group; /* (gid_t)-1: our own */
-	bool any;    /* whomever the socket's mode lets in */
+	gid_t group;       /* (gid_t)-1: our own */
+	bool any;          /* whomever the socket's mode lets in */
+	int chain_fd;      /* tls_cert_file, a sealed memfd; -1: no TLS */
+	int pair_fd;       /* and its key with it */
+	bool pair_is_good; /* the signer says so */
 	size_t count;
 	size_t trusted; /* behind the first count of uids */
 	uint32_t uids[LISTENER_UIDS_MAX];
@@ -41,6 +44,7 @@ struct load {
 	struct load_user resolver;
 	struct load_user dialer;
 	struct load_user agent;
+	struct load_user signer;
 	struct load_user metrics;
 	gid_t job_group; /* (gid_t)-1: our own */
 	gid_t control_group;

@@ -35,6 +35,7 @@ run_role(const char *name)
 		{ ROLE_DIALER, dialer_run },
 		{ ROLE_AGENT, agent_run },
 		{ ROLE_METRICS, metrics_run },
+		{ ROLE_SIGNER, signer_run },
 	};
 	size_t i;
 

@@ -31,6 +31,7 @@ static const struct servant_desc servant_descs[] = {
 	{ ROLE_DIALER, CLONE_NEWIPC | CLONE_NEWUTS },
 	{ ROLE_AGENT, SANDBOX_NS_ALL | CLONE_NEWPID },
 	{ ROLE_QUEUE, SANDBOX_NS_ALL },
+	{ ROLE_SIGNER, SANDBOX_NS_ALL },
 	{ ROLE_INTAKE, SANDBOX_NS_ALL },
 	{ ROLE_METRICS, SANDBOX_NS_ALL },
 };
@@ -271,6 +272,7 @@ static const struct handler master_handlers[] = {
 	{ MSG_READY, PHASE_READY, handle_ready },
 	{ MSG_LOG_REOPEN, PHASE_READY, handle_log_reopen },
 	{ MSG_FAULT, PHASE_READY, handle_fault },
+	{ MSG_KEY_READY, PHASE_READY, keys_ready },
 	{ MSG_STATUS_ASK, PHASE_READY, status_answer },
 	{ MSG_ERA_DONE, PHASE_READY, upgrade_era_done },
 	{ MSG_CLIENT_LEFT, PHASE_READY, upgrade_client_left },

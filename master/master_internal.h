@@ -204,6 +204,14 @@ void outlet_answer(void *ctx, struct channel *from, const struct message *msg);
 bool outlet_child_ended(struct master *m, pid_t pid, int status);
 void outlet_clear_run(struct master *m);
 
+/* keys.c: certificates and keys of listeners. */
+
+/* The pairs, for the signer; and, for the intake, what the signer found good. */
+void keys_send_pairs(struct servant *s);
+void keys_send_certificates(struct servant *s);
+/* KEY_READY of the signer. */
+void keys_ready(void *ctx, struct channel *from, const struct message *msg);
+
 /* counts.c: what is counted, and the sockets where the metrics role tells it. */
 
 /* Opens them; ends the process where that fails. */

@@ -134,6 +134,7 @@ reload_now(struct master *m)
 {
 	struct load_user dialer = m->load->dialer;
 	struct load_user metrics = m->load->metrics;
+	struct load_user signer = m->load->signer;
 	struct load *load;
 	struct servant *s;
 
@@ -153,10 +154,13 @@ reload_now(struct master *m)
 	sink_renew(m);
 	replace_agent(m);
 	replace_where_other(m, ROLE_DIALER, &dialer, &m->load->dialer);
+	replace_where_other(m, ROLE_SIGNER, &signer, &m->load->signer);
 	replace_where_other(m, ROLE_METRICS, &metrics, &m->load->metrics);
 	TAILQ_FOREACH(s, &m->servants, entry) {
 		if ((s->desc->role & ROLE_READERS) != 0)
 			servant_send_config(s);
+		if (s->desc->role == ROLE_SIGNER)
+			keys_send_pairs(s);
 		if (s->desc->role == ROLE_INTAKE) {
 			servant_send_submitters(s);
 			listeners_send_users(s);

@@ -29,6 +29,7 @@ static const struct {
 	unsigned a, b;
 } links[] = {
 	{ ROLE_INTAKE, ROLE_QUEUE },
+	{ ROLE_INTAKE, ROLE_SIGNER },
 	{ ROLE_QUEUE, ROLE_RESOLVER },
 	{ ROLE_QUEUE, ROLE_DIALER },
 	{ ROLE_QUEUE, ROLE_AGENT },
@@ -193,6 +194,8 @@ send_start(struct servant *s)
 		user = &ld->dialer;
 	else if (s->desc->role == ROLE_METRICS)
 		user = &ld->metrics;
+	else if (s->desc->role == ROLE_SIGNER)
+		user = &ld->signer;
 	start.switch_user = load_switches_users();
 	start.uid = user->uid;
 	start.gid = user->gid;
@@ -253,7 +256,10 @@ servant_set_up(struct servant *s)
 		servant_send_submitters(s);
 		listeners_send_users(s);
 		servant_send_listeners(s);
+		keys_send_certificates(s);
 	}
+	if (role == ROLE_SIGNER)
+		keys_send_pairs(s);
 	counts_send(s);
 	link_all(s);
 	send_start(s);

@@ -26,6 +26,7 @@
 #include "master/config_fd.h"
 #include "master/intake/intake_internal.h"
 #include "master/intake/smtpd.h"
+#include "master/intake/starttls.h"
 
 /* How long a stop waits for the queue's last answers. */
 #define DRAIN_MS 2000
@@ -174,7 +175,13 @@ intake_peer(void *ctx, struct channel *from, const struct message *m)
 {
 	struct intake *in = ctx;
 
+	const struct msg_peer *peer = m->payload;
+
 	(void)from;
+	if (peer->role == ROLE_SIGNER) {
+		starttls_take_signer(in, m->fd);
+		return;
+	}
 	if (in->queue != NULL) {
 		channel_close(in->queue);
 		request_fail_all(in);
@@ -223,6 +230,7 @@ static const struct handler intake_handlers[] = {
 	{ MSG_CONFIG, PHASE_SETUP | WORKING, intake_config },
 	{ MSG_SUBMITTERS, PHASE_SETUP | WORKING, intake_submitters },
 	{ MSG_LISTENER, PHASE_SETUP | PHASE_READY, intake_listener },
+	{ MSG_CERTIFICATE, PHASE_SETUP | WORKING, starttls_certificate },
 	{ MSG_LISTENER_USERS, PHASE_SETUP | WORKING, intake_listener_users },
 	{ MSG_LEAVE, PHASE_READY, leave_begin },
 	{ MSG_CLIENT_CAME, PHASE_READY, leave_client_came },
@@ -273,6 +281,8 @@ intake_run(int parent_fd)
 	    NELEM(intake_handlers), &in, intake_closed);
 	in.role.vital = intake_vital;
 	in.drain_timer = evtimer_new(in.role.base, on_drain_timer, &in);
+	if (starttls_init(&in) == -1)
+		fatal("OpenSSL cannot be used");
 	if (in.drain_timer == NULL || smtpd_init(&in) == -1 ||
 	    leave_init(&in) == -1)
 		fatal("no memory");

@@ -96,6 +96,7 @@ struct share {
 /* Of LMTP or SMTP. */
 struct mail_listener {
 	struct listener listener;
+	struct tls_server *tls; /* NULL: no certificate */
 	unsigned nsessions;
 	/* Of a Unix socket. */
 	bool any; /* whomever its mode lets in */
@@ -108,6 +109,8 @@ struct intake {
 	struct role role;
 	struct config *config;
 	struct channel *queue; /* NULL: dead, or not yet told */
+	int signer_fd;         /* who holds the keys; -1: nobody */
+	uint32_t last_sign;
 	struct requests requests;
 	struct listener listeners[LISTENER_MAIL]; /* of packets */
 	struct mail_listener mail_listeners[CONFIG_LISTENERS_MAX];

@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/intake/smtpd.h"
+#include "master/intake/tls_server.h"
 
 /* Octets read at once; what of them cannot be taken yet is kept. */
 #define READ_SIZE 32768
@@ -28,6 +29,7 @@
 #define LINGER_MS 5000
 
 static uint8_t input[READ_SIZE];
+static uint8_t plain[READ_SIZE]; /* of TLS */
 static uint8_t scratch[2 * READ_SIZE + 2];
 
 static void
@@ -44,45 +46,18 @@ smtpd_close(struct smtpd *d)
 	event_free(d->readable);
 	event_free(d->writable);
 	fd_close(d->fd);
+	tls_stream_free(d->tls);
 	free(d->session);
 	free(d->input);
 	free(d);
 	intake_stop_if_done(in);
 }
 
-/* False: the client is gone. */
-static bool
-flush(struct smtpd *d)
+static void
+lose(struct smtpd *d)
 {
-	const char *out;
-	ssize_t done;
-	size_t n;
-
-	for (;;) {
-		out = smtpd_out(d->session, &n);
-		if (n == 0)
-			return true;
-		done = send(d->fd, out, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (done == -1 && errno == EINTR)
-			continue;
-		if (done == -1 && errno == EAGAIN) {
-			event_add(d->writable, NULL);
-			return true;
-		}
-		if (done == -1)
-			return false;
-		smtpd_written(d->session, (size_t)done);
-		d->idle_ms = time_monotonic_ms() + d->timeout_ms;
-	}
-}
-
-static bool
-has_output(const struct smtpd *d)
-{
-	size_t n;
-
-	(void)smtpd_out(d->session, &n);
-	return n > 0;
+	smtpd_log_lost(d, "lost connection");
+	smtpd_close(d);
 }
 
 /* What a session tells us, but that it wants more.  False: it is over. */
@@ -113,7 +88,7 @@ handle(struct smtpd *d, enum smtpd_event event)
 		    smtpd_verb_name(smtpd_command(d->session)->verb),
 		    smtpd_refusal(d->session));
 		break;
-	case SMTPD_STARTTLS: /* never offered: there is no TLS here yet */
+	case SMTPD_STARTTLS: /* pump() */
 	case SMTPD_CLOSE:
 		return false;
 	case SMTPD_MORE:
@@ -153,16 +128,21 @@ pump(struct smtpd *d, const uint8_t *in, size_t n)
 		n -= used;
 		if (event == SMTPD_CLOSE)
 			return false;
+		/* What stood behind the command was nobody's who has TLS
+		 * (RFC 3207, 4.2). */
+		if (event == SMTPD_STARTTLS)
+			return smtpd_wire_start_tls(d) &&
+			    keep_input(d, NULL, 0);
 		if (event != SMTPD_MORE) {
 			if (!handle(d, event))
 				return false;
 			continue;
 		}
-		if (!smtpd_is_stuck(d->session) || !has_output(d))
+		if (!smtpd_is_stuck(d->session) || !smtpd_wire_has_output(d))
 			break; /* all is taken, or the queue is to answer */
-		if (!flush(d))
+		if (!smtpd_wire_flush(d))
 			return false;
-		if (has_output(d))
+		if (smtpd_wire_has_output(d))
 			break; /* the client does not read */
 		smtpd_mail_answer(d);
 	}
@@ -174,13 +154,15 @@ pump(struct smtpd *d, const uint8_t *in, size_t n)
 static void
 linger(struct smtpd *d)
 {
+	if (!d->last_words)
+		smtpd_wire_end(d);
 	d->last_words = true;
 	smtpd_mail_clear(d);
-	if (!flush(d)) {
+	if (!smtpd_wire_flush(d)) {
 		smtpd_close(d);
 		return;
 	}
-	if (has_output(d))
+	if (smtpd_wire_has_output(d))
 		return; /* on_writable() comes here again */
 	if (smtpd_command(d->session)->verb == SMTPD_VERB_QUIT ||
 	    shutdown(d->fd, SHUT_WR) == -1) {
@@ -203,10 +185,19 @@ drain_if_idle(struct smtpd *d)
 		smtpd_end(d->session, "4.3.2", "Service shutting down");
 }
 
-/* Takes octets, says what is to be said, and reads on where it may.  d may be
- * gone on return. */
-static void
-go_on(struct smtpd *d, const uint8_t *in, size_t n)
+/* Whether what comes next can be taken at once. */
+static bool
+can_take(const struct smtpd *d)
+{
+	if (d->last_words || d->input_len > 0)
+		return false;
+	return smtpd_wire_shakes_hands(d) || !smtpd_is_stuck(d->session);
+}
+
+/* Takes octets, and says what is to be said.  False: it is over, and d may be
+ * gone. */
+static bool
+take(struct smtpd *d, const uint8_t *in, size_t n)
 {
 	bool goes_on;
 
@@ -217,15 +208,35 @@ go_on(struct smtpd *d, const uint8_t *in, size_t n)
 	}
 	if (!goes_on) {
 		linger(d);
-		return;
+		return false;
 	}
-	if (!flush(d)) {
-		smtpd_log_lost(d, "lost connection");
-		smtpd_close(d);
-		return;
+	if (!smtpd_wire_flush(d)) {
+		lose(d);
+		return false;
 	}
-	if (d->paused && d->input_len == 0 && !has_output(d) &&
-	    !smtpd_is_stuck(d->session)) {
+	return true;
+}
+
+/* The same, with all that TLS holds already; then reads on where it may. */
+static void
+go_on(struct smtpd *d, const uint8_t *in, size_t n)
+{
+	bool over = false;
+
+	if (!take(d, in, n))
+		return;
+	while (d->tls != NULL && can_take(d) && !smtpd_wire_has_output(d)) {
+		n = tls_stream_read(d->tls, plain, sizeof(plain), &over);
+		if (over) {
+			lose(d);
+			return;
+		}
+		if (n == 0)
+			break;
+		if (!take(d, plain, n))
+			return;
+	}
+	if (d->paused && can_take(d) && !smtpd_wire_has_output(d)) {
 		d->paused = false;
 		event_add(d->readable, NULL);
 	}
@@ -269,9 +280,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	for (i = 0; i < READ_BURST; i++) {
-		if (!d->lingers &&
-		    (d->last_words || d->input_len > 0 ||
-			smtpd_is_stuck(d->session))) {
+		if (!d->lingers && !can_take(d)) {
 			d->paused = true;
 			event_del(d->readable);
 			return;
@@ -289,7 +298,12 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 			continue;
 		d->idle_ms = time_monotonic_ms() + d->timeout_ms;
 		was = in->nsmtpds;
-		go_on(d, input, (size_t)n);
+		if (d->tls == NULL)
+			go_on(d, input, (size_t)n);
+		else if (smtpd_wire_feed(d, input, (size_t)n))
+			go_on(d, NULL, 0);
+		else
+			lose(d);
 		if (in->nsmtpds != was || (size_t)n < sizeof(input))
 			return; /* it is gone, or there was no more */
 	}
@@ -313,7 +327,7 @@ check_time(struct smtpd *d, int64_t now_ms)
 	    (d->begun_ms == 0 ||
 		now_ms <= d->begun_ms + d->transaction_timeout_ms))
 		return;
-	if (d->lingers || d->last_words || has_output(d)) {
+	if (d->lingers || d->last_words || smtpd_wire_has_output(d)) {
 		/* It does not read: there is nobody to be told. */
 		if (!d->lingers)
 			smtpd_log_lost(d, "timeout");

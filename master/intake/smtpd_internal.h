@@ -41,6 +41,7 @@ struct smtpd {
 	TAILQ_ENTRY(smtpd) entry;
 	struct intake *in;
 	struct smtpd_session *session;
+	struct tls_stream *tls; /* NULL: in clear */
 	struct share *share;
 	struct event *readable;
 	struct event *writable;
@@ -80,6 +81,26 @@ void smtpd_resume(struct smtpd *d);
 
 /* The same in the loop's next turn. */
 void smtpd_later(struct smtpd *d);
+
+/* smtpd_wire.c: octets between socket and session, in clear or by TLS. */
+
+/* Writes what there is, as far as the socket takes it.  False: the client is
+ * gone. */
+bool smtpd_wire_flush(struct smtpd *d);
+
+/* Whether something is left to be written. */
+bool smtpd_wire_has_output(const struct smtpd *d);
+
+/* From here on by TLS, once what is there in clear is written.  False: it cannot
+ * be. */
+bool smtpd_wire_start_tls(struct smtpd *d);
+
+/* Octets of the socket are taken by TLS.  False: it is broken. */
+bool smtpd_wire_feed(struct smtpd *d, const uint8_t *in, size_t n);
+/* Nothing is said yet by TLS, for its keys are being agreed upon. */
+bool smtpd_wire_shakes_hands(const struct smtpd *d);
+/* No more is said than what is there. */
+void smtpd_wire_end(struct smtpd *d);
 
 /* smtpd_policy.c: who a client is, and what it may do. */
 
@@ -143,6 +164,9 @@ void smtpd_log_client(const struct smtpd *d, uint64_t id);
 /* What a client was refused, and at what: "RCPT", "END-OF-MESSAGE". */
 void smtpd_log_reject(const struct smtpd *d, const char *at,
     const struct smtpd_reply *reply);
+
+/* TLS is up: its version and cipher. */
+void smtpd_log_tls(const struct smtpd *d);
 
 /* "timeout", "lost connection": after which command. */
 void smtpd_log_lost(const struct smtpd *d, const char *what);

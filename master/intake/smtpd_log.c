@@ -4,6 +4,7 @@
  * what reads its log reads ours.
  */
 #include "master/intake/smtpd_internal.h"
+#include "master/intake/tls_server.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -162,6 +163,14 @@ smtpd_log_reject(const struct smtpd *d, const char *at,
 		: smtpd_is_extended(d->session) ? "ESMTP"
 						: "SMTP",
 	    helo[0] != '\0' ? " helo=<" : "", name, helo[0] != '\0' ? ">" : "");
+}
+
+void
+smtpd_log_tls(const struct smtpd *d)
+{
+	line(d, LOG_INFO, "tls",
+	    "Anonymous TLS connection established from %s: %s with cipher %s",
+	    d->peer, tls_stream_version(d->tls), tls_stream_cipher(d->tls));
 }
 
 void

@@ -95,7 +95,8 @@ is_trusted(const struct smtpd *d, const struct config_listener *l)
 /* What it may do. */
 
 static uint32_t
-what_is_offered(const struct smtpd_policy *p, const struct config_listener *l)
+what_is_offered(const struct smtpd_policy *p, const struct config_listener *l,
+    bool has_certificate)
 {
 	const bool final = l->answer == CONFIG_ANSWER_FINAL;
 	static const char *const keywords[SMTPD_CAN_COUNT] = {
@@ -115,6 +116,8 @@ what_is_offered(const struct smtpd_policy *p, const struct config_listener *l)
 	 * over does, as to any server without DSN (RFC 3461, 5.2.2). */
 	if (final)
 		offers &= ~(1u << SMTPD_CAN_DSN);
+	if (has_certificate && l->tls_security_level != CONFIG_TLS_NONE)
+		offers |= 1u << SMTPD_CAN_STARTTLS;
 	offers |= p->one_recipient ? 1u << SMTPD_CAN_LIMITS : 0;
 	offers |= p->trusted ? 1u << SMTPD_CAN_XFORWARD : 0;
 	for (size_t i = 0; i < not ->count; i++)
@@ -138,7 +141,9 @@ smtpd_policy_make(const struct smtpd *d, const struct config_listener *l,
 	p->normalize = l->smtpd_forbid_bare_newline == CONFIG_BARE_NORMALIZE;
 	p->denied = !may_come(d, l);
 	p->trusted = is_trusted(d, l);
-	p->offers = what_is_offered(p, l);
+	p->needs_tls = l->tls_security_level == CONFIG_TLS_ENCRYPT;
+	p->offers = what_is_offered(p, l,
+	    d->in->mail_listeners[d->listener].tls != NULL);
 	p->size_limit = l->message_size_limit != 0 ? l->message_size_limit
 						   : c->message_size_limit;
 	p->rcpt_limit = (uint32_t)l->smtpd_recipient_limit;

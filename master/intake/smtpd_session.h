@@ -31,6 +31,7 @@ struct smtpd_policy {
 	bool normalize;     /* bare line ends are mended, not refused */
 	bool trusted;       /* may say XFORWARD */
 	bool denied;        /* may do nothing */
+	bool needs_tls;     /* no mail without STARTTLS */
 	uint32_t offers;    /* 1u << enum smtpd_capability */
 	uint64_t size_limit;
 	uint32_t rcpt_limit;

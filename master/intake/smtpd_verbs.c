@@ -103,6 +103,11 @@ do_mail(struct smtpd_session *s)
 {
 	const struct smtpd_command *c = &s->command;
 
+	if (s->policy.needs_tls && !s->tls) {
+		smtpd_say(s, 530, "5.7.0",
+		    "Must issue a STARTTLS command first"); /* RFC 3207, 4 */
+		return SMTPD_MORE;
+	}
 	if (!uses_only_offers(s))
 		return SMTPD_MORE;
 	if (c->is_utf8 && !c->smtputf8) {

@@ -133,7 +133,7 @@ tls_server_warm_up(remote_key_sign_fn sign, void *ctx)
 	const char *why;
 	char *pem = NULL;
 	bool ok = false;
-	size_t n;
+	size_t n = 0;
 
 	if (OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS |
 		    OPENSSL_INIT_LOAD_CRYPTO_STRINGS,

@@ -10,7 +10,8 @@ from daemon import Suite  # noqa
 
 SUITES = ("run", "login", "injected", "resolver", "lifecycle", "service",
           "notices", "disk", "archive", "scheduling", "clock", "manage",
-          "transient", "sendmail", "observe", "reports", "listener")
+          "transient", "sendmail", "observe", "reports", "listener",
+          "starttls")
 
 
 def main():

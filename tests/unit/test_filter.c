@@ -246,6 +246,9 @@ static const struct filter_rule queue_rules[] = {
 static const struct filter_rule resolver_rules[] = {
 #include "master/resolver/resolver_filter.def"
 };
+static const struct filter_rule signer_rules[] = {
+#include "master/signer/signer_filter.def"
+};
 static const struct filter_rule dialer_rules[] = {
 #include "master/dialer/dialer_filter.def"
 };
@@ -261,6 +264,7 @@ static const struct list {
 	{ "queue", queue_rules, NELEM(queue_rules) },
 	{ "resolver", resolver_rules, NELEM(resolver_rules) },
 	{ "dialer", dialer_rules, NELEM(dialer_rules) },
+	{ "signer", signer_rules, NELEM(signer_rules) },
 };
 /* clang-format on */
 
