@@ -25,18 +25,63 @@ static struct {
 	unsigned facility;
 	unsigned least;
 	bool syslog;
-	bool json;
+	enum log_format format;
 	bool lost;
-} sink = { "postern", "posternd", 0, FACILITY_MAIL, LOG_INFO, false, false,
-	false };
+	bool gathers; /* lines stand in held until log_gather(false) */
+	size_t nheld;
+	char held[LOG_GATHER_MAX];
+	char host[64]; /* of maillog lines; empty: not asked yet */
+} sink = { .name = "postern",
+	.process = "posternd",
+	.facility = FACILITY_MAIL,
+	.least = LOG_INFO };
+
+/* Once, before any filter; the first label of the name is what syslog has. */
+static void
+ask_host(void)
+{
+	if (sink.host[0] != '\0')
+		return;
+	if (gethostname(sink.host, sizeof(sink.host) - 1) == -1)
+		(void)strlcpy(sink.host, "localhost", sizeof(sink.host));
+	sink.host[strcspn(sink.host, ".")] = '\0';
+}
+
+static void
+put(const char *octets, size_t n)
+{
+	if (write(STDERR_FILENO, octets, n) == -1 && errno != EAGAIN)
+		sink.lost = true;
+}
+
+static void
+release(void)
+{
+	if (sink.nheld > 0)
+		put(sink.held, sink.nheld);
+	sink.nheld = 0;
+}
 
 void
-log_open(const char *syslog_name, const char *process, bool syslog, bool json)
+log_gather(bool on)
 {
+	int saved = errno;
+
+	release();
+	sink.gathers = on;
+	errno = saved;
+}
+
+void
+log_open(const char *syslog_name, const char *process, bool syslog,
+    enum log_format format)
+{
+	release();
+	ask_host();
 	strlcpy(sink.name, syslog_name, sizeof(sink.name));
 	strlcpy(sink.process, process, sizeof(sink.process));
 	sink.syslog = syslog;
-	sink.json = json;
+	sink.format = format;
 	sink.lost = false;
 }
 
@@ -84,40 +129,90 @@ log_is_lost(void)
 bool
 log_is_json(void)
 {
-	return sink.json;
+	return sink.format == LOG_JSON;
+}
+
+/* "Nov  3 09:05:07 host", in local time, as a syslog daemon writes it. */
+static void
+stamp_maillog(time_t now, char *out, size_t size)
+{
+	char when[32];
+	struct tm tm;
+
+	if (localtime_r(&now, &tm) == NULL)
+		memset(&tm, 0, sizeof(tm));
+	(void)strftime(when, sizeof(when), "%b %e %H:%M:%S", &tm);
+	(void)snprintf(out, size, "%s %s", when, sink.host);
+}
+
+static void
+stamp_utc(time_t now, char *out, size_t size)
+{
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm) == NULL)
+		memset(&tm, 0, sizeof(tm));
+	(void)strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
 /* The octets in front of the text: priority and time as the sink wants them. */
 static int
-head(char *buf, size_t size, enum log_level level, const char *process)
+head(char *buf, size_t size, enum log_level level, const char *name,
+    const char *process)
 {
 	time_t now = time(NULL);
 	int pid = sink.pid != 0 ? sink.pid : (int)getpid();
-	struct tm tm;
-	char stamp[32];
+	char stamp[128];
 
-	if (gmtime_r(&now, &tm) == NULL)
-		memset(&tm, 0, sizeof(tm));
 	if (sink.syslog) { /* the receiver stamps what has no time */
 		return snprintf(buf, size,
-		    "<%d>%s/%s[%d]: ", (int)(sink.facility << 3 | level),
-		    sink.name, process, pid);
+		    "<%d>%s/%s[%d]: ", (int)(sink.facility << 3 | level), name,
+		    process, pid);
 	}
-	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	if (sink.json) {
+	if (sink.format == LOG_MAILLOG)
+		stamp_maillog(now, stamp, sizeof(stamp));
+	else
+		stamp_utc(now, stamp, sizeof(stamp));
+	if (sink.format == LOG_JSON) {
 		return snprintf(buf, size,
 		    "{\"time\":\"%s\",\"process\":\"%s/%s\",\"pid\":%d,"
 		    "\"level\":%d,",
-		    stamp, sink.name, process, pid, (int)level);
+		    stamp, name, process, pid, (int)level);
 	}
-	return snprintf(buf, size, "%s %s/%s[%d]: ", stamp, sink.name, process,
-	    pid);
+	return snprintf(buf, size, "%s %s/%s[%d]: ", stamp, name, process, pid);
+}
+
+/* What Postfix puts in front of what is no plain fact. */
+static const char *
+gravity(enum log_level level)
+{
+	if (sink.format == LOG_JSON || level > LOG_WARN)
+		return "";
+	return level == LOG_WARN ? "warning: " : "error: ";
+}
+
+/* A line is one write, or stands whole in one with others. */
+static void
+emit_stream(const char *line, size_t len)
+{
+	if (!sink.gathers) {
+		put(line, len);
+		return;
+	}
+	if (sink.nheld + len > sizeof(sink.held))
+		release();
+	if (len > sizeof(sink.held)) {
+		put(line, len);
+		return;
+	}
+	memcpy(sink.held + sink.nheld, line, len);
+	sink.nheld += len;
 }
 
 /* Writes head, text and line end as one octet string. */
 static void
-emit(enum log_level level, const char *process, const char *text,
-    const char *end)
+emit(enum log_level level, const char *name, const char *process,
+    const char *text, const char *end)
 {
 	char line[LOG_LINE_MAX + 256];
 	int saved = errno, n;
@@ -125,35 +220,32 @@ emit(enum log_level level, const char *process, const char *text,
 
 	if ((unsigned)level > sink.least)
 		return;
-	n = head(line, sizeof(line), level, process);
+	n = head(line, sizeof(line), level, name, process);
 	if (n < 0)
 		n = 0;
 	len = (size_t)n;
+	len += strlcpy(line + len, gravity(level), sizeof(line) - len);
 	len += strlcpy(line + len, text, sizeof(line) - len - 4);
 	if (len > sizeof(line) - 5)
 		len = sizeof(line) - 5;
 	len += strlcpy(line + len, end, 4);
 	if (!sink.syslog)
 		line[len++] = '\n';
-	if (sink.syslog) {
-		if (send(STDERR_FILENO, line, len,
-			MSG_NOSIGNAL | MSG_DONTWAIT) == -1 &&
-		    errno != EAGAIN)
-			sink.lost = true;
-	} else if (write(STDERR_FILENO, line, len) == -1 && errno != EAGAIN) {
+	if (!sink.syslog)
+		emit_stream(line, len);
+	else if (send(STDERR_FILENO, line, len, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+		-1 &&
+	    errno != EAGAIN)
 		sink.lost = true;
-	}
 	errno = saved;
 }
 
 void
-log_event(enum log_level level, const char *process, const char *text,
-    const char *json)
+log_event(enum log_level level, const char *process, const char *text)
 {
-	if (sink.json)
-		emit(level, process, json, "}");
-	else
-		emit(level, process, text, "");
+	/* The object goes on where the head leaves off. */
+	emit(level, sink.name, process,
+	    sink.format == LOG_JSON && text[0] == '{' ? text + 1 : text, "");
 }
 
 /* What comes from outside is escaped by who logs it; where that was forgotten, a
@@ -174,18 +266,23 @@ static void
 log_va(enum log_level level, const char *fmt, va_list ap)
 {
 	char text[LOG_LINE_MAX / 2], json[LOG_LINE_MAX];
+	char name[sizeof(sink.name) + 1];
 	size_t len;
 
+	/* What is no matter of mail, and no trouble, is ours alone: readers of
+	 * mail logs go by the name. */
+	(void)snprintf(name, sizeof(name), "%s%s", sink.name,
+	    level > LOG_WARN ? "d" : "");
 	(void)vsnprintf(text, sizeof(text), fmt, ap); /* cut short is fine */
-	if (!sink.json) {
+	if (sink.format != LOG_JSON) {
 		strip_controls(text);
-		emit(level, sink.process, text, "");
+		emit(level, name, sink.process, text, "");
 		return;
 	}
 	len = strlcpy(json, "\"text\":\"", sizeof(json));
 	log_escape_json(json + len, sizeof(json) - len - 1, text, strlen(text));
 	strlcat(json, "\"", sizeof(json));
-	emit(level, sink.process, json, "}");
+	emit(level, name, sink.process, json, "}");
 }
 
 void
@@ -206,6 +303,7 @@ fatal(const char *fmt, ...)
 	va_start(ap, fmt);
 	log_va(LOG_ERROR, fmt, ap);
 	va_end(ap);
+	release();
 	exit(1);
 }
 

@@ -19,15 +19,29 @@ enum log_level {
 	LOG_DEBUG = 7,
 };
 
+enum log_format {
+	LOG_TEXT,
+	LOG_JSON,
+	LOG_MAILLOG, /* a stream whose lines begin as a syslog daemon's do */
+};
+
 #define LOG_LINE_MAX 4096
+
+/* So many octets are written at once: to a pipe, all or none (pipe(7)). */
+#define LOG_GATHER_MAX 4096
 
 /*
  * log_open - what this process is called, and what descriptor 2 is.
  *
- * A line is headed "<syslog_name>/<process>[pid]: ".  The strings are copied.
+ * A line is headed "<syslog_name>/<process>[pid]: ", and where it is an error or
+ * a warning, and no JSON, says so next.  One of log_line() that is neither has a
+ * "d" behind the name: it is not of mail.  The strings are copied.
  */
 void log_open(const char *syslog_name, const char *process, bool syslog,
-    bool json);
+    enum log_format format);
+
+/* From here on lines to a stream may wait for each other; false: all go out. */
+void log_gather(bool on);
 
 /* The least grave lines to write; LOG_INFO where nobody says another. */
 void log_set_least(unsigned level);
@@ -56,11 +70,10 @@ void log_line(enum log_level level, const char *fmt, ...)
 
 /*
  * A whole line of a process name other than our own ("smtp" for outcomes).
- * text is what stands behind the "]: "; json, an object's members without its
- * braces, stands instead where lines are JSON.
+ * text is what stands behind the "]: "; where lines are JSON, a whole object,
+ * whose members follow ours.
  */
-void log_event(enum log_level level, const char *process, const char *text,
-    const char *json);
+void log_event(enum log_level level, const char *process, const char *text);
 
 /*
  * Copy n octets to out, where all but printable ASCII becomes "\xHH", and a

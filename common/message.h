@@ -47,8 +47,8 @@ struct msg_config {
 };
 
 struct msg_log_sink {
-	uint8_t syslog; /* a connected /dev/log; else a plain stream */
-	uint8_t json;
+	uint8_t syslog;   /* a connected /dev/log; else a plain stream */
+	uint8_t format;   /* enum log_format */
 	uint8_t facility; /* RFC 5424, 6.2.1 */
 	uint8_t least;    /* enum log_level: the least grave to write */
 	uint8_t pad[4];
@@ -72,13 +72,15 @@ struct msg_peer {
 enum listener_kind {
 	LISTENER_JOB,
 	LISTENER_CONTROL,
+	LISTENER_MAIL,   /* LMTP or SMTP */
 	LISTENER_CLIENT, /* no listener: one connected client of the job socket,
 	                    of `postern deliver` */
 };
 
 struct msg_listener {
-	uint8_t kind; /* enum listener_kind */
-	uint8_t pad[7];
+	uint8_t kind;  /* enum listener_kind */
+	uint8_t index; /* MAIL: which of the configuration's */
+	uint8_t pad[6];
 };
 
 #define SUBMITTERS_MAX 256
@@ -89,8 +91,22 @@ struct msg_submitters {
 	uint32_t count;
 };
 
+/* tail: count times uint32_t, then trusted times: user ids of those who may come
+ * besides root, and of those who may say XFORWARD. */
+struct msg_listener_users {
+	uint32_t index; /* of the configuration's listeners */
+	uint32_t any;   /* 1: whomever the socket's mode lets in */
+	uint32_t count;
+	uint32_t trusted;
+};
+
 struct msg_trust {
 	uint32_t index; /* config_trust() of the transports that use it */
+	uint32_t pad;
+};
+
+struct msg_metrics {
+	uint32_t writer; /* enum metrics_writer */
 	uint32_t pad;
 };
 
@@ -122,6 +138,19 @@ struct msg_secret {
 	    command; /* 1: what a command wrote, and age_ms counts from it */
 	uint8_t pad[3];
 	int64_t age_ms;
+};
+
+struct msg_outlet_ask {
+	uint32_t generation; /* of the configuration, as the queue has it */
+	uint32_t pad;
+};
+
+/* tail: why not, where it is not good. */
+struct msg_outlet {
+	uint32_t generation;
+	uint8_t command; /* 1: of outcome_command; else of outcome_socket */
+	uint8_t good;    /* OUTLET_DONE: its status was 0 */
+	uint8_t pad[2];
 };
 
 struct msg_request {
@@ -157,13 +186,20 @@ enum submit_wait {
 #define SUBMIT_REQUIRETLS   (1u << 12) /* RFC 8689, 2 */
 
 /* Nothing is stored: one attempt, and its client hears of each recipient. */
-#define SUBMIT_TRANSIENT (1u << 14)
+#define SUBMIT_TRANSIENT (1u << 15)
 
 #define SUBMIT_FOR_POSTMASTER                                                  \
 	(1u << 13) /* of the queue's own: nobody is told that it failed */
 
+#define SUBMIT_LOGGED                                                          \
+	(1u << 14) /* its acceptance has a line of the intake's own */
+
 /* What no client can ask for. */
 #define SUBMIT_OF_QUEUE SUBMIT_FOR_POSTMASTER
+
+/* By so much may a body be larger than message_size_limit: the field Received that
+ * the intake adds. */
+#define SUBMIT_TRACE_MAX 2048
 
 /* What a worker must know of the message. */
 #define SUBMIT_TO_WORKER                                                       \

@@ -39,7 +39,7 @@ const char *
 role_name(unsigned role)
 {
 	static const char *const names[] = { "master", "intake", "queue",
-		"resolver", "dialer", "agent", "worker" };
+		"resolver", "dialer", "agent", "worker", "metrics" };
 	unsigned i;
 
 	for (i = 0; i < NELEM(names); i++) {

@@ -103,7 +103,8 @@ handle_log_sink(struct role *role, const struct message *m)
 
 	strlcpy(name, s->name, sizeof(name)); /* the master's: trusted */
 	if (dup3(m->fd, STDERR_FILENO, O_CLOEXEC) != -1)
-		log_open(name, role_name(role->self), s->syslog, s->json);
+		log_open(name, role_name(role->self), s->syslog,
+		    (enum log_format)s->format);
 	log_set_facility(s->facility);
 	log_set_least(s->least);
 	close(m->fd);
@@ -376,7 +377,7 @@ role_init(struct role *role, unsigned self, int parent_fd,
 	role->ctx = ctx;
 	role->closed = closed;
 	tzset(); /* opens its file now: behind the filter it may not */
-	log_open("postern", role_name(self), false, false);
+	log_open("postern", role_name(self), false, LOG_TEXT);
 	role->base = event_base_new();
 	role->packet = aligned_alloc(64, MSG_PACKET_SIZE);
 	if (role->base == NULL || role->packet == NULL)

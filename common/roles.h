@@ -16,11 +16,13 @@ enum role_id {
 	ROLE_DIALER = 1 << 4,
 	ROLE_AGENT = 1 << 5,
 	ROLE_WORKER = 1 << 6,
+	ROLE_METRICS = 1 << 7,
 };
 
 /* Those whom the master executes. */
 #define ROLE_SERVANTS                                                          \
-	(ROLE_INTAKE | ROLE_QUEUE | ROLE_RESOLVER | ROLE_DIALER | ROLE_AGENT)
+	(ROLE_INTAKE | ROLE_QUEUE | ROLE_RESOLVER | ROLE_DIALER | ROLE_AGENT | \
+	    ROLE_METRICS)
 
 /* Those of them that read the configuration. */
 #define ROLE_READERS (ROLE_INTAKE | ROLE_QUEUE | ROLE_RESOLVER)
@@ -44,5 +46,6 @@ int queue_run(int parent_fd);
 int resolver_run(int parent_fd);
 int dialer_run(int parent_fd);
 int agent_run(int parent_fd);
+int metrics_run(int parent_fd);
 
 #endif

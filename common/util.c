@@ -25,6 +25,15 @@ time_monotonic_ms(void)
 }
 
 int64_t
+time_monotonic_us(void)
+{
+	struct timespec ts = { 0 };
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts); /* as above */
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t
 time_real_ms(void)
 {
 	return clock_ms(CLOCK_REALTIME);

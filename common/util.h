@@ -11,6 +11,9 @@
 /* CLOCK_MONOTONIC in milliseconds: for timers. */
 int64_t time_monotonic_ms(void);
 
+/* The same in microseconds: for what is measured. */
+int64_t time_monotonic_us(void);
+
 /* CLOCK_REALTIME in milliseconds: for what is stored and shown. */
 int64_t time_real_ms(void);
 

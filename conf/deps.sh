@@ -7,7 +7,7 @@ set -eu
 
 build="gcc make pkg-config libc6-dev libssl-dev libbsd-dev libseccomp-dev
 	libsqlite3-dev libunbound-dev libjansson-dev libconfuse-dev libevent-dev
-	libcap-dev libidn2-dev libgsasl-dev"
+	libcap-dev libidn2-dev libgsasl-dev libmicrohttpd-dev"
 check="libcriterion-dev clang-14 libclang-rt-14-dev mandoc python3 openssl
 	ca-certificates util-linux"
 lint="clang-tidy-14 clang-14 cppcheck mandoc"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "master/config_reader.h"
+#include "master/metrics_listen.h"
 
 #define RUN_VARIABLE    "$run_directory"
 #define PORT_SUBMISSION 465 /* implicit TLS, RFC 8314 */
@@ -294,6 +295,58 @@ expand_paths(struct reader *r)
 }
 
 static void
+check_metrics(struct reader *r)
+{
+	const struct config *c = r->config;
+	int line = line_of_either(r, "metrics_listen", "metrics_access");
+	struct sockaddr_storage to;
+	const char *why;
+	socklen_t len;
+	bool loopback;
+
+	if (c->metrics_listen[0] == '\0')
+		return;
+	why = metrics_listen_parse(c->metrics_listen, &to, &len, &loopback);
+	if (why != NULL)
+		complain(&r->complaints, line, "metrics_listen: %s", why);
+	else if (!loopback && c->metrics_access != CONFIG_METRICS_ANY)
+		complain(&r->complaints, line,
+		    "metrics_listen: other hosts reach %s, and nobody is asked "
+		    "who he is: take 127.0.0.1, or say metrics_access = any",
+		    c->metrics_listen);
+}
+
+static void
+check_outcomes(struct reader *r)
+{
+	const struct config *c = r->config;
+	const char *word;
+	size_t i;
+
+	for (i = 0; i < c->outcome_events.count; i++) {
+		word = c->outcome_events.words[i];
+		if (strcmp(word, "delivered") != 0 &&
+		    strcmp(word, "failed") != 0)
+			complain(&r->complaints,
+			    config_line_of(r, "outcome_events"),
+			    "outcome_events: %s is neither delivered nor "
+			    "failed",
+			    word);
+	}
+	if (c->outcome_command.count == 0)
+		return;
+	if (c->outcome_command.words[0][0] != '/')
+		complain(&r->complaints, config_line_of(r, "outcome_command"),
+		    "outcome_command: begin with the absolute path of a "
+		    "program");
+	if (c->outcome_socket[0] != '\0')
+		complain(&r->complaints,
+		    line_of_either(r, "outcome_command", "outcome_socket"),
+		    "outcome_command: stands beside outcome_socket: name one "
+		    "of them");
+}
+
+static void
 check_global(struct reader *r)
 {
 	const struct config *c = r->config;
@@ -307,12 +360,15 @@ check_global(struct reader *r)
 		complain(&r->complaints,
 		    line_of_either(r, "control_socket", "job_socket"),
 		    "control_socket: must not be the job socket");
+	check_metrics(r);
+	check_outcomes(r);
 }
 
 void
 config_check_whole(struct reader *r)
 {
 	resolve_routes(r);
+	config_check_listeners(r);
 	expand_paths(r);
 	check_global(r);
 }

@@ -16,8 +16,8 @@
 #include "master/listen.h"
 #include "master/load.h"
 
-static void
-complain(const char *what, const char *where)
+_Noreturn void
+files_complain(const char *what, const char *where)
 {
 	switch (errno) {
 	case EADDRINUSE:
@@ -46,9 +46,9 @@ open_socket(const char *name, const char *parameter, const char *path,
 
 	fd = inherit_take(name, lent);
 	if (fd == -1) {
-		fd = listen_open(path, mode, gid);
+		fd = listen_open(path, SOCK_SEQPACKET, mode, gid);
 		if (fd == -1)
-			complain(parameter, path);
+			files_complain(parameter, path);
 		return fd;
 	}
 	(void)strlcpy(un.sun_path, path, sizeof(un.sun_path));
@@ -74,23 +74,24 @@ files_open(struct master *m)
 	    listen_directory(c->spool_directory, 0700,
 		root ? queue->uid : geteuid(),
 		root ? queue->gid : (gid_t)-1) == -1)
-		complain("spool_directory", c->spool_directory);
+		files_complain("spool_directory", c->spool_directory);
 	if (m->options->client_fd != -1)
 		return;
 	if (listen_directory(c->run_directory, 0755, (uid_t)-1, (gid_t)-1) ==
 	    -1)
-		complain("run_directory", c->run_directory);
+		files_complain("run_directory", c->run_directory);
 	if (m->pid_file_fd != -1 && strcmp(m->kin.pid_file, c->pid_file) != 0)
 		fatal("pid_file cannot change in an upgrade: reload first");
 	if (m->pid_file_fd == -1)
 		m->pid_file_fd = listen_pid_file(c->pid_file);
 	if (m->pid_file_fd == -1)
-		complain("pid_file", c->pid_file);
+		files_complain("pid_file", c->pid_file);
 	m->job_fd = open_socket("job", "job_socket", c->job_socket,
 	    (mode_t)c->job_socket_mode, m->load->job_group, &m->job_is_lent);
 	m->control_fd = open_socket("control", "control_socket",
 	    c->control_socket, (mode_t)c->control_socket_mode,
 	    m->load->control_group, &m->control_is_lent);
+	listeners_open(m);
 	left = inherit_left();
 	if (left != NULL)
 		fatal(
@@ -149,6 +150,11 @@ files_change(struct master *m, const struct load *load)
 		m->load->control_group != load->control_group))
 		give_socket(new->control_socket,
 		    (mode_t) new->control_socket_mode, load->control_group);
+	if (new->metrics_socket[0] != '\0' &&
+	    (old->metrics_socket_mode != new->metrics_socket_mode ||
+		m->load->metrics_group != load->metrics_group))
+		give_socket(new->metrics_socket,
+		    (mode_t) new->metrics_socket_mode, load->metrics_group);
 	return 0;
 }
 
@@ -169,6 +175,7 @@ files_close(struct master *m)
 		(void)unlink(m->load->config->control_socket);
 	if (m->pid_file_fd != -1)
 		(void)unlink(m->load->config->pid_file);
+	listeners_close(m);
 	fd_close(m->job_fd);
 	fd_close(m->control_fd);
 	fd_close(m->pid_file_fd);

@@ -7,8 +7,11 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,7 +58,7 @@ clear_stale(const struct sockaddr_un *un)
 }
 
 int
-listen_open(const char *path, mode_t mode, gid_t gid)
+listen_open(const char *path, int type, mode_t mode, gid_t gid)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	mode_t mask;
@@ -68,7 +71,7 @@ listen_open(const char *path, mode_t mode, gid_t gid)
 	}
 	if (clear_stale(&un) == -1)
 		return -1;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return -1;
 	mask = umask(0777); /* nobody connects before it is what it shall be */
@@ -82,6 +85,55 @@ listen_open(const char *path, mode_t mode, gid_t gid)
 	ret = listen(fd, LISTEN_BACKLOG);
 out:
 	if (ret == -1) {
+		fd_close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* The octets of sockaddr filled, or 0. */
+static socklen_t
+read_address(const char *address, uint16_t port, struct sockaddr_storage *out)
+{
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
+	struct sockaddr_in *in = (struct sockaddr_in *)out;
+
+	memset(out, 0, sizeof(*out));
+	if (inet_pton(AF_INET, address, &in->sin_addr) == 1) {
+		in->sin_family = AF_INET;
+		in->sin_port = htons(port);
+		return sizeof(*in);
+	}
+	if (inet_pton(AF_INET6, address, &in6->sin6_addr) != 1)
+		return 0;
+	in6->sin6_family = AF_INET6;
+	in6->sin6_port = htons(port);
+	return sizeof(*in6);
+}
+
+int
+listen_open_tcp(const char *address, uint16_t port)
+{
+	struct sockaddr_storage at;
+	socklen_t len = read_address(address, port, &at);
+	const int on = 1;
+	int fd;
+
+	if (len == 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	fd =
+	    socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1 ||
+	    (at.ss_family == AF_INET6 &&
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) ==
+		    -1) ||
+	    bind(fd, (struct sockaddr *)&at, len) == -1 ||
+	    listen(fd, LISTEN_BACKLOG) == -1) {
 		fd_close(fd);
 		return -1;
 	}

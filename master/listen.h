@@ -5,14 +5,25 @@
 
 #include <sys/types.h>
 
+#include <stdint.h>
+
 /*
- * listen_open - a listening SOCK_SEQPACKET socket at path.
+ * listen_open - a listening Unix socket at path, of type SOCK_SEQPACKET or
+ * SOCK_STREAM.
  *
  * A stale socket there is replaced; one that answers is another posternd's
  * and stays.  gid is (gid_t)-1 for the process's own.  Returns the descriptor,
  * or -1 with errno (EADDRINUSE: it answers).
  */
-int listen_open(const char *path, mode_t mode, gid_t gid);
+int listen_open(const char *path, int type, mode_t mode, gid_t gid);
+
+/*
+ * listen_open_tcp - a listening TCP socket at an IPv4 or IPv6 address.
+ *
+ * What is accepted from it sends at once (TCP_NODELAY), and an IPv6 one takes no
+ * IPv4.  The descriptor, or -1 with errno.
+ */
+int listen_open_tcp(const char *address, uint16_t port);
 
 /*
  * listen_directory - make a folder where there is none, for uid and gid.

@@ -34,6 +34,7 @@ run_role(const char *name)
 		{ ROLE_RESOLVER, resolver_run },
 		{ ROLE_DIALER, dialer_run },
 		{ ROLE_AGENT, agent_run },
+		{ ROLE_METRICS, metrics_run },
 	};
 	size_t i;
 

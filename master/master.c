@@ -32,6 +32,7 @@ static const struct servant_desc servant_descs[] = {
 	{ ROLE_AGENT, SANDBOX_NS_ALL | CLONE_NEWPID },
 	{ ROLE_QUEUE, SANDBOX_NS_ALL },
 	{ ROLE_INTAKE, SANDBOX_NS_ALL },
+	{ ROLE_METRICS, SANDBOX_NS_ALL },
 };
 
 /* A role asks for a log sink once a second; more often it gets none. */
@@ -54,6 +55,16 @@ log_end(const struct servant *s, int status)
 		    (int)s->pid, WEXITSTATUS(status));
 }
 
+/* What comes in first ends: who is in the middle of a message is still heard. */
+static void
+drain_queue(struct master *m)
+{
+	struct servant *queue = servant_find(m, ROLE_QUEUE);
+
+	if (queue != NULL)
+		servant_send(queue, MSG_DRAIN);
+}
+
 /* What the end of a role means: a restart, or the end of a stop. */
 static void
 servant_ended(struct servant *s, int status)
@@ -65,10 +76,13 @@ servant_ended(struct servant *s, int status)
 	channel_close(s->channel);
 	s->channel = NULL;
 	s->pid = -1;
+	counts_role_ended(m, s->desc->role, status);
 	if (s->retired) {
 		servant_free(s);
 		return;
 	}
+	if (m->stopping && s->desc->role == ROLE_INTAKE)
+		drain_queue(m);
 	if (m->stopping || upgrade_servant_ended(m, s))
 		return;
 	if (s->desc->role == ROLE_INTAKE && m->options->client_fd != -1) {
@@ -124,7 +138,8 @@ on_child(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (secrets_child_ended(m, pid, status))
+		if (secrets_child_ended(m, pid, status) ||
+		    outlet_child_ended(m, pid, status))
 			continue;
 		for (s = TAILQ_FIRST(&m->servants); s != NULL; s = next) {
 			next = TAILQ_NEXT(s, entry);
@@ -167,11 +182,16 @@ master_stop(struct master *m)
 	heir_stopping(m);
 	tv.tv_sec = m->load->config->stop_timeout + 1;
 	event_add(m->stop_timer, &tv);
-	TAILQ_FOREACH(s, &m->servants, entry) {
+	TAILQ_FOREACH(s, &m->servants, entry)
 		event_del(s->restart);
-		if (s->desc->role == ROLE_INTAKE || s->desc->role == ROLE_QUEUE)
-			servant_send(s, MSG_DRAIN);
-	}
+	s = servant_find(m, ROLE_QUEUE);
+	if (s != NULL)
+		servant_send(s, MSG_STOPPING);
+	s = servant_find(m, ROLE_INTAKE);
+	if (s != NULL && s->pid != -1)
+		servant_send(s, MSG_DRAIN);
+	else
+		drain_queue(m);
 	stop_rest(m);
 }
 
@@ -201,6 +221,7 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 	}
 	s->ready = true;
 	s->was_ready = true;
+	counts_roles(s->master);
 	if (s->desc->role == ROLE_QUEUE)
 		heir_queue_ready(s->master, s);
 	s->landlock_abi = ready->landlock_abi;
@@ -255,6 +276,7 @@ static const struct handler master_handlers[] = {
 	{ MSG_CLIENT_LEFT, PHASE_READY, upgrade_client_left },
 	{ MSG_PONG, PHASE_READY, watch_pong },
 	{ MSG_SECRET_ASK, PHASE_READY, secrets_answer },
+	{ MSG_OUTLET_ASK, PHASE_READY, outlet_answer },
 };
 
 /* A role's channel ended: its process is dying, or must. */
@@ -331,6 +353,8 @@ master_clear(struct master *m)
 	upgrade_close(m);
 	event_free(m->kin.timer);
 	fd_close(m->stderr_fd);
+	outlet_clear_run(m);
+	counts_clear(m);
 	load_free(m->load);
 	m->load = NULL;
 	secrets_renew(m);
@@ -390,12 +414,15 @@ master_run(const struct master_options *options)
 	if (options->kin_fd != -1 && !heir_receive(&m))
 		fatal("the old generation does not say what is ours");
 	files_open(&m);
+	counts_open(&m);
 	watch_signals(&m);
 	secrets_renew(&m);
 	watch_open(&m);
 	m.granted = spawn_namespaces(SANDBOX_NS_ALL | CLONE_NEWPID);
 	log_weak_walls(&m);
 	for (i = 0; i < NELEM(servant_descs); i++) {
+		if (servant_descs[i].role == ROLE_METRICS && m.counts == NULL)
+			continue;
 		if (servant_new(&m, &servant_descs[i]) == NULL)
 			fatal("no memory");
 	}

@@ -99,6 +99,8 @@ struct master {
 	const struct master_options *options;
 	struct load *load;
 	struct secrets *secrets; /* of that load */
+	struct counts *counts;   /* counts.c */
+	struct outlet_run *outlet;
 	TAILQ_HEAD(, servant) servants;
 	struct event *signals[5];
 	struct event *stop_timer;
@@ -110,6 +112,8 @@ struct master {
 	int control_fd;
 	bool job_is_lent; /* somebody else removes it from the file system */
 	bool control_is_lent;
+	int listener_fds[CONFIG_LISTENERS_MAX]; /* of nlisteners */
+	size_t nlisteners;
 	int pid_file_fd;
 	int stderr_fd; /* as we were started; descriptor 2 is the log */
 	bool stopping;
@@ -154,6 +158,8 @@ void sink_timer(evutil_socket_t fd, short what, void *arg);
 /* files.c: what we hold in the file system; what cannot be had is fatal. */
 void files_open(struct master *m);
 void files_close(struct master *m);
+/* The end of the start: errno, said so that it can be mended. */
+_Noreturn void files_complain(const char *what, const char *where);
 /* As another configuration wants it; -1, with the reason logged: it cannot be
  * had, and nothing changed. */
 int files_change(struct master *m, const struct load *load);
@@ -175,6 +181,42 @@ void watch_upgrade_failed(struct master *m);
 void watch_has_all(struct master *m); /* of the former generation */
 void watch_stopping(const struct master *m);
 void watch_pong(void *ctx, struct channel *from, const struct message *msg);
+/* A message of any kind. */
+void servant_send_message(struct servant *s, enum msg_type type,
+    const void *payload, const void *tail, size_t tail_len, int fd);
+
+/* listeners.c: where mail comes in, for the intake. */
+
+/* Open all of the configuration's; ends the process where one cannot be. */
+void listeners_open(struct master *m);
+
+/* Close them, and take the Unix sockets away. */
+void listeners_close(struct master *m);
+
+/* The sockets, once in the intake's life; and who may come to them. */
+void listeners_send(struct servant *s);
+void listeners_send_users(struct servant *s);
+/* outlet.c: who is to have outcome reports, for the queue. */
+
+/* OUTLET_ASK of the queue. */
+void outlet_answer(void *ctx, struct channel *from, const struct message *msg);
+/* Whether the child that ended was its command. */
+bool outlet_child_ended(struct master *m, pid_t pid, int status);
+void outlet_clear_run(struct master *m);
+
+/* counts.c: what is counted, and the sockets where the metrics role tells it. */
+
+/* Opens them; ends the process where that fails. */
+void counts_open(struct master *m);
+void counts_clear(struct master *m);
+/* Whether there is to be a metrics role. */
+bool counts_wanted(const struct master *m);
+/* What a role is to have of them. */
+void counts_send(struct servant *s);
+/* A role is ready, or ended. */
+void counts_roles(struct master *m);
+void counts_role_ended(struct master *m, unsigned role, int status);
+void counts_reload(struct master *m, bool accepted);
 
 /* upgrade.c: a new generation takes over from this one. */
 void upgrade_open(struct master *m);

@@ -66,6 +66,12 @@ may_change(const struct config *old, const struct config *new)
 		{ "job_socket", strcmp(old->job_socket, new->job_socket) != 0 },
 		{ "control_socket",
 		    strcmp(old->control_socket, new->control_socket) != 0 },
+		{ "a listener's name, place, mode or group",
+		    !config_listeners_same(old, new) },
+		{ "metrics_socket",
+		    strcmp(old->metrics_socket, new->metrics_socket) != 0 },
+		{ "metrics_listen",
+		    strcmp(old->metrics_listen, new->metrics_listen) != 0 },
 	};
 	bool good = true;
 	size_t i;
@@ -81,22 +87,24 @@ may_change(const struct config *old, const struct config *new)
 }
 
 static void
-refuse(struct load *load)
+refuse(struct master *m, struct load *load)
 {
+	counts_reload(m, false);
 	log_line(LOG_ERROR, "reload refused: the former configuration goes on");
 	load_free(load);
 }
 
-/* A new dialer runs as the new user; who dialled asks it again. */
+/* A new one runs as the new user; who dialled asks it again, who scrapes comes
+ * again. */
 static void
-replace_dialer(struct master *m, const struct load_user *former)
+replace_where_other(struct master *m, unsigned role,
+    const struct load_user *former, const struct load_user *user)
 {
-	struct servant *dialer = servant_find(m, ROLE_DIALER);
+	struct servant *s = servant_find(m, role);
 
-	if (dialer != NULL && load_switches_users() &&
-	    (m->load->dialer.uid != former->uid ||
-		m->load->dialer.gid != former->gid))
-		servant_send(dialer, MSG_DRAIN);
+	if (s != NULL && load_switches_users() &&
+	    (user->uid != former->uid || user->gid != former->gid))
+		servant_send(s, MSG_DRAIN);
 }
 
 /* NULL: it was refused, and that was said. */
@@ -111,10 +119,10 @@ read_new(struct master *m)
 	if (load == NULL) {
 		if (errors != NULL)
 			log_errors(errors);
-		refuse(NULL);
+		refuse(m, NULL);
 	} else if (!may_change(m->load->config, load->config) ||
 	    files_change(m, load) == -1) {
-		refuse(load);
+		refuse(m, load);
 		load = NULL;
 	}
 	free(errors);
@@ -125,6 +133,7 @@ void
 reload_now(struct master *m)
 {
 	struct load_user dialer = m->load->dialer;
+	struct load_user metrics = m->load->metrics;
 	struct load *load;
 	struct servant *s;
 
@@ -139,15 +148,19 @@ reload_now(struct master *m)
 	load_free(m->load);
 	m->load = load;
 	m->generation++;
+	counts_reload(m, true);
 	secrets_renew(m);
 	sink_renew(m);
 	replace_agent(m);
-	replace_dialer(m, &dialer);
+	replace_where_other(m, ROLE_DIALER, &dialer, &m->load->dialer);
+	replace_where_other(m, ROLE_METRICS, &metrics, &m->load->metrics);
 	TAILQ_FOREACH(s, &m->servants, entry) {
 		if ((s->desc->role & ROLE_READERS) != 0)
 			servant_send_config(s);
-		if (s->desc->role == ROLE_INTAKE)
+		if (s->desc->role == ROLE_INTAKE) {
 			servant_send_submitters(s);
+			listeners_send_users(s);
+		}
 	}
 	watch_reloaded(m, true);
 	log_line(LOG_INFO, "reloaded %s, generation %u",

@@ -56,6 +56,13 @@ send_to(struct servant *s, enum msg_type type, const void *payload,
 }
 
 void
+servant_send_message(struct servant *s, enum msg_type type, const void *payload,
+    const void *tail, size_t tail_len, int fd)
+{
+	send_to(s, type, payload, tail, tail_len, fd);
+}
+
+void
 servant_send_answer(struct servant *s, enum msg_type type, const void *payload,
     const char *tail, int fd)
 {
@@ -80,8 +87,7 @@ servant_log_sink(struct master *m, struct msg_log_sink *sink, int *fdp)
 
 	memset(sink, 0, sizeof(*sink));
 	sink->syslog = c->log == CONFIG_LOG_SYSLOG;
-	sink->json =
-	    m->options->json || c->log_format == CONFIG_LOG_FORMAT_JSON;
+	sink->format = m->options->json ? LOG_JSON : (uint8_t)c->log_format;
 	sink->facility = facilities[c->syslog_facility];
 	sink->least = m->options->quiet ? LOG_WARN : LOG_INFO;
 	strlcpy(sink->name, c->syslog_name, sizeof(sink->name));
@@ -137,6 +143,7 @@ servant_send_listeners(struct servant *s)
 	send_to(s, MSG_LISTENER, &l, NULL, 0, m->job_fd);
 	l.kind = LISTENER_CONTROL;
 	send_to(s, MSG_LISTENER, &l, NULL, 0, m->control_fd);
+	listeners_send(s);
 }
 
 void
@@ -184,6 +191,8 @@ send_start(struct servant *s)
 		user = &ld->resolver;
 	else if (s->desc->role == ROLE_DIALER)
 		user = &ld->dialer;
+	else if (s->desc->role == ROLE_METRICS)
+		user = &ld->metrics;
 	start.switch_user = load_switches_users();
 	start.uid = user->uid;
 	start.gid = user->gid;
@@ -242,8 +251,10 @@ servant_set_up(struct servant *s)
 		send_trust(s); /* files, not words: it parses nothing */
 	if (role == ROLE_INTAKE) {
 		servant_send_submitters(s);
+		listeners_send_users(s);
 		servant_send_listeners(s);
 	}
+	counts_send(s);
 	link_all(s);
 	send_start(s);
 }

@@ -20,7 +20,8 @@ sink_open_ours(struct master *m)
 
 	servant_log_sink(m, &sink, &fd);
 	if (fd != -1 && dup2(fd, STDERR_FILENO) != -1)
-		log_open(sink.name, "master", sink.syslog, sink.json);
+		log_open(sink.name, "master", sink.syslog,
+		    (enum log_format)sink.format);
 	log_set_facility(sink.facility);
 	log_set_least(sink.least);
 	fd_close(fd);

@@ -278,7 +278,8 @@ become_user(const struct passwd *user)
 }
 
 static _Noreturn void
-become_command(char *const argv[], const struct passwd *user, int out_fd)
+become_command(char *const argv[], const struct passwd *user, int in_fd,
+    int out_fd)
 {
 	char home[PATH_MAX + sizeof("HOME=")] = "HOME=/";
 	char path[] = "PATH=/usr/local/bin:/usr/bin:/bin", lang[] = "LANG=C";
@@ -295,8 +296,8 @@ become_command(char *const argv[], const struct passwd *user, int out_fd)
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null_fd == -1 || sigprocmask(SIG_SETMASK, &none, NULL) == -1 ||
 	    signal(SIGPIPE, SIG_DFL) == SIG_ERR || setsid() == -1 ||
-	    dup2(out_fd, STDOUT_FILENO) == -1 ||
-	    dup2(null_fd, STDIN_FILENO) == -1 ||
+	    dup2(out_fd != -1 ? out_fd : null_fd, STDOUT_FILENO) == -1 ||
+	    dup2(in_fd != -1 ? in_fd : null_fd, STDIN_FILENO) == -1 ||
 	    dup2(null_fd, STDERR_FILENO) == -1 || chdir("/") == -1 ||
 	    become_user(user) == -1 ||
 	    close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) == -1)
@@ -307,12 +308,13 @@ become_command(char *const argv[], const struct passwd *user, int out_fd)
 }
 
 pid_t
-spawn_command(char *const argv[], const struct passwd *user, int out_fd)
+spawn_command(char *const argv[], const struct passwd *user, int in_fd,
+    int out_fd)
 {
 	pid_t pid;
 
 	pid = fork();
 	if (pid == 0)
-		become_command(argv, user, out_fd);
+		become_command(argv, user, in_fd, out_fd);
 	return pid;
 }

@@ -21,7 +21,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Numbers that no Debian account has; nothing needs to stand in /etc/passwd.
 ROLE_UIDS = {"intake": 61201, "queue": 61202, "resolver": 61203,
-             "dialer": 61204, "agent": 61205}
+             "dialer": 61204, "agent": 61205, "metrics": 61206}
 # Whom the tests become for a run without root.
 PLAIN_UID = 61300
 
@@ -100,6 +100,7 @@ class Daemon:
         self.environment = None
         self.pass_fds = ()
         self.options = list(options)
+        self.roles = len(ROLE_UIDS)
         self.write_config(body)
         if plain and os.geteuid() == 0:
             os.chown(self.dir, PLAIN_UID, PLAIN_UID)
@@ -125,7 +126,7 @@ class Daemon:
                                             env=self.environment,
                                             pass_fds=self.pass_fds)
         wait_for(lambda: self.process.poll() is not None or
-                 self.log_text()[start:].count(" ready: ") == 5,
+                 self.log_text()[start:].count(" ready: ") == self.roles,
                  seconds, "posternd to be ready")
         if self.process.poll() is not None:
             raise AssertionError("posternd ended:\n" + self.log_text())

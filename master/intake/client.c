@@ -38,6 +38,7 @@ struct client {
 	size_t nbacklog;
 	size_t octets; /* of the backlog */
 	size_t nfds;   /* in the backlog */
+	struct share *share;
 	struct request *begun;
 	unsigned unanswered;
 	unsigned open;
@@ -362,6 +363,12 @@ pid_t
 client_pid(const struct client *c)
 {
 	return c->cred.pid;
+}
+
+struct share **
+client_share(struct client *c)
+{
+	return &c->share;
 }
 
 struct request **

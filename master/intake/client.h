@@ -68,6 +68,8 @@ pid_t client_pid(const struct client *c);
 /* For the intake's own use: the job that is not yet whole, how many of its
  * requests are unanswered, and how many there are. */
 struct request;
+struct share;
+struct share **client_share(struct client *c);
 struct request **client_begun(struct client *c);
 unsigned *client_unanswered(struct client *c);
 unsigned *client_open(struct client *c);

@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/intake/smtpd.h"
 
 enum {
 	LEAVE_TURN_MS = 100,
@@ -59,7 +60,8 @@ leave_turn(evutil_socket_t fd, short what, void *arg)
 			client_close(c);
 		}
 	}
-	if (in->nclients == 0 && channel_backlog(in->role.parent) == 0)
+	if (in->nclients == 0 && in->nsmtpds == 0 &&
+	    channel_backlog(in->role.parent) == 0)
 		role_stop(&in->role);
 	else
 		arm(in);
@@ -81,10 +83,11 @@ leave_begin(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	(void)m;
 	in->leaving = true;
-	for (i = 0; i < NELEM(in->listeners); i++) {
-		if (in->listeners[i].event != NULL)
-			event_del(in->listeners[i].event);
-	}
+	for (i = 0; i < NELEM(in->listeners); i++)
+		listener_stop(&in->listeners[i]);
+	for (i = 0; i < NELEM(in->mail_listeners); i++)
+		listener_stop(&in->mail_listeners[i].listener);
+	smtpd_drain(in); /* an MTA comes again, after a 421 */
 	leave_turn(-1, 0, in);
 }
 

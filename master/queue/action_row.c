@@ -76,6 +76,7 @@ action_expire(struct action *a, const struct store_envelope *envelope,
 	    "delivery time expired by an operator%s%s",
 	    recipient->reply[0] != '\0' ? ": " : "", recipient->reply);
 	attempt.reply = reply;
+	attempt.expired = true;
 	settle_outcome(&attempt.outcome, OUTCOME_FAILED, STEP_QUEUE, "5.4.7");
 	settle(a->queue, &attempt);
 }
@@ -248,12 +249,12 @@ action_tell_rows(struct queue *q, struct action *a)
 		event.id = removed.id = a->rows[i].id;
 		event.recipient = a->rows[i].address;
 		if (event.change != NULL)
-			event_tell(q, &event, "qmgr");
+			event_tell(q, &event);
 		if (a->verb == ACT_DELETE)
 			report_deleted(q, a->rows[i].id, a->rows[i].index,
 			    a->rows[i].address);
 		if (a->rows[i].removed)
-			event_tell(q, &removed, "qmgr");
+			event_tell(q, &removed);
 		if (a->verb == ACT_MOVE)
 			action_load(q, &a->rows[i]);
 	}

@@ -3,6 +3,7 @@
  * The addresses of a session: the worker asks for the next one, is told what it
  * is, and gets its socket from the dialer, until one works or none is left.
  */
+#include "master/queue/count.h"
 #include "master/queue/queue_internal.h"
 
 #include <sys/socket.h>
@@ -291,6 +292,7 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 	if (msg->has_failure && !msg->again) {
 		session_text(m, reply);
 		dial_note_failure(s, &msg->outcome, reply);
+		count_session_failure(s->queue, &msg->outcome);
 		s->tls = msg->tls;
 		log_line(LOG_INFO, "session %u: %s: %s", s->number,
 		    s->relay[0] != '\0' ? s->relay : "none", reply);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/json_out.h"
 #include "common/log.h"
 #include "master/queue/store.h"
 
@@ -50,7 +51,7 @@ event_delay(char out[static EVENT_DELAY_SIZE], int64_t ms)
 	return out;
 }
 
-static int64_t
+int64_t
 event_total_ms(const struct event *event)
 {
 	return event->delays_ms[0] + event->delays_ms[1] + event->delays_ms[2] +
@@ -94,117 +95,194 @@ event_outcome_text(const struct event *event, const char *id, char *out,
 	    event_status(&event->outcome), reason);
 }
 
+const char *
+event_process(const struct event *event)
+{
+	static const char *const processes[EVENT_KINDS] = {
+		[EVENT_ACCEPTED] = "pickup",
+		[EVENT_ACTIVE] = "qmgr",
+		[EVENT_OUTCOME] = "smtp",
+		[EVENT_EXPIRED] = "qmgr",
+		[EVENT_REMOVED] = "qmgr",
+		[EVENT_CHANGED] = "postsuper",
+		[EVENT_NOTICE] = "bounce",
+		[EVENT_DROPPED] = "bounce",
+	};
+
+	return event->kind == EVENT_OUTCOME && event->lmtp
+	    ? "lmtp"
+	    : processes[event->kind];
+}
+
+unsigned
+event_level(const struct event *event)
+{
+	return event->kind == EVENT_DROPPED ? LOG_WARN : LOG_INFO;
+}
+
+static void
+event_accepted_text(const struct event *event, const char *id,
+    const char *sender, char *out, size_t size)
+{
+	const char *ref = event->ref != NULL ? event->ref : "";
+	char escaped[EVENT_ADDRESS_SIZE];
+
+	(void)log_escape(escaped, sizeof(escaped), ref, strlen(ref));
+	(void)snprintf(out, size, "%s: uid=%u from=<%s>%s%s", id, event->uid,
+	    sender, ref[0] != '\0' ? ", ref=" : "", escaped);
+}
+
 void
 event_text(const struct event *event, char *out, size_t size)
 {
-	char from[EVENT_ADDRESS_SIZE];
+	const char *address =
+	    event->recipient != NULL ? event->recipient : event->reverse_path;
+	char escaped[EVENT_ADDRESS_SIZE];
 	char id[STORE_ID_SIZE];
 
+	if (event->kind == EVENT_EXPIRED)
+		address = event->reverse_path;
+	if (address == NULL)
+		address = "";
+	(void)log_escape(escaped, sizeof(escaped), address, strlen(address));
 	store_id_format(event->id, id);
 	switch (event->kind) {
+	case EVENT_ACCEPTED:
+		event_accepted_text(event, id, escaped, out, size);
+		break;
 	case EVENT_ACTIVE:
-		(void)log_escape(from, sizeof(from), event->reverse_path,
-		    strlen(event->reverse_path));
 		(void)snprintf(out, size,
 		    "%s: from=<%s>, size=%" PRIu64 ", nrcpt=%u (queue active)",
-		    id, from, event->size, event->nrcpt);
+		    id, escaped, event->size, event->nrcpt);
 		break;
 	case EVENT_OUTCOME:
 		event_outcome_text(event, id, out, size);
+		break;
+	case EVENT_EXPIRED:
+		(void)snprintf(out, size,
+		    "%s: from=<%s>, status=expired, returned to sender", id,
+		    escaped);
 		break;
 	case EVENT_REMOVED:
 		(void)snprintf(out, size, "%s: removed", id);
 		break;
 	case EVENT_CHANGED:
-		(void)log_escape(from, sizeof(from), event->recipient,
-		    strlen(event->recipient));
-		(void)snprintf(out, size, "%s: to=<%s>, %s by uid %u", id, from,
-		    event->change, event->uid);
+		(void)snprintf(out, size, "%s: recipient: <%s>, %s by uid %u",
+		    id, escaped, event->change, event->uid);
 		break;
 	case EVENT_NOTICE:
 		(void)snprintf(out, size, "%s: %s %s: %" PRIX64, id,
 		    event->reader, event->notice, event->notice_id);
 		break;
 	case EVENT_DROPPED:
-		(void)log_escape(from, sizeof(from), event->recipient,
-		    strlen(event->recipient));
 		(void)snprintf(out, size,
 		    "%s: undeliverable notification to <%s> discarded", id,
-		    from);
+		    escaped);
+		break;
+	case EVENT_KINDS:
 		break;
 	}
 }
 
 static void
-event_outcome_json(const struct event *event, const char *id, char *out,
-    size_t size)
+event_protection(const struct event *event, struct json_out *json)
 {
-	char to[EVENT_ADDRESS_SIZE + EVENT_ADDRESS_SIZE / 2];
-	char reply[EVENT_REPLY_SIZE];
-	char relay[EVENT_ADDRESS_SIZE];
-	const char *text = event->reply != NULL ? event->reply : "";
-	const char *host = event->relay != NULL ? event->relay : "";
+	const struct tls_info *tls = event->tls;
+	bool on = tls != NULL && tls->on &&
+	    memchr(tls->version, '\0', sizeof(tls->version)) != NULL;
 
-	(void)log_escape_json(to, sizeof(to), event->recipient,
-	    strlen(event->recipient));
-	(void)log_escape_json(reply, sizeof(reply), text, strlen(text));
-	(void)log_escape_json(relay, sizeof(relay), host, strlen(host));
-	(void)snprintf(out, size,
-	    "\"event\":\"outcome\",\"id\":\"%s\",\"to\":\"%s\","
-	    "\"relay\":\"%s\",\"delay_ms\":%" PRId64 ",\"delays_ms\":[%" PRId64
-	    ",%" PRId64 ",%" PRId64 ",%" PRId64
-	    "],\"dsn\":\"%s\",\"status\":\"%s\",\"code\":%u,"
-	    "\"step\":\"%s\",\"in_doubt\":%s,\"reply\":\"%s\"",
-	    id, to, relay, event_total_ms(event), event->delays_ms[0],
-	    event->delays_ms[1], event->delays_ms[2], event->delays_ms[3],
-	    event->outcome.dsn, event_status(&event->outcome),
-	    event->outcome.code, outcome_step_name(event->outcome.step),
-	    event->outcome.in_doubt ? "true" : "false", reply);
+	json_out_string(json, "tls", on ? tls->version : "");
+	json_out_bool(json, "verified", on && tls->verified);
+}
+
+static void
+event_outcome_json(const struct event *event, struct json_out *json)
+{
+	int i;
+
+	json_out_string(json, "to", event->recipient);
+	json_out_string(json, "status", event_status(&event->outcome));
+	json_out_bool(json, "final", event->final);
+	json_out_number(json, "code", event->outcome.code);
+	json_out_string(json, "dsn", event->outcome.dsn);
+	json_out_string(json, "step", outcome_step_name(event->outcome.step));
+	json_out_bool(json, "in_doubt", event->outcome.in_doubt);
+	json_out_string(json, "protocol", event->lmtp ? "lmtp" : "smtp");
+	json_out_string(json, "transport",
+	    event->transport != NULL ? event->transport : "");
+	json_out_string(json, "relay",
+	    event->relay != NULL ? event->relay : "");
+	event_protection(event, json);
+	json_out_number(json, "delay_ms", event_total_ms(event));
+	json_out_list(json, "delays_ms");
+	for (i = 0; i < 4; i++)
+		json_out_number(json, NULL, event->delays_ms[i]);
+	json_out_close(json);
+	json_out_string(json, "reply",
+	    event->reply != NULL ? event->reply : "");
+}
+
+static const char *
+event_name(const struct event *event)
+{
+	static const char *const names[EVENT_KINDS] = {
+		[EVENT_ACCEPTED] = "accepted",
+		[EVENT_ACTIVE] = "active",
+		[EVENT_OUTCOME] = "outcome",
+		[EVENT_EXPIRED] = "expired",
+		[EVENT_REMOVED] = "removed",
+		[EVENT_NOTICE] = "notice",
+		[EVENT_DROPPED] = "dropped",
+	};
+
+	return event->kind == EVENT_CHANGED ? event->change
+					    : names[event->kind];
 }
 
 void
 event_json(const struct event *event, char *out, size_t size)
 {
-	char from[EVENT_ADDRESS_SIZE + EVENT_ADDRESS_SIZE / 2];
 	char id[STORE_ID_SIZE];
+	struct json_out json;
 
+	json_out_begin(&json, out, size);
+	json_out_string(&json, "event", event_name(event));
+	json_out_number(&json, "time_ms", event->time_ms);
 	store_id_format(event->id, id);
+	json_out_string(&json, "id", id);
+	if (event->reverse_path != NULL)
+		json_out_string(&json, "from", event->reverse_path);
 	switch (event->kind) {
+	case EVENT_ACCEPTED:
+		json_out_number(&json, "uid", event->uid);
+		json_out_number(&json, "client_pid", event->pid);
+		json_out_string(&json, "ref",
+		    event->ref != NULL ? event->ref : "");
+		__attribute__((fallthrough));
 	case EVENT_ACTIVE:
-		(void)log_escape_json(from, sizeof(from), event->reverse_path,
-		    strlen(event->reverse_path));
-		(void)snprintf(out, size,
-		    "\"event\":\"active\",\"id\":\"%s\",\"from\":\"%s\","
-		    "\"size\":%" PRIu64 ",\"nrcpt\":%u",
-		    id, from, event->size, event->nrcpt);
+		json_out_number(&json, "size", (int64_t)event->size);
+		json_out_number(&json, "nrcpt", event->nrcpt);
 		break;
 	case EVENT_OUTCOME:
-		event_outcome_json(event, id, out, size);
-		break;
-	case EVENT_REMOVED:
-		(void)snprintf(out, size, "\"event\":\"removed\",\"id\":\"%s\"",
-		    id);
+		event_outcome_json(event, &json);
 		break;
 	case EVENT_CHANGED:
-		(void)log_escape_json(from, sizeof(from), event->recipient,
-		    strlen(event->recipient));
-		(void)snprintf(out, size,
-		    "\"event\":\"%s\",\"id\":\"%s\",\"to\":\"%s\","
-		    "\"uid\":%u",
-		    event->change, id, from, event->uid);
+		json_out_string(&json, "to", event->recipient);
+		json_out_number(&json, "uid", event->uid);
 		break;
 	case EVENT_NOTICE:
-		(void)snprintf(out, size,
-		    "\"event\":\"notice\",\"id\":\"%s\",\"reader\":\"%s\","
-		    "\"notice\":\"%s\",\"notice_id\":\"%" PRIX64 "\"",
-		    id, event->reader, event->notice, event->notice_id);
+		json_out_string(&json, "reader", event->reader);
+		json_out_string(&json, "notice", event->notice);
+		store_id_format(event->notice_id, id);
+		json_out_string(&json, "notice_id", id);
 		break;
+	case EVENT_EXPIRED:
 	case EVENT_DROPPED:
-		(void)log_escape_json(from, sizeof(from), event->recipient,
-		    strlen(event->recipient));
-		(void)snprintf(out, size,
-		    "\"event\":\"dropped\",\"id\":\"%s\",\"to\":\"%s\"", id,
-		    from);
+		json_out_string(&json, "to", event->recipient);
+		break;
+	case EVENT_REMOVED:
+	case EVENT_KINDS:
 		break;
 	}
+	(void)json_out_end(&json); /* what did not fit is not there */
 }

@@ -17,8 +17,10 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/queue/action.h"
+#include "master/queue/count.h"
 #include "master/queue/era.h"
 #include "master/queue/notice.h"
+#include "master/queue/outlet.h"
 #include "master/queue/route.h"
 #include "master/queue/transient.h"
 
@@ -100,7 +102,7 @@ group_apply(struct queue *q, struct queue_op *op)
 			-1 &&
 		    errno != ENOENT)
 			return -1;
-		return 0;
+		return outlet_apply(q, op);
 	case OP_EXPIRE:
 		if (store_expire_failed(q->store, op->before_ms,
 			GROUP_EXPIRE_MAX, &count) == -1)
@@ -113,6 +115,8 @@ group_apply(struct queue *q, struct queue_op *op)
 		    GROUP_HASTEN_MAX);
 	case OP_ACTION:
 		return action_apply(q, op->action);
+	case OP_REPORTS:
+		return outlet_forget(q, op);
 	}
 	return 0;
 }
@@ -248,6 +252,18 @@ group_count(struct queue *q, const struct outcome *outcome)
 		    time_monotonic_ms());
 }
 
+/* As Postfix's queue manager says it, besides the outcome. */
+static void
+group_expired(struct queue *q, const struct queue_op *op)
+{
+	struct event expired = { .kind = EVENT_EXPIRED,
+		.id = op->outcome.message,
+		.reverse_path = op->event.reverse_path,
+		.recipient = op->event.recipient };
+
+	event_tell(q, &expired);
+}
+
 static void
 group_news(struct queue *q, struct queue_op *op)
 {
@@ -268,7 +284,11 @@ group_news(struct queue *q, struct queue_op *op)
 	case OP_OUTCOME:
 		if (op->told) {
 			group_count(q, &op->event.outcome);
-			event_tell(q, &op->event, op->lmtp ? "lmtp" : "smtp");
+			event_tell(q, &op->event);
+			if (op->expired)
+				group_expired(q, op);
+			if (op->reported)
+				outlet_committed(q, op);
 			told = report_result(q, op);
 			notices_committed(q, op, told);
 		}
@@ -276,7 +296,7 @@ group_news(struct queue *q, struct queue_op *op)
 			op->removed = transient_told(q, op);
 		if (op->removed) {
 			removed.id = op->outcome.message;
-			event_tell(q, &removed, "qmgr");
+			event_tell(q, &removed);
 		}
 		break;
 	case OP_EXPIRE:
@@ -289,6 +309,9 @@ group_news(struct queue *q, struct queue_op *op)
 	case OP_ACTION:
 		action_committed(q, op->action);
 		break;
+	case OP_REPORTS:
+		outlet_committed(q, op);
+		break;
 	}
 }
 
@@ -298,11 +321,13 @@ group_commit(struct queue *q)
 	struct queue_ops ops = STAILQ_HEAD_INITIALIZER(ops);
 	struct queue_op *failed;
 	struct queue_op *op;
+	int64_t start_us = time_monotonic_us();
 	int error;
 
 	group_keep_room(q);
 	while (!STAILQ_EMPTY(&q->ops) && group_write(q, &failed) == -1) {
 		error = errno;
+		count_store_error(q);
 		log_line(LOG_ERROR, "the queue's store: %s (%s)",
 		    strerror(error), store_error(q->store));
 		if (failed != NULL &&
@@ -314,14 +339,17 @@ group_commit(struct queue *q)
 		group_arm(q, QUEUE_RETRY_MS);
 		return;
 	}
+	count_commit(q, q->nops, time_monotonic_us() - start_us);
 	STAILQ_CONCAT(&ops, &q->ops);
 	q->nops = 0;
+	log_gather(true);
 	while ((op = STAILQ_FIRST(&ops)) != NULL) {
 		STAILQ_REMOVE_HEAD(&ops, entry);
 		group_news(q, op);
 		submission_free(op->submission);
 		free(op);
 	}
+	log_gather(false);
 	queue_pump_soon(q);
 }
 

@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/count.h"
 #include "master/queue/queue_internal.h"
 
 struct named_limit {
@@ -223,6 +224,7 @@ limits_attach_group(struct queue *q, struct target *t)
 		group = config_mx_group(q->config, plan->addresses[i].host);
 	schedule_set_limit(q->schedule, t->destination, LIMIT_GROUP,
 	    group != NULL ? limits_named(q, LIMITS_GROUP, group->name) : NULL);
+	count_group(q, t);
 }
 
 static void

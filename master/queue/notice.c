@@ -62,7 +62,7 @@ notices_committed(struct queue *q, const struct queue_op *op, bool told)
 		.recipient = op->event.recipient };
 
 	if (op->dropped)
-		event_tell(q, &dropped, "bounce");
+		event_tell(q, &dropped);
 	if (op->outcome.notice == 0 || !q->notices->enabled)
 		return;
 	if (told && !op->asked_for)
@@ -210,17 +210,18 @@ tell(struct queue *q, struct notice *notice)
 		.reader = notice->reader == NOTICE_TO_SENDER ? "sender"
 							     : "postmaster",
 		.notice = words[notice->class],
+		.notice_class = notice->class,
 		.notice_id = notice->submission->envelope.id };
 	struct event removed = { .kind = EVENT_REMOVED, .id = notice->message };
 	struct queue_op op = { .kind = OP_SUBMIT,
 		.submission = notice->submission };
 
 	if (!notice->nobody) {
-		event_tell(q, &event, "bounce");
+		event_tell(q, &event);
 		submit_committed(q, &op);
 	}
 	if (notice->removed)
-		event_tell(q, &removed, "qmgr");
+		event_tell(q, &removed);
 	if (notice->more)
 		notice_gather(q, notice->message, true);
 }

@@ -11,7 +11,8 @@
  *   report.c   results for clients that wait, and rows of listings
  *   action.c   what an operator does to many recipients (action_row.c, lift.c)
  *   ask.c      what an operator wants to know; pause.c what he stops
- *   tail.c     events as they fall, for the log and for who listens
+ *   tail.c     events as they fall, for the log and for who listens; count.c
+ *              what is counted of them, and of all else
  *   refill.c   from the store into memory; expire.c  what waited too long
  *   route.c    where a recipient goes, and when it is tried again
  *   limits.c   the configuration's limits, and whose they are
@@ -87,6 +88,7 @@ struct target {
 	bool waits_for_login; /* paused until login.c says more */
 	bool login_refused;   /* and another secret is asked for */
 	TAILQ_ENTRY(target) resolving;
+	unsigned group; /* of metrics.h */
 	/* Why it is blocked. */
 	struct outcome outcome;
 	char *why;         /* holds the next two; NULL: they are "" */
@@ -158,6 +160,9 @@ struct submission {
 	enum submit_wait wait;
 	int body_fd;
 	bool cancelled;
+	bool of_client; /* else it is a notice */
+	bool logged;    /* SUBMIT_LOGGED */
+	uint32_t pid;   /* of the client */
 	char **addresses;
 	char **parameters; /* of each; NULL until one has some, and for none */
 	uint32_t addresses_size;
@@ -187,6 +192,7 @@ enum queue_op_kind {
 	OP_EXPIRE,
 	OP_HASTEN,
 	OP_ACTION,
+	OP_REPORTS,
 };
 
 /* A change for the next commit, and the news that follow it. */
@@ -207,7 +213,10 @@ struct queue_op {
 	bool final; /* no further attempt */
 	bool lmtp;
 	bool asked_for; /* its notice is mailed, whoever waits for results */
-	bool dropped;   /* a notice failed, and nobody is told */
+	bool dropped;   /* a notice failed, and nobody is told; REPORTS: so */
+	bool reported;  /* a row of outlet.h is part of it */
+	uint32_t count; /* REPORTS: that went */
+	bool expired;   /* it failed because its time is over */
 	struct event event;
 	struct tls_info tls;
 	char text[];
@@ -262,6 +271,7 @@ struct queue {
 	uint32_t nhalf_jobs;
 	TAILQ_HEAD(, transient) transients; /* transient.h */
 	uint32_t ntransients;
+	bool stopping; /* STOPPING came: no transient is taken */
 	uint64_t last_transient;
 	TAILQ_HEAD(, waiter) waiters;
 	LIST_HEAD(, waiter) waiters_by_id[QUEUE_BUCKETS];
@@ -292,11 +302,14 @@ struct queue {
 	char scan_domain[STORE_DOMAIN_SIZE];
 	int64_t scan_wake_ms; /* real; the next scan's time */
 	int64_t scan_min_ms;
-	int64_t scan_last_ms;    /* monotonic; its end */
-	int64_t scan_work_ms;    /* how long it took without the pauses */
-	uint64_t older;          /* store_load_older's place */
-	int64_t started_ms;      /* monotonic */
-	struct notices *notices; /* notice.h; NULL: none are written */
+	int64_t scan_last_ms;          /* monotonic; its end */
+	int64_t scan_work_ms;          /* how long it took without the pauses */
+	uint64_t older;                /* store_load_older's place */
+	int64_t started_ms;            /* monotonic */
+	struct notices *notices;       /* notice.h; NULL: none are written */
+	struct outlet *outlet;         /* outlet.h */
+	struct metrics_table *metrics; /* count.h; never NULL */
+	struct count_ages *ages;       /* NULL: nobody asks */
 };
 
 /* queue.c */
@@ -323,6 +336,8 @@ void submit_refused(struct queue *q, struct submission *submission,
 /* Its times and its lane, as it is committed now. */
 void submit_finish_envelope(const struct queue *q,
     struct store_envelope *envelope);
+/* The log, and whoever listens, that it was taken over. */
+void submit_tell(struct queue *q, const struct submission *submission);
 void submission_free(struct submission *submission);
 
 /* report.c */
@@ -347,9 +362,8 @@ int report_row(struct queue *q, uint64_t request,
     const struct store_recipient *recipient);
 void report_list_end(struct queue *q, uint64_t request, bool more);
 
-/* tail.c: to the log, and to whoever listens. */
-void event_tell(struct queue *q, const struct event *event,
-    const char *process);
+/* tail.c: to the log, to whoever listens, and to the counts. */
+void event_tell(struct queue *q, struct event *event);
 
 /* refill.c */
 void refill_run(struct queue *q);
@@ -494,6 +508,7 @@ struct attempt {
 	uint32_t attempts; /* with this one */
 	bool begun;        /* false: not counted as an attempt */
 	bool was_in_doubt;
+	bool expired; /* by an operator */
 	bool lmtp;
 	int64_t not_before_ms; /* real; the destination is blocked till then */
 	uint32_t warned;
@@ -507,6 +522,8 @@ struct attempt {
 	struct outcome outcome;
 	struct tls_info tls;
 	int64_t delays_ms[4];
+	const char *transport; /* NULL: it has none */
+	unsigned group;        /* of metrics.h */
 };
 
 /* What the store knows; the outcome is the caller's.  Strings are borrowed. */

@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/count.h"
 #include "master/queue/era.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
@@ -39,6 +40,28 @@ struct refill_walk {
 	uint32_t placed;
 };
 
+static void
+refill_log_active(struct queue *q, const struct store_envelope *envelope)
+{
+	struct event event = { .kind = EVENT_ACTIVE,
+		.id = envelope->id,
+		.reverse_path = envelope->reverse_path,
+		.size = envelope->size,
+		.nrcpt = envelope->nrcpts };
+
+	event_tell(q, &event);
+}
+
+/* What never gets into memory is of mail all the same: it has been here. */
+static void
+refill_log_passing(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	if (recipient->index == 0 && recipient->attempts == 0 &&
+	    schedule_find_message(q->schedule, envelope->id) == NULL)
+		refill_log_active(q, envelope);
+}
+
 /* The reason is that of the destination's last failure. */
 static void
 refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
@@ -47,8 +70,11 @@ refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
 	char reply[QUEUE_REPLY_SIZE + 64];
 	struct attempt a = settle_attempt(envelope, recipient);
 
+	refill_log_passing(q, envelope, recipient);
 	a.relay = t->relay;
 	a.reply = reply;
+	a.transport = count_transport(q, t);
+	a.group = t->group;
 	a.outcome = t->outcome;
 	a.not_before_ms = time_real_ms() +
 	    (t->destination->blocked_until_ms - time_monotonic_ms());
@@ -64,22 +90,11 @@ refill_settle(struct queue *q, const struct store_envelope *envelope,
 {
 	struct attempt a = settle_attempt(envelope, recipient);
 
+	refill_log_passing(q, envelope, recipient);
 	a.relay = "";
 	a.reply = why;
 	settle_outcome(&a.outcome, OUTCOME_FAILED, STEP_QUEUE, dsn);
 	settle(q, &a);
-}
-
-static void
-refill_log_active(struct queue *q, const struct store_envelope *envelope)
-{
-	struct event event = { .kind = EVENT_ACTIVE,
-		.id = envelope->id,
-		.reverse_path = envelope->reverse_path,
-		.size = envelope->size,
-		.nrcpt = envelope->nrcpts };
-
-	event_tell(q, &event, "qmgr");
 }
 
 /* A block without a failure is only a pause. */

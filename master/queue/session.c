@@ -15,6 +15,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/count.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transient.h"
 
@@ -321,6 +322,7 @@ session_new(struct queue *q, struct target *t, int fd)
 	s->started_mono_ms = time_monotonic_ms();
 	TAILQ_INSERT_TAIL(&q->sessions, s, entry);
 	q->nsessions++;
+	count_session(q, s);
 	schedule_session_begun(q->schedule, t->destination);
 	return s;
 }

@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/count.h"
 #include "master/queue/transcript.h"
 
 /* RFC 3463, 2: digits and dots alone. */
@@ -44,6 +45,7 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	s->tls = msg->tls;
 	s->tls.version[sizeof(s->tls.version) - 1] = '\0';
 	s->tls.cipher[sizeof(s->tls.cipher) - 1] = '\0';
+	count_established(s);
 	login_succeeded(s);
 	for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
 		next = TAILQ_NEXT(job, entry);
@@ -200,6 +202,7 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 	if (!msg->failed || !session_dsn_ok(&outcome) || outcome.dsn[0] == '\0')
 		(void)strlcpy(outcome.dsn, "4.4.2", sizeof(outcome.dsn));
 	if (msg->failed) {
+		count_session_failure(s->queue, &outcome);
 		log_line(LOG_INFO, "session %u: %s: %s", s->number, s->relay,
 		    reply);
 		transcript_failed(s, &outcome, reply);
@@ -238,6 +241,7 @@ session_gone(void *ctx, struct channel *from, const struct message *m)
 	int status = msg->status;
 
 	(void)from;
+	count_worker_gone(q, status);
 	if (status == -1)
 		log_line(LOG_ERROR, "session %u: no worker could be forked",
 		    msg->session);

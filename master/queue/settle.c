@@ -58,21 +58,22 @@ settle_is_over(const struct queue *q, const struct attempt *a, int64_t now_ms)
 	    now_ms >= parameters_deadline_ms(a->parameters, a->created_ms);
 }
 
-/* RFC 3463, 3.5: X.4.7, delivery time expired. */
-static void
+/* RFC 3463, 3.5: X.4.7, delivery time expired.  Whether it is. */
+static bool
 settle_lifetime(struct queue *q, const struct attempt *a, int64_t now_ms,
     struct outcome *outcome, char *reply, size_t size)
 {
 	(void)strlcpy(reply, a->reply, size);
 	if (outcome->status != OUTCOME_DEFERRED ||
 	    (a->flags & SUBMIT_ONCE) != 0)
-		return;
+		return false;
 	queue_watch_clock(q);
 	if (!settle_is_over(q, a, now_ms))
-		return;
+		return false;
 	outcome->status = OUTCOME_FAILED;
 	(void)strlcpy(outcome->dsn, "5.4.7", sizeof(outcome->dsn));
 	(void)snprintf(reply, size, "delivery time expired: %s", a->reply);
+	return true;
 }
 
 static void
@@ -137,20 +138,20 @@ settle_notice(const struct queue *q, const struct attempt *a,
 
 /* Copies the strings behind the change, which outlives their owners. */
 static void
-settle_strings(struct queue_op *op, const struct attempt *a, const char *reply,
-    const char *sender)
+settle_strings(struct queue_op *op, const struct attempt *a, const char *reply)
 {
 	size_t recipient_size = strlen(a->recipient) + 1;
 	size_t relay_size = strlen(a->relay) + 1;
+	size_t reply_size = strlen(reply) + 1;
 	char *relay = op->text + recipient_size;
 	char *to_reply = relay + relay_size;
+	char *sender = to_reply + reply_size;
 
 	memcpy(op->text, a->recipient, recipient_size);
 	memcpy(relay, a->relay, relay_size);
-	memcpy(to_reply, reply, strlen(reply) + 1);
-	if (sender != NULL)
-		op->event.reverse_path = memcpy(to_reply + strlen(reply) + 1,
-		    sender, strlen(sender) + 1);
+	memcpy(to_reply, reply, reply_size);
+	memcpy(sender, a->reverse_path, strlen(a->reverse_path) + 1);
+	op->event.reverse_path = sender;
 	op->event.recipient = op->text;
 	op->event.relay = relay;
 	op->event.reply = to_reply;
@@ -165,8 +166,8 @@ settle(struct queue *q, const struct attempt *a)
 	int64_t now_ms = time_real_ms();
 	char reply[QUEUE_REPLY_SIZE + 32];
 	struct outcome outcome = a->outcome;
-	const char *sender;
 	struct queue_op *op;
+	bool expired;
 	int64_t by_ms = parameters_deadline_ms(a->parameters, a->created_ms);
 
 	outcome.dsn[sizeof(outcome.dsn) - 1] = '\0';
@@ -174,26 +175,31 @@ settle(struct queue *q, const struct attempt *a)
 		outcome.in_doubt = 1;
 	if (transient_is(a->id))
 		transient_settled(q, a->id, a->index);
-	settle_lifetime(q, a, now_ms, &outcome, reply, sizeof(reply));
-	/* Whoever listens may want to know. */
-	sender = q->ntails > 0 ? a->reverse_path : NULL;
+	expired = settle_lifetime(q, a, now_ms, &outcome, reply, sizeof(reply));
 	op = group_new_op(OP_OUTCOME,
-	    strlen(a->recipient) + strlen(a->relay) + strlen(reply) + 4 +
-		(sender != NULL ? strlen(sender) : 0));
+	    strlen(a->recipient) + strlen(a->relay) + strlen(reply) +
+		strlen(a->reverse_path) + 4);
 	if (op == NULL) {
 		/* It stays active on disk: in doubt after the next start. */
 		log_line(LOG_ERROR, "out of memory: an outcome is lost");
 		return;
 	}
 	op->told = true;
+	op->expired = expired || a->expired;
 	op->lmtp = a->lmtp;
 	op->tls = a->tls;
 	op->event.kind = EVENT_OUTCOME;
 	op->event.id = a->id;
+	op->event.time_ms = now_ms;
 	op->event.outcome = outcome;
+	op->event.lmtp = a->lmtp;
+	op->event.tls = &op->tls;
+	op->event.transport = a->transport;
+	op->event.group = a->group;
 	memcpy(op->event.delays_ms, a->delays_ms, sizeof(a->delays_ms));
 	settle_plan(q, a, &outcome, by_ms, now_ms, op);
-	settle_strings(op, a, reply, sender);
+	op->event.final = op->final;
+	settle_strings(op, a, reply);
 	settle_notice(q, a, &outcome, now_ms, op);
 	group_add(q, op);
 }

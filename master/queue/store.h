@@ -266,6 +266,21 @@ int store_list(struct store *store, struct store_cursor *cursor,
     const struct store_filter *filter, uint32_t limit, store_row_fn row,
     void *arg);
 
+/*
+ * Outcome reports (store_report.c): texts in the order they came, each under a
+ * number that is never used again.
+ *
+ * store_add_report, store_forget_reports: part of the group; the latter at most
+ * limit of those up to a number.  store_next_report: 1, the next behind after
+ * (text NULL: without it); 0: none.
+ */
+int store_add_report(struct store *store, int64_t now_ms, const char *text);
+int store_forget_reports(struct store *store, uint64_t until, uint32_t limit,
+    uint32_t *countp);
+int store_next_report(struct store *store, uint64_t after, uint64_t *idp,
+    int64_t *created_ms, char *text, size_t size);
+int store_count_reports(struct store *store, uint64_t *countp);
+
 /* What an operator does to a recipient that waits or is held. */
 struct store_change {
 	uint64_t message;
@@ -296,6 +311,17 @@ int store_list_pauses(struct store *store, store_pause_fn pause, void *arg);
 void store_count_states(struct store *store,
     uint64_t counts[static STORE_STATE_COUNT]);
 
+uint64_t store_count_messages(const struct store *store);
+
+/*
+ * store_walk_ages - when messages came, and whether anything of them waits.
+ *
+ * Looks at no more than limit behind *afterp, oldest first, and moves it: to 0
+ * once there is none left.
+ */
+typedef int (*store_age_fn)(int64_t created_ms, bool waits, void *arg);
+int store_walk_ages(struct store *store, uint64_t *afterp, uint32_t limit,
+    store_age_fn age, void *arg);
 /*
  * Two processes (store_share.c).  Alone, a store costs no lock a group; shared,
  * it costs a few.

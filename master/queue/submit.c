@@ -6,6 +6,7 @@
  * The intake speaks with clients, so it is less trusted than we: what breaks a
  * rule of message.h here ends its channel.
  */
+#include "master/queue/count.h"
 #include "master/queue/queue_internal.h"
 
 #include <sys/stat.h>
@@ -82,6 +83,7 @@ submit_refuse(struct queue *q, uint64_t request, uint16_t code, const char *dsn,
 	struct msg_refused refused;
 
 	memset(&refused, 0, sizeof(refused));
+	count_refused(q, code);
 	refused.request = request;
 	refused.code = code;
 	(void)strlcpy(refused.dsn, dsn, sizeof(refused.dsn));
@@ -223,7 +225,7 @@ submit_body_ok(const struct queue *q, int fd, uint64_t size)
 	if (seals == -1 || (seals & FD_SEALS) != FD_SEALS)
 		return false;
 	return fstat(fd, &st) == 0 && (uint64_t)st.st_size == size &&
-	    size <= q->config->message_size_limit;
+	    size <= q->config->message_size_limit + SUBMIT_TRACE_MAX;
 }
 
 static const char *
@@ -262,7 +264,10 @@ submit_begin(void *ctx, struct channel *from, const struct message *m)
 	s->wait =
 	    msg->wait <= WAIT_FINAL ? (enum submit_wait)msg->wait : WAIT_QUEUED;
 	s->envelope.size = msg->size;
-	s->envelope.flags = msg->flags & ~SUBMIT_OF_QUEUE;
+	s->of_client = true;
+	s->logged = (msg->flags & SUBMIT_LOGGED) != 0;
+	s->pid = msg->pid;
+	s->envelope.flags = msg->flags & ~(SUBMIT_OF_QUEUE | SUBMIT_LOGGED);
 	s->envelope.uid = msg->uid;
 	if ((msg->flags & SUBMIT_TRANSIENT) != 0) {
 		s->envelope.flags |= SUBMIT_ONCE;
@@ -406,6 +411,23 @@ submit_keep_body(struct queue *q, struct submission *s)
 }
 
 void
+submit_tell(struct queue *q, const struct submission *s)
+{
+	struct event event = { .kind = EVENT_ACCEPTED,
+		.id = s->envelope.id,
+		.time_ms = s->envelope.created_ms,
+		.reverse_path = s->envelope.reverse_path,
+		.ref = s->envelope.ref,
+		.uid = s->envelope.uid,
+		.pid = s->pid,
+		.size = s->envelope.size,
+		.nrcpt = s->envelope.nrcpts,
+		.logged = s->logged };
+
+	event_tell(q, &event);
+}
+
+void
 submit_committed(struct queue *q, struct queue_op *op)
 {
 	struct submission *s = op->submission;
@@ -414,6 +436,9 @@ submit_committed(struct queue *q, struct queue_op *op)
 	char domain[STORE_DOMAIN_SIZE];
 	uint32_t i;
 
+	/* A notice is told of by whoever writes it. */
+	if (s->of_client)
+		submit_tell(q, s);
 	if (!s->cancelled && q->intake != NULL) {
 		memset(&accepted, 0, sizeof(accepted));
 		accepted.request = s->request;

@@ -2,14 +2,13 @@
 /* Events as they fall: a log line each, and an object for whoever listens. */
 #include "master/queue/tail.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "common/pattern.h"
 #include "common/util.h"
+#include "master/queue/count.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/tell.h"
 
@@ -40,8 +39,12 @@ static const char *
 tail_status(const struct event *event)
 {
 	switch (event->kind) {
+	case EVENT_ACCEPTED:
+		return "accepted";
 	case EVENT_ACTIVE:
 		return "active";
+	case EVENT_EXPIRED:
+		return "expired";
 	case EVENT_OUTCOME:
 		return event_status(&event->outcome);
 	case EVENT_REMOVED:
@@ -52,6 +55,8 @@ tail_status(const struct event *event)
 		return "notice";
 	case EVENT_DROPPED:
 		return "dropped";
+	case EVENT_KINDS:
+		break;
 	}
 	return "";
 }
@@ -87,28 +92,10 @@ tail_send(struct queue *q, struct tail *tail, const char *object)
 	    -1);
 }
 
-/* The members of a log line, and when, and from whom. */
-static void
-tail_object(const struct event *event, char *out, size_t size)
-{
-	char members[LOG_LINE_MAX];
-	char from[6 * MSG_ADDRESS_SIZE] = "";
-	bool has_from =
-	    event->kind == EVENT_OUTCOME && event->reverse_path != NULL;
-
-	event_json(event, members, sizeof(members));
-	if (has_from)
-		(void)log_escape_json(from, sizeof(from), event->reverse_path,
-		    strlen(event->reverse_path));
-	(void)snprintf(out, size, "{\"time_ms\":%" PRId64 "%s%s%s,%s}",
-	    time_real_ms(), has_from ? ",\"from\":\"" : "", from,
-	    has_from ? "\"" : "", members);
-}
-
 static void
 tail_tell(struct queue *q, const struct event *event)
 {
-	char object[LOG_LINE_MAX + 7 * MSG_ADDRESS_SIZE];
+	char object[LOG_LINE_MAX];
 	struct tail *tail;
 
 	object[0] = '\0';
@@ -116,24 +103,33 @@ tail_tell(struct queue *q, const struct event *event)
 		if (!tail_wants(&tail->filter, event))
 			continue;
 		if (object[0] == '\0')
-			tail_object(event, object, sizeof(object));
+			event_json(event, object, sizeof(object));
 		tail_send(q, tail, object);
 	}
 }
 
-void
-event_tell(struct queue *q, const struct event *event, const char *process)
+static void
+event_log(const struct event *event)
 {
-	char text[LOG_LINE_MAX];
-	char json[LOG_LINE_MAX];
+	const char *process = event_process(event);
+	char line[LOG_LINE_MAX];
 
-	text[0] = '\0';
-	json[0] = '\0';
 	if (log_is_json())
-		event_json(event, json, sizeof(json));
+		event_json(event, line, sizeof(line));
 	else
-		event_text(event, text, sizeof(text));
-	log_event(LOG_INFO, process, text, json);
+		event_text(event, line, sizeof(line));
+	log_event(event_level(event), process, line);
+}
+
+/* One fact: a line, an object for who listens, and what is counted of it. */
+void
+event_tell(struct queue *q, struct event *event)
+{
+	if (event->time_ms == 0)
+		event->time_ms = time_real_ms();
+	count_event(q, event);
+	if (!event->logged)
+		event_log(event);
 	if (q->ntails > 0)
 		tail_tell(q, event);
 }

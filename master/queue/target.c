@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/count.h"
 #include "master/queue/explain.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
@@ -261,6 +262,8 @@ target_settle(struct queue *q, struct target *t,
 		a.rcpt_parameters = r->parameters;
 		a.warned = r->warned;
 		a.via = target_via(q, t, r);
+		a.transport = count_transport(q, t);
+		a.group = t->group;
 		a.relay = relay;
 		a.reply = reply;
 		a.outcome = *outcome;

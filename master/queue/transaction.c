@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
+#include "master/queue/count.h"
 #include "master/queue/delivered_to.h"
 #include "master/queue/era.h"
 #include "master/queue/transcript.h"
@@ -128,7 +129,9 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 		.relay = s->relay,
 		.reply = reply,
 		.outcome = *outcome,
-		.tls = s->tls };
+		.tls = s->tls,
+		.transport = count_transport(s->queue, s->target),
+		.group = s->target->group };
 	int64_t mono_ms = time_monotonic_ms();
 	int64_t until_ms = s->target->destination->blocked_until_ms;
 

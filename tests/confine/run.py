@@ -69,6 +69,7 @@ FILTERS = {
     "resolver": "master/resolver/resolver_filter.def",
     "dialer": "master/dialer/dialer_filter.def",
     "agent": "agent/agent_filter.def",
+    "metrics": "master/metrics/metrics_filter.def",
     "worker": "agent/worker_filter.def",
 }
 

@@ -98,7 +98,7 @@ while [ "$(grep -c ' ready: ' "$dir/log")" -lt 5 ] && [ $tries -lt 100 ] &&
 	tries=$((tries + 1))
 done
 sed 's/^/   /' "$dir/log"
-expect "five roles are ready" [ "$(grep -c ' ready: ' "$dir/log")" -eq 5 ]
+expect "six roles are ready" [ "$(grep -c ' ready: ' "$dir/log")" -eq 6 ]
 
 log_from=$(($(wc -l <"$dir/log") + 1))
 

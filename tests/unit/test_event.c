@@ -54,6 +54,29 @@ static const struct {
 	      .nrcpt = 2 },
 	    "FF: from=<>, size=4096, nrcpt=2 (queue active)" },
 	{ { .kind = EVENT_REMOVED, .id = 255 }, "FF: removed" },
+	{ { .kind = EVENT_ACCEPTED,
+	      .id = 255,
+	      .reverse_path = "me@x",
+	      .uid = 7,
+	      .size = 1,
+	      .nrcpt = 1 },
+	    "FF: uid=7 from=<me@x>" },
+	{ { .kind = EVENT_ACCEPTED,
+	      .id = 255,
+	      .reverse_path = "",
+	      .ref = "my\tref" },
+	    "FF: uid=0 from=<>, ref=my\\x09ref" },
+	{ { .kind = EVENT_EXPIRED,
+	      .id = 255,
+	      .reverse_path = "me@x",
+	      .recipient = "ana@y" },
+	    "FF: from=<me@x>, status=expired, returned to sender" },
+	{ { .kind = EVENT_CHANGED,
+	      .id = 255,
+	      .change = "held",
+	      .uid = 3,
+	      .recipient = "ana@y" },
+	    "FF: recipient: <ana@y>, held by uid 3" },
 	{ { .kind = EVENT_NOTICE,
 	      .id = 255,
 	      .reader = "sender",
@@ -78,12 +101,11 @@ Test(event, a_line_has_the_shape_of_postfix)
 static json_t *
 parse(const struct event *event)
 {
-	char text[4096] = "{";
+	char text[4096];
 	json_error_t error;
 	json_t *json;
 
-	event_json(event, text + 1, sizeof(text) - 2);
-	(void)strlcat(text, "}", sizeof(text));
+	event_json(event, text, sizeof(text));
 	json = json_loads(text, 0, &error);
 	cr_assert_neq(json, NULL, "%s: %s", error.text, text);
 	return json;

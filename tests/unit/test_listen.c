@@ -72,7 +72,7 @@ connect_to(int type)
 Test(listen, a_socket_listens_with_its_mode_whatever_the_umask)
 {
 	mode_t mask = umask(0777);
-	int fd = listen_open(path, 0660, (gid_t)-1);
+	int fd = listen_open(path, SOCK_SEQPACKET, 0660, (gid_t)-1);
 
 	cr_assert_neq(fd, -1, "%s", strerror(errno));
 	cr_expect_eq(umask(mask), 0777, "the umask is as it was");
@@ -84,12 +84,12 @@ Test(listen, a_socket_listens_with_its_mode_whatever_the_umask)
 
 Test(listen, a_stale_socket_is_replaced)
 {
-	int fd = listen_open(path, 0600, (gid_t)-1);
+	int fd = listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1);
 
 	cr_assert_neq(fd, -1);
 	close(fd); /* as when its posternd was killed */
 	cr_assert_eq(connect_to(SOCK_SEQPACKET), -1);
-	fd = listen_open(path, 0666, (gid_t)-1);
+	fd = listen_open(path, SOCK_SEQPACKET, 0666, (gid_t)-1);
 	cr_assert_neq(fd, -1, "%s", strerror(errno));
 	cr_expect_eq(mode_of(path), S_IFSOCK | 0666);
 	cr_expect_neq(connect_to(SOCK_SEQPACKET), -1);
@@ -98,12 +98,12 @@ Test(listen, a_stale_socket_is_replaced)
 
 Test(listen, a_living_socket_stays)
 {
-	int fd = listen_open(path, 0600, (gid_t)-1);
+	int fd = listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1);
 	ino_t inode;
 
 	cr_assert_neq(fd, -1);
 	inode = inode_of(path);
-	cr_expect_eq(listen_open(path, 0600, (gid_t)-1), -1);
+	cr_expect_eq(listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1), -1);
 	cr_expect_eq(errno, EADDRINUSE);
 	cr_expect_eq(inode_of(path), inode);
 	close(fd);
@@ -130,7 +130,8 @@ Test(listen, a_living_socket_of_another_type_stays)
 	for (size_t i = 0; i < 2; i++) {
 		int fd = listen_as(types[i], 1);
 
-		cr_expect_eq(listen_open(path, 0600, (gid_t)-1), -1);
+		cr_expect_eq(listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1),
+		    -1);
 		cr_expect_eq(errno, EADDRINUSE);
 		close(fd);
 		(void)unlink(path);
@@ -144,7 +145,7 @@ Test(listen, a_living_socket_with_a_full_queue_stays_and_keeps_nobody_waiting,
 
 	while (connect_to(SOCK_SEQPACKET) != -1)
 		;
-	cr_expect_eq(listen_open(path, 0600, (gid_t)-1), -1);
+	cr_expect_eq(listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1), -1);
 	cr_expect_eq(errno, EADDRINUSE);
 	close(fd);
 }
@@ -155,7 +156,7 @@ Test(listen, a_socket_that_was_never_finished_is_stale)
 
 	cr_assert_eq(chmod(path, 0), 0);
 	close(fd);
-	fd = listen_open(path, 0600, (gid_t)-1);
+	fd = listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1);
 	cr_expect_neq(fd, -1, "%s", strerror(errno));
 	close(fd);
 }
@@ -165,12 +166,12 @@ Test(listen, what_is_no_socket_stays)
 	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
 	close(fd);
-	cr_expect_eq(listen_open(path, 0600, (gid_t)-1), -1);
+	cr_expect_eq(listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1), -1);
 	cr_expect_eq(errno, EEXIST);
 	cr_expect_eq(mode_of(path), S_IFREG | 0600);
 	cr_assert_eq(unlink(path), 0);
 	cr_assert_eq(symlink("/etc/passwd", path), 0);
-	cr_expect_eq(listen_open(path, 0600, (gid_t)-1), -1);
+	cr_expect_eq(listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1), -1);
 	cr_expect_eq(errno, EEXIST);
 	cr_expect(S_ISLNK(mode_of(path)));
 }
@@ -180,9 +181,11 @@ Test(listen, a_path_that_no_address_holds_is_refused)
 	char longer[200] = "/tmp/";
 
 	memset(longer + 5, 'x', 190);
-	cr_expect_eq(listen_open(longer, 0600, (gid_t)-1), -1);
+	cr_expect_eq(listen_open(longer, SOCK_SEQPACKET, 0600, (gid_t)-1), -1);
 	cr_expect_eq(errno, ENAMETOOLONG);
-	cr_expect_eq(listen_open("/no/such/folder/job", 0600, (gid_t)-1), -1);
+	cr_expect_eq(
+	    listen_open("/no/such/folder/job", SOCK_SEQPACKET, 0600, (gid_t)-1),
+	    -1);
 	cr_expect_eq(errno, ENOENT);
 }
 

@@ -20,7 +20,7 @@
 /* Users that need not be in the password file. */
 #define USERS                                                                  \
 	"intake_user = 61001\nqueue_user = 61002\nresolver_user = 61003\n"     \
-	"dialer_user = 61004\nagent_user = 61005\n"
+	"dialer_user = 61004\nagent_user = 61005 metrics_user = 61006\n"
 
 static char folder[] = "/tmp/postern-load-XXXXXX";
 static char path[64];
@@ -133,7 +133,8 @@ Test(load, a_missing_user_is_said_for_each_role)
 	cr_expect_null(load_text("intake_user = no-such-a\n"
 				 "queue_user = no-such-b\n"
 				 "resolver_user = 61003\ndialer_user = 61004\n"
-				 "agent_user = no-such-c\n"));
+				 "agent_user = no-such-c\n"
+				 "metrics_user = 61006\n"));
 	cr_expect_eq(errors.count, 3);
 	expect_line(": intake_user: there is no user no-such-a");
 	expect_line(": queue_user: there is no user no-such-b");
@@ -145,7 +146,8 @@ Test(load, root_is_no_user_for_a_role)
 	need_root();
 	cr_expect_null(load_text("intake_user = root\nqueue_user = 0\n"
 				 "resolver_user = 61003\ndialer_user = 61004\n"
-				 "agent_user = 61005\n"));
+				 "agent_user = 61005\n"
+				 "metrics_user = 61006\n"));
 	cr_expect_eq(errors.count, 2);
 	expect_line(": intake_user: root is root; ");
 	expect_line(": queue_user: 0 is root; ");

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <regex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,20 +133,20 @@ Test(log, a_line_names_its_process)
 	const char *got;
 
 	catch ();
-	log_open("gate", "queue", false, false);
+	log_open("gate", "queue", false, LOG_TEXT);
 	log_line(LOG_INFO, "job=%s n=%d", "4F1A09", 3);
 	got = caught();
 	release();
 	cr_expect_eq(got[19], 'Z', "%s", got);
 	cr_assert_eq(got[20], ' ');
 	strlcpy(tail, got + 21, sizeof(tail));
-	cr_expect_str_eq(tail, "gate/queue[412]: job=4F1A09 n=3\n");
+	cr_expect_str_eq(tail, "gated/queue[412]: job=4F1A09 n=3\n");
 }
 
 Test(log, a_line_is_one_line_whatever_was_forgotten)
 {
 	catch ();
-	log_open("gate", "queue", false, false);
+	log_open("gate", "queue", false, LOG_TEXT);
 	log_line(LOG_INFO, "reply=%s", "a\r\nb\t\033[2J\177");
 	caught();
 	release();
@@ -155,8 +156,8 @@ Test(log, a_line_is_one_line_whatever_was_forgotten)
 Test(log, an_event_names_another_process)
 {
 	catch ();
-	log_open("postfix", "queue", false, false);
-	log_event(LOG_INFO, "smtp", "4F: removed", "\"id\":\"4F\"");
+	log_open("postfix", "queue", false, LOG_TEXT);
+	log_event(LOG_INFO, "smtp", "4F: removed");
 	caught();
 	release();
 	cr_expect_not_null(strstr(line, " postfix/smtp[412]: 4F: removed\n"),
@@ -166,22 +167,24 @@ Test(log, an_event_names_another_process)
 Test(log, syslog_gets_priority_without_time_and_line_end)
 {
 	catch ();
-	log_open("gate", "queue", true, false);
+	log_open("gate", "queue", true, LOG_TEXT);
 	log_line(LOG_WARN, "x");
 	caught();
 	release();
-	cr_expect_str_eq(line, "<20>gate/queue[412]: x"); /* mail.warning */
+	cr_expect_str_eq(line,
+	    "<20>gate/queue[412]: warning: x"); /* mail.warning */
 }
 
 Test(log, syslog_gets_the_facility_that_was_set)
 {
 	catch ();
-	log_open("gate", "queue", true, false);
+	log_open("gate", "queue", true, LOG_TEXT);
 	log_set_facility(16);
 	log_line(LOG_ERROR, "x");
 	caught();
 	release();
-	cr_expect_str_eq(line, "<131>gate/queue[412]: x"); /* local0.err */
+	cr_expect_str_eq(line,
+	    "<131>gate/queue[412]: error: x"); /* local0.err */
 }
 
 Test(log, a_json_line_is_one_object_whatever_the_text_holds)
@@ -189,7 +192,7 @@ Test(log, a_json_line_is_one_object_whatever_the_text_holds)
 	json_t *o;
 
 	catch ();
-	log_open("gate", "queue", false, true);
+	log_open("gate", "queue", false, LOG_JSON);
 	log_line(LOG_WARN, "a \"b\" \\ \n \xff");
 	o = caught_object();
 	release();
@@ -208,8 +211,8 @@ Test(log, a_json_event_has_the_members_it_was_given)
 	json_t *o;
 
 	catch ();
-	log_open("gate", "queue", false, true);
-	log_event(LOG_INFO, "smtp", "4F: removed", "\"id\":\"4F\"");
+	log_open("gate", "queue", false, LOG_JSON);
+	log_event(LOG_INFO, "smtp", "{\"id\":\"4F\"}");
 	o = caught_object();
 	release();
 	cr_assert_not_null(o, "%s", line);
@@ -227,12 +230,12 @@ Test(log, a_text_without_end_is_cut_and_its_line_stays_whole)
 	memset(text, '\n', sizeof(text) - 1);
 	memset(name, 'n', sizeof(name) - 1);
 	catch ();
-	log_open(name, name, false, true);
+	log_open(name, name, false, LOG_JSON);
 	log_line(LOG_INFO, "%s", text);
 	o = caught_object();
 	memset(text, 'x', sizeof(text) - 1);
-	log_open(name, name, false, false);
-	log_event(LOG_INFO, name, text, "");
+	log_open(name, name, false, LOG_TEXT);
+	log_event(LOG_INFO, name, text);
 	len = strlen(caught());
 	release();
 	cr_expect_not_null(o, "%s", line);
@@ -245,7 +248,7 @@ Test(log, a_text_without_end_is_cut_and_its_line_stays_whole)
 Test(log, what_is_less_grave_than_the_least_is_not_written)
 {
 	catch ();
-	log_open("gate", "queue", false, false);
+	log_open("gate", "queue", false, LOG_TEXT);
 	log_line(LOG_DEBUG, "a");
 	cr_expect_str_eq(caught(), "");
 	log_set_least(LOG_DEBUG);
@@ -261,14 +264,14 @@ Test(log, a_sink_is_gone_until_another_is_opened_and_errno_stays)
 {
 	signal(SIGPIPE, SIG_IGN);
 	catch ();
-	log_open("gate", "queue", false, false);
+	log_open("gate", "queue", false, LOG_TEXT);
 	cr_expect_not(log_is_lost());
 	close(ends[0]);
 	errno = EDOM;
 	log_line(LOG_INFO, "nobody reads this");
 	cr_expect_eq(errno, EDOM);
 	cr_expect(log_is_lost());
-	log_open("gate", "queue", true, false);
+	log_open("gate", "queue", true, LOG_TEXT);
 	cr_expect_not(log_is_lost());
 	log_line(LOG_INFO, "nor this");
 	cr_expect(log_is_lost());
@@ -280,7 +283,7 @@ Test(log, a_sink_that_is_full_loses_the_line_alone)
 	int i;
 
 	catch ();
-	log_open("gate", "queue", false, false);
+	log_open("gate", "queue", false, LOG_TEXT);
 	for (i = 0; i < 100000 && write(2, "x", 1) == 1; i++)
 		;
 	cr_assert_eq(errno, EAGAIN);
@@ -292,4 +295,45 @@ Test(log, a_sink_that_is_full_loses_the_line_alone)
 Test(log, fatal_ends_the_process, .exit_code = 1)
 {
 	fatal("%s", "this line is expected");
+}
+
+Test(log, maillog_lines_begin_as_a_syslog_daemon_writes_them)
+{
+	regex_t shape;
+
+	cr_assert_eq(regcomp(&shape,
+			 "^[A-Z][a-z][a-z] [ 0-9][0-9] "
+			 "[0-9][0-9]:[0-9][0-9]:[0-9][0-9] [^ .]+ "
+			 "gate/smtp\\[412\\]: 4F: removed\n$",
+			 REG_EXTENDED | REG_NOSUB),
+	    0);
+	catch ();
+	log_open("gate", "queue", false, LOG_MAILLOG);
+	log_event(LOG_INFO, "smtp", "4F: removed");
+	caught();
+	release();
+	cr_expect_eq(regexec(&shape, line, 0, NULL, 0), 0, "%s", line);
+	regfree(&shape);
+}
+
+Test(log, lines_that_are_gathered_stay_whole_and_in_order)
+{
+	int i;
+
+	catch ();
+	log_open("gate", "queue", false, LOG_TEXT);
+	log_gather(true);
+	log_event(LOG_INFO, "smtp", "1: removed");
+	log_event(LOG_INFO, "smtp", "2: removed");
+	log_gather(false);
+	caught();
+	cr_expect_not_null(strstr(line, "1: removed\n"), "%s", line);
+	cr_expect_not_null(strstr(line, "2: removed\n"), "%s", line);
+	log_gather(true);
+	for (i = 0; i < 200; i++) /* more than one write may hold */
+		log_event(LOG_INFO, "smtp", "3: removed");
+	caught(); /* so that the pipe has room */
+	log_gather(false);
+	release();
+	cr_expect_eq(line[strlen(line) - 1], '\n', "a line is cut");
 }

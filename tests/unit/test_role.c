@@ -397,7 +397,7 @@ Test(role, a_new_log_sink_takes_the_place_of_descriptor_2)
 	log_line(LOG_INFO, "hello");
 	dup2(saved, 2);
 	cr_expect_gt(read(pipe_fds[0], line, sizeof(line) - 1), 0);
-	cr_expect_not_null(strstr(line, " gate/queue["), "%s", line);
+	cr_expect_not_null(strstr(line, " gated/queue["), "%s", line);
 }
 
 static void
