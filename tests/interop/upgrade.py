@@ -4,6 +4,7 @@ happens where it goes wrong.  tests/chaos/upgrade.py does it many times."""
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -299,6 +300,55 @@ def a_stop_of_the_new_one_stops_both():
         assert not os.path.exists(d.dir + "/run/posternd.pid")
 
 
+def the_command_waits_until_it_is_over():
+    with Sink() as sink, Generations(config(sink)) as d:
+        old = d.pid()
+        r = d.postern("upgrade", timeout=120)
+        assert r.returncode == 0, r
+        assert ("has taken over from [%d]" % old).encode() in r.stdout, r
+        assert d.pid() != old
+        d.wait_settled()
+        r = d.postern("reload")
+        assert r.returncode == 0 and b"reads" in r.stdout, r
+        wait_for(lambda: "reloaded " in d.log_text(), 60, "the reload")
+        d.stop()
+        r = d.postern("upgrade")
+        assert r.returncode != 0 and b"is posternd running" in r.stderr, r
+
+
+def a_listener_and_its_metrics_go_over():
+    with Sink() as sink:
+        d = Generations(config(sink, """
+metrics_socket = "$run_directory/metrics"
+"""))
+        with open(d.config, "a") as f:
+            f.write('listener mta {\n\tlisten = "unix:%s/run/lmtp"\n'
+                    '\tprotocol = lmtp\n}\n' % d.dir)
+        try:
+            d.start()
+            inodes = [os.stat(d.dir + "/run/" + n).st_ino
+                      for n in ("lmtp", "metrics", "job")]
+            before = socket.socket(socket.AF_UNIX)
+            before.settimeout(60)
+            before.connect(d.dir + "/run/lmtp")
+            assert before.recv(1000)[:3] == b"220"
+            d.upgrade()
+            # a client of before hears that it is over, and comes again
+            assert before.recv(1000)[:3] == b"421"
+            after = socket.socket(socket.AF_UNIX)
+            after.settimeout(60)
+            after.connect(d.dir + "/run/lmtp")
+            assert after.recv(1000)[:3] == b"220"
+            d.wait_settled()
+            assert inodes == [os.stat(d.dir + "/run/" + n).st_ino
+                              for n in ("lmtp", "metrics", "job")]
+            d.stop()
+            assert not os.path.exists(d.dir + "/run/lmtp")
+            assert not os.path.exists(d.dir + "/run/metrics")
+        finally:
+            d.clear()
+
+
 def a_queue_in_memory_is_not_handed_over():
     with Sink() as sink, Generations(
             config(sink, "queue_store = memory")) as d:
@@ -369,6 +419,8 @@ TESTS = (
     the_old_one_killed_in_the_middle_loses_no_mail,
     the_new_one_killed_in_the_middle_gives_it_back,
     a_stop_of_the_new_one_stops_both,
+    the_command_waits_until_it_is_over,
+    a_listener_and_its_metrics_go_over,
     a_queue_in_memory_is_not_handed_over,
     the_service_manager_hears_of_the_new_main_process,
     sockets_that_were_handed_over_go_on,
