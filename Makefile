@@ -51,7 +51,7 @@ FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/intake/postern-control.5 master/control/postern-transcript.5
 
-.PHONY: all libraries help deps demo check unit session interop confine chaos fuzz bench $(BENCHES:%=bench-%) lint man-lint format install clean FORCE
+.PHONY: all libraries help deps demo check unit session interop confine chaos chaos-upgrade fuzz bench $(BENCHES:%=bench-%) lint man-lint format install clean FORCE
 
 all: $(BUILD)/posternd $(BUILD)/postern
 
@@ -131,6 +131,11 @@ $(BUILD)/filters: tests/confine/filters.c $(BUILD)/libpostern.a
 
 chaos: all
 	python3 tests/chaos/run.py $(CHAOS_SEED)
+
+# So many upgrades under load; what was lost or came twice.
+UPGRADES = 50
+chaos-upgrade: all
+	python3 tests/chaos/upgrade_load.py $(UPGRADES) $(CHAOS_SEED)
 
 # One after the other, for each wants the machine for itself; see tests/bench/*.py.
 BENCHES := run queued postfix isolation

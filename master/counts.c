@@ -62,6 +62,44 @@ make_table(int *fdp, int *read_fdp)
 	return *read_fdp != -1 ? 0 : -1;
 }
 
+static int
+open_unix(struct master *m)
+{
+	const struct config *c = m->load->config;
+	int fd = files_inherit_unix(m, "metrics_socket", SOCK_STREAM,
+	    c->metrics_socket);
+
+	if (fd != -1)
+		return fd;
+	fd = listen_open(c->metrics_socket, SOCK_STREAM, c->metrics_socket_mode,
+	    m->load->metrics_group);
+	if (fd == -1)
+		files_complain("metrics_socket", c->metrics_socket);
+	files_made(m, "metrics_socket", fd);
+	return fd;
+}
+
+static int
+open_tcp(struct master *m)
+{
+	const struct config *c = m->load->config;
+	struct sockaddr_storage at;
+	socklen_t len = 0;
+	bool loopback;
+	int fd;
+
+	(void)metrics_listen_parse(c->metrics_listen, &at, &len, &loopback);
+	fd = files_inherit(m, "metrics_listen", SOCK_STREAM,
+	    (const struct sockaddr *)&at, len); /* which was checked */
+	if (fd != -1)
+		return fd;
+	fd = metrics_listen_tcp(c->metrics_listen);
+	if (fd == -1)
+		files_complain("metrics_listen", c->metrics_listen);
+	files_made(m, "metrics_listen", fd);
+	return fd;
+}
+
 static void
 open_sockets(struct master *m)
 {
@@ -69,15 +107,10 @@ open_sockets(struct master *m)
 	struct counts *counts = m->counts;
 
 	if (c->metrics_socket[0] != '\0') {
-		counts->socket_fd = listen_open(c->metrics_socket, SOCK_STREAM,
-		    c->metrics_socket_mode, m->load->metrics_group);
-		if (counts->socket_fd == -1)
-			files_complain("metrics_socket", c->metrics_socket);
+		counts->socket_fd = open_unix(m);
 	}
 	if (c->metrics_listen[0] != '\0') {
-		counts->tcp_fd = metrics_listen_tcp(c->metrics_listen);
-		if (counts->tcp_fd == -1)
-			files_complain("metrics_listen", c->metrics_listen);
+		counts->tcp_fd = open_tcp(m);
 	}
 }
 
@@ -116,7 +149,7 @@ counts_clear(struct master *m)
 
 	if (counts == NULL)
 		return;
-	if (counts->socket_fd != -1)
+	if (counts->socket_fd != -1 && files_is_ours(m, "metrics_socket"))
 		(void)unlink(m->load->config->metrics_socket);
 	fd_close(counts->socket_fd);
 	fd_close(counts->tcp_fd);

@@ -35,37 +35,108 @@ files_complain(const char *what, const char *where)
 	}
 }
 
-/* The one that was handed to us under that name, or a new one. */
-static int
-open_socket(const char *name, const char *parameter, const char *path,
-    mode_t mode, gid_t gid, bool *lent)
+static void
+remember(struct master *m, const char *name, int fd, bool lent)
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct listening *l = &m->listening[m->nlistening];
+
+	if (m->nlistening == NELEM(m->listening))
+		fatal("more than %zu listening sockets", NELEM(m->listening));
+	(void)strlcpy(l->name, name, sizeof(l->name));
+	l->fd = fd;
+	l->lent = lent;
+	m->nlistening++;
+}
+
+int
+files_inherit(struct master *m, const char *name, int type,
+    const struct sockaddr *address, socklen_t len)
+{
+	bool lent = false;
 	const char *why;
 	int fd;
 
-	fd = inherit_take(name, lent);
-	if (fd == -1) {
-		fd = listen_open(path, SOCK_SEQPACKET, mode, gid);
-		if (fd == -1)
-			files_complain(parameter, path);
-		return fd;
-	}
+	fd = inherit_take(name, &lent);
+	if (fd == -1)
+		return -1;
+	why = inherit_check(fd, type, address, len);
+	if (why != NULL)
+		fatal("the listening socket named \"%s\" that was handed to us "
+		      "will not do: %s",
+		    name, why);
+	remember(m, name, fd, lent);
+	return fd;
+}
+
+int
+files_inherit_unix(struct master *m, const char *name, int type,
+    const char *path)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+
 	(void)strlcpy(un.sun_path, path, sizeof(un.sun_path));
-	why = inherit_check(fd, SOCK_SEQPACKET, (struct sockaddr *)&un,
+	return files_inherit(m, name, type, (struct sockaddr *)&un,
 	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) +
 		1));
-	if (why != NULL)
-		fatal("%s %s: the listening socket named \"%s\" that was "
-		      "handed to us will not do: %s",
-		    parameter, path, name, why);
+}
+
+void
+files_made(struct master *m, const char *name, int fd)
+{
+	remember(m, name, fd, false);
+}
+
+bool
+files_is_ours(const struct master *m, const char *name)
+{
+	size_t i;
+
+	/* Another generation has them, or has them still. */
+	if (m->kin.state == UPGRADE_LEFT ||
+	    (m->options->kin_fd != -1 && !m->kin.has_all))
+		return false;
+	for (i = 0; i < m->nlistening; i++) {
+		if (strcmp(m->listening[i].name, name) == 0)
+			return !m->listening[i].lent;
+	}
+	return true;
+}
+
+void
+files_none_left(void)
+{
+	const char *left = inherit_left();
+
+	if (left != NULL)
+		fatal(
+		    "a listening socket named \"%s\" was handed to us, and no "
+		    "socket of the configuration is called so: "
+		    "FileDescriptorName= of the socket unit is job, control, "
+		    "metrics_socket, metrics_listen, or the name of a "
+		    "listener",
+		    left);
+}
+
+/* The one that was handed to us under that name, or a new one. */
+static int
+open_socket(struct master *m, const char *name, const char *parameter,
+    const char *path, mode_t mode, gid_t gid)
+{
+	int fd;
+
+	fd = files_inherit_unix(m, name, SOCK_SEQPACKET, path);
+	if (fd != -1)
+		return fd;
+	fd = listen_open(path, SOCK_SEQPACKET, mode, gid);
+	if (fd == -1)
+		files_complain(parameter, path);
+	files_made(m, name, fd);
 	return fd;
 }
 
 void
 files_open(struct master *m)
 {
-	const char *left;
 	const struct config *c = m->load->config;
 	const struct load_user *queue = &m->load->queue;
 	bool root = load_switches_users();
@@ -86,20 +157,12 @@ files_open(struct master *m)
 		m->pid_file_fd = listen_pid_file(c->pid_file);
 	if (m->pid_file_fd == -1)
 		files_complain("pid_file", c->pid_file);
-	m->job_fd = open_socket("job", "job_socket", c->job_socket,
-	    (mode_t)c->job_socket_mode, m->load->job_group, &m->job_is_lent);
-	m->control_fd = open_socket("control", "control_socket",
-	    c->control_socket, (mode_t)c->control_socket_mode,
-	    m->load->control_group, &m->control_is_lent);
+	m->job_fd = open_socket(m, "job", "job_socket", c->job_socket,
+	    (mode_t)c->job_socket_mode, m->load->job_group);
+	m->control_fd =
+	    open_socket(m, "control", "control_socket", c->control_socket,
+		(mode_t)c->control_socket_mode, m->load->control_group);
 	listeners_open(m);
-	left = inherit_left();
-	if (left != NULL)
-		fatal(
-		    "a listening socket named \"%s\" was handed to us, and no "
-		    "socket of the configuration is called so: "
-		    "FileDescriptorName= of the socket unit is job, control, "
-		    "or the name of a listener",
-		    left);
 }
 
 /* Ours while we live, but whose it is and who may connect can change. */
@@ -140,12 +203,12 @@ files_change(struct master *m, const struct load *load)
 	if (move_pid_file(m, old->pid_file, new->pid_file) == -1)
 		return -1;
 	/* What was handed to us is theirs who made it. */
-	if (!m->job_is_lent &&
+	if (files_is_ours(m, "job") &&
 	    (old->job_socket_mode != new->job_socket_mode ||
 		m->load->job_group != load->job_group))
 		give_socket(new->job_socket, (mode_t) new->job_socket_mode,
 		    load->job_group);
-	if (!m->control_is_lent &&
+	if (files_is_ours(m, "control") &&
 	    (old->control_socket_mode != new->control_socket_mode ||
 		m->load->control_group != load->control_group))
 		give_socket(new->control_socket,
@@ -161,20 +224,14 @@ files_change(struct master *m, const struct load *load)
 void
 files_close(struct master *m)
 {
-	/* Another generation has them, or has them still. */
-	if (m->kin.state == UPGRADE_LEFT ||
-	    (m->options->kin_fd != -1 && !m->kin.has_all)) {
-		fd_close(m->job_fd);
-		fd_close(m->control_fd);
-		fd_close(m->pid_file_fd);
-		return;
-	}
-	if (m->job_fd != -1 && !m->job_is_lent)
-		(void)unlink(m->load->config->job_socket); /* gone is fine */
-	if (m->control_fd != -1 && !m->control_is_lent)
-		(void)unlink(m->load->config->control_socket);
-	if (m->pid_file_fd != -1)
-		(void)unlink(m->load->config->pid_file);
+	const struct config *c = m->load->config;
+
+	if (m->job_fd != -1 && files_is_ours(m, "job"))
+		(void)unlink(c->job_socket); /* gone is fine */
+	if (m->control_fd != -1 && files_is_ours(m, "control"))
+		(void)unlink(c->control_socket);
+	if (m->pid_file_fd != -1 && files_is_ours(m, "pid-file"))
+		(void)unlink(c->pid_file);
 	listeners_close(m);
 	fd_close(m->job_fd);
 	fd_close(m->control_fd);

@@ -61,9 +61,11 @@ kin_receive(int sock, char text[static KIN_SIZE], int *fdp, int flags)
 	mh.msg_iovlen = 1;
 	mh.msg_control = &control;
 	mh.msg_controllen = sizeof(control.room);
+	/* One that ended with packets of ours unread leaves ECONNRESET, once, and
+	 * before what it sent itself. */
 	do {
 		n = recvmsg(sock, &mh, flags | MSG_CMSG_CLOEXEC);
-	} while (n == -1 && errno == EINTR);
+	} while (n == -1 && (errno == EINTR || errno == ECONNRESET));
 	if (n <= 0)
 		return (int)n;
 	c = CMSG_FIRSTHDR(&mh);

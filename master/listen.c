@@ -92,8 +92,8 @@ out:
 }
 
 /* The octets of sockaddr filled, or 0. */
-static socklen_t
-read_address(const char *address, uint16_t port, struct sockaddr_storage *out)
+socklen_t
+listen_address(const char *address, uint16_t port, struct sockaddr_storage *out)
 {
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
 	struct sockaddr_in *in = (struct sockaddr_in *)out;
@@ -115,7 +115,7 @@ int
 listen_open_tcp(const char *address, uint16_t port)
 {
 	struct sockaddr_storage at;
-	socklen_t len = read_address(address, port, &at);
+	socklen_t len = listen_address(address, port, &at);
 	const int on = 1;
 	int fd;
 

@@ -3,6 +3,7 @@
 #ifndef POSTERN_MASTER_LISTEN_H
 #define POSTERN_MASTER_LISTEN_H
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <stdint.h>
@@ -44,5 +45,9 @@ int listen_pid_file(const char *path);
 
 /* Write our process id to one whose lock we were given; 0, or -1 with errno. */
 int listen_write_pid(int fd);
+
+/* The socket address of an IPv4 or IPv6 address and a port; its length, or 0. */
+socklen_t listen_address(const char *address, uint16_t port,
+    struct sockaddr_storage *at);
 
 #endif

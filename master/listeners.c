@@ -46,11 +46,27 @@ cure(bool is_unix, int error)
 }
 
 static int
-open_one(const struct config_listener *l, gid_t gid)
+open_one(struct master *m, const struct config_listener *l, gid_t gid)
 {
-	return l->at.kind == NEXT_HOP_UNIX
+	struct sockaddr_storage at;
+	socklen_t len;
+	int fd;
+
+	if (l->at.kind == NEXT_HOP_UNIX) {
+		fd = files_inherit_unix(m, l->name, SOCK_STREAM, l->at.path);
+	} else {
+		len = listen_address(l->at.host, l->at.port, &at);
+		fd = files_inherit(m, l->name, SOCK_STREAM,
+		    (const struct sockaddr *)&at, len);
+	}
+	if (fd != -1)
+		return fd;
+	fd = l->at.kind == NEXT_HOP_UNIX
 	    ? listen_open(l->at.path, SOCK_STREAM, l->mode, gid)
 	    : listen_open_tcp(l->at.host, l->at.port);
+	if (fd != -1)
+		files_made(m, l->name, fd);
+	return fd;
 }
 
 void
@@ -60,7 +76,8 @@ listeners_open(struct master *m)
 	const struct config_listener *l = c->listeners;
 
 	for (size_t i = 0; i < c->nlisteners; i++, l++) {
-		m->listener_fds[i] = open_one(l, m->load->listeners[i].group);
+		m->listener_fds[i] =
+		    open_one(m, l, m->load->listeners[i].group);
 		if (m->listener_fds[i] == -1)
 			fatal("listener %s: %s: %s", l->name, l->listen,
 			    cure(l->at.kind == NEXT_HOP_UNIX, errno));
@@ -74,7 +91,7 @@ listeners_close(struct master *m)
 	const struct config_listener *l = m->load->config->listeners;
 
 	for (size_t i = 0; i < m->nlisteners; i++, l++) {
-		if (l->at.kind == NEXT_HOP_UNIX)
+		if (l->at.kind == NEXT_HOP_UNIX && files_is_ours(m, l->name))
 			(void)unlink(l->at.path); /* gone is fine */
 		fd_close(m->listener_fds[i]);
 	}

@@ -417,6 +417,7 @@ master_run(const struct master_options *options)
 		fatal("the old generation does not say what is ours");
 	files_open(&m);
 	counts_open(&m);
+	files_none_left();
 	watch_signals(&m);
 	secrets_renew(&m);
 	watch_open(&m);

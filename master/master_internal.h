@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/role.h"
+#include "master/inherit.h"
 #include "master/load.h"
 #include "master/master.h"
 
@@ -92,6 +93,13 @@ struct kin {
 	size_t nformer;
 };
 
+/* A socket that listens, under the name by which it is handed on. */
+struct listening {
+	char name[64];
+	int fd;    /* its owner's */
+	bool lent; /* somebody else removes it from the file system */
+};
+
 struct master {
 	struct role role;
 	uint32_t era; /* which generation of posternd this is */
@@ -110,8 +118,8 @@ struct master {
 	uint32_t granted; /* namespaces that this host grants */
 	int job_fd;
 	int control_fd;
-	bool job_is_lent; /* somebody else removes it from the file system */
-	bool control_is_lent;
+	struct listening listening[INHERIT_MAX]; /* all of us */
+	size_t nlistening;
 	int listener_fds[CONFIG_LISTENERS_MAX]; /* of nlisteners */
 	size_t nlisteners;
 	int pid_file_fd;
@@ -158,6 +166,18 @@ void sink_timer(evutil_socket_t fd, short what, void *arg);
 /* files.c: what we hold in the file system; what cannot be had is fatal. */
 void files_open(struct master *m);
 void files_close(struct master *m);
+/* A socket that was handed to us under this name; -1: there is none.  One that
+ * will not do is fatal. */
+int files_inherit(struct master *m, const char *name, int type,
+    const struct sockaddr *address, socklen_t len);
+int files_inherit_unix(struct master *m, const char *name, int type,
+    const char *path);
+/* One that we made ourselves, to be handed on under this name. */
+void files_made(struct master *m, const char *name, int fd);
+/* Whether its name in the file system is ours to remove or change. */
+bool files_is_ours(const struct master *m, const char *name);
+/* All that was handed to us was taken; else it is fatal. */
+void files_none_left(void);
 /* The end of the start: errno, said so that it can be mended. */
 _Noreturn void files_complain(const char *what, const char *where);
 /* As another configuration wants it; -1, with the reason logged: it cannot be

@@ -135,6 +135,7 @@ reload_now(struct master *m)
 	struct load_user dialer = m->load->dialer;
 	struct load_user metrics = m->load->metrics;
 	struct load_user signer = m->load->signer;
+	struct load_user intake = m->load->intake;
 	struct load *load;
 	struct servant *s;
 
@@ -169,4 +170,9 @@ reload_now(struct master *m)
 	watch_reloaded(m, true);
 	log_line(LOG_INFO, "reloaded %s, generation %u",
 	    m->options->config_name, m->generation);
+	/* Its clients stay only where another generation takes them. */
+	if (load_switches_users() &&
+	    (m->load->intake.uid != intake.uid ||
+		m->load->intake.gid != intake.gid))
+		upgrade_begin(m);
 }

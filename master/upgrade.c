@@ -140,12 +140,15 @@ hand_over(struct master *m)
 {
 	const struct servant *s;
 	int fd = m->kin.fd;
+	size_t i;
 
-	if (kin_send(fd, m->job_fd, "listener job %s",
-		m->job_is_lent ? "lent" : "ours") == -1 ||
-	    kin_send(fd, m->control_fd, "listener control %s",
-		m->control_is_lent ? "lent" : "ours") == -1 ||
-	    kin_send(fd, m->pid_file_fd, "pid-file %s",
+	for (i = 0; i < m->nlistening; i++) {
+		if (kin_send(fd, m->listening[i].fd, "listener %s %s",
+			m->listening[i].name,
+			m->listening[i].lent ? "lent" : "ours") == -1)
+			return -1;
+	}
+	if (kin_send(fd, m->pid_file_fd, "pid-file %s",
 		m->load->config->pid_file) == -1 ||
 	    kin_send(fd, -1, "process %u %d 0 0", (unsigned)ROLE_MASTER,
 		(int)getpid()) == -1)

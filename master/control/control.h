@@ -19,6 +19,8 @@ int control_top(int argc, char **argv);
 int control_explain(int argc, char **argv);
 /* check, export and import; the word is still in argv. */
 int control_archive(int argc, char **argv);
+int control_reload(int argc, char **argv);
+int control_upgrade(int argc, char **argv);
 int control_status(int argc, char **argv);
 int control_deliver(int argc, char **argv);
 int control_verify(int argc, char **argv);

@@ -61,6 +61,8 @@ static const struct command {
 	    "[--limit ROWS] [--interval TIME]" },
 	{ "status", control_status,
 	    "postern status [-c FILE] [--socket PATH] [--json]" },
+	{ "reload", control_reload, "postern reload [-c FILE]" },
+	{ "upgrade", control_upgrade, "postern upgrade [-c FILE]" },
 	{ "deliver", control_deliver,
 	    "postern deliver [--lmtp] [--server HOST[:PORT]|unix:PATH] "
 	    "[--tls none|may|encrypt|verify] [--implicit-tls] [--ca FILE] "

@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from daemon import Suite  # noqa
 
-SUITES = ("run", "login", "injected", "resolver", "lifecycle", "service",
+SUITES = ("run", "login", "injected", "resolver", "lifecycle", "service", "upgrade",
           "notices", "disk", "archive", "scheduling", "clock", "manage",
           "transient", "sendmail", "observe", "reports", "listener",
           "starttls")

@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: ISC
 """Upgrades under load: is a session, a message or an answer lost?
 
-upgrade.py [UPGRADES] [SEED]: so many (50) one after the other, while clients
+upgrade_load.py [UPGRADES] [SEED]: so many (50) one after the other, while clients
 hand in numbered messages (some wait for each result, some keep their connection
 for all their jobs) and sinks take their time.  Prints what was lost or came
 twice, and fails where anything did.
 """
 import collections
-import json
 import os
 import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -40,10 +38,8 @@ transport sink {
 route "*" { transport = sink }
 """
 
-
 def config(sink, extra=""):
     return CONFIG % {"port": sink.port, "globals": extra}
-
 
 class Generations(Daemon):
     """posternd, whose master is another process after each upgrade."""
@@ -90,14 +86,12 @@ class Generations(Daemon):
             return self.process.wait(90)
         return 0
 
-
 def alive(pid):
     try:
         with open("/proc/%d/stat" % pid) as f:
             return f.read().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
-
 
 class Client(threading.Thread):
     """Hands jobs in until told to stop; counts what it was not told."""
@@ -166,7 +160,6 @@ class Client(threading.Thread):
             os.close(fd)
         return None
 
-
 def final(chance):
     """Takes its time, and now and then refuses for a while."""
     refused = set()
@@ -180,7 +173,6 @@ def final(chance):
             return "450 4.2.0 later"
         return "250 2.0.0 taken"
     return reply
-
 
 class Load:
     """Clients of each kind, for as long as a with block."""
@@ -231,7 +223,6 @@ class Load:
                 set(counts) - set(accepted)) if not doubts_allowed else [],
         }
 
-
 def upgrades(count, seed=1, clients=8, pause=0.2):
     """The report of so many upgrades, each as soon as the former is over."""
     chance = random.Random(seed)
@@ -248,10 +239,8 @@ def upgrades(count, seed=1, clients=8, pause=0.2):
         assert d.stop() == 0
         return report
 
-
 def is_good(report):
     return not any(isinstance(v, list) and v for v in report.values())
-
 
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 50
@@ -266,7 +255,6 @@ def main():
                 print("  " + line)
     print("%d passed, %d failed" % (is_good(report), not is_good(report)))
     sys.exit(0 if is_good(report) else 1)
-
 
 if __name__ == "__main__":
     main()
