@@ -140,6 +140,19 @@ struct msg_secret {
 	int64_t age_ms;
 };
 
+struct msg_outlet_ask {
+	uint32_t generation; /* of the configuration, as the queue has it */
+	uint32_t pad;
+};
+
+/* tail: why not, where it is not good. */
+struct msg_outlet {
+	uint32_t generation;
+	uint8_t command; /* 1: of outcome_command; else of outcome_socket */
+	uint8_t good;    /* OUTLET_DONE: its status was 0 */
+	uint8_t pad[2];
+};
+
 struct msg_request {
 	uint64_t request; /* intake's number for a client's question or job */
 };

@@ -317,6 +317,36 @@ check_metrics(struct reader *r)
 }
 
 static void
+check_outcomes(struct reader *r)
+{
+	const struct config *c = r->config;
+	const char *word;
+	size_t i;
+
+	for (i = 0; i < c->outcome_events.count; i++) {
+		word = c->outcome_events.words[i];
+		if (strcmp(word, "delivered") != 0 &&
+		    strcmp(word, "failed") != 0)
+			complain(&r->complaints,
+			    config_line_of(r, "outcome_events"),
+			    "outcome_events: %s is neither delivered nor "
+			    "failed",
+			    word);
+	}
+	if (c->outcome_command.count == 0)
+		return;
+	if (c->outcome_command.words[0][0] != '/')
+		complain(&r->complaints, config_line_of(r, "outcome_command"),
+		    "outcome_command: begin with the absolute path of a "
+		    "program");
+	if (c->outcome_socket[0] != '\0')
+		complain(&r->complaints,
+		    line_of_either(r, "outcome_command", "outcome_socket"),
+		    "outcome_command: stands beside outcome_socket: name one "
+		    "of them");
+}
+
+static void
 check_global(struct reader *r)
 {
 	const struct config *c = r->config;
@@ -331,6 +361,7 @@ check_global(struct reader *r)
 		    line_of_either(r, "control_socket", "job_socket"),
 		    "control_socket: must not be the job socket");
 	check_metrics(r);
+	check_outcomes(r);
 }
 
 void

@@ -80,7 +80,10 @@ files_open(struct master *m)
 	if (listen_directory(c->run_directory, 0755, (uid_t)-1, (gid_t)-1) ==
 	    -1)
 		files_complain("run_directory", c->run_directory);
-	m->pid_file_fd = listen_pid_file(c->pid_file);
+	if (m->pid_file_fd != -1 && strcmp(m->kin.pid_file, c->pid_file) != 0)
+		fatal("pid_file cannot change in an upgrade: reload first");
+	if (m->pid_file_fd == -1)
+		m->pid_file_fd = listen_pid_file(c->pid_file);
 	if (m->pid_file_fd == -1)
 		files_complain("pid_file", c->pid_file);
 	m->job_fd = open_socket("job", "job_socket", c->job_socket,
@@ -158,6 +161,14 @@ files_change(struct master *m, const struct load *load)
 void
 files_close(struct master *m)
 {
+	/* Another generation has them, or has them still. */
+	if (m->kin.state == UPGRADE_LEFT ||
+	    (m->options->kin_fd != -1 && !m->kin.has_all)) {
+		fd_close(m->job_fd);
+		fd_close(m->control_fd);
+		fd_close(m->pid_file_fd);
+		return;
+	}
 	if (m->job_fd != -1 && !m->job_is_lent)
 		(void)unlink(m->load->config->job_socket); /* gone is fine */
 	if (m->control_fd != -1 && !m->control_is_lent)

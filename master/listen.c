@@ -166,18 +166,28 @@ listen_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
 }
 
 int
-listen_pid_file(const char *path)
+listen_write_pid(int fd)
 {
 	char line[32];
-	int fd, n;
+	int n;
+
+	n = snprintf(line, sizeof(line), "%d\n", (int)getpid());
+	if (fd_pwrite(fd, line, (size_t)n, 0) == -1)
+		return -1;
+	return ftruncate(fd, n);
+}
+
+int
+listen_pid_file(const char *path)
+{
+	int fd;
 
 	/* Who can open a file can lock it: nobody else may. */
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1)
 		return -1;
-	n = snprintf(line, sizeof(line), "%d\n", (int)getpid());
 	if (fchmod(fd, 0600) == -1 || flock(fd, LOCK_EX | LOCK_NB) == -1 ||
-	    ftruncate(fd, 0) == -1 || fd_write(fd, line, (size_t)n) == -1) {
+	    listen_write_pid(fd) == -1) {
 		fd_close(fd);
 		return -1;
 	}

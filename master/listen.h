@@ -42,4 +42,7 @@ int listen_directory(const char *path, mode_t mode, uid_t uid, gid_t gid);
  */
 int listen_pid_file(const char *path);
 
+/* Write our process id to one whose lock we were given; 0, or -1 with errno. */
+int listen_write_pid(int fd);
+
 #endif

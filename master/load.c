@@ -263,6 +263,34 @@ check_secret(struct loading *l, const struct transport *t)
 	fd_close(file.fd);
 }
 
+/* As that of a token. */
+static void
+look_up_outcome_user(struct loading *l)
+{
+	const struct config *c = l->load->config;
+	const char *name = c->outcome_command_user;
+	struct passwd *pw;
+
+	if (c->outcome_command.count == 0)
+		return;
+	if (access(c->outcome_command.words[0], X_OK) == -1)
+		load_wrong(l, 0, "outcome_command: %s: %s",
+		    c->outcome_command.words[0], strerror(errno));
+	if (!load_switches_users())
+		return;
+	pw = name[0] != '\0' ? getpwnam(name) : NULL;
+	if (pw == NULL)
+		load_wrong(l, 0,
+		    "outcome_command_user: there is no user \"%s\": name who "
+		    "runs outcome_command",
+		    name);
+	else if (pw->pw_uid == 0)
+		load_wrong(l, 0,
+		    "outcome_command_user: %s is root; name a user without "
+		    "power",
+		    name);
+}
+
 static void
 look_up_logins(struct loading *l)
 {
@@ -370,6 +398,7 @@ look_up_all(struct loading *l)
 	load_listeners(l);
 	open_trust(l);
 	look_up_logins(l);
+	look_up_outcome_user(l);
 	load_template(l);
 }
 

@@ -38,8 +38,6 @@ static const struct servant_desc servant_descs[] = {
 /* A role asks for a log sink once a second; more often it gets none. */
 #define LOG_SINK_PAUSE_MS 500
 
-static void master_stop(struct master *m);
-
 static void
 log_end(const struct servant *s, int status)
 {
@@ -85,7 +83,7 @@ servant_ended(struct servant *s, int status)
 	}
 	if (m->stopping && s->desc->role == ROLE_INTAKE)
 		drain_queue(m);
-	if (m->stopping)
+	if (m->stopping || upgrade_servant_ended(m, s))
 		return;
 	if (s->desc->role == ROLE_INTAKE && m->options->client_fd != -1) {
 		master_stop(m); /* the one client is gone */
@@ -140,7 +138,8 @@ on_child(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (secrets_child_ended(m, pid, status))
+		if (secrets_child_ended(m, pid, status) ||
+		    outlet_child_ended(m, pid, status))
 			continue;
 		for (s = TAILQ_FIRST(&m->servants); s != NULL; s = next) {
 			next = TAILQ_NEXT(s, entry);
@@ -170,7 +169,7 @@ on_stop_timer(evutil_socket_t fd, short what, void *arg)
 
 /* Sessions finish their message; then all is over, within stop_timeout and
  * the second that the roles' own bound leaves them. */
-static void
+void
 master_stop(struct master *m)
 {
 	struct timeval tv = { 0, 0 };
@@ -180,10 +179,14 @@ master_stop(struct master *m)
 		return;
 	m->stopping = true;
 	watch_stopping(m);
+	heir_stopping(m);
 	tv.tv_sec = m->load->config->stop_timeout + 1;
 	event_add(m->stop_timer, &tv);
 	TAILQ_FOREACH(s, &m->servants, entry)
 		event_del(s->restart);
+	s = servant_find(m, ROLE_QUEUE);
+	if (s != NULL)
+		servant_send(s, MSG_STOPPING);
 	s = servant_find(m, ROLE_INTAKE);
 	if (s != NULL && s->pid != -1)
 		servant_send(s, MSG_DRAIN);
@@ -219,6 +222,8 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 	s->ready = true;
 	s->was_ready = true;
 	counts_roles(s->master);
+	if (s->desc->role == ROLE_QUEUE)
+		heir_queue_ready(s->master, s);
 	s->landlock_abi = ready->landlock_abi;
 	s->landlock_shown = ready->landlock_shown != 0;
 	watch_ready(s->master);
@@ -267,8 +272,11 @@ static const struct handler master_handlers[] = {
 	{ MSG_LOG_REOPEN, PHASE_READY, handle_log_reopen },
 	{ MSG_FAULT, PHASE_READY, handle_fault },
 	{ MSG_STATUS_ASK, PHASE_READY, status_answer },
+	{ MSG_ERA_DONE, PHASE_READY, upgrade_era_done },
+	{ MSG_CLIENT_LEFT, PHASE_READY, upgrade_client_left },
 	{ MSG_PONG, PHASE_READY, watch_pong },
 	{ MSG_SECRET_ASK, PHASE_READY, secrets_answer },
+	{ MSG_OUTLET_ASK, PHASE_READY, outlet_answer },
 };
 
 /* A role's channel ended: its process is dying, or must. */
@@ -292,6 +300,14 @@ on_reload(evutil_socket_t number, short what, void *arg)
 }
 
 static void
+on_upgrade(evutil_socket_t number, short what, void *arg)
+{
+	(void)number;
+	(void)what;
+	upgrade_begin(arg);
+}
+
+static void
 watch_signals(struct master *m)
 {
 	static const struct {
@@ -302,6 +318,7 @@ watch_signals(struct master *m)
 		{ SIGINT, on_stop_signal },
 		{ SIGHUP, on_reload },
 		{ SIGCHLD, on_child },
+		{ SIGUSR2, on_upgrade },
 	};
 	size_t i;
 
@@ -333,7 +350,10 @@ master_clear(struct master *m)
 	event_free(m->log_timer);
 	watch_close(m);
 	files_close(m);
+	upgrade_close(m);
+	event_free(m->kin.timer);
 	fd_close(m->stderr_fd);
+	outlet_clear_run(m);
 	counts_clear(m);
 	load_free(m->load);
 	m->load = NULL;
@@ -369,12 +389,16 @@ master_run(const struct master_options *options)
 	m.options = options;
 	why = inherit_open();
 	m.generation = 1;
+	m.era = 1;
+	m.kin.fd = -1;
 	m.job_fd = m.control_fd = m.pid_file_fd = -1;
 	m.stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	TAILQ_INIT(&m.servants);
 	m.load = check_load(options->config_name);
-	if (m.load == NULL)
+	if (m.load == NULL) {
+		heir_fail(&m, "the configuration has errors");
 		return 1;
+	}
 	role_init(&m.role, ROLE_MASTER, -1, master_handlers,
 	    NELEM(master_handlers), &m, on_closed);
 	m.role.phase = PHASE_READY;
@@ -386,6 +410,9 @@ master_run(const struct master_options *options)
 		fatal("%s", why);
 	if (spawn_open() == -1)
 		fatal("/proc/self/exe: %s: is /proc mounted?", strerror(errno));
+	upgrade_open(&m);
+	if (options->kin_fd != -1 && !heir_receive(&m))
+		fatal("the old generation does not say what is ours");
 	files_open(&m);
 	counts_open(&m);
 	watch_signals(&m);

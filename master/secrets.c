@@ -269,7 +269,7 @@ execute(const struct transport *t, int out_fd)
 			return -1;
 		}
 	}
-	return spawn_command(argv, user, out_fd);
+	return spawn_command(argv, user, -1, out_fd);
 }
 
 /* Who asks without end shall not have us execute without end. */

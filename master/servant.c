@@ -128,8 +128,8 @@ servant_send_config(struct servant *s)
 	    s->master->load->text_fd);
 }
 
-static void
-send_listeners(struct servant *s)
+void
+servant_send_listeners(struct servant *s)
 {
 	struct master *m = s->master;
 	struct msg_listener l = { 0 };
@@ -198,6 +198,7 @@ send_start(struct servant *s)
 	start.gid = user->gid;
 	start.pid = (uint32_t)s->pid;
 	start.namespaces = s->namespaces;
+	start.beside = s->master->kin.is_heir && s->master->kin.fd != -1;
 	send_to(s, MSG_START, &start, NULL, 0, -1);
 }
 
@@ -251,7 +252,7 @@ servant_set_up(struct servant *s)
 	if (role == ROLE_INTAKE) {
 		servant_send_submitters(s);
 		listeners_send_users(s);
-		send_listeners(s);
+		servant_send_listeners(s);
 	}
 	counts_send(s);
 	link_all(s);

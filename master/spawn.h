@@ -16,6 +16,18 @@
  */
 int spawn_open(void);
 
+/* Where that program was when we started; another may lie there now. */
+const char *spawn_path(void);
+
+/*
+ * spawn_generation - execute what lies there now, as nobody's child of ours.
+ *
+ * argv is its own; fd stays open in it, with this number, and err_fd is its
+ * standard error.  0, or -1 with errno; that it cannot be executed shows as the
+ * end of fd's other end.
+ */
+int spawn_generation(char *const argv[], int fd, int err_fd);
+
 /*
  * spawn_namespaces - which of `wanted` (CLONE_NEW* bits) this host grants us.
  *
@@ -36,13 +48,14 @@ pid_t spawn_role(const char *name, int fd, uint32_t namespaces);
 /*
  * spawn_command - execute a program of the configuration's as another user.
  *
- * user NULL: as we are.  It gets no descriptor of ours: out_fd is its standard
- * output, /dev/null its input and its errors.  It leads a session
+ * user NULL: as we are.  It gets no descriptor of ours but in_fd and out_fd as its
+ * standard input and output; -1, and its errors: /dev/null.  It leads a session
  * of its own, ends with us, and has no more rights than its user.  Returns the
  * process id, or -1 with errno; that it cannot be executed shows as its status,
- * SPAWN_FAILED.  out_fd stays the caller's.
+ * SPAWN_FAILED.  Descriptors stay the caller's.
  */
-pid_t spawn_command(char *const argv[], const struct passwd *user, int out_fd);
+pid_t spawn_command(char *const argv[], const struct passwd *user, int in_fd,
+    int out_fd);
 
 #define SPAWN_FAILED 127
 

@@ -186,6 +186,8 @@ watch_ready(struct master *m)
 			return;
 	}
 	m->watch.is_up = true;
+	if (heir_is_up(m))
+		return; /* the service manager listens to the old one yet */
 	notify_send("READY=1\nSTATUS=ready");
 }
 
@@ -210,6 +212,20 @@ watch_reloaded(struct master *m, bool good)
 		    good ? "reloaded"
 			 : "reload refused: the former configuration goes on");
 	watch_arm(m); /* daemon_timeout may be another */
+}
+
+void
+watch_upgrade_failed(struct master *m)
+{
+	m->watch.said[0] = '\0';
+	notify_send("STATUS=upgrade failed: the old generation goes on");
+}
+
+void
+watch_has_all(struct master *m)
+{
+	(void)m;
+	notify_send("READY=1\nSTATUS=generation %u has taken over", m->era);
 }
 
 void

@@ -209,7 +209,8 @@ intake_drain(void *ctx, struct channel *from, const struct message *m)
 		listener_stop(&in->mail_listeners[i].listener);
 	smtpd_drain(in);
 	/* Half of it is the queue's, for what is on its way out. */
-	if (in->nsmtpds > 0 && in->config->stop_timeout / 2 > wait.tv_sec)
+	if (in->nsmtpds + in->unanswered > 0 &&
+	    in->config->stop_timeout / 2 > wait.tv_sec)
 		wait.tv_sec = in->config->stop_timeout / 2;
 	event_add(in->drain_timer, &wait);
 	intake_stop_if_done(in);

@@ -173,6 +173,8 @@ void intake_add_client(struct intake *in, int fd, enum listener_kind kind);
 /* leave.c: another generation takes the new clients. */
 int leave_init(struct intake *in);
 void leave_begin(void *ctx, struct channel *from, const struct message *m);
+/* Nothing of this client is open: its next packet is another's to read. */
+void leave_client_done(struct intake *in, struct client *c);
 /* It failed, and we have listeners again. */
 void leave_end(struct intake *in);
 void leave_client_came(void *ctx, struct channel *from,

@@ -92,9 +92,22 @@ leave_begin(void *ctx, struct channel *from, const struct message *m)
 }
 
 void
+leave_client_done(struct intake *in, struct client *c)
+{
+	client_pause(c, true);
+	event_active(in->leave_timer, EV_TIMEOUT, 0);
+}
+
+void
 leave_end(struct intake *in)
 {
+	struct client *c;
+
+	if (!in->leaving)
+		return;
 	in->leaving = false;
+	for (c = client_next(NULL); c != NULL; c = client_next(c))
+		client_pause(c, false);
 }
 
 void

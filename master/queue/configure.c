@@ -11,6 +11,7 @@
 #include "master/config_fd.h"
 #include "master/queue/limits.h"
 #include "master/queue/notice.h"
+#include "master/queue/outlet.h"
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/transcript.h"
@@ -151,6 +152,7 @@ configure_take(void *ctx, struct channel *from, const struct message *m)
 	if (q->schedule == NULL) /* setting up; old is one never used */
 		goto out;
 	store_set_inline_limit(q->store, q->config->inline_body_limit);
+	outlet_configure(q);
 	session_quit_all(q);
 	configure_unload(q);
 	login_forget_all(q);

@@ -255,7 +255,7 @@ event_json(const struct event *event, char *out, size_t size)
 	switch (event->kind) {
 	case EVENT_ACCEPTED:
 		json_out_number(&json, "uid", event->uid);
-		json_out_number(&json, "pid", event->pid);
+		json_out_number(&json, "client_pid", event->pid);
 		json_out_string(&json, "ref",
 		    event->ref != NULL ? event->ref : "");
 		__attribute__((fallthrough));

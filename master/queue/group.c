@@ -20,6 +20,7 @@
 #include "master/queue/count.h"
 #include "master/queue/era.h"
 #include "master/queue/notice.h"
+#include "master/queue/outlet.h"
 #include "master/queue/route.h"
 #include "master/queue/transient.h"
 
@@ -101,7 +102,7 @@ group_apply(struct queue *q, struct queue_op *op)
 			-1 &&
 		    errno != ENOENT)
 			return -1;
-		return 0;
+		return outlet_apply(q, op);
 	case OP_EXPIRE:
 		if (store_expire_failed(q->store, op->before_ms,
 			GROUP_EXPIRE_MAX, &count) == -1)
@@ -114,6 +115,8 @@ group_apply(struct queue *q, struct queue_op *op)
 		    GROUP_HASTEN_MAX);
 	case OP_ACTION:
 		return action_apply(q, op->action);
+	case OP_REPORTS:
+		return outlet_forget(q, op);
 	}
 	return 0;
 }
@@ -284,6 +287,8 @@ group_news(struct queue *q, struct queue_op *op)
 			event_tell(q, &op->event);
 			if (op->expired)
 				group_expired(q, op);
+			if (op->reported)
+				outlet_committed(q, op);
 			told = report_result(q, op);
 			notices_committed(q, op, told);
 		}
@@ -303,6 +308,9 @@ group_news(struct queue *q, struct queue_op *op)
 		break;
 	case OP_ACTION:
 		action_committed(q, op->action);
+		break;
+	case OP_REPORTS:
+		outlet_committed(q, op);
 		break;
 	}
 }

@@ -27,6 +27,7 @@
 #include "master/queue/learnt.h"
 #include "master/queue/limits.h"
 #include "master/queue/notice.h"
+#include "master/queue/outlet.h"
 #include "master/queue/pause.h"
 #include "master/queue/peers.h"
 #include "master/queue/queue_internal.h"
@@ -195,6 +196,7 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	dial_forget(q);
 	notices_sweep(q);
 	count_sweep(q);
+	outlet_sweep(q);
 	queue_pump_soon(q);
 }
 
@@ -223,7 +225,6 @@ queue_drain(void *ctx, struct channel *from, const struct message *m)
 	(void)m;
 	q->role.phase = PHASE_DRAINING;
 	q->draining = true;
-	transient_drain(q);
 	session_quit_all(q);
 	if (evtimer_add(q->stop_timer, &tv) == -1)
 		queue_stop(-1, 0, q);
@@ -241,6 +242,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_TEMPLATE, QUEUE_ALWAYS, notices_templates },
 	{ MSG_METRICS, PHASE_SETUP, count_take },
 	{ MSG_PEER, QUEUE_ALWAYS, peers_take },
+	{ MSG_STOPPING, PHASE_READY, transient_stop },
 	{ MSG_DRAIN, PHASE_READY, queue_drain },
 	{ MSG_ERA, PHASE_READY, era_take },
 	{ MSG_SUBMIT, QUEUE_WORKING, submit_begin },
@@ -249,6 +251,9 @@ static const struct handler queue_handlers[] = {
 	{ MSG_CANCEL, QUEUE_WORKING, submit_cancel },
 	{ MSG_SECRET, QUEUE_WORKING, login_secret },
 	{ MSG_NO_SECRET, QUEUE_WORKING, login_no_secret },
+	{ MSG_OUTLET, QUEUE_WORKING, outlet_link },
+	{ MSG_NO_OUTLET, QUEUE_WORKING, outlet_refused },
+	{ MSG_OUTLET_DONE, QUEUE_WORKING, outlet_done },
 	{ MSG_ACT, QUEUE_WORKING, action_begin },
 	{ MSG_ASK, QUEUE_WORKING, ask_begin },
 	{ MSG_STOP, QUEUE_WORKING, action_stop },
@@ -399,6 +404,7 @@ queue_clear(struct queue *q)
 	transcripts_free(q->transcripts);
 	free(q->learnt);
 	free(q->pauses);
+	outlet_clear(q);
 	count_clear(q);
 	for (i = 0; i < q->ntransports; i++) {
 		free(q->transports[i].name);
@@ -434,6 +440,8 @@ queue_run(int parent_fd)
 	queue_open(&q, in_memory ? ":memory:" : spool);
 	notices_open(&q);
 	count_open(&q);
+	if (outlet_open(&q) == -1)
+		fatal("outcome reports: %s", store_error(q.store));
 	transcript_open(&q, in_memory ? NULL : spool);
 	sandbox_confine(&box, spool, queue_filter, NELEM(queue_filter), &ready);
 	queue_watch_clock(&q);

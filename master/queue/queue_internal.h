@@ -192,6 +192,7 @@ enum queue_op_kind {
 	OP_EXPIRE,
 	OP_HASTEN,
 	OP_ACTION,
+	OP_REPORTS,
 };
 
 /* A change for the next commit, and the news that follow it. */
@@ -212,7 +213,9 @@ struct queue_op {
 	bool final; /* no further attempt */
 	bool lmtp;
 	bool asked_for; /* its notice is mailed, whoever waits for results */
-	bool dropped;   /* a notice failed, and nobody is told */
+	bool dropped;   /* a notice failed, and nobody is told; REPORTS: so */
+	bool reported;  /* a row of outlet.h is part of it */
+	uint32_t count; /* REPORTS: that went */
 	bool expired;   /* it failed because its time is over */
 	struct event event;
 	struct tls_info tls;
@@ -268,6 +271,7 @@ struct queue {
 	uint32_t nhalf_jobs;
 	TAILQ_HEAD(, transient) transients; /* transient.h */
 	uint32_t ntransients;
+	bool stopping; /* STOPPING came: no transient is taken */
 	uint64_t last_transient;
 	TAILQ_HEAD(, waiter) waiters;
 	LIST_HEAD(, waiter) waiters_by_id[QUEUE_BUCKETS];
@@ -303,6 +307,7 @@ struct queue {
 	uint64_t older;                /* store_load_older's place */
 	int64_t started_ms;            /* monotonic */
 	struct notices *notices;       /* notice.h; NULL: none are written */
+	struct outlet *outlet;         /* outlet.h */
 	struct metrics_table *metrics; /* count.h; never NULL */
 	struct count_ages *ages;       /* NULL: nobody asks */
 };

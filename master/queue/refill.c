@@ -40,6 +40,28 @@ struct refill_walk {
 	uint32_t placed;
 };
 
+static void
+refill_log_active(struct queue *q, const struct store_envelope *envelope)
+{
+	struct event event = { .kind = EVENT_ACTIVE,
+		.id = envelope->id,
+		.reverse_path = envelope->reverse_path,
+		.size = envelope->size,
+		.nrcpt = envelope->nrcpts };
+
+	event_tell(q, &event);
+}
+
+/* What never gets into memory is of mail all the same: it has been here. */
+static void
+refill_log_passing(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	if (recipient->index == 0 && recipient->attempts == 0 &&
+	    schedule_find_message(q->schedule, envelope->id) == NULL)
+		refill_log_active(q, envelope);
+}
+
 /* The reason is that of the destination's last failure. */
 static void
 refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
@@ -48,6 +70,7 @@ refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
 	char reply[QUEUE_REPLY_SIZE + 64];
 	struct attempt a = settle_attempt(envelope, recipient);
 
+	refill_log_passing(q, envelope, recipient);
 	a.relay = t->relay;
 	a.reply = reply;
 	a.transport = count_transport(q, t);
@@ -67,22 +90,11 @@ refill_settle(struct queue *q, const struct store_envelope *envelope,
 {
 	struct attempt a = settle_attempt(envelope, recipient);
 
+	refill_log_passing(q, envelope, recipient);
 	a.relay = "";
 	a.reply = why;
 	settle_outcome(&a.outcome, OUTCOME_FAILED, STEP_QUEUE, dsn);
 	settle(q, &a);
-}
-
-static void
-refill_log_active(struct queue *q, const struct store_envelope *envelope)
-{
-	struct event event = { .kind = EVENT_ACTIVE,
-		.id = envelope->id,
-		.reverse_path = envelope->reverse_path,
-		.size = envelope->size,
-		.nrcpt = envelope->nrcpts };
-
-	event_tell(q, &event);
 }
 
 /* A block without a failure is only a pause. */

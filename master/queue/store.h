@@ -266,6 +266,21 @@ int store_list(struct store *store, struct store_cursor *cursor,
     const struct store_filter *filter, uint32_t limit, store_row_fn row,
     void *arg);
 
+/*
+ * Outcome reports (store_report.c): texts in the order they came, each under a
+ * number that is never used again.
+ *
+ * store_add_report, store_forget_reports: part of the group; the latter at most
+ * limit of those up to a number.  store_next_report: 1, the next behind after
+ * (text NULL: without it); 0: none.
+ */
+int store_add_report(struct store *store, int64_t now_ms, const char *text);
+int store_forget_reports(struct store *store, uint64_t until, uint32_t limit,
+    uint32_t *countp);
+int store_next_report(struct store *store, uint64_t after, uint64_t *idp,
+    int64_t *created_ms, char *text, size_t size);
+int store_count_reports(struct store *store, uint64_t *countp);
+
 /* What an operator does to a recipient that waits or is held. */
 struct store_change {
 	uint64_t message;

@@ -68,6 +68,11 @@ enum {
 #define TALLY_OF(state)                                                        \
 	"(SELECT count(*) FROM recipient WHERE state = " state ")"
 
+/* AUTOINCREMENT: who gets a report knows by its number whether he had it. */
+#define REPORT_4                                                               \
+	"CREATE TABLE report (id INTEGER PRIMARY KEY AUTOINCREMENT,"           \
+	" created INTEGER NOT NULL, text TEXT NOT NULL);"
+
 /*
  * Ids start where they have six hex digits, which readers of Postfix's logs
  * expect of a queue id.
@@ -85,7 +90,7 @@ static const char schema[] =
     ", PRIMARY KEY (message, idx)) WITHOUT ROWID;" PAUSE_3 DUE_3 ACTIVE_3
 	TALLY_3 "INSERT INTO tally VALUES (0, 0, 0, 0, 0, 0, 0);"
     "CREATE INDEX failed ON recipient (finished) WHERE state = 4;" OWED_3 KEPT_4
-    "PRAGMA application_id = 1347375956;"
+	REPORT_4 "PRAGMA application_id = 1347375956;"
     "PRAGMA user_version = 4;";
 
 /*
@@ -117,8 +122,8 @@ static const char *const steps[] = {
 	    " (SELECT count(*) FROM message)," TALLY_OF("0") "," TALLY_OF("1") "," TALLY_OF(
 		"2") "," TALLY_OF("3") "," TALLY_OF("4") "," TALLY_OF("5") ";"
 									   "PRAGMA user_version = 3;",
-	/* to 4: generations */
-	[3] = KEPT_4 "PRAGMA user_version = 4;",
+	/* to 4: generations, outcome reports */
+	[3] = KEPT_4 REPORT_4 "PRAGMA user_version = 4;",
 };
 
 enum {

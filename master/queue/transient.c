@@ -171,12 +171,13 @@ void
 transient_begin(struct queue *q, struct submission *s)
 {
 	struct msg_accepted accepted;
-	struct transient *t = transient_new(q, s);
+	struct transient *t = q->stopping ? NULL : transient_new(q, s);
 
 	if (t == NULL) {
 		submit_refused(q, s, 451, "4.3.2",
-		    "too many messages are on their way that are not stored: "
-		    "try again");
+		    q->stopping ? "posternd is being stopped"
+				: "too many messages are on their way that are "
+				  "not stored: try again");
 		submission_free(s);
 		return;
 	}
@@ -274,7 +275,8 @@ transient_give_up(struct queue *q, struct transient *t, const char *dsn,
 void
 transient_run(struct queue *q)
 {
-	int64_t limit_ms = (int64_t)q->config->answer_time_limit * 1000;
+	int64_t limit_ms =
+	    q->stopping ? 0 : (int64_t)q->config->answer_time_limit * 1000;
 	int64_t now_ms = time_monotonic_ms();
 	struct transient *t;
 
@@ -291,10 +293,14 @@ transient_run(struct queue *q)
 }
 
 void
-transient_drain(struct queue *q)
+transient_stop(void *ctx, struct channel *from, const struct message *m)
 {
+	struct queue *q = ctx;
 	struct transient *t;
 
+	(void)from;
+	(void)m;
+	q->stopping = true;
 	TAILQ_FOREACH(t, &q->transients, entry)
 		transient_give_up(q, t, "4.3.2", "posternd is being stopped");
 }

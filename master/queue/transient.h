@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct channel;
+struct message;
 struct queue;
 struct queue_op;
 struct submission;
@@ -45,8 +47,9 @@ void transient_cancel_all(struct queue *q);
  */
 void transient_run(struct queue *q);
 
-/* No session starts any more: whoever waits for one is deferred. */
-void transient_drain(struct queue *q);
+/* posternd is being stopped: who waits for a session is deferred, and nobody else
+ * is taken.  Handler of the queue's table. */
+void transient_stop(void *ctx, struct channel *from, const struct message *m);
 
 void transient_clear(struct queue *q);
 

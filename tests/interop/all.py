@@ -10,7 +10,7 @@ from daemon import Suite  # noqa
 
 SUITES = ("run", "login", "injected", "resolver", "lifecycle", "service",
           "notices", "disk", "archive", "scheduling", "clock", "manage",
-          "transient", "sendmail", "listener")
+          "transient", "sendmail", "observe", "reports", "listener")
 
 
 def main():

@@ -980,7 +980,8 @@ def lines_go_to_syslog_and_find_it_again():
             assert re.match(r"<22>postern/smtp\[\d+\]: \w+: to=<a@x\.test>, ",
                             line[0]), line
             for line in list(d.heard):
-                assert re.match(r"<(19|20|22)>postern/\w+\[\d+\]: ", line), line
+                assert re.match(r"<(19|20|22)>posternd?/\w+\[\d+\]: ",
+                                line), line
             receiver.close()
             for i in range(3):  # nobody hears; nobody minds
                 answers = d.send(["gone%d@x.test" % i], MESSAGE)
@@ -996,9 +997,13 @@ def lines_go_to_syslog_and_find_it_again():
                 start = len(d.heard)
                 answers = d.send([rcpt], MESSAGE)
                 assert answers[1]["status"] == "delivered", answers
+                junk = Job(d.dir + "/run/job")
+                junk.send({"from": "no address"})
+                assert junk.receive()["status"] == "refused"
+                junk.close()
                 time.sleep(0.1)
                 text = "\n".join(d.heard[start:])
-                return "to=<%s>" % rcpt in text and "postern/intake[" in text
+                return "to=<%s>" % rcpt in text and "posternd/intake[" in text
             wait_for(heard, 20, "lines from queue and intake again")
             old = d.pids("dialer")
             os.kill(old[0], signal.SIGKILL)

@@ -9,6 +9,7 @@
 #	peers.sh start DIR	run them in the fresh folder DIR; see DIR/env
 #	peers.sh stop DIR	end what was started in DIR
 #	peers.sh nsd FILE	become NSD in the foreground, configured by FILE
+#	peers.sh readers	unpack pflogsumm and logwatch; prints where
 #
 # DIR is best below /tmp: the servers' users have to get there, and a socket's
 # path is short.  Everything listens on 127.0.0.1 and on sockets in DIR.
@@ -127,6 +128,17 @@ relocate_modules()
 {
 	find "$root/usr/lib/dovecot" -type f -exec \
 		sed -i 's,/usr/lib/dovecot/modules,.//./././././././modules,' {} +
+}
+
+# Readers of mail logs: Perl, run from where they are.
+readers()
+{
+	for package in pflogsumm logwatch libdate-calc-perl libcarp-clan-perl; do
+		[ -e "$home/done/$package" ] && continue
+		need_lists
+		unpack "$package"
+	done
+	echo "$root"
 }
 
 fetch()
@@ -674,9 +686,9 @@ usage()
 }
 
 case ${1:-} in
-fetch)
+fetch | readers)
 	[ $# = 1 ] || usage
-	fetch
+	"$1"
 	;;
 start | stop | nsd)
 	[ $# = 2 ] || usage
