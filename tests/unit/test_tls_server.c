@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: ISC */
+/* The listeners' TLS, with a key that is elsewhere, against OpenSSL's client. */
+#include "master/intake/tls_server.h"
+
+#include <criterion/criterion.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/util.h"
+#include "master/signer/sign.h"
+
+static EVP_PKEY *key;
+static unsigned asked;
+static bool refuses;
+
+static size_t
+ask(void *ctx, uint32_t number, unsigned hash_bits, const uint8_t *in, size_t n,
+    uint8_t *out, size_t size)
+{
+	(void)ctx;
+	asked++;
+	cr_expect_eq(number, 7);
+	cr_expect(sign_form_ok(in, n));
+	return refuses ? 0 : sign_make(key, hash_bits, in, n, out, size);
+}
+
+/* A certificate for key; the caller's to free. */
+static char *
+make_pem(size_t *n, bool with_key)
+{
+	X509 *cert = X509_new();
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *octets, *copy;
+
+	cr_assert(ASN1_INTEGER_set(X509_get_serialNumber(cert), 1) == 1 &&
+	    X509_gmtime_adj(X509_getm_notBefore(cert), -60) != NULL &&
+	    X509_gmtime_adj(X509_getm_notAfter(cert), 3600) != NULL &&
+	    X509_set_pubkey(cert, key) == 1 &&
+	    X509_sign(cert, key,
+		EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256()) > 0);
+	cr_assert_eq(PEM_write_bio_X509(bio, cert), 1);
+	if (with_key)
+		cr_assert_eq(PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0,
+				 NULL, NULL),
+		    1);
+	*n = (size_t)BIO_get_mem_data(bio, &octets);
+	copy = malloc(*n + 1);
+	cr_assert_not_null(copy);
+	memcpy(copy, octets, *n);
+	copy[*n] = '\0';
+	BIO_free(bio);
+	X509_free(cert);
+	return copy;
+}
+
+struct pair {
+	struct tls_server *server;
+	struct tls_stream *stream;
+	SSL_CTX *ctx;
+	SSL *client;
+	BIO *to, *from;
+	bool failed;
+};
+
+static void
+setup(struct pair *p, int version)
+{
+	const char *why;
+	size_t n;
+	char *pem = make_pem(&n, false);
+
+	memset(p, 0, sizeof(*p));
+	p->server = tls_server_new(pem, n, 7, &why);
+	cr_assert_not_null(p->server, "%s", why);
+	free(pem);
+	p->stream = tls_stream_new(p->server);
+	p->ctx = SSL_CTX_new(TLS_client_method());
+	cr_assert_eq(SSL_CTX_set_max_proto_version(p->ctx, version), 1);
+	p->client = SSL_new(p->ctx);
+	p->to = BIO_new(BIO_s_mem());
+	p->from = BIO_new(BIO_s_mem());
+	SSL_set_bio(p->client, p->to, p->from);
+	SSL_set_connect_state(p->client);
+}
+
+static void
+clear(struct pair *p)
+{
+	tls_stream_free(p->stream);
+	tls_server_free(p->server);
+	SSL_free(p->client);
+	SSL_CTX_free(p->ctx);
+	EVP_PKEY_free(key);
+	key = NULL;
+}
+
+/* An octet at a time, as the worst network would. */
+static void
+carry(struct pair *p)
+{
+	const uint8_t *out;
+	uint8_t octet;
+	size_t n;
+
+	while (BIO_read_ex(p->from, &octet, 1, &n) == 1 && !p->failed)
+		p->failed = tls_stream_feed(p->stream, &octet, 1) == -1;
+	out = tls_stream_output(p->stream, &n);
+	if (n > 0)
+		cr_assert_eq(BIO_write_ex(p->to, out, n, &n), 1);
+	tls_stream_sent(p->stream, n);
+	(void)tls_stream_output(p->stream, &n);
+	cr_expect_eq(n, 0);
+}
+
+static bool
+shake_hands(struct pair *p)
+{
+	int turn;
+
+	for (turn = 0; turn < 8 && !p->failed; turn++) {
+		(void)SSL_do_handshake(p->client);
+		carry(p);
+	}
+	return SSL_is_init_finished(p->client) && tls_stream_is_up(p->stream);
+}
+
+static EVP_PKEY *
+make_key(const char *kind)
+{
+	if (strcmp(kind, "RSA") == 0)
+		return EVP_RSA_gen(2048);
+	if (strcmp(kind, "ED25519") == 0)
+		return EVP_PKEY_Q_keygen(NULL, NULL, kind);
+	return EVP_EC_gen(kind);
+}
+
+static const char *const kinds[] = { "RSA", "P-256", "P-384", "ED25519" };
+
+Test(tls_server, a_key_of_each_kind_is_asked_for)
+{
+	static const uint8_t hello[] = "hello, client";
+	char text[64] = "";
+	uint8_t heard[64];
+	struct pair p;
+	size_t i, n;
+	bool over;
+
+	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
+	for (i = 0; i < NELEM(kinds); i++) {
+		asked = 0;
+		key = make_key(kinds[i]);
+		cr_assert_not_null(key);
+		setup(&p, TLS1_3_VERSION);
+		cr_assert(shake_hands(&p), "%s: %s", kinds[i],
+		    tls_stream_error(p.stream));
+		cr_expect_eq(asked, 1, "%s", kinds[i]);
+		cr_expect_str_eq(tls_stream_version(p.stream), "TLSv1.3");
+		cr_assert_eq(tls_stream_write(p.stream, hello, sizeof(hello)),
+		    0);
+		carry(&p);
+		cr_expect_eq(SSL_read_ex(p.client, text, sizeof(text), &n), 1);
+		cr_expect_str_eq(text, (const char *)hello);
+		cr_assert_eq(SSL_write_ex(p.client, "EHLO x", 6, &n), 1);
+		carry(&p);
+		n = tls_stream_read(p.stream, heard, sizeof(heard), &over);
+		cr_expect(n == 6 && memcmp(heard, "EHLO x", 6) == 0 && !over);
+		cr_expect_eq(
+		    tls_stream_read(p.stream, heard, sizeof(heard), &over), 0);
+		cr_expect_not(over);
+		(void)SSL_shutdown(p.client);
+		carry(&p);
+		(void)tls_stream_read(p.stream, heard, sizeof(heard), &over);
+		cr_expect(over);
+		clear(&p);
+	}
+}
+
+Test(tls_server, what_is_no_tls_1_3_ends)
+{
+	static const uint8_t junk[] = "EHLO in clear\r\n";
+	struct pair p;
+
+	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
+	key = make_key("P-256");
+	setup(&p, TLS1_2_VERSION);
+	cr_expect_not(shake_hands(&p));
+	cr_expect(p.failed);
+	cr_expect_str_neq(tls_stream_error(p.stream), "");
+	clear(&p);
+	key = make_key("P-256");
+	setup(&p, TLS1_3_VERSION);
+	cr_expect_eq(tls_stream_feed(p.stream, junk, sizeof(junk)), -1);
+	clear(&p);
+}
+
+Test(tls_server, without_a_signature_there_is_no_session)
+{
+	struct pair p;
+
+	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
+	refuses = true;
+	key = make_key("P-256");
+	setup(&p, TLS1_3_VERSION);
+	cr_expect_not(shake_hands(&p));
+	cr_expect(p.failed);
+	clear(&p);
+}
+
+Test(tls_server, what_is_no_certificate)
+{
+	const char *why;
+
+	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
+	cr_expect_null(tls_server_new("", 0, 1, &why));
+	cr_expect_str_eq(why, "no certificate in PEM form found");
+	cr_expect_null(
+	    tls_server_new("-----BEGIN CERTIFICATE-----\n", 28, 1, &why));
+}
+
+Test(sign, only_the_form_of_a_server_is_signed)
+{
+	uint8_t in[SIGN_INPUT_MAX + 1], out[SIGN_OUTPUT_MAX];
+	static const char context[] = "TLS 1.3, server CertificateVerify";
+	size_t n = 64 + sizeof(context) + 32, i;
+
+	memset(in, ' ', 64);
+	memcpy(in + 64, context, sizeof(context));
+	memset(in + 64 + sizeof(context), 0xaa, 48);
+	key = make_key("P-256");
+	cr_expect(sign_form_ok(in, n));
+	cr_expect(sign_form_ok(in, n + 16));
+	cr_expect(sign_make(key, 256, in, n, out, sizeof(out)) > 0);
+	cr_expect_eq(sign_make(key, 1, in, n, out, sizeof(out)), 0);
+	cr_expect_eq(sign_make(key, 0, in, n, out, sizeof(out)), 0);
+	cr_expect_eq(sign_make(key, 256, in, n, out, 8), 0);
+	for (i = 0; i < n + 20; i++)
+		cr_expect_eq(sign_form_ok(in, i), i == n || i == n + 16, "%zu",
+		    i);
+	for (i = 0; i < 64 + sizeof(context); i++) {
+		in[i] ^= 1;
+		cr_expect_not(sign_form_ok(in, n), "%zu", i);
+		cr_expect_eq(sign_make(key, 256, in, n, out, sizeof(out)), 0);
+		in[i] ^= 1;
+	}
+	/* A client's proof is none of ours. */
+	memcpy(in + 64, "TLS 1.3, client", 15);
+	cr_expect_not(sign_form_ok(in, n));
+	EVP_PKEY_free(key);
+	key = NULL;
+}
+
+Test(sign, a_pair_belongs_together)
+{
+	const char *why;
+	char *pem, *other;
+	EVP_PKEY *got;
+	size_t n, m;
+
+	key = make_key("P-256");
+	pem = make_pem(&n, true);
+	got = sign_read_pair(pem, n, &why);
+	cr_expect_not_null(got, "%s", why);
+	EVP_PKEY_free(got);
+	cr_expect_null(sign_read_pair("", 0, &why));
+	cr_expect_str_eq(why, "there is no certificate in PEM form");
+	EVP_PKEY_free(key);
+	key = make_key("P-256");
+	other = make_pem(&m, false);
+	cr_expect_null(sign_read_pair(other, m, &why));
+	cr_expect(strstr(why, "no key") != NULL, "%s", why);
+	/* One's certificate, the other's key. */
+	other = realloc(other, m + n + 1);
+	cr_assert_not_null(other);
+	memcpy(other + m, pem, n);
+	cr_expect_null(sign_read_pair(other, m + n, &why));
+	cr_expect_str_eq(why, "the key is not that of the certificate");
+	free(pem);
+	free(other);
+	EVP_PKEY_free(key);
+	key = NULL;
+}
