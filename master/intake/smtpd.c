@@ -30,7 +30,7 @@
 
 static uint8_t input[READ_SIZE];
 static uint8_t plain[READ_SIZE]; /* of TLS */
-static uint8_t scratch[2 * READ_SIZE + 2];
+static uint8_t scratch[SMTPD_DATA_ROOM(READ_SIZE) + 2];
 
 static void
 smtpd_close(struct smtpd *d)
@@ -207,6 +207,8 @@ take(struct smtpd *d, const uint8_t *in, size_t n)
 		goes_on = pump(d, d->input, d->input_len);
 	}
 	if (!goes_on) {
+		if (smtpd_has_erred(d->session))
+			smtpd_log_lost(d, "too many errors");
 		linger(d);
 		return false;
 	}

@@ -296,6 +296,8 @@ read_path(struct smtpd_command *c, struct text *t, const char *word,
 	t->left -= n;
 	skip_spaces(t);
 	end = memchr(t->at, '>', t->left);
+	c->rest = t->at;
+	c->rest_len = end != NULL ? (size_t)(end + 1 - t->at) : t->left;
 	if (t->left == 0 || *t->at != '<' || end == NULL)
 		return complain(wrong, 501, dsn,
 		    "the address must stand in < and >");

@@ -65,7 +65,8 @@ struct smtpd_command {
 	/* HELO, EHLO, LHLO */
 	char name[SMTPD_NAME_SIZE];
 
-	/* XFORWARD: within the line */
+	/* Within the line: XFORWARD's attributes; the address of MAIL and RCPT
+	 * as it came, for the log */
 	const char *rest;
 	size_t rest_len;
 };

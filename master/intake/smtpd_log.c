@@ -126,6 +126,21 @@ smtpd_log_client(const struct smtpd *d, uint64_t id)
 	    (unsigned long long)id, d->peer, origin, d->mail.job.ref);
 }
 
+/* The address of a command, of one that is none as it came. */
+static void
+write_address(const struct smtpd_command *c, char out[ESCAPED_SIZE])
+{
+	const char *at = c->path.path;
+	size_t n = strlen(at);
+
+	if (n == 0 && c->rest_len > 0) {
+		at = c->rest + (c->rest[0] == '<' ? 1 : 0);
+		n = c->rest_len - (size_t)(at - c->rest);
+		n -= n > 0 && at[n - 1] == '>' ? 1 : 0;
+	}
+	(void)log_escape(out, ESCAPED_SIZE, at, n);
+}
+
 void
 smtpd_log_reject(const struct smtpd *d, const char *at,
     const struct smtpd_reply *reply)
@@ -139,14 +154,14 @@ smtpd_log_reject(const struct smtpd *d, const char *at,
 	bool has_from = state >= SMTPD_IN_MAIL && state <= SMTPD_IN_CHUNKS;
 	const char *path = smtpd_envelope(d->session)->from;
 
-	if (c->verb == SMTPD_VERB_MAIL && !has_from) {
-		path = c->path.path;
-		has_from = true;
-	}
 	if (has_from)
 		log_escape(from, sizeof(from), path, strlen(path));
+	if (c->verb == SMTPD_VERB_MAIL && !has_from) {
+		write_address(c, from);
+		has_from = true;
+	}
 	if (of_rcpt)
-		log_escape(to, sizeof(to), c->path.path, strlen(c->path.path));
+		write_address(c, to);
 	log_escape(name, sizeof(name), helo, strlen(helo));
 	log_escape(text, sizeof(text), reply->text, strlen(reply->text));
 	line(d, LOG_INFO, "reject",

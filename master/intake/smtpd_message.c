@@ -53,11 +53,11 @@ show(struct smtpd_session *s, const uint8_t *octets, size_t n)
 	return SMTPD_CONTENT;
 }
 
-/* As many as what they become has room. */
+/* As many as what they become has room, and the end of a last line behind it. */
 static size_t
 clip(const struct smtpd_session *s, size_t n)
 {
-	size_t most = (s->scratch_size - 2) / 2;
+	size_t most = (s->scratch_size - SMTPD_DATA_ROOM(0) - 2) / 2;
 
 	return n < most ? n : most;
 }

@@ -305,6 +305,12 @@ smtpd_owed(const struct smtpd_session *s)
 	return s->owed;
 }
 
+bool
+smtpd_has_erred(const struct smtpd_session *s)
+{
+	return s->mode == MODE_CLOSED && s->errors >= s->policy.error_limit;
+}
+
 /* RFC 3207, 4.2. */
 void
 smtpd_tls_is_up(struct smtpd_session *s)

@@ -123,6 +123,9 @@ bool smtpd_answer(struct smtpd_session *s, const struct smtpd_reply *reply);
 /* Ends the session as a server may at any time (RFC 5321, 3.8); 421. */
 void smtpd_end(struct smtpd_session *s, const char *dsn, const char *text);
 
+/* Whether it was the client's errors that ended it. */
+bool smtpd_has_erred(const struct smtpd_session *s);
+
 /* TLS is up: the client begins anew, and nothing it said before counts. */
 void smtpd_tls_is_up(struct smtpd_session *s);
 

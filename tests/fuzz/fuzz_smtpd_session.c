@@ -71,7 +71,7 @@ handle(struct smtpd_session *s, enum smtpd_event event, uint8_t choice)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	static uint8_t scratch[1024];
+	uint8_t *scratch = malloc(1024); /* its end is watched */
 	struct smtpd_policy p = { .size_limit = 4096,
 		.rcpt_limit = 5,
 		.error_limit = 20,
@@ -82,17 +82,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	enum smtpd_event event;
 	size_t used, most, piece;
 
-	if (n < 3)
+	if (n < 3) {
+		free(scratch);
 		return 0;
+	}
 	p.lmtp = data[0] & 1;
 	p.normalize = data[0] & 2;
 	p.trusted = data[0] & 4;
 	p.one_recipient = data[0] & 8;
 	p.offers = data[0] & 16 ? UINT32_MAX : UINT32_MAX >> 26;
-	piece = 1 + data[1];
+	piece = 1 + 4 * (size_t)data[1];
 	s = malloc(smtpd_session_size(&p));
-	assert(s != NULL);
-	smtpd_session_init(s, &p, scratch, sizeof(scratch));
+	assert(s != NULL && scratch != NULL);
+	smtpd_session_init(s, &p, scratch, 1024);
 	data += 2;
 	n -= 2;
 	while (n > 0) {
@@ -107,5 +109,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 			drop_output(s);
 	}
 	free(s);
+	free(scratch);
 	return 0;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Mail that comes in by LMTP and SMTP, over the real posternd."""
 import itertools
+import json
 import os
 import re
 import signal
@@ -415,6 +416,7 @@ def every_limit_is_one():
         c.want(b"WHAT", "500 5.5.2")
         assert c.reply() == "421 4.7.0 mx.other.test Error: too many errors"
         assert c.ended()
+        p.log("too many errors after UNKNOWN from localhost[127.")
         c = p.client()
         for _ in range(6):  # EHLO is the first of them
             c.want(b"NOOP", "250" if _ < 5 else "421 4.7.0")
@@ -560,6 +562,23 @@ def a_thousand_recipients_are_answered():
         ids = {queue_id(c.reply()) for _ in names}
         assert len(ids) == 1, ids
         assert c.reply() == "250 2.0.0 Ok"
+
+
+def lines_may_be_json():
+    with Place(globals="log_format = json") as p:
+        c = p.client()
+        id_ = queue_id(c.send())
+        c.want(b"RCPT TO:<\xc3\xa4@\"\\>", "501")
+        c.want(b"MAIL FROM:<\xc3\xa4@\"\\>", "501")
+        c.want(b"QUIT", "221")
+        p.log("disconnect from")
+        lines = [json.loads(line) for line in
+                 p.daemon.log_text().splitlines() if "/smtpd" in line]
+        events = [line["event"] for line in lines]
+        assert events == ["connect", "client", "reject", "reject",
+                          "disconnect"], events
+        assert lines[1]["text"].startswith(id_ + ": client="), lines[1]
+        assert r'to=<\xc3\xa4@"\\>' in lines[2]["text"], lines[2]
 
 
 def the_listeners_transport_takes_it():
@@ -756,6 +775,7 @@ TESTS = [
     ("each recipient hears the remote", each_recipient_hears_the_remote),
     ("a thousand recipients are answered",
      a_thousand_recipients_are_answered),
+    ("lines may be JSON", lines_may_be_json),
     ("the listener's transport takes it", the_listeners_transport_takes_it),
     ("every yes arrives: the queue is killed",
      lambda: mail_while_it_is_killed("queue")),

@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include <criterion/criterion.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 
 static char folder[] = "/tmp/postern-listen-XXXXXX";
 static char path[64];
@@ -279,4 +281,31 @@ Test(listen, a_pid_file_is_not_written_through_a_link)
 	cr_expect_eq(listen_pid_file(path), -1);
 	cr_expect_eq(errno, ELOOP);
 	cr_expect_eq(access("/tmp/postern-must-not-be", F_OK), -1);
+}
+
+static uint16_t
+port_of(int fd)
+{
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+
+	cr_assert_eq(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	return ntohs(at.sin_port);
+}
+
+Test(listen, a_tcp_socket_sends_at_once_and_is_one_of_its_port)
+{
+	int fd = listen_open_tcp("127.0.0.1", 0), on = 0;
+	socklen_t len = sizeof(on);
+
+	cr_assert_neq(fd, -1);
+	cr_expect_eq(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+	cr_expect_neq(on, 0);
+	cr_expect_eq(listen_open_tcp("127.0.0.1", port_of(fd)), -1);
+	cr_expect_eq(errno, EADDRINUSE);
+	close(fd);
+	cr_expect_eq(listen_open_tcp("192.0.2.254", 0), -1);
+	cr_expect_eq(errno, EADDRNOTAVAIL);
+	cr_expect_eq(listen_open_tcp("localhost", 0), -1);
+	cr_expect_eq(errno, EINVAL);
 }

@@ -579,6 +579,45 @@ Test(smtpd_session, who_does_not_read_is_not_heard)
 	free(t.s);
 }
 
+/* The most that octets become, and the end of a last line behind it, fill the
+ * room that there is, and no more: what stands behind is seen by its content. */
+Test(smtpd_session, a_last_chunk_of_bare_line_ends_fits)
+{
+	static const size_t room = 1024;
+	struct {
+		uint8_t scratch[1024];
+		uint8_t guard[16];
+	} place;
+	struct smtpd_policy p = { .normalize = true,
+		.size_limit = 100000,
+		.rcpt_limit = 3,
+		.error_limit = 6,
+		.junk_limit = 5,
+		.line_limit = 1024,
+		.offers = BIT(CHUNKING) };
+	char in[700];
+	size_t n;
+
+	for (size_t size = 500; size < 520; size++) {
+		memset(&t, 0, sizeof(t));
+		memset(&place, 0x5a, sizeof(place));
+		t.s = malloc(smtpd_session_size(&p));
+		cr_assert_not_null(t.s);
+		smtpd_session_init(t.s, &p, place.scratch, room);
+		feed(HI BEGUN, strlen(HI BEGUN), 1000, 0);
+		feed("BDAT 1\r\n\r", 9, 1000, 0);
+		n = (size_t)snprintf(in, sizeof(in), "BDAT %zu LAST\r\n", size);
+		memset(in + n, '\n', size);
+		in[n] = 'a';
+		feed(in, n + size, 1000, 0);
+		cr_expect_eq(t.content_len, 2 + 1 + 2 * (size - 1) + 2, "%zu",
+		    size);
+		for (size_t i = 0; i < sizeof(place.guard); i++)
+			cr_assert_eq(place.guard[i], 0x5a, "%zu", size);
+		free(t.s);
+	}
+}
+
 Test(smtpd_session, commands_are_counted_as_they_went)
 {
 	static const char in[] =

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: ISC */
+/* What each user, and each address, has of the intake. */
+#include "master/intake/intake_internal.h"
+
+#include <sys/socket.h>
+
+#include <criterion/criterion.h>
+
+static struct intake in;
+
+Test(share, a_user_an_address_and_another_are_three)
+{
+	struct share_key user = { .family = AF_UNIX, .uid = 7 };
+	struct share_key address = { .family = AF_INET, .addr = { 192, 0, 2 } };
+	struct share_key other = { .family = AF_INET6, .addr = { 192, 0, 2 } };
+	struct share *one, *two, *three;
+
+	one = share_join(&in, &user, 2);
+	two = share_join(&in, &address, 2);
+	three = share_join(&in, &other, 2);
+	cr_assert(one != NULL && two != NULL && three != NULL);
+	cr_expect(one != two && two != three && one != three);
+	cr_expect_eq(share_join(&in, &user, 2), one);
+	cr_expect_null(share_join(&in, &user, 2), "it has two");
+	share_leave(one);
+	cr_expect_eq(share_join(&in, &user, 2), one);
+}
+
+Test(share, nobody_fills_memory_for_all)
+{
+	struct share_key key = { .family = AF_UNIX };
+	struct config config = { .message_size_limit = 100 };
+	struct share *share[6];
+
+	in.config = &config;
+	for (uint32_t i = 0; i < 6; i++) {
+		key.uid = i;
+		share[i] = share_join(&in, &key, 1);
+		cr_assert_not_null(share[i]);
+	}
+	share_hold(&in, share[0], 799);
+	cr_expect(share_has_room(&in, share[0]));
+	share_hold(&in, share[0], 1);
+	cr_expect_not(share_has_room(&in, share[0]), "8 messages of its own");
+	cr_expect(share_has_room(&in, share[1]));
+	for (int i = 1; i < 5; i++)
+		share_hold(&in, share[i], 600);
+	cr_expect_not(share_has_room(&in, share[5]), "32 messages of all");
+	share_release(&in, share[0], 800);
+	cr_expect(share_has_room(&in, share[5]));
+	cr_expect(share_has_room(&in, share[0]));
+}
