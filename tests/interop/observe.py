@@ -251,6 +251,35 @@ def the_queue_is_seen_by_state_and_age():
             "class": "4", "subject": "4"}) == 3
 
 
+def dashboard_and_alerts_name_what_is_there():
+    conf = os.path.join(HERE, "..", "..", "conf")
+    with open(conf + "/grafana/postern.json") as f:
+        board = json.load(f)
+    ids = [p["id"] for p in board["panels"]]
+    assert len(set(ids)) == len(ids) > 10
+    texts = [t["expr"] for p in board["panels"] for t in p["targets"]]
+    with open(conf + "/prometheus/postern.rules.yml") as f:
+        rules = f.read()
+    alerts = re.findall(r"- alert: (\w+)\n", rules)
+    assert len(alerts) == len(set(alerts)) >= 10, alerts
+    assert rules.count("expr:") == len(alerts) == rules.count("summary:")
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        families = scrape(d)
+    # what has the name, and the values of its labels
+    named = openmetrics.sample_names(families)
+    labels = {p for f in families.values() for _, have in f.samples
+              for p in have}
+    seen = set()
+    for text in texts + [rules]:
+        for name in re.findall(r"\bpostern_\w+", text):
+            assert name in named, name
+            seen.add(name)
+        for key, values in re.findall(
+                r'\b(status|state|step|result)=~?"([^"]*)"', text):
+            assert all((key, v) in labels for v in values.split("|")), values
+    assert len(seen) >= 20, seen
+
+
 # The log and its readers.
 
 class Tail:
@@ -469,6 +498,7 @@ TESTS = (
     counts_outlive_the_queue,
     a_metrics_role_that_dies_is_no_loss,
     the_queue_is_seen_by_state_and_age,
+    dashboard_and_alerts_name_what_is_there,
     the_log_has_the_records_of_tail,
     pflogsumm_and_logwatch_agree_with_the_records,
     under_postfix_s_name_they_need_no_option,
