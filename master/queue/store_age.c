@@ -10,7 +10,7 @@ store_walk_ages(struct store *store, uint64_t *afterp, uint32_t limit,
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_AGES];
 	uint32_t n = 0;
-	int rc, ret = 0;
+	int rc = SQLITE_DONE, ret = 0;
 
 	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)*afterp);
 	(void)sqlite3_bind_int64(sql, 2, limit);
