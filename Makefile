@@ -5,6 +5,7 @@ CC      = gcc
 PREFIX  = /usr/local
 SBINDIR = $(PREFIX)/sbin
 BINDIR  = $(PREFIX)/bin
+LIBDIR  = $(PREFIX)/lib/postern
 MANDIR  = $(PREFIX)/share/man
 SYSCONFDIR = /etc/postern
 BUILD   = build
@@ -47,7 +48,7 @@ endif
 OBJS  := $(SRCS:%.c=$(BUILD)/obj/%.o)
 UNIT  := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*.c))
 FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/intake/postern-job.5 \
+PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/intake/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
 .PHONY: all libraries help deps demo check unit session interop confine chaos fuzz bench $(BENCHES:%=bench-%) lint man-lint format install clean FORCE
@@ -194,7 +195,10 @@ install: all
 	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
 	install -m 755 $(BUILD)/posternd $(DESTDIR)$(SBINDIR)/posternd
 	install -m 755 $(BUILD)/postern $(DESTDIR)$(BINDIR)/postern
-	install -m 644 master/control/postern.1 $(DESTDIR)$(MANDIR)/man1/
+	install -d $(DESTDIR)$(LIBDIR)
+	for name in sendmail mailq newaliases; do \
+	    ln -sf $(BINDIR)/postern $(DESTDIR)$(LIBDIR)/$$name || exit 1; done
+	install -m 644 master/control/postern.1 master/control/postern-sendmail.1 $(DESTDIR)$(MANDIR)/man1/
 	install -m 644 master/postern.conf.5 master/intake/postern-job.5 \
 	    master/intake/postern-control.5 master/control/postern-transcript.5 \
 	    master/metrics/postern-metrics.5 $(DESTDIR)$(MANDIR)/man5/

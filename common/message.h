@@ -61,7 +61,7 @@ struct msg_start {
 	uint32_t gid;
 	uint32_t pid;        /* ours as the master sees it, for the log */
 	uint32_t namespaces; /* CLONE_NEW* bits that hold */
-	uint32_t pad;
+	uint32_t beside; /* 1: another generation has the store open */
 };
 
 struct msg_peer {
@@ -72,13 +72,15 @@ struct msg_peer {
 enum listener_kind {
 	LISTENER_JOB,
 	LISTENER_CONTROL,
+	LISTENER_MAIL,   /* LMTP or SMTP */
 	LISTENER_CLIENT, /* no listener: one connected client of the job socket,
 	                    of `postern deliver` */
 };
 
 struct msg_listener {
-	uint8_t kind; /* enum listener_kind */
-	uint8_t pad[7];
+	uint8_t kind;  /* enum listener_kind */
+	uint8_t index; /* MAIL: which of the configuration's */
+	uint8_t pad[6];
 };
 
 #define SUBMITTERS_MAX 256
@@ -87,6 +89,15 @@ struct msg_listener {
 struct msg_submitters {
 	uint32_t any; /* 1: whomever the socket's mode lets in */
 	uint32_t count;
+};
+
+/* tail: count times uint32_t, then trusted times: user ids of those who may come
+ * besides root, and of those who may say XFORWARD. */
+struct msg_listener_users {
+	uint32_t index; /* of the configuration's listeners */
+	uint32_t any;   /* 1: whomever the socket's mode lets in */
+	uint32_t count;
+	uint32_t trusted;
 };
 
 struct msg_trust {
@@ -174,6 +185,9 @@ enum submit_wait {
 #define SUBMIT_TLS_OPTIONAL (1u << 11) /* TLS-Required: No; RFC 8689, 3 */
 #define SUBMIT_REQUIRETLS   (1u << 12) /* RFC 8689, 2 */
 
+/* Nothing is stored: one attempt, and its client hears of each recipient. */
+#define SUBMIT_TRANSIENT (1u << 15)
+
 #define SUBMIT_FOR_POSTMASTER                                                  \
 	(1u << 13) /* of the queue's own: nobody is told that it failed */
 
@@ -182,6 +196,10 @@ enum submit_wait {
 
 /* What no client can ask for. */
 #define SUBMIT_OF_QUEUE SUBMIT_FOR_POSTMASTER
+
+/* By so much may a body be larger than message_size_limit: the field Received that
+ * the intake adds. */
+#define SUBMIT_TRACE_MAX 2048
 
 /* What a worker must know of the message. */
 #define SUBMIT_TO_WORKER                                                       \
@@ -345,6 +363,36 @@ struct msg_list_end {
 	    counts[RECIPIENT_STATES]; /* of recipients in the whole queue */
 	uint32_t sessions;            /* live workers */
 	uint32_t more;                /* 1: the limit cut the answer short */
+};
+
+/*
+ * Two generations share a queue's store while one hands it to the next.  The old
+ * one: ALONE, SHARED, LEAVING, and it ends; the new one: BESIDE (msg_start), HEIR,
+ * ALONE.  Where the new one fails, the old one becomes ALONE again.
+ */
+enum era {
+	ERA_ALONE,
+	ERA_SHARED,  /* another may open the store */
+	ERA_LEAVING, /* it has all but what our clients wait for */
+	ERA_BESIDE,  /* the other has all of it yet, we only add */
+	ERA_HEIR,    /* we have all but what the other keeps */
+};
+
+struct msg_era {
+	uint32_t era;
+	uint32_t failed; /* ERA_DONE: it is not, and the log says why */
+};
+
+struct msg_ping {
+	uint64_t serial;
+};
+
+/* Numbers of the queue and of the intake; 0 of others. */
+struct msg_pong {
+	uint64_t serial; /* of the PING */
+	uint64_t counts[RECIPIENT_STATES];
+	uint32_t sessions;
+	uint32_t clients;
 };
 
 /* tail: the name of one, or the last of the former page; without NUL. */

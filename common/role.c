@@ -110,6 +110,19 @@ handle_log_sink(struct role *role, const struct message *m)
 	close(m->fd);
 }
 
+static void
+handle_ping(struct role *role, const struct message *m)
+{
+	const struct msg_ping *ping = m->payload;
+	struct msg_pong pong;
+
+	memset(&pong, 0, sizeof(pong));
+	pong.serial = ping->serial;
+	if (role->vital != NULL)
+		role->vital(role->ctx, &pong);
+	(void)channel_send(role->parent, MSG_PONG, &pong, NULL, 0, -1);
+}
+
 /* NULL, or the rule that m broke. */
 static const char *
 dispatch(struct channel *ch, const struct message *m)
@@ -120,6 +133,10 @@ dispatch(struct channel *ch, const struct message *m)
 
 	if (m->type == MSG_LOG_SINK) {
 		handle_log_sink(role, m);
+		return NULL;
+	}
+	if (m->type == MSG_PING && role->phase != PHASE_SETUP) {
+		handle_ping(role, m);
 		return NULL;
 	}
 	if (m->type == MSG_START && role->phase == PHASE_SETUP) {

@@ -49,6 +49,8 @@ struct role {
 	 * end is not told: it ends the loop.
 	 */
 	void (*closed)(void *ctx, struct channel *ch, const char *why);
+	/* What PONG tells besides that we live; NULL: nothing. */
+	void (*vital)(void *ctx, struct msg_pong *pong);
 	struct event_base *base;
 	struct channel *parent;
 	struct msg_start start; /* of the master */

@@ -49,6 +49,11 @@ static const struct config_row server_rows[] = {
 #include "master/config.def"
 };
 
+static const struct config_row listener_rows[] = {
+#define LISTENER(...) ROW(LISTENER, config_listener, __VA_ARGS__)
+#include "master/config.def"
+};
+
 static const struct {
 	const struct config_row *rows;
 	size_t count;
@@ -60,6 +65,7 @@ static const struct {
 	    NELEM(destination_rows) },
 	[CONFIG_SCOPE_MX_GROUP] = { mx_group_rows, NELEM(mx_group_rows) },
 	[CONFIG_SCOPE_SERVER] = { server_rows, NELEM(server_rows) },
+	[CONFIG_SCOPE_LISTENER] = { listener_rows, NELEM(listener_rows) },
 };
 
 const struct config_row *
@@ -98,6 +104,12 @@ blocks_clear(struct config *config)
 		free(config->mx_groups[i].name);
 		free(config->mx_groups[i].matches);
 	}
+	for (size_t i = 0; i < config->nlisteners; i++) {
+		clear_rows(CONFIG_SCOPE_LISTENER, &config->listeners[i]);
+		free(config->listeners[i].name);
+		free(config->listeners[i].client_matches);
+		free(config->listeners[i].xforward_matches);
+	}
 }
 
 void
@@ -112,6 +124,7 @@ config_free(struct config *config)
 	free(config->servers);
 	free(config->destinations);
 	free(config->mx_groups);
+	free(config->listeners);
 	free(config);
 }
 
@@ -312,4 +325,7 @@ config_dump(const struct config *c, FILE *out)
 	for (i = 0; i < c->nservers; i++)
 		dump_block("server", c->servers[i].match.name,
 		    CONFIG_SCOPE_SERVER, &c->servers[i], out);
+	for (i = 0; i < c->nlisteners; i++)
+		dump_block("listener", c->listeners[i].name,
+		    CONFIG_SCOPE_LISTENER, &c->listeners[i], out);
 }

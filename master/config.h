@@ -23,6 +23,7 @@
 #define CONFIG_SERVERS_MAX      1024
 #define CONFIG_DESTINATIONS_MAX 4096
 #define CONFIG_MX_GROUPS_MAX    256
+#define CONFIG_LISTENERS_MAX    32
 #define CONFIG_RETRIES_MAX      16 /* steps of a retry_schedule */
 #define CONFIG_ERRORS_MAX       64
 #define CONFIG_KEYWORD_MAX      23 /* octets of an EHLO keyword */
@@ -100,6 +101,16 @@ enum config_address_preference {
 	CONFIG_PREFER_IPV6,
 };
 
+enum config_answer {
+	CONFIG_ANSWER_QUEUED,
+	CONFIG_ANSWER_FINAL,
+};
+
+enum config_smtpd_forbid_bare_newline {
+	CONFIG_BARE_REJECT,
+	CONFIG_BARE_NORMALIZE,
+};
+
 struct config_list {
 	char **words;
 	size_t count;
@@ -163,6 +174,20 @@ struct config_mx_group {
 #include "master/config.def"
 };
 
+/* Where MTAs and others hand mail in by SMTP or LMTP. */
+struct config_listener {
+	char *name;
+	int line;
+	struct next_hop at; /* a Unix socket, or an address with its port */
+	/* By TCP: as many as clients and smtpd_authorized_xforward_hosts. */
+	struct server_match *client_matches;
+	struct server_match *xforward_matches;
+	bool everybody; /* clients says so */
+#define LISTENER(name, type, value, least, most, unit, text)                   \
+	CONFIG_MEMBER_##type(name)
+#include "master/config.def"
+};
+
 struct config {
 	struct transport *transports; /* in the file's order */
 	size_t ntransports;
@@ -174,6 +199,8 @@ struct config {
 	size_t ndestinations;
 	struct config_mx_group *mx_groups; /* in the file's order */
 	size_t nmx_groups;
+	struct config_listener *listeners; /* in the file's order */
+	size_t nlisteners;
 #define GLOBAL(name, type, value, least, most, unit, text)                     \
 	CONFIG_MEMBER_##type(name)
 #include "master/config.def"
@@ -232,6 +259,16 @@ const struct transport *config_transport(const struct config *config,
 const struct server *config_server(const struct config *config,
     const char *host, int family, const uint8_t *addr);
 
+/* Whether an address (AF_INET or AF_INET6) may use a listener, and whether it may
+ * say XFORWARD there.  Nobody but loopback may where the file names nobody. */
+bool config_listener_lets_in(const struct config_listener *l, int family,
+    const uint8_t *addr);
+bool config_listener_trusts(const struct config_listener *l, int family,
+    const uint8_t *addr);
+
+/* Whether two files want the same sockets: what a reload cannot change. */
+bool config_listeners_same(const struct config *a, const struct config *b);
+
 /*
  * The number under which the agent keeps what transports[i] trusts: that of the
  * first transport with the same tls_CAfile, so that a file is held once.
@@ -255,6 +292,7 @@ enum config_scope {
 	CONFIG_SCOPE_DESTINATION,
 	CONFIG_SCOPE_MX_GROUP,
 	CONFIG_SCOPE_SERVER,
+	CONFIG_SCOPE_LISTENER,
 };
 
 enum config_type {

@@ -247,6 +247,8 @@ config_block_open(struct reader *r, char *title)
 		return open_mx_group(r, title);
 	case BLOCK_SERVER:
 		return open_server(r, title);
+	case BLOCK_LISTENER:
+		return config_listener_open(r, title);
 	case BLOCK_GLOBAL:
 	case BLOCK_COUNT:
 		break;

@@ -368,6 +368,7 @@ void
 config_check_whole(struct reader *r)
 {
 	resolve_routes(r);
+	config_check_listeners(r);
 	expand_paths(r);
 	check_global(r);
 }

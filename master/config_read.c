@@ -22,6 +22,7 @@ static const char *const block_names[BLOCK_COUNT] = {
 	[BLOCK_DESTINATION] = "destination",
 	[BLOCK_MX_GROUP] = "mx_group",
 	[BLOCK_SERVER] = "server",
+	[BLOCK_LISTENER] = "listener",
 };
 
 static const char *const titles[BLOCK_COUNT] = {
@@ -31,6 +32,7 @@ static const char *const titles[BLOCK_COUNT] = {
 	[BLOCK_DESTINATION] = "its domain",
 	[BLOCK_MX_GROUP] = "its name",
 	[BLOCK_SERVER] = "its host or network",
+	[BLOCK_LISTENER] = "its name",
 };
 
 const struct config_row *
@@ -105,6 +107,10 @@ complain_unknown(struct reader *r, const struct config_statement *s)
 	else if (r->block != BLOCK_GLOBAL && knows(&r->rows[BLOCK_GLOBAL], s))
 		complain(&r->complaints, s->line,
 		    "%.*s belongs outside of every block", len, s->name);
+	else if (knows(&r->rows[BLOCK_LISTENER], s))
+		complain(&r->complaints, s->line,
+		    "%.*s belongs into a block listener NAME { ... }", len,
+		    s->name);
 	else
 		complain(&r->complaints, s->line,
 		    "%.*s is no parameter; postern.conf(5) lists them", len,
@@ -189,7 +195,7 @@ statement_open(struct reader *r, const struct config_statement *s)
 	r->skipping = true;
 	complain(&r->complaints, s->line,
 	    "%.*s is no block; there are transport, route, destination, "
-	    "mx_group and server",
+	    "mx_group, server and listener",
 	    s->name_len > 40 ? 40 : (int)s->name_len, s->name);
 }
 
@@ -202,6 +208,8 @@ block_close(struct reader *r)
 		config_check_route(r, r->base);
 	if (!r->skipping && r->block == BLOCK_MX_GROUP)
 		config_check_mx_group(r, r->base);
+	if (!r->skipping && r->block == BLOCK_LISTENER)
+		config_check_listener(r, r->base);
 	r->block = BLOCK_GLOBAL;
 	r->block_line = 0;
 	r->skipping = false;
@@ -273,6 +281,7 @@ reader_set_rows(struct reader *r)
 		[BLOCK_DESTINATION] = CONFIG_SCOPE_DESTINATION,
 		[BLOCK_MX_GROUP] = CONFIG_SCOPE_MX_GROUP,
 		[BLOCK_SERVER] = CONFIG_SCOPE_SERVER,
+		[BLOCK_LISTENER] = CONFIG_SCOPE_LISTENER,
 	};
 
 	for (enum block b = BLOCK_GLOBAL; b < BLOCK_COUNT; b++)

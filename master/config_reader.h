@@ -22,6 +22,7 @@ enum block {
 	BLOCK_DESTINATION,
 	BLOCK_MX_GROUP,
 	BLOCK_SERVER,
+	BLOCK_LISTENER,
 	BLOCK_COUNT,
 };
 
@@ -34,6 +35,7 @@ enum {
 #define DESTINATION(...) 1 +
 #define MX_GROUP(...)    1 +
 #define SERVER(...)      1 +
+#define LISTENER(...)    1 +
 #include "master/config.def"
 	    0,
 };
@@ -83,6 +85,12 @@ int config_block_add_builtin(struct config *c);
 void config_check_transport(struct reader *r, struct transport *t);
 void config_check_route(struct reader *r, struct route *route);
 void config_check_mx_group(struct reader *r, struct config_mx_group *group);
+
+/* config_listener.c: the same for a listener, and what listeners say about each
+ * other and about the rest of the file. */
+void *config_listener_open(struct reader *r, const char *title);
+void config_check_listener(struct reader *r, struct config_listener *l);
+void config_check_listeners(struct reader *r);
 
 /*
  * At the end of the file: sorts the routes and finds their transports, puts

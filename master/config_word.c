@@ -113,6 +113,20 @@ check_server(const char *word)
 	return next_hop_parse(word, 0, &any);
 }
 
+/* A name would have to be looked up, and may have several addresses. */
+static const char *
+check_listen(const char *word)
+{
+	struct next_hop at;
+	const char *wrong = next_hop_parse(word, 0, &at);
+
+	if (wrong == NULL && at.kind == NEXT_HOP_HOST)
+		return "write an address, not a name: 127.0.0.1:PORT";
+	if (wrong == NULL && at.kind == NEXT_HOP_ADDRESS && at.port == 0)
+		return "write the port behind it, ADDRESS:PORT";
+	return wrong;
+}
+
 /* What we would not use anyhow is misspelled, or a hope that is in vain. */
 static const char *
 check_keyword(const char *word)
@@ -212,6 +226,9 @@ static const struct {
 	{ "job_users", check_user },
 	{ "name_servers", check_name_server },
 	{ "server", check_server },
+	{ "listen", check_listen },
+	{ "group", config_word_check_name },
+	{ "smtpd_discard_ehlo_keywords", check_keyword },
 	{ "bind_address", check_ipv4 },
 	{ "bind_address6", check_ipv6 },
 	{ "discard_ehlo_keywords", check_keyword },

@@ -137,13 +137,14 @@ send_to_metrics(struct servant *s, const struct counts *counts)
 	struct msg_none none = { 0 };
 
 	for (; msg.writer < METRICS_WRITERS; msg.writer++)
-		servant_send_fd(s, MSG_METRICS, &msg,
+		servant_send_message(s, MSG_METRICS, &msg, NULL, 0,
 		    counts->read_fds[msg.writer]);
 	if (counts->socket_fd != -1)
-		servant_send_fd(s, MSG_METRICS_LISTENER, &none,
+		servant_send_message(s, MSG_METRICS_LISTENER, &none, NULL, 0,
 		    counts->socket_fd);
 	if (counts->tcp_fd != -1)
-		servant_send_fd(s, MSG_METRICS_LISTENER, &none, counts->tcp_fd);
+		servant_send_message(s, MSG_METRICS_LISTENER, &none, NULL, 0,
+		    counts->tcp_fd);
 }
 
 void
@@ -157,7 +158,7 @@ counts_send(struct servant *s)
 	if (s->desc->role == ROLE_METRICS)
 		send_to_metrics(s, counts);
 	else if (s->desc->role == ROLE_QUEUE)
-		servant_send_fd(s, MSG_METRICS, &msg,
+		servant_send_message(s, MSG_METRICS, &msg, NULL, 0,
 		    counts->fds[METRICS_OF_QUEUE]);
 }
 

@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <errno.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/inherit.h"
 #include "master/listen.h"
 #include "master/load.h"
 
@@ -33,9 +35,37 @@ files_complain(const char *what, const char *where)
 	}
 }
 
+/* The one that was handed to us under that name, or a new one. */
+static int
+open_socket(const char *name, const char *parameter, const char *path,
+    mode_t mode, gid_t gid, bool *lent)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	const char *why;
+	int fd;
+
+	fd = inherit_take(name, lent);
+	if (fd == -1) {
+		fd = listen_open(path, SOCK_SEQPACKET, mode, gid);
+		if (fd == -1)
+			files_complain(parameter, path);
+		return fd;
+	}
+	(void)strlcpy(un.sun_path, path, sizeof(un.sun_path));
+	why = inherit_check(fd, SOCK_SEQPACKET, (struct sockaddr *)&un,
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) +
+		1));
+	if (why != NULL)
+		fatal("%s %s: the listening socket named \"%s\" that was "
+		      "handed to us will not do: %s",
+		    parameter, path, name, why);
+	return fd;
+}
+
 void
 files_open(struct master *m)
 {
+	const char *left;
 	const struct config *c = m->load->config;
 	const struct load_user *queue = &m->load->queue;
 	bool root = load_switches_users();
@@ -50,17 +80,26 @@ files_open(struct master *m)
 	if (listen_directory(c->run_directory, 0755, (uid_t)-1, (gid_t)-1) ==
 	    -1)
 		files_complain("run_directory", c->run_directory);
-	m->pid_file_fd = listen_pid_file(c->pid_file);
+	if (m->pid_file_fd != -1 && strcmp(m->kin.pid_file, c->pid_file) != 0)
+		fatal("pid_file cannot change in an upgrade: reload first");
+	if (m->pid_file_fd == -1)
+		m->pid_file_fd = listen_pid_file(c->pid_file);
 	if (m->pid_file_fd == -1)
 		files_complain("pid_file", c->pid_file);
-	m->job_fd = listen_open(c->job_socket, SOCK_SEQPACKET,
-	    c->job_socket_mode, m->load->job_group);
-	if (m->job_fd == -1)
-		files_complain("job_socket", c->job_socket);
-	m->control_fd = listen_open(c->control_socket, SOCK_SEQPACKET,
-	    c->control_socket_mode, m->load->control_group);
-	if (m->control_fd == -1)
-		files_complain("control_socket", c->control_socket);
+	m->job_fd = open_socket("job", "job_socket", c->job_socket,
+	    (mode_t)c->job_socket_mode, m->load->job_group, &m->job_is_lent);
+	m->control_fd = open_socket("control", "control_socket",
+	    c->control_socket, (mode_t)c->control_socket_mode,
+	    m->load->control_group, &m->control_is_lent);
+	listeners_open(m);
+	left = inherit_left();
+	if (left != NULL)
+		fatal(
+		    "a listening socket named \"%s\" was handed to us, and no "
+		    "socket of the configuration is called so: "
+		    "FileDescriptorName= of the socket unit is job, control, "
+		    "or the name of a listener",
+		    left);
 }
 
 /* Ours while we live, but whose it is and who may connect can change. */
@@ -100,12 +139,15 @@ files_change(struct master *m, const struct load *load)
 
 	if (move_pid_file(m, old->pid_file, new->pid_file) == -1)
 		return -1;
-	if (old->job_socket_mode != new->job_socket_mode ||
-	    m->load->job_group != load->job_group)
+	/* What was handed to us is theirs who made it. */
+	if (!m->job_is_lent &&
+	    (old->job_socket_mode != new->job_socket_mode ||
+		m->load->job_group != load->job_group))
 		give_socket(new->job_socket, (mode_t) new->job_socket_mode,
 		    load->job_group);
-	if (old->control_socket_mode != new->control_socket_mode ||
-	    m->load->control_group != load->control_group)
+	if (!m->control_is_lent &&
+	    (old->control_socket_mode != new->control_socket_mode ||
+		m->load->control_group != load->control_group))
 		give_socket(new->control_socket,
 		    (mode_t) new->control_socket_mode, load->control_group);
 	if (new->metrics_socket[0] != '\0' &&
@@ -119,12 +161,21 @@ files_change(struct master *m, const struct load *load)
 void
 files_close(struct master *m)
 {
-	if (m->job_fd != -1)
+	/* Another generation has them, or has them still. */
+	if (m->kin.state == UPGRADE_LEFT ||
+	    (m->options->kin_fd != -1 && !m->kin.has_all)) {
+		fd_close(m->job_fd);
+		fd_close(m->control_fd);
+		fd_close(m->pid_file_fd);
+		return;
+	}
+	if (m->job_fd != -1 && !m->job_is_lent)
 		(void)unlink(m->load->config->job_socket); /* gone is fine */
-	if (m->control_fd != -1)
+	if (m->control_fd != -1 && !m->control_is_lent)
 		(void)unlink(m->load->config->control_socket);
 	if (m->pid_file_fd != -1)
 		(void)unlink(m->load->config->pid_file);
+	listeners_close(m);
 	fd_close(m->job_fd);
 	fd_close(m->control_fd);
 	fd_close(m->pid_file_fd);

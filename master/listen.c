@@ -7,8 +7,11 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,6 +91,55 @@ out:
 	return fd;
 }
 
+/* The octets of sockaddr filled, or 0. */
+static socklen_t
+read_address(const char *address, uint16_t port, struct sockaddr_storage *out)
+{
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
+	struct sockaddr_in *in = (struct sockaddr_in *)out;
+
+	memset(out, 0, sizeof(*out));
+	if (inet_pton(AF_INET, address, &in->sin_addr) == 1) {
+		in->sin_family = AF_INET;
+		in->sin_port = htons(port);
+		return sizeof(*in);
+	}
+	if (inet_pton(AF_INET6, address, &in6->sin6_addr) != 1)
+		return 0;
+	in6->sin6_family = AF_INET6;
+	in6->sin6_port = htons(port);
+	return sizeof(*in6);
+}
+
+int
+listen_open_tcp(const char *address, uint16_t port)
+{
+	struct sockaddr_storage at;
+	socklen_t len = read_address(address, port, &at);
+	const int on = 1;
+	int fd;
+
+	if (len == 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	fd =
+	    socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1 ||
+	    (at.ss_family == AF_INET6 &&
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) ==
+		    -1) ||
+	    bind(fd, (struct sockaddr *)&at, len) == -1 ||
+	    listen(fd, LISTEN_BACKLOG) == -1) {
+		fd_close(fd);
+		return -1;
+	}
+	return fd;
+}
+
 int
 listen_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
@@ -114,18 +166,28 @@ listen_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
 }
 
 int
-listen_pid_file(const char *path)
+listen_write_pid(int fd)
 {
 	char line[32];
-	int fd, n;
+	int n;
+
+	n = snprintf(line, sizeof(line), "%d\n", (int)getpid());
+	if (fd_pwrite(fd, line, (size_t)n, 0) == -1)
+		return -1;
+	return ftruncate(fd, n);
+}
+
+int
+listen_pid_file(const char *path)
+{
+	int fd;
 
 	/* Who can open a file can lock it: nobody else may. */
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1)
 		return -1;
-	n = snprintf(line, sizeof(line), "%d\n", (int)getpid());
 	if (fchmod(fd, 0600) == -1 || flock(fd, LOCK_EX | LOCK_NB) == -1 ||
-	    ftruncate(fd, 0) == -1 || fd_write(fd, line, (size_t)n) == -1) {
+	    listen_write_pid(fd) == -1) {
 		fd_close(fd);
 		return -1;
 	}

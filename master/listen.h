@@ -5,6 +5,8 @@
 
 #include <sys/types.h>
 
+#include <stdint.h>
+
 /*
  * listen_open - a listening Unix socket at path, of type SOCK_SEQPACKET or
  * SOCK_STREAM.
@@ -14,6 +16,14 @@
  * or -1 with errno (EADDRINUSE: it answers).
  */
 int listen_open(const char *path, int type, mode_t mode, gid_t gid);
+
+/*
+ * listen_open_tcp - a listening TCP socket at an IPv4 or IPv6 address.
+ *
+ * What is accepted from it sends at once (TCP_NODELAY), and an IPv6 one takes no
+ * IPv4.  The descriptor, or -1 with errno.
+ */
+int listen_open_tcp(const char *address, uint16_t port);
 
 /*
  * listen_directory - make a folder where there is none, for uid and gid.
@@ -31,5 +41,8 @@ int listen_directory(const char *path, mode_t mode, uid_t uid, gid_t gid);
  * holds the lock).
  */
 int listen_pid_file(const char *path);
+
+/* Write our process id to one whose lock we were given; 0, or -1 with errno. */
+int listen_write_pid(int fd);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* See load.h. */
 #include "master/load.h"
+#include "master/load_internal.h"
 
 #include <sys/capability.h>
 #include <sys/stat.h>
@@ -19,17 +20,8 @@
 #include "master/notice_template.h"
 #include "master/secret_file.h"
 
-struct loading {
-	const char *name;
-	struct load *load;
-	struct config_errors *errors;
-};
-
-static void wrong(struct loading *l, int line, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void
-wrong(struct loading *l, int line, const char *fmt, ...)
+void
+load_wrong(struct loading *l, int line, const char *fmt, ...)
 {
 	struct config_errors *e = l->errors;
 	char *out;
@@ -60,19 +52,19 @@ read_text(struct loading *l, size_t *len)
 
 	f = fopen(l->name, "re");
 	if (f == NULL) {
-		wrong(l, 0, "cannot be opened: %s", strerror(errno));
+		load_wrong(l, 0, "cannot be opened: %s", strerror(errno));
 		return NULL;
 	}
 	text = malloc(CONFIG_TEXT_MAX + 2);
 	if (text != NULL) {
 		*len = fread(text, 1, CONFIG_TEXT_MAX + 1, f);
 		if (ferror(f)) {
-			wrong(l, 0, "cannot be read: %s", strerror(errno));
+			load_wrong(l, 0, "cannot be read: %s", strerror(errno));
 			free(text);
 			text = NULL;
 		}
 	} else {
-		wrong(l, 0, "no memory to read it");
+		load_wrong(l, 0, "no memory to read it");
 	}
 	fclose(f);
 	return text;
@@ -131,17 +123,17 @@ look_up_user(struct loading *l, const char *param, const char *name,
 	if (!load_switches_users())
 		return;
 	if (!read_uid(name, out) && !read_user(l, name, out))
-		wrong(l, 0,
+		load_wrong(l, 0,
 		    "%s: there is no user %s: `make install` creates it, or "
 		    "name another",
 		    param, name);
 	else if (out->uid == 0)
-		wrong(l, 0, "%s: %s is root; name a user without power", param,
-		    name);
+		load_wrong(l, 0, "%s: %s is root; name a user without power",
+		    param, name);
 }
 
-static gid_t
-look_up_group(struct loading *l, const char *param, const char *name)
+gid_t
+load_group(struct loading *l, const char *param, const char *name)
 {
 	struct group *gr;
 
@@ -149,34 +141,39 @@ look_up_group(struct loading *l, const char *param, const char *name)
 		return (gid_t)-1;
 	gr = getgrnam(name);
 	if (gr == NULL) {
-		wrong(l, 0, "%s: there is no group %s", param, name);
+		load_wrong(l, 0, "%s: there is no group %s", param, name);
 		return (gid_t)-1;
 	}
 	return gr->gr_gid;
+}
+
+bool
+load_uid(const char *name, uint32_t *uid)
+{
+	const char *error;
+	struct passwd *pw;
+
+	*uid = (uint32_t)strtonum(name, 0, UINT32_MAX - 1, &error);
+	if (error == NULL)
+		return true;
+	pw = getpwnam(name);
+	if (pw != NULL)
+		*uid = pw->pw_uid;
+	return pw != NULL;
 }
 
 static void
 look_up_submitters(struct loading *l)
 {
 	const struct config_list *users = &l->load->config->job_users;
-	const char *error;
-	struct passwd *pw;
-	size_t i;
-	uint32_t uid;
+	struct load *ld = l->load;
 
-	for (i = 0; i < users->count && i < SUBMITTERS_MAX; i++) {
-		uid = (uint32_t)strtonum(users->words[i], 0, UINT32_MAX - 1,
-		    &error);
-		if (error != NULL) {
-			pw = getpwnam(users->words[i]);
-			if (pw == NULL) {
-				wrong(l, 0, "job_users: there is no user %s",
-				    users->words[i]);
-				continue;
-			}
-			uid = pw->pw_uid;
-		}
-		l->load->submitters[l->load->nsubmitters++] = uid;
+	for (size_t i = 0; i < users->count && i < SUBMITTERS_MAX; i++) {
+		if (load_uid(users->words[i], &ld->submitters[ld->nsubmitters]))
+			ld->nsubmitters++;
+		else
+			load_wrong(l, 0, "job_users: there is no user %s",
+			    users->words[i]);
 	}
 }
 
@@ -199,7 +196,7 @@ open_trust(struct loading *l)
 
 	l->load->trust_fds = malloc(c->ntransports * sizeof(int));
 	if (l->load->trust_fds == NULL) {
-		wrong(l, 0, "no memory");
+		load_wrong(l, 0, "no memory");
 		return;
 	}
 	for (i = 0; i < c->ntransports; i++)
@@ -211,8 +208,9 @@ open_trust(struct loading *l)
 			continue;
 		*fd = open(t->tls_CAfile, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 		if (*fd == -1 && t->tls_security_level == CONFIG_TLS_VERIFY)
-			wrong(l, t->line, "transport %s: tls_CAfile: %s: %s",
-			    t->name, t->tls_CAfile, strerror(errno));
+			load_wrong(l, t->line,
+			    "transport %s: tls_CAfile: %s: %s", t->name,
+			    t->tls_CAfile, strerror(errno));
 	}
 }
 
@@ -227,12 +225,12 @@ look_up_token_user(struct loading *l, const struct transport *t)
 		return;
 	pw = name[0] != '\0' ? getpwnam(name) : NULL;
 	if (pw == NULL)
-		wrong(l, t->line,
+		load_wrong(l, t->line,
 		    "transport %s: auth_token_user: there is no user \"%s\": "
 		    "name who runs auth_token_command",
 		    t->name, name);
 	else if (pw->pw_uid == 0)
-		wrong(l, t->line,
+		load_wrong(l, t->line,
 		    "transport %s: auth_token_user: %s is root; name a user "
 		    "without power",
 		    t->name, name);
@@ -248,18 +246,20 @@ check_secret(struct loading *l, const struct transport *t)
 	struct stat st;
 
 	if (token[0] != '\0' && stat(token, &st) == 0 && !S_ISREG(st.st_mode))
-		wrong(l, t->line,
+		load_wrong(l, t->line,
 		    "transport %s: auth_token_file: %s: it is no regular file",
 		    t->name, token);
 	if (t->auth_token_command.count > 0 &&
 	    access(t->auth_token_command.words[0], X_OK) == -1)
-		wrong(l, t->line, "transport %s: auth_token_command: %s: %s",
-		    t->name, t->auth_token_command.words[0], strerror(errno));
+		load_wrong(l, t->line,
+		    "transport %s: auth_token_command: %s: %s", t->name,
+		    t->auth_token_command.words[0], strerror(errno));
 	if (t->auth_password_file[0] == '\0')
 		return;
 	if (secret_file_read(t->auth_password_file, &file) == -1)
-		wrong(l, t->line, "transport %s: auth_password_file: %s: %s",
-		    t->name, t->auth_password_file, file.why);
+		load_wrong(l, t->line,
+		    "transport %s: auth_password_file: %s: %s", t->name,
+		    t->auth_password_file, file.why);
 	fd_close(file.fd);
 }
 
@@ -274,18 +274,18 @@ look_up_outcome_user(struct loading *l)
 	if (c->outcome_command.count == 0)
 		return;
 	if (access(c->outcome_command.words[0], X_OK) == -1)
-		wrong(l, 0, "outcome_command: %s: %s",
+		load_wrong(l, 0, "outcome_command: %s: %s",
 		    c->outcome_command.words[0], strerror(errno));
 	if (!load_switches_users())
 		return;
 	pw = name[0] != '\0' ? getpwnam(name) : NULL;
 	if (pw == NULL)
-		wrong(l, 0,
+		load_wrong(l, 0,
 		    "outcome_command_user: there is no user \"%s\": name who "
 		    "runs outcome_command",
 		    name);
 	else if (pw->pw_uid == 0)
-		wrong(l, 0,
+		load_wrong(l, 0,
 		    "outcome_command_user: %s is root; name a user without "
 		    "power",
 		    name);
@@ -308,7 +308,7 @@ wrong_template(struct loading *l, const char *path, int line, const char *why)
 {
 	struct loading of = { path, l->load, l->errors };
 
-	wrong(&of, line, "%s", why);
+	load_wrong(&of, line, "%s", why);
 }
 
 /* A pipe would have the master wait for whoever writes it. */
@@ -340,7 +340,7 @@ read_template(struct loading *l, const char *path, char *text, size_t size)
 	if (f != NULL)
 		len = fread(text, 1, size, f);
 	if (f == NULL || ferror(f))
-		wrong(l, 0, "bounce_template_file: %s: %s", path,
+		load_wrong(l, 0, "bounce_template_file: %s: %s", path,
 		    strerror(errno));
 	if (f != NULL)
 		(void)fclose(f); /* only read */
@@ -358,7 +358,7 @@ load_template(struct loading *l)
 
 	text = malloc(NOTICE_TEMPLATE_MAX + 1);
 	if (text == NULL) {
-		wrong(l, 0, "no memory");
+		load_wrong(l, 0, "no memory");
 		return;
 	}
 	if (path[0] != '\0')
@@ -372,7 +372,8 @@ load_template(struct loading *l)
 	}
 	l->load->template_fd = fd_sealed("templates", text, len);
 	if (l->load->template_fd == -1)
-		wrong(l, 0, "cannot be kept in memory: %s", strerror(errno));
+		load_wrong(l, 0, "cannot be kept in memory: %s",
+		    strerror(errno));
 	free(text);
 }
 
@@ -388,13 +389,13 @@ look_up_all(struct loading *l)
 	look_up_user(l, "dialer_user", c->dialer_user, &ld->dialer);
 	look_up_user(l, "agent_user", c->agent_user, &ld->agent);
 	look_up_user(l, "metrics_user", c->metrics_user, &ld->metrics);
-	ld->job_group =
-	    look_up_group(l, "job_socket_group", c->job_socket_group);
+	ld->job_group = load_group(l, "job_socket_group", c->job_socket_group);
 	ld->control_group =
-	    look_up_group(l, "control_socket_group", c->control_socket_group);
+	    load_group(l, "control_socket_group", c->control_socket_group);
 	ld->metrics_group =
-	    look_up_group(l, "metrics_socket_group", c->metrics_socket_group);
+	    load_group(l, "metrics_socket_group", c->metrics_socket_group);
 	look_up_submitters(l);
+	load_listeners(l);
 	open_trust(l);
 	look_up_logins(l);
 	look_up_outcome_user(l);
@@ -412,7 +413,7 @@ load_read(const char *name, struct config_errors *errors)
 	errors->nlines = 0;
 	l.load = calloc(1, sizeof(*l.load));
 	if (l.load == NULL) {
-		wrong(&l, 0, "no memory");
+		load_wrong(&l, 0, "no memory");
 		return NULL;
 	}
 	l.load->text_fd = -1;
@@ -423,7 +424,7 @@ load_read(const char *name, struct config_errors *errors)
 	if (l.load->config != NULL) {
 		l.load->text_fd = fd_sealed("configuration", text, len);
 		if (l.load->text_fd == -1)
-			wrong(&l, 0, "cannot be kept in memory: %s",
+			load_wrong(&l, 0, "cannot be kept in memory: %s",
 			    strerror(errno));
 		look_up_all(&l);
 	}
@@ -447,6 +448,7 @@ load_free(struct load *load)
 	     i++)
 		fd_close(load->trust_fds[i]);
 	free(load->trust_fds);
+	free(load->listeners);
 	config_free(load->config);
 	fd_close(load->text_fd);
 	fd_close(load->template_fd);

@@ -20,6 +20,19 @@ struct load_user {
 	gid_t gid;
 };
 
+/* The users of a list each: clients and smtpd_authorized_xforward_hosts have at
+ * most 256 words, and who started us may always come. */
+#define LISTENER_UIDS_MAX 513
+
+/* Of a listener on a Unix socket. */
+struct load_listener {
+	gid_t group; /* (gid_t)-1: our own */
+	bool any;    /* whomever the socket's mode lets in */
+	size_t count;
+	size_t trusted; /* behind the first count of uids */
+	uint32_t uids[LISTENER_UIDS_MAX];
+};
+
 struct load {
 	struct config *config;
 	int text_fd; /* its text, a sealed memfd */
@@ -34,7 +47,8 @@ struct load {
 	gid_t metrics_group;
 	uint32_t submitters[SUBMITTERS_MAX];
 	size_t nsubmitters;
-	int *trust_fds;  /* by config_trust(); -1: not needed */
+	struct load_listener *listeners; /* as many as the configuration's */
+	int *trust_fds;                  /* by config_trust(); -1: not needed */
 	int template_fd; /* bounce_template_file, a sealed memfd; empty: none */
 };
 

@@ -51,6 +51,7 @@ main(int argc, char **argv)
 	struct master_options options = {
 		.config_name = POSTERN_SYSCONFDIR "/postern.conf",
 		.client_fd = -1,
+		.kin_fd = -1,
 	};
 	bool check = false, dump = false;
 	const char *error;
@@ -58,7 +59,7 @@ main(int argc, char **argv)
 
 	if (fd_open_standard() == -1)
 		return 1; /* and nowhere to say it */
-	while ((c = getopt(argc, argv, "c:djnqr:C:")) != -1) {
+	while ((c = getopt(argc, argv, "c:djnqr:C:G:")) != -1) {
 		switch (c) {
 		case 'c':
 			options.config_name = optarg;
@@ -79,6 +80,12 @@ main(int argc, char **argv)
 			return run_role(optarg);
 		case 'C': /* the same, for `postern deliver` */
 			options.client_fd =
+			    (int)strtonum(optarg, 3, INT_MAX, &error);
+			if (error != NULL)
+				usage();
+			break;
+		case 'G': /* the same, for a new generation */
+			options.kin_fd =
 			    (int)strtonum(optarg, 3, INT_MAX, &error);
 			if (error != NULL)
 				usage();

@@ -20,6 +20,7 @@
 #include "common/role.h"
 #include "common/sandbox.h"
 #include "common/util.h"
+#include "master/inherit.h"
 #include "master/layers.h"
 #include "master/load.h"
 #include "master/spawn.h"
@@ -36,8 +37,6 @@ static const struct servant_desc servant_descs[] = {
 
 /* A role asks for a log sink once a second; more often it gets none. */
 #define LOG_SINK_PAUSE_MS 500
-
-static void master_stop(struct master *m);
 
 static void
 log_end(const struct servant *s, int status)
@@ -56,6 +55,16 @@ log_end(const struct servant *s, int status)
 		    (int)s->pid, WEXITSTATUS(status));
 }
 
+/* What comes in first ends: who is in the middle of a message is still heard. */
+static void
+drain_queue(struct master *m)
+{
+	struct servant *queue = servant_find(m, ROLE_QUEUE);
+
+	if (queue != NULL)
+		servant_send(queue, MSG_DRAIN);
+}
+
 /* What the end of a role means: a restart, or the end of a stop. */
 static void
 servant_ended(struct servant *s, int status)
@@ -72,7 +81,9 @@ servant_ended(struct servant *s, int status)
 		servant_free(s);
 		return;
 	}
-	if (m->stopping)
+	if (m->stopping && s->desc->role == ROLE_INTAKE)
+		drain_queue(m);
+	if (m->stopping || upgrade_servant_ended(m, s))
 		return;
 	if (s->desc->role == ROLE_INTAKE && m->options->client_fd != -1) {
 		master_stop(m); /* the one client is gone */
@@ -158,7 +169,7 @@ on_stop_timer(evutil_socket_t fd, short what, void *arg)
 
 /* Sessions finish their message; then all is over, within stop_timeout and
  * the second that the roles' own bound leaves them. */
-static void
+void
 master_stop(struct master *m)
 {
 	struct timeval tv = { 0, 0 };
@@ -167,13 +178,20 @@ master_stop(struct master *m)
 	if (m->stopping)
 		return;
 	m->stopping = true;
+	watch_stopping(m);
+	heir_stopping(m);
 	tv.tv_sec = m->load->config->stop_timeout + 1;
 	event_add(m->stop_timer, &tv);
-	TAILQ_FOREACH(s, &m->servants, entry) {
+	TAILQ_FOREACH(s, &m->servants, entry)
 		event_del(s->restart);
-		if (s->desc->role == ROLE_INTAKE || s->desc->role == ROLE_QUEUE)
-			servant_send(s, MSG_DRAIN);
-	}
+	s = servant_find(m, ROLE_QUEUE);
+	if (s != NULL)
+		servant_send(s, MSG_STOPPING);
+	s = servant_find(m, ROLE_INTAKE);
+	if (s != NULL && s->pid != -1)
+		servant_send(s, MSG_DRAIN);
+	else
+		drain_queue(m);
 	stop_rest(m);
 }
 
@@ -204,8 +222,11 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 	s->ready = true;
 	s->was_ready = true;
 	counts_roles(s->master);
+	if (s->desc->role == ROLE_QUEUE)
+		heir_queue_ready(s->master, s);
 	s->landlock_abi = ready->landlock_abi;
 	s->landlock_shown = ready->landlock_shown != 0;
+	watch_ready(s->master);
 	status_describe(s, s->pid, layers, sizeof(layers));
 	log_line(LOG_INFO, "%s [%d] ready: %s", role_name(s->desc->role),
 	    (int)s->pid, layers);
@@ -251,6 +272,9 @@ static const struct handler master_handlers[] = {
 	{ MSG_LOG_REOPEN, PHASE_READY, handle_log_reopen },
 	{ MSG_FAULT, PHASE_READY, handle_fault },
 	{ MSG_STATUS_ASK, PHASE_READY, status_answer },
+	{ MSG_ERA_DONE, PHASE_READY, upgrade_era_done },
+	{ MSG_CLIENT_LEFT, PHASE_READY, upgrade_client_left },
+	{ MSG_PONG, PHASE_READY, watch_pong },
 	{ MSG_SECRET_ASK, PHASE_READY, secrets_answer },
 	{ MSG_OUTLET_ASK, PHASE_READY, outlet_answer },
 };
@@ -276,6 +300,14 @@ on_reload(evutil_socket_t number, short what, void *arg)
 }
 
 static void
+on_upgrade(evutil_socket_t number, short what, void *arg)
+{
+	(void)number;
+	(void)what;
+	upgrade_begin(arg);
+}
+
+static void
 watch_signals(struct master *m)
 {
 	static const struct {
@@ -286,6 +318,7 @@ watch_signals(struct master *m)
 		{ SIGINT, on_stop_signal },
 		{ SIGHUP, on_reload },
 		{ SIGCHLD, on_child },
+		{ SIGUSR2, on_upgrade },
 	};
 	size_t i;
 
@@ -315,7 +348,10 @@ master_clear(struct master *m)
 		event_free(m->signals[i]);
 	event_free(m->stop_timer);
 	event_free(m->log_timer);
+	watch_close(m);
 	files_close(m);
+	upgrade_close(m);
+	event_free(m->kin.timer);
 	fd_close(m->stderr_fd);
 	outlet_clear_run(m);
 	counts_clear(m);
@@ -347,16 +383,22 @@ master_run(const struct master_options *options)
 {
 	struct master m = { 0 };
 	struct servant *s;
+	const char *why;
 	size_t i;
 
 	m.options = options;
+	why = inherit_open();
 	m.generation = 1;
+	m.era = 1;
+	m.kin.fd = -1;
 	m.job_fd = m.control_fd = m.pid_file_fd = -1;
 	m.stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	TAILQ_INIT(&m.servants);
 	m.load = check_load(options->config_name);
-	if (m.load == NULL)
+	if (m.load == NULL) {
+		heir_fail(&m, "the configuration has errors");
 		return 1;
+	}
 	role_init(&m.role, ROLE_MASTER, -1, master_handlers,
 	    NELEM(master_handlers), &m, on_closed);
 	m.role.phase = PHASE_READY;
@@ -364,12 +406,18 @@ master_run(const struct master_options *options)
 	if (m.log_timer == NULL)
 		fatal("no memory");
 	sink_open_ours(&m);
+	if (why != NULL)
+		fatal("%s", why);
 	if (spawn_open() == -1)
 		fatal("/proc/self/exe: %s: is /proc mounted?", strerror(errno));
+	upgrade_open(&m);
+	if (options->kin_fd != -1 && !heir_receive(&m))
+		fatal("the old generation does not say what is ours");
 	files_open(&m);
 	counts_open(&m);
 	watch_signals(&m);
 	secrets_renew(&m);
+	watch_open(&m);
 	m.granted = spawn_namespaces(SANDBOX_NS_ALL | CLONE_NEWPID);
 	log_weak_walls(&m);
 	for (i = 0; i < NELEM(servant_descs); i++) {

@@ -41,23 +41,79 @@ struct servant {
 	int64_t started_ms; /* CLOCK_MONOTONIC */
 	int64_t started_real_ms;
 	int64_t log_sent_ms; /* CLOCK_MONOTONIC; as it asked last */
+	uint64_t pinged;     /* serial of the last PING */
+	uint64_t ponged;     /* of the last one that was answered */
+	int64_t silent_ms;   /* of our own time, since that PING */
+	bool hung;           /* and killed for it */
+};
+
+/* watch.c */
+struct watch {
+	struct event *timer;
+	int64_t watchdog_ms; /* how often WATCHDOG=1 is due; 0: never */
+	int64_t started_ms;
+	int64_t turned_ms;
+	bool is_up;            /* every role was ready once */
+	struct msg_pong queue; /* as it answered last */
+	uint32_t clients;
+	char said[256]; /* the last STATUS */
+};
+
+enum upgrade_state {
+	UPGRADE_NONE,
+	UPGRADE_SHARING,  /* the queue makes its store open to another */
+	UPGRADE_STARTING, /* the new generation is not up yet */
+	UPGRADE_LEAVING,  /* it is; our queue and intake let go */
+	UPGRADE_LEFT,     /* it has all; we finish what we have in hand */
+};
+
+/* A process of the generation before ours, which ends. */
+struct former {
+	unsigned role;
+	pid_t pid;
+	uint32_t restarts;
+	uint64_t since_s;
+};
+
+#define FORMER_MAX 16
+
+/* Another generation beside ours: upgrade.c, where we are the old one, and
+ * heir.c, where we are the new one. */
+struct kin {
+	int fd; /* to the other one; -1: there is none */
+	struct event *readable;
+	enum upgrade_state state;
+	struct event *timer; /* until the new one must be up, or we be gone */
+	pid_t pid;           /* of the new one */
+	bool is_heir;        /* we are the new one */
+	bool has_all;        /* and everything is ours */
+	char pid_file[256];  /* where the old one has it */
+	struct former former[FORMER_MAX];
+	size_t nformer;
 };
 
 struct master {
 	struct role role;
+	uint32_t era; /* which generation of posternd this is */
+	struct kin kin;
 	const struct master_options *options;
 	struct load *load;
 	struct secrets *secrets; /* of that load */
 	struct counts *counts;   /* counts.c */
 	struct outlet_run *outlet;
 	TAILQ_HEAD(, servant) servants;
-	struct event *signals[4];
+	struct event *signals[5];
 	struct event *stop_timer;
+	struct watch watch;
 	struct event *log_timer; /* while syslog is looked for */
 	uint32_t generation;
 	uint32_t granted; /* namespaces that this host grants */
 	int job_fd;
 	int control_fd;
+	bool job_is_lent; /* somebody else removes it from the file system */
+	bool control_is_lent;
+	int listener_fds[CONFIG_LISTENERS_MAX]; /* of nlisteners */
+	size_t nlisteners;
 	int pid_file_fd;
 	int stderr_fd; /* as we were started; descriptor 2 is the log */
 	bool stopping;
@@ -84,6 +140,7 @@ void servant_send(struct servant *s, enum msg_type type);
 void servant_send_log_sink(struct servant *s);
 void servant_send_config(struct servant *s);
 void servant_send_submitters(struct servant *s);
+void servant_send_listeners(struct servant *s);
 
 /* What log lines of a configuration look like, and where they go; *fdp is the
  * caller's to close, -1 with errno where nothing can be opened.  Where there is
@@ -113,10 +170,32 @@ struct load *check_load(const char *name);
 /* reload.c */
 void reload_now(struct master *m);
 
-/* A message without a tail. */
-void servant_send_fd(struct servant *s, enum msg_type type, const void *payload,
-    int fd);
+/* watch.c: do all roles live, and what does the service manager hear? */
+void watch_open(struct master *m);
+void watch_close(struct master *m);
+void watch_arm(struct master *m);
+void watch_ready(struct master *m); /* one more role is */
+void watch_reloading(const struct master *m);
+void watch_reloaded(struct master *m, bool good);
+void watch_upgrade_failed(struct master *m);
+void watch_has_all(struct master *m); /* of the former generation */
+void watch_stopping(const struct master *m);
+void watch_pong(void *ctx, struct channel *from, const struct message *msg);
+/* A message of any kind. */
+void servant_send_message(struct servant *s, enum msg_type type,
+    const void *payload, const void *tail, size_t tail_len, int fd);
 
+/* listeners.c: where mail comes in, for the intake. */
+
+/* Open all of the configuration's; ends the process where one cannot be. */
+void listeners_open(struct master *m);
+
+/* Close them, and take the Unix sockets away. */
+void listeners_close(struct master *m);
+
+/* The sockets, once in the intake's life; and who may come to them. */
+void listeners_send(struct servant *s);
+void listeners_send_users(struct servant *s);
 /* outlet.c: who is to have outcome reports, for the queue. */
 
 /* OUTLET_ASK of the queue. */
@@ -138,6 +217,35 @@ void counts_send(struct servant *s);
 void counts_roles(struct master *m);
 void counts_role_ended(struct master *m, unsigned role, int status);
 void counts_reload(struct master *m, bool accepted);
+
+/* upgrade.c: a new generation takes over from this one. */
+void upgrade_open(struct master *m);
+void upgrade_begin(struct master *m);
+/* ERA_DONE of the queue. */
+void upgrade_era_done(void *ctx, struct channel *from,
+    const struct message *msg);
+/* CLIENT_LEFT of the intake. */
+void upgrade_client_left(void *ctx, struct channel *from,
+    const struct message *msg);
+/* A role has ended; whether that belongs to our end. */
+bool upgrade_servant_ended(struct master *m, struct servant *s);
+void upgrade_close(struct master *m);
+
+/* heir.c: this generation takes over from another. */
+
+/* What the old one hands over; false: it went away. */
+bool heir_receive(struct master *m);
+/* Says why we do not come up, besides the log. */
+void heir_fail(struct master *m, const char *why);
+/* Every role is ready; true: READY=1 waits until all is ours. */
+bool heir_is_up(struct master *m);
+/* The queue is there, or there again. */
+void heir_queue_ready(struct master *m, struct servant *queue);
+void heir_queue_alone(struct master *m);
+void heir_stopping(struct master *m);
+
+/* master.c */
+void master_stop(struct master *m);
 
 /* status.c: what `postern status` and the start-up log tell. */
 

@@ -54,7 +54,7 @@ give(struct servant *queue, int fd)
 {
 	struct msg_outlet msg = answer(queue->master, true);
 
-	servant_send_fd(queue, MSG_OUTLET, &msg, fd);
+	servant_send_message(queue, MSG_OUTLET, &msg, NULL, 0, fd);
 }
 
 /* Never waits: who is that busy is asked again. */

@@ -66,6 +66,8 @@ may_change(const struct config *old, const struct config *new)
 		{ "job_socket", strcmp(old->job_socket, new->job_socket) != 0 },
 		{ "control_socket",
 		    strcmp(old->control_socket, new->control_socket) != 0 },
+		{ "a listener's name, place, mode or group",
+		    !config_listeners_same(old, new) },
 		{ "metrics_socket",
 		    strcmp(old->metrics_socket, new->metrics_socket) != 0 },
 		{ "metrics_listen",
@@ -137,9 +139,12 @@ reload_now(struct master *m)
 
 	if (m->stopping || m->options->client_fd != -1)
 		return;
+	watch_reloading(m);
 	load = read_new(m);
-	if (load == NULL)
+	if (load == NULL) {
+		watch_reloaded(m, false);
 		return;
+	}
 	load_free(m->load);
 	m->load = load;
 	m->generation++;
@@ -152,9 +157,12 @@ reload_now(struct master *m)
 	TAILQ_FOREACH(s, &m->servants, entry) {
 		if ((s->desc->role & ROLE_READERS) != 0)
 			servant_send_config(s);
-		if (s->desc->role == ROLE_INTAKE)
+		if (s->desc->role == ROLE_INTAKE) {
 			servant_send_submitters(s);
+			listeners_send_users(s);
+		}
 	}
+	watch_reloaded(m, true);
 	log_line(LOG_INFO, "reloaded %s, generation %u",
 	    m->options->config_name, m->generation);
 }

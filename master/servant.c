@@ -56,10 +56,10 @@ send_to(struct servant *s, enum msg_type type, const void *payload,
 }
 
 void
-servant_send_fd(struct servant *s, enum msg_type type, const void *payload,
-    int fd)
+servant_send_message(struct servant *s, enum msg_type type, const void *payload,
+    const void *tail, size_t tail_len, int fd)
 {
-	send_to(s, type, payload, NULL, 0, fd);
+	send_to(s, type, payload, tail, tail_len, fd);
 }
 
 void
@@ -128,8 +128,8 @@ servant_send_config(struct servant *s)
 	    s->master->load->text_fd);
 }
 
-static void
-send_listeners(struct servant *s)
+void
+servant_send_listeners(struct servant *s)
 {
 	struct master *m = s->master;
 	struct msg_listener l = { 0 };
@@ -143,6 +143,7 @@ send_listeners(struct servant *s)
 	send_to(s, MSG_LISTENER, &l, NULL, 0, m->job_fd);
 	l.kind = LISTENER_CONTROL;
 	send_to(s, MSG_LISTENER, &l, NULL, 0, m->control_fd);
+	listeners_send(s);
 }
 
 void
@@ -197,6 +198,7 @@ send_start(struct servant *s)
 	start.gid = user->gid;
 	start.pid = (uint32_t)s->pid;
 	start.namespaces = s->namespaces;
+	start.beside = s->master->kin.is_heir && s->master->kin.fd != -1;
 	send_to(s, MSG_START, &start, NULL, 0, -1);
 }
 
@@ -249,7 +251,8 @@ servant_set_up(struct servant *s)
 		send_trust(s); /* files, not words: it parses nothing */
 	if (role == ROLE_INTAKE) {
 		servant_send_submitters(s);
-		send_listeners(s);
+		listeners_send_users(s);
+		servant_send_listeners(s);
 	}
 	counts_send(s);
 	link_all(s);
@@ -295,6 +298,8 @@ servant_start(struct servant *s)
 		goto failed;
 	}
 	s->ready = false;
+	s->hung = false;
+	s->pinged = s->ponged = 0;
 	s->started_ms = time_monotonic_ms();
 	s->started_real_ms = time_real_ms();
 	servant_set_up(s);

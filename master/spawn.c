@@ -29,11 +29,73 @@
 /* Our program: an open descriptor outlives the replacement of its file. */
 static int program_fd = -1;
 
+static char program_path[PATH_MAX];
+
 int
 spawn_open(void)
 {
+	ssize_t n;
+
+	n = readlink("/proc/self/exe", program_path, sizeof(program_path) - 1);
+	if (n == -1)
+		return -1;
+	program_path[n] = '\0';
 	program_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	return program_fd == -1 ? -1 : 0;
+}
+
+const char *
+spawn_path(void)
+{
+	return program_path;
+}
+
+/* WATCHDOG_PID names who feeds the watchdog: that one, from here on. */
+static _Noreturn void
+become_generation(char *const argv[], int fd, int err_fd)
+{
+	char pid[32];
+	sigset_t none;
+
+	(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	sigemptyset(&none);
+	if (dup2(err_fd, STDERR_FILENO) == -1 ||
+	    dup2(err_fd, STDOUT_FILENO) == -1 ||
+	    sigprocmask(SIG_SETMASK, &none, NULL) == -1 ||
+	    close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) == -1 ||
+	    fcntl(fd, F_SETFD, 0) == -1 ||
+	    (getenv("WATCHDOG_PID") != NULL &&
+		setenv("WATCHDOG_PID", pid, 1) == -1))
+		_exit(CHILD_FAILED);
+	execv(program_path, argv);
+	dprintf(STDERR_FILENO, "%s: %s\n", program_path, strerror(errno));
+	_exit(CHILD_FAILED);
+}
+
+int
+spawn_generation(char *const argv[], int fd, int err_fd)
+{
+	int status;
+	pid_t pid;
+
+	/* The service manager's child, not ours, which ends before it. */
+	pid = fork();
+	if (pid == 0) {
+		pid = fork();
+		if (pid == 0)
+			become_generation(argv, fd, err_fd);
+		_exit(pid == -1 ? 1 : 0);
+	}
+	if (pid == -1)
+		return -1;
+	while (waitpid(pid, &status, 0) == -1) {
+		if (errno != EINTR)
+			return -1;
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	errno = EAGAIN;
+	return -1;
 }
 
 static int

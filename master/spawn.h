@@ -16,6 +16,18 @@
  */
 int spawn_open(void);
 
+/* Where that program was when we started; another may lie there now. */
+const char *spawn_path(void);
+
+/*
+ * spawn_generation - execute what lies there now, as nobody's child of ours.
+ *
+ * argv is its own; fd stays open in it, with this number, and err_fd is its
+ * standard error.  0, or -1 with errno; that it cannot be executed shows as the
+ * end of fd's other end.
+ */
+int spawn_generation(char *const argv[], int fd, int err_fd);
+
 /*
  * spawn_namespaces - which of `wanted` (CLONE_NEW* bits) this host grants us.
  *

@@ -97,6 +97,8 @@ class Daemon:
         self.log = os.path.join(self.dir, "log")
         self.process = None
         self.prefix = []  # what is to execute posternd
+        self.environment = None
+        self.pass_fds = ()
         self.options = list(options)
         self.roles = len(ROLE_UIDS)
         self.write_config(body)
@@ -120,7 +122,9 @@ class Daemon:
         with open(self.log, "ab") as log:
             start = log.tell()
             self.process = subprocess.Popen(argv, stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL)
+                                            stdin=subprocess.DEVNULL,
+                                            env=self.environment,
+                                            pass_fds=self.pass_fds)
         wait_for(lambda: self.process.poll() is not None or
                  self.log_text()[start:].count(" ready: ") == self.roles,
                  seconds, "posternd to be ready")

@@ -8,6 +8,8 @@
 #include <stddef.h>
 
 int control_send(int argc, char **argv);
+/* Also under the names mailq and newaliases. */
+int control_sendmail(int argc, char **argv);
 int control_queue(int argc, char **argv);
 int control_flush(int argc, char **argv);
 int control_pause(int argc, char **argv);

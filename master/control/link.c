@@ -48,23 +48,18 @@ link_open(const char *path)
 	return -1;
 }
 
-const char *
-link_socket(const char *given, const char *config_name, bool control)
+struct config *
+link_config(const char *config_name)
 {
-	static char path[108];
 	struct config_errors *errors = NULL;
 	struct config *config = NULL;
 	char *text = NULL;
 	FILE *f;
 	size_t n;
 
-	if (given != NULL)
-		return given;
-	strlcpy(path, control ? "/run/postern/control" : "/run/postern/job",
-	    sizeof(path));
 	f = fopen(config_name, "re");
 	if (f == NULL)
-		return path; /* it need not be readable to a client */
+		return NULL; /* it need not be readable to a client */
 	text = malloc(CONFIG_TEXT_MAX);
 	errors = calloc(1, sizeof(*errors));
 	if (text != NULL && errors != NULL) {
@@ -72,16 +67,30 @@ link_socket(const char *given, const char *config_name, bool control)
 		config = config_read(config_name, text, n, errors);
 	}
 	if (errors != NULL && errors->nlines > 0)
-		fprintf(stderr, "postern: %s: taking the default socket\n",
+		fprintf(stderr, "postern: %s: taking the defaults\n",
 		    errors->lines[0]);
+	free(errors);
+	free(text);
+	fclose(f);
+	return config;
+}
+
+const char *
+link_socket(const char *given, const char *config_name, bool control)
+{
+	static char path[108];
+	struct config *config;
+
+	if (given != NULL)
+		return given;
+	strlcpy(path, control ? "/run/postern/control" : "/run/postern/job",
+	    sizeof(path));
+	config = link_config(config_name);
 	if (config != NULL)
 		strlcpy(path,
 		    control ? config->control_socket : config->job_socket,
 		    sizeof(path));
 	config_free(config);
-	free(errors);
-	free(text);
-	fclose(f);
 	return path;
 }
 

@@ -22,6 +22,8 @@ enum exit_status {
 	    77, /* many would be changed, and nobody said yes */
 };
 
+struct config;
+
 struct link_job {
 	const char *from;
 	const char *via;  /* NULL: by the routes */
@@ -50,6 +52,10 @@ int link_open(const char *path);
  */
 const char *link_socket(const char *given, const char *config_name,
     bool control);
+
+/* The configuration, the caller's to free; NULL where it is not there, may not be
+ * read, or is wrong, which is said. */
+struct config *link_config(const char *config_name);
 
 /* Send a job, its recipients in as many packets as it takes.  0, or -1. */
 int link_send_job(int fd, const struct link_job *job);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* postern: finds the subcommand. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +29,10 @@ static const struct command {
 	    "postern send [-c FILE] [--socket PATH] [--via TRANSPORT] "
 	    "[--wait queued|attempt|final] [--ref TEXT] [--binary] [--json] " ENVELOPE
 	    "--from ADDRESS RECIPIENT... < message" },
+	{ "sendmail", control_sendmail,
+	    "postern sendmail [-i] [-t] [-f SENDER] [-F NAME] [-N NOTIFY] "
+	    "[-R full|hdrs] [-V ENVID] [-C FILE] [RECIPIENT...] < message\n"
+	    "       postern sendmail -bp | -q[R|I WHAT]" },
 	{ "queue", control_queue,
 	    "postern queue [-c FILE] [--socket PATH] [--json] [--dry-run] "
 	    "[--yes] [--progress] [--to TRANSPORT] " SELECTION
@@ -86,6 +91,17 @@ control_usage(const char *name)
 	return EXIT_USAGE;
 }
 
+/* As a program that looks for sendmail has found us. */
+static bool
+is_sendmail(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	name = name != NULL ? name + 1 : path;
+	return strcmp(name, "sendmail") == 0 || strcmp(name, "mailq") == 0 ||
+	    strcmp(name, "newaliases") == 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -93,6 +109,8 @@ main(int argc, char **argv)
 
 	if (fd_open_standard() == -1)
 		return EXIT_DEFERRED; /* and nowhere to say it */
+	if (argc > 0 && is_sendmail(argv[0]))
+		return control_sendmail(argc, argv);
 	for (i = 0; argc > 1 && i < NELEM(commands); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);

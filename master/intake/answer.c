@@ -56,14 +56,26 @@ new_object(const char *ref)
 	return object;
 }
 
-char *
-answer_queued(const char *ref, uint64_t id)
+static char *
+answer_accepted(const char *ref, uint64_t id, const char *status)
 {
 	json_t *object = new_object(ref);
 
-	set_string(object, "status", "queued");
+	set_string(object, "status", status);
 	set_id(object, id);
 	return dump(object);
+}
+
+char *
+answer_queued(const char *ref, uint64_t id)
+{
+	return answer_accepted(ref, id, "queued");
+}
+
+char *
+answer_taken(const char *ref, uint64_t id)
+{
+	return answer_accepted(ref, id, "taken");
 }
 
 char *

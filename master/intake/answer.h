@@ -13,6 +13,8 @@
 
 /* ref: the client's own reference; left out where it is empty. */
 char *answer_queued(const char *ref, uint64_t id);
+/* The same of one that is not stored. */
+char *answer_taken(const char *ref, uint64_t id);
 char *answer_refused(const char *ref, unsigned code, const char *dsn,
     const char *text);
 char *answer_result(const char *ref, const struct message *m);

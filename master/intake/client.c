@@ -29,6 +29,7 @@ struct answer {
 };
 
 struct client {
+	LIST_ENTRY(client) entry;
 	const struct client_handlers *handlers;
 	void *ctx;
 	struct event *readable;
@@ -37,6 +38,7 @@ struct client {
 	size_t nbacklog;
 	size_t octets; /* of the backlog */
 	size_t nfds;   /* in the backlog */
+	struct share *share;
 	struct request *begun;
 	unsigned unanswered;
 	unsigned open;
@@ -47,10 +49,14 @@ struct client {
 	bool failed;
 };
 
+static LIST_HEAD(, client) clients = LIST_HEAD_INITIALIZER(clients);
+
 static void
 client_free(struct client *c)
 {
 	struct answer *a;
+
+	LIST_REMOVE(c, entry);
 
 	while ((a = STAILQ_FIRST(&c->backlog)) != NULL) {
 		STAILQ_REMOVE_HEAD(&c->backlog, entry);
@@ -293,6 +299,7 @@ client_new(struct event_base *base, int fd, enum listener_kind kind,
 		return NULL;
 	}
 	STAILQ_INIT(&c->backlog);
+	LIST_INSERT_HEAD(&clients, c, entry);
 	c->fd = fd;
 	c->kind = kind;
 	c->handlers = handlers;
@@ -321,6 +328,25 @@ client_close(struct client *c)
 	c->fd = -1;
 }
 
+struct client *
+client_next(const struct client *c)
+{
+	return c == NULL ? LIST_FIRST(&clients) : LIST_NEXT(c, entry);
+}
+
+bool
+client_is_idle(const struct client *c)
+{
+	return c->fd != -1 && !c->failed && !c->busy && c->nbacklog == 0 &&
+	    c->open == 0 && c->begun == NULL;
+}
+
+int
+client_fd(const struct client *c)
+{
+	return c->fd;
+}
+
 enum listener_kind
 client_kind(const struct client *c)
 {
@@ -337,6 +363,12 @@ pid_t
 client_pid(const struct client *c)
 {
 	return c->cred.pid;
+}
+
+struct share **
+client_share(struct client *c)
+{
+	return &c->share;
 }
 
 struct request **

@@ -52,6 +52,13 @@ size_t client_backlog(const struct client *c);
 /* Read no further packets until told to; a brake for who is too fast. */
 void client_pause(struct client *c, bool pause);
 
+/* All there are, one after the other; NULL starts and ends. */
+struct client *client_next(const struct client *c);
+
+/* Whether it waits for nothing, and nothing waits for it. */
+bool client_is_idle(const struct client *c);
+int client_fd(const struct client *c);
+
 enum listener_kind client_kind(const struct client *c);
 
 /* Of its credentials when it connected (unix(7), SO_PEERCRED). */
@@ -61,6 +68,8 @@ pid_t client_pid(const struct client *c);
 /* For the intake's own use: the job that is not yet whole, how many of its
  * requests are unanswered, and how many there are. */
 struct request;
+struct share;
+struct share **client_share(struct client *c);
 struct request **client_begun(struct client *c);
 unsigned *client_unanswered(struct client *c);
 unsigned *client_open(struct client *c);

@@ -2,7 +2,6 @@
 /* See copy.h. */
 #include "master/intake/copy.h"
 
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -15,9 +14,8 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "common/loop.h"
 #include "common/util.h"
-#include "master/intake/tls_field.h"
+#include "master/intake/gather.h"
 
 #define CHUNK 65536
 
@@ -29,14 +27,11 @@ struct line_ends {
 
 struct copying {
 	int from;
-	uint64_t limit;
 	bool binary;
-	struct copy *copy;
 	uint16_t *code;
 	char *error;
 	struct line_ends ends;
-	struct tls_field tls_field;
-	struct loop loop;
+	struct gather gather;
 };
 
 static int refuse(struct copying *c, uint16_t code, const char *fmt, ...)
@@ -91,10 +86,11 @@ check_file(struct copying *c, uint64_t *size)
 		    "us waiting: copy the message into a "
 		    "memfd");
 	*size = (uint64_t)st.st_size;
-	if (*size > c->limit)
+	if (*size > c->gather.limit)
 		return refuse(c, 552,
 		    "the message has %llu octets, the limit is %llu",
-		    (unsigned long long)*size, (unsigned long long)c->limit);
+		    (unsigned long long)*size,
+		    (unsigned long long)c->gather.limit);
 	if (is_sparse(c->from, *size))
 		return refuse(c, 554, "the message's file has holes");
 	return 0;
@@ -102,11 +98,10 @@ check_file(struct copying *c, uint64_t *size)
 
 /* Writes n octets with CRLF line ends to out (twice n and two fit). */
 static size_t
-convert(struct line_ends *ends, bool *has_8bit, const uint8_t *in, size_t n,
-    uint8_t *out)
+convert(struct line_ends *ends, const uint8_t *in, size_t n, uint8_t *out)
 {
 	size_t i, o = 0;
-	uint8_t high = 0, octet;
+	uint8_t octet;
 
 	for (i = 0; i < n; i++) {
 		octet = in[i];
@@ -118,13 +113,11 @@ convert(struct line_ends *ends, bool *has_8bit, const uint8_t *in, size_t n,
 		ends->in_line = octet != '\r' && octet != '\n';
 		if (ends->in_line) {
 			out[o++] = octet;
-			high |= octet;
 		} else {
 			out[o++] = '\r';
 			out[o++] = '\n';
 		}
 	}
-	*has_8bit = *has_8bit || (high & 0x80) != 0;
 	return o;
 }
 
@@ -132,29 +125,18 @@ convert(struct line_ends *ends, bool *has_8bit, const uint8_t *in, size_t n,
 static int
 put(struct copying *c, const uint8_t *octets, size_t n)
 {
-	c->copy->size += n;
-	if (c->copy->size > c->limit)
+	switch (gather_put(&c->gather, octets, n)) {
+	case GATHER_OK:
+		return 0;
+	case GATHER_TOO_LARGE:
 		return refuse(c, 552,
 		    "with CRLF line ends the message is over the limit of %llu "
 		    "octets",
-		    (unsigned long long)c->limit);
-	header_feed(&c->copy->header, octets, n);
-	tls_field_feed(&c->tls_field, octets, n);
-	loop_feed(&c->loop, octets, n);
-	if (fd_write(c->copy->fd, octets, n) == -1)
-		return refuse(c, 451, "no memory for the message: %s",
-		    strerror(errno));
-	return 0;
-}
-
-static bool
-has_8bit(const uint8_t *in, size_t n)
-{
-	uint8_t all = 0;
-
-	for (size_t i = 0; i < n; i++)
-		all |= in[i];
-	return (all & 0x80) != 0;
+		    (unsigned long long)c->gather.limit);
+	case GATHER_FAILED:
+		break;
+	}
+	return refuse(c, 451, "no memory for the message: %s", strerror(errno));
 }
 
 static int
@@ -164,17 +146,15 @@ copy_chunk(struct copying *c, const uint8_t *in, size_t n, uint64_t at)
 	const uint8_t *nul;
 	size_t len;
 
-	if (c->binary) {
-		c->copy->has_8bit = c->copy->has_8bit || has_8bit(in, n);
+	if (c->binary)
 		return put(c, in, n);
-	}
 	nul = memchr(in, '\0', n);
 	if (nul != NULL)
 		return refuse(c, 554,
 		    "octet %llu of the message is NUL, which no mail may hold "
 		    "(RFC 5322, 3.5); set \"binary\" where it is meant",
 		    (unsigned long long)(at + (size_t)(nul - in)));
-	len = convert(&c->ends, &c->copy->has_8bit, in, n, out);
+	len = convert(&c->ends, in, n, out);
 	return put(c, out, len);
 }
 
@@ -210,29 +190,22 @@ copy_message(int fd, uint64_t limit, bool binary, struct copy *copy,
     uint16_t *code, char error[COPY_ERROR_SIZE])
 {
 	struct copying c = { .from = fd,
-		.limit = limit,
 		.binary = binary,
-		.copy = copy,
 		.code = code,
 		.error = error };
 	uint64_t size = 0;
+	int ret = -1;
 
 	memset(copy, 0, sizeof(*copy));
 	copy->fd = -1;
+	gather_init(&c.gather, limit);
 	(void)refuse(&c, 451, "the copy cannot be sealed");
 	if (check_file(&c, &size) == -1)
 		return -1;
-	copy->fd = memfd_create("body", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (copy->fd == -1)
+	if (gather_open(&c.gather) == -1)
 		return refuse(&c, 451, "memfd: %s", strerror(errno));
-	if (copy_octets(&c, size) == 0 &&
-	    fcntl(copy->fd, F_ADD_SEALS, FD_SEALS) == 0) {
-		copy->tls_is_optional = tls_field_is_no(&c.tls_field);
-		loop_end(&c.loop);
-		copy->hops = c.loop.hops;
-		return 0;
-	}
-	fd_close(copy->fd);
-	copy->fd = -1;
-	return -1;
+	if (copy_octets(&c, size) == 0)
+		ret = gather_end(&c.gather, copy);
+	gather_clear(&c.gather);
+	return ret;
 }

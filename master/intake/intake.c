@@ -25,11 +25,10 @@
 #include "master/config.h"
 #include "master/config_fd.h"
 #include "master/intake/intake_internal.h"
+#include "master/intake/smtpd.h"
 
 /* How long a stop waits for the queue's last answers. */
 #define DRAIN_MS 2000
-/* How long no client is taken where there is no descriptor for one. */
-#define ACCEPT_PAUSE_MS 1000
 
 static const struct sandbox intake_sandbox = { 0 };
 
@@ -37,43 +36,31 @@ static const struct filter_rule intake_filter[] = {
 #include "master/intake/intake_filter.def"
 };
 
+bool
+intake_is_ending(const struct intake *in)
+{
+	return in->role.phase == PHASE_DRAINING || in->leaving;
+}
+
 void
 intake_stop_if_done(struct intake *in)
 {
-	if (in->role.phase == PHASE_DRAINING && in->unanswered == 0)
+	if (in->role.phase == PHASE_DRAINING && in->unanswered == 0 &&
+	    in->nsmtpds == 0)
 		role_stop(&in->role);
 }
 
-/* The user's, or a free one; there is one for each client. */
-struct share *
-intake_share(struct intake *in, const struct client *c)
+void
+intake_client_gone(struct intake *in, struct client *c)
 {
-	struct share *unused = NULL;
-	size_t i;
-
-	for (i = 0; i < NELEM(in->shares); i++) {
-		if (in->shares[i].nclients == 0)
-			unused = unused != NULL ? unused : &in->shares[i];
-		else if (in->shares[i].uid == client_uid(c))
-			return &in->shares[i];
-	}
-	return unused;
+	share_leave(*client_share(c));
+	in->nclients--;
 }
 
 void
-intake_client_gone(struct intake *in, const struct client *c)
+intake_add_client(struct intake *in, int fd, enum listener_kind kind)
 {
-	struct share *share = intake_share(in, c);
-
-	assert(share != NULL); /* it has a place: this client's */
-	in->nclients--;
-	share->nclients--;
-}
-
-static void
-add_client(struct intake *in, int fd, enum listener_kind kind)
-{
-	struct share *share;
+	struct share_key key = { .family = AF_UNIX };
 	struct client *c;
 
 	c = client_new(in->role.base, fd, kind, &submit_handlers, in);
@@ -81,70 +68,31 @@ add_client(struct intake *in, int fd, enum listener_kind kind)
 		log_line(LOG_ERROR, "a client: %s", strerror(errno));
 		return;
 	}
-	share = intake_share(in, c);
-	assert(share != NULL); /* one for each client that may be */
-	if (share->nclients >= CLIENTS_OF_USER_MAX) {
+	key.uid = client_uid(c);
+	*client_share(c) = share_join(in, &key, CLIENTS_OF_USER_MAX);
+	if (*client_share(c) == NULL) {
 		log_line(LOG_WARN,
 		    "uid %u has %d clients: one more is turned away",
 		    client_uid(c), CLIENTS_OF_USER_MAX);
 		client_close(c);
 		return;
 	}
-	share->uid = client_uid(c);
-	share->nclients++;
 	in->nclients++;
 	if (kind == LISTENER_JOB)
 		log_line(LOG_DEBUG, "connect: uid=%u pid=%d", client_uid(c),
 		    (int)client_pid(c));
 }
 
-/* Who waits is still there then; to ask at every turn would be all we do. */
-static void
-pause_accepting(struct listener *l)
+void
+intake_take_client(struct intake *in, int fd, enum listener_kind kind)
 {
-	const struct timeval tv = { ACCEPT_PAUSE_MS / 1000, 0 };
-
-	log_line(LOG_WARN,
-	    "no further client can be taken: %s: raise the limit on open files "
-	    "(ulimit -n), or look who keeps connections open",
-	    strerror(errno));
-	if (event_add(l->again, &tv) == 0)
-		event_del(l->event);
-}
-
-static void
-on_accept_again(evutil_socket_t fd, short what, void *arg)
-{
-	struct listener *l = arg;
-
-	(void)fd;
-	(void)what;
-	if (l->intake->role.phase == PHASE_READY)
-		event_add(l->event, NULL);
-}
-
-static void
-on_connect(evutil_socket_t fd, short what, void *arg)
-{
-	struct listener *l = arg;
-	struct intake *in = l->intake;
-	int client;
-
-	(void)what;
-	client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (client == -1) {
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
-		    errno == ENOBUFS)
-			pause_accepting(l);
-		return; /* else it went away again */
-	}
 	if (in->nclients >= CLIENTS_MAX) {
 		log_line(LOG_WARN, "more than %d clients: one is turned away",
 		    CLIENTS_MAX);
-		close(client);
+		close(fd);
 		return;
 	}
-	add_client(in, client, l->kind);
+	intake_add_client(in, fd, kind);
 }
 
 static void
@@ -157,24 +105,39 @@ intake_listener(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	if (given->kind >= LISTENER_CLIENT) {
 		in->one_client = true;
-		add_client(in, m->fd, LISTENER_JOB);
+		intake_add_client(in, m->fd, LISTENER_JOB);
 		return;
 	}
-	l = &in->listeners[given->kind];
-	if (l->event != NULL) {
-		event_free(l->event);
-		event_free(l->again);
-		fd_close(l->fd);
-	}
-	l->intake = in;
-	l->kind = given->kind;
-	l->fd = m->fd;
-	l->event = event_new(in->role.base, m->fd, EV_READ | EV_PERSIST,
-	    on_connect, l);
-	l->again = evtimer_new(in->role.base, on_accept_again, l);
-	if (l->event == NULL || l->again == NULL ||
-	    event_add(l->event, NULL) == -1)
-		fatal("a listener: %s", strerror(errno));
+	leave_end(in);
+	if (given->kind == LISTENER_MAIL &&
+	    (in->config == NULL || given->index >= in->config->nlisteners))
+		fatal("a listener that the configuration does not have");
+	l = given->kind == LISTENER_MAIL
+	    ? &in->mail_listeners[given->index].listener
+	    : &in->listeners[given->kind];
+	listener_take(in, l, m->fd, (enum listener_kind)given->kind,
+	    given->index);
+}
+
+static void
+intake_listener_users(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_listener_users *users = m->payload;
+	struct intake *in = ctx;
+	struct mail_listener *l;
+
+	(void)from;
+	if (users->index >= CONFIG_LISTENERS_MAX ||
+	    users->count > MAIL_LISTENER_UIDS_MAX ||
+	    users->trusted > MAIL_LISTENER_UIDS_MAX - users->count ||
+	    m->tail_len != (users->count + users->trusted) * sizeof(l->uids[0]))
+		return; /* the master's own check failed: keep what we know */
+	l = &in->mail_listeners[users->index];
+	l->any = users->any != 0;
+	l->count = users->count;
+	l->trusted = users->trusted;
+	if (m->tail_len > 0)
+		memcpy(l->uids, m->tail, m->tail_len);
 }
 
 static void
@@ -233,17 +196,22 @@ on_drain_timer(evutil_socket_t fd, short what, void *arg)
 static void
 intake_drain(void *ctx, struct channel *from, const struct message *m)
 {
-	static const struct timeval wait = { DRAIN_MS / 1000, 0 };
+	struct timeval wait = { DRAIN_MS / 1000, 0 };
 	struct intake *in = ctx;
 	size_t i;
 
 	(void)from;
 	(void)m;
 	in->role.phase = PHASE_DRAINING;
-	for (i = 0; i < NELEM(in->listeners); i++) {
-		if (in->listeners[i].event != NULL)
-			event_del(in->listeners[i].event);
-	}
+	for (i = 0; i < NELEM(in->listeners); i++)
+		listener_stop(&in->listeners[i]);
+	for (i = 0; i < NELEM(in->mail_listeners); i++)
+		listener_stop(&in->mail_listeners[i].listener);
+	smtpd_drain(in);
+	/* Half of it is the queue's, for what is on its way out. */
+	if (in->nsmtpds + in->unanswered > 0 &&
+	    in->config->stop_timeout / 2 > wait.tv_sec)
+		wait.tv_sec = in->config->stop_timeout / 2;
 	event_add(in->drain_timer, &wait);
 	intake_stop_if_done(in);
 }
@@ -254,7 +222,10 @@ intake_drain(void *ctx, struct channel *from, const struct message *m)
 static const struct handler intake_handlers[] = {
 	{ MSG_CONFIG, PHASE_SETUP | WORKING, intake_config },
 	{ MSG_SUBMITTERS, PHASE_SETUP | WORKING, intake_submitters },
-	{ MSG_LISTENER, PHASE_SETUP, intake_listener },
+	{ MSG_LISTENER, PHASE_SETUP | PHASE_READY, intake_listener },
+	{ MSG_LISTENER_USERS, PHASE_SETUP | WORKING, intake_listener_users },
+	{ MSG_LEAVE, PHASE_READY, leave_begin },
+	{ MSG_CLIENT_CAME, PHASE_READY, leave_client_came },
 	{ MSG_PEER, PHASE_SETUP | WORKING, intake_peer },
 	{ MSG_DRAIN, WORKING, intake_drain },
 	{ MSG_ACCEPTED, WORKING, request_on_accepted },
@@ -283,6 +254,14 @@ intake_closed(void *ctx, struct channel *ch, const char *why)
 	request_fail_all(in);
 }
 
+static void
+intake_vital(void *ctx, struct msg_pong *pong)
+{
+	const struct intake *in = ctx;
+
+	pong->clients = in->nclients;
+}
+
 int
 intake_run(int parent_fd)
 {
@@ -292,8 +271,10 @@ intake_run(int parent_fd)
 	RB_INIT(&in.requests);
 	role_init(&in.role, ROLE_INTAKE, parent_fd, intake_handlers,
 	    NELEM(intake_handlers), &in, intake_closed);
+	in.role.vital = intake_vital;
 	in.drain_timer = evtimer_new(in.role.base, on_drain_timer, &in);
-	if (in.drain_timer == NULL)
+	if (in.drain_timer == NULL || smtpd_init(&in) == -1 ||
+	    leave_init(&in) == -1)
 		fatal("no memory");
 	job_init();
 	role_setup(&in.role);

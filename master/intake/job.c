@@ -170,6 +170,24 @@ get_flags(const json_t *object, uint32_t *out, char error[JOB_ERROR_SIZE])
 	return 0;
 }
 
+/* Without a store nobody but a client that waits hears what became of it. */
+static int
+get_store(const json_t *object, struct job_packet *job,
+    char error[JOB_ERROR_SIZE])
+{
+	bool stored = true;
+
+	if (value_flag(object, "store", &stored, error) == -1)
+		return -1;
+	if (stored)
+		return 0;
+	if (job->wait != WAIT_FINAL)
+		return value_complain(error,
+		    "\"store\" false wants \"wait\" to be \"final\"");
+	job->flags |= SUBMIT_TRANSIENT;
+	return 0;
+}
+
 /* RFC 4865, 5: what no server can do, or none should. */
 static int
 check_hold(const struct job_packet *job, char error[JOB_ERROR_SIZE])
@@ -186,7 +204,8 @@ parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 	static const char *const words[] = { "from", "rcpts", "via", "wait",
 		"ref", "more", "verbose", "once", "binary", "smtputf8",
 		"verify", "require_tls", "ret", "envid", "deliver_by",
-		"hold_for", "hold_until", "priority", "auth", "client", NULL };
+		"hold_for", "hold_until", "priority", "auth", "client", "store",
+		NULL };
 
 	job->smtputf8 = true;
 	if (value_members(object, words, error) == -1 ||
@@ -200,6 +219,7 @@ parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 	    value_mail_parameters(object, job->parameters, error) == -1 ||
 	    check_hold(job, error) == -1 ||
 	    get_flags(object, &job->flags, error) == -1 ||
+	    get_store(object, job, error) == -1 ||
 	    value_flag(object, "smtputf8", &job->smtputf8, error) == -1)
 		return -1;
 	job->first = true;

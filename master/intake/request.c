@@ -21,16 +21,16 @@
  * and in the queue, and a CANCEL where its client goes. */
 #define WAITING_MAX           32768
 #define WAITING_OF_CLIENT_MAX 4096
-/* Times message_size_limit: what is held in memory until it is on disk, or its
- * job whole.  Over the first one we stop reading who sends more; over the
- * second, which takes many connections, a user is refused. */
-#define OCTETS_PAUSE       2
-#define OCTETS_OF_USER_MAX 8
+/* Times message_size_limit: over this much in memory, not on disk yet, we stop
+ * reading who sends more. */
+#define OCTETS_PAUSE 2
 /* Answers that wait for who reads events slowly, before some are dropped. */
 #define TAIL_BACKLOG 1024
 /* Packets that wait for a slow queue, most with a message's descriptor, before
  * we stop reading who sends more. */
 #define BACKLOG_PAUSE 512
+
+static const struct asker client_asker;
 
 static int
 request_compare(const struct request *a, const struct request *b)
@@ -66,45 +66,67 @@ request_may_wait(const struct intake *in, struct client *c)
 	    *client_open(c) < WAITING_OF_CLIENT_MAX;
 }
 
-struct request *
-request_new(struct intake *in, struct client *c)
+bool
+request_may_wait_mail(const struct intake *in)
+{
+	return in->open < WAITING_MAX;
+}
+
+static struct request *
+request_add(struct intake *in, const struct asker *asker, struct share *share)
 {
 	struct request *r;
 
 	r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return NULL;
-	r->client = c;
+	r->asker = asker;
+	r->share = share;
 	r->number = ++in->last_request;
 	RB_INSERT(requests, &in->requests, r);
 	in->open++;
-	++*client_open(c);
 	in->unanswered++;
+	return r;
+}
+
+struct request *
+request_new(struct intake *in, struct client *c)
+{
+	struct request *r = request_add(in, &client_asker, *client_share(c));
+
+	if (r == NULL)
+		return NULL;
+	r->client = c;
+	r->uid = client_uid(c);
+	r->pid = (uint32_t)client_pid(c);
+	++*client_open(c);
 	if (++*client_unanswered(c) == UNANSWERED_MAX)
 		client_pause(c, true);
 	return r;
 }
 
-bool
-request_has_room(struct intake *in, const struct client *c)
+struct request *
+request_new_mail(struct intake *in, struct smtpd *d, const struct asker *asker,
+    struct share *share)
 {
-	return intake_share(in, c)->octets <
-	    OCTETS_OF_USER_MAX * (uint64_t)in->config->message_size_limit;
+	struct request *r = request_add(in, asker, share);
+
+	if (r != NULL)
+		r->smtpd = d;
+	return r;
 }
 
 void
 request_hold(struct intake *in, struct request *r, uint64_t size)
 {
 	r->size = size;
-	in->octets += size;
-	intake_share(in, r->client)->octets += size;
+	share_hold(in, r->share, size);
 }
 
 static void
 request_release(struct intake *in, struct request *r)
 {
-	in->octets -= r->size;
-	intake_share(in, r->client)->octets -= r->size;
+	share_release(in, r->share, r->size);
 	r->size = 0;
 }
 
@@ -119,27 +141,45 @@ request_brake(const struct intake *in, struct client *c)
 		client_pause(c, true);
 }
 
+/* It is on disk, or not taken: it is no load any more, and a stop need not wait. */
+static void
+request_settled(struct intake *in, struct request *r)
+{
+	if (r->settled)
+		return;
+	r->settled = true;
+	request_release(in, r);
+	in->unanswered--;
+	if (r->client != NULL) {
+		(*client_unanswered(r->client))--;
+		client_pause(r->client, false);
+	}
+	intake_stop_if_done(in);
+}
+
 static void
 request_answered(struct intake *in, struct request *r)
 {
-	if (r->answered)
-		return;
 	r->answered = true;
-	request_release(in, r);
-	in->unanswered--;
-	(*client_unanswered(r->client))--;
-	client_pause(r->client, false);
-	intake_stop_if_done(in);
+	if (!r->transient)
+		request_settled(in, r);
+	else if (r->client != NULL)
+		/* It stays in memory, but that its client leaves must be seen. */
+		client_pause(r->client, false);
 }
 
 void
 request_free(struct intake *in, struct request *r)
 {
-	request_answered(in, r);
-	if (*client_begun(r->client) == r)
-		*client_begun(r->client) = NULL;
-	--*client_open(r->client);
+	request_settled(in, r);
+	if (r->client != NULL) {
+		if (*client_begun(r->client) == r)
+			*client_begun(r->client) = NULL;
+		--*client_open(r->client);
+	}
 	in->open--;
+	if (in->leaving && *client_open(r->client) == 0)
+		leave_client_done(in, r->client);
 	RB_REMOVE(requests, &in->requests, r);
 	free(r);
 }
@@ -152,6 +192,15 @@ request_find(struct intake *in, uint64_t number)
 	return RB_FIND(requests, &in->requests, &key);
 }
 
+/* NULL also where no client of a packet socket made it. */
+static struct request *
+find_of_client(struct intake *in, uint64_t number)
+{
+	struct request *r = request_find(in, number);
+
+	return r != NULL && r->client != NULL ? r : NULL;
+}
+
 void
 request_send(struct intake *in, enum msg_type type, uint64_t number)
 {
@@ -162,17 +211,39 @@ request_send(struct intake *in, enum msg_type type, uint64_t number)
 }
 
 void
+request_cancel(struct intake *in, struct request *r)
+{
+	request_send(in, MSG_CANCEL, r->number);
+	request_free(in, r);
+}
+
+void
 request_cancel_all(struct intake *in, const struct client *c)
 {
 	struct request *r, *next;
 
 	for (r = RB_MIN(requests, &in->requests); r != NULL; r = next) {
 		next = RB_NEXT(requests, &in->requests, r);
+		if (r->client == c)
+			request_cancel(in, r);
+	}
+}
+
+bool
+request_only_watches(struct intake *in, const struct client *c)
+{
+	struct request *r;
+	bool watches = false;
+
+	RB_FOREACH(r, requests, &in->requests)
+	{
 		if (r->client != c)
 			continue;
-		request_send(in, MSG_CANCEL, r->number);
-		request_free(in, r);
+		if (!r->of_tail)
+			return false;
+		watches = true;
 	}
+	return watches;
 }
 
 void
@@ -194,17 +265,63 @@ request_fail_all(struct intake *in)
 		next = RB_NEXT(requests, &in->requests, r);
 		if (r->of_status)
 			continue;
-		if (client_kind(r->client) == LISTENER_CONTROL || !r->answered)
-			request_refuse(r->client, r->ref, 451, "4.3.2",
-			    "the queue was restarted: try again");
-		else
-			request_tell(r->client,
-			    answer_results_end(r->ref,
-				"the queue was restarted: the job is kept and "
-				"goes on, its results are in the log"));
+		r->asker->lost(in, r);
 		request_free(in, r);
 	}
 }
+
+/* What a client of the job socket, or of the control socket, is told. */
+
+static void
+tell_accepted(struct intake *in, struct request *r, uint64_t id)
+{
+	(void)in;
+	request_tell(r->client,
+	    r->transient ? answer_taken(r->ref, id)
+			 : answer_queued(r->ref, id));
+}
+
+static void
+tell_refused(struct intake *in, struct request *r, unsigned code,
+    const char *dsn, const char *text)
+{
+	(void)in;
+	request_refuse(r->client, r->ref, code, dsn, text);
+}
+
+static void
+tell_result(struct intake *in, struct request *r, const struct message *m)
+{
+	(void)in;
+	request_tell(r->client, answer_result(r->ref, m));
+}
+
+static void
+tell_results_end(struct intake *in, struct request *r)
+{
+	(void)in;
+	request_tell(r->client, answer_results_end(r->ref, NULL));
+}
+
+static void
+tell_lost(struct intake *in, struct request *r)
+{
+	(void)in;
+	if (client_kind(r->client) == LISTENER_CONTROL || !r->answered)
+		request_refuse(r->client, r->ref, 451, "4.3.2",
+		    "the queue was restarted: try again");
+	else
+		request_tell(r->client,
+		    answer_results_end(r->ref,
+			r->transient
+			    ? "the queue was restarted: whoever has no result "
+			      "is perhaps delivered, and was not stored"
+			    : "the queue was restarted: the job is kept and "
+			      "goes on, its results are in the log"));
+}
+
+static const struct asker client_asker = { tell_accepted, tell_refused,
+	tell_result, tell_results_end, tell_lost };
 
 void
 request_on_accepted(void *ctx, struct channel *from, const struct message *m)
@@ -215,7 +332,7 @@ request_on_accepted(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	if (r == NULL)
 		return; /* the client is gone */
-	request_tell(r->client, answer_queued(r->ref, a->id));
+	r->asker->accepted(ctx, r, a->id);
 	request_answered(ctx, r);
 	if (r->wait == WAIT_QUEUED)
 		request_free(ctx, r);
@@ -232,7 +349,7 @@ request_on_refused(void *ctx, struct channel *from, const struct message *m)
 	if (r == NULL || !message_string_ok(f->dsn, sizeof(f->dsn)))
 		return;
 	log_escape(text, sizeof(text), (const char *)m->tail, m->tail_len);
-	request_refuse(r->client, r->ref, f->code, f->dsn, text);
+	r->asker->refused(ctx, r, f->code, f->dsn, text);
 	request_free(ctx, r);
 }
 
@@ -244,7 +361,7 @@ request_on_result(void *ctx, struct channel *from, const struct message *m)
 
 	(void)from;
 	if (r != NULL)
-		request_tell(r->client, answer_result(r->ref, m));
+		r->asker->result(ctx, r, m);
 }
 
 void
@@ -256,7 +373,7 @@ request_on_results_end(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	if (r == NULL)
 		return;
-	request_tell(r->client, answer_results_end(r->ref, NULL));
+	r->asker->results_end(ctx, r);
 	request_free(ctx, r);
 }
 
@@ -264,7 +381,7 @@ void
 request_on_trace(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_trace *t = m->payload;
-	struct request *r = request_find(ctx, t->request);
+	struct request *r = find_of_client(ctx, t->request);
 
 	(void)from;
 	if (r != NULL)
@@ -275,7 +392,7 @@ void
 request_on_listed(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_listed *l = m->payload;
-	struct request *r = request_find(ctx, l->request);
+	struct request *r = find_of_client(ctx, l->request);
 
 	(void)from;
 	if (r != NULL)
@@ -286,7 +403,7 @@ void
 request_on_list_end(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_list_end *e = m->payload;
-	struct request *r = request_find(ctx, e->request);
+	struct request *r = find_of_client(ctx, e->request);
 
 	(void)from;
 	if (r == NULL)
@@ -300,7 +417,7 @@ request_on_transcript_part(void *ctx, struct channel *from,
     const struct message *m)
 {
 	const struct msg_request *part = m->payload;
-	struct request *r = request_find(ctx, part->request);
+	struct request *r = find_of_client(ctx, part->request);
 
 	(void)from;
 	if (r != NULL)
@@ -312,7 +429,7 @@ request_on_transcripts_end(void *ctx, struct channel *from,
     const struct message *m)
 {
 	const struct msg_transcripts_end *e = m->payload;
-	struct request *r = request_find(ctx, e->request);
+	struct request *r = find_of_client(ctx, e->request);
 
 	(void)from;
 	if (r == NULL)
@@ -349,7 +466,7 @@ void
 request_on_told(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_told *told = m->payload;
-	struct request *r = request_find(ctx, told->request);
+	struct request *r = find_of_client(ctx, told->request);
 
 	(void)from;
 	if (r == NULL)
@@ -365,7 +482,7 @@ void
 request_on_body(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_body *body = m->payload;
-	struct request *r = request_find(ctx, body->request);
+	struct request *r = find_of_client(ctx, body->request);
 	char text[64];
 
 	(void)from;
@@ -383,7 +500,7 @@ void
 request_on_status(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_status *s = m->payload;
-	struct request *r = request_find(ctx, s->request);
+	struct request *r = find_of_client(ctx, s->request);
 
 	(void)from;
 	if (r == NULL)

@@ -47,8 +47,8 @@ send_rcpts(struct intake *in, const struct request *r, const char *rcpts,
 	}
 }
 
-static void
-send_submit(struct intake *in, const struct request *r,
+void
+submit_send(struct intake *in, const struct request *r,
     const struct job_packet *job, const struct copy *copy)
 {
 	struct msg_submit submit = { 0 };
@@ -64,8 +64,8 @@ send_submit(struct intake *in, const struct request *r,
 	if (job->smtputf8 && header_is_utf8(&copy->header))
 		submit.flags |= SUBMIT_SMTPUTF8;
 	submit.wait = job->wait;
-	submit.uid = client_uid(r->client);
-	submit.pid = (uint32_t)client_pid(r->client);
+	submit.uid = r->uid;
+	submit.pid = r->pid;
 	(void)message_tail_add(tail, sizeof(tail), &len, job->from); /* fit */
 	(void)message_tail_add(tail, sizeof(tail), &len, job->parameters);
 	(void)message_tail_add(tail, sizeof(tail), &len, job->ref);
@@ -148,7 +148,7 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 		    "set \"wait\" to \"queued\"");
 		return;
 	}
-	if (!request_has_room(in, c)) {
+	if (!share_has_room(in, *client_share(c))) {
 		request_refuse(c, job->ref, 451, "4.3.2",
 		    "too many octets of your user wait to be whole and on "
 		    "disk: try again");
@@ -172,9 +172,10 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 	} else {
 		strlcpy(r->ref, job->ref, sizeof(r->ref));
 		r->wait = job->wait;
+		r->transient = (job->flags & SUBMIT_TRANSIENT) != 0;
 		request_hold(in, r, copy.size);
 		*client_begun(c) = r;
-		send_submit(in, r, job, &copy);
+		submit_send(in, r, job, &copy);
 	}
 	fd_close(copy.fd);
 }
@@ -262,7 +263,7 @@ send_command(struct intake *in, const struct request *r,
 	struct msg_request ask = { r->number };
 
 	command->act.request = command->ask.request = r->number;
-	command->act.uid = command->ask.uid = client_uid(r->client);
+	command->act.uid = command->ask.uid = r->uid;
 	switch (command->question) {
 	case QUESTION_ACT:
 		(void)channel_send(in->queue, MSG_ACT, &command->act,

@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/era.h"
 #include "master/queue/lift.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/route.h"
@@ -149,7 +150,8 @@ action_take(struct action *a, const struct store_envelope *envelope,
 		a->shown++;
 		return report_row(a->queue, a->request, envelope, recipient);
 	}
-	if (recipient->state == STORE_ACTIVE) {
+	if (recipient->state == STORE_ACTIVE ||
+	    !era_is_ours(a->queue, envelope->id)) {
 		a->busy++;
 		return 0;
 	}

@@ -308,6 +308,12 @@ store_places(const struct schedule *schedule)
 }
 
 bool
+schedule_has_places(const struct schedule *schedule)
+{
+	return schedule->active < schedule->limits.active_recipients;
+}
+
+bool
 schedule_is_hungry(struct schedule *schedule)
 {
 	uint32_t places = store_places(schedule);

@@ -15,6 +15,7 @@
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/transcript.h"
+#include "master/queue/transient.h"
 
 /* The slot of a transport's name; -1 where it cannot be had. */
 static int
@@ -90,8 +91,8 @@ configure_transports(struct queue *q)
 
 /* Configuration. */
 
-/* All that waits in memory goes back to the store, to be routed anew. */
-static void
+/* To be routed anew. */
+void
 configure_unload(struct queue *q)
 {
 	struct schedule_destination *d;
@@ -160,6 +161,7 @@ configure_take(void *ctx, struct channel *from, const struct message *m)
 		    "out of memory: some transports wait for "
 		    "the next reload");
 	pause_apply(q);
+	transient_run(q);
 	queue_pump_soon(q);
 out:
 	config_free(old);

@@ -13,4 +13,7 @@ void configure_take(void *ctx, struct channel *from, const struct message *m);
 /* Tells the schedule of the configuration's transports; -1 with errno. */
 int configure_transports(struct queue *q);
 
+/* All that waits in memory goes back to the store. */
+void configure_unload(struct queue *q);
+
 #endif

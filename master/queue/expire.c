@@ -2,6 +2,7 @@
 /*
  * What has waited too long though nobody tries it, and what has failed long ago.
  */
+#include "master/queue/era.h"
 #include "master/queue/queue_internal.h"
 
 #include "common/log.h"
@@ -20,7 +21,8 @@ expire_row(const struct store_envelope *envelope,
 	struct queue *q = arg;
 	struct attempt a = settle_attempt(envelope, recipient);
 
-	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index))
+	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index) ||
+	    !era_is_ours(q, envelope->id))
 		return 0;
 	/* A reload may have given it more time. */
 	if (!settle_is_over(q, &a, time_real_ms()))

@@ -18,9 +18,11 @@
 #include "common/util.h"
 #include "master/queue/action.h"
 #include "master/queue/count.h"
+#include "master/queue/era.h"
 #include "master/queue/notice.h"
 #include "master/queue/outlet.h"
 #include "master/queue/route.h"
+#include "master/queue/transient.h"
 
 enum {
 	GROUP_EXPIRE_MAX = 200, /* failed recipients of one commit */
@@ -73,9 +75,14 @@ group_mark_active(struct queue *q, const struct job *job)
 static int
 group_submit(struct queue *q, struct submission *s)
 {
-	return store_add_message(q->store, &s->envelope,
-	    (const char *const *)s->addresses,
-	    (const char *const *)s->parameters, s->body_fd, &s->envelope.id);
+	if (store_add_message(q->store, &s->envelope,
+		(const char *const *)s->addresses,
+		(const char *const *)s->parameters, s->body_fd,
+		&s->envelope.id) == -1)
+		return -1;
+	if (!era_keeps(q) || s->wait == WAIT_QUEUED || s->cancelled)
+		return 0;
+	return store_keep(q->store, s->envelope.id);
 }
 
 static int
@@ -89,6 +96,8 @@ group_apply(struct queue *q, struct queue_op *op)
 	case OP_ACTIVATE:
 		return op->job != NULL ? group_mark_active(q, op->job) : 0;
 	case OP_OUTCOME:
+		if (transient_is(op->outcome.message))
+			return 0;
 		if (store_set_outcome(q->store, &op->outcome, &op->removed) ==
 			-1 &&
 		    errno != ENOENT)
@@ -283,6 +292,8 @@ group_news(struct queue *q, struct queue_op *op)
 			told = report_result(q, op);
 			notices_committed(q, op, told);
 		}
+		if (transient_is(op->outcome.message))
+			op->removed = transient_told(q, op);
 		if (op->removed) {
 			removed.id = op->outcome.message;
 			event_tell(q, &removed);

@@ -20,6 +20,7 @@
 #include "common/address.h"
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/era.h"
 #include "master/queue/notice_internal.h"
 
 /* Time. */
@@ -79,6 +80,8 @@ begin_next(struct queue *q)
 	uint64_t id;
 
 	while (notice_next(q, &id)) {
+		if (!era_is_ours(q, id))
+			continue; /* the other generation tells */
 		n->writing = notice_new(q, id);
 		if (n->writing != NULL)
 			return true;
@@ -299,13 +302,13 @@ notices_turn(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (q->draining)
+	if (q->draining || q->era == ERA_BESIDE)
 		return; /* what is owed is found at the next start */
 	if (rest_ms > 0) {
 		notice_arm(n, rest_ms);
 		return;
 	}
-	walking = notice_delay_turn(q);
+	walking = era_schedules(q) && notice_delay_turn(q);
 	if (notice_is_due(n) && !write_and_tell(q, &busy))
 		fail_turn(q);
 	else if (busy)
@@ -338,6 +341,14 @@ notices_open(struct queue *q)
 	n->scan = true;
 	notices_configure(q);
 	notice_arm(n, 0);
+}
+
+void
+notices_wake(struct queue *q)
+{
+	q->notices->scan = true;
+	q->notices->scan_after = 0;
+	notice_arm(q->notices, 0);
 }
 
 void

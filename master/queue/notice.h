@@ -26,6 +26,9 @@ void notices_templates(void *ctx, struct channel *from,
 /* An outcome is on disk.  told: a client heard of it that waits for it. */
 void notices_committed(struct queue *q, const struct queue_op *op, bool told);
 
+/* Look through all that is owed: another generation left some, or has gone. */
+void notices_wake(struct queue *q);
+
 /* No recipient of a message is in memory any more. */
 void notices_message_gone(struct queue *q, uint64_t id);
 

@@ -12,6 +12,7 @@
 #include "master/queue/action.h"
 #include "master/queue/ask.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/transient.h"
 
 static struct channel **
 peers_slot(struct queue *q, unsigned role)
@@ -38,6 +39,7 @@ peers_intake_gone(struct queue *q)
 
 	submit_clear(q);
 	report_clear(q);
+	transient_cancel_all(q);
 	action_cancel_all(q);
 	ask_cancel_all(q);
 	STAILQ_FOREACH(op, &q->ops, entry)

@@ -23,6 +23,7 @@
 #include "master/queue/ask.h"
 #include "master/queue/configure.h"
 #include "master/queue/count.h"
+#include "master/queue/era.h"
 #include "master/queue/learnt.h"
 #include "master/queue/limits.h"
 #include "master/queue/notice.h"
@@ -34,6 +35,7 @@
 #include "master/queue/route.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transcripts.h"
+#include "master/queue/transient.h"
 
 enum {
 	QUEUE_BODIES_MAX = 4096,
@@ -137,6 +139,7 @@ queue_pump(evutil_socket_t fd, short what, void *arg)
 		queue_finish(q);
 		return;
 	}
+	era_end_if_done(q);
 	schedule_turn(q->schedule, time_monotonic_ms());
 	refill_run(q);
 	session_feed_all(q, 1);
@@ -180,8 +183,13 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	queue_watch_clock(q);
 	schedule_sweep(q->schedule, time_monotonic_ms());
-	if (!q->draining)
-		expire_run(q);
+	if (!q->draining) {
+		if (era_schedules(q))
+			expire_run(q);
+		if (q->era != ERA_ALONE && !evtimer_pending(q->era_timer, NULL))
+			event_active(q->era_timer, EV_TIMEOUT, 0);
+		transient_run(q);
+	}
 	if (store_keep_reserve(q->store))
 		log_line(LOG_INFO, "the spool's disk has room again");
 	transcript_sweep(q);
@@ -234,7 +242,9 @@ static const struct handler queue_handlers[] = {
 	{ MSG_TEMPLATE, QUEUE_ALWAYS, notices_templates },
 	{ MSG_METRICS, PHASE_SETUP, count_take },
 	{ MSG_PEER, QUEUE_ALWAYS, peers_take },
+	{ MSG_STOPPING, PHASE_READY, transient_stop },
 	{ MSG_DRAIN, PHASE_READY, queue_drain },
+	{ MSG_ERA, PHASE_READY, era_take },
 	{ MSG_SUBMIT, QUEUE_WORKING, submit_begin },
 	{ MSG_SUBMIT_MORE, QUEUE_WORKING, submit_more },
 	{ MSG_SUBMIT_END, QUEUE_WORKING, submit_end },
@@ -267,7 +277,7 @@ queue_message_gone(void *ctx, struct schedule_message *message)
 	struct queue *q = ctx;
 
 	notices_message_gone(q, message->id);
-	if (message->body_fd == -1)
+	if (message->body_fd == -1 || transient_is(message->id))
 		return;
 	fd_close(message->body_fd);
 	q->bodies--;
@@ -288,11 +298,21 @@ queue_share_descriptors(struct queue *q)
 }
 
 static void
+queue_vital(void *ctx, struct msg_pong *pong)
+{
+	struct queue *q = ctx;
+
+	store_count_states(q->store, pong->counts);
+	pong->sessions = q->nsessions;
+}
+
+static void
 queue_init(struct queue *q, int parent_fd)
 {
 	memset(q, 0, sizeof(*q));
 	STAILQ_INIT(&q->ops);
 	TAILQ_INIT(&q->half_jobs);
+	TAILQ_INIT(&q->transients);
 	TAILQ_INIT(&q->waiters);
 	TAILQ_INIT(&q->resolving);
 	TAILQ_INIT(&q->sessions);
@@ -311,6 +331,7 @@ queue_init(struct queue *q, int parent_fd)
 	queue_share_descriptors(q);
 	role_init(&q->role, ROLE_QUEUE, parent_fd, queue_handlers,
 	    NELEM(queue_handlers), q, peers_closed);
+	q->role.vital = queue_vital;
 	q->commit_timer = evtimer_new(q->role.base, queue_commit, q);
 	q->pump_timer = evtimer_new(q->role.base, queue_pump, q);
 	q->stop_timer = evtimer_new(q->role.base, queue_stop, q);
@@ -319,7 +340,8 @@ queue_init(struct queue *q, int parent_fd)
 	    queue_sweep, q);
 	if (q->commit_timer == NULL || q->pump_timer == NULL ||
 	    q->stop_timer == NULL || q->sweep_timer == NULL ||
-	    q->action_timer == NULL || notices_init(q) == -1)
+	    q->action_timer == NULL || era_init(q) == -1 ||
+	    notices_init(q) == -1)
 		fatal("out of memory");
 }
 
@@ -328,7 +350,8 @@ queue_open(struct queue *q, const char *spool)
 {
 	struct store_options options = { .spool = spool,
 		.name = q->config->spool_directory,
-		.inline_body_limit = q->config->inline_body_limit };
+		.inline_body_limit = q->config->inline_body_limit,
+		.beside = q->role.start.beside != 0 };
 	struct schedule_hooks hooks = { .ctx = q,
 		.message_gone = queue_message_gone,
 		.destination_gone = target_gone,
@@ -338,7 +361,10 @@ queue_open(struct queue *q, const char *spool)
 
 	if (store_open(&options, &q->store, error, sizeof(error)) == -1)
 		fatal("%s", error);
-	recovery_run(q);
+	if (options.beside)
+		q->era = ERA_BESIDE; /* its sessions go on */
+	else
+		recovery_run(q);
 	pause_open(q);
 	q->learnt = calloc(LEARNT_MAX, sizeof(*q->learnt));
 	q->schedule = schedule_new(&q->limits, &hooks);
@@ -359,6 +385,7 @@ queue_clear(struct queue *q)
 	action_clear(q);
 	ask_cancel_all(q);
 	submit_clear(q);
+	transient_clear(q);
 	report_clear(q);
 	channel_close(q->intake);
 	channel_close(q->resolver);
@@ -369,6 +396,7 @@ queue_clear(struct queue *q)
 	event_free(q->sweep_timer);
 	event_free(q->stop_timer);
 	event_free(q->action_timer);
+	era_clear(q);
 	schedule_free(q->schedule);
 	notices_clear(q);
 	limits_clear(q);

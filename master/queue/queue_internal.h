@@ -4,8 +4,10 @@
  *
  *   queue.c    the role: start, handlers, stop; configure.c  a reload; peers.c
  *              the other roles
+ *   era.c      two generations with one store
  *   group.c    what is written: one list of changes, one commit, then the news
  *   submit.c   jobs from the intake
+ *   transient.c  jobs that are never stored
  *   report.c   results for clients that wait, and rows of listings
  *   action.c   what an operator does to many recipients (action_row.c, lift.c)
  *   ask.c      what an operator wants to know; pause.c what he stops
@@ -267,6 +269,10 @@ struct queue {
 	bool disk_is_short; /* said in the log */
 	TAILQ_HEAD(, submission) half_jobs;
 	uint32_t nhalf_jobs;
+	TAILQ_HEAD(, transient) transients; /* transient.h */
+	uint32_t ntransients;
+	bool stopping; /* STOPPING came: no transient is taken */
+	uint64_t last_transient;
 	TAILQ_HEAD(, waiter) waiters;
 	LIST_HEAD(, waiter) waiters_by_id[QUEUE_BUCKETS];
 	TAILQ_HEAD(, target) resolving;
@@ -280,6 +286,12 @@ struct queue {
 	uint32_t bodies_max;
 	uint32_t chance; /* state of queue_chance */
 	bool draining;
+	/* era.c */
+	uint32_t era;         /* enum era */
+	bool era_wants_alone; /* as soon as the other has gone */
+	bool era_told;        /* LEAVING: the new one may begin */
+	int64_t era_scanned_ms;
+	struct event *era_timer;
 	struct clock clock; /* queue_watch_clock() */
 	/* refill.c */
 	bool scanning;
@@ -324,12 +336,16 @@ void submit_refused(struct queue *q, struct submission *submission,
 /* Its times and its lane, as it is committed now. */
 void submit_finish_envelope(const struct queue *q,
     struct store_envelope *envelope);
+/* The log, and whoever listens, that it was taken over. */
+void submit_tell(struct queue *q, const struct submission *submission);
 void submission_free(struct submission *submission);
 
 /* report.c */
 int report_wait(struct queue *q, const struct submission *submission,
     uint64_t id);
 void report_cancel(struct queue *q, uint64_t request);
+/* Whether a client waits for anything of it. */
+bool report_is_waited(const struct queue *q, uint64_t id);
 void report_clear(struct queue *q);
 /* Whether a client was told of it. */
 bool report_result(struct queue *q, const struct queue_op *op);
@@ -354,6 +370,9 @@ void refill_run(struct queue *q);
 void refill_later(struct queue *q, int64_t due_ms);
 /* A recipient that the store holds comes into memory, or is left there. */
 void refill_new(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient);
+/* The same of one that no store holds: it is placed, settled, or left alone. */
+void refill_unstored(struct queue *q, const struct store_envelope *envelope,
     const struct store_recipient *recipient);
 /* The clock was set: no time that was waited for holds any more. */
 void refill_clock_set(struct queue *q);

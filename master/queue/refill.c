@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/queue/count.h"
+#include "master/queue/era.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
 #include "master/queue/route.h"
@@ -217,6 +218,12 @@ refill_new(struct queue *q, const struct store_envelope *envelope,
 	int64_t now_ms = time_monotonic_ms();
 	struct schedule_source *source;
 
+	if (!era_schedules(q)) {
+		/* The other generation's; or our client waits for it. */
+		if (era_is_ours(q, envelope->id))
+			refill_unstored(q, envelope, recipient);
+		return;
+	}
 	source =
 	    schedule_source(q->schedule, recipient->domain, recipient->lane);
 	if (source == NULL) {
@@ -238,6 +245,18 @@ refill_new(struct queue *q, const struct store_envelope *envelope,
 		refill_leave(q, source, recipient);
 }
 
+void
+refill_unstored(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	struct schedule_source *source;
+
+	source =
+	    schedule_source(q->schedule, recipient->domain, recipient->lane);
+	if (source != NULL && schedule_has_places(q->schedule))
+		(void)refill_place(q, envelope, recipient, source, true);
+}
+
 static int
 refill_row(const struct store_envelope *envelope,
     const struct store_recipient *recipient, void *arg)
@@ -246,6 +265,8 @@ refill_row(const struct store_envelope *envelope,
 
 	if (schedule_is_loaded(walk->queue->schedule, envelope->id,
 		recipient->index))
+		return 0;
+	if (!era_is_ours(walk->queue, envelope->id))
 		return 0;
 	if (!refill_place(walk->queue, envelope, recipient, walk->source,
 		false))
@@ -469,6 +490,8 @@ refill_wait_ms(const struct queue *q)
 {
 	int64_t wait_ms;
 
+	if (!era_schedules(q))
+		return INT64_MAX;
 	if (schedule_is_hungry(q->schedule) &&
 	    (q->scanning || schedule_has_source(q->schedule)))
 		return 0;
@@ -481,7 +504,7 @@ refill_wait_ms(const struct queue *q)
 void
 refill_run(struct queue *q)
 {
-	if (q->draining)
+	if (q->draining || !era_schedules(q))
 		return;
 	/* Known sources and unknown ones are first by turns. */
 	q->scan_first = !q->scan_first;

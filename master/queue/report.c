@@ -76,6 +76,12 @@ report_clear(struct queue *q)
 }
 
 bool
+report_is_waited(const struct queue *q, uint64_t id)
+{
+	return report_find(q, id) != NULL;
+}
+
+bool
 report_is_awaited(const struct queue *q, uint64_t id)
 {
 	const struct waiter *w = report_find(q, id);

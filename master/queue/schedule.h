@@ -200,6 +200,9 @@ int schedule_set_transport(struct schedule *schedule, uint32_t transport,
 uint32_t schedule_room(const struct schedule *schedule, const char *domain,
     uint32_t lane, bool fresh, int64_t now_ms);
 
+/* Whether one more that just came in may be in memory, whosever it is. */
+bool schedule_has_places(const struct schedule *schedule);
+
 /* Whether the store has to be asked: enough places are free. */
 bool schedule_is_hungry(struct schedule *schedule);
 

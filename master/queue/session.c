@@ -17,6 +17,7 @@
 #include "common/util.h"
 #include "master/queue/count.h"
 #include "master/queue/transcript.h"
+#include "master/queue/transient.h"
 
 const struct transport *
 session_config(const struct session *s)
@@ -58,15 +59,20 @@ session_give(struct session *s)
 	job = transaction_take(s);
 	if (job == NULL)
 		return false;
-	job->activation = group_new_op(OP_ACTIVATE, 0);
-	if (job->activation == NULL) {
-		transaction_give_back(job);
-		return false;
+	if (!transient_is(job->message->id)) {
+		job->activation = group_new_op(OP_ACTIVATE, 0);
+		if (job->activation == NULL) {
+			transaction_give_back(job);
+			return false;
+		}
+		job->activation->job = job;
 	}
-	job->activation->job = job;
 	s->messages++;
 	(void)evtimer_del(s->timer); /* fails for no timer that was set */
-	group_add(s->queue, job->activation);
+	if (job->activation != NULL)
+		group_add(s->queue, job->activation);
+	else
+		session_job_committed(s->queue, job);
 	return true;
 }
 

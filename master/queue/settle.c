@@ -15,6 +15,7 @@
 #include "master/queue/clock.h"
 #include "master/queue/notice.h"
 #include "master/queue/route.h"
+#include "master/queue/transient.h"
 
 void
 settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
@@ -172,6 +173,8 @@ settle(struct queue *q, const struct attempt *a)
 	outcome.dsn[sizeof(outcome.dsn) - 1] = '\0';
 	if (a->was_in_doubt && outcome.status != OUTCOME_DELIVERED)
 		outcome.in_doubt = 1;
+	if (transient_is(a->id))
+		transient_settled(q, a->id, a->index);
 	expired = settle_lifetime(q, a, now_ms, &outcome, reply, sizeof(reply));
 	op = group_new_op(OP_OUTCOME,
 	    strlen(a->recipient) + strlen(a->relay) + strlen(reply) +
@@ -206,6 +209,8 @@ settle_unbegun(struct queue *q, uint64_t id, uint32_t index)
 {
 	struct queue_op *op;
 
+	if (transient_is(id))
+		return; /* nothing on disk says that it was begun */
 	op = group_new_op(OP_OUTCOME, 0);
 	if (op == NULL)
 		return; /* active on disk, and marked so again next time */

@@ -4,10 +4,12 @@
  *
  * Its tables are in store_schema.c, their numbers in store_tally.c; rows are
  * written in store_write.c and read in store_read.c; bodies are in
- * store_body.c, and room on the disk in store_space.c.  The database is in WAL mode,
- * held by one process: with locking_mode=EXCLUSIVE its index lives in our
- * memory, and no shared memory file is made.  The first write, here, opens the
- * WAL, so that nothing is left to open when the process is confined.
+ * store_body.c, room on the disk in store_space.c, and what two processes need in
+ * store_share.c.  The database is in WAL mode, and mostly held by one process with
+ * locking_mode=EXCLUSIVE, which spares it every lock.  The first write, here,
+ * opens the WAL and its index, so that nothing is left to open when the process
+ * is confined; it is made with locking_mode=NORMAL, for an index that lived in
+ * our memory alone could never be shared.
  */
 #include "master/queue/store.h"
 
@@ -126,7 +128,7 @@ store_configure(struct store *store)
 	(void)sqlite3_wal_autocheckpoint(store->db, STORE_WAL_PAGES);
 	return store_exec(store,
 	    "PRAGMA page_size = 4096;"
-	    "PRAGMA locking_mode = EXCLUSIVE;"
+	    "PRAGMA locking_mode = NORMAL;"
 	    "PRAGMA journal_mode = WAL;"
 	    "PRAGMA synchronous = FULL;"
 	    "PRAGMA temp_store = MEMORY;"
@@ -201,27 +203,34 @@ store_prepare(struct store *store)
 	return 0;
 }
 
+int
+store_read_next_id(struct store *store, uint64_t *idp)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_GET_NEXT_ID];
+	int rc;
+
+	rc = sqlite3_step(sql);
+	if (rc == SQLITE_ROW)
+		*idp = (uint64_t)sqlite3_column_int64(sql, 0);
+	else
+		(void)store_fail(store,
+		    rc == SQLITE_DONE ? SQLITE_CORRUPT : rc);
+	store_reset(store, STORE_SQL_GET_NEXT_ID);
+	return rc == SQLITE_ROW ? 0 : -1;
+}
+
 /* Reserves ids by a write that is on disk before one of them is given. */
 static int
 store_reserve_first(struct store *store)
 {
-	int rc;
-
-	rc = sqlite3_step(store->sql[STORE_SQL_GET_NEXT_ID]);
-	if (rc != SQLITE_ROW) {
-		(void)store_fail(store,
-		    rc == SQLITE_DONE ? SQLITE_CORRUPT : rc);
-		store_reset(store, STORE_SQL_GET_NEXT_ID);
-		return -1;
-	}
-	store->next_id = (uint64_t)sqlite3_column_int64(
-	    store->sql[STORE_SQL_GET_NEXT_ID], 0);
-	store->reserved_id = store->next_id;
-	store_reset(store, STORE_SQL_GET_NEXT_ID);
-
 	/* This first write also opens the WAL. */
 	if (store_begin(store) == -1)
 		return -1;
+	if (store_read_next_id(store, &store->next_id) == -1) {
+		store_rollback(store);
+		return -1;
+	}
+	store->reserved_id = store->next_id;
 	(void)sqlite3_bind_int64(store->sql[STORE_SQL_SET_NEXT_ID], 1,
 	    (sqlite3_int64)store->next_id);
 	if (store_run(store, STORE_SQL_SET_NEXT_ID) == -1) {
@@ -259,7 +268,7 @@ out:
 /* shown: the path as people know it, outside of our root. */
 static int
 store_open_database(struct store *store, const char *path, const char *shown,
-    char *error, size_t error_size)
+    bool beside, char *error, size_t error_size)
 {
 	mode_t mask;
 	int rc;
@@ -289,13 +298,20 @@ store_open_database(struct store *store, const char *path, const char *shown,
 		errno = EINVAL;
 		return -1;
 	}
+	store->is_shared = beside;
+	store_wait_for_lock(store, beside);
 	store_reserve_start(store);
 	if (store_configure(store) == -1 ||
 	    store_schema(store, shown, error, error_size) == -1 ||
 	    store_tally_init(store) == -1 || store_prepare(store) == -1 ||
 	    store_tally_read(store) == -1)
 		return -1;
-	return store_reserve_first(store);
+	if (store_reserve_first(store) == -1)
+		return -1;
+	if (beside || store_alone(store) == 1)
+		return 0;
+	errno = EBUSY;
+	return -1;
 }
 
 /* The sentence for what failed without one of its own. */
@@ -370,7 +386,8 @@ store_open(const struct store_options *options, struct store **storep,
 		goto fail;
 	if (!in_memory && store_open_bodies(store, options->spool) == -1)
 		goto fail;
-	if (store_open_database(store, path, shown, error, error_size) == -1)
+	if (store_open_database(store, path, shown, options->beside, error,
+		error_size) == -1)
 		goto fail;
 	*storep = store;
 	return 0;
@@ -422,6 +439,8 @@ store_recover(struct store *store, int64_t now_ms,
 	if (store_run(store, STORE_SQL_RECOVER) == -1)
 		goto fail;
 	recovered->in_doubt = (uint64_t)sqlite3_changes64(store->db);
+	if (store_keep_none(store) == -1)
+		goto fail;
 	if (store_commit(store) == -1)
 		return -1;
 	recovered->messages = (uint64_t)store->tally[STORE_TALLY_MESSAGES];
@@ -438,6 +457,10 @@ store_begin(struct store *store)
 	if (store_run(store, STORE_SQL_BEGIN) == -1)
 		return -1;
 	store->in_group = true;
+	if (store->is_shared && store_tally_read(store) == -1) {
+		store_rollback(store);
+		return -1;
+	}
 	store_tally_begin(store);
 	return 0;
 }

@@ -2,7 +2,8 @@
 /*
  * The queue on disk: envelopes, recipients with their states, and bodies.
  *
- * One process holds a store, and holds it alone.  This header is the whole
+ * One process holds a store, and holds it alone; or two, while one generation of
+ * posternd hands it to the next.  This header is the whole
  * doorway: nothing outside knows that SQLite stands behind it, so a second
  * engine needs no change to the scheduler.
  *
@@ -41,6 +42,7 @@ struct store_options {
 	const char *spool;          /* directory, or ":memory:" */
 	const char *name;           /* the same for people; NULL: spool */
 	uint64_t inline_body_limit; /* a larger body is a file */
+	bool beside; /* another process has it open, and goes on */
 };
 
 struct store_envelope {
@@ -306,7 +308,7 @@ typedef int (*store_pause_fn)(uint32_t kind, const char *name, int64_t since_ms,
 int store_list_pauses(struct store *store, store_pause_fn pause, void *arg);
 
 /* How many recipients each state has; kept, not counted. */
-void store_count_states(const struct store *store,
+void store_count_states(struct store *store,
     uint64_t counts[static STORE_STATE_COUNT]);
 
 uint64_t store_count_messages(const struct store *store);
@@ -320,6 +322,29 @@ uint64_t store_count_messages(const struct store *store);
 typedef int (*store_age_fn)(int64_t created_ms, bool waits, void *arg);
 int store_walk_ages(struct store *store, uint64_t *afterp, uint32_t limit,
     store_age_fn age, void *arg);
+/*
+ * Two processes (store_share.c).  Alone, a store costs no lock a group; shared,
+ * it costs a few.
+ *
+ * store_share: from here on another process may open it.  store_alone: nobody
+ * else has it open, and nobody else can open it; 1: so it is, 0: somebody has, and
+ * nothing changed, -1 with errno.
+ */
+int store_share(struct store *store);
+int store_alone(struct store *store);
+bool store_is_shared(const struct store *store);
+
+/* A message that the ending one of the two keeps to itself; part of the group.
+ * store_is_kept: 1: it is one, 0: it is not, -1 with errno. */
+int store_keep(struct store *store, uint64_t message);
+int store_is_kept(struct store *store, uint64_t message);
+/* Nobody keeps anything any more; part of the group. */
+int store_keep_none(struct store *store);
+
+/* One that was found active, whose process has ended, becomes queued and in
+ * doubt; part of the group. */
+int store_recover_one(struct store *store, uint64_t message, uint32_t index,
+    int64_t now_ms);
 
 /* What of the spool's disk others than root may still fill, in octets. */
 int store_free_octets(const struct store *store, uint64_t *freep);

@@ -44,6 +44,7 @@ struct store {
 	bool has_reserve;
 	bool is_tight; /* the reserve is in use */
 	bool in_group;
+	bool is_shared; /* another process may write */
 	int64_t tally[STORE_TALLY_COUNT];
 	int64_t tally_before[STORE_TALLY_COUNT]; /* the group */
 	struct store_files added;                /* unlinked by a rollback */
@@ -66,6 +67,9 @@ void store_reset(struct store *store, enum store_sql which);
 int store_pragma(struct store *store, const char *text, int64_t *valuep);
 int store_exec(struct store *store, const char *text);
 
+/* The first id that nobody has reserved. */
+int store_read_next_id(struct store *store, uint64_t *idp);
+
 /* Looks for damage where that is cheap. */
 int store_quick_check(struct store *store, const char *path, char *error,
     size_t error_size);
@@ -78,6 +82,9 @@ int store_schema(struct store *store, const char *path, char *error,
 /* store_space.c */
 int store_reserve_open(struct store *store, int spool_fd);
 void store_reserve_start(struct store *store);
+
+/* store_share.c: waits for the other process, or not. */
+void store_wait_for_lock(struct store *store, bool wait);
 
 /* store_tally.c: how many there are of each state. */
 int store_tally_init(struct store *store); /* before statements are made */

@@ -49,6 +49,9 @@ enum {
 	"CREATE TABLE pause (kind INTEGER NOT NULL, name TEXT NOT NULL,"       \
 	" since INTEGER NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;"
 
+/* Messages that an ending generation keeps to itself (store_share.c). */
+#define KEPT_4 "CREATE TABLE kept (message INTEGER PRIMARY KEY);"
+
 /* What waits, by domain and lane: a lane with much is not walked to find the
  * next.  What a worker had when we ended is found by an index of few rows. */
 #define DUE_3                                                                  \
@@ -86,7 +89,7 @@ static const char schema[] =
     " reply TEXT, relay TEXT, parameters TEXT NOT NULL DEFAULT ''," RECIPIENT_3
     ", PRIMARY KEY (message, idx)) WITHOUT ROWID;" PAUSE_3 DUE_3 ACTIVE_3
 	TALLY_3 "INSERT INTO tally VALUES (0, 0, 0, 0, 0, 0, 0);"
-    "CREATE INDEX failed ON recipient (finished) WHERE state = 4;" OWED_3
+    "CREATE INDEX failed ON recipient (finished) WHERE state = 4;" OWED_3 KEPT_4
 	REPORT_4 "PRAGMA application_id = 1347375956;"
     "PRAGMA user_version = 4;";
 
@@ -119,8 +122,8 @@ static const char *const steps[] = {
 	    " (SELECT count(*) FROM message)," TALLY_OF("0") "," TALLY_OF("1") "," TALLY_OF(
 		"2") "," TALLY_OF("3") "," TALLY_OF("4") "," TALLY_OF("5") ";"
 									   "PRAGMA user_version = 3;",
-	/* to 4: outcome reports */
-	[3] = REPORT_4 "PRAGMA user_version = 4;",
+	/* to 4: generations, outcome reports */
+	[3] = KEPT_4 REPORT_4 "PRAGMA user_version = 4;",
 };
 
 enum {
@@ -211,7 +214,17 @@ store_schema(struct store *store, const char *path, char *error,
 	}
 	if (version < 1 || version > STORE_SCHEMA_VERSION)
 		return schema_refuse(version, path, error, error_size);
-	if (store_quick_check(store, path, error, error_size) == -1)
+	if (store->is_shared && version != STORE_SCHEMA_VERSION) {
+		(void)snprintf(error, error_size,
+		    "%s: the queue has schema %" PRId64
+		    ", this posternd has %d: stop the running one and start "
+		    "this",
+		    path, version, STORE_SCHEMA_VERSION);
+		errno = EINVAL;
+		return -1;
+	}
+	if (!store->is_shared &&
+	    store_quick_check(store, path, error, error_size) == -1)
 		return -1;
 	if (version == STORE_SCHEMA_VERSION)
 		return 0;

@@ -108,11 +108,13 @@ store_tally_rollback(struct store *store)
 }
 
 void
-store_count_states(const struct store *store,
+store_count_states(struct store *store,
     uint64_t counts[static STORE_STATE_COUNT])
 {
 	int i;
 
+	if (store->is_shared && !store->in_group)
+		(void)store_tally_read(store); /* else as of our last group */
 	for (i = 0; i < STORE_STATE_COUNT; i++)
 		counts[i] = store->tally[i] > 0 ? (uint64_t)store->tally[i] : 0;
 }

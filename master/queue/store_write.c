@@ -39,12 +39,20 @@ store_take_id(struct store *store, uint64_t *idp)
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_SET_NEXT_ID];
 
+	uint64_t first;
+
 	if (store->next_id == store->reserved_id) {
-		(void)sqlite3_bind_int64(sql, 1,
-		    (sqlite3_int64)(store->reserved_id + STORE_ID_BLOCK));
+		/* Another process may have taken some; never those again that
+		 * a group which was undone had. */
+		if (store_read_next_id(store, &first) == -1)
+			return -1;
+		if (first > store->next_id)
+			store->next_id = first;
+		first = store->next_id + STORE_ID_BLOCK;
+		(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)first);
 		if (store_run(store, STORE_SQL_SET_NEXT_ID) == -1)
 			return -1;
-		store->reserved_id += STORE_ID_BLOCK;
+		store->reserved_id = first;
 	}
 	*idp = store->next_id++;
 	return 0;

@@ -22,6 +22,7 @@
 #include "master/queue/action.h"
 #include "master/queue/ask.h"
 #include "master/queue/notice_policy.h"
+#include "master/queue/transient.h"
 
 enum {
 	SUBMIT_ADDRESSES_FIRST = 16
@@ -224,7 +225,7 @@ submit_body_ok(const struct queue *q, int fd, uint64_t size)
 	if (seals == -1 || (seals & FD_SEALS) != FD_SEALS)
 		return false;
 	return fstat(fd, &st) == 0 && (uint64_t)st.st_size == size &&
-	    size <= q->config->message_size_limit;
+	    size <= q->config->message_size_limit + SUBMIT_TRACE_MAX;
 }
 
 static const char *
@@ -268,6 +269,10 @@ submit_begin(void *ctx, struct channel *from, const struct message *m)
 	s->pid = msg->pid;
 	s->envelope.flags = msg->flags & ~(SUBMIT_OF_QUEUE | SUBMIT_LOGGED);
 	s->envelope.uid = msg->uid;
+	if ((msg->flags & SUBMIT_TRANSIENT) != 0) {
+		s->envelope.flags |= SUBMIT_ONCE;
+		s->wait = WAIT_FINAL;
+	}
 	TAILQ_INSERT_TAIL(&q->half_jobs, s, entry);
 	q->nhalf_jobs++;
 	if (q->draining) {
@@ -347,6 +352,13 @@ submit_end(void *ctx, struct channel *from, const struct message *m)
 		submit_drop(q, s);
 		return;
 	}
+	if ((s->envelope.flags & SUBMIT_TRANSIENT) != 0) {
+		TAILQ_REMOVE(&q->half_jobs, s, entry);
+		q->nhalf_jobs--;
+		submit_finish_envelope(q, &s->envelope);
+		transient_begin(q, s);
+		return;
+	}
 	op = group_new_op(OP_SUBMIT, 0);
 	if (op == NULL) {
 		submit_refuse(q, s->request, 451, "4.3.0", "out of memory");
@@ -377,6 +389,7 @@ submit_cancel(void *ctx, struct channel *from, const struct message *m)
 		    op->submission->request == msg->request)
 			op->submission->cancelled = true;
 	report_cancel(q, msg->request);
+	transient_cancel(q, msg->request);
 	action_cancel(q, msg->request);
 	ask_cancel(q, msg->request);
 }
@@ -397,7 +410,7 @@ submit_keep_body(struct queue *q, struct submission *s)
 	q->bodies++;
 }
 
-static void
+void
 submit_tell(struct queue *q, const struct submission *s)
 {
 	struct event event = { .kind = EVENT_ACCEPTED,

@@ -15,6 +15,7 @@
 #include "common/util.h"
 #include "master/queue/count.h"
 #include "master/queue/delivered_to.h"
+#include "master/queue/era.h"
 #include "master/queue/transcript.h"
 
 struct job *
@@ -36,7 +37,8 @@ transaction_return(struct queue *q, struct schedule_destination *d,
 {
 	if (STAILQ_EMPTY(recipients))
 		return;
-	if (q->transports[d->transport].config == NULL || d->stopped) {
+	if (q->transports[d->transport].config == NULL || d->stopped ||
+	    !era_is_ours(q, STAILQ_FIRST(recipients)->message->id)) {
 		schedule_put_back(q->schedule, recipients);
 		q->scan_again = true;
 	} else if (schedule_give_back(q->schedule, d, recipients) == -1) {

@@ -8,8 +8,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from daemon import Suite  # noqa
 
-SUITES = ("run", "login", "injected", "resolver", "lifecycle", "notices",
-          "disk", "archive", "scheduling", "clock", "manage", "observe", "reports")
+SUITES = ("run", "login", "injected", "resolver", "lifecycle", "service",
+          "notices", "disk", "archive", "scheduling", "clock", "manage",
+          "transient", "sendmail", "observe", "reports", "listener")
 
 
 def main():

@@ -29,6 +29,7 @@ class Sink:
         self.keywords = ["PIPELINING"]
         self.mails = []
         self.ehlos = []
+        self.others = []  # commands that are no part of a transaction
         self.connections = 0
         self.at_dot = threading.Event()  # a whole message waits for its reply
         self.closing = threading.Event()
@@ -133,6 +134,7 @@ class Sink:
                     rcpts, commands = [], [line]
                     conn.sendall(b"250 2.1.0 ok\r\n")
                 else:
+                    self.others.append(line)
                     conn.sendall(b"250 2.0.0 ok\r\n")
         except OSError:
             pass

@@ -472,7 +472,7 @@ static const struct {
 	    "f:2: server a.org stands already on line 1" },
 	{ "server ::1 { }\nserver [0::1/128] { }",
 	    "f:2: server ::1 stands already on line 1" },
-	{ "listener a {\nlog = 1\n x { } }", "f:1: listener is no block" },
+	{ "lissener a {\nlog = 1\n x { } }", "f:1: lissener is no block" },
 	{ "}", "f:1: this } closes no block" },
 	{ "\ntransport a {\n", "f:2: this block is not closed" },
 	{ "transport a {\n\nroute b { }\n}", "f:3: a block cannot stand in" },
@@ -810,8 +810,11 @@ expect_section(enum config_scope scope, const char *of_file,
 		file = strstr(slurp("conf/postern.conf"), of_file);
 		cr_assert_not_null(file);
 		(void)snprintf(line, sizeof(line), "#    %s = %s\n", row->name,
-		    default_word(row));
-		if (strcmp(row->name, "transport") != 0)
+		    is_string(row) && row->value[0] == '\0'
+			? "\"\""
+			: default_word(row));
+		if (scope != CONFIG_SCOPE_ROUTE ||
+		    strcmp(row->name, "transport") != 0)
 			cr_expect_not_null(strstr(file, line), "%s", line);
 		manual = strstr(slurp("master/postern.conf.5"), of_manual);
 		cr_assert_not_null(manual);
@@ -829,6 +832,8 @@ Test(config, file_and_manual_have_every_parameter_of_a_block)
 	expect_section(CONFIG_SCOPE_MX_GROUP, "\n# Groups of mail servers ",
 	    ".Sh GROUPS OF MAIL SERVERS\n");
 	expect_section(CONFIG_SCOPE_SERVER, "\n# Servers: ", ".Sh SERVERS\n");
+	expect_section(CONFIG_SCOPE_LISTENER,
+	    "\n# Listeners: ", ".Sh LISTENERS\n");
 }
 
 Test(config, routes_destinations_and_groups_have_limits_of_their_own)
@@ -918,5 +923,6 @@ Test(config, the_example_of_the_file_is_right)
 	cr_expect_not_null(config_server(c, "mx.example.net", AF_INET, addr));
 	cr_expect_not_null(config_destination(c, "example.net"));
 	cr_expect_not_null(config_mx_group(c, "a.mx.example.com"));
+	cr_expect_eq(c->nlisteners, 2);
 	config_free(c);
 }

@@ -48,6 +48,11 @@ static const struct good {
 	    "", "", "", WAIT_QUEUED, 0, false, { "a@[IPv6:2001:db8::1]" } },
 	{ "{\"from\":\"\",\"rcpts\":[\"a@x\",\"a@x\"]}", "", "", "",
 	    WAIT_QUEUED, 0, false, { "a@x", "a@x" } },
+	{ "{\"from\":\"\",\"rcpts\":[\"a@x\"],\"wait\":\"final\","
+	  "\"store\":false}",
+	    "", "", "", WAIT_FINAL, SUBMIT_TRANSIENT, false, { "a@x" } },
+	{ "{\"from\":\"\",\"rcpts\":[\"a@x\"],\"store\":true}", "", "", "",
+	    WAIT_QUEUED, 0, false, { "a@x" } },
 	/* JSON's own spelling of "a" */
 	{ "{\"from\":\"\",\"rcpts\":[\"\\u0061@x\"]}", "", "", "", WAIT_QUEUED,
 	    0, false, { "a@x" } },
@@ -175,6 +180,7 @@ static const struct bad {
 	{ "hello", "no JSON" },
 	{ "{}x", "no JSON" },
 	{ "{\"from\":\"\"}{}", "no JSON" },
+	{ "{\"from\":\"\",\"rcpts\":[\"a@x\"],\"store\":false}", "\"wait\"" },
 	{ "{\"from\":\"\xff\"," RCPT_A "}", "no JSON" },
 	{ "{\"from\":\"\",\"from\":\"\"," RCPT_A "}", "duplicate" },
 	{ "[]", "must be a JSON object" },

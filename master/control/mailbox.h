@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/* Address lists of header fields and command lines (RFC 5322, 3.4, and the obsolete
+ * forms of 4.4).  Pure. */
+#ifndef POSTERN_MASTER_CONTROL_MAILBOX_H
+#define POSTERN_MASTER_CONTROL_MAILBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define MAILBOX_SIZE 512 /* of one address, with its NUL */
+
+enum mailbox_event {
+	MAILBOX_ADDRESS,
+	MAILBOX_END,
+	MAILBOX_BAD, /* what stands there is none; the list goes on behind it */
+};
+
+/* A list that is being read; the octets stay the caller's. */
+struct mailbox_list {
+	const char *in;
+	size_t n;
+	size_t at;
+};
+
+/*
+ * mailbox_next - the next address of a list.
+ *
+ * ADDRESS: out is its addr-spec as it stands, without comments, white space, name
+ * and source route; whether it is one of SMTP is for common/address.h to say, and
+ * it may lack a domain.  BAD: out is what was read of it, for a complaint.  A
+ * group without members is nothing.
+ */
+enum mailbox_event mailbox_next(struct mailbox_list *list,
+    char out[static MAILBOX_SIZE]);
+
+#endif

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * sendmail, mailq and newaliases: the options of the command that programs have
+ * called for forty years, and what of them means something here.
+ *
+ * It runs as whoever called it, without further rights: a message goes over the
+ * job socket, and the questions over the control socket, to those who may.
+ */
+#include "master/control/sendmail.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/address.h"
+#include "common/util.h"
+#include "master/config.h"
+#include "master/control/control.h"
+#include "master/control/link.h"
+
+/* sysexits.h: EX_DATAERR, EX_NOUSER. */
+#define EXIT_DATA_ERROR 65
+
+enum sendmail_mode {
+	MODE_SEND,
+	MODE_MAILQ,
+	MODE_NEWALIASES,
+	MODE_FLUSH,
+};
+
+struct arguments {
+	enum sendmail_mode mode;
+	const char *config_name;
+	const char *sender;
+	const char *full_name;
+	const char *queue_run; /* behind -q */
+	struct envelope_options envelope;
+	bool dots;
+	bool of_message;
+};
+
+static int
+complain(const char *what, const char *value, const char *cure)
+{
+	fprintf(stderr, "sendmail: %s%s%s: %s\n", what,
+	    value[0] != '\0' ? " " : "", value, cure);
+	return EXIT_USAGE;
+}
+
+static int
+take_mode(struct arguments *a, const char *mode)
+{
+	switch (mode[0]) {
+	case 'm':
+		a->mode = MODE_SEND;
+		return 0;
+	case 'p':
+		a->mode = MODE_MAILQ;
+		return 0;
+	case 'i':
+		a->mode = MODE_NEWALIASES;
+		return 0;
+	case 's':
+		return complain("-bs", "",
+		    "SMTP on standard input is not spoken: use a listener, or "
+		    "the job socket");
+	case 'd':
+	case 'D':
+		return complain("-bd", "",
+		    "posternd is the daemon: start that");
+	default:
+		return complain("-b", mode, "there is no such mode");
+	}
+}
+
+/* What stands behind -o: of all that sendmail knows, "i" alone means something,
+ * and the one that says how errors are told is heeded by all. */
+static void
+take_option(struct arguments *a, const char *option)
+{
+	if (strcmp(option, "i") == 0)
+		a->dots = true;
+}
+
+static int
+take_dsn(struct arguments *a, int letter, const char *value)
+{
+	if (letter == 'N') {
+		a->envelope.notify = value;
+	} else if (letter == 'V') {
+		a->envelope.envid = value;
+	} else if (strcasecmp(value, "full") == 0) {
+		a->envelope.ret = "full";
+	} else if (strcasecmp(value, "hdrs") == 0) {
+		a->envelope.ret = "headers";
+	} else {
+		return complain("-R", value, "must be full or hdrs");
+	}
+	return 0;
+}
+
+static int
+take_body(const char *value)
+{
+	/* What the octets are is seen in the message itself. */
+	if (strcasecmp(value, "7BIT") == 0 ||
+	    strcasecmp(value, "8BITMIME") == 0)
+		return 0;
+	return complain("-B", value, "must be 7BIT or 8BITMIME");
+}
+
+static int
+take(struct arguments *a, int letter, const char *value)
+{
+	switch (letter) {
+	case 'B':
+		return take_body(value);
+	case 'b':
+		return take_mode(a, value);
+	case 'C':
+		a->config_name = value;
+		return 0;
+	case 'F':
+		a->full_name = value;
+		return 0;
+	case 'f':
+	case 'r':
+		a->sender = value;
+		return 0;
+	case 'I':
+		a->mode = MODE_NEWALIASES;
+		return 0;
+	case 'i':
+		a->dots = true;
+		return 0;
+	case 'N':
+	case 'R':
+	case 'V':
+		return take_dsn(a, letter, value);
+	case 'o':
+		take_option(a, value);
+		return 0;
+	case 'q':
+		a->mode = MODE_FLUSH;
+		a->queue_run = value != NULL ? value : "";
+		return 0;
+	case 't':
+		a->of_message = true;
+		return 0;
+	case '?':
+		return EXIT_USAGE; /* getopt() has said why */
+	default:
+		return 0; /* of no meaning here: see the manual */
+	}
+}
+
+/* Returns the first word that is none, or -1 and *status. */
+static int
+take_all(struct arguments *a, int argc, char **argv, int *status)
+{
+	int c;
+
+	while ((c = getopt(argc, argv,
+		    "A:B:b:C:D:cd:e:F:f:GghI:iL:mN:nO:o:p:q::R:r:stUV:vX:x")) !=
+	    -1) {
+		*status = take(a, c, optarg);
+		if (*status != 0)
+			return -1;
+	}
+	return optind;
+}
+
+/* Addresses. */
+
+int
+sendmail_qualify(const struct sendmail *s, char address[MAILBOX_SIZE])
+{
+	struct address addr;
+
+	/* An "@" inside quotes is no domain. */
+	if (strrchr(address, '@') == NULL ||
+	    address[strlen(address) - 1] == '"') {
+		if (strlcat(address, "@", MAILBOX_SIZE) >= MAILBOX_SIZE ||
+		    strlcat(address, s->origin, MAILBOX_SIZE) >= MAILBOX_SIZE)
+			return -1;
+	}
+	return address_parse_forward_path(&addr, address, strlen(address)) ==
+		ADDRESS_OK
+	    ? 0
+	    : -1;
+}
+
+static int
+list_add(struct sendmail_list *list, const char *word)
+{
+	size_t size = list->size > 0 ? 2 * list->size : 16;
+	char **grown;
+
+	if (list->n == list->size) {
+		grown = recallocarray(list->words, list->size, size,
+		    sizeof(*grown));
+		if (grown == NULL)
+			return -1;
+		list->words = grown;
+		list->size = size;
+	}
+	list->words[list->n] = strdup(word);
+	if (list->words[list->n] == NULL)
+		return -1;
+	list->n++;
+	return 0;
+}
+
+int
+sendmail_add(struct sendmail *s, const char *what, const char *text, size_t n)
+{
+	struct mailbox_list list = { .in = text, .n = n };
+	char address[MAILBOX_SIZE];
+	enum mailbox_event event;
+
+	while ((event = mailbox_next(&list, address)) != MAILBOX_END) {
+		if (event == MAILBOX_BAD ||
+		    sendmail_qualify(s, address) == -1) {
+			fprintf(stderr,
+			    "sendmail: %s: \"%s\" is no address: nothing was "
+			    "sent\n",
+			    what, address);
+			return EXIT_DATA_ERROR;
+		}
+		if (list_add(&s->rcpts, address) == -1) {
+			fprintf(stderr, "sendmail: no memory\n");
+			return EXIT_DEFERRED;
+		}
+	}
+	return 0;
+}
+
+static int
+find_sender(struct sendmail *s, const char *given)
+{
+	struct mailbox_list list = { 0 };
+
+	if (given == NULL) {
+		(void)strlcpy(s->sender, s->login, sizeof(s->sender));
+	} else if (given[0] == '\0' || strcmp(given, "<>") == 0) {
+		s->sender[0] = '\0';
+		return 0;
+	} else {
+		list.in = given;
+		list.n = strlen(given);
+		if (mailbox_next(&list, s->sender) != MAILBOX_ADDRESS)
+			return complain("-f", given, "is no address");
+	}
+	return sendmail_qualify(s, s->sender) == 0
+	    ? 0
+	    : complain("-f", s->sender, "is no address");
+}
+
+/* Who calls, and where: a line of a file, without its end. */
+static bool
+read_line(const char *path, char *out, size_t size)
+{
+	FILE *f = fopen(path, "re");
+	bool ok = f != NULL && fgets(out, (int)size, f) != NULL;
+
+	if (f != NULL)
+		fclose(f);
+	if (ok)
+		out[strcspn(out, " \t\r\n")] = '\0';
+	return ok && out[0] != '\0';
+}
+
+static void
+find_origin(struct sendmail *s, const char *config_name)
+{
+	struct config *config = link_config(config_name);
+	const char *origin = config != NULL ? config->myorigin : "";
+
+	if (origin[0] != '\0')
+		(void)strlcpy(s->origin, origin, sizeof(s->origin));
+	else if (!read_line("/etc/mailname", s->origin, sizeof(s->origin))) {
+		if (config != NULL && config->hostname[0] != '\0')
+			(void)strlcpy(s->origin, config->hostname,
+			    sizeof(s->origin));
+		else if (gethostname(s->origin, sizeof(s->origin) - 1) == -1)
+			(void)strlcpy(s->origin, "localhost",
+			    sizeof(s->origin));
+	}
+	config_free(config);
+}
+
+static void
+find_user(struct sendmail *s)
+{
+	const struct passwd *pw = getpwuid(getuid());
+
+	if (pw != NULL)
+		(void)strlcpy(s->login, pw->pw_name, sizeof(s->login));
+	else
+		(void)snprintf(s->login, sizeof(s->login), "uid%u",
+		    (unsigned)getuid());
+}
+
+/* Sending. */
+
+static int
+say_refused(const json_t *answer)
+{
+	json_int_t code = json_integer_value(json_object_get(answer, "code"));
+
+	fprintf(stderr, "sendmail: refused: %s\n",
+	    link_string(answer, "error"));
+	return code >= 500 ? EXIT_FAILED : EXIT_DEFERRED;
+}
+
+static int
+hand_over(const struct sendmail *s, const struct arguments *a, int message_fd)
+{
+	struct link_job job = { .from = s->sender,
+		.envelope = a->envelope,
+		.rcpts = s->rcpts.words,
+		.nrcpts = s->rcpts.n,
+		.message_fd = message_fd };
+	json_t *answer = NULL;
+	int fd, ret = EXIT_DEFERRED;
+
+	fd = link_open(link_socket(NULL, a->config_name, false));
+	if (fd == -1)
+		return ret;
+	if (link_send_job(fd, &job) == 0)
+		answer = link_receive(fd, -1);
+	if (answer == NULL)
+		fprintf(stderr, "sendmail: posternd closed the connection\n");
+	else if (strcmp(link_string(answer, "status"), "queued") == 0)
+		ret = EXIT_ALL_WELL;
+	else
+		ret = say_refused(answer);
+	json_decref(answer);
+	fd_close(fd);
+	return ret;
+}
+
+static int
+send_message(const struct arguments *a, int argc, char **argv)
+{
+	struct sendmail s = { .full_name = a->full_name,
+		.dots = a->dots,
+		.of_message = a->of_message };
+	int fd = -1, ret, i;
+
+	find_user(&s);
+	find_origin(&s, a->config_name);
+	ret = find_sender(&s, a->sender);
+	for (i = 0; ret == 0 && i < argc; i++)
+		ret = sendmail_add(&s, "argument", argv[i], strlen(argv[i]));
+	if (ret == 0 && s.rcpts.n == 0 && !s.of_message)
+		ret = complain("no recipients", "",
+		    "name them, or say -t where they stand in the message");
+	if (ret == 0)
+		ret = envelope_check(&a->envelope, 1) == 0 ? 0 : EXIT_USAGE;
+	if (ret == 0)
+		ret = sendmail_message(&s, &fd);
+	if (ret == 0 && s.rcpts.n == 0) {
+		fprintf(stderr,
+		    "sendmail: the message names no recipients in To, Cc or "
+		    "Bcc: nothing was sent\n");
+		ret = EXIT_DATA_ERROR;
+	}
+	if (ret == 0)
+		ret = hand_over(&s, a, fd);
+	fd_close(fd);
+	while (s.rcpts.n > 0)
+		free(s.rcpts.words[--s.rcpts.n]);
+	free(s.rcpts.words);
+	return ret;
+}
+
+/* -q: all; -qR and -qS: of a destination; -qI: one message. */
+static int
+flush(const struct arguments *a)
+{
+	char *words[6] = { NULL };
+	int n = 0, ret;
+	bool by_id = a->queue_run[0] == 'I';
+	char *value;
+
+	if (a->queue_run[0] != '\0' && strchr("IRS", a->queue_run[0]) == NULL)
+		return complain("-q", a->queue_run,
+		    "posternd tries again by itself: say -q alone to have all "
+		    "tried now");
+	value = strdup(a->queue_run[0] != '\0' ? a->queue_run + 1 : "");
+	words[n++] = strdup(by_id ? "queue" : "flush");
+	words[n++] = strdup("--config");
+	words[n++] = strdup(a->config_name);
+	if (a->queue_run[0] != '\0' && !by_id)
+		words[n++] = strdup("--destination");
+	else if (by_id)
+		words[n++] = strdup("retry");
+	if (a->queue_run[0] != '\0')
+		words[n++] = value;
+	optind = 0; /* another list of words */
+	ret = by_id ? control_queue(n, words) : control_flush(n, words);
+	if (a->queue_run[0] == '\0')
+		free(value);
+	while (n > 0)
+		free(words[--n]);
+	return ret;
+}
+
+int
+control_sendmail(int argc, char **argv)
+{
+	struct arguments a = { .config_name =
+				   POSTERN_SYSCONFDIR "/postern.conf" };
+	const char *name = strrchr(argv[0], '/');
+	int first, status = 0;
+
+	name = name != NULL ? name + 1 : argv[0];
+	if (strcmp(name, "mailq") == 0)
+		a.mode = MODE_MAILQ;
+	else if (strcmp(name, "newaliases") == 0)
+		a.mode = MODE_NEWALIASES;
+	first = take_all(&a, argc, argv, &status);
+	if (first == -1)
+		return status;
+	switch (a.mode) {
+	case MODE_MAILQ:
+		return sendmail_mailq(a.config_name);
+	case MODE_NEWALIASES:
+		return EXIT_ALL_WELL; /* there are no aliases */
+	case MODE_FLUSH:
+		return flush(&a);
+	case MODE_SEND:
+		break;
+	}
+	return send_message(&a, argc - first, argv + first);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: ISC */
+/* The sockets that the master gave us, and who connects to them. */
+#include "master/intake/intake_internal.h"
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "master/intake/smtpd.h"
+
+/* How long no client is taken where there is no descriptor for one. */
+#define ACCEPT_PAUSE_MS 1000
+
+/* Who waits is still there then; to ask at every turn would be all we do. */
+static void
+pause_accepting(struct listener *l)
+{
+	const struct timeval tv = { ACCEPT_PAUSE_MS / 1000, 0 };
+
+	log_line(LOG_WARN,
+	    "no further client can be taken: %s: raise the limit on open files "
+	    "(ulimit -n), or look who keeps connections open",
+	    strerror(errno));
+	if (event_add(l->again, &tv) == 0)
+		event_del(l->event);
+}
+
+static void
+on_accept_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)fd;
+	(void)what;
+	if (!intake_is_ending(l->intake))
+		event_add(l->event, NULL);
+}
+
+static void
+on_connect(evutil_socket_t fd, short what, void *arg)
+{
+	struct sockaddr_storage from = { 0 };
+	socklen_t len = sizeof(from);
+	struct listener *l = arg;
+	int client;
+
+	(void)what;
+	client = accept4(fd, (struct sockaddr *)&from, &len,
+	    SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (client == -1) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+		    errno == ENOBUFS)
+			pause_accepting(l);
+		return; /* else it went away again */
+	}
+	if (l->kind == LISTENER_MAIL)
+		smtpd_open(l->intake, client, l->index, &from);
+	else
+		intake_take_client(l->intake, client, l->kind);
+}
+
+void
+listener_take(struct intake *in, struct listener *l, int fd,
+    enum listener_kind kind, size_t index)
+{
+	if (l->event != NULL) {
+		event_free(l->event);
+		event_free(l->again);
+		fd_close(l->fd);
+	}
+	l->intake = in;
+	l->kind = kind;
+	l->index = index;
+	l->fd = fd;
+	l->event =
+	    event_new(in->role.base, fd, EV_READ | EV_PERSIST, on_connect, l);
+	l->again = evtimer_new(in->role.base, on_accept_again, l);
+	if (l->event == NULL || l->again == NULL ||
+	    event_add(l->event, NULL) == -1)
+		fatal("a listener: %s", strerror(errno));
+}
+
+void
+listener_stop(struct listener *l)
+{
+	if (l->event != NULL)
+		event_del(l->event);
+}

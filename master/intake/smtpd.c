@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The connections of LMTP and SMTP: octets between a socket and its session, how
+ * long each may take, and how it ends.  What a session's events mean for mail is
+ * smtpd_mail.c's.
+ */
+#include "master/intake/smtpd_internal.h"
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "master/intake/smtpd.h"
+
+/* Octets read at once; what of them cannot be taken yet is kept. */
+#define READ_SIZE 32768
+/* Reads in a row before others have their turn. */
+#define READ_BURST 8
+/* How often is looked who takes too long. */
+#define TICK_MS 1000
+/* Who was told that all is over has this long to read it. */
+#define LINGER_MS 5000
+
+static uint8_t input[READ_SIZE];
+static uint8_t scratch[2 * READ_SIZE + 2];
+
+static void
+smtpd_close(struct smtpd *d)
+{
+	struct intake *in = d->in;
+
+	smtpd_mail_clear(d);
+	smtpd_log_disconnect(d);
+	TAILQ_REMOVE(&in->smtpds, d, entry);
+	in->nsmtpds--;
+	in->mail_listeners[d->listener].nsessions--;
+	share_leave(d->share);
+	event_free(d->readable);
+	event_free(d->writable);
+	fd_close(d->fd);
+	free(d->session);
+	free(d->input);
+	free(d);
+	intake_stop_if_done(in);
+}
+
+/* False: the client is gone. */
+static bool
+flush(struct smtpd *d)
+{
+	const char *out;
+	ssize_t done;
+	size_t n;
+
+	for (;;) {
+		out = smtpd_out(d->session, &n);
+		if (n == 0)
+			return true;
+		done = send(d->fd, out, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (done == -1 && errno == EINTR)
+			continue;
+		if (done == -1 && errno == EAGAIN) {
+			event_add(d->writable, NULL);
+			return true;
+		}
+		if (done == -1)
+			return false;
+		smtpd_written(d->session, (size_t)done);
+		d->idle_ms = time_monotonic_ms() + d->timeout_ms;
+	}
+}
+
+static bool
+has_output(const struct smtpd *d)
+{
+	size_t n;
+
+	(void)smtpd_out(d->session, &n);
+	return n > 0;
+}
+
+/* What a session tells us, but that it wants more.  False: it is over. */
+static bool
+handle(struct smtpd *d, enum smtpd_event event)
+{
+	switch (event) {
+	case SMTPD_MAIL:
+		smtpd_mail_sender(d);
+		break;
+	case SMTPD_RCPT:
+		smtpd_mail_recipient(d);
+		break;
+	case SMTPD_BEGIN:
+		smtpd_mail_begin(d);
+		break;
+	case SMTPD_CONTENT:
+		smtpd_mail_content(d);
+		break;
+	case SMTPD_MESSAGE:
+		smtpd_mail_end(d);
+		break;
+	case SMTPD_RESET:
+		smtpd_mail_clear(d);
+		break;
+	case SMTPD_REFUSED:
+		smtpd_log_reject(d,
+		    smtpd_verb_name(smtpd_command(d->session)->verb),
+		    smtpd_refusal(d->session));
+		break;
+	case SMTPD_STARTTLS: /* never offered: there is no TLS here yet */
+	case SMTPD_CLOSE:
+		return false;
+	case SMTPD_MORE:
+		break;
+	}
+	return true;
+}
+
+/* Keeps what could not be taken. */
+static bool
+keep_input(struct smtpd *d, const uint8_t *in, size_t n)
+{
+	uint8_t *kept = NULL;
+
+	if (n > 0) {
+		kept = malloc(n);
+		if (kept == NULL)
+			return false;
+		memcpy(kept, in, n);
+	}
+	free(d->input); /* in may be a part of it */
+	d->input = kept;
+	d->input_len = n;
+	return true;
+}
+
+/* Feeds the session until it wants more than there is.  False: it is over. */
+static bool
+pump(struct smtpd *d, const uint8_t *in, size_t n)
+{
+	enum smtpd_event event;
+	size_t used;
+
+	for (;;) {
+		event = smtpd_feed(d->session, in, n, &used);
+		in += used;
+		n -= used;
+		if (event == SMTPD_CLOSE)
+			return false;
+		if (event != SMTPD_MORE) {
+			if (!handle(d, event))
+				return false;
+			continue;
+		}
+		if (!smtpd_is_stuck(d->session) || !has_output(d))
+			break; /* all is taken, or the queue is to answer */
+		if (!flush(d))
+			return false;
+		if (has_output(d))
+			break; /* the client does not read */
+		smtpd_mail_answer(d);
+	}
+	return keep_input(d, in, n);
+}
+
+/* All is said.  What it still sends is read and dropped, or its kernel would be
+ * told of a reset and forget our last words. */
+static void
+linger(struct smtpd *d)
+{
+	d->last_words = true;
+	smtpd_mail_clear(d);
+	if (!flush(d)) {
+		smtpd_close(d);
+		return;
+	}
+	if (has_output(d))
+		return; /* on_writable() comes here again */
+	if (smtpd_command(d->session)->verb == SMTPD_VERB_QUIT ||
+	    shutdown(d->fd, SHUT_WR) == -1) {
+		smtpd_close(d);
+		return;
+	}
+	d->lingers = true;
+	d->idle_ms = time_monotonic_ms() + LINGER_MS;
+	d->timeout_ms = LINGER_MS;
+	event_add(d->readable, NULL);
+}
+
+static void
+drain_if_idle(struct smtpd *d)
+{
+	enum smtpd_state state = smtpd_state(d->session);
+
+	if (intake_is_ending(d->in) &&
+	    (state < SMTPD_IN_MAIL || state > SMTPD_IN_CHUNKS))
+		smtpd_end(d->session, "4.3.2", "Service shutting down");
+}
+
+/* Takes octets, says what is to be said, and reads on where it may.  d may be
+ * gone on return. */
+static void
+go_on(struct smtpd *d, const uint8_t *in, size_t n)
+{
+	bool goes_on;
+
+	goes_on = pump(d, in, n);
+	if (goes_on && intake_is_ending(d->in)) {
+		drain_if_idle(d);
+		goes_on = pump(d, d->input, d->input_len);
+	}
+	if (!goes_on) {
+		linger(d);
+		return;
+	}
+	if (!flush(d)) {
+		smtpd_log_lost(d, "lost connection");
+		smtpd_close(d);
+		return;
+	}
+	if (d->paused && d->input_len == 0 && !has_output(d) &&
+	    !smtpd_is_stuck(d->session)) {
+		d->paused = false;
+		event_add(d->readable, NULL);
+	}
+}
+
+void
+smtpd_resume(struct smtpd *d)
+{
+	smtpd_mail_answer(d);
+	go_on(d, d->input, d->input_len);
+}
+
+void
+smtpd_later(struct smtpd *d)
+{
+	event_active(d->writable, EV_WRITE, 0);
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct smtpd *d = arg;
+
+	(void)fd;
+	(void)what;
+	if (d->lingers)
+		return;
+	if (d->last_words)
+		linger(d);
+	else
+		smtpd_resume(d);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct smtpd *d = arg;
+	struct intake *in = d->in;
+	unsigned i, was;
+	ssize_t n;
+
+	(void)what;
+	for (i = 0; i < READ_BURST; i++) {
+		if (!d->lingers &&
+		    (d->last_words || d->input_len > 0 ||
+			smtpd_is_stuck(d->session))) {
+			d->paused = true;
+			event_del(d->readable);
+			return;
+		}
+		n = read(fd, input, sizeof(input));
+		if (n == -1 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			if (!d->lingers)
+				smtpd_log_lost(d, "lost connection");
+			smtpd_close(d);
+			return;
+		}
+		if (d->lingers)
+			continue;
+		d->idle_ms = time_monotonic_ms() + d->timeout_ms;
+		was = in->nsmtpds;
+		go_on(d, input, (size_t)n);
+		if (in->nsmtpds != was || (size_t)n < sizeof(input))
+			return; /* it is gone, or there was no more */
+	}
+}
+
+/* Time. */
+
+static void
+check_time(struct smtpd *d, int64_t now_ms)
+{
+	bool waits = d->mail.request != NULL;
+
+	if (d->begun_ms != 0 &&
+	    now_ms > d->begun_ms + d->transaction_timeout_ms && waits) {
+		smtpd_mail_give_up(d);
+		return;
+	}
+	if (waits)
+		return;
+	if (now_ms <= d->idle_ms &&
+	    (d->begun_ms == 0 ||
+		now_ms <= d->begun_ms + d->transaction_timeout_ms))
+		return;
+	if (d->lingers || d->last_words || has_output(d)) {
+		/* It does not read: there is nobody to be told. */
+		if (!d->lingers)
+			smtpd_log_lost(d, "timeout");
+		smtpd_close(d);
+		return;
+	}
+	smtpd_log_lost(d, "timeout");
+	smtpd_end(d->session, "4.4.2", "Error: timeout exceeded");
+	linger(d);
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct timeval tick = { TICK_MS / 1000, 0 };
+	struct intake *in = arg;
+	int64_t now_ms = time_monotonic_ms();
+	struct smtpd *d, *next;
+
+	(void)fd;
+	(void)what;
+	for (d = TAILQ_FIRST(&in->smtpds); d != NULL; d = next) {
+		next = TAILQ_NEXT(d, entry);
+		check_time(d, now_ms);
+	}
+	if (in->nsmtpds > 0)
+		event_add(in->smtpd_timer, &tick);
+}
+
+/* Beginning. */
+
+/* NULL: there is room for one more; else what it is told. */
+static const char *
+join(struct smtpd *d, const struct config_listener *l)
+{
+	struct share_key key = { .family = d->family };
+	struct intake *in = d->in;
+	unsigned of_client = (unsigned)l->smtpd_client_connection_count_limit;
+
+	if (d->family == AF_UNIX)
+		key.uid = d->uid;
+	else
+		memcpy(key.addr, d->addr, sizeof(key.addr));
+	if (in->nsmtpds >= SMTPD_SESSIONS_MAX ||
+	    in->mail_listeners[d->listener].nsessions >=
+		(unsigned)l->session_limit)
+		return "too many sessions";
+	d->share = share_join(in, &key, of_client);
+	return d->share != NULL ? NULL : "too many connections from you";
+}
+
+/* Turned away before it is a session; one write, which a new socket has room
+ * for. */
+static void
+turn_away(struct smtpd *d, const char *why)
+{
+	char text[SMTPD_NAME_SIZE + 100];
+	int n;
+
+	n = snprintf(text, sizeof(text), "421 4.7.0 %s Error: %s\r\n",
+	    d->hostname, why);
+	(void)send(d->fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	log_line(LOG_WARN, "listener %s: %s: %s: turned away",
+	    d->in->config->listeners[d->listener].name, d->peer, why);
+	fd_close(d->fd);
+	free(d);
+}
+
+static int
+make_session(struct smtpd *d, const struct config_listener *l)
+{
+	struct smtpd_policy policy;
+
+	smtpd_policy_make(d, l, &policy);
+	d->session = malloc(smtpd_session_size(&policy));
+	d->readable = event_new(d->in->role.base, d->fd, EV_READ | EV_PERSIST,
+	    on_readable, d);
+	d->writable =
+	    event_new(d->in->role.base, d->fd, EV_WRITE, on_writable, d);
+	if (d->session == NULL || d->readable == NULL || d->writable == NULL ||
+	    event_add(d->readable, NULL) == -1) {
+		free(d->session);
+		if (d->readable != NULL)
+			event_free(d->readable);
+		if (d->writable != NULL)
+			event_free(d->writable);
+		return -1;
+	}
+	smtpd_session_init(d->session, &policy, scratch, sizeof(scratch));
+	return 0;
+}
+
+static void
+begin(struct smtpd *d)
+{
+	static const struct timeval tick = { TICK_MS / 1000, 0 };
+	static const struct smtpd_reply denied = { 554, "5.7.1",
+		"Client host rejected: Access denied" };
+	struct intake *in = d->in;
+
+	TAILQ_INSERT_TAIL(&in->smtpds, d, entry);
+	if (in->nsmtpds++ == 0)
+		event_add(in->smtpd_timer, &tick);
+	in->mail_listeners[d->listener].nsessions++;
+	d->idle_ms = time_monotonic_ms() + d->timeout_ms;
+	smtpd_log_connect(d);
+	if (smtpd_state(d->session) == SMTPD_DENIED)
+		smtpd_log_reject(d, "CONNECT", &denied);
+	go_on(d, NULL, 0);
+}
+
+void
+smtpd_open(struct intake *in, int fd, size_t listener,
+    const struct sockaddr_storage *from)
+{
+	const struct config_listener *l = &in->config->listeners[listener];
+	const char *why;
+	struct smtpd *d;
+
+	d = calloc(1, sizeof(*d));
+	if (d == NULL) {
+		fd_close(fd);
+		return;
+	}
+	d->in = in;
+	d->fd = fd;
+	d->listener = listener;
+	gather_init(&d->mail.gather, 0);
+	smtpd_policy_configure(d, l);
+	why =
+	    smtpd_policy_find_peer(d, from) == -1 ? "who are you" : join(d, l);
+	if (why != NULL) {
+		turn_away(d, why);
+		return;
+	}
+	if (make_session(d, l) == -1) {
+		share_leave(d->share);
+		turn_away(d, "no memory");
+		return;
+	}
+	begin(d);
+}
+
+int
+smtpd_init(struct intake *in)
+{
+	TAILQ_INIT(&in->smtpds);
+	in->started_s = (uint64_t)(time_real_ms() / 1000);
+	in->smtpd_timer = evtimer_new(in->role.base, on_tick, in);
+	return in->smtpd_timer != NULL ? 0 : -1;
+}
+
+void
+smtpd_drain(struct intake *in)
+{
+	struct smtpd *d, *next;
+
+	for (d = TAILQ_FIRST(&in->smtpds); d != NULL; d = next) {
+		next = TAILQ_NEXT(d, entry);
+		if (!d->last_words && !d->lingers)
+			smtpd_resume(d);
+	}
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: ISC */
+/* What a client is answered of an outcome. */
+#include "master/intake/smtpd_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+static const struct {
+	uint8_t status;
+	uint16_t code;
+	const char *dsn, *reply;
+	uint16_t want;
+	const char *want_dsn, *want_text;
+} rows[] = {
+	{ OUTCOME_DELIVERED, 250, "2.1.5", "250 2.1.5 Ok: queued as 1", 250,
+	    "2.1.5", "Ok: queued as 1" },
+	{ OUTCOME_DELIVERED, 252, "2.0.0", "252 fine", 250, "2.0.0", "fine" },
+	{ OUTCOME_DELIVERED, 250, "2.0.0", "250 ", 250, "2.0.0",
+	    "no reason was told" },
+	{ OUTCOME_FAILED, 550, "5.1.1", "550 5.1.1 <a@b>: unknown", 550,
+	    "5.1.1", "<a@b>: unknown" },
+	{ OUTCOME_FAILED, 552, "5.2.2", "552-5.2.2 full / 552 5.2.2 really",
+	    552, "5.2.2", "full / 552 5.2.2 really" },
+	{ OUTCOME_FAILED, 0, "5.4.4", "no such host", 554, "5.4.4",
+	    "no such host" },
+	{ OUTCOME_FAILED, 451, "5.4.7", "451 4.3.0 later", 554, "5.4.7",
+	    "later" },
+	{ OUTCOME_DEFERRED, 450, "4.2.0", "450 4.2.0 greylisted", 450, "4.2.0",
+	    "greylisted" },
+	{ OUTCOME_DEFERRED, 421, "4.3.2", "421 4.3.2 bye", 451, "4.3.2",
+	    "bye" },
+	{ OUTCOME_DEFERRED, 554, "4.7.0", "554 no thanks", 451, "4.7.0",
+	    "no thanks" },
+	{ OUTCOME_DEFERRED, 0, "4.4.1", "cannot connect: 250 km", 451, "4.4.1",
+	    "cannot connect: 250 km" },
+	{ OUTCOME_DEFERRED, 0, "4.4.1", "250 km away", 451, "4.4.1",
+	    "250 km away" },
+	{ OUTCOME_DEFERRED, 450, "5.1.1", "450 5.1.1 so", 450, "4.0.0", "so" },
+	{ OUTCOME_DEFERRED, 450, "", "450 a\r\nb\xe4", 450, "4.0.0", "a??b?" },
+	{ 77, 250, "2.0.0", "250 what", 451, "4.0.0", "what" },
+};
+
+Test(smtpd_result, each_outcome_is_a_reply_of_its_class)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct outcome outcome = { .status = rows[i].status,
+			.code = rows[i].code };
+		struct smtpd_result result = { 0 };
+
+		strlcpy(outcome.dsn, rows[i].dsn, sizeof(outcome.dsn));
+		smtpd_result_set(&result, &outcome, rows[i].reply);
+		cr_expect(result.done);
+		cr_expect_eq(result.code, rows[i].want, "%s: %u", rows[i].reply,
+		    result.code);
+		cr_expect_str_eq(result.dsn, rows[i].want_dsn, "%s",
+		    rows[i].reply);
+		cr_expect_str_eq(result.text, rows[i].want_text, "%s",
+		    rows[i].reply);
+		free(result.text);
+	}
+}
