@@ -61,7 +61,7 @@ struct msg_start {
 	uint32_t gid;
 	uint32_t pid;        /* ours as the master sees it, for the log */
 	uint32_t namespaces; /* CLONE_NEW* bits that hold */
-	uint32_t beside; /* 1: another generation has the store open */
+	uint32_t beside;     /* 1: another generation has the store open */
 };
 
 struct msg_peer {
@@ -214,7 +214,7 @@ enum submit_wait {
 	(1u << 13) /* of the queue's own: nobody is told that it failed */
 
 #define SUBMIT_LOGGED                                                          \
-	(1u << 14) /* its acceptance has a line of the intake's own */
+	(1u << 14) /* it came by a listener; behind via: who from, for the log */
 
 /* What no client can ask for. */
 #define SUBMIT_OF_QUEUE SUBMIT_FOR_POSTMASTER
@@ -230,7 +230,8 @@ enum submit_wait {
 
 /*
  * tail: strings, each with its NUL: reverse-path (may be empty), its parameters
- * (common/parameters.h), ref (may be empty), via (transport name, or empty),
+ * (common/parameters.h), ref (may be empty), via (transport name, or empty), with
+ * SUBMIT_LOGGED the client,
  * then each recipient and its parameters.
  */
 struct msg_submit {

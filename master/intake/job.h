@@ -32,6 +32,7 @@ struct job_packet {
 	char parameters[PARAMETERS_MAIL_SIZE]; /* of MAIL */
 	char ref[JOB_REF_SIZE];
 	char via[JOB_NAME_SIZE];
+	const char *client; /* with SUBMIT_LOGGED: for the log; borrowed */
 	char *rcpts; /* nrcpts times a path and its parameters; owned */
 	size_t rcpts_len;
 	size_t nrcpts;

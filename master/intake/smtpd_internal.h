@@ -160,6 +160,8 @@ void smtpd_result_set(struct smtpd_result *result,
 void smtpd_log_connect(const struct smtpd *d);
 void smtpd_log_disconnect(const struct smtpd *d);
 void smtpd_log_client(const struct smtpd *d, uint64_t id);
+/* The client as that line has it. */
+void smtpd_log_name(const struct smtpd *d, char *out, size_t size);
 
 /* What a client was refused, and at what: "RCPT", "END-OF-MESSAGE". */
 void smtpd_log_reject(const struct smtpd *d, const char *at,

@@ -37,8 +37,8 @@ line(const struct smtpd *d, enum log_level level, const char *event,
 		    strlen(text));
 		(void)strlcat(json, "\"}", sizeof(json));
 	}
-	log_event(level, d->lmtp ? "lmtpd" : "smtpd",
-	    json[0] != '\0' ? json : text);
+	/* Of LMTP as well: Postfix has no name for that, nor have its readers. */
+	log_event(level, "smtpd", json[0] != '\0' ? json : text);
 }
 
 void
@@ -119,11 +119,20 @@ write_origin(const struct smtpd_xforward *x, char *out, size_t size)
 void
 smtpd_log_client(const struct smtpd *d, uint64_t id)
 {
+	char client[MSG_ADDRESS_SIZE];
+
+	smtpd_log_name(d, client, sizeof(client));
+	line(d, LOG_INFO, "client", "%llX: client=%s, ref=%s",
+	    (unsigned long long)id, client, d->mail.job.ref);
+}
+
+void
+smtpd_log_name(const struct smtpd *d, char *out, size_t size)
+{
 	char origin[3 * ESCAPED_SIZE];
 
 	write_origin(smtpd_forwarded(d->session), origin, sizeof(origin));
-	line(d, LOG_INFO, "client", "%llX: client=%s%s, ref=%s",
-	    (unsigned long long)id, d->peer, origin, d->mail.job.ref);
+	(void)snprintf(out, size, "%s%s", d->peer, origin); /* cut is fine */
 }
 
 /* The address of a command, of one that is none as it came. */
@@ -165,13 +174,17 @@ smtpd_log_reject(const struct smtpd *d, const char *at,
 	log_escape(name, sizeof(name), helo, strlen(helo));
 	log_escape(text, sizeof(text), reply->text, strlen(reply->text));
 	line(d, LOG_INFO, "reject",
-	    "NOQUEUE: reject: %s from %s: %u %s%s<%s>: %s;%s%s%s%s%s%s "
+	    "NOQUEUE: reject: %s from %s: %u %s%s<%s>: %s rejected: "
+	    "%s;%s%s%s%s%s%s "
 	    "proto=%s%s%s%s",
 	    at, d->peer, reply->code, reply->dsn != NULL ? reply->dsn : "",
 	    reply->dsn != NULL ? " " : "",
 	    of_rcpt        ? to
 		: has_from ? from
 			   : d->peer,
+	    of_rcpt        ? "Recipient address"
+		: has_from ? "Sender address"
+			   : "Client host",
 	    text, has_from ? " from=<" : "", from, has_from ? ">" : "",
 	    of_rcpt ? " to=<" : "", to, of_rcpt ? ">" : "",
 	    d->lmtp                             ? "LMTP"

@@ -239,6 +239,7 @@ static const struct asker mail_asker;
 static void
 submit(struct smtpd *d, const struct copy *copy)
 {
+	char client[MSG_ADDRESS_SIZE];
 	struct smtpd_mail *m = &d->mail;
 	struct request *r;
 
@@ -260,7 +261,10 @@ submit(struct smtpd *d, const struct copy *copy)
 	strlcpy(r->ref, m->job.ref, sizeof(r->ref));
 	request_hold(d->in, r, copy->size);
 	m->request = r;
+	smtpd_log_name(d, client, sizeof(client));
+	m->job.client = client;
 	submit_send(d->in, r, &m->job, copy);
+	m->job.client = NULL;
 	request_send(d->in, MSG_SUBMIT_END, r->number);
 }
 
@@ -335,7 +339,8 @@ on_accepted(struct intake *in, struct request *r, uint64_t id)
 	char text[64];
 
 	(void)in;
-	smtpd_log_client(d, id);
+	if (d->final) /* else the queue says it, before all else of the mail */
+		smtpd_log_client(d, id);
 	if (r->wait != WAIT_QUEUED)
 		return; /* its results follow */
 	(void)snprintf(text, sizeof(text), "Ok: queued as %llX",

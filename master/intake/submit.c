@@ -70,6 +70,8 @@ submit_send(struct intake *in, const struct request *r,
 	(void)message_tail_add(tail, sizeof(tail), &len, job->parameters);
 	(void)message_tail_add(tail, sizeof(tail), &len, job->ref);
 	(void)message_tail_add(tail, sizeof(tail), &len, job->via);
+	if ((job->flags & SUBMIT_LOGGED) != 0)
+		(void)message_tail_add(tail, sizeof(tail), &len, job->client);
 	n = take_rcpts(job->rcpts, job->rcpts_len, sizeof(tail) - len);
 	memcpy(tail + len, job->rcpts, n);
 	(void)channel_send(in->queue, MSG_SUBMIT, &submit, tail, len + n,

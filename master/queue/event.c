@@ -109,9 +109,11 @@ event_process(const struct event *event)
 		[EVENT_DROPPED] = "bounce",
 	};
 
-	return event->kind == EVENT_OUTCOME && event->lmtp
-	    ? "lmtp"
-	    : processes[event->kind];
+	if (event->kind == EVENT_OUTCOME && event->lmtp)
+		return "lmtp";
+	if (event->kind == EVENT_ACCEPTED && event->client != NULL)
+		return "smtpd";
+	return processes[event->kind];
 }
 
 unsigned
@@ -128,8 +130,13 @@ event_accepted_text(const struct event *event, const char *id,
 	char escaped[EVENT_ADDRESS_SIZE];
 
 	(void)log_escape(escaped, sizeof(escaped), ref, strlen(ref));
-	(void)snprintf(out, size, "%s: uid=%u from=<%s>%s%s", id, event->uid,
-	    sender, ref[0] != '\0' ? ", ref=" : "", escaped);
+	if (event->client != NULL)
+		(void)snprintf(out, size, "%s: client=%s, ref=%s", id,
+		    event->client, escaped);
+	else
+		(void)snprintf(out, size, "%s: uid=%u from=<%s>%s%s", id,
+		    event->uid, sender, ref[0] != '\0' ? ", ref=" : "",
+		    escaped);
 }
 
 void
@@ -256,6 +263,8 @@ event_json(const struct event *event, char *out, size_t size)
 	case EVENT_ACCEPTED:
 		json_out_number(&json, "uid", event->uid);
 		json_out_number(&json, "client_pid", event->pid);
+		json_out_string(&json, "client",
+		    event->client != NULL ? event->client : "");
 		json_out_string(&json, "ref",
 		    event->ref != NULL ? event->ref : "");
 		__attribute__((fallthrough));

@@ -37,7 +37,7 @@ struct event {
 	uint32_t uid;             /* CHANGED: of the operator; ACCEPTED */
 	uint32_t pid;             /* ACCEPTED */
 	const char *ref;          /* ACCEPTED: the client's own name for it */
-	bool logged;              /* by another process; no line of ours */
+	const char *client;       /* ACCEPTED by a listener, or NULL */
 	const char *recipient;    /* CHANGED; OUTCOME and what follows */
 	const char *relay;        /* empty: none was reached */
 	const char *reply;

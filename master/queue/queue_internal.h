@@ -161,13 +161,14 @@ struct submission {
 	int body_fd;
 	bool cancelled;
 	bool of_client; /* else it is a notice */
-	bool logged;    /* SUBMIT_LOGGED */
+	bool logged;    /* SUBMIT_LOGGED: it came by a listener */
 	uint32_t pid;   /* of the client */
 	char **addresses;
 	char **parameters; /* of each; NULL until one has some, and for none */
 	uint32_t addresses_size;
 	char *ref;
 	char *via;
+	char *client; /* with logged */
 	char *reverse_path;
 	char *mail_parameters;
 };

@@ -45,6 +45,7 @@ submission_free(struct submission *s)
 	free(s->mail_parameters);
 	free(s->ref);
 	free(s->via);
+	free(s->client);
 	free(s->reverse_path);
 	fd_close(s->body_fd);
 	free(s);
@@ -192,11 +193,13 @@ submit_read_strings(struct submission *s, const struct message *m, size_t *at)
 	const char *parameters = message_tail_next(m, at);
 	const char *ref = message_tail_next(m, at);
 	const char *via = message_tail_next(m, at);
+	const char *client = s->logged ? message_tail_next(m, at) : "";
 	const char *why;
 
-	if (via == NULL || !submit_string_ok(sender) ||
-	    !submit_string_ok(ref) || !submit_string_ok(via))
-		return "sender, ref or via is too long or has controls";
+	if (via == NULL || client == NULL || !submit_string_ok(sender) ||
+	    !submit_string_ok(ref) || !submit_string_ok(via) ||
+	    !submit_string_ok(client))
+		return "sender, ref, via or client is too long or has controls";
 	why = parameters_check(parameters, PARAMETER_OF_MAIL);
 	if (why != NULL)
 		return why;
@@ -204,8 +207,10 @@ submit_read_strings(struct submission *s, const struct message *m, size_t *at)
 	s->mail_parameters = strdup(parameters);
 	s->ref = strdup(ref);
 	s->via = strdup(via);
+	s->client = s->logged ? strdup(client) : NULL;
 	if (s->reverse_path == NULL || s->mail_parameters == NULL ||
-	    s->ref == NULL || s->via == NULL)
+	    s->ref == NULL || s->via == NULL ||
+	    (s->logged && s->client == NULL))
 		return "out of memory";
 	s->envelope.reverse_path = s->reverse_path;
 	s->envelope.parameters = s->mail_parameters;
@@ -422,7 +427,7 @@ submit_tell(struct queue *q, const struct submission *s)
 		.pid = s->pid,
 		.size = s->envelope.size,
 		.nrcpt = s->envelope.nrcpts,
-		.logged = s->logged };
+		.client = s->client };
 
 	event_tell(q, &event);
 }

@@ -128,8 +128,7 @@ event_tell(struct queue *q, struct event *event)
 	if (event->time_ms == 0)
 		event->time_ms = time_real_ms();
 	count_event(q, event);
-	if (!event->logged)
-		event_log(event);
+	event_log(event);
 	if (q->ntails > 0)
 		tail_tell(q, event);
 }

@@ -108,7 +108,8 @@ def walls(process, plain, log):
     if spaces == ["?"]:
         assert "grants us no namespaces" in log, w
         spaces = ["none"]
-    if spaces != ["none"] and role in ("agent", "worker", "intake", "queue"):
+    if spaces != ["none"] and role in ("agent", "worker", "intake", "queue",
+                                       "metrics"):
         for space in ("net", "mnt", "ipc", "uts"):
             assert space in spaces, w
         if role != "queue":

@@ -531,7 +531,7 @@ def each_recipient_hears_the_remote():
         assert c.send() == "554 5.6.0 not this"
         c.want(b"QUIT", "221")
         line = p.log("disconnect from localhost[uid=")[0]
-        assert "postern/lmtpd[" in line, line
+        assert "postern/smtpd[" in line, line
     with Place("answer = final") as p:
         c = p.client()
         assert "250 LIMITS RCPTMAX=1" in c.offers.replace("250-LIMITS",
