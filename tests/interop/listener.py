@@ -654,6 +654,27 @@ def a_queue_that_dies_is_a_451():
         c.want(b"NOOP", "250")
 
 
+def who_leaves_takes_back_what_waits():
+    """An MTA that is gone hears no result, and sends its message again."""
+    with Place("protocol = lmtp\nanswer = final") as p:
+        assert p.daemon.postern("pause", "--transport",
+                                "sink").returncode == 0
+        c = p.client(b"LHLO me.test")
+        c.want(b"MAIL FROM:<a@sender.test>", "250")
+        c.want(b"RCPT TO:<b@rcpt.test>", "250")
+        c.want(b"DATA", "354")
+        c.sock.sendall(MESSAGE + DOT)
+        p.log(": client=")
+        c.close()
+        p.log("lost connection after DATA from")
+        p.log(": removed")
+        assert p.daemon.postern("resume", "--transport",
+                                "sink").returncode == 0
+        c = p.client(b"LHLO me.test")
+        assert c.send().startswith("250 2."), "another one"
+        assert len(p.mails()) == 1
+
+
 def a_stop_lets_messages_finish():
     with Place(globals="stop_timeout = 60s") as p:
         idle, busy = p.client(), p.client()
@@ -782,6 +803,7 @@ TESTS = [
     ("every yes arrives: the intake is killed",
      lambda: mail_while_it_is_killed("intake")),
     ("a queue that dies is a 451", a_queue_that_dies_is_a_451),
+    ("who leaves takes back what waits", who_leaves_takes_back_what_waits),
     ("a stop lets messages finish", a_stop_lets_messages_finish),
     ("a reload keeps sessions", a_reload_keeps_sessions),
     ("what cannot be opened says why", what_cannot_be_opened_says_why),
