@@ -191,7 +191,13 @@ can_take(const struct smtpd *d)
 {
 	if (d->last_words || d->input_len > 0)
 		return false;
-	return smtpd_wire_shakes_hands(d) || !smtpd_is_stuck(d->session);
+	if (smtpd_wire_shakes_hands(d))
+		return true;
+	/* TLS keeps what it is fed, however much, until it is read out; and that
+	 * waits for a client that reads. */
+	if (d->tls != NULL && smtpd_wire_has_output(d))
+		return false;
+	return !smtpd_is_stuck(d->session);
 }
 
 /* Takes octets, and says what is to be said.  False: it is over, and d may be
@@ -227,7 +233,7 @@ go_on(struct smtpd *d, const uint8_t *in, size_t n)
 
 	if (!take(d, in, n))
 		return;
-	while (d->tls != NULL && can_take(d) && !smtpd_wire_has_output(d)) {
+	while (d->tls != NULL && can_take(d)) {
 		n = tls_stream_read(d->tls, plain, sizeof(plain), &over);
 		if (over) {
 			lose(d);

@@ -575,9 +575,9 @@ def lines_may_be_json():
         lines = [json.loads(line) for line in
                  p.daemon.log_text().splitlines() if "/smtpd" in line]
         events = [line["event"] for line in lines]
-        assert events == ["connect", "client", "reject", "reject",
+        assert events == ["connect", "accepted", "reject", "reject",
                           "disconnect"], events
-        assert lines[1]["text"].startswith(id_ + ": client="), lines[1]
+        assert lines[1]["id"] == id_ and "localhost" in lines[1]["client"]
         assert r'to=<\xc3\xa4@"\\>' in lines[2]["text"], lines[2]
 
 

@@ -300,6 +300,29 @@ def many_at_once(p, cert, _):
     wait_for(lambda: len(p.sink.mails) == 100, 60, "all of it")
 
 
+@with_keys
+def who_does_not_read_fills_no_memory_of_ours(p, _, __):
+    """What a client goes on to say stays with it until it has read."""
+    client = TlsClient(p)
+    client.begin()
+    client.sock.settimeout(3)
+    # A record each: what is left of a record is not read on, anyway.
+    client.ask(b"MAIL FROM:<>")
+    sent, most = 0, 1 << 20
+    try:
+        while sent < most:
+            client.sock.sendall(b"RCPT TO:<a@b>\r\n" if sent % 990 else
+                                b"RSET\r\nMAIL FROM:<>\r\n")
+            sent += 1
+    except socket.timeout:
+        pass
+    assert sent < most, "all of it was taken"
+    client.sock.close()
+    other = TlsClient(p)
+    other.begin()
+    assert other.send(b"a@x.test").startswith(b"250")
+
+
 def run(suite):
     suite.check_all([
         ("starttls: a key of each kind", every_kind_of_key),
@@ -316,4 +339,7 @@ def run(suite):
          a_reload_brings_another_certificate),
         ("starttls: wrong pairs do not start", wrong_pairs_do_not_start),
         ("starttls: many at once", many_at_once),
+        ("starttls: who does not read fills no memory of ours",
+         lambda: who_does_not_read_fills_no_memory_of_ours(
+             more="smtpd_junk_command_limit = 100000")),
     ], 2)
