@@ -61,6 +61,8 @@ queue_user = "61202"
 resolver_user = "61203"
 dialer_user = "61204"
 agent_user = "61205"
+metrics_user = "61206"
+signer_user = "61207"
 transport dovecot {
 	protocol = lmtp
 	server = "unix:$LMTP_SOCKET"
