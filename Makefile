@@ -180,7 +180,7 @@ CPPCHECK = --quiet -j2 --error-exitcode=1 --inline-suppr --enable=warning,portab
 	--library=posix --library=conf/cppcheck.cfg -D_GNU_SOURCE -I. \
 	--include=/usr/include/bsd/sys/queue.h --include=/usr/include/bsd/sys/tree.h \
 	--suppress=readdirCalled --suppress=getpwnamCalled --suppress=getgrnamCalled \
-	--suppress=getpwuidCalled
+	--suppress=getpwuidCalled --suppress=getgrgidCalled
 
 lint: man-lint
 	@sh conf/deps.sh lint
