@@ -316,19 +316,6 @@ smtpd_mail_answer(struct smtpd *d)
 	}
 }
 
-void
-smtpd_mail_give_up(struct smtpd *d)
-{
-	static const struct smtpd_reply late = { 451, "4.4.2",
-		"Error: no result within transaction_timeout: try again" };
-	struct request *r = d->mail.request;
-
-	d->mail.request = NULL;
-	request_cancel(d->in, r);
-	result_say(&d->mail.common, &late);
-	smtpd_resume(d);
-}
-
 /* The answers of the queue. */
 
 static void
@@ -414,6 +401,16 @@ end_results(struct smtpd *d, const struct smtpd_reply *reply)
 		result_say(&m->common, reply);
 	m->request = NULL;
 	smtpd_later(d);
+}
+
+void
+smtpd_mail_give_up(struct smtpd *d)
+{
+	static const struct smtpd_reply late = { 451, "4.4.2",
+		"Error: no result within transaction_timeout: try again" };
+
+	request_cancel(d->in, d->mail.request);
+	end_results(d, &late);
 }
 
 static void
