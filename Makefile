@@ -53,7 +53,7 @@ FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/intake/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
-.PHONY: all libraries help deps demo check unit session interop confine chaos chaos-upgrade fuzz bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-check clean FORCE
+.PHONY: all libraries help deps demo check unit session interop confine chaos chaos-upgrade fuzz bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check clean FORCE
 
 all: $(BUILD)/posternd $(BUILD)/postern
 
@@ -66,7 +66,7 @@ help:
 	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
 	@echo "make lint      gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
 	@echo "make install   programs, manuals, configuration, users (DESTDIR, PREFIX)"
-	@echo "make deb       $(DEB), a package for Debian 12; make deb-check tries what is in it"
+	@echo "make deb       $(DEB), a package for Debian 12; make deb-check tries it in a fresh root"
 	@echo "make clean     remove what was built; build/peers stays"
 
 $(BUILD)/posternd: $(BUILD)/obj/master/main.o $(BUILD)/libpostern.a
@@ -225,8 +225,14 @@ deb:
 	@$(MAKE) --no-print-directory -s PREFIX=/usr BUILD=$(BUILD)/deb all
 	@MAKE="$(MAKE)" sh conf/debian/build.sh $(BUILD)/deb $(VERSION) $(DEB)
 
-deb-check: deb
+deb-lint: deb
 	@sh conf/debian/check.sh $(DEB)
+
+# In a fresh root, with the upgrade to a higher version: minutes, and root.
+deb-check: deb-lint
+	@sh conf/deps.sh root
+	@$(MAKE) --no-print-directory deb VERSION=$(VERSION).999
+	python3 tests/interop/package.py $(DEB) $(BUILD)/postern_$(VERSION).999_*.deb
 
 clean:
 	rm -rf $(BUILD)/deb $(BUILD)/obj $(BUILD)/attacks $(BUILD)/analyzer $(BUILD)/debug $(BUILD)/fuzz $(BUILD)/libpostern.a \

@@ -53,7 +53,8 @@ install_documents() {
 		conf/prometheus/postern.rules.yml "$doc/examples/"
 }
 
-# dpkg-shlibdeps wants to stand in a source package.
+# dpkg-shlibdeps wants to stand in a source package; and it does not see what the
+# metrics role loads by its name, so that no other role has it.
 find_depends() {
 	install -d "$build/shlibs/debian"
 	printf 'Source: postern\n\nPackage: postern\nArchitecture: any\n' \
@@ -61,13 +62,14 @@ find_depends() {
 	absolute=$(cd "$root" && pwd)
 	(cd "$build/shlibs" && dpkg-shlibdeps -O "$absolute/usr/sbin/posternd" \
 		"$absolute/usr/bin/postern") | sed -n 's/^shlibs:Depends=//p'
+	printf ', libmicrohttpd12 (>= 0.9.75)'
 }
 
 rm -rf "$root"
 install -d "$root/DEBIAN" "$(dirname "$out")"
 install_files
 install_documents
-depends=$(find_depends)
+depends=$(find_depends | tr -d '\n')
 size=$(du -k -s --apparent-size "$root" | cut -f 1)
 fill "$here/control.in" >"$root/DEBIAN/control"
 echo /etc/postern/postern.conf >"$root/DEBIAN/conffiles"

@@ -69,6 +69,16 @@ again() {
 		"$work/again.deb" "$work/again" && cmp "$package" "$work/again.deb"
 }
 
+# What a role loads by its name, the package depends on.
+loads() {
+	for library in $(strings -a "$work/root/usr/sbin/posternd" |
+		grep -x 'lib[a-z0-9-]*\.so\.[0-9]*'); do
+		owner=$(dpkg-query -S "*/$library" | sed -n '1s/:.*//p')
+		dpkg-deb -f "$package" Depends | grep -q "$owner" ||
+			{ echo "$library of $owner is no dependency"; return 1; }
+	done
+}
+
 scripts_are_plain() {
 	for script in postinst prerm postrm; do
 		sh -n "conf/debian/$script" || return 1
@@ -82,6 +92,7 @@ check "its configuration is all at the defaults" is_safe
 check "programs and package are of one version" same_version
 check "the unit names what is in it" unit_fits
 check "it can be made again, octet for octet" again
+check "it depends on what is loaded by name" loads
 check "its scripts are good" scripts_are_plain
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
