@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <stdio.h>
+#include <errno.h>
 #include <string.h>
 
 #include "agent/extension.h"
@@ -44,14 +45,30 @@ initiation_take_address(struct session *s)
 	    strlen(s->discard) != m->tail_len;
 }
 
+/* What to do about it, where a first try meets it: of Unix sockets. */
+static const char *
+initiation_cure(int error)
+{
+	switch (error) {
+	case EACCES:
+		return ": the mode or group of the socket, or of a folder above "
+		       "it, keeps the dialer's user out (postern doctor)";
+	case ENOENT:
+		return ": is its server running, and is that its socket?";
+	default:
+		return "";
+	}
+}
+
 void
 initiation_refuse_address(struct session *s)
 {
 	const struct msg_dial_failed *failed = s->message->payload;
 	const char *why = strerrordesc_np(failed->error);
 
-	session_judge(s, "4.4.1", "cannot connect: %s",
-	    why != NULL ? why : "unknown error");
+	session_judge(s, "4.4.1", "cannot connect: %s%s",
+	    why != NULL ? why : "unknown error",
+	    initiation_cure(failed->error));
 	session_fail(s, FAREWELL_NONE);
 }
 

@@ -50,7 +50,9 @@ metrics_map(int fd, bool writable)
 	}
 	at = mmap(NULL, sizeof(struct metrics_table),
 	    writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
-	return at != MAP_FAILED ? at : NULL;
+	if (at == MAP_FAILED)
+		return NULL;
+	return at;
 }
 
 struct metrics_table *

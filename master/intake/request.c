@@ -178,7 +178,7 @@ request_free(struct intake *in, struct request *r)
 		--*client_open(r->client);
 	}
 	in->open--;
-	if (in->leaving && *client_open(r->client) == 0)
+	if (in->leaving && r->client != NULL && *client_open(r->client) == 0)
 		leave_client_done(in, r->client);
 	RB_REMOVE(requests, &in->requests, r);
 	free(r);

@@ -55,7 +55,9 @@ metrics_page(void *ctx, const char *accept, size_t *lenp, const char **typep)
 	}
 	*typep = render_content_type(format);
 	fitting = realloc(text, *lenp);
-	return fitting != NULL ? fitting : text;
+	if (fitting != NULL)
+		text = fitting;
+	return text;
 }
 
 static void

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/util.h"
 #include "common/version.h"
 
 enum {
@@ -86,9 +87,9 @@ labels_of(const struct text *t, const struct metrics_desc *d, unsigned group,
 		(void)strlcpy(out, d->labels[label], LABELS_SIZE);
 		return true;
 	}
-	if (group > 0 && table == NULL)
-		return false;
 	if (group > 0) {
+		if (table == NULL || group >= NELEM(table->groups))
+			return false;
 		escape(table->groups[group].transport, transport);
 		escape(table->groups[group].group, name);
 	}

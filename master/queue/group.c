@@ -96,9 +96,8 @@ group_apply(struct queue *q, struct queue_op *op)
 	case OP_ACTIVATE:
 		return op->job != NULL ? group_mark_active(q, op->job) : 0;
 	case OP_OUTCOME:
-		if (transient_is(op->outcome.message))
-			return 0;
-		if (store_set_outcome(q->store, &op->outcome, &op->removed) ==
+		if (!transient_is(op->outcome.message) &&
+		    store_set_outcome(q->store, &op->outcome, &op->removed) ==
 			-1 &&
 		    errno != ENOENT)
 			return -1;
@@ -238,6 +237,33 @@ group_void_activations(struct queue *q)
 	}
 }
 
+static void group_news(struct queue *q, struct queue_op *op);
+
+/* Of what is not stored there is nothing to wait for: whoever has not heard of a
+ * delivery would make it once more.  Its report goes with the store. */
+static void
+group_tell_transients(struct queue *q)
+{
+	struct queue_ops ops = STAILQ_HEAD_INITIALIZER(ops);
+	struct queue_op *op, *next;
+
+	for (op = STAILQ_FIRST(&q->ops); op != NULL; op = next) {
+		next = STAILQ_NEXT(op, entry);
+		if (op->kind != OP_OUTCOME ||
+		    !transient_is(op->outcome.message))
+			continue;
+		STAILQ_REMOVE(&q->ops, op, queue_op, entry);
+		q->nops--;
+		op->reported = false;
+		STAILQ_INSERT_TAIL(&ops, op, entry);
+	}
+	while ((op = STAILQ_FIRST(&ops)) != NULL) {
+		STAILQ_REMOVE_HEAD(&ops, entry);
+		group_news(q, op);
+		free(op);
+	}
+}
+
 static void
 group_count(struct queue *q, const struct outcome *outcome)
 {
@@ -336,6 +362,7 @@ group_commit(struct queue *q)
 		if (group_refuse(q, failed, error) || group_make_room(q, error))
 			continue;
 		group_void_activations(q);
+		group_tell_transients(q);
 		group_arm(q, QUEUE_RETRY_MS);
 		return;
 	}

@@ -272,6 +272,7 @@ struct queue {
 	uint32_t nhalf_jobs;
 	TAILQ_HEAD(, transient) transients; /* transient.h */
 	uint32_t ntransients;
+	uint32_t transient_rcpts; /* of them all */
 	bool stopping; /* STOPPING came: no transient is taken */
 	uint64_t last_transient;
 	TAILQ_HEAD(, waiter) waiters;

@@ -17,6 +17,9 @@ enum {
 	TRANSIENT_COUNT_BITS = 20,
 	/* Each holds a message in memory, and a descriptor. */
 	TRANSIENTS_MAX = 1024,
+	/* Recipients of them all; a message by itself may have more.  Those that
+	 * wait are looked after, and may be deferred, all in one turn. */
+	TRANSIENT_RCPTS_MAX = 100000,
 };
 
 struct transient {
@@ -67,6 +70,7 @@ transient_free(struct queue *q, struct transient *t)
 		message->body_fd = -1; /* it was ours */
 	TAILQ_REMOVE(&q->transients, t, entry);
 	q->ntransients--;
+	q->transient_rcpts -= t->submission->envelope.nrcpts;
 	submission_free(t->submission);
 	free(t->settled);
 	free(t);
@@ -124,6 +128,8 @@ transient_place(struct queue *q, struct transient *t)
 		if (is_settled(t, i) ||
 		    schedule_is_loaded(q->schedule, envelope->id, i))
 			continue;
+		if (!schedule_has_places(q->schedule))
+			break;
 		recipient = transient_recipient(t, i, domain);
 		refill_unstored(q, envelope, &recipient);
 	}
@@ -142,12 +148,21 @@ transient_new_id(struct queue *q)
 	return ++q->last_transient;
 }
 
+static bool
+transient_has_room(const struct queue *q, const struct submission *s)
+{
+	if (q->ntransients >= TRANSIENTS_MAX || q->ntransients >= q->bodies_max)
+		return false;
+	return q->ntransients == 0 ||
+	    q->transient_rcpts + s->envelope.nrcpts <= TRANSIENT_RCPTS_MAX;
+}
+
 static struct transient *
 transient_new(struct queue *q, struct submission *s)
 {
 	struct transient *t;
 
-	if (q->ntransients >= TRANSIENTS_MAX || q->ntransients >= q->bodies_max)
+	if (!transient_has_room(q, s))
 		return NULL;
 	t = calloc(1, sizeof(*t));
 	if (t == NULL)
@@ -164,6 +179,7 @@ transient_new(struct queue *q, struct submission *s)
 	t->since_ms = time_monotonic_ms();
 	TAILQ_INSERT_TAIL(&q->transients, t, entry);
 	q->ntransients++;
+	q->transient_rcpts += s->envelope.nrcpts;
 	return t;
 }
 

@@ -10,6 +10,7 @@
 #include <openssl/ec.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "common/role.h"
@@ -193,7 +194,6 @@ signer_run(int parent_fd)
 {
 	static struct signer s;
 	struct msg_ready ready;
-	size_t i;
 
 	role_init(&s.role, ROLE_SIGNER, parent_fd, signer_handlers,
 	    NELEM(signer_handlers), &s, signer_closed);
@@ -203,9 +203,5 @@ signer_run(int parent_fd)
 	sandbox_confine(&signer_sandbox, NULL, signer_filter,
 	    NELEM(signer_filter), &ready);
 	role_loop(&s.role, &ready);
-	for (i = 0; i < NELEM(s.keys); i++)
-		EVP_PKEY_free(s.keys[i].key);
-	channel_close(s.intake);
-	role_clear(&s.role);
-	return 0;
+	_exit(0); /* OpenSSL's own end takes calls that a signature does not */
 }

@@ -9,7 +9,8 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from daemon import ROLE_UIDS, Daemon, wait_for  # noqa
-from sink import Sink  # noqa
+from sink import Sink, slow  # noqa
+from transient import Client  # noqa
 
 MESSAGE = b"Subject: test\n\ntext\n"
 LARGE = b"Subject: large\n\n" + b"0123456789abcde\n" * 30000
@@ -203,6 +204,22 @@ def a_disk_that_turns_read_only_loses_nothing():
             d.takes_again()
 
 
+def what_is_not_stored_needs_no_disk():
+    """Its results are told though those of stored mail cannot be written."""
+    with Sink() as sink:
+        with Ext4(sink, "32m") as d:
+            sink.final = slow(3, "250 2.0.0 taken")
+            assert d.take(["stored@x.test"])[0]
+            assert sink.at_dot.wait(60)
+            d.break_it()
+            wait_for(lambda: "the queue's store: " in d.log_text(), 60,
+                     "an outcome that cannot be written")
+            found, end = Client(d).send("a@x.test", "b@y.test")
+            assert "error" not in end, end
+            assert [f["status"] for f in found.values()] == ["delivered"] * 2
+            d.stop(kill=True)
+
+
 def a_start_on_a_read_only_disk_says_so():
     with Sink() as sink:
         with Disk(sink, "32m") as d:
@@ -226,6 +243,7 @@ TESTS = (
     a_queue_starts_on_a_full_disk_and_delivers,
     room_is_left_for_what_is_queued,
     a_disk_that_turns_read_only_loses_nothing,
+    what_is_not_stored_needs_no_disk,
     a_start_on_a_read_only_disk_says_so,
 )
 
@@ -248,7 +266,8 @@ def run(suite):
         name = test.__name__.replace("_", " ")
         if not mounts:
             suite.skip(name, "needs to mount a tmpfs")
-        elif (test is a_disk_that_turns_read_only_loses_nothing and
+        elif (test in (a_disk_that_turns_read_only_loses_nothing,
+                       what_is_not_stored_needs_no_disk) and
               not can_mount(Ext4)):
             suite.skip(name, "needs a loop device and ext4")
         else:

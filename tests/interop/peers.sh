@@ -10,6 +10,7 @@
 #	peers.sh stop DIR	end what was started in DIR
 #	peers.sh nsd FILE	become NSD in the foreground, configured by FILE
 #	peers.sh readers	unpack pflogsumm and logwatch; prints where
+#	peers.sh mtas		unpack Exim and OpenSMTPD; prints where
 #
 # DIR is best below /tmp: the servers' users have to get there, and a socket's
 # path is short.  Everything listens on 127.0.0.1 and on sockets in DIR.
@@ -137,6 +138,17 @@ readers()
 		[ -e "$home/done/$package" ] && continue
 		need_lists
 		unpack "$package"
+	done
+	echo "$root"
+}
+
+# MTAs that hand mail over to us, beside Postfix.
+mtas()
+{
+	for package in exim4-daemon-light opensmtpd; do
+		[ -e "$home/done/$package" ] && continue
+		need_lists
+		fetch_with_libraries "$package"
 	done
 	echo "$root"
 }
@@ -681,12 +693,12 @@ nsd()
 
 usage()
 {
-	echo "usage: peers.sh fetch | start DIR | stop DIR | nsd FILE" >&2
+	echo "usage: peers.sh fetch | readers | mtas | start DIR | stop DIR | nsd FILE" >&2
 	exit 64
 }
 
 case ${1:-} in
-fetch | readers)
+fetch | readers | mtas)
 	[ $# = 1 ] || usage
 	"$1"
 	;;

@@ -17,6 +17,7 @@ from observe import (MESSAGE, SECONDS, Tail, config, reply_of,  # noqa
                      scrape, scraped)
 from openmetrics import value  # noqa
 from sink import Sink  # noqa
+from transient import Client  # noqa
 
 
 class Receiver:
@@ -95,6 +96,24 @@ def a_socket_gets_the_records_of_the_log():
                 wait_for(lambda: record in list(tail.records), SECONDS,
                          "the same record by tail: %r" % record)
             assert "later@good.test" not in receiver.recipients()
+        receiver.close()
+
+
+def what_is_not_stored_is_reported():
+    """Of such a job each outcome is the last one."""
+    path = folder()
+    with Sink() as sink:
+        sink.rcpt = reply_of
+        receiver = Receiver(path + "/out", good)
+        with Daemon(socket_config(sink, path)) as d:
+            rcpts = ["ana@good.test", "never@good.test", "later@good.test"]
+            client = Client(d)
+            found, _ = client.send(*rcpts)
+            assert set(found) == set(rcpts), found
+            wait_for(lambda: receiver.recipients() >= set(rcpts), SECONDS,
+                     "three reports")
+            scraped(d, "postern_outcome_reports_waiting", 0)
+            assert all(r["final"] for r in receiver.records)
         receiver.close()
 
 
@@ -257,6 +276,7 @@ def a_command_reads_batches_as_its_user():
 
 TESTS = (
     a_socket_gets_the_records_of_the_log,
+    what_is_not_stored_is_reported,
     events_may_be_chosen,
     nothing_is_lost_of_10_000,
     a_receiver_that_stands_still_holds_nobody_up,

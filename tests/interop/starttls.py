@@ -229,6 +229,40 @@ def a_dead_signer_comes_back(p, cert, _):
 
 
 @with_keys
+def a_signer_that_stands_still_holds_nobody_up(p, cert, _):
+    """Handshakes fail, and the intake does not wait for each of them."""
+    signer = p.daemon.pids("signer")[0]
+    failed = []
+
+    def begin():
+        try:
+            TlsClient(p).begin()
+        except OSError as e:
+            failed.append(e)
+    os.kill(signer, signal.SIGSTOP)
+    try:
+        threads = [threading.Thread(target=begin) for _ in range(12)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert len(failed) == 12, failed
+        waits = p.daemon.log_text().count("the signer does not answer in")
+        assert 0 < waits < 12, waits
+        assert p.client().send().startswith("250"), "in clear"
+    finally:
+        os.kill(signer, signal.SIGCONT)
+
+    def begins():
+        try:
+            TlsClient(p, trust=cert).begin()
+        except OSError:
+            return False
+        return True
+    wait_for(begins, 60, "a handshake")
+
+
+@with_keys
 def a_reload_brings_another_certificate(p, cert, key):
     folder = p.daemon.dir
     old = TlsClient(p, trust=cert)
@@ -300,6 +334,29 @@ def many_at_once(p, cert, _):
     wait_for(lambda: len(p.sink.mails) == 100, 60, "all of it")
 
 
+@with_keys
+def who_does_not_read_fills_no_memory_of_ours(p, _, __):
+    """What a client goes on to say stays with it until it has read."""
+    client = TlsClient(p)
+    client.begin()
+    client.sock.settimeout(3)
+    # A record each: what is left of a record is not read on, anyway.
+    client.ask(b"MAIL FROM:<>")
+    sent, most = 0, 1 << 20
+    try:
+        while sent < most:
+            client.sock.sendall(b"RCPT TO:<a@b>\r\n" if sent % 990 else
+                                b"RSET\r\nMAIL FROM:<>\r\n")
+            sent += 1
+    except socket.timeout:
+        pass
+    assert sent < most, "all of it was taken"
+    client.sock.close()
+    other = TlsClient(p)
+    other.begin()
+    assert other.send(b"a@x.test").startswith(b"250")
+
+
 def run(suite):
     suite.check_all([
         ("starttls: a key of each kind", every_kind_of_key),
@@ -312,8 +369,13 @@ def run(suite):
         ("starttls: the key is with the signer alone",
          the_key_is_nowhere_but_with_the_signer),
         ("starttls: a dead signer comes back", a_dead_signer_comes_back),
+        ("starttls: a signer that stands still holds nobody up",
+         a_signer_that_stands_still_holds_nobody_up),
         ("starttls: a reload brings another certificate",
          a_reload_brings_another_certificate),
         ("starttls: wrong pairs do not start", wrong_pairs_do_not_start),
         ("starttls: many at once", many_at_once),
+        ("starttls: who does not read fills no memory of ours",
+         lambda: who_does_not_read_fills_no_memory_of_ours(
+             more="smtpd_junk_command_limit = 100000")),
     ], 2)

@@ -238,6 +238,32 @@ def large_ones_are_counted_while_they_are_here():
         assert found["b@x.test"]["status"] == "delivered", found
 
 
+def recipients_are_counted_while_they_are_here():
+    """So that those who wait can be looked after in one turn of the loop."""
+    with Sink() as sink, Daemon(config(
+            sink.port, "job_recipient_limit = 60000")) as d:
+        assert d.postern("pause", "--transport", "sink").returncode == 0
+        answers = []
+        for n in range(2):
+            client = Client(d)
+            for at in range(0, 60000, 2000):
+                head = {"from": "", "wait": "final", "store": False} \
+                    if at == 0 else {}
+                fd = memfd(MESSAGE) if at == 0 else None
+                client.job.send(dict(head, rcpts=["r%d@x.test" % i for i in
+                                                  range(at, at + 2000)],
+                                     more=at + 2000 < 60000), fd)
+                if fd is not None:
+                    os.close(fd)
+            answers.append((client, client.job.receive()))
+        assert [a["status"] for _, a in answers] == ["taken", "refused"], \
+            answers
+        assert answers[1][1]["code"] == 451, answers
+        answers[0][0].close()
+        wait_for(lambda: ": removed" in d.log_text(), 60, "the end")
+        assert Client(d).begin("a@x.test")
+
+
 def run(suite):
     suite.check_all([
         ("not stored: each hears its server's words",
@@ -257,4 +283,6 @@ def run(suite):
          a_crowd_shares_two_sessions),
         ("not stored: large ones are counted while they are here",
          large_ones_are_counted_while_they_are_here),
+        ("not stored: recipients are counted while they are here",
+         recipients_are_counted_while_they_are_here),
     ])

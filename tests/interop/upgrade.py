@@ -12,6 +12,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "chaos"))
+import listener  # noqa
 from daemon import Job, memfd, wait_for  # noqa
 from service import Manager, launch, listening, managed  # noqa
 from sink import Sink, slow  # noqa
@@ -138,9 +139,9 @@ def what_waits_goes_over():
         d.wait_settled()
         sink.greeting = "220 sink.postern.test"
         wait_for(lambda: all(sink.got(r) for r in rcpts[1:]), 120, "the mail")
+        wait_for(lambda: [r["recipient"] for r in d.queued()] ==
+                 ["k0@x0.test"], 60, "only what is held to be left")
         assert [len(sink.got(r)) for r in rcpts[1:]] == [1] * 19
-        rows = d.queued()
-        assert [r["recipient"] for r in rows] == ["k0@x0.test"], rows
 
 
 def the_file_on_disk_is_what_runs():
@@ -349,6 +350,36 @@ metrics_socket = "$run_directory/metrics"
             d.clear()
 
 
+def an_mta_that_waits_hears_its_result():
+    """A session with a message in hand ends with its reply, then with 421."""
+    with Sink() as sink:
+        d = Generations(config(sink))
+        with open(d.config, "a") as f:
+            f.write('listener mta {\n\tlisten = "unix:%s/run/lmtp"\n'
+                    '\tprotocol = lmtp\n\tanswer = final\n}\n' % d.dir)
+        held = sink.final = Held()
+        try:
+            d.start()
+            mta = listener.Client(d.dir + "/run/lmtp", b"LHLO me.test")
+            mta.want(b"MAIL FROM:<a@b.test>", "250")
+            mta.want(b"RCPT TO:<a@x.test>", "250")
+            mta.want(b"DATA", "354")
+            mta.sock.sendall(MESSAGE.replace(b"\n", b"\r\n") + b".\r\n")
+            assert sink.at_dot.wait(60)
+            intake = d.pids("intake")[0]
+            d.upgrade()
+            assert alive(intake)
+            held.go.set()
+            assert mta.reply().startswith("250 2."), mta.input
+            assert mta.reply().startswith("421 4.3.2")
+            d.wait_settled()
+            assert "the intake [%d] died" % intake not in d.log_text()
+            assert len(sink.got("a@x.test")) == 1
+        finally:
+            held.go.set()
+            d.clear()
+
+
 def a_queue_in_memory_is_not_handed_over():
     with Sink() as sink, Generations(
             config(sink, "queue_store = memory")) as d:
@@ -421,6 +452,7 @@ TESTS = (
     a_stop_of_the_new_one_stops_both,
     the_command_waits_until_it_is_over,
     a_listener_and_its_metrics_go_over,
+    an_mta_that_waits_hears_its_result,
     a_queue_in_memory_is_not_handed_over,
     the_service_manager_hears_of_the_new_main_process,
     sockets_that_were_handed_over_go_on,
