@@ -220,6 +220,8 @@ static const struct {
 	{ "resolver_user", config_word_check_name },
 	{ "dialer_user", config_word_check_name },
 	{ "agent_user", config_word_check_name },
+	{ "signer_user", config_word_check_name },
+	{ "metrics_user", config_word_check_name },
 	{ "double_bounce_recipient", check_address },
 	{ "bounce_notice_recipient", check_address },
 	{ "delay_notice_recipient", check_address },

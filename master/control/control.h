@@ -26,6 +26,7 @@ int control_deliver(int argc, char **argv);
 int control_verify(int argc, char **argv);
 int control_transcript(int argc, char **argv);
 int control_replay(int argc, char **argv);
+int control_doctor(int argc, char **argv);
 
 /* Says on stderr how subcommand `name` is called; returns EXIT_USAGE. */
 int control_usage(const char *name);

@@ -13,8 +13,9 @@
 /* sysexits.h's numbers, as the manual names them. */
 enum exit_status {
 	EXIT_ALL_WELL = 0,
-	EXIT_ANOTHER = 1, /* a replay had another outcome */
-	EXIT_USAGE = 64,  /* wrong arguments */
+	EXIT_ANOTHER = 1,  /* a replay had another outcome */
+	EXIT_FINDINGS = 1, /* the doctor found a fault */
+	EXIT_USAGE = 64,   /* wrong arguments */
 	EXIT_NO_TRANSCRIPT = 65,
 	EXIT_FAILED = 69,   /* some recipients failed, none is deferred */
 	EXIT_DEFERRED = 75, /* some are deferred, or the daemon is away */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* mailq: the queue in the words of Postfix's, which people and scripts read. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -27,8 +26,9 @@ mark(const char *state)
 }
 
 static void
-print_row(struct mailq *q, const json_t *row)
+print_row(void *arg, const json_t *row)
 {
+	struct mailq *q = arg;
 	const char *id = link_string(row, "id");
 	const char *from = link_string(row, "from");
 	const json_t *last = json_object_get(row, "last");
@@ -63,41 +63,11 @@ print_row(struct mailq *q, const json_t *row)
 	printf("%*s%s\n", 41, "", link_string(row, "recipient"));
 }
 
-/* 1: there is more behind the cursor; 0: it was the last page; -1: said. */
-static int
-print_page(int fd, struct mailq *q, json_t *cursor)
-{
-	json_t *row;
-	int more;
-
-	if (link_send(fd, json_incref(cursor), -1) == -1)
-		return -1;
-	while ((row = manage_receive(fd)) != NULL) {
-		if (manage_is_refusal(row)) {
-			json_decref(row);
-			return -1;
-		}
-		if (json_object_get(row, "id") == NULL)
-			break;
-		print_row(q, row);
-		(void)json_object_set(cursor, "after",
-		    json_object_get(row, "id"));
-		(void)json_object_set(cursor, "after_index",
-		    json_object_get(row, "index"));
-		json_decref(row);
-	}
-	if (row == NULL)
-		return -1;
-	more = json_is_true(json_object_get(row, "more"));
-	json_decref(row);
-	return more;
-}
-
 int
 sendmail_mailq(const char *config_name)
 {
 	struct mailq q = { .id = "" };
-	json_t *cursor;
+	json_t *cursor, *end;
 	int fd, more;
 
 	fd = link_open(link_socket(NULL, config_name, true));
@@ -105,7 +75,8 @@ sendmail_mailq(const char *config_name)
 		return EXIT_DEFERRED;
 	cursor = json_pack("{s:s,s:i}", "command", "list", "limit", MAILQ_PAGE);
 	do {
-		more = print_page(fd, &q, cursor);
+		more = manage_page(fd, cursor, print_row, &q, &end);
+		json_decref(end);
 	} while (more == 1);
 	json_decref(cursor);
 	fd_close(fd);

@@ -4,6 +4,7 @@
  *
  *   selection.c  which recipients are meant: options to JSON, one for all verbs
  *   rows.c       rows of the queue, as words
+ *   manage.c     questions and their answers
  *   queue.c      postern queue: list, show, cat, and every change
  */
 #ifndef POSTERN_MASTER_CONTROL_MANAGE_H
@@ -66,6 +67,15 @@ bool manage_is_refusal(const json_t *row);
 
 /* The next answer; NULL after a word on stderr: the daemon is gone. */
 json_t *manage_receive(int fd);
+
+/*
+ * manage_page - one page of rows of the command cursor, which moves behind it.
+ *
+ * 1: there is more, 0: that was all, -1: it failed and has been said.  *end is the
+ * page's last answer, the caller's to json_decref(); NULL where it failed.
+ */
+int manage_page(int fd, json_t *cursor,
+    void (*each)(void *arg, const json_t *row), void *arg, json_t **end);
 
 /* A command that gets one object as its answer, the caller's; NULL: refused,
  * and that was said. */

@@ -63,6 +63,8 @@ static const struct command {
 	    "postern status [-c FILE] [--socket PATH] [--json]" },
 	{ "reload", control_reload, "postern reload [-c FILE]" },
 	{ "upgrade", control_upgrade, "postern upgrade [-c FILE]" },
+	{ "doctor", control_doctor,
+	    "postern doctor [-c FILE] [--domain DOMAIN] [--quiet] [--json]" },
 	{ "deliver", control_deliver,
 	    "postern deliver [--lmtp] [--server HOST[:PORT]|unix:PATH] "
 	    "[--tls none|may|encrypt|verify] [--implicit-tls] [--ca FILE] "

@@ -34,40 +34,6 @@ on_interrupt(int number)
 	interrupted = 1;
 }
 
-bool
-manage_is_refusal(const json_t *row)
-{
-	if (strcmp(link_string(row, "status"), "refused") != 0)
-		return false;
-	fprintf(stderr, "postern: %s\n", link_string(row, "error"));
-	return true;
-}
-
-json_t *
-manage_receive(int fd)
-{
-	json_t *row = link_receive(fd, -1);
-
-	if (row == NULL)
-		fprintf(stderr, "postern: posternd closed the connection\n");
-	return row;
-}
-
-json_t *
-manage_ask(int fd, json_t *command)
-{
-	json_t *row = NULL;
-
-	if (link_send(fd, command, -1) == -1)
-		fprintf(stderr, "postern: %s\n", strerror(errno));
-	else
-		row = manage_receive(fd);
-	if (row == NULL || !manage_is_refusal(row))
-		return row;
-	json_decref(row);
-	return NULL;
-}
-
 /* Listing. */
 
 static void
@@ -81,40 +47,35 @@ print_row(const json_t *row, const struct manage_options *o, bool whole)
 		rows_print(row);
 }
 
-/* One page of rows; the cursor moves on.  1: there is more, 0: that was all,
- * -1: it failed and has been said. */
-static int
-list_page(int fd, const struct manage_options *o, bool whole, json_t *cursor,
-    size_t *nrows)
-{
-	json_t *row;
-	int more;
+/* What is printed of a page, and how many rows there were. */
+struct listing {
+	const struct manage_options *o;
+	bool whole;
+	size_t nrows;
+};
 
-	if (link_send(fd, json_copy(cursor), -1) == -1)
-		return -1;
-	while ((row = manage_receive(fd)) != NULL &&
-	    !json_is_true(json_object_get(row, "done"))) {
-		if (manage_is_refusal(row)) {
-			json_decref(row);
-			return -1;
-		}
-		print_row(row, o, whole);
-		(*nrows)++;
-		(void)json_object_set(cursor, "after",
-		    json_object_get(row, "id"));
-		(void)json_object_set(cursor, "after_index",
-		    json_object_get(row, "index"));
-		json_decref(row);
-	}
-	if (row == NULL)
-		return -1;
-	more = json_is_true(json_object_get(row, "more"));
-	if (!more && o->json)
-		manage_print_json(row);
-	else if (!more && !whole)
-		rows_print_counts(row);
-	json_decref(row);
-	if (more == 0 && !whole && pause_print(fd, o->json, -1) == -1)
+static void
+list_row(void *arg, const json_t *row)
+{
+	struct listing *l = arg;
+
+	print_row(row, l->o, l->whole);
+	l->nrows++;
+}
+
+/* 1: there is more, 0: that was all, -1: it failed and has been said. */
+static int
+list_page(int fd, struct listing *l, json_t *cursor)
+{
+	json_t *end;
+	int more = manage_page(fd, cursor, list_row, l, &end);
+
+	if (more == 0 && l->o->json)
+		manage_print_json(end);
+	else if (more == 0 && !l->whole)
+		rows_print_counts(end);
+	json_decref(end);
+	if (more == 0 && !l->whole && pause_print(fd, l->o->json, -1) == -1)
 		return -1;
 	return more;
 }
@@ -122,9 +83,10 @@ list_page(int fd, const struct manage_options *o, bool whole, json_t *cursor,
 static int
 list(int fd, const struct manage_options *o, bool whole)
 {
+	struct listing l = { .o = o, .whole = whole };
 	const struct selection *s = &o->selection;
-	size_t nrows = 0, first = 0;
 	json_t *cursor;
+	size_t first = 0;
 	int more;
 
 	do {
@@ -135,14 +97,14 @@ list(int fd, const struct manage_options *o, bool whole)
 			return EXIT_USAGE;
 		}
 		do {
-			more = list_page(fd, o, whole, cursor, &nrows);
+			more = list_page(fd, &l, cursor);
 		} while (more == 1);
 		json_decref(cursor);
 		if (more == -1)
 			return EXIT_DEFERRED;
 		first += MANAGE_IDS_A_PACKET;
 	} while (first < s->nids);
-	if (nrows > 0 || s->nids == 0)
+	if (l.nrows > 0 || s->nids == 0)
 		return EXIT_ALL_WELL;
 	fprintf(stderr, "postern: %s is not in the queue%s\n", s->ids[0],
 	    s->nids > 1 ? ", nor are the others" : "");

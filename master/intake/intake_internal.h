@@ -110,6 +110,7 @@ struct intake {
 	struct config *config;
 	struct channel *queue; /* NULL: dead, or not yet told */
 	int signer_fd;         /* who holds the keys; -1: nobody */
+	int64_t signer_rests_ms; /* CLOCK_MONOTONIC: it is not asked until then */
 	uint32_t last_sign;
 	struct requests requests;
 	struct listener listeners[LISTENER_MAIL]; /* of packets */

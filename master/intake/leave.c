@@ -116,6 +116,6 @@ leave_client_came(void *ctx, struct channel *from, const struct message *m)
 	const struct msg_listener *to = m->payload;
 
 	(void)from;
-	intake_add_client(ctx, m->fd,
+	intake_take_client(ctx, m->fd,
 	    to->kind == LISTENER_CONTROL ? LISTENER_CONTROL : LISTENER_JOB);
 }

@@ -319,21 +319,28 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* Time. */
 
+/* The queue is to answer. */
+static void
+check_waiting(struct smtpd *d, bool is_late)
+{
+	if (is_late)
+		smtpd_mail_give_up(d);
+	else if (d->final && d->input_len == 0 && smtpd_wire_is_cut(d))
+		lose(
+		    d); /* what no session has yet is not sent: it sends it again */
+}
+
 static void
 check_time(struct smtpd *d, int64_t now_ms)
 {
-	bool waits = d->mail.request != NULL;
+	bool is_late = d->begun_ms != 0 &&
+	    now_ms > d->begun_ms + d->transaction_timeout_ms;
 
-	if (d->begun_ms != 0 &&
-	    now_ms > d->begun_ms + d->transaction_timeout_ms && waits) {
-		smtpd_mail_give_up(d);
+	if (d->mail.request != NULL) {
+		check_waiting(d, is_late);
 		return;
 	}
-	if (waits)
-		return;
-	if (now_ms <= d->idle_ms &&
-	    (d->begun_ms == 0 ||
-		now_ms <= d->begun_ms + d->transaction_timeout_ms))
+	if (now_ms <= d->idle_ms && !is_late)
 		return;
 	if (d->lingers || d->last_words || smtpd_wire_has_output(d)) {
 		/* It does not read: there is nobody to be told. */

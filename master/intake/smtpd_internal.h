@@ -88,6 +88,9 @@ void smtpd_later(struct smtpd *d);
  * gone. */
 bool smtpd_wire_flush(struct smtpd *d);
 
+/* Whether the client has closed it, as far as can be seen while it is not read. */
+bool smtpd_wire_is_cut(const struct smtpd *d);
+
 /* Whether something is left to be written. */
 bool smtpd_wire_has_output(const struct smtpd *d);
 

@@ -5,6 +5,8 @@
  */
 #include "master/intake/smtpd_internal.h"
 
+#include <sys/socket.h>
+
 #include <errno.h>
 
 #include "common/log.h"
@@ -80,6 +82,17 @@ smtpd_wire_has_output(const struct smtpd *d)
 	if (d->tls != NULL)
 		(void)tls_stream_output(d->tls, &more);
 	return n + more > 0;
+}
+
+bool
+smtpd_wire_is_cut(const struct smtpd *d)
+{
+	char octet;
+	struct iovec iov = { &octet, 1 };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n = recvmsg(d->fd, &mh, MSG_PEEK | MSG_DONTWAIT);
+
+	return n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR);
 }
 
 bool

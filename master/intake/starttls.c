@@ -21,6 +21,8 @@
 
 enum {
 	SIGNER_WAIT_MS = 2000,
+	/* After a wait in vain, so that clients cannot make us do nothing else. */
+	SIGNER_REST_MS = 10000,
 	CERTIFICATES_MAX = 1 << 20, /* octets */
 };
 
@@ -61,14 +63,16 @@ static size_t
 ask_signer(void *ctx, uint32_t key, unsigned hash_bits, const uint8_t *in_data,
     size_t n, uint8_t *out, size_t size)
 {
-	int64_t until_ms = time_monotonic_ms() + SIGNER_WAIT_MS;
+	int64_t now_ms = time_monotonic_ms();
+	int64_t until_ms = now_ms + SIGNER_WAIT_MS;
 	struct intake *in = ctx;
 	struct msg_sign ask = { .key = key, .hash_bits = hash_bits };
 	const struct msg_signed *answer;
 	struct message m;
 	int got;
 
-	if (in->signer_fd == -1 || n > msg_descs[MSG_SIGN].tail)
+	if (in->signer_fd == -1 || now_ms < in->signer_rests_ms ||
+	    n > msg_descs[MSG_SIGN].tail)
 		return 0;
 	ask.serial = ++in->last_sign;
 	if (message_send(in->signer_fd, MSG_SIGN, &ask, in_data, n, -1,
@@ -86,11 +90,14 @@ ask_signer(void *ctx, uint32_t key, unsigned hash_bits, const uint8_t *in_data,
 		memcpy(out, m.tail, m.tail_len);
 		return m.tail_len;
 	}
-	if (got == -1)
+	if (got == -1) {
 		lose_signer(in, "it is gone");
-	else
-		log_line(LOG_WARN, "the signer does not answer in %d s",
-		    SIGNER_WAIT_MS / 1000);
+		return 0;
+	}
+	in->signer_rests_ms = time_monotonic_ms() + SIGNER_REST_MS;
+	log_line(LOG_WARN,
+	    "the signer does not answer in %d s: no client gets TLS for %d s",
+	    SIGNER_WAIT_MS / 1000, SIGNER_REST_MS / 1000);
 	return 0;
 }
 
@@ -106,6 +113,7 @@ starttls_take_signer(struct intake *in, int fd)
 {
 	fd_close(in->signer_fd);
 	in->signer_fd = fd;
+	in->signer_rests_ms = 0;
 }
 
 void

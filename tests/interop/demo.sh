@@ -61,6 +61,8 @@ queue_user = "61202"
 resolver_user = "61203"
 dialer_user = "61204"
 agent_user = "61205"
+metrics_user = "61206"
+signer_user = "61207"
 transport dovecot {
 	protocol = lmtp
 	server = "unix:$LMTP_SOCKET"
@@ -68,6 +70,13 @@ transport dovecot {
 	connection_idle_time = 60s
 }
 route "$LMTP_DOMAIN" { transport = dovecot }
+# Where an MTA hands its mail over, and hears what Dovecot says.
+listener mta {
+	protocol = lmtp
+	listen = "unix:$dir/mta"
+	mode = 0666
+	answer = final
+}
 EOF
 if [ "$POSTFIX" = yes ]; then
 	cat >>"$dir/postern.conf" <<EOF
@@ -92,13 +101,13 @@ step "posternd starts; each role tells which layers hold"
 posternd -c "$dir/postern.conf" 2>>"$dir/log" &
 daemon=$!
 tries=0
-while [ "$(grep -c ' ready: ' "$dir/log")" -lt 5 ] && [ $tries -lt 100 ] &&
+while [ "$(grep -c ' ready: ' "$dir/log")" -lt 7 ] && [ $tries -lt 100 ] &&
 	kill -0 $daemon 2>/dev/null; do
 	sleep 0.1
 	tries=$((tries + 1))
 done
 sed 's/^/   /' "$dir/log"
-expect "six roles are ready" [ "$(grep -c ' ready: ' "$dir/log")" -eq 6 ]
+expect "seven roles are ready" [ "$(grep -c ' ready: ' "$dir/log")" -eq 7 ]
 
 log_from=$(($(wc -l <"$dir/log") + 1))
 
@@ -174,7 +183,33 @@ if [ "$POSTFIX" = yes ]; then
 		[ -z "$(grep -F -e "$LOGIN_PASSWORD" "$dir/out4" "$dir/log")" ]
 fi
 
-step "5: a session that fails leaves a transcript, which plays the server again"
+step "5: an MTA hands mail over by LMTP, and each recipient hears Dovecot's own words"
+postern deliver --lmtp --server "unix:$dir/mta" --tls none --without CHUNKING \
+	--verbose --from mta@client.postern.test "carla@$LMTP_DOMAIN" \
+	"nobody@$LMTP_DOMAIN" <"$dir/message" >"$dir/out6" 2>&1
+sed 's/^/   /' "$dir/out6"
+expect "one is taken by Dovecot" \
+	grep -q "^carla@$LMTP_DOMAIN: delivered (250 2.0.0 .*Saved" "$dir/out6"
+expect "the other hears 550 5.1.1" \
+	grep -q "^nobody@$LMTP_DOMAIN: failed (550 5.1.1 " "$dir/out6"
+expect "nothing was kept" [ "$(postern queue -c "$dir/postern.conf" list |
+	grep -c "nobody@$LMTP_DOMAIN")" -eq 0 ]
+
+step "6: cron's own way, the sendmail command"
+ln -s postern "$dir/sendmail"
+printf 'To: dora@%s\nSubject: cron\n\nit ran\n' "$LMTP_DOMAIN" |
+	"$dir/sendmail" -C "$dir/postern.conf" -i -t
+status=$?
+expect "it is queued" [ $status -eq 0 ]
+tries=0
+until grep -q "to=<dora@$LMTP_DOMAIN>.* status=sent.*" "$dir/log" ||
+	[ $tries -ge 100 ]; do
+	sleep 0.1
+	tries=$((tries + 1))
+done
+expect "Dovecot has it" grep -q "to=<dora@$LMTP_DOMAIN>.* status=sent" "$dir/log"
+
+step "7: a session that fails leaves a transcript, which plays the server again"
 postern deliver --lmtp --server "unix:$LMTP_SOCKET" --tls none \
 	--transcript "$dir/transcript" --from demo@client.postern.test \
 	"nobody@$LMTP_DOMAIN" <"$dir/message" >"$dir/out5" 2>&1

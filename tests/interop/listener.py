@@ -572,13 +572,18 @@ def lines_may_be_json():
         c.want(b"MAIL FROM:<\xc3\xa4@\"\\>", "501")
         c.want(b"QUIT", "221")
         p.log("disconnect from")
+        p.log('"event":"accepted"')
         lines = [json.loads(line) for line in
                  p.daemon.log_text().splitlines() if "/smtpd" in line]
+        # The queue writes that one, before the intake's next or behind it.
+        accepted = [a for a in lines if a["event"] == "accepted"]
+        assert [(a["id"], a["client"]) for a in accepted] == \
+            [(id_, "localhost[127.0.0.1]")], accepted
+        lines = [line for line in lines if line["event"] != "accepted"]
         events = [line["event"] for line in lines]
-        assert events == ["connect", "accepted", "reject", "reject",
+        assert events == ["connect", "reject", "reject",
                           "disconnect"], events
-        assert lines[1]["id"] == id_ and "localhost" in lines[1]["client"]
-        assert r'to=<\xc3\xa4@"\\>' in lines[2]["text"], lines[2]
+        assert r'to=<\xc3\xa4@"\\>' in lines[1]["text"], lines[1]
 
 
 def the_listeners_transport_takes_it():
@@ -652,6 +657,27 @@ def a_queue_that_dies_is_a_451():
         for _ in range(2):
             assert c.reply().startswith("451 4.3.2 "), "451"
         c.want(b"NOOP", "250")
+
+
+def who_leaves_takes_back_what_waits():
+    """An MTA that is gone hears no result, and sends its message again."""
+    with Place("protocol = lmtp\nanswer = final") as p:
+        assert p.daemon.postern("pause", "--transport",
+                                "sink").returncode == 0
+        c = p.client(b"LHLO me.test")
+        c.want(b"MAIL FROM:<a@sender.test>", "250")
+        c.want(b"RCPT TO:<b@rcpt.test>", "250")
+        c.want(b"DATA", "354")
+        c.sock.sendall(MESSAGE + DOT)
+        p.log(": client=")
+        c.close()
+        p.log("lost connection after DATA from")
+        p.log(": removed")
+        assert p.daemon.postern("resume", "--transport",
+                                "sink").returncode == 0
+        c = p.client(b"LHLO me.test")
+        assert c.send().startswith("250 2."), "another one"
+        assert len(p.mails()) == 1
 
 
 def a_stop_lets_messages_finish():
@@ -782,6 +808,7 @@ TESTS = [
     ("every yes arrives: the intake is killed",
      lambda: mail_while_it_is_killed("intake")),
     ("a queue that dies is a 451", a_queue_that_dies_is_a_451),
+    ("who leaves takes back what waits", who_leaves_takes_back_what_waits),
     ("a stop lets messages finish", a_stop_lets_messages_finish),
     ("a reload keeps sessions", a_reload_keeps_sessions),
     ("what cannot be opened says why", what_cannot_be_opened_says_why),

@@ -229,6 +229,40 @@ def a_dead_signer_comes_back(p, cert, _):
 
 
 @with_keys
+def a_signer_that_stands_still_holds_nobody_up(p, cert, _):
+    """Handshakes fail, and the intake does not wait for each of them."""
+    signer = p.daemon.pids("signer")[0]
+    failed = []
+
+    def begin():
+        try:
+            TlsClient(p).begin()
+        except OSError as e:
+            failed.append(e)
+    os.kill(signer, signal.SIGSTOP)
+    try:
+        threads = [threading.Thread(target=begin) for _ in range(12)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert len(failed) == 12, failed
+        waits = p.daemon.log_text().count("the signer does not answer in")
+        assert 0 < waits < 12, waits
+        assert p.client().send().startswith("250"), "in clear"
+    finally:
+        os.kill(signer, signal.SIGCONT)
+
+    def begins():
+        try:
+            TlsClient(p, trust=cert).begin()
+        except OSError:
+            return False
+        return True
+    wait_for(begins, 60, "a handshake")
+
+
+@with_keys
 def a_reload_brings_another_certificate(p, cert, key):
     folder = p.daemon.dir
     old = TlsClient(p, trust=cert)
@@ -335,6 +369,8 @@ def run(suite):
         ("starttls: the key is with the signer alone",
          the_key_is_nowhere_but_with_the_signer),
         ("starttls: a dead signer comes back", a_dead_signer_comes_back),
+        ("starttls: a signer that stands still holds nobody up",
+         a_signer_that_stands_still_holds_nobody_up),
         ("starttls: a reload brings another certificate",
          a_reload_brings_another_certificate),
         ("starttls: wrong pairs do not start", wrong_pairs_do_not_start),

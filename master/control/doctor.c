@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: ISC */
+/* See doctor.h: walks the checks, and prints what they say. */
+#include "master/control/doctor.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/util.h"
+#include "master/control/control.h"
+#include "master/control/link.h"
+
+static const struct check {
+	const char *name;
+	void (*run)(struct doctor *d);
+	unsigned needs;
+} checks[] = {
+#define DOCTOR(name, function, needs) { #name, function, needs },
+#include "master/control/doctor.def"
+};
+
+static const char *const level_words[] = {
+	[DOCTOR_WELL] = "ok",
+	[DOCTOR_WARNING] = "warning",
+	[DOCTOR_FAULT] = "fault",
+	[DOCTOR_SKIPPED] = "skipped",
+};
+
+static void
+print_json(const struct doctor *d, enum doctor_level level, const char *what,
+    const char *cure)
+{
+	json_t *o = json_pack("{s:s,s:s,s:s*,s:s*}", "check", d->check, "level",
+	    level_words[level], "what", what, "cure", cure);
+	char *text = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
+
+	if (text != NULL)
+		puts(text);
+	free(text);
+	json_decref(o);
+}
+
+/* What comes from files and other programs may hold anything: a line stays a line,
+ * and a terminal is told nothing. */
+static void
+make_plain(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || (unsigned char)*text > '~')
+			*text = '?';
+}
+
+void
+doctor_say(struct doctor *d, enum doctor_level level, const char *cure,
+    const char *fmt, ...)
+{
+	char what[DOCTOR_TEXT_SIZE], plain[DOCTOR_TEXT_SIZE] = "";
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	if (cure != NULL)
+		(void)strlcpy(plain, cure, sizeof(plain));
+	make_plain(what);
+	make_plain(plain);
+	d->findings++;
+	d->counts[level]++;
+	if (d->quiet && (level == DOCTOR_WELL || level == DOCTOR_SKIPPED))
+		return;
+	if (d->json)
+		print_json(d, level, what, cure != NULL ? plain : NULL);
+	else
+		printf("%-8s %s: %s%s%s\n", level_words[level], d->check, what,
+		    plain[0] != '\0' ? ". Cure: " : "", plain);
+	fflush(stdout); /* a check may take a while */
+}
+
+/* Why a check cannot be made; NULL: it can. */
+static const char *
+missing(const struct doctor *d, unsigned needs)
+{
+	if ((needs & DOCTOR_NEEDS_RUNNING) != 0 && !d->runs)
+		return "posternd does not run";
+	if ((needs & DOCTOR_NEEDS_STOPPED) != 0 && d->runs)
+		return "posternd runs: `postern queue check` looks through "
+		       "the spool of one that is stopped";
+	if ((needs & DOCTOR_NEEDS_CONTROL) != 0 && d->control_fd == -1)
+		return "the control socket is not yours to use: run this as "
+		       "root, or as who started posternd";
+	return NULL;
+}
+
+static void
+run_check(struct doctor *d, const struct check *check)
+{
+	const char *why = missing(d, check->needs);
+
+	if ((check->needs & DOCTOR_NEEDS_CONFIG) != 0 && d->config == NULL)
+		return; /* the first check has said why */
+	d->check = check->name;
+	d->findings = 0;
+	if (why != NULL)
+		doctor_say(d, DOCTOR_SKIPPED, NULL, "%s", why);
+	else
+		check->run(d);
+}
+
+static void
+print_sum(const struct doctor *d)
+{
+	if (d->json)
+		printf("{\"faults\":%u,\"warnings\":%u,\"skipped\":%u,"
+		       "\"done\":true}\n",
+		    d->counts[DOCTOR_FAULT], d->counts[DOCTOR_WARNING],
+		    d->counts[DOCTOR_SKIPPED]);
+	else if (d->counts[DOCTOR_FAULT] + d->counts[DOCTOR_WARNING] == 0)
+		printf("all well\n");
+	else
+		printf("%u fault%s, %u warning%s\n", d->counts[DOCTOR_FAULT],
+		    d->counts[DOCTOR_FAULT] == 1 ? "" : "s",
+		    d->counts[DOCTOR_WARNING],
+		    d->counts[DOCTOR_WARNING] == 1 ? "" : "s");
+}
+
+int
+control_doctor(int argc, char **argv)
+{
+	struct doctor d = { .config_name = POSTERN_SYSCONFDIR "/postern.conf",
+		.control_fd = -1 };
+	const struct control_option rows[] = {
+		{ "config", 'c', &d.config_name, NULL },
+		{ "domain", 0, &d.domain, NULL },
+		{ "json", 0, NULL, &d.json },
+		{ "quiet", 'q', NULL, &d.quiet },
+	};
+	size_t i;
+
+	if (control_options(argc, argv, rows, NELEM(rows)) != argc)
+		return control_usage("doctor");
+	for (i = 0; i < NELEM(checks); i++)
+		run_check(&d, &checks[i]);
+	print_sum(&d);
+	if (d.load == NULL)
+		config_free(d.config);
+	load_free(d.load);
+	json_decref(d.processes);
+	fd_close(d.control_fd);
+	return d.counts[DOCTOR_FAULT] > 0 ? EXIT_FINDINGS : EXIT_ALL_WELL;
+}

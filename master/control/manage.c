@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: ISC */
+/* See manage.h: questions to the control socket, and their answers. */
+#include "master/control/manage.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "master/control/link.h"
+
+bool
+manage_is_refusal(const json_t *row)
+{
+	if (strcmp(link_string(row, "status"), "refused") != 0)
+		return false;
+	fprintf(stderr, "postern: %s\n", link_string(row, "error"));
+	return true;
+}
+
+json_t *
+manage_receive(int fd)
+{
+	json_t *row = link_receive(fd, -1);
+
+	if (row == NULL)
+		fprintf(stderr, "postern: posternd closed the connection\n");
+	return row;
+}
+
+json_t *
+manage_ask(int fd, json_t *command)
+{
+	json_t *row = NULL;
+
+	if (link_send(fd, command, -1) == -1)
+		fprintf(stderr, "postern: %s\n", strerror(errno));
+	else
+		row = manage_receive(fd);
+	if (row == NULL || !manage_is_refusal(row))
+		return row;
+	json_decref(row);
+	return NULL;
+}
+
+int
+manage_page(int fd, json_t *cursor, void (*each)(void *arg, const json_t *row),
+    void *arg, json_t **end)
+{
+	json_t *row;
+
+	*end = NULL;
+	if (link_send(fd, json_copy(cursor), -1) == -1)
+		return -1;
+	while ((row = manage_receive(fd)) != NULL &&
+	    !json_is_true(json_object_get(row, "done"))) {
+		if (manage_is_refusal(row)) {
+			json_decref(row);
+			return -1;
+		}
+		each(arg, row);
+		(void)json_object_set(cursor, "after",
+		    json_object_get(row, "id"));
+		(void)json_object_set(cursor, "after_index",
+		    json_object_get(row, "index"));
+		json_decref(row);
+	}
+	*end = row;
+	if (row == NULL)
+		return -1;
+	return json_is_true(json_object_get(row, "more"));
+}
