@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: ISC
 """posternd between an MTA of Debian's and servers that take, put off and refuse.
 
-Its listeners are those of conf/examples/behind-mta.conf.
+Its listeners are those of conf/examples/behind-mta.conf; Dovecot, and the way to it,
+are as in-front-of-dovecot.conf and dovecot.conf there have them.
 """
 import os
 import sys
@@ -17,11 +18,6 @@ from upgrade_load import Generations  # noqa
 CONFIG = """
 minimal_backoff_time = %(backoff)s
 maximal_backoff_time = %(backoff)s
-transport dovecot {
-	protocol = lmtp
-	server = "unix:%(dovecot)s"
-	tls_security_level = none
-}
 transport sink {
 	server = "127.0.0.1:%(sink)d"
 	tls_security_level = none
@@ -30,7 +26,7 @@ transport other {
 	server = "127.0.0.1:%(other)d"
 	tls_security_level = none
 }
-route "dovecot.test" { transport = dovecot }
+%(handoff)s
 route "other.test" { transport = other }
 route "*" { transport = sink }
 %(listeners)s
@@ -79,7 +75,10 @@ class Behind:
         """user is who comes by the Unix sockets."""
         d = self.daemon
         d.write_config(CONFIG % {
-            "backoff": self.backoff, "dovecot": self.peers.lmtp_socket,
+            "backoff": self.backoff,
+            "handoff": example("in-front-of-dovecot.conf", **{
+                "/run/dovecot/lmtp": self.peers.lmtp_socket,
+                '"example.org"': '"%s"' % self.peers.lmtp_domain}),
             "sink": self.sink.port, "other": self.other.port,
             "listeners": more + example("behind-mta.conf", **{
                 "__run__postern__": d.dir + "/run/",
