@@ -9,6 +9,7 @@ LIBDIR  = $(PREFIX)/lib/postern
 MANDIR  = $(PREFIX)/share/man
 SYSCONFDIR = /etc/postern
 BUILD   = build
+VERSION := $(shell cat conf/VERSION)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wpointer-arith -Wcast-qual -Wcast-align -Wwrite-strings \
 	-Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wredundant-decls -Wundef -Wvla \
@@ -27,7 +28,8 @@ endif
 
 # libunbound's own file asks for what only a static link needs: it is named below.
 PKGS := libssl libcrypto libbsd-overlay libseccomp sqlite3 jansson libconfuse libevent_core libcap libidn2 libgsasl
-PATHS := -DPOSTERN_SBINDIR='"$(SBINDIR)"' -DPOSTERN_SYSCONFDIR='"$(SYSCONFDIR)"'
+PATHS := -DPOSTERN_SBINDIR='"$(SBINDIR)"' -DPOSTERN_SYSCONFDIR='"$(SYSCONFDIR)"' \
+	-DPOSTERN_VERSION='"$(VERSION)"'
 CPPFLAGS = -std=c11 -D_GNU_SOURCE -MMD -MP -I. $(PATHS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lunbound
 
@@ -51,7 +53,7 @@ FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/intake/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
-.PHONY: all libraries help deps demo check unit session interop confine chaos chaos-upgrade fuzz bench $(BENCHES:%=bench-%) lint man-lint format install clean FORCE
+.PHONY: all libraries help deps demo check unit session interop confine chaos chaos-upgrade fuzz bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check clean FORCE
 
 all: $(BUILD)/posternd $(BUILD)/postern
 
@@ -64,6 +66,7 @@ help:
 	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
 	@echo "make lint      gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
 	@echo "make install   programs, manuals, configuration, users (DESTDIR, PREFIX)"
+	@echo "make deb       $(DEB), a package for Debian 12; make deb-check tries it in a fresh root"
 	@echo "make clean     remove what was built; build/peers stays"
 
 $(BUILD)/posternd: $(BUILD)/obj/master/main.o $(BUILD)/libpostern.a
@@ -79,13 +82,13 @@ $(BUILD)/libpostern.a: $(OBJS)
 	@rm -f $@
 	@ar qcs $@ $^
 
-# The paths are compiled in: another PREFIX builds anew.
+# The paths and the version are compiled in: another PREFIX builds anew.
 $(BUILD)/paths: FORCE
 	@mkdir -p $(@D)
-	@echo "$(PREFIX) $(SBINDIR) $(SYSCONFDIR)" | cmp -s - $@ || \
-	    echo "$(PREFIX) $(SBINDIR) $(SYSCONFDIR)" >$@
+	@echo "$(PREFIX) $(SBINDIR) $(SYSCONFDIR) $(VERSION)" | cmp -s - $@ || \
+	    echo "$(PREFIX) $(SBINDIR) $(SYSCONFDIR) $(VERSION)" >$@
 
-$(BUILD)/obj/master/main.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard master/control/*.c)): $(BUILD)/paths
+$(BUILD)/obj/master/main.o $(BUILD)/obj/master/metrics/render.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard master/control/*.c)): $(BUILD)/paths
 
 libraries:
 	@pkg-config --exists $(PKGS) || { echo "libraries are missing: make deps"; exit 1; }
@@ -179,8 +182,8 @@ ANALYZER = -fanalyzer -Wnull-dereference -Wno-analyzer-malloc-leak
 CPPCHECK = --quiet -j2 --error-exitcode=1 --inline-suppr --enable=warning,portability \
 	--library=posix --library=conf/cppcheck.cfg -D_GNU_SOURCE -I. \
 	--include=/usr/include/bsd/sys/queue.h --include=/usr/include/bsd/sys/tree.h \
-	--suppress=readdirCalled --suppress=getpwnamCalled --suppress=getgrnamCalled \
-	--suppress=getpwuidCalled --suppress=getgrgidCalled
+	--suppress=readdirCalled --suppress=getpwnamCalled --suppress=getgrnamCalled --suppress=getgrgidCalled \
+	--suppress=getpwuidCalled
 
 lint: man-lint
 	@sh conf/deps.sh lint
@@ -215,8 +218,25 @@ install: all
 	@if [ -z "$(DESTDIR)" ]; then sh conf/users.sh; \
 	    else echo "install: DESTDIR is set: create the users with conf/users.sh on the target"; fi
 
+# A build of its own, for the paths are others; VERSION= makes another version.
+DEB = $(BUILD)/postern_$(VERSION)_$(shell dpkg --print-architecture 2>/dev/null).deb
+
+deb:
+	@sh conf/deps.sh deb
+	@$(MAKE) --no-print-directory -s PREFIX=/usr BUILD=$(BUILD)/deb all
+	@MAKE="$(MAKE)" sh conf/debian/build.sh $(BUILD)/deb $(VERSION) $(DEB)
+
+deb-lint: deb
+	@sh conf/debian/check.sh $(DEB)
+
+# In a fresh root, with the upgrade to a higher version: minutes, and root.
+deb-check: deb-lint
+	@sh conf/deps.sh root
+	@$(MAKE) --no-print-directory deb VERSION=$(VERSION).999
+	python3 tests/interop/package.py $(DEB) $(BUILD)/postern_$(VERSION).999_*.deb
+
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/attacks $(BUILD)/analyzer $(BUILD)/debug $(BUILD)/fuzz $(BUILD)/libpostern.a \
+	rm -rf $(BUILD)/deb $(BUILD)/obj $(BUILD)/attacks $(BUILD)/analyzer $(BUILD)/debug $(BUILD)/fuzz $(BUILD)/libpostern.a \
 	    $(BUILD)/posternd $(BUILD)/postern $(BUILD)/unit $(BUILD)/filters
 
 -include $(OBJS:.o=.d) $(UNIT:.o=.d) $(MAINS:%.c=$(BUILD)/obj/%.d)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* What this is; a build of a package may say more. */
+/* Which version this is: conf/VERSION says it, by the Makefile. */
 #ifndef POSTERN_COMMON_VERSION_H
 #define POSTERN_COMMON_VERSION_H
 
 #ifndef POSTERN_VERSION
-#define POSTERN_VERSION "0.5"
+#define POSTERN_VERSION "unknown"
 #endif
 
 #endif

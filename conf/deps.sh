@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 # Installs what building and testing need and the machine lacks: Debian 12's
 # packages.  Without root it prints the one command to run.  An argument, a
-# group, limits it: build, check or lint; none means all.
+# group, limits it: build, check, lint, deb or root; none means all.
 set -eu
 
 build="gcc make pkg-config libc6-dev libssl-dev libbsd-dev libseccomp-dev
@@ -10,15 +10,19 @@ build="gcc make pkg-config libc6-dev libssl-dev libbsd-dev libseccomp-dev
 	libcap-dev libidn2-dev libgsasl-dev libmicrohttpd-dev"
 check="libcriterion-dev clang-14 libclang-rt-14-dev mandoc python3 openssl
 	ca-certificates util-linux"
+deb="dpkg-dev lintian"
+root="debootstrap"
 lint="clang-tidy-14 clang-14 cppcheck mandoc"
 
 case "${1-all}" in
 build) wanted=$build ;;
-check) wanted="$build $check" ;;
+check) wanted="$build $check $deb" ;;
 lint) wanted="$build $lint" ;;
-all) wanted="$build $check $lint" ;;
+deb) wanted="$build $deb" ;;
+root) wanted="$build $deb $root" ;;
+all) wanted="$build $check $lint $deb $root" ;;
 *)
-	echo "usage: deps.sh [build | check | lint]" >&2
+	echo "usage: deps.sh [build | check | lint | deb | root]" >&2
 	exit 64
 	;;
 esac

@@ -10,6 +10,7 @@
 
 #include "common/roles.h"
 #include "common/util.h"
+#include "common/version.h"
 #include "master/master.h"
 
 #define EXIT_USAGE 64
@@ -17,7 +18,7 @@
 static _Noreturn void
 usage(void)
 {
-	fprintf(stderr, "usage: posternd [-djnq] [-c file]\n");
+	fprintf(stderr, "usage: posternd [-djnqV] [-c file]\n");
 	exit(EXIT_USAGE);
 }
 
@@ -60,7 +61,7 @@ main(int argc, char **argv)
 
 	if (fd_open_standard() == -1)
 		return 1; /* and nowhere to say it */
-	while ((c = getopt(argc, argv, "c:djnqr:C:G:")) != -1) {
+	while ((c = getopt(argc, argv, "c:djnqr:C:G:V")) != -1) {
 		switch (c) {
 		case 'c':
 			options.config_name = optarg;
@@ -91,6 +92,9 @@ main(int argc, char **argv)
 			if (error != NULL)
 				usage();
 			break;
+		case 'V':
+			puts("posternd " POSTERN_VERSION);
+			return 0;
 		default:
 			usage();
 		}

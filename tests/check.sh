@@ -45,6 +45,7 @@ run "session tests, scripted servers" $make -s session SESSION_OPTIONS="--seed 1
 run "interop tests, real Dovecot, Postfix and NSD" $make -s interop
 run "confine tests, attacks from inside" $make -s -j2 confine
 run "chaos tests, killed processes" $make -s chaos CHAOS_SEED=1
+run "package, built and looked through" $make -s -j2 deb-lint
 run "fuzz targets, a short run" $make -s -j2 fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-3}"
 
 [ -z "$broken" ] || echo "failed:$broken"

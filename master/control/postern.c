@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/util.h"
+#include "common/version.h"
 #include "master/control/control.h"
 #include "master/control/link.h"
 
@@ -115,6 +116,10 @@ main(int argc, char **argv)
 		return EXIT_DEFERRED; /* and nowhere to say it */
 	if (argc > 0 && is_sendmail(argv[0]))
 		return control_sendmail(argc, argv);
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		puts("postern " POSTERN_VERSION);
+		return EXIT_ALL_WELL;
+	}
 	for (i = 0; argc > 1 && i < NELEM(commands); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);

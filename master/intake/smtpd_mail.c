@@ -326,8 +326,6 @@ on_accepted(struct intake *in, struct request *r, uint64_t id)
 	char text[64];
 
 	(void)in;
-	if (d->final) /* else the queue says it, before all else of the mail */
-		smtpd_log_client(d, id);
 	if (r->wait != WAIT_QUEUED)
 		return; /* its results follow */
 	(void)snprintf(text, sizeof(text), "Ok: queued as %llX",

@@ -1023,7 +1023,19 @@ ROOT_ONLY = (a_role_that_lies_to_the_master_takes_nothing_from_it,
              a_socket_closed_by_its_mode_lets_nobody_in,
              lines_go_to_syslog_and_find_it_again)
 
+def nobody_dies_of_a_stop():
+    with Sink() as sink:
+        d = Daemon(config(sink))
+        try:
+            d.start()
+            assert d.stop() == 0
+            assert "died" not in d.log_text(), d.log_text()
+        finally:
+            d.clear()
+
+
 TESTS = (
+    nobody_dies_of_a_stop,
     deferred_mail_is_tried_at_growing_intervals_and_expires,
     a_stop_waits_for_the_final_reply,
     an_interrupt_waits_for_the_final_reply,

@@ -1,0 +1,84 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# A binary package of what `make PREFIX=/usr` has built.
+# usage: build.sh BUILD VERSION OUT [ROOT]
+set -eu
+umask 022
+LC_ALL=C.UTF-8
+export LC_ALL
+
+build=$1
+version=$2
+out=$3
+root=${4-$build/root}
+here=conf/debian
+doc=$root/usr/share/doc/postern
+maintainer=${MAINTAINER-"The postern authors <postern@packages.debian.org>"}
+# The same source makes the same octets.
+: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null ||
+	stat -c %Y conf/VERSION)}"
+export SOURCE_DATE_EPOCH
+
+fill() {
+	sed -e "s|@VERSION@|$version|" -e "s|@ARCH@|$(dpkg --print-architecture)|" \
+		-e "s|@MAINTAINER@|$maintainer|" -e "s|@SIZE@|${size-}|" \
+		-e "s|@DEPENDS@|${depends-}|" \
+		-e "s|@DATE@|$(date -R -u -d "@$SOURCE_DATE_EPOCH")|" "$1"
+}
+
+install_files() {
+	${MAKE:-make} --no-print-directory -s PREFIX=/usr BUILD="$build" \
+		VERSION="$version" DESTDIR="$root" install >/dev/null
+	for name in sendmail mailq newaliases; do
+		ln -sfn ../../bin/postern "$root/usr/lib/postern/$name"
+	done
+	install -m 755 conf/users.sh "$root/usr/lib/postern/users"
+	strip --strip-unneeded -R .comment -R .note "$root/usr/sbin/posternd" \
+		"$root/usr/bin/postern"
+	install -d "$root/lib/systemd/system"
+	sed 's|/usr/local/sbin|/usr/sbin|' conf/postern.service \
+		>"$root/lib/systemd/system/postern.service"
+	find "$root/usr/share/man" -type f -exec gzip -9nf {} +
+}
+
+install_documents() {
+	install -d "$doc/examples"
+	install -m 644 "$here/copyright" "$doc/copyright"
+	install -m 644 README.md "$doc/README.md"
+	fill "$here/changelog.in" | gzip -9n >"$doc/changelog.gz"
+	mv "$root/etc/postern/bounce.template.default" \
+		"$doc/examples/bounce.template"
+	install -m 644 conf/examples/job-client.c conf/examples/job-client.py \
+		conf/postern.socket conf/grafana/postern.json \
+		conf/prometheus/postern.rules.yml "$doc/examples/"
+}
+
+# dpkg-shlibdeps wants to stand in a source package; and it does not see what the
+# metrics role loads by its name, so that no other role has it.
+find_depends() {
+	install -d "$build/shlibs/debian"
+	printf 'Source: postern\n\nPackage: postern\nArchitecture: any\n' \
+		>"$build/shlibs/debian/control"
+	absolute=$(cd "$root" && pwd)
+	(cd "$build/shlibs" && dpkg-shlibdeps -O "$absolute/usr/sbin/posternd" \
+		"$absolute/usr/bin/postern") | sed -n 's/^shlibs:Depends=//p'
+	printf ', libmicrohttpd12 (>= 0.9.75)'
+}
+
+rm -rf "$root"
+install -d "$root/DEBIAN" "$(dirname "$out")"
+install_files
+install_documents
+depends=$(find_depends | tr -d '\n')
+size=$(du -k -s --apparent-size "$root" | cut -f 1)
+fill "$here/control.in" >"$root/DEBIAN/control"
+echo /etc/postern/postern.conf >"$root/DEBIAN/conffiles"
+for script in postinst prerm postrm; do
+	install -m 755 "$here/$script" "$root/DEBIAN/$script"
+done
+(cd "$root" && find . -type f ! -path './DEBIAN/*' ! -path './etc/*' |
+	sed 's|^\./||' | LC_ALL=C sort | xargs md5sum) >"$root/DEBIAN/md5sums"
+find "$root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d \
+	"@$SOURCE_DATE_EPOCH" {} +
+dpkg-deb --root-owner-group -Zxz --build "$root" "$out" >/dev/null
+echo "deb $out"
