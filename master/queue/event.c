@@ -2,6 +2,7 @@
 /* See event.h. */
 #include "master/queue/event.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -81,6 +82,7 @@ event_outcome_text(const struct event *event, const char *id, char *out,
 	bool reached = event->relay != NULL && event->relay[0] != '\0';
 	int i;
 
+	assert(event->recipient != NULL); /* each outcome is somebody's */
 	(void)log_escape(to, sizeof(to), event->recipient,
 	    strlen(event->recipient));
 	event_reason(event, reason, sizeof(reason));
