@@ -11,7 +11,7 @@ from daemon import Suite  # noqa
 SUITES = ("run", "login", "injected", "resolver", "lifecycle", "service", "upgrade",
           "notices", "disk", "archive", "scheduling", "clock", "manage",
           "transient", "sendmail", "observe", "reports", "listener",
-          "starttls", "doctor")
+          "starttls", "doctor", "container")
 
 
 def main():
