@@ -182,7 +182,7 @@ ANALYZER = -fanalyzer -Wnull-dereference -Wno-analyzer-malloc-leak
 CPPCHECK = --quiet -j2 --error-exitcode=1 --inline-suppr --enable=warning,portability \
 	--library=posix --library=conf/cppcheck.cfg -D_GNU_SOURCE -I. \
 	--include=/usr/include/bsd/sys/queue.h --include=/usr/include/bsd/sys/tree.h \
-	--suppress=readdirCalled --suppress=getpwnamCalled --suppress=getgrnamCalled \
+	--suppress=readdirCalled --suppress=getpwnamCalled --suppress=getgrnamCalled --suppress=getgrgidCalled \
 	--suppress=getpwuidCalled
 
 lint: man-lint

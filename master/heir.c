@@ -24,6 +24,8 @@
 enum {
 	HEIR_WORDS = 5,
 	HEIR_WAIT_S = 10, /* for each word, before we have a loop */
+	/* The other's intake may pass on what it likes, and ours be slow. */
+	HEIR_CLIENTS_MAX = 2048,
 };
 
 static uint64_t
@@ -85,7 +87,8 @@ take_client(struct master *m, char **words, size_t n, int fd)
 	struct servant *intake = servant_find(m, ROLE_INTAKE);
 	struct msg_listener to = { 0 };
 
-	if (n < 2 || fd == -1 || intake == NULL || intake->channel == NULL)
+	if (n < 2 || fd == -1 || intake == NULL || intake->channel == NULL ||
+	    channel_backlog(intake->channel) >= HEIR_CLIENTS_MAX)
 		return false; /* it connects again */
 	to.kind =
 	    strcmp(words[1], "control") == 0 ? LISTENER_CONTROL : LISTENER_JOB;
@@ -235,6 +238,10 @@ heir_queue_alone(struct master *m)
 void
 heir_stopping(struct master *m)
 {
-	if (m->kin.is_heir && m->kin.fd != -1)
-		(void)kin_send(m->kin.fd, -1, "stopping"); /* or it ended */
+	if (!m->kin.is_heir || m->kin.fd == -1)
+		return;
+	/* Nobody wanted the end of one that failed: the old one goes on. */
+	(void)kin_send(m->kin.fd, -1, "%s",
+	    m->failed ? "failed a role does not start"
+		      : "stopping"); /* or it ended */
 }

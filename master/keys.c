@@ -64,9 +64,12 @@ keys_ready(void *ctx, struct channel *from, const struct message *msg)
 
 	(void)from;
 	for (size_t i = 0; i < m->load->config->nlisteners; i++) {
+		/* Of a configuration that is over; or said before, by a signer
+		 * that was started again, or wants to keep us busy. */
 		if (m->load->listeners[i].pair_fd == -1 ||
-		    key->key != number_of(m, i))
-			continue; /* of a configuration that is over */
+		    key->key != number_of(m, i) ||
+		    m->load->listeners[i].pair_is_good)
+			continue;
 		m->load->listeners[i].pair_is_good = true;
 		if (intake != NULL)
 			send_certificate(intake, i);

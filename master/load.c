@@ -449,7 +449,8 @@ load_free(struct load *load)
 	     i++)
 		fd_close(load->trust_fds[i]);
 	free(load->trust_fds);
-	for (i = 0; load->listeners != NULL && i < load->config->nlisteners;
+	for (i = 0; load->listeners != NULL && load->config != NULL &&
+	     i < load->config->nlisteners;
 	     i++) {
 		fd_close(load->listeners[i].chain_fd);
 		fd_close(load->listeners[i].pair_fd);

@@ -162,8 +162,7 @@ void smtpd_result_set(struct smtpd_result *result,
 /* smtpd_log.c: lines in Postfix's shape, of the process smtpd or lmtpd. */
 void smtpd_log_connect(const struct smtpd *d);
 void smtpd_log_disconnect(const struct smtpd *d);
-void smtpd_log_client(const struct smtpd *d, uint64_t id);
-/* The client as that line has it. */
+/* The client as the line of a message has it. */
 void smtpd_log_name(const struct smtpd *d, char *out, size_t size);
 
 /* What a client was refused, and at what: "RCPT", "END-OF-MESSAGE". */

@@ -117,16 +117,6 @@ write_origin(const struct smtpd_xforward *x, char *out, size_t size)
 }
 
 void
-smtpd_log_client(const struct smtpd *d, uint64_t id)
-{
-	char client[MSG_ADDRESS_SIZE];
-
-	smtpd_log_name(d, client, sizeof(client));
-	line(d, LOG_INFO, "client", "%llX: client=%s, ref=%s",
-	    (unsigned long long)id, client, d->mail.job.ref);
-}
-
-void
 smtpd_log_name(const struct smtpd *d, char *out, size_t size)
 {
 	char origin[3 * ESCAPED_SIZE];

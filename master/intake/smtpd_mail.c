@@ -316,19 +316,6 @@ smtpd_mail_answer(struct smtpd *d)
 	}
 }
 
-void
-smtpd_mail_give_up(struct smtpd *d)
-{
-	static const struct smtpd_reply late = { 451, "4.4.2",
-		"Error: no result within transaction_timeout: try again" };
-	struct request *r = d->mail.request;
-
-	d->mail.request = NULL;
-	request_cancel(d->in, r);
-	result_say(&d->mail.common, &late);
-	smtpd_resume(d);
-}
-
 /* The answers of the queue. */
 
 static void
@@ -339,8 +326,6 @@ on_accepted(struct intake *in, struct request *r, uint64_t id)
 	char text[64];
 
 	(void)in;
-	if (d->final) /* else the queue says it, before all else of the mail */
-		smtpd_log_client(d, id);
 	if (r->wait != WAIT_QUEUED)
 		return; /* its results follow */
 	(void)snprintf(text, sizeof(text), "Ok: queued as %llX",
@@ -414,6 +399,16 @@ end_results(struct smtpd *d, const struct smtpd_reply *reply)
 		result_say(&m->common, reply);
 	m->request = NULL;
 	smtpd_later(d);
+}
+
+void
+smtpd_mail_give_up(struct smtpd *d)
+{
+	static const struct smtpd_reply late = { 451, "4.4.2",
+		"Error: no result within transaction_timeout: try again" };
+
+	request_cancel(d->in, d->mail.request);
+	end_results(d, &late);
 }
 
 static void

@@ -659,6 +659,22 @@ def a_queue_that_dies_is_a_451():
         c.want(b"NOOP", "250")
 
 
+def what_is_known_is_told_when_time_runs_out():
+    """Its reply waits behind that of who has none yet."""
+    with Place("protocol = lmtp\nanswer = final\ntransaction_timeout = 3s",
+               unix=True) as p:
+        p.sink.final = None  # it never answers
+        c = p.client(b"LHLO me.test")
+        c.want(b"MAIL FROM:<a@sender.test>", "250")
+        c.want(b"RCPT TO:<b@rcpt.test>", "250")
+        c.want(b"RCPT TO:<c@dead.test>", "250")
+        c.want(b"DATA", "354")
+        c.sock.sendall(MESSAGE + DOT)
+        assert "no result within" in c.reply()
+        assert "refused" in c.reply()
+        c.want(b"NOOP", "250")
+
+
 def who_leaves_takes_back_what_waits():
     """An MTA that is gone hears no result, and sends its message again."""
     with Place("protocol = lmtp\nanswer = final") as p:
@@ -808,6 +824,8 @@ TESTS = [
     ("every yes arrives: the intake is killed",
      lambda: mail_while_it_is_killed("intake")),
     ("a queue that dies is a 451", a_queue_that_dies_is_a_451),
+    ("what is known is told when time runs out",
+     what_is_known_is_told_when_time_runs_out),
     ("who leaves takes back what waits", who_leaves_takes_back_what_waits),
     ("a stop lets messages finish", a_stop_lets_messages_finish),
     ("a reload keeps sessions", a_reload_keeps_sessions),

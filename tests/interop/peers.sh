@@ -323,7 +323,7 @@ write_dovecot()
 	mail_plugin_dir = $root/usr/lib/dovecot/modules
 	import_environment = LD_LIBRARY_PATH=$libraries
 	instance_name = postern-test
-	protocols = lmtp
+	protocols =
 	listen = 127.0.0.1
 	hostname = $name
 	postmaster_address = postmaster@$name
@@ -353,15 +353,9 @@ write_dovecot()
 	  args = $dir/dovecot/users
 	}
 	mail_location = maildir:~
-	mail_plugins = quota
-	plugin {
-	  quota = maildir:mailbox
-	}
+	!include $dir/dovecot/example.conf
 	service lmtp {
 	  chroot =
-	  unix_listener $dir/lmtp {
-	    mode = 0666
-	  }
 	  inet_listener lmtp {
 	    address = 127.0.0.1
 	    port = $lmtp_port
@@ -405,6 +399,9 @@ start_dovecot()
 	ln -s "$root/usr/lib/dovecot/modules" "$dir/dovecot/run/modules"
 	write_accounts
 	write_oauth2
+	# The socket where we can have it, and open to all users of tests.
+	sed "s,/run/dovecot/lmtp,$dir/lmtp,; s,mode = 0660,mode = 0666,; /group =/d" \
+		"$top/conf/examples/dovecot.conf" >"$dir/dovecot/example.conf"
 	write_dovecot >"$dir/dovecot/dovecot.conf"
 	# dovecot by itself looks for doveconf where Debian installs it; so
 	# doveconf comes first, and executes it with the settings.

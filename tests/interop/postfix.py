@@ -19,7 +19,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from daemon import ROOT, wait_for  # noqa
+from daemon import wait_for  # noqa
 from listener import free_address  # noqa
 
 # As in peers.sh: on every Debian, and nothing runs as them.
@@ -82,17 +82,6 @@ LINE = re.compile(
     r"postfix/(\w+)\[\d+\]: (\w+): to=<([^>]*)>,(?: orig_to=<[^>]*>,)? "
     r"relay=(.*?),(?: conn_use=\d+,)? delay=([\d.]+), delays=[\d./]+, "
     r"dsn=([\d.]+), status=(\w+) \((.*)\)$")
-
-
-def example(name, **places):
-    """A file of conf/examples, with what a test has to put elsewhere."""
-    with open(os.path.join(ROOT, "conf/examples", name)) as f:
-        text = f.read()
-    for old, new in places.items():
-        old = old.replace("__", "/")
-        assert old in text, (name, old)
-        text = text.replace(old, new)
-    return text
 
 
 class Postfix:

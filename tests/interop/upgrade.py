@@ -16,6 +16,7 @@ import listener  # noqa
 from daemon import Job, memfd, wait_for  # noqa
 from service import Manager, launch, listening, managed  # noqa
 from sink import Sink, slow  # noqa
+from starttls import make_pair  # noqa
 from upgrade_load import (MESSAGE, Generations, Load, alive, config,  # noqa
                           is_good, upgrades)
 
@@ -213,6 +214,19 @@ def a_new_one_that_does_not_come_up_changes_nothing():
         assert result(waiting)["status"] == "delivered"
         d.upgrade()  # and a good one comes up after all
         d.wait_settled()
+
+
+def a_new_one_whose_role_does_not_start_stops_nobody_else():
+    """It ends by itself; only a stop of one that works is one of both."""
+    with Sink() as sink, Generations(config(sink)) as d:
+        cert, _ = make_pair(d.dir, "one.test")
+        _, key = make_pair(d.dir, "two.test")
+        with open(d.config, "a") as f:
+            f.write('listener mta {\n\tlisten = "unix:%s/run/lmtp"\n'
+                    '\ttls_cert_file = "%s"\n\ttls_key_file = "%s"\n}\n' %
+                    (d.dir, cert, key))
+        refused(d, "the signer [", 1)
+        goes_on(d, sink, "a@x.test")
 
 
 def a_second_upgrade_waits_for_the_end_of_the_first():
@@ -446,6 +460,7 @@ TESTS = (
     what_waits_goes_over,
     the_file_on_disk_is_what_runs,
     a_new_one_that_does_not_come_up_changes_nothing,
+    a_new_one_whose_role_does_not_start_stops_nobody_else,
     a_second_upgrade_waits_for_the_end_of_the_first,
     the_old_one_killed_in_the_middle_loses_no_mail,
     the_new_one_killed_in_the_middle_gives_it_back,
