@@ -219,7 +219,7 @@ install: all
 	    else echo "install: DESTDIR is set: create the users with conf/users.sh on the target"; fi
 
 # A build of its own, for the paths are others; VERSION= makes another version.
-DEB = $(BUILD)/postern_$(VERSION)_$(shell dpkg --print-architecture 2>/dev/null).deb
+DEB = $(BUILD)/deb/postern_$(VERSION)_$(shell dpkg --print-architecture 2>/dev/null).deb
 
 deb:
 	@sh conf/deps.sh deb
@@ -232,8 +232,8 @@ deb-lint: deb
 # In a fresh root, with the upgrade to a higher version: minutes, and root.
 deb-check: deb-lint
 	@sh conf/deps.sh root
-	@$(MAKE) --no-print-directory deb VERSION=$(VERSION).999
-	python3 tests/interop/package.py $(DEB) $(BUILD)/postern_$(VERSION).999_*.deb
+	@$(MAKE) --no-print-directory deb VERSION=$(VERSION).999 DEB=$(BUILD)/deb/next/postern.deb
+	python3 tests/interop/package.py $(DEB) $(BUILD)/deb/next/postern.deb
 
 clean:
 	rm -rf $(BUILD)/deb $(BUILD)/obj $(BUILD)/attacks $(BUILD)/analyzer $(BUILD)/debug $(BUILD)/fuzz $(BUILD)/libpostern.a \

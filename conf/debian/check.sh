@@ -65,7 +65,7 @@ unit_fits() {
 
 again() {
 	version=$(dpkg-deb -f "$package" Version)
-	sh conf/debian/build.sh "$(dirname "$package")/deb" "$version" \
+	sh conf/debian/build.sh "$(dirname "$package")" "$version" \
 		"$work/again.deb" "$work/again" && cmp "$package" "$work/again.deb"
 }
 

@@ -236,7 +236,10 @@ look_at_run(struct doctor *d, const char *path)
 	if (!S_ISDIR(st.st_mode))
 		doctor_say(d, DOCTOR_FAULT, "name a folder",
 		    "run_directory %s is no folder", path);
-	else if ((st.st_mode & 022) != 0 && (st.st_mode & S_ISVTX) == 0)
+	else if (((st.st_mode & 02) != 0 ||
+		     ((st.st_mode & 020) != 0 && st.st_gid != 0 &&
+			 st.st_gid != getegid())) &&
+	    (st.st_mode & S_ISVTX) == 0)
 		doctor_say(d, DOCTOR_FAULT, cure,
 		    "run_directory %s has mode %s: others could put sockets of "
 		    "their own in the place of ours",

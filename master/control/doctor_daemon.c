@@ -246,8 +246,13 @@ look_at_walls(struct doctor *d, const char *role, const char *layers)
 
 	for (i = 0; i < NELEM(walls); i++) {
 		(void)word_of(layers, walls[i].key, value, sizeof(value));
+		if (strcmp(value, "?") == 0)
+			doctor_say(d, DOCTOR_SKIPPED, NULL,
+			    "%s of the %s: not even posternd may see it here; "
+			    "its log says at the start what the host grants",
+			    walls[i].key, role);
 		if (value[0] == '\0' || strcmp(value, "?") == 0)
-			continue; /* not for us to see */
+			continue;
 		if (walls[i].good != NULL ? strcmp(value, walls[i].good) == 0
 					  : strcmp(value, walls[i].bad) != 0)
 			continue;

@@ -149,12 +149,13 @@ doctor_spool(struct doctor *d)
 {
 	struct load_user queue = { geteuid(), getegid() };
 	const char *spool = d->config->spool_directory;
-	char text[DOCTOR_TEXT_SIZE];
+	char text[DOCTOR_TEXT_SIZE], path[4096];
 	struct stat st;
 	int error;
 
+	(void)snprintf(path, sizeof(path), "%s/queue.db", spool);
 	if (d->config->queue_store == CONFIG_QUEUE_STORE_MEMORY ||
-	    (stat(spool, &st) == -1 && errno == ENOENT) ||
+	    (stat(path, &st) == -1 && errno == ENOENT) ||
 	    (d->switches && !doctor_user(d->config->queue_user, &queue))) {
 		doctor_say(d, DOCTOR_WELL, NULL, "there is none yet");
 		return;

@@ -11,7 +11,8 @@ from daemon import Suite  # noqa
 SUITES = ("run", "login", "injected", "resolver", "lifecycle", "service", "upgrade",
           "notices", "disk", "archive", "scheduling", "clock", "manage",
           "transient", "sendmail", "observe", "reports", "listener",
-          "starttls", "doctor", "behind_postfix", "behind_others")
+          "starttls", "doctor", "container", "behind_postfix",
+          "behind_others")
 
 
 def main():

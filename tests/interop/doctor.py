@@ -220,6 +220,12 @@ def no_folder_to_make_it_in():
 
 def it_does_not_run():
     with Broken() as d:
+        os.mkdir(d.dir + "/spool", 0o700)
+        if os.geteuid() == 0:
+            os.chown(d.dir + "/spool", ROLE_UIDS["queue"], ROLE_UIDS["queue"])
+        rows = doctor(d)
+        assert [r for r in rows if r["level"] == "fault"] == \
+            [r for r in rows if r["check"] == "daemon"], rows
         finds(doctor(d), "daemon", "fault", "does not run", "systemctl start")
 
 

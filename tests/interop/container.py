@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: ISC
+"""posternd as conf/container/Containerfile starts it: a user id without a name, a
+read-only root, no capability, no new privileges, no namespaces, and nothing to
+write in but the two volumes.
+
+There need be no container engine: mount and process namespaces make such a place
+of the machine's own root, and a filter refuses what engines refuse.
+"""
+import ctypes
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from daemon import ROOT, ROLE_UIDS, Suite, layers, programs, wait_for  # noqa
+from sink import Sink  # noqa
+
+UID = 1000770042  # as OpenShift gives them out
+FOLDER = os.path.join(ROOT, "conf/container")
+# What the default filters of engines refuse to those without capabilities.
+REFUSED = ("unshare", "setns", "mount", "umount2", "pivot_root", "chroot",
+           "keyctl", "bpf", "perf_event_open", "userfaultfd")
+MAKE = """
+set -e
+mount --make-rprivate /
+mount --bind / "$1"
+mount -o remount,bind,ro "$1"
+mount --rbind /dev "$1/dev"
+mount -t proc proc "$1/proc"
+mount -t tmpfs tmpfs "$1/var/spool"
+mount -t tmpfs tmpfs "$1/run"
+mount -t tmpfs tmpfs "$1/opt"
+mkdir "$1/var/spool/postern" "$1/run/postern"
+cp "$2/posternd" "$2/postern" "$3" "$1/opt/"
+mount --bind "$4" "$1/var/spool/postern"
+mount --bind "$5" "$1/run/postern"
+for place in var/spool run opt; do mount -o remount,ro "$1/$place"; done
+shift 5
+exec "$@"
+"""
+
+
+def instructions():
+    """Of the Containerfile: pairs of a word and its rest."""
+    with open(FOLDER + "/Containerfile") as f:
+        text = re.sub(r"\\\n", " ", re.sub(r"(?m)^#.*\n", "", f.read()))
+    found = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        word, rest = line.split(None, 1)
+        found.append((word, rest.strip()))
+    return found
+
+
+def last(word):
+    return [rest for w, rest in instructions() if w == word][-1]
+
+
+def the_file_is_well_formed():
+    words = [w for w, _ in instructions()]
+    known = {"FROM", "COPY", "WORKDIR", "RUN", "VOLUME", "USER", "STOPSIGNAL",
+             "HEALTHCHECK", "ENTRYPOINT"}
+    assert set(words) == known, set(words) ^ known
+    assert words[0] == "FROM" and words.count("FROM") == 2, words
+    for word, rest in instructions():
+        if word in ("VOLUME", "ENTRYPOINT"):
+            assert all(isinstance(w, str) for w in json.loads(rest)), rest
+        if word == "RUN":
+            subprocess.run(["sh", "-n", "-c", rest], check=True)
+        if word == "COPY" and "--from" not in rest:
+            assert os.path.exists(os.path.join(ROOT, shlex.split(rest)[0])), rest
+    assert json.loads(last("ENTRYPOINT")) == ["posternd"]
+    assert json.loads(last("HEALTHCHECK").split("CMD")[1]) == ["postern",
+                                                              "status"]
+    assert last("STOPSIGNAL") == "SIGTERM"
+
+
+def it_has_the_libraries_that_the_programs_want():
+    runtime = last("FROM") and [r for w, r in instructions() if w == "RUN"][1]
+    for name in ("posternd", "postern"):
+        text = subprocess.run(["objdump", "-p", ROOT + "/build/" + name],
+                              capture_output=True, text=True, check=True).stdout
+        wanted = re.findall(r"NEEDED\s+(\S+)", text) + ["libmicrohttpd.so.12"]
+        for library in wanted:
+            r = subprocess.run(["dpkg-query", "-S", "*/" + library],
+                               capture_output=True, text=True)
+            owner = r.stdout.split(":")[0]
+            assert owner in ("libc6", "libgcc-s1") or owner in runtime.split(), \
+                (library, owner)
+
+
+def confine_as_engines_do():
+    """Between fork and exec: what they do last."""
+    lib = ctypes.CDLL("libseccomp.so.2")
+    lib.seccomp_init.restype = ctypes.c_void_p
+    ctx = ctypes.c_void_p(lib.seccomp_init(ctypes.c_uint32(0x7fff0000)))
+    refuse = ctypes.c_uint32(0x00050000 | 1)  # EPERM
+
+    class Compare(ctypes.Structure):
+        _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int),
+                    ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
+
+    for name in REFUSED:
+        number = lib.seccomp_syscall_resolve_name(name.encode())
+        assert lib.seccomp_rule_add_array(ctx, refuse, number, 0, None) == 0
+    number = lib.seccomp_syscall_resolve_name(b"clone")
+    for flag in (0x10000000, 0x20000, 0x40000000, 0x8000000, 0x4000000,
+                 0x20000000):
+        one = (Compare * 1)(Compare(0, 7, flag, flag))  # masked, equal
+        assert lib.seccomp_rule_add_array(ctx, refuse, number, 1, one) == 0
+    # whose flags no filter can read
+    assert lib.seccomp_rule_add_array(
+        ctx, ctypes.c_uint32(0x00050000 | 38),
+        lib.seccomp_syscall_resolve_name(b"clone3"), 0, None) == 0
+    assert lib.seccomp_load(ctx) == 0
+
+
+class Container:
+    def __init__(self, more=""):
+        self.dir = tempfile.mkdtemp(prefix="postern-container-")
+        os.chmod(self.dir, 0o755)
+        self.volumes = [self.dir + "/spool", self.dir + "/run"]
+        for volume in self.volumes:
+            os.mkdir(volume)
+            os.chown(volume, 0, 0)
+            os.chmod(volume, 0o770)
+        self.config = self.dir + "/postern.conf"
+        with open(FOLDER + "/postern.conf") as f:
+            text = f.read()
+        with open(self.config, "w") as f:
+            f.write(text + more)
+        os.mkdir(self.dir + "/root")
+        self.log = self.dir + "/log"
+        self.process = None
+
+    def start(self):
+        argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child=TERM",
+                "sh", "-c", MAKE, "sh", self.dir + "/root", programs("build"),
+                self.config] + self.volumes + [
+                    "chroot", self.dir + "/root", "setpriv", "--reuid=%d" % UID,
+                    "--regid=0", "--clear-groups", "--inh-caps=-all",
+                    "--ambient-caps=-all", "--bounding-set=-all",
+                    "--no-new-privs", sys.executable, "-c", self.launcher()]
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+        wait_for(lambda: self.process.poll() is not None or
+                 self.log_text().count(" ready: ") == len(ROLE_UIDS), 60,
+                 "posternd to be ready")
+        assert self.process.poll() is None, self.log_text()
+
+    @staticmethod
+    def launcher():
+        with open(__file__) as f:
+            text = f.read()
+        begin = text.index("def confine_as_engines_do")
+        end = text.index("class Container")
+        return ("import ctypes, os\nREFUSED = %r\n" % (REFUSED,) +
+                text[begin:end] + "confine_as_engines_do()\n"
+                "os.umask(0o022)\nos.execv('/opt/posternd', "
+                "['posternd', '-c', '/opt/postern.conf'])\n")
+
+    def log_text(self):
+        with open(self.log, errors="replace") as f:
+            return f.read()
+
+    def master(self):
+        """posternd is process 1 there; who it is here."""
+        with open("/proc/%d/task/%d/children" % (self.process.pid,
+                                                  self.process.pid)) as f:
+            return int(f.read().split()[0])
+
+    def run(self, *argv, message=b""):
+        """As `podman exec` does."""
+        return subprocess.run(
+            ["nsenter", "--target", str(self.master()), "--mount", "--pid",
+             "--root", "setpriv", "--reuid=%d" % UID, "--regid=0",
+             "--clear-groups", "--bounding-set=-all", "--no-new-privs",
+             "/opt/postern", argv[0], "-c", "/opt/postern.conf", *argv[1:]],
+            input=message, capture_output=True, timeout=120)
+
+    def clear(self):
+        if self.process is not None and self.process.poll() is None:
+            os.kill(self.master(), signal.SIGKILL)
+            self.process.wait(60)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def it_runs_without_any_power():
+    with Sink() as sink:
+        c = Container('hostname = "c.postern.test"\ntransport sink {\n'
+                      '\tserver = "127.0.0.1:%d"\n'
+                      '\ttls_security_level = none\n}\n' % sink.port)
+        try:
+            c.start()
+            r = c.run("status")
+            assert r.returncode == 0, (r.stdout, r.stderr)
+            rows = [json.loads(line) for line in
+                    c.run("status", "--json").stdout.splitlines()]
+            roles = [row for row in rows
+                     if row.get("role") not in (None, "master")]
+            assert {row["role"] for row in roles} == set(ROLE_UIDS), roles
+            for row in roles:
+                held = layers(row)
+                assert held["uid"] == str(UID), row
+                assert held["caps"] == "none" and held["bounding"] == "none"
+                assert held["no_new_privs"] == "yes", row
+                assert held["seccomp"] == "filter" and \
+                    int(held["filters"]) > 1, row
+                # said as it is, and no more is claimed
+                assert held["namespaces"] in ("none", "?"), row
+            r = c.run("send", "--via", "sink", "--wait", "final", "--from",
+                      "me@c.postern.test", "you@d.test",
+                      message=b"Subject: x\n\nx\n")
+            assert r.returncode == 0, (r.stdout, r.stderr, c.log_text())
+            assert sink.got("you@d.test")
+            assert os.stat(c.dir + "/spool/queue/queue.db").st_uid == UID
+            r = c.run("doctor")
+            assert r.returncode == 0, r.stdout
+            assert b"namespaces" in r.stdout, r.stdout
+            os.kill(c.master(), signal.SIGTERM)
+            assert c.process.wait(60) == 0, c.log_text()
+            assert "died" not in c.log_text(), c.log_text()
+            assert os.listdir(c.dir + "/run") == [], os.listdir(c.dir + "/run")
+        finally:
+            c.clear()
+
+
+def it_says_which_volume_is_not_writable():
+    c = Container()
+    try:
+        os.chmod(c.dir + "/spool", 0o750)
+        try:
+            c.start()
+        except AssertionError:
+            pass
+        assert "spool_directory /var/spool/postern/queue: Permission denied" in \
+            c.log_text(), c.log_text()
+    finally:
+        c.clear()
+
+
+TESTS = (the_file_is_well_formed, it_has_the_libraries_that_the_programs_want)
+AS_ROOT = (it_runs_without_any_power, it_says_which_volume_is_not_writable)
+
+
+def run(suite):
+    for test in TESTS + AS_ROOT:
+        name = "container: " + test.__name__.replace("_", " ")
+        if test in AS_ROOT and os.geteuid() != 0:
+            suite.skip(name, "it wants root, to make the place")
+        else:
+            suite.check(name, test)
+
+
+if __name__ == "__main__":
+    suite = Suite()
+    run(suite)
+    suite.end()
