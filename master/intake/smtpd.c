@@ -27,6 +27,8 @@
 #define TICK_MS 1000
 /* Who was told that all is over has this long to read it. */
 #define LINGER_MS 5000
+/* Who is silent for so long while a generation ends has nothing to hand in. */
+#define SPARE_MS 5000
 
 static uint8_t input[READ_SIZE];
 static uint8_t plain[READ_SIZE]; /* of TLS */
@@ -175,13 +177,29 @@ linger(struct smtpd *d)
 	event_add(d->readable, NULL);
 }
 
+/* While another generation takes over, a 421 to who has just come, or has just made
+ * sure that the session is alive, would put its message off: it may hand in that
+ * one. */
+static bool
+is_spared(struct smtpd *d, bool is_idle)
+{
+	uint32_t mails = smtpd_counts(d->session)[SMTPD_VERB_MAIL].all;
+
+	if (!d->in->leaving)
+		return false;
+	if (d->mails_most == 0)
+		d->mails_most = mails + (is_idle ? 1 : 0);
+	return mails < d->mails_most &&
+	    time_monotonic_ms() < d->idle_ms - d->timeout_ms + SPARE_MS;
+}
+
 static void
 drain_if_idle(struct smtpd *d)
 {
 	enum smtpd_state state = smtpd_state(d->session);
+	bool is_idle = state < SMTPD_IN_MAIL || state > SMTPD_IN_CHUNKS;
 
-	if (intake_is_ending(d->in) &&
-	    (state < SMTPD_IN_MAIL || state > SMTPD_IN_CHUNKS))
+	if (intake_is_ending(d->in) && !is_spared(d, is_idle) && is_idle)
 		smtpd_end(d->session, "4.3.2", "Service shutting down");
 }
 
@@ -368,6 +386,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		next = TAILQ_NEXT(d, entry);
 		check_time(d, now_ms);
 	}
+	if (in->leaving)
+		smtpd_drain(in);
 	if (in->nsmtpds > 0)
 		event_add(in->smtpd_timer, &tick);
 }

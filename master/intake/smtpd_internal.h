@@ -48,10 +48,11 @@ struct smtpd {
 	uint8_t *input; /* what could not be taken yet; owned */
 	size_t input_len;
 	int fd;
-	size_t listener; /* of the configuration's */
-	bool paused;     /* it is not read */
-	bool last_words; /* nothing is to be said but what is written */
-	bool lingers;    /* all is said: its own end is waited for */
+	size_t listener;     /* of the configuration's */
+	uint32_t mails_most; /* before its generation ends; 0: it does not */
+	bool paused;         /* it is not read */
+	bool last_words;     /* nothing is to be said but what is written */
+	bool lingers;        /* all is said: its own end is waited for */
 	bool lmtp;
 	bool final;
 	bool tells_client; /* some transport passes on who it is */

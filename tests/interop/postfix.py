@@ -50,7 +50,9 @@ local_recipient_maps =
 smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_peername_lookup = no
 smtpd_client_connection_rate_limit = 0
+# Its processes are looked for: they stay.
 max_idle = 1h
+max_use = 100000
 """
 
 MASTER_CF = """
