@@ -37,7 +37,7 @@ def mirror():
     for line in r.stdout.splitlines():
         if line.startswith("bookworm http"):
             return line.split()[1]
-    return "http://deb.debian.org/debian"
+    return None
 
 
 def make_base():
@@ -46,10 +46,13 @@ def make_base():
         return None
     if shutil.which("debootstrap") is None:
         return "there is no debootstrap: sh conf/deps.sh root"
+    source = mirror()
+    if source is None:
+        return "apt knows no mirror of bookworm: see /etc/apt/sources.list"
     folder = tempfile.mkdtemp(prefix="postern-base-")
     try:
         r = subprocess.run(["debootstrap", "--variant=minbase", "bookworm",
-                            folder, mirror()], capture_output=True, text=True)
+                            folder, source], capture_output=True, text=True)
         if r.returncode != 0:
             return "debootstrap failed: " + r.stdout[-300:] + r.stderr[-300:]
         os.makedirs(os.path.dirname(BASE), exist_ok=True)
