@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: ISC
 """What can be seen of a posternd: metrics, records, and its log as Debian's
 pflogsumm and logwatch read it, all of which must agree."""
+import atexit
 import collections
 import json
 import os
 import re
+import shutil
 import signal
 import smtplib
 import socket
@@ -469,6 +471,7 @@ def totals(tail, families, summ, watch):
 def readers_agree(name):
     root = readers()
     folder = tempfile.mkdtemp(prefix="postern-observe-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     unix = folder + "/lmtp"
     os.chmod(folder, 0o755)
     with Sink() as sink, Sink(unix=unix) as store:

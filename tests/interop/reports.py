@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: ISC
 """Outcome reports: each final outcome at least once, whatever the receiver and
 the queue go through meanwhile."""
+import atexit
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -68,6 +70,7 @@ def good(receiver, conn, lines, most=None):
 
 def folder():
     path = tempfile.mkdtemp(prefix="postern-reports-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
     os.chmod(path, 0o777)
     return path
 
