@@ -26,6 +26,8 @@ run() {
 	started=$(date +%s)
 	"$@" >"$log" 2>&1
 	status=$?
+	# What went wrong may stand far above.
+	grep -aE '^(FAILED|UNSTEADY|\[FAIL\]|failed )' "$log" | head -n 20
 	tail -n "${CHECK_LINES:-40}" "$log" | sed 's/\x1b\[[0-9;]*m//g'
 	count
 	if [ "$status" -ne 0 ]; then
