@@ -2,6 +2,7 @@
 """Every suite of interop tests, or those that are named, and one sum."""
 import importlib
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -16,6 +17,8 @@ SUITES = ("run", "login", "injected", "resolver", "lifecycle", "service", "upgra
 
 
 def main():
+    # Who runs us in the background has it ignored, and so would our children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     suite = Suite()
     for name in sys.argv[1:] or SUITES:
         importlib.import_module(name).run(suite)
