@@ -96,15 +96,6 @@ take_client(struct master *m, char **words, size_t n, int fd)
 	return false;
 }
 
-static void
-send_era(struct servant *queue, enum era era)
-{
-	struct msg_era msg = { .era = era };
-
-	if (queue != NULL && queue->channel != NULL)
-		(void)channel_send(queue->channel, MSG_ERA, &msg, NULL, 0, -1);
-}
-
 static bool
 take_yours(struct master *m, char **words, size_t n, int fd)
 {
@@ -117,7 +108,7 @@ take_yours(struct master *m, char **words, size_t n, int fd)
 	if (listen_write_pid(m->pid_file_fd) == -1)
 		log_line(LOG_ERROR, "pid_file %s: %s",
 		    m->load->config->pid_file, strerror(errno));
-	send_era(servant_find(m, ROLE_QUEUE), ERA_HEIR);
+	upgrade_send_era(m, ERA_HEIR);
 	log_line(LOG_INFO, "generation %u has taken over", m->era);
 	watch_has_all(m);
 	return false;
@@ -162,7 +153,7 @@ old_ended(struct master *m)
 		return;
 	}
 	log_line(LOG_INFO, "the generation before this one has ended");
-	send_era(servant_find(m, ROLE_QUEUE), ERA_ALONE);
+	upgrade_send_era(m, ERA_ALONE);
 }
 
 static void
@@ -220,13 +211,13 @@ heir_is_up(struct master *m)
 }
 
 void
-heir_queue_ready(struct master *m, struct servant *queue)
+heir_queue_ready(struct master *m)
 {
 	if (!m->kin.is_heir || !m->kin.has_all)
 		return;
-	send_era(queue, ERA_HEIR);
+	upgrade_send_era(m, ERA_HEIR);
 	if (m->kin.fd == -1)
-		send_era(queue, ERA_ALONE);
+		upgrade_send_era(m, ERA_ALONE);
 }
 
 void

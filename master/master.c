@@ -224,7 +224,7 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 	s->was_ready = true;
 	counts_roles(s->master);
 	if (s->desc->role == ROLE_QUEUE)
-		heir_queue_ready(s->master, s);
+		heir_queue_ready(s->master);
 	s->landlock_abi = ready->landlock_abi;
 	s->landlock_shown = ready->landlock_shown != 0;
 	watch_ready(s->master);

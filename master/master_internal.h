@@ -248,6 +248,8 @@ void counts_reload(struct master *m, bool accepted);
 
 /* upgrade.c: a new generation takes over from this one. */
 void upgrade_open(struct master *m);
+/* The queue, where there is one, hears which of two generations it is. */
+void upgrade_send_era(struct master *m, enum era era);
 void upgrade_begin(struct master *m);
 /* ERA_DONE of the queue. */
 void upgrade_era_done(void *ctx, struct channel *from,
@@ -268,7 +270,7 @@ void heir_fail(struct master *m, const char *why);
 /* Every role is ready; true: READY=1 waits until all is ours. */
 bool heir_is_up(struct master *m);
 /* The queue is there, or there again. */
-void heir_queue_ready(struct master *m, struct servant *queue);
+void heir_queue_ready(struct master *m);
 void heir_queue_alone(struct master *m);
 void heir_stopping(struct master *m);
 

@@ -32,8 +32,8 @@ enum {
 	UPGRADE_START_S = 60,
 };
 
-static void
-send_era(struct master *m, enum era era)
+void
+upgrade_send_era(struct master *m, enum era era)
 {
 	struct msg_era msg = { .era = era };
 	struct servant *queue = servant_find(m, ROLE_QUEUE);
@@ -87,7 +87,7 @@ fail(struct master *m, const char *why)
 	event_del(m->kin.timer);
 	come_back(m);
 	m->kin.state = UPGRADE_NONE;
-	send_era(m, ERA_ALONE);
+	upgrade_send_era(m, ERA_ALONE);
 	watch_upgrade_failed(m);
 }
 
@@ -131,7 +131,7 @@ upgrade_begin(struct master *m)
 	    spawn_path());
 	m->kin.state = UPGRADE_SHARING;
 	arm(m, UPGRADE_START_S);
-	send_era(m, ERA_SHARED);
+	upgrade_send_era(m, ERA_SHARED);
 }
 
 /* All that the new one is to know, before it has a loop. */
@@ -216,7 +216,7 @@ on_up(struct master *m, char **words, size_t n, int fd)
 	arm(m, UPGRADE_START_S);
 	if (intake != NULL)
 		servant_send(intake, MSG_LEAVE);
-	send_era(m, ERA_LEAVING);
+	upgrade_send_era(m, ERA_LEAVING);
 }
 
 static void

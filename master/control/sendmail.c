@@ -22,9 +22,6 @@
 #include "master/control/control.h"
 #include "master/control/link.h"
 
-/* sysexits.h: EX_DATAERR, EX_NOUSER. */
-#define EXIT_DATA_ERROR 65
-
 enum sendmail_mode {
 	MODE_SEND,
 	MODE_MAILQ,
@@ -383,32 +380,31 @@ send_message(const struct arguments *a, int argc, char **argv)
 static int
 flush(const struct arguments *a)
 {
-	char *words[6] = { NULL };
-	int n = 0, ret;
-	bool by_id = a->queue_run[0] == 'I';
-	char *value;
+	char flush_word[] = "flush", queue_word[] = "queue", retry[] = "retry";
+	char config[] = "--config", destination[] = "--destination";
+	char value[MAILBOX_SIZE], path[4096];
+	char *all[] = { flush_word, config, path, NULL };
+	char *some[] = { flush_word, config, path, destination, value, NULL };
+	char *one[] = { queue_word, config, path, retry, value, NULL };
 
-	if (a->queue_run[0] != '\0' && strchr("IRS", a->queue_run[0]) == NULL)
+	if (strlcpy(path, a->config_name, sizeof(path)) >= sizeof(path))
+		return complain("-C", a->config_name, "is too long a path");
+	optind = 0; /* another list of words */
+	if (a->queue_run[0] == '\0')
+		return control_flush((int)NELEM(all) - 1, all);
+	if (strlcpy(value, a->queue_run + 1, sizeof(value)) >= sizeof(value))
+		return complain("-q", a->queue_run, "is too long");
+	switch (a->queue_run[0]) {
+	case 'R':
+	case 'S':
+		return control_flush((int)NELEM(some) - 1, some);
+	case 'I':
+		return control_queue((int)NELEM(one) - 1, one);
+	default:
 		return complain("-q", a->queue_run,
 		    "posternd tries again by itself: say -q alone to have all "
 		    "tried now");
-	value = strdup(a->queue_run[0] != '\0' ? a->queue_run + 1 : "");
-	words[n++] = strdup(by_id ? "queue" : "flush");
-	words[n++] = strdup("--config");
-	words[n++] = strdup(a->config_name);
-	if (a->queue_run[0] != '\0' && !by_id)
-		words[n++] = strdup("--destination");
-	else if (by_id)
-		words[n++] = strdup("retry");
-	if (a->queue_run[0] != '\0')
-		words[n++] = value;
-	optind = 0; /* another list of words */
-	ret = by_id ? control_queue(n, words) : control_flush(n, words);
-	if (a->queue_run[0] == '\0')
-		free(value);
-	while (n > 0)
-		free(words[--n]);
-	return ret;
+	}
 }
 
 int

@@ -11,6 +11,8 @@
 
 #include "master/control/mailbox.h"
 
+#define EXIT_DATA_ERROR 65 /* EX_DATAERR of sysexits.h */
+
 /* Recipients, as the words that they were; each is owned. */
 struct sendmail_list {
 	char **words;

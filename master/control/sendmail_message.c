@@ -21,7 +21,6 @@
 enum {
 	MESSAGE_HEADER_MAX = 1 << 20, /* octets */
 	MESSAGE_TEXT_SIZE = 1200,     /* of one field that we add */
-	EXIT_DATA_ERROR = 65,         /* sysexits.h */
 };
 
 /* What the header has; of two kinds where it was sent again (3.6.6). */
@@ -263,6 +262,8 @@ write_memfd(struct sendmail *s, const char *in, size_t n, int *fdp)
 		goto out;
 	}
 	status = write_message(s, in, n, out);
+	if (ferror(out) && status == 0)
+		status = EXIT_DEFERRED;
 	if (fclose(out) != 0 && status == 0)
 		status = EXIT_DEFERRED;
 out:

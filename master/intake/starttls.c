@@ -34,15 +34,18 @@ receive(struct intake *in, struct message *m, int64_t until_ms)
 	struct pollfd pfd = { in->signer_fd, POLLIN, 0 };
 	struct timespec wait = { 0 };
 	const char *why = NULL;
-	int64_t left_ms = until_ms - time_monotonic_ms();
+	int64_t left_ms;
 	int got;
 
-	if (left_ms <= 0)
-		return 0;
-	wait.tv_sec = left_ms / 1000;
-	wait.tv_nsec = left_ms % 1000 * 1000000;
-	got = ppoll(&pfd, 1, &wait, NULL);
-	if (got == 0 || (got == -1 && errno == EINTR))
+	do { /* who is stopped and goes on looks again */
+		left_ms = until_ms - time_monotonic_ms();
+		if (left_ms <= 0)
+			return 0;
+		wait.tv_sec = left_ms / 1000;
+		wait.tv_nsec = left_ms % 1000 * 1000000;
+		got = ppoll(&pfd, 1, &wait, NULL);
+	} while (got == -1 && errno == EINTR);
+	if (got == 0)
 		return 0;
 	if (got == -1)
 		return -1;
