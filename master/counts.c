@@ -107,12 +107,10 @@ open_sockets(struct master *m)
 	const struct config *c = m->load->config;
 	struct counts *counts = m->counts;
 
-	if (c->metrics_socket[0] != '\0') {
+	if (c->metrics_socket[0] != '\0')
 		counts->socket_fd = open_unix(m);
-	}
-	if (c->metrics_listen[0] != '\0') {
+	if (c->metrics_listen[0] != '\0')
 		counts->tcp_fd = open_tcp(m);
-	}
 }
 
 void

@@ -164,13 +164,3 @@ inherit_left(void)
 	}
 	return NULL;
 }
-
-void
-inherit_clear(void)
-{
-	size_t i;
-
-	for (i = 0; i < ninherited; i++)
-		fd_close(inherited[i].fd);
-	ninherited = 0;
-}

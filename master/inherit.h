@@ -43,8 +43,6 @@ const char *inherit_check(int fd, int type, const struct sockaddr *address,
 /* The name of one that nobody took; NULL: there is none. */
 const char *inherit_left(void);
 
-void inherit_clear(void);
-
 /*
  * inherit_name - the at-th of the names in a list with colons between them.
  *

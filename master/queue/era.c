@@ -10,6 +10,7 @@
 #include "common/util.h"
 #include "master/queue/configure.h"
 #include "master/queue/notice.h"
+#include "master/queue/outlet.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/transient.h"
 
@@ -214,6 +215,7 @@ era_become_alone(struct queue *q)
 	schedule_rewind(q->schedule); /* what was passed over */
 	refill_clock_set(q);
 	notices_wake(q);
+	outlet_recount(q); /* the other told some of the same rows */
 	log_line(LOG_INFO, "the queue is this generation's alone");
 	era_tell(q, ERA_ALONE, false);
 }

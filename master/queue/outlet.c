@@ -478,6 +478,14 @@ outlet_configure(struct queue *q)
 	outlet_ask(o);
 }
 
+void
+outlet_recount(struct queue *q)
+{
+	/* What cannot be counted now stays as it was. */
+	if (store_count_reports(q->store, &q->outlet->waiting) == 0)
+		outlet_gauge(q->outlet);
+}
+
 int
 outlet_open(struct queue *q)
 {

@@ -19,6 +19,8 @@ struct queue_op;
 
 /* Once the store and the configuration are there; -1: no memory. */
 int outlet_open(struct queue *q);
+/* Another process has had the store, too: the rows are counted anew. */
+void outlet_recount(struct queue *q);
 void outlet_clear(struct queue *q);
 
 /* Another configuration: whoever was reached may be another now. */

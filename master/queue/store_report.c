@@ -23,6 +23,7 @@ store_next_report(struct store *store, uint64_t after, uint64_t *idp,
     int64_t *created_ms, char *text, size_t size)
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_NEXT_REPORT];
+	const char *read;
 	int rc;
 
 	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)after);
@@ -30,12 +31,14 @@ store_next_report(struct store *store, uint64_t after, uint64_t *idp,
 	if (rc == SQLITE_ROW) {
 		*idp = (uint64_t)sqlite3_column_int64(sql, 0);
 		*created_ms = sqlite3_column_int64(sql, 1);
-		if (text != NULL)
-			(void)strlcpy(text,
-			    (const char *)sqlite3_column_text(sql, 2), size);
-	} else if (rc != SQLITE_DONE) {
-		(void)store_fail(store, rc);
+		read = (const char *)sqlite3_column_text(sql, 2);
+		if (read == NULL)
+			rc = SQLITE_NOMEM;
+		else if (text != NULL)
+			(void)strlcpy(text, read, size);
 	}
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		(void)store_fail(store, rc);
 	store_reset(store, STORE_SQL_NEXT_REPORT);
 	if (rc == SQLITE_ROW)
 		return 1;
