@@ -42,12 +42,6 @@ data_take_reply(struct session *s)
 		session_meet_unsolicited(s);
 		return;
 	}
-	if (s->reply.code == 354 && t->again) { /* of which envelope? */
-		session_judge(s, "4.5.0",
-		    "protocol error: MAIL was refused, DATA accepted");
-		session_fail(s, FAREWELL_NONE);
-		return;
-	}
 	if (s->reply.code == 354) {
 		if (t->accepted > 0)
 			data_fill(s);
@@ -174,9 +168,6 @@ data_fill(struct session *s)
 	if (t->body_at < t->content_octets)
 		return;
 	end_body(s);
-	if (capabilities_offer(&s->caps, CAPABILITY_PIPELINING) &&
-	    t->nrcpt <= FLIGHT_RCPTS_MAX)
-		flight_end_by_data(s);
 }
 
 /*

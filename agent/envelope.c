@@ -185,10 +185,7 @@ envelope_take_mail(struct session *s)
 			session_fail(s, FAREWELL_NONE);
 			return;
 		}
-		s->trans.again =
-		    s->trans.behind_failure && s->reply.code == 503;
-		if (!s->trans.again)
-			job_settle_all(s);
+		job_settle_all(s);
 		/* What is out already is answered still (S-110). */
 		s->trans.fill = FILL_NOTHING;
 	}
@@ -246,7 +243,7 @@ envelope_take_rcpt(struct session *s)
 		return;
 	}
 	rcpt = next_answered(t);
-	if (t->again || (t->rcpts[rcpt] & RCPT_DONE)) { /* MAIL was refused */
+	if (t->rcpts[rcpt] & RCPT_DONE) { /* MAIL was refused */
 		envelope_advance(s);
 		return;
 	}

@@ -98,7 +98,6 @@ flight_abandon(struct session *s)
 	s->verdict.outcome.in_doubt = 0;
 	f->count = 0;
 	f->departed = false;
-	f->by_data = false;
 }
 
 /* Gathering. */
@@ -272,58 +271,6 @@ flight_quit(struct session *s)
 	flight_depart(s);
 }
 
-/* By DATA one message can be on the wire, with the next one's commands. */
-
-void
-flight_end_by_data(struct session *s)
-{
-	struct flight *f = &s->flight;
-	const struct transaction *t = &s->trans;
-	struct flight_job *j = &f->jobs[0];
-
-	memset(j, 0, sizeof(*j));
-	j->job = t->job;
-	j->ends = (uint32_t)s->out.len;
-	j->nrcpt = t->nrcpt;
-	j->accepted = t->accepted;
-	memcpy(f->rcpts, t->rcpts, t->nrcpt);
-	f->count = 1;
-	f->at = 0;
-	f->octets = s->out.len;
-	f->departed = f->by_data = true;
-	f->disturbed = false;
-	s->expected += session_is_lmtp(s) ? j->accepted : 1;
-	job_forget(s);
-	session_enter(s, STATE_TAIL);
-}
-
-/* As data_take_early(). */
-void
-flight_take_early(struct session *s)
-{
-	if (session_judge_reply(s))
-		settle_accepted(s, head(s));
-	session_fail(s, FAREWELL_NONE);
-}
-
-void
-flight_await_final(struct session *s)
-{
-	session_enter(s, STATE_FLIGHT_FINAL);
-	flight_fill_behind(s);
-}
-
-void
-flight_fill_behind(struct session *s)
-{
-	size_t before = s->out.len;
-
-	if (!s->trans.begun)
-		return;
-	envelope_fill(s);
-	s->flight.octets += s->out.len - before;
-}
-
 /* Replies. */
 
 /*
@@ -342,11 +289,7 @@ arrive(struct session *s)
 		f->window *= 2;
 	f->count = 0;
 	f->departed = false;
-	f->by_data = false;
-	if (s->trans.begun)
-		job_go_on(s);
-	else
-		job_next(s);
+	job_next(s);
 }
 
 static void
@@ -501,8 +444,7 @@ flight_take_final(struct session *s)
 		end_unwanted(s, j);
 		return;
 	}
-	if (s->reply.code / 10 == 50 && j->answer_at == 0 &&
-	    !s->flight.by_data) {
+	if (s->reply.code / 10 == 50 && j->answer_at == 0) {
 		end_refused(s, j);
 		return;
 	}

@@ -51,19 +51,9 @@ job_forget(struct session *s)
 	s->ops->close_body(s->arg);
 }
 
-static void
-give_back(struct session *s)
-{
-	struct msg_job_ref ref = { s->trans.job };
-
-	session_report(s, MSG_AGAIN, &ref, "");
-}
-
 void
 job_finish(struct session *s)
 {
-	if (s->trans.again)
-		give_back(s);
 	if (s->needs_rset)
 		s->flight.window = 1;
 	job_forget(s);
@@ -73,16 +63,9 @@ job_finish(struct session *s)
 void
 job_abandon(struct session *s)
 {
-	bool behind = s->flight.departed;
-
 	flight_abandon(s);
 	if (!s->trans.active)
 		return;
-	if (s->trans.begun && (behind || s->trans.again)) {
-		give_back(s); /* nothing was done for it */
-		job_forget(s);
-		return;
-	}
 	if (!s->trans.begun) { /* another worker can have it as it is */
 		job_forget(s);
 		return;
@@ -153,7 +136,6 @@ take_job(struct session *s, const struct message *m)
 	t->fill = FILL_MAIL;
 	t->data_asked = t->body_ended = t->begun = false;
 	t->chunks = 0;
-	t->behind_failure = t->again = false;
 	t->envelope_len = (uint32_t)m->tail_len;
 	choose_nothing(s);
 	memset(&t->encoder, 0, sizeof(t->encoder));
@@ -167,9 +149,7 @@ job_refuse_as_judged(struct session *s)
 	s->verdict.outcome.step = STEP_MAIL;
 	job_settle_all(s);
 	job_forget(s);
-	if (!s->flight.by_data)
-		session_enter(s,
-		    s->flight.count > 0 ? STATE_GATHER : STATE_READY);
+	session_enter(s, s->flight.count > 0 ? STATE_GATHER : STATE_READY);
 }
 
 void
@@ -281,42 +261,6 @@ job_begin_anew(struct session *s)
 		job_begin_mail(s);
 	else
 		job_next(s);
-}
-
-/* Its commands leave with the end of the message before it (RFC 2920, 3.1). */
-void
-job_begin_behind(struct session *s)
-{
-	struct transaction *t = &s->trans;
-
-	if (!take_job(s, s->message)) {
-		s->is_misled = true;
-		return;
-	}
-	if (!offer_suits(s))
-		return;
-	/* By itself, once that is over. */
-	if ((t->flags & SUBMIT_VERIFY) || xclient_applies(s))
-		return;
-	job_report_begun(s);
-	s->mails++;
-	flight_fill_behind(s);
-}
-
-/* What it went with is answered: its own replies are next. */
-void
-job_go_on(struct session *s)
-{
-	bool failed = s->needs_rset;
-
-	s->trans.behind_failure = failed;
-	s->needs_rset = true; /* until it ends well */
-	session_enter(s, STATE_MAIL);
-	if (s->trans.fill != FILL_MAIL)
-		return;
-	refuse_sender(s);
-	s->needs_rset = failed;
-	job_next(s);
 }
 
 void

@@ -84,7 +84,5 @@ notes_take_message(struct worker *w, const struct message *m)
 	if (w->session.state == STATE_READY &&
 	    !reply_is_partial(&w->session.reply))
 		transcript_part(t);
-	else if (w->session.state == STATE_TAIL)
-		transcript_trim(t);
 	transcript_note_number(t, TRANSCRIPT_JOB, job->job);
 }

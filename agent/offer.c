@@ -141,8 +141,6 @@ leave_to_another(struct session *s)
 {
 	job_forget(s);
 	s->quit_asked = true;
-	if (s->flight.by_data)
-		return; /* its end says QUIT */
 	if (s->flight.count > 0)
 		flight_depart(s);
 	else

@@ -36,9 +36,7 @@ session_init(struct session *s, const struct session_ops *ops, void *arg)
 bool
 session_wants_message(const struct session *s)
 {
-	return s->state <= STATE_GATHER ||
-	    (s->state == STATE_TAIL && !s->trans.active && !s->quit_asked &&
-		session_mails_left(s) > 0);
+	return s->state <= STATE_GATHER;
 }
 
 bool

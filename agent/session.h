@@ -113,8 +113,6 @@ struct transaction {
 	bool wants_delay;  /* NOTIFY of recipients gets DELAY, where it may */
 	enum command_body body;
 	bool smtputf8;
-	bool behind_failure; /* of the message before, without RSET */
-	bool again;          /* refused for that, and not for its own sake */
 	uint64_t job;
 	uint64_t size;
 	uint64_t content_octets; /* that content_read() will give */
@@ -162,7 +160,6 @@ struct flight {
 	size_t octets;   /* of all of it */
 	bool departed;   /* the queue knows of it, and it may leave */
 	bool disturbed;  /* one of it failed */
-	bool by_data;    /* the one whose end the next job goes with */
 	struct flight_job jobs[FLIGHT_JOBS_MAX];
 	uint8_t rcpts[FLIGHT_RCPTS_MAX];
 };

@@ -117,8 +117,6 @@ const char *auth_hide(struct session *s, const char *text);
 
 /* Of job.c: */
 void job_begin(struct session *s);
-void job_begin_behind(struct session *s);
-void job_go_on(struct session *s);
 void job_take_rset(struct session *s);
 
 /* The queue is to know that the job is begun, once. */
@@ -220,12 +218,6 @@ enum flight_fit flight_fit(const struct session *s);
 void flight_join(struct session *s);
 void flight_depart(struct session *s);
 void flight_quit(struct session *s);
-
-/* The end of the message is in out: the next job may go with it. */
-void flight_end_by_data(struct session *s);
-void flight_take_early(struct session *s);
-void flight_await_final(struct session *s);
-void flight_fill_behind(struct session *s);
 void flight_take_mail(struct session *s);
 void flight_take_rcpt(struct session *s);
 void flight_take_final(struct session *s);

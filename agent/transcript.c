@@ -306,13 +306,6 @@ transcript_part(struct transcript *t)
 	t->failed = false;
 }
 
-void
-transcript_trim(struct transcript *t)
-{
-	if (t != NULL && t->on && t->len - t->part > TRANSCRIPT_TRIM)
-		forget_old(t, t->part, TRANSCRIPT_TRIM / 2);
-}
-
 /* Lines. */
 
 struct writer {

@@ -83,9 +83,6 @@ void transcript_opened(struct transcript *t);
 /* A message begins, and all before it is answered: what went well goes. */
 void transcript_part(struct transcript *t);
 
-/* A message begins while another is unanswered: only what is old goes. */
-void transcript_trim(struct transcript *t);
-
 /*
  * transcript_write - the next lines, as many as fit whole.
  *

@@ -142,8 +142,6 @@ note_job(uint64_t number)
 {
 	if (session.state == STATE_READY && !reply_is_partial(&session.reply))
 		transcript_part(&transcript);
-	else if (session.state == STATE_TAIL)
-		transcript_trim(&transcript);
 	transcript_note_number(&transcript, TRANSCRIPT_JOB, number);
 }
 

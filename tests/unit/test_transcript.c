@@ -58,7 +58,6 @@ Test(transcript, none_is_noted_where_none_is_wanted)
 	received("220 hi\r\n");
 	transcript_note_number(&t, TRANSCRIPT_BODY, 7);
 	transcript_part(&t);
-	transcript_trim(&t);
 	cr_expect_eq(t.len, 0);
 	transcript_note(NULL, TRANSCRIPT_CLOSED);
 	transcript_note_number(NULL, TRANSCRIPT_BODY, 7);
@@ -137,17 +136,6 @@ Test(transcript, failures_are_kept_up_to_a_limit)
 	cr_expect_leq(t.kept, TRANSCRIPT_KEEP);
 	cr_expect_not_null(strstr(text(), " job 0\n"));
 	cr_expect_not_null(strstr(text(), " job 9999\n"));
-}
-
-Test(transcript, what_overlaps_is_trimmed)
-{
-	transcript_opened(&t);
-	for (int i = 0; i < 10000; i++) {
-		transcript_trim(&t);
-		received("250 2.1.0 ok\r\n");
-	}
-	cr_expect_leq(t.len, TRANSCRIPT_TRIM + 64);
-	cr_expect_not_null(strstr(text(), "left-out"));
 }
 
 Test(transcript, commands_that_do_not_leave_are_taken_back)
