@@ -11,6 +11,7 @@
 static const char *const error_texts[] = {
 	[REPLY_OK] = "reply is fine",
 	[REPLY_SYNTAX] = "line of the reply has no valid code",
+	[REPLY_BARE_LF] = "line of the reply ends in LF without CR",
 	[REPLY_CODE_RANGE] = "code of the reply is not between 200 and 599",
 	[REPLY_CODE_CHANGED] = "lines of one reply have different codes",
 	[REPLY_LINE_TOO_LONG] = "line of the reply is too long",
@@ -30,6 +31,7 @@ reply_init(struct reply *reply)
 	reply->code = 0;
 	memset(&reply->enhanced, 0, sizeof(reply->enhanced));
 	reply->error = REPLY_OK;
+	reply->loose = false;
 	reply->lines = 0;
 	reply->done = false;
 	reply->line_done = false;
@@ -51,11 +53,19 @@ is_digit(uint8_t c)
 	return c >= '0' && c <= '9';
 }
 
+static bool
+is_letter(uint8_t c)
+{
+	return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+}
+
 const uint8_t *
 reply_line_text(const struct reply *reply, size_t *len)
 {
-	*len = reply->line_len > 4 ? reply->line_len - 4 : 0;
-	return reply->line + (*len > 0 ? 4 : 0);
+	size_t at = reply->line_len > 3 && is_letter(reply->line[3]) ? 3 : 4;
+
+	*len = reply->line_len > at ? reply->line_len - at : 0;
+	return reply->line + (*len > 0 ? at : 0);
 }
 
 /* 1*3DIGIT of RFC 3463, 2; the number of octets, 0 when there are none. */
@@ -140,8 +150,11 @@ judge_line(struct reply *reply)
 
 	if (reply->line_len < 3 || read_number(line, 3, &code) != 3)
 		return REPLY_SYNTAX;
-	if (reply->line_len > 3 && line[3] != ' ' && line[3] != '-')
-		return REPLY_SYNTAX;
+	if (reply->line_len > 3 && line[3] != ' ' && line[3] != '-') {
+		if (reply->strict || !is_letter(line[3]))
+			return REPLY_SYNTAX;
+		reply->loose = true;
+	}
 	if (code < 200 || code > 599)
 		return REPLY_CODE_RANGE;
 	if (reply->lines > 0 && code != reply->code)
@@ -155,22 +168,27 @@ judge_line(struct reply *reply)
 static enum reply_event
 end_line(struct reply *reply)
 {
-	reply->line_len -= 2; /* CRLF */
-	reply->error = judge_line(reply);
+	reply->line_len--; /* LF */
+	if (reply->line_len > 0 && reply->line[reply->line_len - 1] == '\r')
+		reply->line_len--;
+	else if (reply->strict)
+		reply->error = REPLY_BARE_LF;
+	else
+		reply->loose = true;
+	if (reply->error == REPLY_OK)
+		reply->error = judge_line(reply);
 	if (reply->error != REPLY_OK)
 		return REPLY_BAD;
 	keep_line_text(reply);
 	reply->line_done = true;
-	reply->done = reply->line_len == 3 || reply->line[3] == ' ';
+	reply->done = reply->line_len == 3 || reply->line[3] != '-';
 	return reply->done ? REPLY_READY : REPLY_LINE;
 }
 
 static bool
 line_is_whole(const struct reply *reply)
 {
-	return reply->line_len >= 2 &&
-	    reply->line[reply->line_len - 2] == '\r' &&
-	    reply->line[reply->line_len - 1] == '\n';
+	return reply->line_len > 0 && reply->line[reply->line_len - 1] == '\n';
 }
 
 /* Octets of the line up to and with the next LF, or all there are. */

@@ -26,7 +26,8 @@ enum reply_event {
 
 enum reply_error {
 	REPLY_OK,
-	REPLY_SYNTAX,       /* no three digits and space, hyphen or CRLF */
+	REPLY_SYNTAX,       /* no three digits, and then space or hyphen */
+	REPLY_BARE_LF,      /* a line that ends in LF alone, where strict */
 	REPLY_CODE_RANGE,   /* no code between 200 and 599 */
 	REPLY_CODE_CHANGED, /* lines of one reply bear different codes */
 	REPLY_LINE_TOO_LONG,
@@ -42,6 +43,8 @@ struct reply {
 		unsigned int detail;
 	} enhanced;
 	enum reply_error error;
+	bool strict; /* the caller's, kept by reply_init: no leniency */
+	bool loose;  /* a line of it was read with leniency */
 	unsigned int lines;
 	bool line_done; /* the next octet starts a new line */
 	bool done;      /* and a new reply with it */
@@ -69,7 +72,10 @@ void reply_init(struct reply *reply);
  * Takes at most n octets from in, never beyond the end of a line, and stores
  * in *used how many it took: at least 1 when n > 0.  Call again with the rest.
  *
- * A line ends in CRLF; a bare LF or CR is text (RFC 5321, 2.3.8).
+ * A line ends in CRLF (RFC 5321, 2.3.8).  Servers that end it in LF alone, or
+ * write "250ok" without the space (RFC 5321, 4.2), exist and are understood:
+ * loose says so.  Where strict is set, LF alone is BAD and so is "250ok".  A
+ * bare CR is text.
  *
  * READY: reply holds code and text until the next call, which starts a new
  * reply.  BAD: a line that is none, or more than a limit above allows; the

@@ -64,9 +64,13 @@ static const struct row rows[] = {
 	{ STR("599 x\r\n"), REPLY_READY, REPLY_OK, 599, "599 x", 0 },
 	{ STR("250 a\r\n354 b\r\n"), REPLY_READY, REPLY_OK, 250, "250 a",
 	    7 }, /* S-067 */
-	{ STR("250 a\n250 b\r\n"), REPLY_READY, REPLY_OK, 250,
-	    "250 a\\x0a250 b", 0 }, /* S-069 */
-	{ STR("250 a\n"), REPLY_MORE, REPLY_OK, 0, "000", 0 },
+	{ STR("250 a\n250 b\r\n"), REPLY_READY, REPLY_OK, 250, "250 a",
+	    7 }, /* S-159 */
+	{ STR("250-a\n250 b\n"), REPLY_READY, REPLY_OK, 250, "250 a b", 0 },
+	{ STR("\n"), REPLY_BAD, REPLY_SYNTAX, 0, "000", 0 },
+	{ STR("250ok\r\n"), REPLY_READY, REPLY_OK, 250, "250 ok", 0 },
+	{ STR("250-a\r\n250ok\n"), REPLY_READY, REPLY_OK, 250, "250 a ok", 0 },
+	{ STR("2505.1.1\r\n"), REPLY_BAD, REPLY_SYNTAX, 0, "000", 0 },
 	{ STR("250 a\rb\r\r\n"), REPLY_READY, REPLY_OK, 250, "250 a\\x0db\\x0d",
 	    0 },
 	{ STR("250 a\0b\xff\x7f\r\n"), REPLY_READY, REPLY_OK, 250,
@@ -76,6 +80,34 @@ static const struct row rows[] = {
 	{ STR("550-5.1.1 No\r\n550-5.1.1\r\n550 5.1.1 such user\r\n"),
 	    REPLY_READY, REPLY_OK, 550, "550 5.1.1 No such user", 0 },
 };
+
+/* Before a handshake, where what follows a line decides (S-069). */
+Test(reply, where_it_is_strict_nothing_is_overlooked)
+{
+	static const struct {
+		const char *in;
+		enum reply_error error;
+	} cases[] = {
+		{ "220 go\n", REPLY_BARE_LF },
+		{ "220-go\n220 go\r\n", REPLY_BARE_LF },
+		{ "220go\r\n", REPLY_SYNTAX },
+		{ "220 go\r\n", REPLY_OK },
+	};
+	size_t left;
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		reply.strict = true;
+		cr_expect_eq(feed(cases[i].in, strlen(cases[i].in), 100, &left),
+		    cases[i].error == REPLY_OK ? REPLY_READY : REPLY_BAD);
+		cr_expect_eq(reply.error, cases[i].error, "%s", cases[i].in);
+		cr_expect_not(reply.loose);
+	}
+	reply.strict = false;
+	cr_expect_eq(feed("220 go\n", 7, 1, &left), REPLY_READY);
+	cr_expect(reply.loose);
+	cr_expect_eq(feed("220 go\r\n", 8, 1, &left), REPLY_READY);
+	cr_expect_not(reply.loose);
+}
 
 Test(reply, lines_become_one_reply_however_they_are_cut)
 {
