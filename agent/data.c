@@ -170,6 +170,29 @@ data_fill(struct session *s)
 	end_body(s);
 }
 
+/* A code that says the command itself is not known or not expected. */
+bool
+session_refuses_bdat(const struct session *s)
+{
+	unsigned int code = s->reply.code;
+
+	return code == 500 || (code >= 502 && code <= 504);
+}
+
+void
+session_give_up_bdat(struct session *s)
+{
+	(void)session_judge_reply(s); /* it is a refusal */
+	s->verdict.outcome.status = OUTCOME_DEFERRED;
+	s->verdict.outcome.dsn[0] = '4';
+	s->verdict.outcome.again = OUTCOME_AGAIN_ANEW;
+	s->anew = true;
+	s->avoid |= AVOID_CHUNKING;
+	if (s->conf.learns)
+		s->learnt |= AVOID_CHUNKING;
+	session_fail(s, FAREWELL_NONE);
+}
+
 /*
  * The reply to a chunk with others behind it.  After a refusal none follows,
  * but what was announced is sent (RFC 3030, 2); where that was the last one, an
@@ -180,6 +203,10 @@ take_chunk(struct session *s)
 {
 	struct transaction *t = &s->trans;
 
+	if (session_refuses_bdat(s)) {
+		session_give_up_bdat(s);
+		return;
+	}
 	t->chunks--;
 	if (s->reply.code / 100 == 2) {
 		session_enter(s, s->state);
@@ -232,6 +259,10 @@ data_take_final(struct session *s)
 
 	if (t->chunks > 0 && s->reply.code != 421) {
 		take_chunk(s);
+		return;
+	}
+	if (t->bdat && t->answer_at == 0 && session_refuses_bdat(s)) {
+		session_give_up_bdat(s);
 		return;
 	}
 	if (!session_judge_reply(s)) {

@@ -27,6 +27,35 @@ session_judge(struct session *s, const char *dsn, const char *fmt, ...)
 	va_end(ap);
 }
 
+void
+session_judge_host(struct session *s, const char *dsn, const char *fmt, ...)
+{
+	char text[SESSION_TEXT_SIZE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap); /* may be cut */
+	va_end(ap);
+	session_judge(s, dsn, "%s", text);
+	s->verdict.outcome.again = OUTCOME_AGAIN_ELSEWHERE;
+}
+
+/* A command out of sequence is about how we talk with this server, whatever the
+ * message (RFC 5321, 4.2.2). */
+static bool
+is_refusal(const struct session *s)
+{
+	return s->reply.code / 100 == 5 &&
+	    (s->reply.code != 503 || session_step(s) < STEP_MAIL ||
+		session_step(s) == STEP_VRFY);
+}
+
+static bool
+is_of_transaction(uint8_t step)
+{
+	return step >= STEP_MAIL && step <= STEP_FINAL;
+}
+
 bool
 session_judge_reply(struct session *s)
 {
@@ -39,7 +68,7 @@ session_judge_reply(struct session *s)
 	    (class == 2 && session_step(s) != STEP_FINAL &&
 		session_step(s) != STEP_VRFY)) {
 		reply_write_report(r, report, sizeof(report));
-		session_judge(s, "4.5.0",
+		session_judge_host(s, "4.5.0",
 		    "protocol error: unexpected reply %u where we wait for %s: %s",
 		    r->code, session_waiting(s), report);
 		o->code = (uint16_t)r->code;
@@ -47,11 +76,14 @@ session_judge_reply(struct session *s)
 	}
 	memset(o, 0, sizeof(*o));
 	o->status = class == 2 ? OUTCOME_DELIVERED
-	    : class == 5       ? OUTCOME_FAILED
+	    : is_refusal(s)    ? OUTCOME_FAILED
 			       : OUTCOME_DEFERRED;
 	o->step = session_step(s);
 	o->code = (uint16_t)r->code;
-	(void)snprintf(o->dsn, sizeof(o->dsn), "%u.%u.%u", class % 10,
+	if (o->status == OUTCOME_DEFERRED && is_of_transaction(o->step))
+		o->again = OUTCOME_AGAIN_ELSEWHERE;
+	(void)snprintf(o->dsn, sizeof(o->dsn), "%u.%u.%u",
+	    o->status == OUTCOME_DEFERRED ? 4 : class % 10,
 	    r->enhanced.subject % 1000, r->enhanced.detail % 1000);
 	reply_write_report(r, s->verdict.text, sizeof(s->verdict.text));
 	return true;
@@ -59,36 +91,53 @@ session_judge_reply(struct session *s)
 
 /* The end of a connection. */
 
+/* At the level "may" a connection may go without TLS where it does not work. */
+static bool
+may_go_in_clear(const struct session *s)
+{
+	return s->conf.tls_level == TLS_MAY && s->conf.tls_fallback &&
+	    !s->conf.implicit_tls && !s->in_clear && !s->login.wanted;
+}
+
 /*
- * At the level "may", a server whose TLS does not work is worth a second
- * connection without it; an injection, or 421, is not.
+ * A server whose TLS does not work is worth a second connection without it; an
+ * injection, or 421, is not.
  */
 static bool
 is_worth_clear(const struct session *s)
 {
 	const struct outcome *o = &s->failure.outcome;
 
-	if (s->conf.tls_level != TLS_MAY || !s->conf.tls_fallback ||
-	    s->conf.implicit_tls || s->in_clear)
-		return false;
-	return o->step == STEP_TLS ||
-	    (o->step == STEP_STARTTLS && o->code >= 400 && o->code != 421);
+	return may_go_in_clear(s) &&
+	    (o->step == STEP_TLS || s->goes_clear ||
+		(o->step == STEP_STARTTLS && o->code >= 400 && o->code != 421));
 }
 
 static void
 ask_next_address(struct session *s)
 {
 	struct msg_next next = { 0 };
+	bool was_up = s->up;
 
-	next.has_failure = 1;
-	s->in_clear = is_worth_clear(s);
-	next.again = s->in_clear || s->learnt != 0;
+	next.has_failure = s->has_failure;
+	s->in_clear = s->has_failure && is_worth_clear(s);
+	next.again = s->in_clear || s->anew;
 	next.learnt = s->learnt;
 	s->learnt = 0;
-	next.outcome = s->failure.outcome;
+	if (!next.again)
+		s->avoid = 0;
+	if (s->has_failure)
+		next.outcome = s->failure.outcome;
 	s->ops->get_tls_info(s->arg, &next.tls);
+	s->goes_clear = s->anew = s->leaving = s->up = s->hung_up = s->goodbye =
+	    false;
+	s->quit_asked = false;
 	session_enter(s, STATE_DIAL);
-	session_report(s, MSG_NEXT, &next, s->failure.text);
+	session_report(s, MSG_NEXT, &next,
+	    s->has_failure ? s->failure.text : "");
+	s->was_up = s->was_up || was_up;
+	if (was_up)
+		auth_forget(s); /* another LOGIN comes before the address */
 }
 
 static void
@@ -96,8 +145,10 @@ tell_closed(struct session *s)
 {
 	struct msg_closed closed = { 0 };
 
-	closed.failed = s->has_failure;
+	closed.failed = s->has_failure && !s->spent;
 	closed.learnt = s->learnt;
+	closed.spent = s->spent;
+	closed.limit = s->limit;
 	closed.outcome = s->failure.outcome;
 	if (!s->has_failure)
 		strlcpy(closed.outcome.dsn, "2.0.0",
@@ -109,7 +160,7 @@ tell_closed(struct session *s)
 void
 ending_conclude(struct session *s)
 {
-	bool over = s->up || s->cap_is_over;
+	bool over = (s->up && !s->leaving) || s->cap_is_over;
 
 	if (!over)
 		ask_next_address(s);
@@ -130,6 +181,7 @@ session_fail(struct session *s, enum farewell farewell)
 	size_t from = s->out.len;
 
 	s->failure = s->verdict;
+	s->failure.outcome.again = OUTCOME_AGAIN_NOT; /* of the jobs alone */
 	s->has_failure = true;
 	if (flight_is_cut(s))
 		farewell = FAREWELL_NONE;
@@ -153,16 +205,42 @@ session_fail_by_reply(struct session *s, enum farewell farewell)
 
 /* Events that are much the same in every state. */
 
+/* Nothing was in hand, and all before went well: no failure of anybody. */
+static bool
+was_idle(const struct session *s)
+{
+	return s->state == STATE_READY && s->delivered > 0 && !s->trans.active;
+}
+
 void
 ending_meet_goodbye(struct session *s)
 {
+	s->hung_up = true;
+	s->spent = s->spent || was_idle(s);
 	session_fail_by_reply(s, FAREWELL_QUIT_NO_WAIT);
+}
+
+void
+session_take_goodbye(struct session *s)
+{
+	if (s->goodbye)
+		return;
+	s->hung_up = s->goodbye = true;
+	(void)session_judge_reply(s); /* either way it is the verdict */
+	s->farewell = s->verdict;
+}
+
+void
+session_obey_goodbye(struct session *s)
+{
+	s->verdict = s->farewell;
+	session_fail(s, FAREWELL_QUIT_NO_WAIT);
 }
 
 void
 ending_meet_bad_reply(struct session *s)
 {
-	session_judge(s, "4.5.0", "protocol error: %s, waiting for %s",
+	session_judge_host(s, "4.5.0", "protocol error: %s, waiting for %s",
 	    reply_error_text(s->reply.error), session_waiting(s));
 	session_fail(s, FAREWELL_NONE);
 }
@@ -173,7 +251,7 @@ session_meet_unsolicited(struct session *s)
 	char report[SESSION_TEXT_SIZE / 2];
 
 	reply_write_report(&s->reply, report, sizeof(report));
-	session_judge(s, "4.5.0",
+	session_judge_host(s, "4.5.0",
 	    "protocol error: a reply came before its command: %s", report);
 	session_fail(s, FAREWELL_QUIT);
 }
@@ -198,28 +276,58 @@ learn(struct session *s, bool closed)
 
 	if (!s->conf.learns || !silent || s->cap_is_over)
 		return;
-	if (closed && s->state == STATE_HELLO && !s->in_tls &&
-	    s->conf.protocol == SESSION_SMTP && s->conf.tls_level <= TLS_MAY &&
-	    !s->login.wanted)
-		s->learnt = AVOID_EHLO;
+	if (closed && s->state == STATE_HELLO)
+		session_learn_helo(s);
 	/* One that answered a batch before has other troubles. */
 	if (s->expected > 1 && s->mails == 1 &&
 	    (s->state == STATE_MAIL || s->state == STATE_FLIGHT_MAIL))
-		s->learnt = AVOID_PIPELINING;
+		s->learnt |= AVOID_PIPELINING;
+}
+
+void
+session_learn_helo(struct session *s)
+{
+	if (s->conf.learns && !s->in_tls && s->conf.protocol == SESSION_SMTP &&
+	    s->conf.tls_level <= TLS_MAY && !s->login.wanted)
+		s->learnt |= AVOID_EHLO;
+}
+
+/*
+ * With TLS 1.3 a server may refuse us after the handshake: it hangs up before it
+ * has taken anything.  As after a failed handshake another connection goes in
+ * clear, where policy lets it.
+ */
+static bool
+broke_in_tls(const struct session *s)
+{
+	return s->in_tls && may_go_in_clear(s) && !s->cap_is_over &&
+	    (s->state == STATE_HELLO ||
+		(s->state == STATE_MAIL && s->mails == 1));
 }
 
 void
 ending_meet_close(struct session *s)
 {
+	s->hung_up = true;
+	s->spent = s->spent || was_idle(s);
+	if (s->goodbye) { /* as it said */
+		s->verdict = s->farewell;
+		session_fail(s, FAREWELL_NONE);
+		return;
+	}
 	learn(s, true);
 	if (s->cause != NULL)
-		session_judge(s, "4.4.2",
+		session_judge_host(s, "4.4.2",
 		    "connection lost while waiting for %s: %s",
 		    session_waiting(s), s->cause);
 	else
-		session_judge(s, "4.4.2",
+		session_judge_host(s, "4.4.2",
 		    "connection closed by the remote while waiting for %s",
 		    session_waiting(s));
+	s->goes_clear = broke_in_tls(s);
+	s->anew = s->anew || s->goes_clear;
+	if (s->goes_clear)
+		s->verdict.outcome.again = OUTCOME_AGAIN_ANEW;
 	session_fail(s, FAREWELL_NONE);
 }
 
@@ -228,13 +336,18 @@ ending_meet_timeout(struct session *s)
 {
 	const char *dsn = s->state <= STATE_CONNECT ? "4.4.1" : "4.4.2";
 
+	if (s->goodbye) {
+		s->verdict = s->farewell;
+		session_fail(s, FAREWELL_NONE);
+		return;
+	}
 	learn(s, false);
 	if (s->cap_is_over)
 		session_judge(s, dsn,
 		    "the session's time is up, while waiting for %s",
 		    session_waiting(s));
 	else
-		session_judge(s, dsn, "timed out while waiting for %s",
+		session_judge_host(s, dsn, "timed out while waiting for %s",
 		    session_waiting(s));
 	session_fail(s, FAREWELL_NONE);
 }

@@ -180,30 +180,36 @@ envelope_advance(struct session *s)
 void
 envelope_take_mail(struct session *s)
 {
+	struct transaction *t = &s->trans;
+
 	if (s->reply.code / 100 != 2) {
 		if (!session_judge_reply(s)) {
 			session_fail(s, FAREWELL_NONE);
 			return;
 		}
-		job_settle_all(s);
+		t->again =
+		    s->reply.code / 100 == 4 && job_is_spent(s, t->returned);
+		if (!t->again)
+			job_settle_all(s);
 		/* What is out already is answered still (S-110). */
-		s->trans.fill = FILL_NOTHING;
+		t->fill = FILL_NOTHING;
 	}
 	envelope_advance(s);
 }
 
 /*
- * RFC 5321, 4.5.3.1.10, says 452, and that 552 is to be taken for it.  It
- * still is a refusal by size where it says so (RFC 1870, 6.4).
+ * RFC 5321, 4.5.3.1.10, says 452, and that 552 is to be taken for it.  But 552
+ * mostly says that a mailbox is full, or that the message is too large or not
+ * wanted: it means too many recipients where its enhanced code says so (RFC
+ * 3463, 3.6), or where it has none and recipients were accepted before it.
  */
 static bool
-is_too_many(const struct reply *reply)
+is_too_many(const struct reply *reply, bool any)
 {
-	if (reply->code == 552 && reply->enhanced.class == 5 &&
-	    ((reply->enhanced.subject == 3 && reply->enhanced.detail == 4) ||
-		(reply->enhanced.subject == 2 && reply->enhanced.detail == 3)))
-		return false;
-	return reply->code == 452 || reply->code == 552;
+	if (reply->code == 552 && reply->enhanced.class == 5)
+		return reply->enhanced.subject == 5 &&
+		    reply->enhanced.detail == 3;
+	return reply->code == 452 || (reply->code == 552 && any);
 }
 
 bool
@@ -213,9 +219,9 @@ envelope_judge_rcpt(struct session *s, bool any)
 
 	if (!session_judge_reply(s))
 		return false;
-	if (is_too_many(&s->reply)) {
+	if (is_too_many(&s->reply, any)) {
 		o->status = OUTCOME_DEFERRED;
-		o->again = any;
+		o->again = any ? OUTCOME_AGAIN_HERE : OUTCOME_AGAIN_ELSEWHERE;
 		if (o->dsn[0] == '5')
 			o->dsn[0] = '4';
 	}
@@ -243,7 +249,7 @@ envelope_take_rcpt(struct session *s)
 		return;
 	}
 	rcpt = next_answered(t);
-	if (t->rcpts[rcpt] & RCPT_DONE) { /* MAIL was refused */
+	if (t->again || (t->rcpts[rcpt] & RCPT_DONE)) { /* MAIL was refused */
 		envelope_advance(s);
 		return;
 	}
@@ -259,4 +265,23 @@ envelope_take_rcpt(struct session *s)
 	}
 	job_settle(s, rcpt);
 	envelope_advance(s);
+}
+
+/*
+ * 421 to one RCPT of a batch that ends in DATA.  A server that closes sends
+ * nothing more; one that goes on has the message for those that it accepted.
+ * Without DATA on the wire no further command may be sent.
+ */
+void
+envelope_take_goodbye(struct session *s)
+{
+	struct transaction *t = &s->trans;
+
+	if (t->unanswered == 0 || !t->data_asked ||
+	    (t->accepted == 0 && t->unanswered == 1)) {
+		ending_meet_goodbye(s);
+		return;
+	}
+	session_take_goodbye(s);
+	envelope_take_rcpt(s);
 }

@@ -37,6 +37,7 @@ settle(struct session *s, struct flight_job *j, uint32_t rcpt)
 	outcome.rcpt = rcpt;
 	outcome.outcome = s->verdict.outcome;
 	outcome.outcome.offers = offer_bits(s);
+	job_tally(&j->tally, &outcome.outcome);
 	session_report(s, MSG_OUTCOME, &outcome, s->verdict.text);
 }
 
@@ -55,14 +56,6 @@ settle_accepted(struct session *s, struct flight_job *j)
 			settle(s, j, i);
 }
 
-static void
-give_back(struct session *s, const struct flight_job *j)
-{
-	struct msg_job_ref ref = { j->job };
-
-	session_report(s, MSG_AGAIN, &ref, "");
-}
-
 /* Whatever is sent now would be taken for octets of a message. */
 bool
 flight_is_cut(const struct session *s)
@@ -70,32 +63,58 @@ flight_is_cut(const struct session *s)
 	return s->flight.count > 0 && s->out.len > 0;
 }
 
-/*
- * The connection is over, for the reason in s->verdict.  A remote that says 421
- * has seen nothing of what comes behind; in every other case whose last octet
- * has left, has perhaps arrived (RFC 1047).
- */
+/* A remote that said 421 and then closed, or was silent, took nothing of what
+ * followed. */
+static bool
+said_goodbye(const struct session *s)
+{
+	return s->goodbye || s->verdict.outcome.code == 421;
+}
+
+/* The connection was spent before the head was answered at all. */
+static bool
+ended_spent(const struct session *s, const struct flight_job *j)
+{
+	return s->hung_up && s->state == STATE_FLIGHT_MAIL &&
+	    job_is_spent(s, j->returned);
+}
+
+/* One message of a flight whose connection is over; sent: octets of the flight.
+ * Its last octet sent, it has perhaps arrived (RFC 1047). */
+static void
+abandon_job(struct session *s, struct flight_job *j, bool is_head, size_t sent)
+{
+	struct outcome *o = &s->verdict.outcome;
+	const uint8_t again = o->again;
+	bool doubt = sent >= j->ends && !said_goodbye(s);
+
+	if ((!is_head && (sent <= j->begins || said_goodbye(s))) ||
+	    (j->again && j->accepted == 0)) {
+		job_give_back(s, j->job, j->spent, false);
+		return;
+	}
+	if (is_head && ended_spent(s, j)) {
+		job_give_back(s, j->job, true, doubt);
+		return;
+	}
+	o->in_doubt = doubt && again != OUTCOME_AGAIN_ANEW;
+	if (o->in_doubt)
+		o->again = OUTCOME_AGAIN_NOT;
+	settle_all(s, j);
+	o->in_doubt = 0;
+	o->again = again;
+	job_leave(s, &j->tally);
+}
+
+/* The connection is over, for the reason in s->verdict. */
 void
 flight_abandon(struct session *s)
 {
 	struct flight *f = &s->flight;
-	bool goodbye = s->verdict.outcome.code == 421;
 	size_t sent = f->octets - s->out.len;
 
-	for (uint32_t i = f->at; f->departed && i < f->count; i++) {
-		struct flight_job *j = &f->jobs[i];
-
-		/* The first of a flight never comes back: no endless round. */
-		if ((i > 0 && sent <= j->begins) || (i > f->at && goodbye) ||
-		    (j->again && j->accepted == 0)) {
-			give_back(s, j);
-			continue;
-		}
-		s->verdict.outcome.in_doubt = sent >= j->ends &&
-		    (!goodbye || s->state == STATE_FLIGHT_FINAL);
-		settle_all(s, j);
-	}
-	s->verdict.outcome.in_doubt = 0;
+	for (uint32_t i = f->at; f->departed && i < f->count; i++)
+		abandon_job(s, &f->jobs[i], i == f->at, sent);
 	f->count = 0;
 	f->departed = false;
 }
@@ -127,9 +146,9 @@ flight_fit(const struct session *s)
 	const struct transaction *t = &s->trans;
 	uint64_t need = t->size + 2 + commands_room(s);
 
-	if (!flight_takes(s) || t->is_converted || (t->flags & SUBMIT_VERIFY) ||
-	    xclient_applies(s) || t->nrcpt > FLIGHT_RCPTS_MAX ||
-	    need > s->out.size)
+	if (!flight_takes(s) || f->window == 0 || t->is_converted ||
+	    (t->flags & SUBMIT_VERIFY) || xclient_applies(s) ||
+	    t->nrcpt > FLIGHT_RCPTS_MAX || need > s->out.size)
 		return FLIGHT_NEVER;
 	if (f->count > 0 &&
 	    (need > s->out.size - s->out.len ||
@@ -227,6 +246,7 @@ flight_join(struct session *s)
 	j->job = t->job;
 	j->rcpts = f->nrcpt;
 	j->nrcpt = t->nrcpt;
+	j->returned = t->returned;
 	j->begins = (uint32_t)from;
 	memcpy(&f->rcpts[j->rcpts], t->rcpts, j->nrcpt); /* some are done */
 	if (write_job(s, j)) {
@@ -296,7 +316,11 @@ static void
 next_job(struct session *s)
 {
 	struct flight *f = &s->flight;
+	const struct flight_job *j = head(s);
 
+	if (j->tally.delivered > 0)
+		s->delivered++;
+	job_leave(s, &j->tally);
 	if (++f->at < f->count)
 		session_enter(s, STATE_FLIGHT_MAIL);
 	else
@@ -319,7 +343,9 @@ flight_take_mail(struct session *s)
 			return;
 		}
 		j->refused = true;
-		j->again = f->disturbed && s->reply.code == 503;
+		j->spent =
+		    s->reply.code / 100 == 4 && job_is_spent(s, j->returned);
+		j->again = j->spent || (f->disturbed && s->reply.code == 503);
 		if (!j->again)
 			settle_all(s, j);
 		f->disturbed = true;
@@ -389,12 +415,10 @@ end_unwanted(struct session *s, struct flight_job *j)
 		session_fail(s, FAREWELL_QUIT);
 		return;
 	}
-	if (s->reply.code == 421) {
-		session_fail_by_reply(s, FAREWELL_QUIT_NO_WAIT);
-		return;
-	}
+	if (s->reply.code == 421)
+		session_take_goodbye(s);
 	if (j->again)
-		give_back(s, j);
+		job_give_back(s, j->job, j->spent, false);
 	next_job(s);
 }
 
@@ -408,31 +432,41 @@ settle_next_accepted(struct session *s, struct flight_job *j)
 }
 
 /*
- * BDAT is refused as a command.  Behind a message that failed, it is for want
- * of RSET.  An LMTP server may have meant all recipients or the first: what
- * comes next cannot be told apart.
+ * BDAT is refused as a command.  After a message that failed, it is for want of
+ * RSET.  An LMTP server may have meant all recipients or the first: what comes
+ * next cannot be told apart, so that the others may have the message.
  */
 static void
 end_refused(struct session *s, struct flight_job *j)
 {
-	bool countable = !session_is_lmtp(s) || j->accepted == 1;
 	char report[SESSION_TEXT_SIZE / 2];
 
-	(void)session_judge_reply(s); /* it is a refusal */
-	if (s->flight.disturbed && s->reply.code == 503)
-		give_back(s, j);
-	else
-		settle_accepted(s, j);
-	s->flight.disturbed = true;
-	if (countable) {
-		next_job(s);
+	if (session_is_lmtp(s) && j->accepted > 1) {
+		if (s->flight.disturbed && s->reply.code == 503) {
+			job_give_back(s, j->job, false, true);
+			s->flight.at++;
+		}
+		reply_write_report(&s->reply, report, sizeof(report));
+		session_judge_host(s, "4.5.0",
+		    "protocol error: a refusal of one recipient, or of all: %s",
+		    report);
+		session_fail(s, FAREWELL_NONE);
 		return;
 	}
-	s->flight.at++;
-	reply_write_report(&s->reply, report, sizeof(report));
-	session_judge(s, "4.5.0",
-	    "protocol error: of which recipients, nobody can tell: %s", report);
-	session_fail(s, FAREWELL_NONE);
+	if (!s->flight.disturbed || s->reply.code != 503) {
+		session_give_up_bdat(s);
+		return;
+	}
+	job_give_back(s, j->job, false, false);
+	next_job(s);
+}
+
+/* A message is accepted of which the last octet has not left. */
+static bool
+is_ahead(const struct session *s, const struct flight_job *j)
+{
+	return s->reply.code / 100 == 2 &&
+	    s->flight.octets - s->out.len < j->ends;
 }
 
 void
@@ -444,8 +478,12 @@ flight_take_final(struct session *s)
 		end_unwanted(s, j);
 		return;
 	}
-	if (s->reply.code / 10 == 50 && j->answer_at == 0) {
+	if (session_refuses_bdat(s) && j->answer_at == 0) {
 		end_refused(s, j);
+		return;
+	}
+	if (is_ahead(s, j)) {
+		session_meet_unsolicited(s);
 		return;
 	}
 	if (!session_judge_reply(s)) {
@@ -461,9 +499,19 @@ flight_take_final(struct session *s)
 		j->accepted = 0;
 	}
 	if (s->reply.code == 421)
-		session_fail(s, FAREWELL_QUIT_NO_WAIT);
-	else if (j->accepted == 0)
+		session_take_goodbye(s);
+	if (j->accepted == 0)
 		next_job(s);
 	else
 		session_enter(s, STATE_FLIGHT_FINAL); /* the timer anew */
+}
+
+void
+flight_take_goodbye(struct session *s)
+{
+	session_take_goodbye(s);
+	if (s->state == STATE_FLIGHT_MAIL)
+		flight_take_mail(s);
+	else
+		flight_take_rcpt(s);
 }

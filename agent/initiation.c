@@ -40,6 +40,7 @@ initiation_take_address(struct session *s)
 	if (m->tail_len > 0)
 		memcpy(s->discard, m->tail, m->tail_len);
 	s->discard[m->tail_len] = '\0';
+	a->avoid |= s->avoid;
 	s->is_misled = !message_string_ok(a->host, sizeof(a->host)) ||
 	    !message_string_ok(a->tls_name, sizeof(a->tls_name)) ||
 	    strlen(s->discard) != m->tail_len;
@@ -188,6 +189,8 @@ initiation_learn(struct session *s)
 	capabilities_discard(&s->caps, s->discard);
 	if (s->address.avoid & AVOID_PIPELINING)
 		capabilities_discard(&s->caps, "PIPELINING CHUNKING ");
+	if (s->address.avoid & AVOID_CHUNKING)
+		capabilities_discard(&s->caps, "CHUNKING ");
 	capabilities_finish(&s->caps, s->in_tls);
 	s->parameters = extension_parameters(&s->caps);
 }
@@ -230,8 +233,9 @@ initiation_come_up(struct session *s)
 	s->has_failure = false;
 	s->needs_rset = false;
 	s->mails = 0;
+	s->delivered = 0;
 	s->ndomains = 0;
-	s->flight.window = 1;
+	s->flight.window = s->address.shown ? 1 : 0;
 	s->parameters = extension_parameters(&s->caps);
 	session_enter(s, STATE_READY);
 	session_report(s, MSG_SESSION_UP, &up, "");
@@ -276,6 +280,14 @@ choose_security(struct session *s)
 	session_fail(s, FAREWELL_QUIT);
 }
 
+/* RFC 5321, 3.2 and 4.1.4: a server that does not know EHLO may say so in many
+ * ways, and some refuse it by policy and take HELO. */
+static bool
+may_mean_helo(unsigned int code)
+{
+	return (code >= 500 && code <= 504) || code == 550 || code == 554;
+}
+
 void
 initiation_take_hello(struct session *s)
 {
@@ -284,10 +296,12 @@ initiation_take_hello(struct session *s)
 	if (code == 250) {
 		initiation_learn(s);
 		choose_security(s);
-	} else if ((code == 500 || code == 502 || code == 504) &&
-	    s->conf.protocol == SESSION_SMTP && !s->in_tls) {
+	} else if (may_mean_helo(code) && s->conf.protocol == SESSION_SMTP &&
+	    !s->in_tls) {
 		say_hello(s, COMMAND_HELO, STATE_HELO);
 	} else {
+		if (code / 100 == 4)
+			session_learn_helo(s);
 		session_fail_by_reply(s, FAREWELL_QUIT);
 	}
 }

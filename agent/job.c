@@ -25,6 +25,7 @@ job_settle(struct session *s, uint32_t rcpt)
 	outcome.rcpt = rcpt;
 	outcome.outcome = s->verdict.outcome;
 	outcome.outcome.offers = offer_bits(s);
+	job_tally(&t->tally, &outcome.outcome);
 	session_report(s, MSG_OUTCOME, &outcome, s->verdict.text);
 }
 
@@ -51,28 +52,98 @@ job_forget(struct session *s)
 	s->ops->close_body(s->arg);
 }
 
+bool
+job_is_spent(const struct session *s, bool returned)
+{
+	return s->delivered > 0 && !returned;
+}
+
+void
+job_give_back(struct session *s, uint64_t job, bool spent, bool in_doubt)
+{
+	struct msg_again again = { job, spent, in_doubt };
+
+	if (spent) {
+		s->spent = true;
+		s->limit = s->delivered;
+	}
+	session_report(s, MSG_AGAIN, &again, "");
+}
+
+void
+job_tally(struct job_tally *tally, const struct outcome *outcome)
+{
+	bool elsewhere = outcome->again == OUTCOME_AGAIN_ELSEWHERE ||
+	    outcome->again == OUTCOME_AGAIN_ANEW;
+
+	tally->delivered += outcome->status == OUTCOME_DELIVERED;
+	tally->elsewhere += elsewhere;
+	tally->lacking += elsewhere && outcome->status == OUTCOME_FAILED;
+}
+
+/* A recipient that is put off while others of its message are accepted stays
+ * with this host, and is tried again later. */
+void
+job_leave(struct session *s, const struct job_tally *tally)
+{
+	if ((tally->lacking > 0 ||
+		(tally->elsewhere > 0 && tally->delivered == 0)) &&
+	    (s->address.more || s->anew))
+		s->leaving = true;
+}
+
 void
 job_finish(struct session *s)
 {
-	if (s->needs_rset)
+	struct transaction *t = &s->trans;
+
+	if (t->again)
+		job_give_back(s, t->job, true, false);
+	if (t->tally.delivered > 0) {
+		s->delivered++;
+		if (t->bdat && s->flight.window == 0)
+			s->flight.window = 1;
+	}
+	if (s->needs_rset && s->flight.window > 1)
 		s->flight.window = 1;
+	job_leave(s, &t->tally);
 	job_forget(s);
 	job_next(s);
+}
+
+/* Whether the remote ended a spent connection before it had more of the job in
+ * hand than its first command. */
+static bool
+ended_spent(const struct session *s)
+{
+	return s->hung_up && job_is_spent(s, s->trans.returned) &&
+	    (s->state == STATE_MAIL || s->state == STATE_XFORWARD);
 }
 
 void
 job_abandon(struct session *s)
 {
+	struct outcome *o = &s->verdict.outcome;
+
 	flight_abandon(s);
 	if (!s->trans.active)
 		return;
+	if (s->trans.begun && (s->trans.again || ended_spent(s))) {
+		job_give_back(s, s->trans.job, true, false);
+		job_forget(s);
+		return;
+	}
 	if (!s->trans.begun) { /* another worker can have it as it is */
 		job_forget(s);
 		return;
 	}
 	/* Whoever has the whole message may have kept it (RFC 1047). */
-	s->verdict.outcome.in_doubt = s->state == STATE_FINAL;
+	if (s->state == STATE_FINAL && o->again != OUTCOME_AGAIN_ANEW) {
+		o->in_doubt = 1;
+		o->again = OUTCOME_AGAIN_NOT;
+	}
 	job_settle_all(s);
+	job_leave(s, &s->trans.tally);
 	job_forget(s);
 }
 
@@ -132,6 +203,9 @@ take_job(struct session *s, const struct message *m)
 	t->protocol = job->protocol;
 	t->nrcpt = job->nrcpt;
 	t->accepted = t->unanswered = t->write_at = t->answer_at = 0;
+	memset(&t->tally, 0, sizeof(t->tally));
+	t->returned = job->returned != 0;
+	t->again = false;
 	t->write_path = envelope_next_path(t->envelope);
 	t->fill = FILL_MAIL;
 	t->data_asked = t->body_ended = t->begun = false;
@@ -148,8 +222,15 @@ job_refuse_as_judged(struct session *s)
 {
 	s->verdict.outcome.step = STEP_MAIL;
 	job_settle_all(s);
+	job_leave(s, &s->trans.tally);
 	job_forget(s);
-	session_enter(s, s->flight.count > 0 ? STATE_GATHER : STATE_READY);
+	if (s->flight.count == 0) {
+		job_next(s);
+		return;
+	}
+	session_enter(s, STATE_GATHER);
+	if (s->leaving)
+		flight_depart(s);
 }
 
 void
@@ -232,7 +313,10 @@ void
 job_next(struct session *s)
 {
 	session_enter(s, STATE_READY);
-	if (session_mails_left(s) == 0 || s->quit_asked)
+	if (s->goodbye)
+		session_obey_goodbye(s);
+	else if (session_mails_left(s) == 0 || s->quit_asked || s->leaving ||
+	    s->spent)
 		session_say_quit(s);
 	else if (s->trans.active)
 		begin_job(s);
@@ -253,14 +337,21 @@ job_begin(struct session *s)
 		flight_depart(s);
 }
 
+/* One that the queue sent before it knew that the session left its host: it
+ * is sent again. */
+void
+job_drop(struct session *s)
+{
+	s->is_misled = !s->was_up;
+	s->ops->close_body(s->arg);
+}
+
 void
 job_begin_anew(struct session *s)
 {
 	choose_nothing(s);
 	if (offer_suits(s))
 		job_begin_mail(s);
-	else
-		job_next(s);
 }
 
 void

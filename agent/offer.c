@@ -18,6 +18,14 @@ is_ascii(const char *text, size_t n)
 	return ((unsigned char)all & 0x80) == 0;
 }
 
+/* This server can never take it; another host of the destination may. */
+static void
+refuse_for_lack(struct session *s, const char *dsn, const char *why)
+{
+	session_judge_host(s, dsn, "%s", why);
+	job_refuse_as_judged(s);
+}
+
 /* Who cannot be named to this server; the others get the message. */
 static void
 refuse_utf8_recipients(struct session *s)
@@ -25,7 +33,7 @@ refuse_utf8_recipients(struct session *s)
 	struct transaction *t = &s->trans;
 	const char *path = envelope_next_path(t->envelope);
 
-	session_judge(s, "5.6.7",
+	session_judge_host(s, "5.6.7",
 	    "recipient needs SMTPUTF8, which the server does not offer");
 	s->verdict.outcome.step = STEP_MAIL;
 	for (uint32_t i = 0; i < t->nrcpt; i++) {
@@ -58,12 +66,12 @@ choose_smtputf8(struct session *s)
 		return true;
 	}
 	if (t->flags & SUBMIT_SMTPUTF8) {
-		job_refuse(s, "5.6.9",
+		refuse_for_lack(s, "5.6.9",
 		    "a header field needs SMTPUTF8, which the server does not offer");
 		return false;
 	}
 	if (!is_ascii(t->envelope, strlen(t->envelope))) {
-		job_refuse(s, "5.6.7",
+		refuse_for_lack(s, "5.6.7",
 		    "sender needs SMTPUTF8, which the server does not offer");
 		return false;
 	}
@@ -82,15 +90,16 @@ convert_body(struct session *s, enum mime_target target, const char *lacks)
 	bool is_read;
 
 	if (s->conf.eight_bit != SESSION_CONVERT) {
-		job_refuse(s, "5.6.3", lacks);
+		refuse_for_lack(s, "5.6.3", lacks);
 		return false;
 	}
 	why = content_convert(s, target, &is_read);
 	if (is_read && why == MIME_OK)
 		return true;
 	if (is_read)
-		session_judge(s, "5.6.3", "%s, and it cannot be converted: %s",
-		    lacks, mime_error_text(why));
+		session_judge_host(s, "5.6.3",
+		    "%s, and it cannot be converted: %s", lacks,
+		    mime_error_text(why));
 	else
 		session_judge(s, "4.3.0", "the message cannot be read");
 	job_refuse_as_judged(s);
@@ -180,13 +189,13 @@ offer_suits(struct session *s)
 	    t->content_octets + 2 > s->caps.size_limit &&
 	    job_octets(s) > s->caps.size_limit) {
 		/* RFC 1870, 4 */
-		job_refuse(s, "5.3.4",
+		refuse_for_lack(s, "5.3.4",
 		    "message is larger than the size that the server offers");
 		return false;
 	}
 	refusal = extension_refuse(&s->caps, parameters);
 	if (refusal != NULL) {
-		job_refuse(s, refusal->dsn, refusal->why);
+		refuse_for_lack(s, refusal->dsn, refusal->why);
 		return false;
 	}
 	t->wants_delay = extension_wants_delay(&s->caps, parameters);

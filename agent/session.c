@@ -87,6 +87,9 @@ session_enter(struct session *s, enum session_state state)
 {
 	uint8_t timer = states[state].timer;
 
+	/* After 421 there is little to wait for. */
+	if (s->goodbye && timer != TIMER_COUNT)
+		timer = TIMER_QUIT;
 	s->state = state;
 	s->ops->set_timer(s->arg,
 	    timer == TIMER_COUNT ? 0 : s->conf.timer_ms[timer]);
@@ -255,6 +258,8 @@ take_reply(struct session *s, const uint8_t *rest, size_t n)
 
 	if (s->expected > 0)
 		s->expected--;
+	if (s->reply.loose)
+		s->learnt |= SEEN_LOOSE_REPLY;
 	ahead =
 	    s->expected == 0 && n > 0 && (n < 3 || memcmp(rest, "421", 3) != 0);
 	s->leftover = n;
@@ -272,6 +277,8 @@ session_octets(struct session *s, const uint8_t *in, size_t n)
 	size_t used;
 
 	while (n > 0 && session_is_connected(s)) {
+		/* Before a handshake nothing is overlooked. */
+		s->reply.strict = s->state == STATE_STARTTLS;
 		event = reply_feed(&s->reply, in, n, &used);
 		in += used;
 		n -= used;

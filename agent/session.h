@@ -94,6 +94,14 @@ struct verdict {
 	char text[SESSION_TEXT_SIZE];
 };
 
+/* A job's recipients with an outcome, as far as they say whether it goes on to
+ * another host. */
+struct job_tally {
+	uint32_t delivered;
+	uint32_t elsewhere; /* another host may take it, or this one anew */
+	uint32_t lacking;   /* of those: this one never can */
+};
+
 /* What is to be written next in a transaction. */
 enum envelope_fill {
 	FILL_MAIL,
@@ -110,6 +118,8 @@ struct transaction {
 	bool body_ended;   /* its last octet is in out, or beyond */
 	bool bdat;         /* in chunks, not behind DATA (RFC 3030) */
 	bool is_converted; /* its content is not what the queue gave */
+	bool returned;     /* it came back from a spent connection before */
+	bool again;        /* it goes back: this connection is spent */
 	bool wants_delay;  /* NOTIFY of recipients gets DELAY, where it may */
 	enum command_body body;
 	bool smtputf8;
@@ -120,7 +130,8 @@ struct transaction {
 	uint32_t flags;
 	uint32_t protocol; /* enum session_protocol */
 	uint32_t nrcpt;
-	uint32_t accepted;          /* recipients */
+	uint32_t accepted; /* recipients */
+	struct job_tally tally;
 	uint32_t unanswered;        /* RCPTs */
 	uint32_t write_at;          /* the next recipient to ask about */
 	uint32_t answer_at;         /* the next one to hear about */
@@ -147,15 +158,19 @@ struct flight_job {
 	uint32_t unanswered; /* RCPTs */
 	uint32_t accepted;   /* and waiting for the final reply */
 	uint32_t answer_at;
-	bool refused; /* MAIL was */
-	bool again;   /* for a reason that is not its own */
+	struct job_tally tally;
+	bool refused;  /* MAIL was */
+	bool again;    /* for a reason that is not its own */
+	bool spent;    /* and that is the connection */
+	bool returned; /* it came back from a spent connection before */
 };
 
 /* Those whose replies come next, in order (flight.c). */
 struct flight {
 	uint32_t count;
 	uint32_t at;     /* the job that the next reply is for */
-	uint32_t window; /* so many at once, at most */
+	uint32_t window; /* so many at once, at most; 0: none until the server
+	                    has taken a message by BDAT */
 	uint32_t nrcpt;  /* used of rcpts */
 	size_t octets;   /* of all of it */
 	bool departed;   /* the queue knows of it, and it may leave */
@@ -200,6 +215,7 @@ struct session {
 	struct command_out out;
 	struct verdict verdict;        /* the last one made */
 	struct verdict failure;        /* the one that ends the connection */
+	struct verdict farewell;       /* the 421, while goodbye is set */
 	const struct message *message; /* while a queue's event is handled */
 	const char *cause;             /* while CLOSED or TLS_FAILED is */
 	uint32_t expected;             /* replies to commands in out, or sent */
@@ -207,15 +223,25 @@ struct session {
 	bool has_failure;
 	bool greeted;
 	bool in_tls;
-	bool in_clear;  /* this connection goes without STARTTLS */
-	uint8_t learnt; /* AVOID_* bits: what this server did not bear */
+	bool in_clear;   /* this connection goes without STARTTLS */
+	bool anew;       /* the same address is tried in another way */
+	bool goes_clear; /* and that is without TLS, which broke */
+	uint8_t learnt;  /* AVOID_* bits: what this server did not bear */
+	uint8_t avoid;   /* what the next connection to it does without */
 	bool up;
+	bool was_up;    /* at some host before: what is sent to it may cross */
+	bool leaving;   /* what is on the wire, then QUIT, then another host */
+	bool hung_up;   /* the remote closed, or said 421 */
+	bool spent;     /* it had delivered, and the remote wants no more */
+	bool goodbye;   /* 421: what is on the wire, and no more commands */
+	uint32_t limit; /* messages that it took, where it is spent by that */
 	bool needs_rset;
-	bool quit_asked;   /* after what is on the wire */
-	bool is_misled;    /* a message of the queue makes no sense */
-	bool cap_is_over;  /* the timer that fired is the session's */
-	uint32_t mails;    /* MAILs of this connection */
-	uint32_t ndomains; /* of recipients, where the server limits them */
+	bool quit_asked;    /* after what is on the wire */
+	bool is_misled;     /* a message of the queue makes no sense */
+	bool cap_is_over;   /* the timer that fired is the session's */
+	uint32_t mails;     /* MAILs of this connection */
+	uint32_t delivered; /* messages of this connection */
+	uint32_t ndomains;  /* of recipients, where the server limits them */
 	uint64_t domains[LIMITS_DOMAINS_MAX];
 	struct reply reply;
 	struct flight flight; /* beside what is in use, for its pages */

@@ -31,6 +31,10 @@ void session_fail(struct session *s, enum farewell farewell);
 void session_judge(struct session *s, const char *dsn, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The verdict is about this host: the next one may take what it has not. */
+void session_judge_host(struct session *s, const char *dsn, const char *fmt,
+    ...) __attribute__((format(printf, 3, 4)));
+
 /*
  * The reply's verdict: by its class, or deferred as a protocol error where the
  * class means nothing here.  True in the first case.
@@ -48,6 +52,22 @@ void session_wrote(struct session *s, size_t from);
 
 /* Say QUIT, and wait for its reply. */
 void session_say_quit(struct session *s);
+
+/* EHLO was refused in a way that HELO may not be: learnt, for another attempt. */
+void session_learn_helo(struct session *s);
+
+/* BDAT was refused as a command by a server that offers CHUNKING.  What follows
+ * it may be read as commands: the connection is cut, and the next one goes by
+ * DATA. */
+void session_give_up_bdat(struct session *s);
+bool session_refuses_bdat(const struct session *s);
+
+/* 421 came while more was on the wire: no further command from here on, but its
+ * replies are read, for a server that goes on all the same. */
+void session_take_goodbye(struct session *s);
+
+/* All that was on the wire then is answered: QUIT, and no waiting. */
+void session_obey_goodbye(struct session *s);
 
 /* A line of our own for the dialogue. */
 void session_show(struct session *s, const char *line);
@@ -117,7 +137,21 @@ const char *auth_hide(struct session *s, const char *text);
 
 /* Of job.c: */
 void job_begin(struct session *s);
+void job_drop(struct session *s);
 void job_take_rset(struct session *s);
+
+/*
+ * A connection that has delivered refuses the next message before it has
+ * anything of it: that is not about the message, so the queue gets it back,
+ * once, and another connection takes it.
+ */
+bool job_is_spent(const struct session *s, bool returned);
+void job_give_back(struct session *s, uint64_t job, bool spent, bool in_doubt);
+
+/* Count an outcome; and with all of a job's there, see whether the session takes
+ * it to another host. */
+void job_tally(struct job_tally *tally, const struct outcome *outcome);
+void job_leave(struct session *s, const struct job_tally *tally);
 
 /* The queue is to know that the job is begun, once. */
 void job_report_begun(struct session *s);
@@ -158,6 +192,7 @@ uint8_t offer_bits(const struct session *s);
 /* Of envelope.c: */
 void envelope_take_mail(struct session *s);
 void envelope_take_rcpt(struct session *s);
+void envelope_take_goodbye(struct session *s);
 void envelope_fill(struct session *s);
 void envelope_advance(struct session *s);
 
@@ -220,6 +255,7 @@ void flight_depart(struct session *s);
 void flight_quit(struct session *s);
 void flight_take_mail(struct session *s);
 void flight_take_rcpt(struct session *s);
+void flight_take_goodbye(struct session *s);
 void flight_take_final(struct session *s);
 void flight_abandon(struct session *s);
 bool flight_is_cut(const struct session *s);

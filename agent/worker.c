@@ -120,10 +120,13 @@ take_descriptor(struct worker *w, const struct message *m)
 		if (m->fd != WORKER_REMOTE_FD)
 			_exit(WORKER_MISLED);
 		w->has_remote = true;
-	} else if (m->type == MSG_JOB) {
-		if (m->fd != WORKER_BODY_FD)
-			_exit(WORKER_MISLED);
+	} else if (m->type == MSG_JOB && m->fd == WORKER_BODY_FD) {
 		w->has_body = true;
+	} else if (m->type == MSG_JOB) {
+		/* Sent before the queue knew that we left a host: dropped. */
+		if (w->has_remote || m->fd != WORKER_REMOTE_FD)
+			_exit(WORKER_MISLED);
+		(void)close(WORKER_REMOTE_FD); /* a memfd: nothing to lose */
 	}
 }
 

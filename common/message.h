@@ -593,11 +593,16 @@ struct msg_address {
 	                                  is matched as an address, not sent */
 	char relay[MSG_RELAY_SIZE];
 	uint32_t
-	    avoid; /* AVOID_* bits: what this server was seen not to bear */
+	    avoid;     /* AVOID_* bits: what this server was seen not to bear */
+	uint8_t more;  /* 1: another host may be tried after this one */
+	uint8_t shown; /* 1: it took a message by BDAT before */
+	uint8_t pad[2];
 };
 
 #define AVOID_EHLO       (1u << 0) /* it hangs up: HELO */
 #define AVOID_PIPELINING (1u << 1) /* nor CHUNKING */
+#define AVOID_CHUNKING   (1u << 2) /* it offers BDAT, and does not know it */
+#define SEEN_LOOSE_REPLY (1u << 3) /* nothing to avoid: for the log */
 
 /*
  * tail: strings: reverse-path (may be empty) and its parameters, then nrcpt
@@ -610,16 +615,22 @@ struct msg_job {
 	uint32_t nrcpt;
 	uint32_t flags;    /* SUBMIT_TO_WORKER */
 	uint32_t protocol; /* enum session_protocol: that of its session */
-	uint32_t pad;
+	uint32_t returned; /* 1: by an AGAIN that says spent, once before */
 };
 
 struct msg_job_ref {
 	uint64_t job;
 };
 
+struct msg_again {
+	uint64_t job;
+	uint32_t spent;    /* 1: its connection had delivered, and was ended */
+	uint32_t in_doubt; /* 1: perhaps delivered all the same */
+};
+
 /* tail: the reply or the reason, sanitised, without NUL. */
 struct msg_next {
-	uint8_t has_failure; /* 0: the first call */
+	uint8_t has_failure; /* 0: the first call, or no fault of the address */
 	uint8_t again;       /* 1: the same address, in clear, or as learnt */
 	uint8_t learnt;      /* AVOID_* bits */
 	uint8_t pad;
@@ -644,8 +655,11 @@ struct msg_outcome {
  * their job was BEGUN; jobs that were not go back. */
 struct msg_closed {
 	struct outcome outcome;
-	uint32_t failed; /* 0: a QUIT that was asked for */
-	uint32_t learnt; /* AVOID_* bits */
+	uint32_t failed; /* 0: a QUIT that was asked for, or spent */
+	uint32_t learnt; /* AVOID_* and SEEN_* bits */
+	uint32_t spent;  /* 1: it had delivered, and the server wanted no more
+	                    before it had anything of the next message */
+	uint32_t limit;  /* messages that it took by then; 0: it was idle */
 };
 
 /* tail: whole lines of postern-transcript(5). */

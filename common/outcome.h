@@ -35,14 +35,24 @@ enum outcome_step {
 	STEP_COUNT,
 };
 
+/* What may still be done about a recipient in the same attempt. */
+enum outcome_again {
+	OUTCOME_AGAIN_NOT,
+	OUTCOME_AGAIN_HERE,      /* not refused, but belongs into another
+	                            transaction (RFC 5321, 4.5.3.1.10) */
+	OUTCOME_AGAIN_ELSEWHERE, /* the next host may take it (RFC 5321, 5.1) */
+	OUTCOME_AGAIN_ANEW, /* this one may, in another way: without TLS, or
+	                       by DATA */
+	OUTCOME_AGAIN_COUNT,
+};
+
 #define OUTCOME_DSN_SIZE 12 /* "5.123.123" and its NUL (RFC 3463, 2) */
 
 struct outcome {
 	uint8_t status;             /* enum outcome_status */
 	uint8_t step;               /* enum outcome_step */
 	uint8_t in_doubt;           /* 1: perhaps delivered all the same */
-	uint8_t again;              /* 1: not refused, but belongs into another
-	                     transaction at once (RFC 5321, 4.5.3.1.10) */
+	uint8_t again;              /* enum outcome_again */
 	uint16_t code;              /* of the reply; 0 where there was none */
 	char dsn[OUTCOME_DSN_SIZE]; /* enhanced status code, always set */
 	uint8_t offers;             /* OUTCOME_OFFERS_*, of the server */

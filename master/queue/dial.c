@@ -18,6 +18,9 @@
 #include "master/queue/learnt.h"
 #include "master/queue/transcript.h"
 
+/* So long one more failure is enough, where a server was seen to need it. */
+#define DIAL_REMEMBER_MS (24 * 3600 * INT64_C(1000))
+
 static void
 dial_relay(const struct transport *config, const struct plan_address *address,
     char out[static MSG_RELAY_SIZE])
@@ -75,6 +78,35 @@ dial_server_keywords(const struct session *s, char out[static MSG_DISCARD_SIZE])
 	    : dial_write_keywords(&server->discard_ehlo_keywords, out);
 }
 
+static struct learnt_key
+dial_key(const struct session *s)
+{
+	const struct schedule_destination *d = s->target->destination;
+
+	return learnt_key(d->transport, d->next_hop, &s->dial);
+}
+
+/* HELO has no STARTTLS: it is nothing for those who had TLS there before. */
+static uint32_t
+dial_avoid(const struct session *s)
+{
+	struct learnt_key key = dial_key(s);
+	uint32_t avoid = learnt_of(s->queue->learnt, &key, time_monotonic_ms());
+
+	return s->target->facts.had_tls ? avoid & ~AVOID_EHLO : avoid;
+}
+
+/* Whether the worker may go on to another address if this one fails its job. */
+static bool
+dial_has_more(const struct session *s, const struct transport *config)
+{
+	uint32_t most = (uint32_t)config->mx_address_limit;
+	uint32_t up = (uint32_t)config->mx_session_limit;
+
+	return s->next_address < s->plan->count &&
+	    (most == 0 || s->tried < most) && (up == 0 || s->hosts_up + 1 < up);
+}
+
 static void
 dial_announce(struct session *s, const struct transport *config,
     const struct plan_address *address)
@@ -89,47 +121,74 @@ dial_announce(struct session *s, const struct transport *config,
 	(void)strlcpy(msg.tls_name, dial_tls_name(config, address),
 	    sizeof(msg.tls_name));
 	(void)strlcpy(msg.relay, s->relay, sizeof(msg.relay));
-	msg.avoid = learnt_of(s->queue->learnt, &s->dial, time_monotonic_ms());
+	msg.avoid = dial_avoid(s);
+	s->more = dial_has_more(s, config);
+	msg.more = s->more;
+	msg.shown = destination_facts_has_chunking(&s->target->facts, &s->dial,
+	    time_monotonic_ms());
 	len = dial_server_keywords(s, discard);
 	(void)channel_send(s->channel, MSG_ADDRESS, &msg, discard, len, -1);
 }
 
 static void
-dial_log_learnt(const char *what, const struct msg_dial *dial, uint32_t avoid)
+dial_log_learnt(const char *what, const struct msg_dial *dial, uint32_t bits)
 {
+	static const struct {
+		uint32_t bit;
+		const char *words;
+	} rows[] = {
+		{ AVOID_EHLO, "HELO for EHLO" },
+		{ AVOID_PIPELINING, "no PIPELINING, no CHUNKING" },
+		{ AVOID_CHUNKING, "no CHUNKING" },
+		{ SEEN_LOOSE_REPLY,
+		    "its replies break RFC 5321, 4.2, and are read all the "
+		    "same" },
+	};
 	char text[INET6_ADDRSTRLEN] = "";
 
 	(void)inet_ntop(dial->family, dial->addr, text, sizeof(text));
-	log_line(LOG_INFO, "%s: [%s]:%u: %s%s%s", what,
-	    dial->family == AF_UNIX ? dial->path : text, dial->port,
-	    (avoid & AVOID_EHLO) != 0 ? "HELO for EHLO" : "",
-	    avoid == (AVOID_EHLO | AVOID_PIPELINING) ? ", " : "",
-	    (avoid & AVOID_PIPELINING) != 0 ? "no PIPELINING, no CHUNKING"
-					    : "");
+	for (size_t i = 0; i < NELEM(rows); i++)
+		if ((bits & rows[i].bit) != 0)
+			log_line(LOG_INFO, "%s: [%s]:%u: %s", what,
+			    dial->family == AF_UNIX ? dial->path : text,
+			    dial->port, rows[i].words);
 }
 
 void
-dial_learn(struct session *s, uint32_t avoid)
+dial_learn(struct session *s, uint32_t bits)
 {
 	struct queue *q = s->queue;
 	int64_t keep_ms = (int64_t)q->config->broken_server_time * 1000;
+	struct learnt_key key = dial_key(s);
 
-	avoid &= AVOID_EHLO | AVOID_PIPELINING;
-	if (avoid != 0 && keep_ms > 0 &&
-	    learnt_add(q->learnt, &s->dial, avoid, time_monotonic_ms(),
-		keep_ms))
-		dial_log_learnt("learnt of a server", &s->dial, avoid);
+	bits &=
+	    AVOID_EHLO | AVOID_PIPELINING | AVOID_CHUNKING | SEEN_LOOSE_REPLY;
+	if (s->target->facts.had_tls)
+		bits &= ~AVOID_EHLO;
+	if (bits == 0 || keep_ms == 0)
+		return;
+	bits = learnt_add(q->learnt, &key, bits, time_monotonic_ms(), keep_ms);
+	dial_log_learnt("learnt of a server", &s->dial, bits);
+}
+
+void
+dial_confirm(struct session *s, uint32_t bits)
+{
+	struct learnt_key key = dial_key(s);
+
+	learnt_confirm(s->queue->learnt, &key, bits);
 }
 
 void
 dial_forget(struct queue *q)
 {
-	struct msg_dial dial;
+	struct learnt_key key;
 	uint32_t avoid;
 
-	while (
-	    (avoid = learnt_forget(q->learnt, &dial, time_monotonic_ms())) != 0)
-		dial_log_learnt("forgotten of a server", &dial, avoid);
+	while ((avoid = learnt_forget(q->learnt, &key, time_monotonic_ms(),
+		    DIAL_REMEMBER_MS)) != 0)
+		dial_log_learnt("forgotten of a server", &key.dial,
+		    avoid & ~SEEN_LOOSE_REPLY);
 }
 
 static void
@@ -193,6 +252,7 @@ dial_note_failure(struct session *s, const struct outcome *outcome,
 		s->failure.status = OUTCOME_DEFERRED;
 	s->failure.dsn[sizeof(s->failure.dsn) - 1] = '\0';
 	(void)strlcpy(s->failure_reply, reply, sizeof(s->failure_reply));
+	(void)strlcpy(s->failure_relay, s->relay, sizeof(s->failure_relay));
 }
 
 /* A name that no certificate can bear is found out before anything connects. */
@@ -218,8 +278,12 @@ dial_take_address(struct session *s, const struct transport *config)
 	struct outcome outcome;
 	char reply[QUEUE_REPLY_SIZE];
 
-	while (s->next_address < s->plan->count) {
+	uint32_t most = (uint32_t)config->mx_address_limit;
+
+	while (s->next_address < s->plan->count &&
+	    (most == 0 || s->tried < most)) {
 		address = &s->plan->addresses[s->next_address++];
+		s->tried++;
 		if (dial_can_verify(s, config, address))
 			return address;
 		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_CONNECT,
@@ -266,6 +330,56 @@ dial_login_failed(struct session *s, const struct outcome *outcome,
 	return true;
 }
 
+/*
+ * A session that was up leaves its host.  What its worker had not begun is sent
+ * again to the next one; false where it has a job in hand.
+ */
+static bool
+dial_leave(struct session *s, bool same)
+{
+	struct job *job;
+
+	TAILQ_FOREACH(job, &s->jobs, entry) {
+		if (job->begun)
+			return false;
+		job->sent = false;
+	}
+	s->up = false;
+	s->flights = false;
+	s->leaves = true;
+	s->ahead = QUEUE_JOBS_AHEAD;
+	if (same)
+		s->hosts_up--;
+	else
+		s->moved = true;
+	memset(&s->tls, 0, sizeof(s->tls));
+	(void)evtimer_del(s->timer); /* fails for no timer that was set */
+	return true;
+}
+
+static void
+dial_note_next(struct session *s, const struct msg_next *msg, const char *reply)
+{
+	dial_learn(s, msg->learnt);
+	if (msg->again) {
+		/* A connection without TLS, or with fewer extensions. */
+		s->next_address--;
+		s->tried--;
+		log_line(LOG_INFO,
+		    "session %u: %s: %s: the same server is "
+		    "tried another way",
+		    s->number, s->relay, reply);
+		return;
+	}
+	if (!msg->has_failure)
+		return;
+	dial_note_failure(s, &msg->outcome, reply);
+	count_session_failure(s->queue, &msg->outcome);
+	s->tls = msg->tls;
+	log_line(LOG_INFO, "session %u: %s: %s", s->number,
+	    s->relay[0] != '\0' ? s->relay : "none", reply);
+}
+
 void
 dial_next(void *ctx, struct channel *from, const struct message *m)
 {
@@ -276,8 +390,12 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 	char reply[QUEUE_REPLY_SIZE] = "";
 
 	(void)ctx;
-	if (s->up || s->closed) {
-		session_fault(s, "asked for an address behind SESSION_UP");
+	const bool was_up = s->up;
+	const bool same = msg->again != 0 && s->next_address > 0;
+
+	if (s->closed || (was_up && !dial_leave(s, same))) {
+		session_fault(s,
+		    "asked for an address with a job in hand, or after CLOSED");
 		return;
 	}
 	/* Each twice, the second time in clear; once for the end, and once
@@ -287,27 +405,22 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		return;
 	}
 	s->dialing = false;
-	if (msg->has_failure)
-		dial_learn(s, msg->learnt);
-	if (msg->has_failure && !msg->again) {
-		session_text(m, reply);
-		dial_note_failure(s, &msg->outcome, reply);
-		count_session_failure(s->queue, &msg->outcome);
-		s->tls = msg->tls;
-		log_line(LOG_INFO, "session %u: %s: %s", s->number,
-		    s->relay[0] != '\0' ? s->relay : "none", reply);
-	}
+	session_text(m, reply);
+	if (s->next_address > 0)
+		dial_note_next(s, msg, reply);
 	if (msg->has_failure && msg->outcome.step == STEP_AUTH &&
 	    dial_login_failed(s, &msg->outcome, reply)) {
 		transcript_failed(s, &msg->outcome, reply);
 		return;
 	}
-	if (msg->again && s->next_address > 0)
-		s->next_address--;
-	if (config != NULL && !s->quitting)
+	if (config != NULL && !s->quit_sent)
 		address = dial_take_address(s, config);
-	if (address == NULL)
+	if (address == NULL) {
 		dial_give_up(s);
-	else
-		dial_address(s, config, address);
+		return;
+	}
+	/* It was wiped when the first host was up. */
+	if (was_up)
+		(void)login_introduce(s, config);
+	dial_address(s, config, address);
 }

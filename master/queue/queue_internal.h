@@ -22,7 +22,8 @@
  *   session_news.c  what they say meanwhile
  *   login.c    what a transport logs in with
  *   dial.c     the addresses of a session, until one works
- *   transaction.c  the jobs of a session, and their recipients' outcomes
+ *   transaction.c  the jobs of a session, and their recipients' outcomes;
+ *              postpone.c those that the next address may change
  *   transcript.c  what failed sessions were like; transcript_answer.c tells it
  *   settle.c   what an outcome means for a recipient
  *   notice.h   what senders are told: notice_policy.c when, notice_text.c in
@@ -45,6 +46,7 @@
 #include "common/role.h"
 #include "master/config.h"
 #include "master/queue/clock.h"
+#include "master/queue/destination_facts.h"
 #include "master/queue/event.h"
 #include "master/queue/rates.h"
 #include "master/queue/schedule.h"
@@ -83,6 +85,7 @@ struct target {
 	uint32_t resolve_id; /* 0: nothing is asked */
 	uint32_t asks;       /* resolvers that were asked it */
 	uint32_t turns;   /* sessions so far, for hosts of equal preference */
+	struct destination_facts facts;
 	uint32_t deaths;  /* seconds with dead workers since a success */
 	int64_t death_ms; /* the last of them */
 	bool waits_for_login; /* paused until login.c says more */
@@ -112,6 +115,11 @@ struct job {
 	uint32_t left;    /* recipients without an outcome */
 	uint32_t nrcpt;
 	uint32_t nagain;
+	/* postpone.c: of the host at hand, but for the outcomes themselves. */
+	uint32_t npostponed;
+	uint32_t nlacking; /* of those: for what it does not offer */
+	uint32_t ndelivered;
+	struct postponed **postponed; /* by recipient; NULL: none of any */
 	/* For another transaction, all of them together, once this ends. */
 	struct schedule_recipients again;
 	struct schedule_recipient *recipients[]; /* NULL: settled */
@@ -128,6 +136,8 @@ struct session {
 	uint32_t njobs;
 	uint32_t number;
 	uint32_t next_address;
+	uint32_t tried;    /* addresses so far */
+	uint32_t hosts_up; /* of those: how many came up */
 	uint32_t asked;    /* NEXT so far */
 	uint32_t messages; /* jobs given so far */
 	uint32_t succeeded;
@@ -136,6 +146,9 @@ struct session {
 	uint32_t returned; /* by AGAIN */
 	bool up;
 	bool flights; /* it can have many jobs on the wire */
+	bool more;    /* its worker was told that another address follows */
+	bool leaves;  /* a job goes on to that: no new one until it is up */
+	bool moved;   /* it did: the next message begins with the best again */
 	bool dialing;
 	bool quitting; /* takes no more jobs */
 	bool quit_sent;
@@ -146,6 +159,7 @@ struct session {
 	int64_t started_mono_ms; /* for reuse and the cap */
 	struct outcome failure;  /* of addresses so far */
 	char failure_reply[QUEUE_REPLY_SIZE];
+	char failure_relay[MSG_RELAY_SIZE];
 	char relay[MSG_RELAY_SIZE];
 	struct transcript_draft *draft; /* transcript.c; NULL: all is well */
 	struct msg_dial dial;           /* the last, in case the dialer dies */
@@ -448,18 +462,20 @@ struct plan *plan_turned(const struct plan *plan, uint32_t turn);
 struct job *transaction_find(const struct session *s, uint64_t id);
 void transaction_free(struct job *job);
 void transaction_give_back(struct job *job);
+/* relay: the host that it is of; what an earlier host said may count for more. */
 void transaction_settle(struct job *job, uint32_t i,
-    const struct outcome *outcome, const char *reply);
+    const struct outcome *outcome, const char *reply, const char *relay);
 void transaction_settle_all(struct job *job, const struct outcome *outcome,
-    bool died, const char *reply);
+    bool died, const char *reply, const char *relay);
 struct job *transaction_take(struct session *s);
 void transaction_send(struct queue *q, struct job *job);
 void transaction_again(struct session *s, struct job *job, uint32_t i);
 
 /* dial.c */
 void dial_again(struct queue *q);
-/* What a session saw its server not bear; and what is forgotten again. */
-void dial_learn(struct session *s, uint32_t avoid);
+/* What a session saw its server not bear, or bear; and what is forgotten. */
+void dial_learn(struct session *s, uint32_t bits);
+void dial_confirm(struct session *s, uint32_t bits);
 void dial_forget(struct queue *q);
 /* discard_ehlo_keywords of a list, each with a space behind it; and those of the
  * server alone that the session dialled last.  How many octets. */
@@ -535,8 +551,9 @@ void settle(struct queue *q, const struct attempt *attempt);
 /* Whether its time in the queue is over, or its sender's. */
 bool settle_is_over(const struct queue *q, const struct attempt *a,
     int64_t now_ms);
-/* The attempt never began: it is due again at once. */
-void settle_unbegun(struct queue *q, uint64_t id, uint32_t index);
+/* The attempt never began, or came to nothing: it is due again at once. */
+void settle_unbegun(struct queue *q, uint64_t id, uint32_t index,
+    bool in_doubt);
 void settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
     const char *dsn);
 

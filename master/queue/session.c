@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/queue/count.h"
+#include "master/queue/postpone.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transient.h"
 
@@ -156,10 +157,14 @@ session_may_take(struct session *s)
 {
 	const struct transport *config = session_config(s);
 	int64_t age_ms = time_monotonic_ms() - s->started_mono_ms;
+	uint32_t limit;
 
-	if (s->quitting || config == NULL)
+	if (s->quitting || s->leaves || config == NULL)
 		return false;
-	if (s->target->destination->stopped)
+	if (s->target->destination->stopped || s->moved)
+		s->quitting = true;
+	limit = destination_facts_limit(&s->target->facts, time_monotonic_ms());
+	if (limit > 0 && s->messages >= limit)
 		s->quitting = true;
 	if (config->messages_per_connection_limit > 0 &&
 	    s->messages >= (uint32_t)config->messages_per_connection_limit)
@@ -361,13 +366,22 @@ session_start(struct queue *q, struct target *t)
 	return 0;
 }
 
-/* all: no address would have us, which is the outcome of every job. */
+/*
+ * all: no address would have us, which is the outcome of every job; but where
+ * one had, not of those that it was never asked about.
+ */
 static void
 session_end_job(struct job *job, const struct outcome *outcome,
     const char *reply, bool died, bool all)
 {
-	if (outcome != NULL && (job->begun || all))
-		transaction_settle_all(job, outcome, died, reply);
+	const struct session *s = job->session;
+
+	if (outcome != NULL &&
+	    (job->begun || postpone_has_any(job) ||
+		(all && s->hosts_up == 0)))
+		transaction_settle_all(job, outcome, died, reply,
+		    all && s->failure_relay[0] != '\0' ? s->failure_relay
+							: s->relay);
 	else
 		transaction_give_back(job);
 }
@@ -431,7 +445,7 @@ session_end(struct session *s, const struct outcome *outcome, const char *reply,
 
 		for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
 			next = TAILQ_NEXT(job, entry);
-			if (!job->begun && !all)
+			if (!job->begun && !all && !postpone_has_any(job))
 				session_end_job(job, NULL, reply, died, all);
 		}
 		if (died)

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/queue/count.h"
+#include "master/queue/postpone.h"
 #include "master/queue/transcript.h"
 
 /* RFC 3463, 2: digits and dots alone. */
@@ -40,11 +41,16 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	}
 	s->dialing = false;
 	s->up = true;
+	s->leaves = false;
+	s->hosts_up++;
 	s->up_ms = time_real_ms();
 	s->flights = msg->flights != 0;
 	s->tls = msg->tls;
 	s->tls.version[sizeof(s->tls.version) - 1] = '\0';
 	s->tls.cipher[sizeof(s->tls.cipher) - 1] = '\0';
+	if (s->tls.on)
+		s->target->facts.had_tls = true;
+	dial_confirm(s, AVOID_EHLO);
 	count_established(s);
 	login_succeeded(s);
 	for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
@@ -124,6 +130,18 @@ session_job_done(struct session *s, struct job *job)
 	queue_pump_soon(s->queue);
 }
 
+/* A message was taken: so were its commands, in the way that they were sent. */
+static void
+session_confirm(struct session *s)
+{
+	int64_t keep_ms = (int64_t)s->queue->config->broken_server_time * 1000;
+
+	dial_confirm(s, AVOID_PIPELINING | AVOID_CHUNKING);
+	if (s->flights)
+		destination_facts_note_chunking(&s->target->facts, &s->dial,
+		    time_monotonic_ms(), keep_ms);
+}
+
 void
 session_outcome(void *ctx, struct channel *from, const struct message *m)
 {
@@ -135,7 +153,9 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 	(void)ctx;
 	if (job == NULL || msg->rcpt >= job->nrcpt ||
 	    job->recipients[msg->rcpt] == NULL ||
+	    postpone_is_pending(job, msg->rcpt) ||
 	    msg->outcome.status > OUTCOME_FAILED ||
+	    msg->outcome.again >= OUTCOME_AGAIN_COUNT ||
 	    !session_dsn_ok(&msg->outcome) ||
 	    (msg->outcome.status == OUTCOME_DELIVERED && !job->begun)) {
 		session_fault(s, "OUTCOME of no recipient");
@@ -144,19 +164,38 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 	session_text(m, reply);
 	if (msg->outcome.status == OUTCOME_DELIVERED) {
 		s->succeeded++;
+		job->ndelivered++;
+		session_confirm(s);
 	} else {
 		s->ahead = QUEUE_JOBS_AHEAD;
 		s->smooth = 0;
 	}
 	/* Where no other of the transaction has an outcome, this one has: no
 	 * worker can have recipients go round and round. */
-	if (msg->outcome.again &&
+	if (postpone_take(job, msg->rcpt, &msg->outcome, reply))
+		;
+	else if (msg->outcome.again == OUTCOME_AGAIN_HERE &&
 	    (job->left > 1 || job->nrcpt - job->left > job->nagain))
 		transaction_again(s, job, msg->rcpt);
 	else
-		transaction_settle(job, msg->rcpt, &msg->outcome, reply);
-	if (job->left == 0)
+		transaction_settle(job, msg->rcpt, &msg->outcome, reply,
+		    s->relay);
+	if (job->left == 0 && !postpone_end(job))
 		session_job_done(s, job);
+}
+
+/* The connection was spent: it does not come back a second time for that. */
+static void
+session_mark_returned(struct job *job, const struct msg_again *msg)
+{
+	for (uint32_t i = 0; i < job->nrcpt; i++) {
+		if (job->recipients[i] == NULL)
+			continue;
+		if (msg->spent != 0)
+			job->recipients[i]->returned = true;
+		if (msg->in_doubt != 0)
+			job->recipients[i]->in_doubt = true;
+	}
 }
 
 /*
@@ -166,7 +205,7 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 void
 session_again(void *ctx, struct channel *from, const struct message *m)
 {
-	const struct msg_job_ref *msg = m->payload;
+	const struct msg_again *msg = m->payload;
 	struct session *s = channel_arg(from);
 	struct job *job = transaction_find(s, msg->job);
 
@@ -176,10 +215,29 @@ session_again(void *ctx, struct channel *from, const struct message *m)
 		session_fault(s, "AGAIN of no job");
 		return;
 	}
+	session_mark_returned(job, msg);
 	transaction_give_back(job);
 	if (s->quitting)
 		session_rest(s);
 	queue_pump_soon(s->queue);
+}
+
+/* It ended after it had delivered: whether after a number of messages. */
+static void
+session_note_end(struct session *s, const struct msg_closed *msg,
+    const char *reply)
+{
+	int64_t keep_ms = (int64_t)s->queue->config->broken_server_time * 1000;
+
+	if (msg->spent == 0)
+		return;
+	log_line(LOG_DEBUG, "session %u: %s: ended by the server: %s",
+	    s->number, s->relay, reply);
+	if (destination_facts_note_end(&s->target->facts, msg->limit,
+		time_monotonic_ms(), keep_ms))
+		log_line(LOG_INFO,
+		    "learnt of %s: it takes %u messages a connection", s->relay,
+		    msg->limit);
 }
 
 void
@@ -197,11 +255,13 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 	}
 	session_text(m, reply);
 	dial_learn(s, msg->learnt);
+	session_note_end(s, msg, reply);
 	if (outcome.status != OUTCOME_FAILED)
 		outcome.status = OUTCOME_DEFERRED;
 	if (!msg->failed || !session_dsn_ok(&outcome) || outcome.dsn[0] == '\0')
 		(void)strlcpy(outcome.dsn, "4.4.2", sizeof(outcome.dsn));
 	if (msg->failed) {
+		destination_facts_forget_chunking(&s->target->facts);
 		count_session_failure(s->queue, &outcome);
 		log_line(LOG_INFO, "session %u: %s: %s", s->number, s->relay,
 		    reply);
@@ -209,7 +269,7 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 	}
 	/* One that gave back all it had was of no use: not again at once. */
 	session_end(s,
-	    msg->failed || s->njobs > 0 ||
+	    msg->failed || (s->njobs > 0 && msg->spent == 0) ||
 		    (s->returned > 0 && s->succeeded == 0)
 		? &outcome
 		: NULL,

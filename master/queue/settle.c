@@ -205,7 +205,7 @@ settle(struct queue *q, const struct attempt *a)
 }
 
 void
-settle_unbegun(struct queue *q, uint64_t id, uint32_t index)
+settle_unbegun(struct queue *q, uint64_t id, uint32_t index, bool in_doubt)
 {
 	struct queue_op *op;
 
@@ -216,6 +216,7 @@ settle_unbegun(struct queue *q, uint64_t id, uint32_t index)
 		return; /* active on disk, and marked so again next time */
 	op->outcome.message = id;
 	op->outcome.index = index;
+	op->outcome.in_doubt = in_doubt;
 	op->outcome.state = STORE_QUEUED;
 	op->outcome.next_attempt_ms = time_real_ms();
 	group_add(q, op);

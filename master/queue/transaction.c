@@ -16,6 +16,7 @@
 #include "master/queue/count.h"
 #include "master/queue/delivered_to.h"
 #include "master/queue/era.h"
+#include "master/queue/postpone.h"
 #include "master/queue/transcript.h"
 
 struct job *
@@ -54,6 +55,7 @@ transaction_free(struct job *job)
 	transaction_return(s->queue, s->target->destination, &job->again);
 	if (job->activation != NULL)
 		job->activation->job = NULL;
+	postpone_clear(job);
 	TAILQ_REMOVE(&s->jobs, job, entry);
 	s->njobs--;
 	s->queue->njobs--;
@@ -73,7 +75,8 @@ transaction_give_back(struct job *job)
 			continue;
 		if (job->activation == NULL)
 			settle_unbegun(q, job->message->id,
-			    job->recipients[i]->index);
+			    job->recipients[i]->index,
+			    job->recipients[i]->in_doubt);
 		STAILQ_INSERT_TAIL(&back, job->recipients[i], entry);
 	}
 	transaction_return(q, job->session->target->destination, &back);
@@ -108,9 +111,10 @@ transaction_delays(const struct job *job, const struct schedule_recipient *r,
 
 void
 transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
-    const char *reply)
+    const char *reply, const char *relay)
 {
 	struct session *s = job->session;
+	const struct postponed *before = postpone_prefer(job, i, outcome);
 	const struct transport *config = session_config(s);
 	struct schedule_recipient *r = job->recipients[i];
 	struct attempt a = { .id = job->message->id,
@@ -126,9 +130,9 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 		.warned = r->warned,
 		.via = target_via(s->queue, s->target, r),
 		.recipient = r->address,
-		.relay = s->relay,
-		.reply = reply,
-		.outcome = *outcome,
+		.relay = before != NULL ? before->relay : relay,
+		.reply = before != NULL ? before->reply : reply,
+		.outcome = before != NULL ? before->outcome : *outcome,
 		.tls = s->tls,
 		.transport = count_transport(s->queue, s->target),
 		.group = s->target->group };
@@ -139,9 +143,10 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 	if (until_ms > mono_ms)
 		a.not_before_ms = time_real_ms() + until_ms - mono_ms;
 	transaction_delays(job, r, a.delays_ms);
+	a.outcome.again = OUTCOME_AGAIN_NOT;
 	settle(s->queue, &a);
-	if (outcome->status != OUTCOME_DELIVERED)
-		transcript_outcome(job, r, outcome, reply);
+	if (a.outcome.status != OUTCOME_DELIVERED)
+		transcript_outcome(job, r, &a.outcome, a.reply);
 	job->recipients[i] = NULL;
 	job->left--;
 	schedule_forget(s->queue->schedule, r);
@@ -149,7 +154,7 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 
 void
 transaction_settle_all(struct job *job, const struct outcome *outcome,
-    bool died, const char *reply)
+    bool died, const char *reply, const char *relay)
 {
 	struct outcome each = *outcome;
 	uint32_t i;
@@ -158,7 +163,7 @@ transaction_settle_all(struct job *job, const struct outcome *outcome,
 		each.in_doubt = job->committing;
 	for (i = 0; i < job->nrcpt; i++)
 		if (job->recipients[i] != NULL)
-			transaction_settle(job, i, &each, reply);
+			transaction_settle(job, i, &each, reply, relay);
 	transaction_free(job);
 }
 
@@ -251,6 +256,15 @@ transaction_mark(const struct job *job, int *fdp, bool *ownp, uint64_t *sizep)
 	return 0;
 }
 
+static bool
+transaction_was_returned(const struct job *job)
+{
+	for (uint32_t i = 0; i < job->nrcpt; i++)
+		if (job->recipients[i] != NULL && job->recipients[i]->returned)
+			return true;
+	return false;
+}
+
 static int
 transaction_send_job(const struct job *job, const char *parameters, int fd,
     uint64_t size)
@@ -266,6 +280,7 @@ transaction_send_job(const struct job *job, const char *parameters, int fd,
 	msg.nrcpt = job->nrcpt;
 	msg.flags = job->message->flags & SUBMIT_TO_WORKER;
 	msg.protocol = session_protocol(session_config(job->session));
+	msg.returned = transaction_was_returned(job);
 	(void)message_tail_add(tail, sizeof(tail), &len,
 	    job->message->reverse_path);
 	(void)message_tail_add(tail, sizeof(tail), &len, parameters);
@@ -288,7 +303,7 @@ transaction_refuse(struct job *job, unsigned status, const char *dsn,
 	struct outcome outcome;
 
 	settle_outcome(&outcome, status, STEP_QUEUE, dsn);
-	transaction_settle_all(job, &outcome, false, why);
+	transaction_settle_all(job, &outcome, false, why, s->relay);
 	session_rest(s);
 }
 
@@ -347,7 +362,7 @@ transaction_again(struct session *s, struct job *job, uint32_t i)
 {
 	struct schedule_recipient *r = job->recipients[i];
 
-	settle_unbegun(s->queue, job->message->id, r->index);
+	settle_unbegun(s->queue, job->message->id, r->index, r->in_doubt);
 	STAILQ_INSERT_TAIL(&job->again, r, entry);
 	job->recipients[i] = NULL;
 	job->left--;

@@ -354,7 +354,7 @@ take_job(int worker)
 static void
 tell(int worker, enum msg_type type, uint64_t job)
 {
-	struct msg_job_ref ref = { .job = job };
+	struct msg_again ref = { .job = job }; /* begins as the others do */
 
 	say(worker, type, &ref);
 }

@@ -232,7 +232,7 @@ listen_somewhere(void)
 static void
 dial(const struct sockaddr_in *sin, const char *tls_name)
 {
-	struct msg_address address = { 0 };
+	struct msg_address address = { .shown = 1 };
 	struct msg_dialed dialed = { .family = AF_INET };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
