@@ -96,7 +96,7 @@ static bool
 may_go_in_clear(const struct session *s)
 {
 	return s->conf.tls_level == TLS_MAY && s->conf.tls_fallback &&
-	    !s->conf.implicit_tls && !s->in_clear && !s->login.wanted;
+	    !s->conf.implicit_tls && !s->in_clear;
 }
 
 /*
@@ -300,7 +300,8 @@ session_learn_helo(struct session *s)
 static bool
 broke_in_tls(const struct session *s)
 {
-	return s->in_tls && may_go_in_clear(s) && !s->cap_is_over &&
+	return s->in_tls && may_go_in_clear(s) && !s->login.wanted &&
+	    !s->cap_is_over &&
 	    (s->state == STATE_HELLO ||
 		(s->state == STATE_MAIL && s->mails == 1));
 }

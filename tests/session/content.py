@@ -143,11 +143,11 @@ def s_088_binarymime_by_bdat(t):
     equal(server.connections[0].messages, [BINARY])
 
 
-def s_088_binarymime_in_a_flight(t):
+def s_088_binarymime_with_pipelining(t):
     server = t.serve([opened("CHUNKING", "BINARYMIME", "PIPELINING"),
                       line("MAIL FROM:<a@example.net> BODY=BINARYMIME"),
-                      line("RCPT .*"), chunk(True),
-                      say("250 ok", "250 ok", "250 kept"), bye()])
+                      line("RCPT .*"), say("250 ok", "250 ok"),
+                      chunk(True), say("250 kept"), bye()])
     t.delivered(t.deliver(server, "--binary", message=BINARY[:-1]))
     equal(server.connections[0].messages, [BINARY[:-1]])
 

@@ -96,7 +96,7 @@ EVENTS = {
     "8-bit digits": (lambda c: [push(b"\xb2\xb5\xb0 x\r\n")], BROKEN),
     "NUL and 8-bit in the text": (
         lambda c: [raw(c + b" \0\xff\xfe\x1b[2J\x07\r\n")], GOOD),
-    "bare LF": (lambda c: [raw(c + b" x\n")], LATE),
+    "bare LF": (lambda c: [raw(c + b" x\n")], GOOD),
     "bare CR": (lambda c: [raw(c + b" x\r")], LATE),
     "reply without end": (lambda c: [flood(c + b"-x\r\n", 20000)], BROKEN),
     "line without end": (lambda c: [flood(b"x" * 65536, 20)], BROKEN),
@@ -142,6 +142,8 @@ OTHERWISE = {
     ("first of lmtp", "two replies"): ("delivered", 250, "250 x"),
     ("second of lmtp", "two replies"): ("delivered", 250, "250 x"),
     ("starttls", "two replies"): ("deferred", 0, "injection"),
+    # before a handshake nothing is overlooked
+    ("starttls", "bare LF"): BROKEN,
     ("greeting", "reset"): ("deferred", 0, "connect"),
 }
 

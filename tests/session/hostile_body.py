@@ -204,7 +204,7 @@ def h_idle_session_gets(t, extra):
     ("close", [close()]), ("reset", [reset()]), ("silence", [drain()]),
     ("garbage", [push(b"what\r\n"), drain()]),
     ("NUL", [push(b"\x00250 ok\r\n"), drain()]),
-    ("bare LF", [push(b"250 ok\n"), drain()]),
+    ("bare LF in the code", [push(b"25\n0 ok\r\n"), drain()]),
     ("reply without end", [flood(b"250-x\r\n", 20000), drain()]),
     ("line without end", [flood(b"2" * 65536, 10), drain()]),
     ("513 lines", [push(b"250-x\r\n" * 512 + b"250 x\r\n"), drain()]),

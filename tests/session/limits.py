@@ -43,8 +43,8 @@ def h_limits_rcptmax(t):
 
 def h_limits_rcptmax_in_flights(t):
     def flown(n):
-        return [line("MAIL .*"), [line("RCPT .*")] * n, chunk(True),
-                say(*["250 ok"] * (n + 2))]
+        return [line("MAIL .*"), [line("RCPT .*")] * n,
+                say(*["250 ok"] * (n + 1)), chunk(True), say("250 ok")]
 
     server = t.serve([opened("LIMITS RCPTMAX=3", *BOTH), flown(3), flown(2),
                       drain()])
