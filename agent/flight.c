@@ -71,7 +71,7 @@ said_goodbye(const struct session *s)
 	return s->goodbye || s->verdict.outcome.code == 421;
 }
 
-/* The connection was spent before the head was answered at all. */
+/* The connection was spent before anything of the flight's rest was answered. */
 static bool
 ended_spent(const struct session *s, const struct flight_job *j)
 {
@@ -93,7 +93,7 @@ abandon_job(struct session *s, struct flight_job *j, bool is_head, size_t sent)
 		job_give_back(s, j->job, j->spent, false);
 		return;
 	}
-	if (is_head && ended_spent(s, j)) {
+	if (ended_spent(s, j)) {
 		job_give_back(s, j->job, true, doubt);
 		return;
 	}

@@ -143,6 +143,10 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 	if (until_ms > mono_ms)
 		a.not_before_ms = time_real_ms() + until_ms - mono_ms;
 	transaction_delays(job, r, a.delays_ms);
+	if (before != NULL && !before->is_pending)
+		log_line(LOG_INFO,
+		    "session %u: %s: %" PRIX64 ": <%s>: %s: no address is left",
+		    s->number, relay, job->message->id, r->address, reply);
 	a.outcome.again = OUTCOME_AGAIN_NOT;
 	settle(s->queue, &a);
 	if (a.outcome.status != OUTCOME_DELIVERED)

@@ -1782,15 +1782,22 @@ lose(struct cut *cut, size_t sent, size_t heard, bool lmtp)
 		return;
 	session_octets(&session, (uint8_t *)cut->replies, heard);
 	session_closed(&session, NULL);
-	for (size_t i = 0; i < CUT_JOBS; i++) {
-		/* Before its first reply the connection was spent. */
-		bool spent = i > 0 &&
-		    heard >= cut->told[i - 1][CUT_RCPTS - 1] &&
-		    heard < cut->told[i - 1][CUT_RCPTS - 1] + 7;
+	bool spent = false;
 
-		if (spent || (i > 0 && sent <= cut->begins[i])) {
+	for (size_t i = 0; i < CUT_JOBS; i++) {
+		const size_t last = CUT_RCPTS - 1;
+		bool first_open = i == 0 || heard >= cut->told[i - 1][last];
+
+		/* Before the next first reply the connection was spent. */
+		if (i > 0 && first_open && heard < cut->told[i - 1][last] + 7)
+			spent = true;
+		if ((spent && (first_open || sent > cut->begins[i])) ||
+		    (i > 0 && sent <= cut->begins[i])) {
 			(void)snprintf(line, sizeof(line), "AGAIN %zu%s%s\n",
-			    i + 1, spent ? " spent" : "",
+			    i + 1,
+			    spent && (first_open || sent > cut->begins[i])
+				? " spent"
+				: "",
 			    spent && sent >= cut->ends[i] ? " in-doubt" : "");
 			cr_assert(memmem(queue, queue_len, line,
 				      strlen(line)) != NULL,
