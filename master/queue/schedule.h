@@ -45,14 +45,11 @@ struct schedule_transport {
 	struct feedback_rules feedback;
 };
 
-/* A domain with recipients in memory, or blocked. */
+/* A domain with recipients in memory. */
 struct schedule_domain {
 	LIST_ENTRY(schedule_domain) hash;
 	LIST_HEAD(, schedule_source) sources;
-	struct heap_node block; /* while blocked */
 	uint32_t loaded;
-	bool rests; /* blocked because all that is due is stopped */
-	int64_t blocked_until_ms; /* do not load before; 0: free */
 	char name[];
 };
 
@@ -61,14 +58,18 @@ struct schedule_source {
 	LIST_ENTRY(schedule_source) hash;
 	LIST_ENTRY(schedule_source) of_domain;
 	TAILQ_ENTRY(schedule_source) entry; /* of those with more, or idle */
+	struct heap_node rest;              /* while it rests */
 	struct schedule_domain *domain;
 	uint32_t lane;
 	uint32_t loaded;
-	bool has_more;       /* rows behind the cursor are due */
-	uint32_t stopped_at; /* the pauses that were in force then */
-	uint32_t stopped; /* rows seen since the first that may not be loaded */
-	bool listed;      /* among those with more */
-	bool idle;        /* among those with nothing */
+	bool has_more;          /* rows behind the cursor are due */
+	bool listed;            /* among those with more */
+	bool idle;              /* among those with nothing */
+	bool seen;              /* all that is due; the next look begins anew */
+	uint32_t left;          /* rows of this look that may not be loaded */
+	uint32_t left_at;       /* schedule->changes then */
+	int64_t left_until_ms;  /* when the first of them may be */
+	int64_t rests_until_ms; /* do not load before; 0: free */
 	struct store_cursor cursor; /* the store's rows up to it were seen */
 };
 
@@ -164,7 +165,6 @@ struct schedule_destination {
 	int64_t keep_until_ms; /* what data knows is worth keeping till then */
 	bool paused;           /* by the owner: no new session, not freed */
 	bool stopped;          /* by an operator: no new session */
-	bool blocks_domains;   /* else it is one of several of its domain */
 	void *data;            /* the owner's; see schedule_hooks */
 	char next_hop[];
 };
@@ -217,8 +217,8 @@ void schedule_set_more(struct schedule *schedule,
     struct schedule_source *source, bool has_more);
 
 /*
- * The next source with more, of a domain that is not blocked, in turn; NULL:
- * none that was not given since something changed.
+ * The next source with more that does not rest, in turn; NULL: none that was
+ * not given since something changed.
  */
 struct schedule_source *schedule_next_source(struct schedule *schedule);
 
@@ -275,7 +275,7 @@ bool schedule_withdraw(struct schedule *schedule, uint64_t message,
 void schedule_lift(struct schedule *schedule, uint32_t transport,
     const char *next_hop);
 
-/* The block of a domain is over before its time; it may be gone then. */
+/* The sources of a domain are looked at again. */
 void schedule_lift_domain(struct schedule *schedule,
     struct schedule_domain *domain);
 
@@ -283,10 +283,25 @@ void schedule_lift_domain(struct schedule *schedule,
 void schedule_stop(struct schedule *schedule,
     struct schedule_destination *destination, bool stopped);
 
-/* A source whose due rows were all seen, and none may be loaded: its domain is
- * left alone till then.  And all such domains have their turns again. */
-void schedule_rest(struct schedule *schedule, struct schedule_source *source,
+/*
+ * Rows that are due and stay in the store, since their destination rests or is
+ * stopped (active.c).  Others of the same source are loaded: which way a
+ * recipient goes is not its domain's matter alone.
+ *
+ * schedule_look_begins: before a source is read; where rows were left, and may
+ * be so no more, from its beginning.  schedule_leave: one is left, until then
+ * at least.  schedule_look_ends: not all rows are read again at every turn; the
+ * more were left, the later.
+ */
+void schedule_look_begins(struct schedule *schedule,
+    struct schedule_source *source);
+void schedule_leave(struct schedule *schedule, struct schedule_source *source,
     int64_t until_ms);
+void schedule_look_ends(struct schedule *schedule,
+    struct schedule_source *source, uint32_t left, bool all_seen,
+    int64_t now_ms);
+
+/* What is left may be so no more: all are looked at again. */
 void schedule_end_rests(struct schedule *schedule);
 
 /* Destinations and their transactions (schedule.c). */
@@ -322,12 +337,7 @@ int schedule_give_back(struct schedule *schedule,
 void schedule_put_back(struct schedule *schedule,
     struct schedule_recipients *recipients);
 
-/*
- * schedule_suspend - take all that waits off a blocked destination.
- *
- * The domains of these recipients are blocked as long as the destination is,
- * but not by a variant of it: others of the domain have another one.
- */
+/* schedule_suspend - take all that waits off a destination. */
 void schedule_suspend(struct schedule *schedule,
     struct schedule_destination *destination,
     struct schedule_recipients *recipients);
@@ -391,8 +401,6 @@ void schedule_pause(struct schedule *schedule,
 /* No session before that time; 0: as soon as may be. */
 void schedule_block(struct schedule *schedule,
     struct schedule_destination *destination, int64_t until_ms);
-void schedule_block_domain(struct schedule *schedule,
-    struct schedule_domain *domain, int64_t until_ms);
 
 /* How many destinations are blocked now. */
 uint32_t schedule_blocked(const struct schedule *schedule);

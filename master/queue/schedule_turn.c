@@ -378,12 +378,10 @@ schedule_turn(struct schedule *schedule, int64_t now_ms)
 		schedule_review(schedule,
 		    OWNER(node, schedule_destination, block));
 	}
-	while (is_over(&schedule->blocked_domains, now_ms)) {
-		node = heap_first(&schedule->blocked_domains);
-		heap_remove(&schedule->blocked_domains, node);
-		schedule_free_domain(schedule,
-		    OWNER(node, schedule_domain, block));
-	}
+	while (is_over(&schedule->resting, now_ms))
+		schedule_wake_source(schedule,
+		    OWNER(heap_first(&schedule->resting), schedule_source,
+			rest));
 	while ((node = heap_first(&schedule->limited)) != NULL &&
 	    node->key <= now_ms) {
 		schedule_wake_waiters(schedule, OWNER(node, limit, wake),
@@ -419,6 +417,6 @@ schedule_wake_ms(struct schedule *schedule, int64_t now_ms)
 	}
 	sooner(heap_first(&schedule->limited), &wake_ms);
 	sooner(heap_first(&schedule->blocked), &wake_ms);
-	sooner(heap_first(&schedule->blocked_domains), &wake_ms);
+	sooner(heap_first(&schedule->resting), &wake_ms);
 	return wake_ms;
 }

@@ -90,8 +90,6 @@ target_of(struct queue *q, uint32_t transport, const char *next_hop,
 	t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		return NULL; /* the sweep frees the destination */
-	/* Others of its domain need not have the same variant. */
-	destination->blocks_domains = security == SECURITY_POLICY;
 	t->reply = t->relay = "";
 	t->destination = destination;
 	destination->data = t;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Who waits for whom: senders, destinations, rates, and the dead."""
+import json
 import os
 import socket
 import struct
@@ -272,6 +273,55 @@ def a_dead_destination_is_probed_by_one_session():
             assert sink.connections > first + 1, "no more than the probe"
 
 
+def a_dead_transport_holds_back_no_other_of_the_domain():
+    with Sink() as dead, Sink() as sink:
+        dead.greeting = "421 4.3.2 not now"
+        refused = []
+
+        def once(rcpt):
+            if rcpt in refused:
+                return "250 2.1.5 ok"
+            refused.append(rcpt)
+            return "450 4.2.0 later"
+
+        sink.rcpt = once
+        body = config(sink, route="retry_schedule = { 1s }") + """
+transport dead {
+	server = "127.0.0.1:%d"
+	tls_security_level = none
+}
+""" % dead.port
+        body = body.replace("minimal_backoff_time = 2s",
+                            "minimal_backoff_time = 8s").replace(
+            "maximal_backoff_time = 8s", "maximal_backoff_time = 30s")
+        with Daemon(body) as d:
+            # More than a probe takes: the others are due, and wait.
+            bulk(d, 200, sender="a@lists.test", via="dead")
+            wait_for(lambda: destination(d, "dead").get("failures", 0) > 1 and
+                     rest_of(d, "dead") > 5, 60, "a long rest")
+            seen = dead.connections
+            for i in range(3):
+                d.send(["r%d@x.test" % i], MESSAGE, wait="queued",
+                       sender="a@lists.test")
+            wait_for(lambda: len(sink.mails) == 3, 20, "the mail")
+            assert dead.connections == seen, "it waited for the other's probe"
+
+
+def destination(d, next_hop):
+    """What `postern top` says of it."""
+    for line in d.postern("top", "--json", "--once").stdout.splitlines():
+        row = json.loads(line)
+        if row.get("next_hop") == next_hop:
+            return row
+    return {}
+
+
+def rest_of(d, next_hop):
+    """For how many seconds more it rests."""
+    return destination(d, next_hop).get("blocked_until_ms", 0) / 1000 - \
+        time.time()
+
+
 def a_route_has_a_retry_schedule():
     with Sink() as sink:
         times = []
@@ -302,6 +352,7 @@ TESTS = (
     a_route_has_a_rate_of_its_own,
     a_group_of_servers_shares_limits_over_domains,
     a_dead_destination_is_probed_by_one_session,
+    a_dead_transport_holds_back_no_other_of_the_domain,
     a_route_has_a_retry_schedule,
 )
 
