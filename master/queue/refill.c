@@ -19,6 +19,7 @@
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
 #include "master/queue/route.h"
+#include "master/queue/transient.h"
 
 enum {
 	REFILL_BATCH = 500, /* recipients of a source at once */
@@ -86,6 +87,7 @@ refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
 	a.transport = count_transport(q, t);
 	a.group = t->group;
 	a.outcome = t->outcome;
+	a.suspended = true;
 	a.not_before_ms = time_real_ms() +
 	    (t->destination->blocked_until_ms - time_monotonic_ms());
 	(void)strlcpy(reply, "delivery temporarily suspended: ", sizeof(reply));
@@ -107,11 +109,14 @@ refill_settle(struct queue *q, const struct store_envelope *envelope,
 	settle(q, &a);
 }
 
-/* A block without a failure is only a pause. */
+/* What comes in may find out that its destination works again; one whose client
+ * waits for the answer alone does so only where that takes no time. */
 static bool
-refill_is_dead(const struct schedule_destination *d)
+refill_may_wait(struct queue *q, struct target *t,
+    const struct store_envelope *envelope, int64_t now_ms)
 {
-	return d->failures > 0 && d->blocked_until_ms > time_monotonic_ms();
+	return schedule_may_probe(q->schedule, t->destination,
+	    transient_is(envelope->id), now_ms);
 }
 
 /* A recipient that is due finds its destination; a new one of a destination that
@@ -157,16 +162,17 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 		schedule_leave(q->schedule, source, now_ms + REFILL_STOPPED_MS);
 		return REFILL_LEFT;
 	}
-	if (refill_is_dead(t->destination)) {
-		if (is_new) {
+	if (schedule_is_resting(t->destination, now_ms)) {
+		if (!is_new) {
+			schedule_leave(q->schedule, source,
+			    t->destination->blocked_until_ms);
+			return REFILL_LEFT;
+		}
+		if (!refill_may_wait(q, t, envelope, now_ms)) {
 			refill_settle_blocked(q, envelope, recipient, t);
 			return REFILL_PLACED;
 		}
-		schedule_leave(q->schedule, source,
-		    t->destination->blocked_until_ms);
-		return REFILL_LEFT;
-	}
-	if (t->destination->failures > 0 &&
+	} else if (t->destination->failures > 0 &&
 	    t->destination->waiting >= REFILL_PROBE_WAITING) {
 		schedule_leave(q->schedule, source,
 		    now_ms + REFILL_PROBE_PAUSE_MS);

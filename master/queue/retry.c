@@ -53,6 +53,16 @@ retry_step_ms(char *const *words, size_t count, uint32_t attempts)
 }
 
 int64_t
+retry_brief_ms(uint32_t attempts, int64_t most_ms)
+{
+	int64_t ms = 1000;
+
+	for (; attempts > 1 && ms < most_ms; attempts--)
+		ms *= 2;
+	return ms < most_ms ? ms : most_ms;
+}
+
+int64_t
 retry_vary_ms(int64_t ms, unsigned percent, uint32_t chance)
 {
 	int64_t most = ms / 100 * percent + ms % 100 * percent / 100;

@@ -128,5 +128,5 @@ route_block_ms(void *ctx, const struct schedule_destination *destination)
 	/* Several routes may lead to a server of the configuration. */
 	if (config != NULL && config->next_hop.kind == NEXT_HOP_MX)
 		route = route_of(q, "", destination->next_hop);
-	return route_wait_ms(q, route, destination->failures);
+	return route_wait_ms(q, route, 1);
 }

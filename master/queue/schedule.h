@@ -159,9 +159,13 @@ struct schedule_destination {
 	uint32_t variant;  /* the owner's; most have 0 */
 	uint32_t waiting;  /* groups */
 	uint32_t sessions; /* live, or being made */
-	uint32_t failures; /* blocks in a row, without any success */
+	uint32_t failures; /* rests in a row, without any success */
+	uint32_t probes;   /* that failed, as long */
+	bool probing;      /* what comes back next is a probe's */
+	bool brief;        /* its rest is */
 	struct feedback feedback;
 	int64_t blocked_until_ms;
+	int64_t probe_ms;      /* when what is new may probe it in its rest */
 	int64_t keep_until_ms; /* what data knows is worth keeping till then */
 	bool paused;           /* by the owner: no new session, not freed */
 	bool stopped;          /* by an operator: no new session */
@@ -175,8 +179,8 @@ struct schedule_hooks {
 	void (*message_gone)(void *ctx, struct schedule_message *message);
 	/* Before it is freed: clear data. */
 	void (*destination_gone)(struct schedule_destination *destination);
-	/* How long a destination is blocked after so many failures; NULL: as
-	 * a recipient waits by the limits. */
+	/* How long a destination rests that failed, in which minimal_backoff_ms
+	 * is the most; NULL: that. */
 	int64_t (*block_ms)(void *ctx,
 	    const struct schedule_destination *destination);
 };
@@ -385,14 +389,41 @@ void schedule_session_ended(struct schedule *schedule,
 void schedule_succeeded(struct schedule *schedule,
     struct schedule_destination *destination);
 
+/* How a session failed, and with it its destination. */
+enum schedule_failure {
+	SCHEDULE_FAILED, /* the next try is worth while only after a time */
+	SCHEDULE_BRIEF,  /* it may be back in a moment: 1 s, then 2, 4 ... */
+	SCHEDULE_DOUBT, /* the same, and each try may deliver a message twice */
+	SCHEDULE_LOGIN, /* each try may be what locks our account */
+};
+
 /*
- * schedule_failed - a session failed before it could take anything.
+ * schedule_failed - a session failed before a message had its answer.
  *
- * True: the destination is dead, and blocked for a time that doubles; the caller
- * suspends what waits.
+ * True: the destination is dead, and rests, never longer than minimal_backoff_ms;
+ * the caller suspends what waits, unless the rest is brief.
  */
 bool schedule_failed(struct schedule *schedule,
-    struct schedule_destination *destination, int64_t now_ms);
+    struct schedule_destination *destination, enum schedule_failure failure,
+    int64_t now_ms);
+
+/* Whether it rests now, and whether for so short a time that what waits may
+ * stay in memory. */
+bool schedule_is_resting(const struct schedule_destination *destination,
+    int64_t now_ms);
+bool schedule_rests_briefly(const struct schedule_destination *destination,
+    int64_t now_ms);
+
+/*
+ * schedule_may_probe - whether a new recipient may wait for a session though its
+ * destination rests, since it may be the one to find that it works again.
+ *
+ * There is one probe at a time, and some time between them, which grows up to a
+ * tenth of minimal_backoff_ms; few wait for it.  at_once: only where it may
+ * begin now.
+ */
+bool schedule_may_probe(struct schedule *schedule,
+    struct schedule_destination *destination, bool at_once, int64_t now_ms);
 
 /* No session before the owner says so. */
 void schedule_pause(struct schedule *schedule,

@@ -18,6 +18,11 @@ enum {
 	SCHEDULE_SWEEP_MAX = 4096, /* looked at in one sweep */
 	/* Between two looks at a source with rows that are left in the store. */
 	SCHEDULE_LOOK_MS = 1000,
+	SCHEDULE_BRIEF_MS = 5000, /* a rest that nothing is suspended for */
+	SCHEDULE_PROBE_MS = 1000, /* between two probes at first */
+	SCHEDULE_PROBE_SHARE = 10,
+	SCHEDULE_PROBE_WAITING = 16, /* messages that may wait for one */
+	SCHEDULE_DOUBLINGS = 20,
 	SCHEDULE_LOOK_LEAST_MS = 50,
 	/* Destinations, and sources, that rest and are remembered; of more, those
 	 * whose rest is over first are tried before. */

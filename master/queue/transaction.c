@@ -136,6 +136,7 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 	int64_t until_ms = s->target->destination->blocked_until_ms;
 
 	a.lmtp = session_protocol(config) == SESSION_LMTP;
+	a.brief = target_is_brief(s->queue, s->target, outcome);
 	if (until_ms > mono_ms)
 		a.not_before_ms = time_real_ms() + until_ms - mono_ms;
 	transaction_delays(job, r, a.delays_ms);

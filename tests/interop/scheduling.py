@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import sys
+import tempfile
 import threading
 import time
 
@@ -42,6 +43,7 @@ class NameServer:
     """The MX of every domain is mx.FIRST-LABEL.postern.test, on 127.0.0.1."""
 
     def __init__(self):
+        self.failures = 0  # questions that it answers by SERVFAIL from now on
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 0))
         self.port = self.sock.getsockname()[1]
@@ -57,6 +59,9 @@ class NameServer:
 
     def answer(self, query):
         end = query.index(b"\0", 12) + 5
+        if self.failures > 0:
+            self.failures -= 1
+            return query[:2] + b"\x84\x02\0\1\0\0\0\0\0\0" + query[12:end]
         labels, at = [], 12
         while query[at]:
             labels.append(query[at + 1:at + 1 + query[at]])
@@ -273,6 +278,142 @@ def a_dead_destination_is_probed_by_one_session():
             assert sink.connections > first + 1, "no more than the probe"
 
 
+# To the MX of a domain, as the defaults have it but for the port.
+MX_CONFIG = """
+name_servers = { "127.0.0.1@%d" }
+hosts_file = ""
+%s
+transport mx {
+	port = %d
+	allow_loopback = yes
+	tls_security_level = none
+}
+route "*" { transport = mx }
+"""
+
+
+def first(n, reply, then):
+    """A reply for so many times, and another one from then on."""
+    left = [n]
+
+    def answer(*_):
+        left[0] -= 1
+        return reply if left[0] >= 0 else then
+    return answer
+
+
+def deferred(d):
+    return d.log_text().count("status=deferred")
+
+
+def one_failure_does_not_put_a_destination_to_rest():
+    names = NameServer()
+    with Sink() as sink:
+        sink.greeting = first(1, "421 4.3.2 not now", "220 sink.postern.test")
+        with Daemon(MX_CONFIG % (names.port, "", sink.port)) as d:
+            bulk(d, 1, "one.postern.test")
+            wait_for(lambda: deferred(d) == 1, what="the refusal")
+            bulk(d, 5, "one.postern.test")
+            wait_for(lambda: len(sink.mails) == 5, 20, "what came after")
+            names.failures = 1000
+            bulk(d, 1, "two.postern.test")
+            wait_for(lambda: deferred(d) == 2, 30, "the failure of the DNS")
+            names.failures = 0
+            bulk(d, 5, "two.postern.test")
+            wait_for(lambda: len(sink.mails) == 10, 20, "what came after it")
+    names.close()
+
+
+def a_socket_that_was_missing_once_is_connected_to_soon():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        path = folder + "/lmtp"
+        body = """
+transport store {
+	protocol = lmtp
+	server = "unix:%s"
+	tls_security_level = none
+}
+route "*" { transport = store }
+""" % path
+        with Daemon(body) as d:
+            bulk(d, 20)
+            # That many find out that it is dead.
+            wait_for(lambda: deferred(d) >= 4, what="the first to fail")
+            with Sink(unix=path) as sink:
+                wait_for(lambda: len(sink.mails) == 20, 20, "all of them")
+
+
+def what_is_new_finds_a_destination_that_works_again():
+    names = NameServer()
+    with Sink() as sink:
+        sink.greeting = "421 4.3.2 not now"
+        with Daemon(MX_CONFIG % (names.port, "", sink.port)) as d:
+            bulk(d, 10, "one.postern.test")
+            wait_for(lambda: deferred(d) == 10, what="all to be deferred")
+            assert rest_of(d, "one.postern.test") > 200
+            # Four, and one that some of the ten waited for.
+            assert sink.connections <= 5, sink.connections
+            bulk(d, 100, "one.postern.test")
+            wait_for(lambda: deferred(d) == 110, what="more of them")
+            assert sink.connections <= 8, "each of them dialled it"
+            sink.greeting = "220 sink.postern.test"
+            bulk(d, 5, "one.postern.test")
+            wait_for(lambda: len(sink.mails) == 5, 30, "the new ones")
+            assert rest_of(d, "one.postern.test") <= 0
+    names.close()
+
+
+def nothing_is_returned_for_its_age_before_an_attempt():
+    names = NameServer()
+    with Sink() as sink:
+        sink.greeting = "421 4.3.2 not now"
+        body = MX_CONFIG % (names.port, "maximal_queue_lifetime = 0s\n"
+                            "bounce_queue_lifetime = 0s\n"
+                            "minimal_backoff_time = 1s", sink.port)
+        with Daemon(body.replace("\tport", "\tinitial_destination_concurrency "
+                                 "= 1\n\tport")) as d:
+            bulk(d, 5, "one.postern.test", sender="")
+            wait_for(lambda: d.log_text().count("status=bounced") == 5, 30,
+                     "their end")
+            assert sink.connections == 5, sink.connections
+            for line in d.log_text().splitlines():
+                assert "suspended" not in line or "deferred" in line, line
+            sink.greeting = first(1, "421 4.3.2 not now",
+                                  "220 sink.postern.test")
+            bulk(d, 5, "two.postern.test", sender="")
+            wait_for(lambda: len(sink.mails) == 4, 30, "all but the first")
+    names.close()
+
+
+def what_may_come_twice_is_sent_slowly():
+    names = NameServer()
+    for closing in ("one.postern.test", "server"):
+        with Sink() as sink:
+            kept = []
+
+            def keep(mail):
+                kept.append(mail)
+                raise OSError("closed")
+
+            sink.final = keep
+            body = MX_CONFIG % (names.port, "minimal_backoff_time = 20s",
+                                sink.port)
+            if closing == "server":
+                body = config(sink, extra="").replace("= 2s", "= 20s").replace(
+                    "= 8s", "= 20s")
+            with Daemon(body) as d:
+                bulk(d, 120, "one.postern.test")
+                wait_for(lambda: len(kept) > 2, what="the first of them")
+                time.sleep(10)
+                # Five sessions at first, then one after 1 s, 2 s, 4 s.
+                assert len(kept) <= 5 + 4, (closing, len(kept))
+                sink.final = "250 2.0.0 taken"
+                wait_for(lambda: len(sink.mails) >= 120 - len(kept), 40,
+                         "the others")
+    names.close()
+
+
 def a_dead_transport_holds_back_no_other_of_the_domain():
     with Sink() as dead, Sink() as sink:
         dead.greeting = "421 4.3.2 not now"
@@ -353,6 +494,11 @@ TESTS = (
     a_group_of_servers_shares_limits_over_domains,
     a_dead_destination_is_probed_by_one_session,
     a_dead_transport_holds_back_no_other_of_the_domain,
+    one_failure_does_not_put_a_destination_to_rest,
+    a_socket_that_was_missing_once_is_connected_to_soon,
+    what_is_new_finds_a_destination_that_works_again,
+    nothing_is_returned_for_its_age_before_an_attempt,
+    what_may_come_twice_is_sent_slowly,
     a_route_has_a_retry_schedule,
 )
 

@@ -427,27 +427,140 @@ Test(schedule, concurrency_grows_by_success_up_to_its_limit)
 	cr_expect_eq(d->feedback.concurrency, 4);
 }
 
-Test(schedule, failures_shrink_and_then_block_with_doubling_times)
+static bool
+failed(struct schedule_destination *d, enum schedule_failure failure,
+    int64_t now_ms)
+{
+	return schedule_failed(schedule, d, failure, now_ms);
+}
+
+/* A failure counts as one of as many sessions as there may be, whether others
+ * are there or not. */
+Test(schedule, one_failure_is_not_the_death_of_a_destination)
 {
 	struct schedule_destination *d = destination("x");
 
 	(void)add(d, 1, 0, "x");
-	schedule_session_begun(schedule, d);
-	schedule_session_begun(schedule, d);
-	cr_expect_not(schedule_failed(schedule, d, 0));
+	cr_expect_not(failed(d, SCHEDULE_FAILED, 0));
+	cr_expect_eq(schedule_pick(schedule, 9, 0), d);
+	cr_expect_not(schedule_is_resting(d, 0));
+	cr_expect(failed(d, SCHEDULE_FAILED, 0));
+	cr_expect(schedule_is_resting(d, 0));
+}
+
+Test(schedule, a_rest_is_never_longer_than_the_minimum)
+{
+	struct schedule_destination *d = destination("x");
+	int64_t now_ms = 0;
+	int i;
+
+	(void)add(d, 1, 0, "x");
+	cr_expect_not(failed(d, SCHEDULE_FAILED, 0));
 	cr_expect_eq(d->feedback.concurrency, 1);
-	schedule_session_ended(schedule, d);
-	cr_expect(schedule_failed(schedule, d, 0));
-	cr_expect_eq(d->blocked_until_ms, 1000);
-	schedule_session_ended(schedule, d);
-	cr_expect_eq(schedule_pick(schedule, 9, 999), NULL);
-	cr_expect_eq(schedule_wake_ms(schedule, 999), 1000);
-	cr_expect_eq(schedule_pick(schedule, 9, 1000), d);
-	cr_expect(schedule_failed(schedule, d, 1000));
-	cr_expect_eq(d->blocked_until_ms, 3000);
+	for (i = 0; i < 9; i++) {
+		cr_expect(failed(d, SCHEDULE_FAILED, now_ms));
+		cr_expect_eq(d->blocked_until_ms, now_ms + 1000);
+		cr_expect_eq(schedule_pick(schedule, 9, now_ms + 999), NULL);
+		cr_expect_eq(schedule_wake_ms(schedule, now_ms + 999),
+		    now_ms + 1000);
+		now_ms += 1000;
+		cr_expect_eq(schedule_pick(schedule, 9, now_ms), d);
+	}
 	schedule_succeeded(schedule, d);
 	cr_expect_eq(d->blocked_until_ms, 0);
 	cr_expect_eq(d->failures, 0);
+}
+
+static void
+rest_at_most(int64_t ms)
+{
+	struct schedule_limits limits = { .active_recipients = 100,
+		.minimal_backoff_ms = ms,
+		.maximal_backoff_ms = 10 * ms };
+
+	schedule_set_limits(schedule, &limits);
+}
+
+/* A server that is expected to be there, or one that keeps messages and answers
+ * none of them. */
+Test(schedule, some_rests_are_brief_at_first)
+{
+	static const int64_t want_ms[] = { 1000, 2000, 4000, 8000, 16000, 20000,
+		20000 };
+	static const enum schedule_failure failures[] = { SCHEDULE_BRIEF,
+		SCHEDULE_DOUBT };
+	static const char *const names[] = { "x", "y" };
+	struct schedule_destination *d;
+	int64_t now_ms;
+	size_t i, j;
+
+	rest_at_most(20000);
+	for (j = 0; j < 2; j++) {
+		d = destination(names[j]);
+		now_ms = 0;
+		/* The first that may come twice is enough. */
+		if (failures[j] == SCHEDULE_BRIEF)
+			cr_expect_not(failed(d, failures[j], 0));
+		for (i = 0; i < 7; i++) {
+			cr_expect(failed(d, failures[j], now_ms));
+			cr_expect_eq(d->blocked_until_ms - now_ms, want_ms[i]);
+			cr_expect_eq(schedule_rests_briefly(d, now_ms),
+			    want_ms[i] <= 5000);
+			now_ms = d->blocked_until_ms;
+		}
+	}
+}
+
+Test(schedule, what_is_new_probes_a_destination_in_its_rest)
+{
+	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_destination *d = destination("x");
+	int64_t now_ms = 0, last_ms;
+	uint32_t probes = 0;
+	uint64_t id;
+
+	rest_at_most(300000);
+	cr_expect_not(failed(d, SCHEDULE_FAILED, 0));
+	cr_expect(failed(d, SCHEDULE_FAILED, 0));
+	cr_expect_eq(d->blocked_until_ms, 300000);
+	cr_expect_not(schedule_may_probe(schedule, d, true, 0));
+	/* One message a tenth of a second. */
+	for (id = 1, last_ms = 0; now_ms < 290000; now_ms += 100, id++) {
+		if (schedule_may_probe(schedule, d, false, now_ms))
+			cr_assert_eq(add(d, id, 0, "x"), 0);
+		cr_assert_leq(d->waiting, 16);
+		if (schedule_pick(schedule, 9, now_ms) == NULL)
+			continue;
+		probes++;
+		cr_expect_leq(now_ms - last_ms, 30100, "it takes seconds");
+		schedule_session_begun(schedule, d);
+		cr_expect_eq(schedule_pick(schedule, 9, now_ms), NULL);
+		cr_expect(failed(d, SCHEDULE_FAILED, now_ms));
+		schedule_session_ended(schedule, d);
+		schedule_suspend(schedule, d, &got);
+		forget_all(&got);
+		last_ms = now_ms;
+	}
+	cr_expect_geq(probes, 10);
+	cr_expect_leq(probes, 15);
+	cr_expect_eq(d->blocked_until_ms, 300000, "none made its rest longer");
+	cr_expect_gt(d->waiting, 0);
+	now_ms += 30000;
+	cr_expect_eq(schedule_pick(schedule, 9, now_ms), d);
+	schedule_succeeded(schedule, d);
+	cr_expect_not(schedule_is_resting(d, now_ms));
+}
+
+Test(schedule, no_login_is_tried_again_before_the_rest_is_over)
+{
+	struct schedule_destination *d = destination("x");
+
+	rest_at_most(300000);
+	cr_expect(failed(d, SCHEDULE_LOGIN, 0), "each may lock the account");
+	cr_expect(schedule_may_probe(schedule, d, false, 0));
+	cr_assert_eq(add(d, 1, 0, "x"), 0);
+	cr_expect_eq(schedule_pick(schedule, 9, 299999), NULL);
+	cr_expect_eq(schedule_pick(schedule, 9, 300000), d);
 }
 
 Test(schedule, what_one_destination_leaves_does_not_hold_back_another)
@@ -558,7 +671,7 @@ Test(schedule, a_variant_stands_by_itself)
 	cr_expect_eq(schedule_destination(schedule, 0, "b.example", 1),
 	    variant);
 	cr_assert_eq(add(variant, 1, 0, "b.example"), 0);
-	cr_assert(schedule_failed(schedule, variant, 1000));
+	cr_assert(failed(variant, SCHEDULE_DOUBT, 1000));
 	schedule_suspend(schedule, variant, &out);
 	cr_expect_eq(plain->blocked_until_ms, 0);
 	cr_expect_gt(schedule_room(schedule, "b.example", 0, false, 0), 0);
@@ -622,7 +735,8 @@ Test(schedule, a_dead_destination_is_probed_by_one_session)
 	(void)add(d, 1, 0, "x");
 	(void)add(d, 2, 0, "x");
 	schedule_session_begun(schedule, d);
-	cr_assert(schedule_failed(schedule, d, 0));
+	cr_assert_not(failed(d, SCHEDULE_FAILED, 0));
+	cr_assert(failed(d, SCHEDULE_FAILED, 0));
 	schedule_session_ended(schedule, d);
 	cr_expect_eq(schedule_pick(schedule, 9, 1000), d);
 	schedule_session_begun(schedule, d);
@@ -640,10 +754,10 @@ Test(schedule, sessions_that_end_after_it_is_dead_do_not_count)
 
 	schedule_session_begun(schedule, d);
 	schedule_session_begun(schedule, d);
-	cr_expect_not(schedule_failed(schedule, d, 0));
+	cr_expect_not(failed(d, SCHEDULE_FAILED, 0));
 	schedule_session_ended(schedule, d);
-	cr_expect(schedule_failed(schedule, d, 0));
-	cr_expect(schedule_failed(schedule, d, 1));
+	cr_expect(failed(d, SCHEDULE_FAILED, 0));
+	cr_expect(failed(d, SCHEDULE_FAILED, 1));
 	cr_expect_eq(d->failures, 1);
 	cr_expect_eq(d->blocked_until_ms, 1000);
 	schedule_session_ended(schedule, d);
