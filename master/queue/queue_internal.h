@@ -89,7 +89,9 @@ struct target {
 	bool waits_for_login; /* paused until login.c says more */
 	bool login_refused;   /* and another secret is asked for */
 	TAILQ_ENTRY(target) resolving;
-	unsigned group; /* of metrics.h */
+	unsigned group;       /* of metrics.h */
+	int64_t rest_ms;      /* target_rest_end_ms(): until when, monotonic */
+	int64_t rest_real_ms; /* and that in the store's clock */
 	/* Why it is blocked. */
 	struct outcome outcome;
 	char *why;         /* holds the next two; NULL: they are "" */
@@ -291,7 +293,6 @@ struct queue {
 	uint32_t njobs;  /* of all sessions; each may hold a descriptor */
 	uint32_t bodies; /* body descriptors kept in memory */
 	uint32_t bodies_max;
-	uint32_t chance; /* state of queue_chance */
 	bool draining;
 	/* era.c */
 	uint32_t era;         /* enum era */
@@ -320,7 +321,6 @@ struct queue {
 };
 
 /* queue.c */
-uint32_t queue_chance(struct queue *q);
 void queue_pump_soon(struct queue *q);
 /* Sees whether the wall clock was set: before anything is called too old. */
 void queue_watch_clock(struct queue *q);
@@ -410,6 +410,9 @@ void target_ask_again(struct queue *q);
 void target_failed(struct queue *q, struct target *t,
     enum schedule_failure failure, const struct outcome *outcome,
     const char *reply, const char *relay);
+/* When its block is over by the store's clock, the same for all who ask; 0: it is
+ * not blocked. */
+int64_t target_rest_end_ms(struct target *t);
 /* Whether an outcome that a worker reports is an answer of its server: then the
  * server works, whatever it thinks of the message. */
 bool target_is_answer(const struct outcome *outcome);
@@ -559,8 +562,9 @@ void settle(struct queue *q, const struct attempt *attempt);
 /* Whether its time in the queue is over, or its sender's. */
 bool settle_is_over(const struct queue *q, const struct attempt *a,
     int64_t now_ms);
-/* The attempt never began: it is due again at once. */
-void settle_unbegun(struct queue *q, uint64_t id, uint32_t index);
+/* The attempt never began: it is due again at once, with the others. */
+void settle_unbegun(struct queue *q, uint64_t id, uint32_t index,
+    int64_t due_ms);
 void settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
     const char *dsn);
 

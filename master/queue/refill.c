@@ -76,7 +76,7 @@ refill_log_passing(struct queue *q, const struct store_envelope *envelope,
 /* The reason is that of the destination's last failure. */
 static void
 refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
-    const struct store_recipient *recipient, const struct target *t)
+    const struct store_recipient *recipient, struct target *t)
 {
 	char reply[QUEUE_REPLY_SIZE + 64];
 	struct attempt a = settle_attempt(envelope, recipient);
@@ -88,8 +88,7 @@ refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
 	a.group = t->group;
 	a.outcome = t->outcome;
 	a.suspended = true;
-	a.not_before_ms = time_real_ms() +
-	    (t->destination->blocked_until_ms - time_monotonic_ms());
+	a.not_before_ms = target_rest_end_ms(t);
 	(void)strlcpy(reply, "delivery temporarily suspended: ", sizeof(reply));
 	(void)strlcat(reply, t->reply, sizeof(reply));
 	settle(q, &a);

@@ -83,14 +83,14 @@ route_longest_wait_ms(const struct queue *q)
 }
 
 int64_t
-route_retry_ms(struct queue *q, const char *via, const char *recipient,
-    uint32_t attempts)
+route_retry_ms(const struct queue *q, uint64_t message, const char *via,
+    const char *recipient, uint32_t attempts)
 {
 	const struct route *route = route_of_recipient(q, via, recipient);
 
 	return retry_vary_ms(route_wait_ms(q, route, attempts),
 	    route != NULL ? (unsigned)route->retry_jitter : RETRY_JITTER,
-	    queue_chance(q));
+	    retry_chance(message, attempts));
 }
 
 int64_t

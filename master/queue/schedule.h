@@ -83,8 +83,12 @@ struct schedule_message {
 	uint32_t flags;
 	uint32_t nrcpts; /* of the envelope */
 	uint32_t loaded; /* recipients in memory; at 0 the message goes */
-	int body_fd;     /* the owner of the schedule fills it; or -1 */
-	uint8_t *bits;   /* which recipients are in memory */
+	/* When those of them that were deferred last are due, after so many
+	 * attempts; the owner of the schedule fills it. */
+	int64_t due_ms;
+	uint32_t due_attempts;
+	int body_fd;   /* the owner of the schedule fills it; or -1 */
+	uint8_t *bits; /* which recipients are in memory */
 	const char *via;
 	const char *reverse_path;
 	const char *parameters; /* of MAIL */

@@ -18,6 +18,10 @@
 #include "master/queue/route.h"
 #include "master/queue/transient.h"
 
+enum {
+	SETTLE_JOIN_MS = 1000,
+};
+
 void
 settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
     const char *dsn)
@@ -97,6 +101,32 @@ settle_lifetime(struct queue *q, const struct attempt *a, int64_t now_ms,
 	return true;
 }
 
+/*
+ * Recipients of one message that were tried together are due together, though
+ * their replies came one by one, or in two transactions: those that are settled
+ * a little later, by an eighth of the wait or a second, join the first.
+ */
+static int64_t
+settle_join(struct queue *q, const struct attempt *a, int64_t next_ms,
+    int64_t now_ms)
+{
+	struct schedule_message *m = schedule_find_message(q->schedule, a->id);
+	int64_t later_ms;
+
+	if (m == NULL)
+		return next_ms;
+	later_ms = (next_ms - now_ms) / 8;
+	if (later_ms < SETTLE_JOIN_MS)
+		later_ms = SETTLE_JOIN_MS;
+	if (m->due_attempts == a->attempts && m->due_ms > now_ms &&
+	    m->due_ms >= a->not_before_ms && next_ms >= m->due_ms &&
+	    next_ms - m->due_ms <= later_ms)
+		return m->due_ms;
+	m->due_attempts = a->attempts;
+	m->due_ms = next_ms;
+	return next_ms;
+}
+
 static int64_t
 settle_next_ms(struct queue *q, const struct attempt *a, int64_t now_ms)
 {
@@ -107,7 +137,8 @@ settle_next_ms(struct queue *q, const struct attempt *a, int64_t now_ms)
 	if (a->suspended)
 		wait_ms = a->not_before_ms > now_ms ? 0 : QUEUE_RETRY_MS;
 	else
-		wait_ms = route_retry_ms(q, a->via, a->recipient, a->attempts);
+		wait_ms =
+		    route_retry_ms(q, a->id, a->via, a->recipient, a->attempts);
 	brief_ms = retry_brief_ms(a->attempts, q->limits.minimal_backoff_ms);
 	if (a->brief && wait_ms > brief_ms)
 		wait_ms = brief_ms;
@@ -140,7 +171,8 @@ settle_plan(struct queue *q, const struct attempt *a,
 	} else {
 		op->final = false;
 		to->state = STORE_DEFERRED;
-		to->next_attempt_ms = settle_next_ms(q, a, now_ms);
+		to->next_attempt_ms =
+		    settle_join(q, a, settle_next_ms(q, a, now_ms), now_ms);
 		/* A sender who set a time is not told late (RFC 2852, 4.1.3). */
 		if (to->next_attempt_ms > by_ms)
 			to->next_attempt_ms = by_ms;
@@ -244,7 +276,7 @@ settle(struct queue *q, const struct attempt *a)
 }
 
 void
-settle_unbegun(struct queue *q, uint64_t id, uint32_t index)
+settle_unbegun(struct queue *q, uint64_t id, uint32_t index, int64_t due_ms)
 {
 	struct queue_op *op;
 
@@ -256,6 +288,6 @@ settle_unbegun(struct queue *q, uint64_t id, uint32_t index)
 	op->outcome.message = id;
 	op->outcome.index = index;
 	op->outcome.state = STORE_QUEUED;
-	op->outcome.next_attempt_ms = time_real_ms();
+	op->outcome.next_attempt_ms = due_ms;
 	group_add(q, op);
 }

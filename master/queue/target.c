@@ -233,6 +233,26 @@ target_via(const struct queue *q, const struct target *t,
 			: r->message->via;
 }
 
+/* Two clocks that are read one after the other are a millisecond apart now and
+ * then, and so would be those who wait. */
+int64_t
+target_rest_end_ms(struct target *t)
+{
+	int64_t until_ms = t->destination->blocked_until_ms;
+	int64_t mono_ms = time_monotonic_ms();
+	int64_t real_ms;
+
+	if (until_ms <= mono_ms)
+		return 0;
+	real_ms = time_real_ms() + until_ms - mono_ms;
+	if (t->rest_ms != until_ms || t->rest_real_ms < real_ms - 100 ||
+	    t->rest_real_ms > real_ms + 100) {
+		t->rest_ms = until_ms;
+		t->rest_real_ms = real_ms; /* or the clock was set */
+	}
+	return t->rest_real_ms;
+}
+
 /* Settles what is handed over, unbegun, with one outcome. */
 static void
 target_settle(struct queue *q, struct target *t,
@@ -242,7 +262,6 @@ target_settle(struct queue *q, struct target *t,
 	const struct transport *config =
 	    q->transports[t->destination->transport].config;
 	int64_t now_ms = time_real_ms();
-	int64_t mono_ms = time_monotonic_ms();
 	struct schedule_recipient *r;
 	struct attempt a;
 
@@ -274,9 +293,7 @@ target_settle(struct queue *q, struct target *t,
 		a.brief = target_is_brief(q, t, outcome);
 		a.delays_ms[0] = r->added_ms - r->message->created_ms;
 		a.delays_ms[1] = now_ms - r->added_ms;
-		if (t->destination->blocked_until_ms > mono_ms)
-			a.not_before_ms =
-			    now_ms + t->destination->blocked_until_ms - mono_ms;
+		a.not_before_ms = target_rest_end_ms(t);
 		settle(q, &a);
 		schedule_forget(q->schedule, r);
 	}

@@ -414,6 +414,61 @@ def what_may_come_twice_is_sent_slowly():
     names.close()
 
 
+def sizes(sink):
+    """How many recipients each transaction had that had any."""
+    return [len(m.rcpts) for m in list(sink.mails) if m.rcpts]
+
+
+def recipients_of_a_message_stay_together():
+    """RFC 5321, 4.5.4.1: those that were deferred together are tried, and
+    returned, together."""
+    with Sink() as sink:
+        tried = set()
+        slowly = slow(0.01, "451 4.3.0 later")
+
+        def once(rcpt):
+            if rcpt in tried:
+                return "250 2.1.5 ok"
+            tried.add(rcpt)
+            return slowly()
+
+        sink.rcpt = once
+        rcpts = ["r%d@x.test" % i for i in range(100)]
+        with Daemon(config(sink)) as d:
+            d.send(rcpts, MESSAGE, wait="queued")
+            wait_for(lambda: sum(sizes(sink)) == 100, 60, "all of them")
+            assert len(sizes(sink)) <= 2, sizes(sink)
+
+
+def recipients_that_expire_together_are_in_one_notice():
+    with Sink() as sink:
+        sink.rcpt = lambda rcpt: "450 4.2.0 later" if rcpt[0] == "r" \
+            else "250 2.1.5 ok"
+        body = config(sink, extra="maximal_queue_lifetime = 8s")
+        with Daemon(body) as d:
+            d.send(["r%d@x.test" % i for i in range(40)], MESSAGE,
+                   wait="queued")
+            wait_for(lambda: d.log_text().count("status=bounced") == 40, 60,
+                     "their end")
+            wait_for(lambda: sizes(sink), what="the notice")
+            time.sleep(1)
+            assert len(sizes(sink)) == 1, sizes(sink)
+
+
+def recipients_that_are_released_together_stay_so():
+    with Sink() as sink:
+        with Daemon(config(sink)) as d:
+            assert d.postern("pause", "--all").returncode == 0
+            d.send(["r%d@x.test" % i for i in range(40)], MESSAGE,
+                   wait="queued")
+            for verb in ("hold", "release"):
+                done = d.postern("queue", verb, "--domain", "x.test", "--yes")
+                assert done.returncode == 0, done
+            assert d.postern("resume", "--all").returncode == 0
+            wait_for(lambda: sum(sizes(sink)) == 40, 30, "all of them")
+            assert len(sizes(sink)) == 1, sizes(sink)
+
+
 def a_dead_transport_holds_back_no_other_of_the_domain():
     with Sink() as dead, Sink() as sink:
         dead.greeting = "421 4.3.2 not now"
@@ -499,6 +554,9 @@ TESTS = (
     what_is_new_finds_a_destination_that_works_again,
     nothing_is_returned_for_its_age_before_an_attempt,
     what_may_come_twice_is_sent_slowly,
+    recipients_of_a_message_stay_together,
+    recipients_that_expire_together_are_in_one_notice,
+    recipients_that_are_released_together_stay_so,
     a_route_has_a_retry_schedule,
 )
 
