@@ -159,7 +159,7 @@ settle_plan(struct queue *q, const struct attempt *a,
 	op->final = true;
 	to->message = a->id;
 	to->index = a->index;
-	to->begun = a->begun;
+	to->begun = a->begun || a->tried;
 	to->in_doubt = outcome->in_doubt != 0;
 	to->code = outcome->code;
 	to->finished_ms = now_ms;
