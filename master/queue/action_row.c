@@ -106,7 +106,9 @@ action_add_row(struct action *a, const struct store_envelope *envelope,
 	row->id = envelope->id;
 	row->index = recipient->index;
 	row->state = recipient->state;
-	row->next_attempt_ms = time_real_ms();
+	/* What is released together is due together. */
+	row->next_attempt_ms =
+	    a->len > 1 ? a->rows[0].next_attempt_ms : time_real_ms();
 	(void)strlcpy(row->address, recipient->address, sizeof(row->address));
 }
 

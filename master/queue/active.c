@@ -5,6 +5,7 @@
 #include "master/queue/schedule.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,10 +46,8 @@ domain_make(struct schedule *schedule, const char *name)
 	size_t size = strlen(name) + 1;
 
 	domain = calloc(1, sizeof(*domain) + size);
-	if (domain == NULL || heap_reserve(&schedule->blocked_domains) == -1) {
-		free(domain);
+	if (domain == NULL)
 		return NULL;
-	}
 	memcpy(domain->name, name, size);
 	LIST_INIT(&domain->sources);
 	LIST_INSERT_HEAD(&schedule->domains_by_name[schedule_hash(name, 0)],
@@ -56,13 +55,11 @@ domain_make(struct schedule *schedule, const char *name)
 	return domain;
 }
 
-/* One that is blocked stays, so that nobody loads of it meanwhile. */
 static void
-domain_drop(struct schedule *schedule, struct schedule_domain *domain)
+domain_drop(struct schedule_domain *domain)
 {
-	if (!LIST_EMPTY(&domain->sources) || heap_holds(&domain->block))
+	if (!LIST_EMPTY(&domain->sources))
 		return;
-	heap_unreserve(&schedule->blocked_domains);
 	LIST_REMOVE(domain, hash);
 	free(domain);
 }
@@ -94,11 +91,13 @@ source_drop(struct schedule *schedule, struct schedule_source *source)
 		TAILQ_REMOVE(&schedule->more, source, entry);
 		schedule->nmore--;
 	}
+	heap_remove(&schedule->resting, &source->rest);
+	heap_unreserve(&schedule->resting);
 	LIST_REMOVE(source, of_domain);
 	LIST_REMOVE(source, hash);
 	schedule->nsources--;
 	free(source);
-	domain_drop(schedule, domain);
+	domain_drop(domain);
 }
 
 /* Puts a source on the list where it belongs. */
@@ -106,7 +105,7 @@ static void
 source_review(struct schedule *schedule, struct schedule_source *source)
 {
 	bool idle = !source->has_more && source->loaded == 0;
-	bool listed = source->has_more && !heap_holds(&source->domain->block);
+	bool listed = source->has_more && !heap_holds(&source->rest);
 
 	if (source->idle && !idle) {
 		TAILQ_REMOVE(&schedule->idle_sources, source, entry);
@@ -140,18 +139,39 @@ source_make(struct schedule *schedule, const char *name, uint32_t lane)
 	if (domain == NULL)
 		return NULL;
 	source = calloc(1, sizeof(*source));
-	if (source == NULL) {
-		domain_drop(schedule, domain);
+	if (source == NULL || heap_reserve(&schedule->resting) == -1) {
+		free(source);
+		domain_drop(domain);
 		return NULL;
 	}
 	source->domain = domain;
 	source->lane = lane;
+	source->left_until_ms = INT64_MAX;
 	LIST_INSERT_HEAD(&domain->sources, source, of_domain);
 	LIST_INSERT_HEAD(&schedule->sources_by_lane[schedule_hash(name, lane)],
 	    source, hash);
 	schedule->nsources++;
 	source_review(schedule, source);
 	return source;
+}
+
+/* Where there are too many, one that rests is forgotten: the store has it. */
+static bool
+source_forget_resting(struct schedule *schedule)
+{
+	struct heap_node *node = heap_first(&schedule->resting);
+	struct schedule_source *source;
+
+	if (node == NULL)
+		return false;
+	source = (struct schedule_source *)(void *)((char *)node -
+	    offsetof(struct schedule_source, rest));
+	if (source->loaded > 0) {
+		schedule_wake_source(schedule, source);
+		return source_forget_resting(schedule);
+	}
+	source_drop(schedule, source);
+	return true;
 }
 
 struct schedule_source *
@@ -164,7 +184,8 @@ schedule_source(struct schedule *schedule, const char *domain, uint32_t lane)
 	while (schedule->nidle_sources >= SCHEDULE_IDLE_SOURCES_MAX)
 		source_drop(schedule, TAILQ_FIRST(&schedule->idle_sources));
 	if (schedule->nsources >=
-	    schedule->limits.active_recipients + SCHEDULE_SOURCES_MORE) {
+		schedule->limits.active_recipients + SCHEDULE_SOURCES_MORE &&
+	    !source_forget_resting(schedule)) {
 		errno = ENOSPC;
 		return NULL;
 	}
@@ -208,7 +229,9 @@ static void
 source_rewind(struct schedule_source *source)
 {
 	memset(&source->cursor, 0, sizeof(source->cursor));
-	source->stopped = 0;
+	source->left = 0;
+	source->left_until_ms = INT64_MAX;
+	source->seen = false;
 }
 
 void
@@ -237,29 +260,69 @@ schedule_rewind(struct schedule *schedule)
 	schedule_sources_changed(schedule);
 }
 
-void
-schedule_block_domain(struct schedule *schedule, struct schedule_domain *domain,
-    int64_t until_ms)
-{
-	struct schedule_source *source;
+/* Rows that are left in the store. */
 
-	if (domain->blocked_until_ms == until_ms && heap_holds(&domain->block))
-		return;
-	domain->blocked_until_ms = until_ms;
-	heap_put(&schedule->blocked_domains, &domain->block, until_ms);
-	LIST_FOREACH(source, &domain->sources, of_domain)
-		source_review(schedule, source);
+void
+schedule_look_begins(struct schedule *schedule, struct schedule_source *source)
+{
+	bool is_old = source->left > 0 && source->left_at != schedule->changes;
+
+	/* With nothing of it in memory, nothing can come twice; and what is in
+	 * memory is known. */
+	if (source->seen || is_old ||
+	    (source->loaded == 0 && (!source->has_more || source->left == 0)))
+		source_rewind(source);
 }
 
 void
-schedule_free_domain(struct schedule *schedule, struct schedule_domain *domain)
+schedule_leave(struct schedule *schedule, struct schedule_source *source,
+    int64_t until_ms)
 {
-	struct schedule_source *source;
+	source->left++;
+	source->left_at = schedule->changes;
+	if (until_ms < source->left_until_ms)
+		source->left_until_ms = until_ms;
+}
 
-	domain->blocked_until_ms = 0;
-	LIST_FOREACH(source, &domain->sources, of_domain)
-		source_review(schedule, source);
-	domain_drop(schedule, domain);
+static void
+source_rest(struct schedule *schedule, struct schedule_source *source,
+    int64_t until_ms)
+{
+	source->rests_until_ms = until_ms;
+	heap_put(&schedule->resting, &source->rest, until_ms);
+	source_review(schedule, source);
+}
+
+/*
+ * Reading a row takes some 10 us, and each source that rests is read so often:
+ * all of it is to take a hundredth of our time.
+ */
+void
+schedule_look_ends(struct schedule *schedule, struct schedule_source *source,
+    uint32_t left, bool all_seen, int64_t now_ms)
+{
+	int64_t until_ms = now_ms + left;
+
+	if (all_seen && source->left > 0) {
+		source->seen = true;
+		until_ms = now_ms + SCHEDULE_LOOK_MS + source->left +
+		    schedule->resting.len;
+		if (until_ms > source->left_until_ms)
+			until_ms = source->left_until_ms;
+		if (until_ms < now_ms + SCHEDULE_LOOK_LEAST_MS)
+			until_ms = now_ms + SCHEDULE_LOOK_LEAST_MS;
+	}
+	schedule_set_more(schedule, source, !all_seen || source->left > 0);
+	if (until_ms > now_ms)
+		source_rest(schedule, source, until_ms);
+}
+
+void
+schedule_wake_source(struct schedule *schedule, struct schedule_source *source)
+{
+	heap_remove(&schedule->resting, &source->rest);
+	source->rests_until_ms = 0;
+	source_review(schedule, source);
 }
 
 static void
@@ -283,18 +346,12 @@ void
 schedule_clear_active(struct schedule *schedule)
 {
 	struct schedule_source *source;
-	struct heap_node *node;
 
-	while ((source = TAILQ_FIRST(&schedule->more)) != NULL)
-		schedule_set_more(schedule, source, false);
-	/* What has more, and is blocked, is on no list. */
-	schedule_turn(schedule, INT64_MAX);
+	schedule_end_rests(schedule);
 	while ((source = TAILQ_FIRST(&schedule->more)) != NULL)
 		schedule_set_more(schedule, source, false);
 	sweep_sources(schedule);
-	while ((node = heap_first(&schedule->blocked_domains)) != NULL)
-		heap_remove(&schedule->blocked_domains, node);
-	heap_clear(&schedule->blocked_domains);
+	heap_clear(&schedule->resting);
 }
 
 /* Room. */
@@ -348,14 +405,14 @@ schedule_room(const struct schedule *schedule, const char *name, uint32_t lane,
 	uint32_t of_domain;
 
 	domain = schedule_find_domain(schedule, name);
-	if (domain != NULL && domain->blocked_until_ms > now_ms)
+	source = source_find(schedule, name, lane);
+	if (source != NULL && source->rests_until_ms > now_ms)
 		return 0;
 	places =
 	    fresh ? schedule->limits.active_recipients : store_places(schedule);
 	if (schedule->active >= places)
 		return 0;
 	loaded = domain != NULL ? domain->loaded : 0;
-	source = loaded > 0 ? source_find(schedule, name, lane) : NULL;
 	in_lane = source != NULL ? source->loaded : 0;
 	of_domain = loaded + share(places, schedule->active, loaded);
 	room = share(of_domain, loaded, in_lane);

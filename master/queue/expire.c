@@ -6,12 +6,43 @@
 #include "master/queue/queue_internal.h"
 
 #include "common/log.h"
+#include "common/parameters.h"
 #include "common/util.h"
+#include "master/queue/limits.h"
 #include "master/queue/route.h"
 
 enum {
 	EXPIRE_BATCH = 1000, /* messages looked at in one sweep */
 };
+
+/*
+ * Whether its destination failed after its last wait was over, long ago by now:
+ * that is what it would have met.  Of what an operator has stopped, or what has
+ * not had its turn yet, nothing is known.
+ */
+static bool
+expire_had_its_chance(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient, int64_t now_ms)
+{
+	const char *via = route_via(envelope, recipient);
+	const struct queue_transport *transport;
+	const struct target *t;
+	const char *next_hop;
+	uint32_t index;
+
+	transport =
+	    route_transport(q, via, recipient->domain, &next_hop, &index);
+	if (transport == NULL)
+		return true; /* it has nowhere to go */
+	t = target_of(q, index, next_hop,
+	    security_of(transport->config, envelope->flags,
+		envelope->reverse_path),
+	    limits_variant(q, route_of(q, via, recipient->domain)));
+	return t != NULL && !t->destination->stopped &&
+	    t->destination->failures > 0 &&
+	    t->failed_ms > recipient->next_attempt_ms &&
+	    recipient->next_attempt_ms <= now_ms - q->limits.maximal_backoff_ms;
+}
 
 /* One whose time is over while its destination is never tried. */
 static int
@@ -20,13 +51,18 @@ expire_row(const struct store_envelope *envelope,
 {
 	struct queue *q = arg;
 	struct attempt a = settle_attempt(envelope, recipient);
+	int64_t now_ms = time_real_ms();
 
 	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index) ||
 	    !era_is_ours(q, envelope->id))
 		return 0;
 	/* A reload may have given it more time. */
-	if (!settle_is_over(q, &a, time_real_ms()))
+	if (!settle_is_over(q, &a, now_ms))
 		return 0;
+	if (now_ms < parameters_deadline_ms(a.parameters, a.created_ms) &&
+	    !expire_had_its_chance(q, envelope, recipient, now_ms))
+		return 0;
+	a.tried = true;
 	settle_outcome(&a.outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.4.7");
 	settle(q, &a); /* which finds its lifetime over */
 	return 0;

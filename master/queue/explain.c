@@ -226,7 +226,8 @@ explain_waits(struct queue *q, struct explanation *e)
 	if (left_ms > 0)
 		explain_why(e, "wait",
 		    "the destination rests for %s more after %u failure%s "
-		    "in a row, then one session probes it: %s",
+		    "in a row, then one session probes it; new mail does so "
+		    "before: %s",
 		    duration_format((left_ms + 999) / 1000, left), d->failures,
 		    d->failures == 1 ? "" : "s", t != NULL ? t->reply : "");
 	if (d->sessions >= d->feedback.concurrency)

@@ -136,15 +136,12 @@ feedback_shrink(struct feedback *feedback, const struct feedback_rules *rules)
 }
 
 bool
-feedback_failure(struct feedback *feedback, const struct feedback_rules *rules,
-    bool alone)
+feedback_failure(struct feedback *feedback, const struct feedback_rules *rules)
 {
 	if (feedback->dead)
 		return true;
-	feedback->cohorts += alone
-	    ? FEEDBACK_ONE
-	    : (FEEDBACK_ONE + feedback->concurrency - 1) /
-		feedback->concurrency;
+	feedback->cohorts +=
+	    (FEEDBACK_ONE + feedback->concurrency - 1) / feedback->concurrency;
 	feedback_shrink(feedback, rules);
 	if (rules->failed_cohorts == 0 ||
 	    feedback->cohorts / FEEDBACK_ONE < rules->failed_cohorts)
@@ -152,4 +149,14 @@ feedback_failure(struct feedback *feedback, const struct feedback_rules *rules,
 	feedback->dead = true;
 	feedback->concurrency = 1;
 	return true;
+}
+
+bool
+feedback_harm(struct feedback *feedback, const struct feedback_rules *rules)
+{
+	feedback->concurrency = 1;
+	feedback->gained = feedback->lost = 0;
+	if (rules->failed_cohorts > 0)
+		feedback->dead = true;
+	return feedback->dead;
 }

@@ -2,12 +2,13 @@
 /*
  * How many sessions a destination may have, as its answers teach us.
  *
- * Each success adds a part of a session, each failure to connect takes one away;
+ * Each success adds a part of a session, each session that failed takes one away;
  * only whole ones count, and either starts the other's sum anew, so that one
  * answer among many does not move the number up and down (hysteresis).  A
  * destination is dead once so many whole rounds (cohorts) of sessions failed
- * with no success between.  Then one session at a time probes it, and the first
- * success begins anew.  Pure.
+ * with no success between: one failure is one part of as many as may be open,
+ * so that with more than one a single failure is not its death.  Then one
+ * session at a time probes it, and the first success begins anew.  Pure.
  */
 #ifndef MASTER_QUEUE_FEEDBACK_H
 #define MASTER_QUEUE_FEEDBACK_H
@@ -57,9 +58,12 @@ void feedback_init(struct feedback *feedback,
 void feedback_success(struct feedback *feedback,
     const struct feedback_rules *rules);
 
-/* alone: no other session is there, so a whole cohort failed.  True: it is dead
- * now, or was before. */
+/* True: it is dead now, or was before. */
 bool feedback_failure(struct feedback *feedback,
-    const struct feedback_rules *rules, bool alone);
+    const struct feedback_rules *rules);
+
+/* The same of one failure that counts for all, since to repeat it does harm. */
+bool feedback_harm(struct feedback *feedback,
+    const struct feedback_rules *rules);
 
 #endif

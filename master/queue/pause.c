@@ -117,7 +117,6 @@ pause_apply(struct queue *q)
 	struct schedule_destination *d;
 	bool was, is;
 
-	q->pauses->generation++;
 	for (d = schedule_first_destination(q->schedule); d != NULL;
 	     d = TAILQ_NEXT(d, entry)) {
 		was = d->stopped;
@@ -128,34 +127,10 @@ pause_apply(struct queue *q)
 			pause_unload(q, d);
 	}
 	pause_quit_sessions(q);
-	schedule_end_rests(q->schedule); /* who is still stopped rests anew */
+	schedule_end_rests(
+	    q->schedule); /* what is still stopped is left again */
 	q->scan_again = true;
 	queue_pump_soon(q);
-}
-
-void
-pause_leave(struct queue *q, struct schedule_source *source)
-{
-	source->stopped++;
-	source->stopped_at = q->pauses->generation;
-}
-
-bool
-pause_is_over(const struct queue *q, const struct schedule_source *source)
-{
-	return source->stopped > 0 &&
-	    source->stopped_at != q->pauses->generation;
-}
-
-void
-pause_rest(struct queue *q, struct schedule_source *source)
-{
-	if (source->has_more || source->stopped == 0 ||
-	    source->domain->loaded > 0)
-		return;
-	/* Reading a row takes some 10 us: a hundredth of our time at most. */
-	schedule_rest(q->schedule, source,
-	    time_monotonic_ms() + PAUSE_LOOK_MS + source->stopped);
 }
 
 static struct pause *

@@ -16,7 +16,6 @@
 
 enum {
 	PAUSES_MAX = 256,
-	PAUSE_LOOK_MS = 5000, /* a stopped domain is looked through again */
 };
 
 struct pause {
@@ -27,7 +26,6 @@ struct pause {
 
 struct pauses {
 	uint32_t n;
-	uint32_t generation; /* grows with each change */
 	struct pause list[PAUSES_MAX];
 };
 
@@ -40,19 +38,6 @@ const struct pause *pause_of(const struct queue *q, uint32_t transport,
 
 /* Destinations are stopped, or not any more; after a change of either. */
 void pause_apply(struct queue *q);
-
-/* A due row of a source is left in the store, for its destination is stopped;
- * and whether some were, and it may be so no more. */
-void pause_leave(struct queue *q, struct schedule_source *source);
-bool pause_is_over(const struct queue *q, const struct schedule_source *source);
-
-/*
- * pause_rest - after a look at a source's due rows.
- *
- * Where all were seen and none may be loaded, they are not read at every turn:
- * the more there are, the later again.
- */
-void pause_rest(struct queue *q, struct schedule_source *source);
 
 const char *pause_kind_name(enum pause_kind kind);
 

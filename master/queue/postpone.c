@@ -156,7 +156,7 @@ postpone_end(struct job *job)
 	}
 	job->left = job->nrcpt = left;
 	job->npostponed = job->nlacking = job->ndelivered = 0;
-	job->sent = job->begun = job->committing = false;
+	job->sent = job->begun = job->committing = job->unanswered = false;
 	job->session->leaves = true;
 	return true;
 }

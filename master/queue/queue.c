@@ -39,22 +39,11 @@
 
 enum {
 	QUEUE_BODIES_MAX = 4096,
-	QUEUE_CHANCE_SEED = 2463534242U & 0x7fffffff,
 };
 
 static const struct filter_rule queue_filter[] = {
 #include "master/queue/queue_filter.def"
 };
-
-/* xorshift: for spreading retries, not for secrets. */
-uint32_t
-queue_chance(struct queue *q)
-{
-	q->chance ^= q->chance << 13;
-	q->chance ^= q->chance >> 17;
-	q->chance ^= q->chance << 5;
-	return q->chance;
-}
 
 void
 queue_pump_soon(struct queue *q)
@@ -324,7 +313,6 @@ queue_init(struct queue *q, int parent_fd)
 	q->scan_again = true;
 	q->scan_last_ms = -QUEUE_SWEEP_MS;
 	q->scan_wake_ms = INT64_MAX;
-	q->chance = QUEUE_CHANCE_SEED ^ (uint32_t)time_real_ms();
 	/* A file that may not grow is an error to handle, not a death. */
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)signal(SIGPIPE, SIG_IGN);

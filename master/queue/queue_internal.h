@@ -84,14 +84,17 @@ struct target {
 	int64_t plan_until_ms;
 	uint32_t resolve_id; /* 0: nothing is asked */
 	uint32_t asks;       /* resolvers that were asked it */
-	uint32_t turns;   /* sessions so far, for hosts of equal preference */
+	uint32_t turns;    /* sessions so far, for hosts of equal preference */
 	struct destination_facts facts;
-	uint32_t deaths;  /* seconds with dead workers since a success */
-	int64_t death_ms; /* the last of them */
+	uint32_t deaths;   /* seconds with dead workers since a success */
+	int64_t death_ms;  /* the last of them */
+	int64_t failed_ms; /* real; when a session or question failed last */
 	bool waits_for_login; /* paused until login.c says more */
 	bool login_refused;   /* and another secret is asked for */
 	TAILQ_ENTRY(target) resolving;
-	unsigned group; /* of metrics.h */
+	unsigned group;       /* of metrics.h */
+	int64_t rest_ms;      /* target_rest_end_ms(): until when, monotonic */
+	int64_t rest_real_ms; /* and that in the store's clock */
 	/* Why it is blocked. */
 	struct outcome outcome;
 	char *why;         /* holds the next two; NULL: they are "" */
@@ -120,6 +123,7 @@ struct job {
 	uint32_t nlacking; /* of those: for what it does not offer */
 	uint32_t ndelivered;
 	struct postponed **postponed; /* by recipient; NULL: none of any */
+	bool unanswered; /* at least one recipient's outcome is no reply */
 	/* For another transaction, all of them together, once this ends. */
 	struct schedule_recipients again;
 	struct schedule_recipient *recipients[]; /* NULL: settled */
@@ -141,8 +145,10 @@ struct session {
 	uint32_t asked;    /* NEXT so far */
 	uint32_t messages; /* jobs given so far */
 	uint32_t succeeded;
-	uint32_t ahead;    /* jobs it may hold */
-	uint32_t smooth;   /* jobs that went well since ahead last changed */
+	uint32_t
+	    answered;    /* jobs whose outcomes are all the server's replies */
+	uint32_t ahead;  /* jobs it may hold */
+	uint32_t smooth; /* jobs that went well since ahead last changed */
 	uint32_t returned; /* by AGAIN */
 	bool up;
 	bool flights; /* it can have many jobs on the wire */
@@ -153,6 +159,7 @@ struct session {
 	bool quitting; /* takes no more jobs */
 	bool quit_sent;
 	bool has_failure;
+	bool doubt;              /* a message of it is perhaps delivered */
 	bool closed;             /* it said CLOSED */
 	int64_t started_ms;      /* real */
 	int64_t up_ms;           /* real */
@@ -287,7 +294,7 @@ struct queue {
 	TAILQ_HEAD(, transient) transients; /* transient.h */
 	uint32_t ntransients;
 	uint32_t transient_rcpts; /* of them all */
-	bool stopping; /* STOPPING came: no transient is taken */
+	bool stopping;            /* STOPPING came: no transient is taken */
 	uint64_t last_transient;
 	TAILQ_HEAD(, waiter) waiters;
 	LIST_HEAD(, waiter) waiters_by_id[QUEUE_BUCKETS];
@@ -300,7 +307,6 @@ struct queue {
 	uint32_t njobs;  /* of all sessions; each may hold a descriptor */
 	uint32_t bodies; /* body descriptors kept in memory */
 	uint32_t bodies_max;
-	uint32_t chance; /* state of queue_chance */
 	bool draining;
 	/* era.c */
 	uint32_t era;         /* enum era */
@@ -329,7 +335,6 @@ struct queue {
 };
 
 /* queue.c */
-uint32_t queue_chance(struct queue *q);
 void queue_pump_soon(struct queue *q);
 /* Sees whether the wall clock was set: before anything is called too old. */
 void queue_watch_clock(struct queue *q);
@@ -413,8 +418,25 @@ bool target_ready(struct queue *q, struct target *t);
 void target_gone(struct schedule_destination *destination);
 void target_resolved(void *ctx, struct channel *from, const struct message *m);
 void target_ask_again(struct queue *q);
-void target_suspend(struct queue *q, struct target *t,
-    const struct outcome *outcome, const char *reply, const char *relay);
+
+/* A session failed, or none could begin: where its destination is dead, what
+ * waits is suspended. */
+void target_failed(struct queue *q, struct target *t,
+    enum schedule_failure failure, const struct outcome *outcome,
+    const char *reply, const char *relay);
+/* When its block is over by the store's clock, the same for all who ask; 0: it is
+ * not blocked. */
+int64_t target_rest_end_ms(struct target *t);
+/* Whether an outcome that a worker reports is an answer of its server: then the
+ * server works, whatever it thinks of the message. */
+bool target_is_answer(const struct outcome *outcome);
+/* Which failure of its destination the end of a session is. */
+enum schedule_failure target_failure_of(const struct queue *q,
+    const struct target *t, const struct outcome *outcome, bool doubt);
+/* Whether the next try is worth while in a moment: a server of the configuration
+ * failed, which is expected to be there. */
+bool target_is_brief(const struct queue *q, const struct target *t,
+    const struct outcome *outcome);
 
 /* The transport that was named for a recipient who is here; "": none. */
 const char *target_via(const struct queue *q, const struct target *t,
@@ -528,6 +550,11 @@ struct attempt {
 	bool was_in_doubt;
 	bool expired; /* by an operator */
 	bool lmtp;
+	bool
+	    suspended; /* nothing was tried; it waits for its destination only */
+	bool waited;   /* and it was due when that failed */
+	bool tried;    /* not begun, yet all that could be done */
+	bool brief;    /* the next try is worth while in a moment */
 	int64_t not_before_ms; /* real; the destination is blocked till then */
 	uint32_t warned;
 	const char *parameters; /* of MAIL */
@@ -551,9 +578,10 @@ void settle(struct queue *q, const struct attempt *attempt);
 /* Whether its time in the queue is over, or its sender's. */
 bool settle_is_over(const struct queue *q, const struct attempt *a,
     int64_t now_ms);
-/* The attempt never began, or came to nothing: it is due again at once. */
+/* The attempt never began, or came to nothing: it is due again at once, with the
+ * others. */
 void settle_unbegun(struct queue *q, uint64_t id, uint32_t index,
-    bool in_doubt);
+    bool in_doubt, int64_t due_ms);
 void settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
     const char *dsn);
 

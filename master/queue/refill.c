@@ -19,6 +19,7 @@
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
 #include "master/queue/route.h"
+#include "master/queue/transient.h"
 
 enum {
 	REFILL_BATCH = 500, /* recipients of a source at once */
@@ -32,12 +33,22 @@ enum {
 	 * where the probe fails, all are deferred once more. */
 	REFILL_PROBE_WAITING = 16,
 	REFILL_PROBE_PAUSE_MS = 1000,
+	REFILL_STOPPED_MS = 60000, /* what is stopped: no time is known */
+};
+
+/* What became of a recipient that is due. */
+enum refill_place {
+	REFILL_PLACED, /* in memory, or settled */
+	REFILL_LEFT,   /* in the store: its destination takes nothing now */
+	REFILL_FULL,   /* in the store, to be seen again */
 };
 
 struct refill_walk {
 	struct queue *queue;
 	struct schedule_source *source;
+	uint32_t room;
 	uint32_t placed;
+	uint32_t left;
 };
 
 static void
@@ -65,7 +76,7 @@ refill_log_passing(struct queue *q, const struct store_envelope *envelope,
 /* The reason is that of the destination's last failure. */
 static void
 refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
-    const struct store_recipient *recipient, const struct target *t)
+    const struct store_recipient *recipient, struct target *t)
 {
 	char reply[QUEUE_REPLY_SIZE + 64];
 	struct attempt a = settle_attempt(envelope, recipient);
@@ -76,8 +87,8 @@ refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
 	a.transport = count_transport(q, t);
 	a.group = t->group;
 	a.outcome = t->outcome;
-	a.not_before_ms = time_real_ms() +
-	    (t->destination->blocked_until_ms - time_monotonic_ms());
+	a.suspended = true;
+	a.not_before_ms = target_rest_end_ms(t);
 	(void)strlcpy(reply, "delivery temporarily suspended: ", sizeof(reply));
 	(void)strlcat(reply, t->reply, sizeof(reply));
 	settle(q, &a);
@@ -97,43 +108,24 @@ refill_settle(struct queue *q, const struct store_envelope *envelope,
 	settle(q, &a);
 }
 
-/* A block without a failure is only a pause. */
+/* What comes in may find out that its destination works again; one whose client
+ * waits for the answer alone does so only where that takes no time. */
 static bool
-refill_is_dead(const struct schedule_destination *d)
+refill_may_wait(struct queue *q, struct target *t,
+    const struct store_envelope *envelope, int64_t now_ms)
 {
-	return d->failures > 0 && d->blocked_until_ms > time_monotonic_ms();
+	return schedule_may_probe(q->schedule, t->destination,
+	    transient_is(envelope->id), now_ms);
 }
 
-/*
- * The destination is dead.  A variant blocks none of its domain but its own, so
- * what waits for it is told; else the domain is left alone till then.
- */
-static bool
-refill_place_dead(struct queue *q, const struct store_envelope *envelope,
-    const struct store_recipient *recipient, struct schedule_domain *domain,
-    const struct target *t, bool is_new)
-{
-	if (!t->destination->blocks_domains) {
-		refill_settle_blocked(q, envelope, recipient, t);
-		return true;
-	}
-	schedule_block_domain(q->schedule, domain,
-	    t->destination->blocked_until_ms);
-	if (is_new)
-		refill_settle_blocked(q, envelope, recipient, t);
-	return is_new;
-}
-
-/*
- * A recipient that is due finds its destination, which may be blocked: a new
- * one is told why and deferred, one of the store is left there.  False: that.
- */
-static bool
+/* A recipient that is due finds its destination; a new one of a destination that
+ * rests is told why, and deferred. */
+static enum refill_place
 refill_place(struct queue *q, const struct store_envelope *envelope,
     const struct store_recipient *recipient, struct schedule_source *source,
     bool is_new)
 {
-	struct schedule_domain *domain = source->domain;
+	int64_t now_ms = time_monotonic_ms();
 	const struct queue_transport *transport;
 	const char *via = route_via(envelope, recipient);
 	const char *next_hop;
@@ -149,45 +141,53 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 		/* RFC 3463, 3.5: X.4.4, unable to route. */
 		refill_settle(q, envelope, recipient, "5.4.4",
 		    "no route of the configuration fits this domain");
-		return true;
+		return REFILL_PLACED;
 	}
 	security = security_of(transport->config, envelope->flags,
 	    envelope->reverse_path);
 	why = security_refuse(transport->config, security, true, &dsn);
 	if (why != NULL) {
 		refill_settle(q, envelope, recipient, dsn, why);
-		return true;
+		return REFILL_PLACED;
 	}
 	t = target_of(q, index, next_hop, security,
 	    limits_variant(q, route_of(q, via, recipient->domain)));
 	if (t == NULL) {
 		q->scan_again = true; /* no memory now */
-		return false;
+		return REFILL_FULL;
 	}
 	/* An operator wants it to stay in the store. */
 	if (t->destination->stopped) {
-		pause_leave(q, source);
-		return true;
+		schedule_leave(q->schedule, source, now_ms + REFILL_STOPPED_MS);
+		return REFILL_LEFT;
 	}
-	if (refill_is_dead(t->destination))
-		return refill_place_dead(q, envelope, recipient, domain, t,
-		    is_new);
-	if (t->destination->failures > 0 &&
+	if (schedule_is_resting(t->destination, now_ms)) {
+		if (!is_new) {
+			schedule_leave(q->schedule, source,
+			    t->destination->blocked_until_ms);
+			return REFILL_LEFT;
+		}
+		if (!refill_may_wait(q, t, envelope, now_ms)) {
+			refill_settle_blocked(q, envelope, recipient, t);
+			return REFILL_PLACED;
+		}
+	} else if (t->destination->failures > 0 &&
 	    t->destination->waiting >= REFILL_PROBE_WAITING) {
-		schedule_block_domain(q->schedule, domain,
-		    time_monotonic_ms() + REFILL_PROBE_PAUSE_MS);
-		return false;
+		schedule_leave(q->schedule, source,
+		    now_ms + REFILL_PROBE_PAUSE_MS);
+		return REFILL_LEFT;
 	}
 	first = schedule_find_message(q->schedule, envelope->id) == NULL;
 	if (schedule_add(q->schedule, t->destination, envelope, recipient,
 		time_real_ms()) == -1) {
-		if (errno != EEXIST)
-			q->scan_again = true;
-		return errno == EEXIST;
+		if (errno == EEXIST)
+			return REFILL_PLACED;
+		q->scan_again = true;
+		return REFILL_FULL;
 	}
 	if (first)
 		refill_log_active(q, envelope);
-	return true;
+	return REFILL_PLACED;
 }
 
 /* Its time may be before that of rows that were read before its commit. */
@@ -230,8 +230,9 @@ refill_new(struct queue *q, const struct store_envelope *envelope,
 		q->scan_again = true;
 		return;
 	}
-	if (source->has_more ||
-	    (source->domain->blocked_until_ms <= now_ms &&
+	/* Behind rows that are only left there it need not wait. */
+	if ((source->has_more && source->left == 0) ||
+	    (source->rests_until_ms <= now_ms &&
 		schedule_room(q->schedule, recipient->domain, recipient->lane,
 		    true, now_ms) == 0)) {
 		refill_leave(q, source, recipient);
@@ -241,7 +242,7 @@ refill_new(struct queue *q, const struct store_envelope *envelope,
 	 * The cursor stays: between it and this one a deferred recipient may
 	 * come due.  That both are seen again costs less than to miss it.
 	 */
-	if (!refill_place(q, envelope, recipient, source, true))
+	if (refill_place(q, envelope, recipient, source, true) != REFILL_PLACED)
 		refill_leave(q, source, recipient);
 }
 
@@ -268,11 +269,20 @@ refill_row(const struct store_envelope *envelope,
 		return 0;
 	if (!era_is_ours(walk->queue, envelope->id))
 		return 0;
-	if (!refill_place(walk->queue, envelope, recipient, walk->source,
-		false))
+	if (walk->placed == walk->room)
 		return 1;
-	walk->placed++;
-	return 0;
+	switch (refill_place(walk->queue, envelope, recipient, walk->source,
+	    false)) {
+	case REFILL_PLACED:
+		walk->placed++;
+		return 0;
+	case REFILL_LEFT:
+		walk->left++;
+		return 0;
+	case REFILL_FULL:
+		break;
+	}
+	return 1;
 }
 
 /* Whether the store says what we know: a recipient whose outcome is on its way
@@ -291,7 +301,6 @@ refill_source(struct queue *q, struct schedule_source *source, uint32_t most)
 {
 	struct refill_walk walk = { .queue = q, .source = source };
 	const char *domain = source->domain->name;
-	uint32_t limit;
 	uint32_t n;
 	int ret;
 
@@ -299,31 +308,23 @@ refill_source(struct queue *q, struct schedule_source *source, uint32_t most)
 		refill_later(q, time_real_ms() + QUEUE_RETRY_MS);
 		return 0;
 	}
-	limit = schedule_room(q->schedule, domain, source->lane, false,
+	walk.room = schedule_room(q->schedule, domain, source->lane, false,
 	    time_monotonic_ms());
-	if (limit > most)
-		limit = most;
-	if (limit == 0) {
+	if (walk.room == 0) {
 		schedule_set_more(q->schedule, source, true);
 		return 0;
 	}
-	/* With nothing of it in memory, nothing can come twice. */
-	if (pause_is_over(q, source) ||
-	    (source->loaded == 0 &&
-		(!source->has_more || source->stopped == 0))) {
-		memset(&source->cursor, 0, sizeof(source->cursor));
-		source->stopped = 0;
-	}
+	schedule_look_begins(q->schedule, source);
 	ret = store_load_due(q->store, domain, source->lane, &source->cursor,
-	    time_real_ms(), limit, refill_row, &walk, &n);
+	    time_real_ms(), most, refill_row, &walk, &n);
 	if (ret == -1) {
 		log_line(LOG_ERROR, "reading the queue: %s",
 		    store_error(q->store));
 		refill_later(q, time_real_ms() + QUEUE_RETRY_MS);
 		return 0;
 	}
-	schedule_set_more(q->schedule, source, n == limit || ret == 1);
-	pause_rest(q, source);
+	schedule_look_ends(q->schedule, source, walk.left, ret == 0 && n < most,
+	    time_monotonic_ms());
 	if (walk.placed > 0) {
 		schedule_sources_changed(q->schedule);
 		queue_pump_soon(q);

@@ -53,6 +53,27 @@ retry_step_ms(char *const *words, size_t count, uint32_t attempts)
 }
 
 int64_t
+retry_brief_ms(uint32_t attempts, int64_t most_ms)
+{
+	int64_t ms = 1000;
+
+	for (; attempts > 1 && ms < most_ms; attempts--)
+		ms *= 2;
+	return ms < most_ms ? ms : most_ms;
+}
+
+/* The end of splitmix64: near numbers become far ones. */
+uint32_t
+retry_chance(uint64_t message, uint32_t attempts)
+{
+	uint64_t z = message * 0x9e3779b97f4a7c15 + attempts;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return (uint32_t)(z ^ z >> 31);
+}
+
+int64_t
 retry_vary_ms(int64_t ms, unsigned percent, uint32_t chance)
 {
 	int64_t most = ms / 100 * percent + ms % 100 * percent / 100;

@@ -83,14 +83,14 @@ route_longest_wait_ms(const struct queue *q)
 }
 
 int64_t
-route_retry_ms(struct queue *q, const char *via, const char *recipient,
-    uint32_t attempts)
+route_retry_ms(const struct queue *q, uint64_t message, const char *via,
+    const char *recipient, uint32_t attempts)
 {
 	const struct route *route = route_of_recipient(q, via, recipient);
 
 	return retry_vary_ms(route_wait_ms(q, route, attempts),
 	    route != NULL ? (unsigned)route->retry_jitter : RETRY_JITTER,
-	    queue_chance(q));
+	    retry_chance(message, attempts));
 }
 
 int64_t
@@ -128,5 +128,5 @@ route_block_ms(void *ctx, const struct schedule_destination *destination)
 	/* Several routes may lead to a server of the configuration. */
 	if (config != NULL && config->next_hop.kind == NEXT_HOP_MX)
 		route = route_of(q, "", destination->next_hop);
-	return route_wait_ms(q, route, destination->failures);
+	return route_wait_ms(q, route, 1);
 }

@@ -27,9 +27,10 @@ const struct route *route_of(const struct queue *q, const char *via,
 const struct queue_transport *route_transport(struct queue *q, const char *via,
     const char *domain, const char **hopp, uint32_t *indexp);
 
-/* How long a recipient waits after so many attempts, chance and all. */
-int64_t route_retry_ms(struct queue *q, const char *via, const char *recipient,
-    uint32_t attempts);
+/* How long a recipient of a message waits after so many attempts, chance and
+ * all. */
+int64_t route_retry_ms(const struct queue *q, uint64_t message, const char *via,
+    const char *recipient, uint32_t attempts);
 
 /* How long it is tried.  The null sender's mail has a time of its own
  * (bounce_queue_lifetime). */

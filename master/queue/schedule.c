@@ -161,7 +161,6 @@ schedule_destination(struct schedule *schedule, uint32_t transport,
 	memcpy(destination->next_hop, next_hop, size);
 	destination->transport = transport;
 	destination->variant = variant;
-	destination->blocks_domains = variant == 0;
 	feedback_init(&destination->feedback,
 	    &schedule->transports[transport].limits.feedback);
 	for (i = 0; i < LANE_CLASS_COUNT; i++)
@@ -392,18 +391,11 @@ schedule_suspend(struct schedule *schedule,
     struct schedule_destination *destination,
     struct schedule_recipients *recipients)
 {
-	struct schedule_recipient *recipient;
 	struct schedule_group *group;
 	struct schedule_lane *lane;
 
 	while ((lane = lane_next(destination)) != NULL) {
 		group = TAILQ_FIRST(&lane->groups);
-		STAILQ_FOREACH(recipient, &group->recipients, entry)
-			if (destination->blocks_domains &&
-			    destination->blocked_until_ms != 0)
-				schedule_block_domain(schedule,
-				    recipient->source->domain,
-				    destination->blocked_until_ms);
 		STAILQ_CONCAT(recipients, &group->recipients);
 		schedule_drop_group(group);
 	}

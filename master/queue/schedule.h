@@ -45,14 +45,11 @@ struct schedule_transport {
 	struct feedback_rules feedback;
 };
 
-/* A domain with recipients in memory, or blocked. */
+/* A domain with recipients in memory. */
 struct schedule_domain {
 	LIST_ENTRY(schedule_domain) hash;
 	LIST_HEAD(, schedule_source) sources;
-	struct heap_node block; /* while blocked */
 	uint32_t loaded;
-	bool rests; /* blocked because all that is due is stopped */
-	int64_t blocked_until_ms; /* do not load before; 0: free */
 	char name[];
 };
 
@@ -61,14 +58,18 @@ struct schedule_source {
 	LIST_ENTRY(schedule_source) hash;
 	LIST_ENTRY(schedule_source) of_domain;
 	TAILQ_ENTRY(schedule_source) entry; /* of those with more, or idle */
+	struct heap_node rest;              /* while it rests */
 	struct schedule_domain *domain;
 	uint32_t lane;
 	uint32_t loaded;
-	bool has_more;       /* rows behind the cursor are due */
-	uint32_t stopped_at; /* the pauses that were in force then */
-	uint32_t stopped; /* rows seen since the first that may not be loaded */
-	bool listed;      /* among those with more */
-	bool idle;        /* among those with nothing */
+	bool has_more;          /* rows behind the cursor are due */
+	bool listed;            /* among those with more */
+	bool idle;              /* among those with nothing */
+	bool seen;              /* all that is due; the next look begins anew */
+	uint32_t left;          /* rows of this look that may not be loaded */
+	uint32_t left_at;       /* schedule->changes then */
+	int64_t left_until_ms;  /* when the first of them may be */
+	int64_t rests_until_ms; /* do not load before; 0: free */
 	struct store_cursor cursor; /* the store's rows up to it were seen */
 };
 
@@ -82,8 +83,12 @@ struct schedule_message {
 	uint32_t flags;
 	uint32_t nrcpts; /* of the envelope */
 	uint32_t loaded; /* recipients in memory; at 0 the message goes */
-	int body_fd;     /* the owner of the schedule fills it; or -1 */
-	uint8_t *bits;   /* which recipients are in memory */
+	/* When those of them that were deferred last are due, after so many
+	 * attempts; the owner of the schedule fills it. */
+	int64_t due_ms;
+	uint32_t due_attempts;
+	int body_fd;   /* the owner of the schedule fills it; or -1 */
+	uint8_t *bits; /* which recipients are in memory */
 	const char *via;
 	const char *reverse_path;
 	const char *parameters; /* of MAIL */
@@ -159,13 +164,16 @@ struct schedule_destination {
 	uint32_t variant;  /* the owner's; most have 0 */
 	uint32_t waiting;  /* groups */
 	uint32_t sessions; /* live, or being made */
-	uint32_t failures; /* blocks in a row, without any success */
+	uint32_t failures; /* rests in a row, without any success */
+	uint32_t probes;   /* that failed, as long */
+	bool probing;      /* what comes back next is a probe's */
+	bool brief;        /* its rest is */
 	struct feedback feedback;
 	int64_t blocked_until_ms;
+	int64_t probe_ms;      /* when what is new may probe it in its rest */
 	int64_t keep_until_ms; /* what data knows is worth keeping till then */
 	bool paused;           /* by the owner: no new session, not freed */
 	bool stopped;          /* by an operator: no new session */
-	bool blocks_domains;   /* else it is one of several of its domain */
 	void *data;            /* the owner's; see schedule_hooks */
 	char next_hop[];
 };
@@ -176,8 +184,8 @@ struct schedule_hooks {
 	void (*message_gone)(void *ctx, struct schedule_message *message);
 	/* Before it is freed: clear data. */
 	void (*destination_gone)(struct schedule_destination *destination);
-	/* How long a destination is blocked after so many failures; NULL: as
-	 * a recipient waits by the limits. */
+	/* How long a destination rests that failed, in which minimal_backoff_ms
+	 * is the most; NULL: that. */
 	int64_t (*block_ms)(void *ctx,
 	    const struct schedule_destination *destination);
 };
@@ -218,8 +226,8 @@ void schedule_set_more(struct schedule *schedule,
     struct schedule_source *source, bool has_more);
 
 /*
- * The next source with more, of a domain that is not blocked, in turn; NULL:
- * none that was not given since something changed.
+ * The next source with more that does not rest, in turn; NULL: none that was
+ * not given since something changed.
  */
 struct schedule_source *schedule_next_source(struct schedule *schedule);
 
@@ -276,7 +284,7 @@ bool schedule_withdraw(struct schedule *schedule, uint64_t message,
 void schedule_lift(struct schedule *schedule, uint32_t transport,
     const char *next_hop);
 
-/* The block of a domain is over before its time; it may be gone then. */
+/* The sources of a domain are looked at again. */
 void schedule_lift_domain(struct schedule *schedule,
     struct schedule_domain *domain);
 
@@ -284,10 +292,25 @@ void schedule_lift_domain(struct schedule *schedule,
 void schedule_stop(struct schedule *schedule,
     struct schedule_destination *destination, bool stopped);
 
-/* A source whose due rows were all seen, and none may be loaded: its domain is
- * left alone till then.  And all such domains have their turns again. */
-void schedule_rest(struct schedule *schedule, struct schedule_source *source,
+/*
+ * Rows that are due and stay in the store, since their destination rests or is
+ * stopped (active.c).  Others of the same source are loaded: which way a
+ * recipient goes is not its domain's matter alone.
+ *
+ * schedule_look_begins: before a source is read; where rows were left, and may
+ * be so no more, from its beginning.  schedule_leave: one is left, until then
+ * at least.  schedule_look_ends: not all rows are read again at every turn; the
+ * more were left, the later.
+ */
+void schedule_look_begins(struct schedule *schedule,
+    struct schedule_source *source);
+void schedule_leave(struct schedule *schedule, struct schedule_source *source,
     int64_t until_ms);
+void schedule_look_ends(struct schedule *schedule,
+    struct schedule_source *source, uint32_t left, bool all_seen,
+    int64_t now_ms);
+
+/* What is left may be so no more: all are looked at again. */
 void schedule_end_rests(struct schedule *schedule);
 
 /* Destinations and their transactions (schedule.c). */
@@ -323,12 +346,7 @@ int schedule_give_back(struct schedule *schedule,
 void schedule_put_back(struct schedule *schedule,
     struct schedule_recipients *recipients);
 
-/*
- * schedule_suspend - take all that waits off a blocked destination.
- *
- * The domains of these recipients are blocked as long as the destination is,
- * but not by a variant of it: others of the domain have another one.
- */
+/* schedule_suspend - take all that waits off a destination. */
 void schedule_suspend(struct schedule *schedule,
     struct schedule_destination *destination,
     struct schedule_recipients *recipients);
@@ -376,14 +394,41 @@ void schedule_session_ended(struct schedule *schedule,
 void schedule_succeeded(struct schedule *schedule,
     struct schedule_destination *destination);
 
+/* How a session failed, and with it its destination. */
+enum schedule_failure {
+	SCHEDULE_FAILED, /* the next try is worth while only after a time */
+	SCHEDULE_BRIEF,  /* it may be back in a moment: 1 s, then 2, 4 ... */
+	SCHEDULE_DOUBT, /* the same, and each try may deliver a message twice */
+	SCHEDULE_LOGIN, /* each try may be what locks our account */
+};
+
 /*
- * schedule_failed - a session failed before it could take anything.
+ * schedule_failed - a session failed before a message had its answer.
  *
- * True: the destination is dead, and blocked for a time that doubles; the caller
- * suspends what waits.
+ * True: the destination is dead, and rests, never longer than minimal_backoff_ms;
+ * the caller suspends what waits, unless the rest is brief.
  */
 bool schedule_failed(struct schedule *schedule,
-    struct schedule_destination *destination, int64_t now_ms);
+    struct schedule_destination *destination, enum schedule_failure failure,
+    int64_t now_ms);
+
+/* Whether it rests now, and whether for so short a time that what waits may
+ * stay in memory. */
+bool schedule_is_resting(const struct schedule_destination *destination,
+    int64_t now_ms);
+bool schedule_rests_briefly(const struct schedule_destination *destination,
+    int64_t now_ms);
+
+/*
+ * schedule_may_probe - whether a new recipient may wait for a session though its
+ * destination rests, since it may be the one to find that it works again.
+ *
+ * There is one probe at a time, and some time between them, which grows up to a
+ * tenth of minimal_backoff_ms; few wait for it.  at_once: only where it may
+ * begin now.
+ */
+bool schedule_may_probe(struct schedule *schedule,
+    struct schedule_destination *destination, bool at_once, int64_t now_ms);
 
 /* No session before the owner says so. */
 void schedule_pause(struct schedule *schedule,
@@ -392,8 +437,6 @@ void schedule_pause(struct schedule *schedule,
 /* No session before that time; 0: as soon as may be. */
 void schedule_block(struct schedule *schedule,
     struct schedule_destination *destination, int64_t until_ms);
-void schedule_block_domain(struct schedule *schedule,
-    struct schedule_domain *domain, int64_t until_ms);
 
 /* How many destinations are blocked now. */
 uint32_t schedule_blocked(const struct schedule *schedule);

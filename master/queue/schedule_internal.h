@@ -16,8 +16,16 @@ enum {
 	/* Sources with nothing in memory that are remembered to have more. */
 	SCHEDULE_SOURCES_MORE = 4096,
 	SCHEDULE_SWEEP_MAX = 4096, /* looked at in one sweep */
-	/* Destinations, and domains, whose block is remembered; of more, those
-	 * whose block is over first are tried before. */
+	/* Between two looks at a source with rows that are left in the store. */
+	SCHEDULE_LOOK_MS = 1000,
+	SCHEDULE_BRIEF_MS = 5000, /* a rest that nothing is suspended for */
+	SCHEDULE_PROBE_MS = 1000, /* between two probes at first */
+	SCHEDULE_PROBE_SHARE = 10,
+	SCHEDULE_PROBE_WAITING = 16, /* messages that may wait for one */
+	SCHEDULE_DOUBLINGS = 20,
+	SCHEDULE_LOOK_LEAST_MS = 50,
+	/* Destinations, and sources, that rest and are remembered; of more, those
+	 * whose rest is over first are tried before. */
 	SCHEDULE_BLOCKED_MAX = 100000,
 };
 
@@ -50,7 +58,8 @@ struct schedule {
 	uint32_t looked; /* at sources in vain, since something changed */
 	struct schedule_sources idle_sources;
 	uint32_t nidle_sources;
-	struct heap blocked_domains;
+	struct heap resting;
+	uint32_t changes; /* since when what was left may be so no more */
 	/* schedule_turn.c */
 	struct schedule_destinations destinations;
 	struct schedule_destinations idle;
@@ -103,9 +112,9 @@ void schedule_wake_waiters(struct schedule *schedule, struct limit *limit,
 /* Until the first who waits may go; somebody does. */
 int64_t schedule_waiter_wait_ms(struct limit *limit, int64_t now_ms);
 
-/* The block of a domain is over: its sources have their turns again. */
-void schedule_free_domain(struct schedule *schedule,
-    struct schedule_domain *domain);
+/* Its rest is over. */
+void schedule_wake_source(struct schedule *schedule,
+    struct schedule_source *source);
 
 /* All that active.c keeps, once no recipient is left. */
 void schedule_clear_active(struct schedule *schedule);

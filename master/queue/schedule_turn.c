@@ -285,7 +285,10 @@ void
 schedule_succeeded(struct schedule *schedule,
     struct schedule_destination *destination)
 {
-	destination->failures = 0;
+	bool was_dead = destination->failures > 0;
+
+	destination->failures = destination->probes = 0;
+	destination->probing = false;
 	destination->proven = destination->sessions > 0;
 	feedback_success(&destination->feedback,
 	    &transport_of(schedule, destination)->feedback);
@@ -293,39 +296,125 @@ schedule_succeeded(struct schedule *schedule,
 		schedule_block(schedule, destination, 0);
 	else if (destination->waiting > 0)
 		schedule_review(schedule, destination);
+	if (was_dead)
+		schedule_end_rests(schedule);
+}
+
+/* Doubled so often, up to the most. */
+static int64_t
+doubled_ms(int64_t ms, uint32_t times, int64_t most_ms)
+{
+	ms <<= times < SCHEDULE_DOUBLINGS ? times : SCHEDULE_DOUBLINGS;
+	return ms < most_ms ? ms : most_ms;
 }
 
 static int64_t
-block_ms(const struct schedule *schedule,
+rest_ms(const struct schedule *schedule,
+    struct schedule_destination *destination, enum schedule_failure failure)
+{
+	int64_t most_ms = schedule->limits.minimal_backoff_ms;
+	int64_t ms;
+
+	destination->brief = false;
+	if (failure == SCHEDULE_BRIEF || failure == SCHEDULE_DOUBT) {
+		ms = doubled_ms(SCHEDULE_PROBE_MS, destination->failures - 1,
+		    most_ms);
+		destination->brief = ms < most_ms && ms <= SCHEDULE_BRIEF_MS;
+		return ms;
+	}
+	if (schedule->hooks.block_ms == NULL)
+		return most_ms;
+	ms = schedule->hooks.block_ms(schedule->hooks.ctx, destination);
+	return ms < most_ms ? ms : most_ms;
+}
+
+static int64_t
+probe_wait_ms(const struct schedule *schedule,
     const struct schedule_destination *destination)
 {
-	if (schedule->hooks.block_ms != NULL)
-		return schedule->hooks.block_ms(schedule->hooks.ctx,
-		    destination);
-	return schedule_retry_ms(&schedule->limits, destination->failures, 0);
+	int64_t most_ms =
+	    schedule->limits.minimal_backoff_ms / SCHEDULE_PROBE_SHARE;
+
+	if (most_ms < SCHEDULE_PROBE_MS)
+		most_ms = SCHEDULE_PROBE_MS;
+	return doubled_ms(SCHEDULE_PROBE_MS, destination->probes, most_ms);
+}
+
+bool
+schedule_is_resting(const struct schedule_destination *destination,
+    int64_t now_ms)
+{
+	return destination->failures > 0 &&
+	    destination->blocked_until_ms > now_ms;
+}
+
+bool
+schedule_rests_briefly(const struct schedule_destination *destination,
+    int64_t now_ms)
+{
+	return destination->brief && schedule_is_resting(destination, now_ms);
+}
+
+static bool
+is_dead(const struct schedule *schedule,
+    struct schedule_destination *destination, enum schedule_failure failure)
+{
+	const struct feedback_rules *rules =
+	    &transport_of(schedule, destination)->feedback;
+
+	return failure == SCHEDULE_DOUBT || failure == SCHEDULE_LOGIN
+	    ? feedback_harm(&destination->feedback, rules)
+	    : feedback_failure(&destination->feedback, rules);
 }
 
 bool
 schedule_failed(struct schedule *schedule,
-    struct schedule_destination *destination, int64_t now_ms)
+    struct schedule_destination *destination, enum schedule_failure failure,
+    int64_t now_ms)
 {
-	int64_t ms;
+	bool is_resting = schedule_is_resting(destination, now_ms);
+	int64_t until_ms = destination->blocked_until_ms;
+	int64_t keep_ms = schedule->limits.minimal_backoff_ms;
 
 	/* One that was begun before it was dead: that is known already. */
-	if (destination->failures > 0 && destination->blocked_until_ms > now_ms)
+	if (is_resting && !destination->probing)
 		return true;
-	if (!feedback_failure(&destination->feedback,
-		&transport_of(schedule, destination)->feedback,
-		destination->sessions <= 1)) {
+	/* What it failed is remembered as long again. */
+	if (destination->keep_until_ms < now_ms + 2 * keep_ms)
+		destination->keep_until_ms = now_ms + 2 * keep_ms;
+	if (!is_dead(schedule, destination, failure)) {
 		schedule_review(schedule, destination);
 		return false;
 	}
-	destination->failures++;
-	ms = block_ms(schedule, destination);
-	/* What it failed is remembered as long again. */
-	if (destination->keep_until_ms < now_ms + 2 * ms)
-		destination->keep_until_ms = now_ms + 2 * ms;
-	schedule_block(schedule, destination, now_ms + ms);
+	/* A probe in its rest does not make that longer. */
+	if (!is_resting) {
+		destination->failures++;
+		until_ms = now_ms + rest_ms(schedule, destination, failure);
+	}
+	destination->probe_ms = failure == SCHEDULE_LOGIN
+	    ? until_ms
+	    : now_ms + probe_wait_ms(schedule, destination);
+	destination->probes++;
+	destination->probing = false;
+	schedule_block(schedule, destination, until_ms);
+	return true;
+}
+
+bool
+schedule_may_probe(struct schedule *schedule,
+    struct schedule_destination *destination, bool at_once, int64_t now_ms)
+{
+	int64_t at_ms = destination->probe_ms;
+
+	if (destination->waiting >= SCHEDULE_PROBE_WAITING)
+		return false;
+	if (at_ms > destination->blocked_until_ms)
+		at_ms = destination->blocked_until_ms;
+	if (at_once && at_ms > now_ms)
+		return false;
+	/* Otherwise it is about to be probed, or is being so. */
+	if (heap_holds(&destination->block))
+		heap_put(&schedule->blocked, &destination->block, at_ms);
 	return true;
 }
 
@@ -369,21 +458,21 @@ is_over(const struct heap *heap, int64_t now_ms)
 void
 schedule_turn(struct schedule *schedule, int64_t now_ms)
 {
+	struct schedule_destination *destination;
 	struct heap_node *node;
 
 	idle_trim(schedule);
 	while (is_over(&schedule->blocked, now_ms)) {
 		node = heap_first(&schedule->blocked);
 		heap_remove(&schedule->blocked, node);
-		schedule_review(schedule,
-		    OWNER(node, schedule_destination, block));
+		destination = OWNER(node, schedule_destination, block);
+		destination->probing = destination->failures > 0;
+		schedule_review(schedule, destination);
 	}
-	while (is_over(&schedule->blocked_domains, now_ms)) {
-		node = heap_first(&schedule->blocked_domains);
-		heap_remove(&schedule->blocked_domains, node);
-		schedule_free_domain(schedule,
-		    OWNER(node, schedule_domain, block));
-	}
+	while (is_over(&schedule->resting, now_ms))
+		schedule_wake_source(schedule,
+		    OWNER(heap_first(&schedule->resting), schedule_source,
+			rest));
 	while ((node = heap_first(&schedule->limited)) != NULL &&
 	    node->key <= now_ms) {
 		schedule_wake_waiters(schedule, OWNER(node, limit, wake),
@@ -419,6 +508,6 @@ schedule_wake_ms(struct schedule *schedule, int64_t now_ms)
 	}
 	sooner(heap_first(&schedule->limited), &wake_ms);
 	sooner(heap_first(&schedule->blocked), &wake_ms);
-	sooner(heap_first(&schedule->blocked_domains), &wake_ms);
+	sooner(heap_first(&schedule->resting), &wake_ms);
 	return wake_ms;
 }

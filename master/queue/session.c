@@ -391,13 +391,13 @@ static void
 session_learn(struct session *s, const struct outcome *outcome,
     const char *reply)
 {
-	struct queue *q = s->queue;
-	struct target *t = s->target;
-
-	if (s->succeeded > 0 || outcome->status == OUTCOME_FAILED)
+	/* Doubt is worth more than what went well before: what may come twice
+	 * is to be sent slowly. */
+	if (!s->doubt && (s->answered > 0 || outcome->status == OUTCOME_FAILED))
 		return;
-	if (schedule_failed(q->schedule, t->destination, time_monotonic_ms()))
-		target_suspend(q, t, outcome, reply, s->relay);
+	target_failed(s->queue, s->target,
+	    target_failure_of(s->queue, s->target, outcome, s->doubt), outcome,
+	    reply, s->relay);
 }
 
 /*

@@ -103,12 +103,23 @@ session_committing(void *ctx, struct channel *from, const struct message *m)
 	}
 }
 
+/* What an outcome says of the server. */
+static void
+session_judge(struct session *s, struct job *job, const struct outcome *outcome)
+{
+	if (!target_is_answer(outcome))
+		job->unanswered = true;
+	if (outcome->in_doubt)
+		s->doubt = true;
+}
+
 /* Every recipient of a job has its outcome, or goes into another job. */
 static void
 session_job_done(struct session *s, struct job *job)
 {
 	struct schedule_destination *d = s->target->destination;
 	bool slow = time_real_ms() - job->taken_ms > QUEUE_JOBS_SLOW_MS;
+	bool answered = !job->unanswered;
 
 	transaction_free(job);
 	/* Whose turn comes next waits for what a session holds already. */
@@ -121,10 +132,13 @@ session_job_done(struct session *s, struct job *job)
 		s->ahead *= 2;
 		s->smooth = 0;
 	}
-	/* Even a refusal is an answer: the destination is alive. */
 	s->succeeded++;
-	s->target->deaths = 0;
-	schedule_succeeded(s->queue->schedule, d);
+	/* Even a refusal is an answer: the destination is alive. */
+	if (answered) {
+		s->answered++;
+		s->target->deaths = 0;
+		schedule_succeeded(s->queue->schedule, d);
+	}
 	if (d->waiting == 0 || s->quitting)
 		session_rest(s);
 	queue_pump_soon(s->queue);
@@ -162,6 +176,7 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 		return;
 	}
 	session_text(m, reply);
+	session_judge(s, job, &msg->outcome);
 	if (msg->outcome.status == OUTCOME_DELIVERED) {
 		s->succeeded++;
 		job->ndelivered++;

@@ -14,8 +14,13 @@
 #include "common/util.h"
 #include "master/queue/clock.h"
 #include "master/queue/notice.h"
+#include "master/queue/retry.h"
 #include "master/queue/route.h"
 #include "master/queue/transient.h"
+
+enum {
+	SETTLE_JOIN_MS = 1000,
+};
 
 void
 settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
@@ -58,6 +63,25 @@ settle_is_over(const struct queue *q, const struct attempt *a, int64_t now_ms)
 	    now_ms >= parameters_deadline_ms(a->parameters, a->created_ms);
 }
 
+/*
+ * Nothing is returned for its age before it was tried after its last wait.  Where
+ * its destination is dead and another message's turn it was to find that out,
+ * one that was tried before may go, and any other after as long again as the
+ * longest wait: of many, not each can have an attempt of its own.
+ */
+static bool
+settle_had_its_chance(const struct queue *q, const struct attempt *a,
+    int64_t now_ms)
+{
+	if (a->begun || a->tried ||
+	    now_ms >= parameters_deadline_ms(a->parameters, a->created_ms))
+		return true;
+	if (!a->waited)
+		return false;
+	return a->attempts > 0 ||
+	    settle_is_over(q, a, now_ms - q->limits.maximal_backoff_ms);
+}
+
 /* RFC 3463, 3.5: X.4.7, delivery time expired.  Whether it is. */
 static bool
 settle_lifetime(struct queue *q, const struct attempt *a, int64_t now_ms,
@@ -68,12 +92,61 @@ settle_lifetime(struct queue *q, const struct attempt *a, int64_t now_ms,
 	    (a->flags & SUBMIT_ONCE) != 0)
 		return false;
 	queue_watch_clock(q);
-	if (!settle_is_over(q, a, now_ms))
+	if (!settle_is_over(q, a, now_ms) ||
+	    !settle_had_its_chance(q, a, now_ms))
 		return false;
 	outcome->status = OUTCOME_FAILED;
 	(void)strlcpy(outcome->dsn, "5.4.7", sizeof(outcome->dsn));
 	(void)snprintf(reply, size, "delivery time expired: %s", a->reply);
 	return true;
+}
+
+/*
+ * Recipients of one message that were tried together are due together, though
+ * their replies came one by one, or in two transactions: those that are settled
+ * a little later, by an eighth of the wait or a second, join the first.
+ */
+static int64_t
+settle_join(struct queue *q, const struct attempt *a, int64_t next_ms,
+    int64_t now_ms)
+{
+	struct schedule_message *m = schedule_find_message(q->schedule, a->id);
+	int64_t later_ms;
+
+	if (m == NULL)
+		return next_ms;
+	later_ms = (next_ms - now_ms) / 8;
+	if (later_ms < SETTLE_JOIN_MS)
+		later_ms = SETTLE_JOIN_MS;
+	if (m->due_attempts == a->attempts && m->due_ms > now_ms &&
+	    m->due_ms >= a->not_before_ms && next_ms >= m->due_ms &&
+	    next_ms - m->due_ms <= later_ms)
+		return m->due_ms;
+	m->due_attempts = a->attempts;
+	m->due_ms = next_ms;
+	return next_ms;
+}
+
+static int64_t
+settle_next_ms(struct queue *q, const struct attempt *a, int64_t now_ms)
+{
+	int64_t wait_ms;
+	int64_t brief_ms;
+	int64_t next_ms;
+
+	if (a->suspended)
+		wait_ms = a->not_before_ms > now_ms ? 0 : QUEUE_RETRY_MS;
+	else
+		wait_ms =
+		    route_retry_ms(q, a->id, a->via, a->recipient, a->attempts);
+	brief_ms = retry_brief_ms(a->attempts, q->limits.minimal_backoff_ms);
+	if (a->brief && wait_ms > brief_ms)
+		wait_ms = brief_ms;
+	next_ms = now_ms + wait_ms;
+	if (next_ms > a->not_before_ms)
+		return next_ms;
+	/* Who has been tried comes after those who only waited. */
+	return a->suspended ? a->not_before_ms : a->not_before_ms + 1;
 }
 
 static void
@@ -86,7 +159,7 @@ settle_plan(struct queue *q, const struct attempt *a,
 	op->final = true;
 	to->message = a->id;
 	to->index = a->index;
-	to->begun = a->begun;
+	to->begun = a->begun || a->tried;
 	to->in_doubt = outcome->in_doubt != 0;
 	to->code = outcome->code;
 	to->finished_ms = now_ms;
@@ -98,10 +171,8 @@ settle_plan(struct queue *q, const struct attempt *a,
 	} else {
 		op->final = false;
 		to->state = STORE_DEFERRED;
-		to->next_attempt_ms = now_ms +
-		    route_retry_ms(q, a->via, a->recipient, a->attempts);
-		if (to->next_attempt_ms < a->not_before_ms)
-			to->next_attempt_ms = a->not_before_ms;
+		to->next_attempt_ms =
+		    settle_join(q, a, settle_next_ms(q, a, now_ms), now_ms);
 		/* A sender who set a time is not told late (RFC 2852, 4.1.3). */
 		if (to->next_attempt_ms > by_ms)
 			to->next_attempt_ms = by_ms;
@@ -205,7 +276,8 @@ settle(struct queue *q, const struct attempt *a)
 }
 
 void
-settle_unbegun(struct queue *q, uint64_t id, uint32_t index, bool in_doubt)
+settle_unbegun(struct queue *q, uint64_t id, uint32_t index, bool in_doubt,
+    int64_t due_ms)
 {
 	struct queue_op *op;
 
@@ -218,6 +290,6 @@ settle_unbegun(struct queue *q, uint64_t id, uint32_t index, bool in_doubt)
 	op->outcome.index = index;
 	op->outcome.in_doubt = in_doubt;
 	op->outcome.state = STORE_QUEUED;
-	op->outcome.next_attempt_ms = time_real_ms();
+	op->outcome.next_attempt_ms = due_ms;
 	group_add(q, op);
 }

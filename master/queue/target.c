@@ -23,6 +23,9 @@ enum {
 	PLAN_TTL_MIN_S = 5,
 	PLAN_TTL_MAX_S = 3600,
 	RESOLVERS_MAX = 3, /* that one question may outlive */
+	/* The resolver keeps a failure of the name servers for 5 s: asked before,
+	 * it gives the same answer for each message. */
+	RESOLVE_PAUSE_MS = 6000,
 	TARGET_DEAD_PLANS_MAX = 1000,
 	TARGET_SECURITY_BITS = 8, /* of a destination's variant */
 };
@@ -90,8 +93,6 @@ target_of(struct queue *q, uint32_t transport, const char *next_hop,
 	t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		return NULL; /* the sweep frees the destination */
-	/* Others of its domain need not have the same variant. */
-	destination->blocks_domains = security == SECURITY_POLICY;
 	t->reply = t->relay = "";
 	t->destination = destination;
 	destination->data = t;
@@ -232,6 +233,26 @@ target_via(const struct queue *q, const struct target *t,
 			: r->message->via;
 }
 
+/* Two clocks that are read one after the other are a millisecond apart now and
+ * then, and so would be those who wait. */
+int64_t
+target_rest_end_ms(struct target *t)
+{
+	int64_t until_ms = t->destination->blocked_until_ms;
+	int64_t mono_ms = time_monotonic_ms();
+	int64_t real_ms;
+
+	if (until_ms <= mono_ms)
+		return 0;
+	real_ms = time_real_ms() + until_ms - mono_ms;
+	if (t->rest_ms != until_ms || t->rest_real_ms < real_ms - 100 ||
+	    t->rest_real_ms > real_ms + 100) {
+		t->rest_ms = until_ms;
+		t->rest_real_ms = real_ms; /* or the clock was set */
+	}
+	return t->rest_real_ms;
+}
+
 /* Settles what is handed over, unbegun, with one outcome. */
 static void
 target_settle(struct queue *q, struct target *t,
@@ -241,7 +262,6 @@ target_settle(struct queue *q, struct target *t,
 	const struct transport *config =
 	    q->transports[t->destination->transport].config;
 	int64_t now_ms = time_real_ms();
-	int64_t mono_ms = time_monotonic_ms();
 	struct schedule_recipient *r;
 	struct attempt a;
 
@@ -268,28 +288,25 @@ target_settle(struct queue *q, struct target *t,
 		a.reply = reply;
 		a.outcome = *outcome;
 		a.outcome.in_doubt = 0; /* nothing of it was sent */
+		a.suspended = a.waited = !counted;
+		a.tried = counted;
+		a.brief = target_is_brief(q, t, outcome);
 		a.delays_ms[0] = r->added_ms - r->message->created_ms;
 		a.delays_ms[1] = now_ms - r->added_ms;
-		if (t->destination->blocked_until_ms > mono_ms)
-			a.not_before_ms =
-			    now_ms + t->destination->blocked_until_ms - mono_ms;
+		a.not_before_ms = target_rest_end_ms(t);
 		settle(q, &a);
 		schedule_forget(q->schedule, r);
 	}
 }
 
-void
-target_suspend(struct queue *q, struct target *t, const struct outcome *outcome,
-    const char *reply, const char *relay)
+static void
+target_suspend(struct queue *q, struct target *t, const char *reply,
+    const char *relay)
 {
 	struct schedule_recipients recipients =
 	    STAILQ_HEAD_INITIALIZER(recipients);
 	char text[QUEUE_REPLY_SIZE + 64];
 
-	t->outcome = *outcome;
-	t->outcome.in_doubt = 0;
-	t->outcome.status = OUTCOME_DEFERRED;
-	target_set_why(t, reply, relay);
 	target_drop_plan(q, t);
 	(void)snprintf(text, sizeof(text), "delivery temporarily suspended: %s",
 	    reply);
@@ -297,16 +314,80 @@ target_suspend(struct queue *q, struct target *t, const struct outcome *outcome,
 	target_settle(q, t, &recipients, &t->outcome, text, relay, false);
 }
 
+static bool
+target_is_configured(const struct queue *q, const struct target *t)
+{
+	const struct transport *config =
+	    q->transports[t->destination->transport].config;
+
+	return config != NULL && config->next_hop.kind != NEXT_HOP_MX;
+}
+
+/* A connection that is lost, that is silent for too long or that ends with 421
+ * (RFC 5321, 3.8) says of no message that it was looked at. */
+bool
+target_is_answer(const struct outcome *outcome)
+{
+	return outcome->status != OUTCOME_DEFERRED ||
+	    (outcome->code != 0 && outcome->code != 421);
+}
+
+bool
+target_is_brief(const struct queue *q, const struct target *t,
+    const struct outcome *outcome)
+{
+	if (outcome->status != OUTCOME_DEFERRED || outcome->in_doubt ||
+	    outcome->step == STEP_QUEUE || outcome->step == STEP_AUTH)
+		return false;
+	return target_is_configured(q, t) &&
+	    (outcome->step < STEP_MAIL || !target_is_answer(outcome));
+}
+
+enum schedule_failure
+target_failure_of(const struct queue *q, const struct target *t,
+    const struct outcome *outcome, bool doubt)
+{
+	if (doubt)
+		return SCHEDULE_DOUBT;
+	if (outcome->step == STEP_AUTH && outcome->code != 0)
+		return SCHEDULE_LOGIN;
+	return target_is_brief(q, t, outcome) ? SCHEDULE_BRIEF
+					      : SCHEDULE_FAILED;
+}
+
+void
+target_failed(struct queue *q, struct target *t, enum schedule_failure failure,
+    const struct outcome *outcome, const char *reply, const char *relay)
+{
+	int64_t now_ms = time_monotonic_ms();
+
+	t->failed_ms = time_real_ms();
+	if (!schedule_failed(q->schedule, t->destination, failure, now_ms))
+		return;
+	t->outcome = *outcome;
+	t->outcome.in_doubt = 0;
+	t->outcome.status = OUTCOME_DEFERRED;
+	target_set_why(t, reply, relay);
+	if (!schedule_rests_briefly(t->destination, now_ms))
+		target_suspend(q, t, reply, relay);
+}
+
 void
 target_refuse(struct queue *q, struct target *t, const struct outcome *outcome,
     const char *reply, const char *relay)
 {
+	int64_t now_ms = time_monotonic_ms();
 	struct schedule_recipients recipients =
 	    STAILQ_HEAD_INITIALIZER(recipients);
 
-	if (outcome->status == OUTCOME_DEFERRED)
-		(void)schedule_failed(q->schedule, t->destination,
-		    time_monotonic_ms());
+	if (outcome->status == OUTCOME_DEFERRED) {
+		t->failed_ms = time_real_ms();
+		if (!schedule_failed(q->schedule, t->destination,
+			target_failure_of(q, t, outcome, false), now_ms) &&
+		    outcome->step == STEP_RESOLVE)
+			schedule_block(q->schedule, t->destination,
+			    now_ms + RESOLVE_PAUSE_MS);
+	}
 	schedule_suspend(q->schedule, t->destination, &recipients);
 	t->outcome = *outcome;
 	target_set_why(t, reply, relay);

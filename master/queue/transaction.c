@@ -68,6 +68,7 @@ transaction_give_back(struct job *job)
 {
 	struct queue *q = job->session->queue;
 	struct schedule_recipients back = STAILQ_HEAD_INITIALIZER(back);
+	int64_t now_ms = time_real_ms();
 	uint32_t i;
 
 	for (i = 0; i < job->nrcpt; i++) {
@@ -76,7 +77,7 @@ transaction_give_back(struct job *job)
 		if (job->activation == NULL)
 			settle_unbegun(q, job->message->id,
 			    job->recipients[i]->index,
-			    job->recipients[i]->in_doubt);
+			    job->recipients[i]->in_doubt, now_ms);
 		STAILQ_INSERT_TAIL(&back, job->recipients[i], entry);
 	}
 	transaction_return(q, job->session->target->destination, &back);
@@ -136,12 +137,10 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 		.tls = s->tls,
 		.transport = count_transport(s->queue, s->target),
 		.group = s->target->group };
-	int64_t mono_ms = time_monotonic_ms();
-	int64_t until_ms = s->target->destination->blocked_until_ms;
 
 	a.lmtp = session_protocol(config) == SESSION_LMTP;
-	if (until_ms > mono_ms)
-		a.not_before_ms = time_real_ms() + until_ms - mono_ms;
+	a.brief = target_is_brief(s->queue, s->target, outcome);
+	a.not_before_ms = target_rest_end_ms(s->target);
 	transaction_delays(job, r, a.delays_ms);
 	if (before != NULL && !before->is_pending)
 		log_line(LOG_INFO,
@@ -366,7 +365,8 @@ transaction_again(struct session *s, struct job *job, uint32_t i)
 {
 	struct schedule_recipient *r = job->recipients[i];
 
-	settle_unbegun(s->queue, job->message->id, r->index, r->in_doubt);
+	settle_unbegun(s->queue, job->message->id, r->index, r->in_doubt,
+	    time_real_ms());
 	STAILQ_INSERT_TAIL(&job->again, r, entry);
 	job->recipients[i] = NULL;
 	job->left--;

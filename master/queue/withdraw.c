@@ -72,49 +72,23 @@ schedule_stop(struct schedule *schedule,
 }
 
 void
-schedule_rest(struct schedule *schedule, struct schedule_source *source,
-    int64_t until_ms)
-{
-	source->domain->rests = true;
-	schedule_block_domain(schedule, source->domain, until_ms);
-}
-
-void
 schedule_lift_domain(struct schedule *schedule, struct schedule_domain *domain)
 {
-	if (!heap_holds(&domain->block))
-		return;
-	heap_remove(&schedule->blocked_domains, &domain->block);
-	schedule_free_domain(schedule, domain); /* which may be its end */
-}
+	struct schedule_source *source;
 
-/* A removal moves others: what it brings to its place is looked at next, and
- * what it takes before that by another pass.  How many it found. */
-static uint32_t
-withdraw_end_rests(struct schedule *schedule)
-{
-	struct schedule_domain *domain;
-	uint32_t found = 0;
-	uint32_t i = 1;
-
-	while (i <= schedule->blocked_domains.len) {
-		domain = (struct schedule_domain *)(void
-			*)((char *)schedule->blocked_domains.nodes[i] -
-		    offsetof(struct schedule_domain, block));
-		if (!domain->rests) {
-			i++;
-			continue;
-		}
-		domain->rests = false;
-		schedule_lift_domain(schedule, domain);
-		found++;
-	}
-	return found;
+	LIST_FOREACH(source, &domain->sources, of_domain)
+		if (heap_holds(&source->rest))
+			schedule_wake_source(schedule, source);
 }
 
 void
 schedule_end_rests(struct schedule *schedule)
 {
-	while (withdraw_end_rests(schedule) > 0)
-		;
+	struct heap_node *node;
+
+	schedule->changes++;
+	while ((node = heap_first(&schedule->resting)) != NULL)
+		schedule_wake_source(schedule,
+		    (struct schedule_source *)(void *)((char *)node -
+			offsetof(struct schedule_source, rest)));
 }

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: ISC
 """Who waits for whom: senders, destinations, rates, and the dead."""
+import json
 import os
 import socket
 import struct
 import sys
+import tempfile
 import threading
 import time
 
@@ -41,6 +43,7 @@ class NameServer:
     """The MX of every domain is mx.FIRST-LABEL.postern.test, on 127.0.0.1."""
 
     def __init__(self):
+        self.failures = 0  # questions that it answers by SERVFAIL from now on
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 0))
         self.port = self.sock.getsockname()[1]
@@ -56,6 +59,9 @@ class NameServer:
 
     def answer(self, query):
         end = query.index(b"\0", 12) + 5
+        if self.failures > 0:
+            self.failures -= 1
+            return query[:2] + b"\x84\x02\0\1\0\0\0\0\0\0" + query[12:end]
         labels, at = [], 12
         while query[at]:
             labels.append(query[at + 1:at + 1 + query[at]])
@@ -272,6 +278,246 @@ def a_dead_destination_is_probed_by_one_session():
             assert sink.connections > first + 1, "no more than the probe"
 
 
+# To the MX of a domain, as the defaults have it but for the port.
+MX_CONFIG = """
+name_servers = { "127.0.0.1@%d" }
+hosts_file = ""
+%s
+transport mx {
+	port = %d
+	allow_loopback = yes
+	tls_security_level = none
+}
+route "*" { transport = mx }
+"""
+
+
+def first(n, reply, then):
+    """A reply for so many times, and another one from then on."""
+    left = [n]
+
+    def answer(*_):
+        left[0] -= 1
+        return reply if left[0] >= 0 else then
+    return answer
+
+
+def deferred(d):
+    return d.log_text().count("status=deferred")
+
+
+def one_failure_does_not_put_a_destination_to_rest():
+    names = NameServer()
+    with Sink() as sink:
+        sink.greeting = first(1, "421 4.3.2 not now", "220 sink.postern.test")
+        with Daemon(MX_CONFIG % (names.port, "", sink.port)) as d:
+            bulk(d, 1, "one.postern.test")
+            wait_for(lambda: deferred(d) == 1, what="the refusal")
+            bulk(d, 5, "one.postern.test")
+            wait_for(lambda: len(sink.mails) == 5, 20, "what came after")
+            names.failures = 1000
+            bulk(d, 1, "two.postern.test")
+            wait_for(lambda: deferred(d) == 2, 30, "the failure of the DNS")
+            names.failures = 0
+            bulk(d, 5, "two.postern.test")
+            wait_for(lambda: len(sink.mails) == 10, 20, "what came after it")
+    names.close()
+
+
+def a_socket_that_was_missing_once_is_connected_to_soon():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        path = folder + "/lmtp"
+        body = """
+transport store {
+	protocol = lmtp
+	server = "unix:%s"
+	tls_security_level = none
+}
+route "*" { transport = store }
+""" % path
+        with Daemon(body) as d:
+            bulk(d, 20)
+            # That many find out that it is dead.
+            wait_for(lambda: deferred(d) >= 4, what="the first to fail")
+            with Sink(unix=path) as sink:
+                wait_for(lambda: len(sink.mails) == 20, 20, "all of them")
+
+
+def what_is_new_finds_a_destination_that_works_again():
+    names = NameServer()
+    with Sink() as sink:
+        sink.greeting = "421 4.3.2 not now"
+        with Daemon(MX_CONFIG % (names.port, "", sink.port)) as d:
+            bulk(d, 10, "one.postern.test")
+            wait_for(lambda: deferred(d) == 10, what="all to be deferred")
+            assert rest_of(d, "one.postern.test") > 200
+            # Four, and one that some of the ten waited for.
+            assert sink.connections <= 5, sink.connections
+            bulk(d, 100, "one.postern.test")
+            wait_for(lambda: deferred(d) == 110, what="more of them")
+            assert sink.connections <= 8, "each of them dialled it"
+            sink.greeting = "220 sink.postern.test"
+            bulk(d, 5, "one.postern.test")
+            wait_for(lambda: len(sink.mails) == 5, 30, "the new ones")
+            assert rest_of(d, "one.postern.test") <= 0
+    names.close()
+
+
+def nothing_is_returned_for_its_age_before_an_attempt():
+    names = NameServer()
+    with Sink() as sink:
+        sink.greeting = "421 4.3.2 not now"
+        body = MX_CONFIG % (names.port, "maximal_queue_lifetime = 0s\n"
+                            "bounce_queue_lifetime = 0s\n"
+                            "minimal_backoff_time = 1s", sink.port)
+        with Daemon(body.replace("\tport", "\tinitial_destination_concurrency "
+                                 "= 1\n\tport")) as d:
+            bulk(d, 5, "one.postern.test", sender="")
+            wait_for(lambda: d.log_text().count("status=bounced") == 5, 30,
+                     "their end")
+            assert sink.connections == 5, sink.connections
+            for line in d.log_text().splitlines():
+                assert "suspended" not in line or "deferred" in line, line
+            sink.greeting = first(1, "421 4.3.2 not now",
+                                  "220 sink.postern.test")
+            bulk(d, 5, "two.postern.test", sender="")
+            wait_for(lambda: len(sink.mails) == 4, 30, "all but the first")
+    names.close()
+
+
+def what_may_come_twice_is_sent_slowly():
+    names = NameServer()
+    for closing in ("one.postern.test", "server"):
+        with Sink() as sink:
+            kept = []
+
+            def keep(mail):
+                kept.append(mail)
+                raise OSError("closed")
+
+            sink.final = keep
+            body = MX_CONFIG % (names.port, "minimal_backoff_time = 20s",
+                                sink.port)
+            if closing == "server":
+                body = config(sink, extra="").replace("= 2s", "= 20s").replace(
+                    "= 8s", "= 20s")
+            with Daemon(body) as d:
+                bulk(d, 120, "one.postern.test")
+                wait_for(lambda: len(kept) > 2, what="the first of them")
+                time.sleep(10)
+                # Five sessions at first, then one after 1 s, 2 s, 4 s.
+                assert len(kept) <= 5 + 4, (closing, len(kept))
+                sink.final = "250 2.0.0 taken"
+                wait_for(lambda: len(sink.mails) >= 120 - len(kept), 40,
+                         "the others")
+    names.close()
+
+
+def sizes(sink):
+    """How many recipients each transaction had that had any."""
+    return [len(m.rcpts) for m in list(sink.mails) if m.rcpts]
+
+
+def recipients_of_a_message_stay_together():
+    """RFC 5321, 4.5.4.1: those that were deferred together are tried, and
+    returned, together."""
+    with Sink() as sink:
+        tried = set()
+        slowly = slow(0.01, "451 4.3.0 later")
+
+        def once(rcpt):
+            if rcpt in tried:
+                return "250 2.1.5 ok"
+            tried.add(rcpt)
+            return slowly()
+
+        sink.rcpt = once
+        rcpts = ["r%d@x.test" % i for i in range(100)]
+        with Daemon(config(sink)) as d:
+            d.send(rcpts, MESSAGE, wait="queued")
+            wait_for(lambda: sum(sizes(sink)) == 100, 60, "all of them")
+            assert len(sizes(sink)) <= 2, sizes(sink)
+
+
+def recipients_that_expire_together_are_in_one_notice():
+    with Sink() as sink:
+        sink.rcpt = lambda rcpt: "450 4.2.0 later" if rcpt[0] == "r" \
+            else "250 2.1.5 ok"
+        body = config(sink, extra="maximal_queue_lifetime = 8s")
+        with Daemon(body) as d:
+            d.send(["r%d@x.test" % i for i in range(40)], MESSAGE,
+                   wait="queued")
+            wait_for(lambda: d.log_text().count("status=bounced") == 40, 60,
+                     "their end")
+            wait_for(lambda: sizes(sink), what="the notice")
+            time.sleep(1)
+            assert len(sizes(sink)) == 1, sizes(sink)
+
+
+def recipients_that_are_released_together_stay_so():
+    with Sink() as sink:
+        with Daemon(config(sink)) as d:
+            assert d.postern("pause", "--all").returncode == 0
+            d.send(["r%d@x.test" % i for i in range(40)], MESSAGE,
+                   wait="queued")
+            for verb in ("hold", "release"):
+                done = d.postern("queue", verb, "--domain", "x.test", "--yes")
+                assert done.returncode == 0, done
+            assert d.postern("resume", "--all").returncode == 0
+            wait_for(lambda: sum(sizes(sink)) == 40, 30, "all of them")
+            assert len(sizes(sink)) == 1, sizes(sink)
+
+
+def a_dead_transport_holds_back_no_other_of_the_domain():
+    with Sink() as dead, Sink() as sink:
+        dead.greeting = "421 4.3.2 not now"
+        refused = []
+
+        def once(rcpt):
+            if rcpt in refused:
+                return "250 2.1.5 ok"
+            refused.append(rcpt)
+            return "450 4.2.0 later"
+
+        sink.rcpt = once
+        body = config(sink, route="retry_schedule = { 1s }") + """
+transport dead {
+	server = "127.0.0.1:%d"
+	tls_security_level = none
+}
+""" % dead.port
+        body = body.replace("minimal_backoff_time = 2s",
+                            "minimal_backoff_time = 8s").replace(
+            "maximal_backoff_time = 8s", "maximal_backoff_time = 30s")
+        with Daemon(body) as d:
+            # More than a probe takes: the others are due, and wait.
+            bulk(d, 200, sender="a@lists.test", via="dead")
+            wait_for(lambda: destination(d, "dead").get("failures", 0) > 1 and
+                     rest_of(d, "dead") > 5, 60, "a long rest")
+            seen = dead.connections
+            for i in range(3):
+                d.send(["r%d@x.test" % i], MESSAGE, wait="queued",
+                       sender="a@lists.test")
+            wait_for(lambda: len(sink.mails) == 3, 20, "the mail")
+            assert dead.connections == seen, "it waited for the other's probe"
+
+
+def destination(d, next_hop):
+    """What `postern top` says of it."""
+    for line in d.postern("top", "--json", "--once").stdout.splitlines():
+        row = json.loads(line)
+        if row.get("next_hop") == next_hop:
+            return row
+    return {}
+
+
+def rest_of(d, next_hop):
+    """For how many seconds more it rests."""
+    return destination(d, next_hop).get("blocked_until_ms", 0) / 1000 - \
+        time.time()
+
+
 def a_route_has_a_retry_schedule():
     with Sink() as sink:
         times = []
@@ -302,6 +548,15 @@ TESTS = (
     a_route_has_a_rate_of_its_own,
     a_group_of_servers_shares_limits_over_domains,
     a_dead_destination_is_probed_by_one_session,
+    a_dead_transport_holds_back_no_other_of_the_domain,
+    one_failure_does_not_put_a_destination_to_rest,
+    a_socket_that_was_missing_once_is_connected_to_soon,
+    what_is_new_finds_a_destination_that_works_again,
+    nothing_is_returned_for_its_age_before_an_attempt,
+    what_may_come_twice_is_sent_slowly,
+    recipients_of_a_message_stay_together,
+    recipients_that_expire_together_are_in_one_notice,
+    recipients_that_are_released_together_stay_so,
     a_route_has_a_retry_schedule,
 )
 

@@ -10,8 +10,8 @@ struct setting {
 	uint32_t cohorts;
 };
 
-/* '+': a transaction went through; '-': a session failed while others are
- * there; '!': the only one failed; '0'..'9': so many sessions are right now;
+/* '+': a transaction went through; '-': a session failed; '!': one failed that
+ * counts for all; '0'..'9': so many sessions are right now;
  * 'D': it is dead, 'L': it is not. */
 static const struct {
 	struct setting setting;
@@ -29,12 +29,14 @@ static const struct {
 	{ { "1/concurrency", "0.5", 9 }, "3 -2 -2 -1 -1 -1" },
 	{ { "1/concurrency", "0", 9 }, "3 ---3" },
 	{ { "1", "0.5", 9 }, "3 -2 +3 -2 +3 -2" },
-	/* Dead: a whole round of sessions failed, and no success between. */
+	/* Dead: a whole round of sessions failed, and no success between; one
+	 * failure alone is none of more than one. */
 	{ { "1/concurrency", "1", 1 }, "3 -L2 -L1 -D1" },
 	{ { "1/concurrency", "1", 1 }, "3 !D1 !D1 +L3 +3" },
 	{ { "1/concurrency", "1", 1 }, "3 -2 -1 +L2 -L1 -D" },
-	{ { "1/concurrency", "1", 2 }, "3 !L2 !D1" },
-	{ { "1/concurrency", "1", 0 }, "3 !L2 !L1 !L1 !L1 !L1" },
+	{ { "1/concurrency", "1", 2 }, "3 -2 -1 -L1 -D1" },
+	{ { "1/concurrency", "1", 2 }, "3 !D1 -D1 +L3 -L2" },
+	{ { "1/concurrency", "1", 0 }, "3 -L2 -L1 !L1 -L1 !L1" },
 };
 
 Test(feedback, rows_of_answers)
@@ -57,7 +59,9 @@ Test(feedback, rows_of_answers)
 			if (*at == '+')
 				feedback_success(&f, &rules);
 			else if (*at == '-' || *at == '!')
-				(void)feedback_failure(&f, &rules, *at == '!');
+				(void)(*at == '!'
+					? feedback_harm(&f, &rules)
+					: feedback_failure(&f, &rules));
 			else if (*at == 'D' || *at == 'L')
 				cr_expect_eq(f.dead, *at == 'D', "%zu: at %s",
 				    i, at);

@@ -705,9 +705,16 @@ Test(queue, a_destination_that_cannot_be_reached_is_suspended_as_a_whole)
 	cr_expect(log_will_say("status=deferred (delivery temporarily "
 			       "suspended: connection refused)"));
 	cr_expect_eq(counts().counts[RECIPIENT_DEFERRED], 2);
-	/* A third one hears so at once, and no worker is forked for it. */
+	/* Two more find out together, by one session, whether that is still so. */
 	hand_in(3, WAIT_ATTEMPT, 100, "d@b.example", NULL);
+	hand_in(4, WAIT_ATTEMPT, 100, "e@b.example", NULL);
 	(void)accepted();
+	(void)accepted();
+	cr_expect(is_quiet(agent, 0));
+	fail_session(OUTCOME_DEFERRED, STEP_CONNECT, "4.4.1",
+	    "connection refused");
+	cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
 	cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
 	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
 	cr_expect(is_quiet(agent, 0));

@@ -44,3 +44,31 @@ Test(retry, a_wait_is_shorter_by_chance_and_no_more_than_it_may)
 	cr_expect_geq(retry_vary_ms(INT64_C(8640000000), 50, UINT32_MAX),
 	    INT64_C(4320000000));
 }
+
+/* One message's recipients have one chance; messages have each their own. */
+Test(retry, a_chance_is_that_of_a_message_and_its_attempt)
+{
+	unsigned seen[16] = { 0 };
+	uint64_t id;
+	size_t i;
+
+	cr_expect_eq(retry_chance(7, 1), retry_chance(7, 1));
+	cr_expect_neq(retry_chance(7, 1), retry_chance(7, 2));
+	cr_expect_neq(retry_chance(7, 1), retry_chance(8, 1));
+	for (id = 0x100000; id < 0x100000 + 1600; id++)
+		seen[(retry_chance(id, 1) & 0xffff) >> 12]++;
+	for (i = 0; i < 16; i++)
+		cr_expect(seen[i] > 50 && seen[i] < 200, "%zu: %u", i, seen[i]);
+}
+
+Test(retry, a_server_that_may_be_back_is_tried_soon)
+{
+	static const int64_t want_ms[] = { 1000, 1000, 2000, 4000, 8000, 10000,
+		10000 };
+	uint32_t i;
+
+	for (i = 0; i < 7; i++)
+		cr_expect_eq(retry_brief_ms(i, 10000), want_ms[i]);
+	cr_expect_eq(retry_brief_ms(UINT32_MAX, 300000), 300000);
+	cr_expect_eq(retry_brief_ms(1, 500), 500);
+}

@@ -105,6 +105,15 @@ room(const char *domain, uint32_t lane)
 	return schedule_room(schedule, domain, lane, false, 0);
 }
 
+/* One row of a source was read, and stays in the store until then. */
+static void
+leave_all(struct schedule_source *source, int64_t until_ms, int64_t now_ms)
+{
+	schedule_look_begins(schedule, source);
+	schedule_leave(schedule, source, until_ms);
+	schedule_look_ends(schedule, source, 1, true, now_ms);
+}
+
 static void
 forget_all(struct schedule_recipients *recipients)
 {
@@ -281,11 +290,11 @@ Test(schedule, sources_with_more_have_their_turns)
 	cr_expect_eq(schedule_next_source(schedule), NULL, "all were in vain");
 	schedule_sources_changed(schedule);
 	cr_expect_eq(schedule_next_source(schedule), a);
-	schedule_block_domain(schedule, b->domain, 5);
+	leave_all(b, 60, 0);
 	schedule_sources_changed(schedule);
 	cr_expect_eq(schedule_next_source(schedule), a);
 	cr_expect_eq(schedule_next_source(schedule), NULL);
-	schedule_turn(schedule, 5);
+	schedule_turn(schedule, 60);
 	cr_expect_eq(schedule_next_source(schedule), a);
 	cr_expect_eq(schedule_next_source(schedule), b);
 }
@@ -418,44 +427,191 @@ Test(schedule, concurrency_grows_by_success_up_to_its_limit)
 	cr_expect_eq(d->feedback.concurrency, 4);
 }
 
-Test(schedule, failures_shrink_and_then_block_with_doubling_times)
+static bool
+failed(struct schedule_destination *d, enum schedule_failure failure,
+    int64_t now_ms)
+{
+	return schedule_failed(schedule, d, failure, now_ms);
+}
+
+/* A failure counts as one of as many sessions as there may be, whether others
+ * are there or not. */
+Test(schedule, one_failure_is_not_the_death_of_a_destination)
 {
 	struct schedule_destination *d = destination("x");
 
 	(void)add(d, 1, 0, "x");
-	schedule_session_begun(schedule, d);
-	schedule_session_begun(schedule, d);
-	cr_expect_not(schedule_failed(schedule, d, 0));
+	cr_expect_not(failed(d, SCHEDULE_FAILED, 0));
+	cr_expect_eq(schedule_pick(schedule, 9, 0), d);
+	cr_expect_not(schedule_is_resting(d, 0));
+	cr_expect(failed(d, SCHEDULE_FAILED, 0));
+	cr_expect(schedule_is_resting(d, 0));
+}
+
+Test(schedule, a_rest_is_never_longer_than_the_minimum)
+{
+	struct schedule_destination *d = destination("x");
+	int64_t now_ms = 0;
+	int i;
+
+	(void)add(d, 1, 0, "x");
+	cr_expect_not(failed(d, SCHEDULE_FAILED, 0));
 	cr_expect_eq(d->feedback.concurrency, 1);
-	schedule_session_ended(schedule, d);
-	cr_expect(schedule_failed(schedule, d, 0));
-	cr_expect_eq(d->blocked_until_ms, 1000);
-	schedule_session_ended(schedule, d);
-	cr_expect_eq(schedule_pick(schedule, 9, 999), NULL);
-	cr_expect_eq(schedule_wake_ms(schedule, 999), 1000);
-	cr_expect_eq(schedule_pick(schedule, 9, 1000), d);
-	cr_expect(schedule_failed(schedule, d, 1000));
-	cr_expect_eq(d->blocked_until_ms, 3000);
+	for (i = 0; i < 9; i++) {
+		cr_expect(failed(d, SCHEDULE_FAILED, now_ms));
+		cr_expect_eq(d->blocked_until_ms, now_ms + 1000);
+		cr_expect_eq(schedule_pick(schedule, 9, now_ms + 999), NULL);
+		cr_expect_eq(schedule_wake_ms(schedule, now_ms + 999),
+		    now_ms + 1000);
+		now_ms += 1000;
+		cr_expect_eq(schedule_pick(schedule, 9, now_ms), d);
+	}
 	schedule_succeeded(schedule, d);
 	cr_expect_eq(d->blocked_until_ms, 0);
 	cr_expect_eq(d->failures, 0);
 }
 
-Test(schedule, a_suspended_destination_blocks_the_domains_that_waited)
+static void
+rest_at_most(int64_t ms)
+{
+	struct schedule_limits limits = { .active_recipients = 100,
+		.minimal_backoff_ms = ms,
+		.maximal_backoff_ms = 10 * ms };
+
+	schedule_set_limits(schedule, &limits);
+}
+
+/* A server that is expected to be there, or one that keeps messages and answers
+ * none of them. */
+Test(schedule, some_rests_are_brief_at_first)
+{
+	static const int64_t want_ms[] = { 1000, 2000, 4000, 8000, 16000, 20000,
+		20000 };
+	static const enum schedule_failure failures[] = { SCHEDULE_BRIEF,
+		SCHEDULE_DOUBT };
+	static const char *const names[] = { "x", "y" };
+	struct schedule_destination *d;
+	int64_t now_ms;
+	size_t i, j;
+
+	rest_at_most(20000);
+	for (j = 0; j < 2; j++) {
+		d = destination(names[j]);
+		now_ms = 0;
+		/* The first that may come twice is enough. */
+		if (failures[j] == SCHEDULE_BRIEF)
+			cr_expect_not(failed(d, failures[j], 0));
+		for (i = 0; i < 7; i++) {
+			cr_expect(failed(d, failures[j], now_ms));
+			cr_expect_eq(d->blocked_until_ms - now_ms, want_ms[i]);
+			cr_expect_eq(schedule_rests_briefly(d, now_ms),
+			    want_ms[i] <= 5000);
+			now_ms = d->blocked_until_ms;
+		}
+	}
+}
+
+Test(schedule, what_is_new_probes_a_destination_in_its_rest)
 {
 	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
 	struct schedule_destination *d = destination("x");
+	int64_t now_ms = 0, last_ms;
+	uint32_t probes = 0;
+	uint64_t id;
+
+	rest_at_most(300000);
+	cr_expect_not(failed(d, SCHEDULE_FAILED, 0));
+	cr_expect(failed(d, SCHEDULE_FAILED, 0));
+	cr_expect_eq(d->blocked_until_ms, 300000);
+	cr_expect_not(schedule_may_probe(schedule, d, true, 0));
+	/* One message a tenth of a second. */
+	for (id = 1, last_ms = 0; now_ms < 290000; now_ms += 100, id++) {
+		if (schedule_may_probe(schedule, d, false, now_ms))
+			cr_assert_eq(add(d, id, 0, "x"), 0);
+		cr_assert_leq(d->waiting, 16);
+		if (schedule_pick(schedule, 9, now_ms) == NULL)
+			continue;
+		probes++;
+		cr_expect_leq(now_ms - last_ms, 30100, "it takes seconds");
+		schedule_session_begun(schedule, d);
+		cr_expect_eq(schedule_pick(schedule, 9, now_ms), NULL);
+		cr_expect(failed(d, SCHEDULE_FAILED, now_ms));
+		schedule_session_ended(schedule, d);
+		schedule_suspend(schedule, d, &got);
+		forget_all(&got);
+		last_ms = now_ms;
+	}
+	cr_expect_geq(probes, 10);
+	cr_expect_leq(probes, 15);
+	cr_expect_eq(d->blocked_until_ms, 300000, "none made its rest longer");
+	cr_expect_gt(d->waiting, 0);
+	now_ms += 30000;
+	cr_expect_eq(schedule_pick(schedule, 9, now_ms), d);
+	schedule_succeeded(schedule, d);
+	cr_expect_not(schedule_is_resting(d, now_ms));
+}
+
+Test(schedule, no_login_is_tried_again_before_the_rest_is_over)
+{
+	struct schedule_destination *d = destination("x");
+
+	rest_at_most(300000);
+	cr_expect(failed(d, SCHEDULE_LOGIN, 0), "each may lock the account");
+	cr_expect(schedule_may_probe(schedule, d, false, 0));
+	cr_assert_eq(add(d, 1, 0, "x"), 0);
+	cr_expect_eq(schedule_pick(schedule, 9, 299999), NULL);
+	cr_expect_eq(schedule_pick(schedule, 9, 300000), d);
+}
+
+Test(schedule, what_one_destination_leaves_does_not_hold_back_another)
+{
+	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_destination *d = destination("x");
+	struct schedule_source *source;
 
 	(void)add(d, 1, 0, "x");
 	(void)add(d, 2, 0, "x");
-	cr_expect(
-	    schedule_failed(schedule, d, 0) || d->feedback.concurrency == 1);
 	schedule_suspend(schedule, d, &got);
 	cr_expect_eq(d->waiting, 0);
 	forget_all(&got);
-	cr_expect_eq(schedule_room(schedule, "x", 0, false, 999), 0);
-	cr_expect_eq(schedule_room(schedule, "x", 0, false, 1000), 22);
-	cr_expect_eq(schedule_wake_ms(schedule, 5), 1000);
+	cr_expect_eq(schedule_room(schedule, "x", 0, false, 0), 22);
+	source = schedule_source(schedule, "x", 0);
+	leave_all(source, 300000, 0);
+	cr_expect_eq(schedule_room(schedule, "x", 0, false, 0), 0);
+	cr_expect_gt(schedule_room(schedule, "x", 1, false, 0), 0,
+	    "another sender's");
+	/* What may be loaded behind the rows that stay is found soon. */
+	cr_expect_leq(schedule_wake_ms(schedule, 0), 1100);
+	schedule_turn(schedule, 1100);
+	cr_expect_eq(schedule_next_source(schedule), source);
+	schedule_look_begins(schedule, source);
+	cr_expect_eq(source->left, 0, "from its beginning");
+}
+
+Test(schedule, the_more_is_left_the_later_is_the_next_look)
+{
+	struct schedule_source *source = schedule_source(schedule, "x", 0);
+	int64_t first_ms;
+	int i;
+
+	schedule_look_begins(schedule, source);
+	for (i = 0; i < 500; i++)
+		schedule_leave(schedule, source, 300000);
+	schedule_look_ends(schedule, source, 500, false, 0);
+	first_ms = schedule_wake_ms(schedule, 0);
+	cr_expect_geq(first_ms, 500, "a hundredth of the time");
+	schedule_turn(schedule, first_ms);
+	source->cursor.message = 7;
+	schedule_look_begins(schedule, source);
+	cr_expect_eq(source->cursor.message, 7, "the look goes on");
+	for (i = 0; i < 9500; i++)
+		schedule_leave(schedule, source, 300000);
+	schedule_look_ends(schedule, source, 9500, true, 0);
+	cr_expect_geq(schedule_wake_ms(schedule, 0), 10000);
+	schedule_end_rests(schedule);
+	cr_expect_eq(schedule_next_source(schedule), source);
+	schedule_look_begins(schedule, source);
+	cr_expect_eq(source->cursor.message, 0);
 }
 
 Test(schedule, a_sweep_frees_what_holds_nothing)
@@ -515,11 +671,10 @@ Test(schedule, a_variant_stands_by_itself)
 	cr_expect_eq(schedule_destination(schedule, 0, "b.example", 1),
 	    variant);
 	cr_assert_eq(add(variant, 1, 0, "b.example"), 0);
-	cr_assert(schedule_failed(schedule, variant, 1000));
+	cr_assert(failed(variant, SCHEDULE_DOUBT, 1000));
 	schedule_suspend(schedule, variant, &out);
 	cr_expect_eq(plain->blocked_until_ms, 0);
-	cr_expect_eq(
-	    schedule_find_domain(schedule, "b.example")->blocked_until_ms, 0);
+	cr_expect_gt(schedule_room(schedule, "b.example", 0, false, 0), 0);
 	forget_all(&out);
 }
 
@@ -580,7 +735,8 @@ Test(schedule, a_dead_destination_is_probed_by_one_session)
 	(void)add(d, 1, 0, "x");
 	(void)add(d, 2, 0, "x");
 	schedule_session_begun(schedule, d);
-	cr_assert(schedule_failed(schedule, d, 0));
+	cr_assert_not(failed(d, SCHEDULE_FAILED, 0));
+	cr_assert(failed(d, SCHEDULE_FAILED, 0));
 	schedule_session_ended(schedule, d);
 	cr_expect_eq(schedule_pick(schedule, 9, 1000), d);
 	schedule_session_begun(schedule, d);
@@ -598,10 +754,10 @@ Test(schedule, sessions_that_end_after_it_is_dead_do_not_count)
 
 	schedule_session_begun(schedule, d);
 	schedule_session_begun(schedule, d);
-	cr_expect_not(schedule_failed(schedule, d, 0));
+	cr_expect_not(failed(d, SCHEDULE_FAILED, 0));
 	schedule_session_ended(schedule, d);
-	cr_expect(schedule_failed(schedule, d, 0));
-	cr_expect(schedule_failed(schedule, d, 1));
+	cr_expect(failed(d, SCHEDULE_FAILED, 0));
+	cr_expect(failed(d, SCHEDULE_FAILED, 1));
 	cr_expect_eq(d->failures, 1);
 	cr_expect_eq(d->blocked_until_ms, 1000);
 	schedule_session_ended(schedule, d);
@@ -712,7 +868,7 @@ Test(schedule, a_group_shares_its_sessions)
 	schedule_session_ended(schedule, b);
 }
 
-Test(schedule, domains_that_rest_are_free_again_and_others_stay_blocked)
+Test(schedule, sources_that_rest_have_their_turns_again)
 {
 	struct schedule_source *a, *b, *c;
 
@@ -720,16 +876,16 @@ Test(schedule, domains_that_rest_are_free_again_and_others_stay_blocked)
 	b = schedule_source(schedule, "b", 0);
 	c = schedule_source(schedule, "c", 0);
 	cr_assert(a != NULL && b != NULL && c != NULL);
-	schedule_rest(schedule, a, 500);
-	schedule_block_domain(schedule, b->domain, 400);
-	schedule_rest(schedule, c, 300);
+	leave_all(a, 500, 0);
+	leave_all(b, 400, 0);
+	leave_all(c, 300, 0);
+	cr_expect_eq(schedule_room(schedule, "b", 0, false, 0), 0);
+	schedule_lift_domain(schedule, b->domain);
 	cr_expect_eq(schedule_room(schedule, "a", 0, false, 0), 0);
+	cr_expect_gt(schedule_room(schedule, "b", 0, false, 0), 0);
 	schedule_end_rests(schedule);
 	cr_expect_gt(schedule_room(schedule, "a", 0, false, 0), 0);
-	cr_expect_eq(schedule_room(schedule, "b", 0, false, 0), 0);
 	cr_expect_gt(schedule_room(schedule, "c", 0, false, 0), 0);
-	schedule_lift_domain(schedule, b->domain);
-	cr_expect_gt(schedule_room(schedule, "b", 0, false, 0), 0);
 }
 
 /* One that is freed stands on no list, whatever it was limited by. */
@@ -751,33 +907,21 @@ Test(schedule, destinations_with_limits_come_and_go)
 	cr_expect_eq(schedule_first_destination(schedule), NULL);
 }
 
-Test(schedule, many_that_rest_behind_many_that_are_blocked_take_no_time)
+/* Nor do they keep those with mail that can go from their place. */
+Test(schedule, many_that_rest_end_that_in_no_time)
 {
-	struct schedule_limits limits = { .active_recipients = 100000,
-		.minimal_backoff_ms = 1000,
-		.maximal_backoff_ms = 10000 };
 	struct schedule_source *source;
 	char name[16];
-	clock_t begun;
+	clock_t begun = clock();
 	int i;
 
-	schedule_set_limits(schedule, &limits);
 	for (i = 0; i < 80000; i++) {
 		(void)snprintf(name, sizeof(name), "x%d", i);
 		source = schedule_source(schedule, name, 0);
 		cr_assert_neq(source, NULL);
-		schedule_set_more(schedule, source, true);
-		if (i < 40000)
-			schedule_block_domain(schedule, source->domain, 1 + i);
-		else
-			schedule_rest(schedule, source, 1 + i);
+		leave_all(source, 1000 + i, 0);
 	}
-	begun = clock();
 	schedule_end_rests(schedule);
 	cr_expect_lt(clock() - begun, CLOCKS_PER_SEC / 2);
-	cr_expect_eq(schedule_room(schedule, "x39999", 0, false, 0), 0);
-	for (i = 40000; i < 80000; i += 97) {
-		(void)snprintf(name, sizeof(name), "x%d", i);
-		cr_assert_gt(schedule_room(schedule, name, 0, false, 0), 0);
-	}
+	cr_expect_gt(schedule_room(schedule, "x79999", 0, false, 0), 0);
 }

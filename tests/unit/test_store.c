@@ -489,6 +489,15 @@ Test(store, doubt_once_there_stays_through_later_deferrals)
 	(void)finish(&outcome);
 	cr_expect(list(0).last.in_doubt);
 	cr_expect_eq(list(0).last.attempts, 2);
+	/* It failed before it was marked. */
+	(void)finish(&outcome);
+	cr_expect_eq(list(0).last.attempts, 3);
+	outcome.begun = false;
+	(void)finish(&outcome);
+	cr_expect_eq(list(0).last.attempts, 3);
+	activate(outcome.message, 0);
+	(void)finish(&outcome);
+	cr_expect_eq(list(0).last.attempts, 3, "it was never begun");
 }
 
 /* Ends like a crash: no close, no rollback, and the locks go with it. */
