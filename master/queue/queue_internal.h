@@ -127,6 +127,7 @@ struct session {
 	TAILQ_HEAD(, job) jobs;
 	uint32_t njobs;
 	uint32_t number;
+	uint32_t generation; /* of the configuration that it began by */
 	uint32_t next_address;
 	uint32_t asked;    /* NEXT so far */
 	uint32_t messages; /* jobs given so far */
