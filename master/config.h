@@ -28,6 +28,8 @@
 #define CONFIG_ERRORS_MAX       64
 #define CONFIG_KEYWORD_MAX      23 /* octets of an EHLO keyword */
 #define CONFIG_ERROR_SIZE       320
+/* What a route names as its transport where its mail is to wait. */
+#define CONFIG_NO_TRANSPORT "none"
 
 /* The values of ENUM parameters, in the order of the words in config.def. */
 enum config_log {
@@ -239,6 +241,13 @@ const struct transport *config_route(const struct config *config,
 /* The route itself; NULL where none fits. */
 const struct route *config_route_of(const struct config *config,
     const char *domain);
+
+/*
+ * config_route_gap - how many routes lead nowhere (transport = none), and in *line
+ * and *domain the first of them: "*" before all others.
+ */
+size_t config_route_gap(const struct config *config, int *line,
+    const char **domain);
 
 /* What the file says of a domain as a destination, and of the group that a mail
  * server is of (by the longest match); NULL: nothing. */

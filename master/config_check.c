@@ -236,7 +236,8 @@ resolve_routes(struct reader *r)
 			route->maximal_queue_lifetime =
 			    c->maximal_queue_lifetime;
 		route->leads_to = config_transport(c, route->transport);
-		if (route->leads_to == NULL && route->transport[0] != '\0')
+		if (route->leads_to == NULL && route->transport[0] != '\0' &&
+		    strcmp(route->transport, CONFIG_NO_TRANSPORT) != 0)
 			complain(&r->complaints, route->line,
 			    "transport: there is no transport %s in this file",
 			    route->transport);
