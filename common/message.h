@@ -475,9 +475,19 @@ struct msg_resolved {
 	uint32_t id;
 	uint32_t ttl_s; /* how long the answer may be kept */
 	uint32_t count;
-	uint32_t
-	    proven; /* 1: by DNSSEC, or there was no MX record to be forged */
+	uint8_t proven; /* 1: by DNSSEC, or there was no MX record to be forged */
+	uint8_t blame;  /* enum resolve_blame */
+	uint8_t pad[2];
 	struct outcome outcome; /* step STEP_RESOLVE */
+};
+
+/* What of an answer without addresses an operator of ours has to see to. */
+enum resolve_blame {
+	RESOLVE_BLAME_NOBODY,
+	RESOLVE_BLAME_SERVER,   /* a server of the configuration has none */
+	RESOLVE_BLAME_FAMILIES, /* they are of one that we are not to use */
+	RESOLVE_BLAME_LOOP,     /* the mail would come back to this host */
+	RESOLVE_BLAMES,
 };
 
 /* A session. */

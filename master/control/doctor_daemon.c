@@ -354,6 +354,16 @@ look_at_top(struct doctor *d, const json_t *row)
 		    "%lld recipients are held", manage_number(counts, "held"));
 }
 
+/* Mail waits for somebody to do something; of a loop it does not even wait. */
+static void
+look_at_trouble(struct doctor *d, const json_t *row)
+{
+	bool loop = strcmp(link_string(row, "kind"), "loop") == 0;
+
+	doctor_say(d, loop ? DOCTOR_WARNING : DOCTOR_FAULT,
+	    link_string(row, "cure"), "%s", link_string(row, "what"));
+}
+
 void
 doctor_queue(struct doctor *d)
 {
@@ -373,6 +383,8 @@ doctor_queue(struct doctor *d)
 			look_at_top(d, row);
 		else if (strcmp(link_string(row, "top"), "destination") == 0)
 			look_at_destination(d, row);
+		else if (strcmp(link_string(row, "top"), "trouble") == 0)
+			look_at_trouble(d, row);
 	}
 	json_decref(rows);
 	if (d->findings == 0)

@@ -100,7 +100,8 @@ explain_begin(struct queue *q, struct explanation *e, const char *recipient,
 	if (e->config == NULL ||
 	    route_transport(q, via, e->domain, &e->next_hop, &e->index) ==
 		NULL) {
-		explain_why(e, "fail", "5.4.4: it has no way to go");
+		explain_why(e, "wait", "%s: it has no way to go; a route is "
+		    "missing", ROUTE_NONE_DSN);
 		return false;
 	}
 	e->security = security_of(e->config, 0, sender);

@@ -16,6 +16,8 @@
  *   refill.c   from the store into memory; expire.c  what waited too long
  *   route.c    where a recipient goes, and when it is tried again
  *   limits.c   the configuration's limits, and whose they are
+ *   trouble.c  what an operator has to see to; strand.c  what a reload left
+ *              without a way
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
  *   session.c  workers: sessions from their fork to what ends them
@@ -261,6 +263,8 @@ struct queue {
 	TAILQ_HEAD(, action) actions; /* action.c */
 	uint32_t nactions;
 	struct pauses *pauses;    /* pause.h */
+	struct strand *strand;    /* strand.h */
+	struct troubles *troubles; /* trouble.h; never NULL */
 	TAILQ_HEAD(, tail) tails; /* tail.h */
 	uint32_t ntails;
 	TAILQ_HEAD(, explain) explains; /* explain.h */

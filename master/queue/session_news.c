@@ -16,6 +16,7 @@
 #include "common/util.h"
 #include "master/queue/count.h"
 #include "master/queue/transcript.h"
+#include "master/queue/trouble.h"
 
 /* RFC 3463, 2: digits and dots alone. */
 static bool
@@ -47,6 +48,8 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	s->tls.cipher[sizeof(s->tls.cipher) - 1] = '\0';
 	count_established(s);
 	login_succeeded(s);
+	trouble_over(s->queue, TROUBLE_REFUSES,
+	    count_transport(s->queue, s->target));
 	for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
 		next = TAILQ_NEXT(job, entry);
 		if (job->committed)

@@ -18,6 +18,7 @@
 #include "master/queue/explain.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
+#include "master/queue/trouble.h"
 
 enum {
 	PLAN_TTL_MIN_S = 5,
@@ -25,6 +26,7 @@ enum {
 	RESOLVERS_MAX = 3, /* that one question may outlive */
 	TARGET_DEAD_PLANS_MAX = 1000,
 	TARGET_SECURITY_BITS = 8, /* of a destination's variant */
+	TARGET_NAME_SIZE = 320,
 };
 
 void
@@ -406,6 +408,46 @@ target_is_refused(struct queue *q, struct target *t, bool proven)
 	return true;
 }
 
+/* Under which its troubles are known: another transport may have none. */
+static void
+target_name(const struct queue *q, const struct target *t,
+    char out[static TARGET_NAME_SIZE])
+{
+	(void)snprintf(out, TARGET_NAME_SIZE, "%s by %s",
+	    t->destination->next_hop, count_transport(q, t));
+}
+
+/* What is wrong is not the message's fault: who can see to it must know. */
+static void
+target_blame(struct queue *q, const struct target *t, uint8_t blame,
+    const char *reply)
+{
+	const char *transport = count_transport(q, t);
+	char name[TARGET_NAME_SIZE];
+
+	target_name(q, t, name);
+	if (blame == RESOLVE_BLAME_SERVER)
+		trouble_note(q, TROUBLE_SERVER, transport,
+		    "transport %s: %s: its mail waits", transport, reply);
+	else if (blame == RESOLVE_BLAME_FAMILIES)
+		trouble_note(q, TROUBLE_FAMILIES, name,
+		    "transport %s: %s: its mail waits", transport, reply);
+	else if (blame == RESOLVE_BLAME_LOOP)
+		trouble_note(q, TROUBLE_LOOP, name, "%s", reply);
+}
+
+/* Where there is an answer again, nothing of that is left. */
+static void
+target_unblame(struct queue *q, const struct target *t)
+{
+	char name[TARGET_NAME_SIZE];
+
+	target_name(q, t, name);
+	trouble_over(q, TROUBLE_SERVER, count_transport(q, t));
+	trouble_over(q, TROUBLE_FAMILIES, name);
+	trouble_over(q, TROUBLE_LOOP, name);
+}
+
 static void
 target_take_plan(struct queue *q, struct target *t, const struct message *m)
 {
@@ -423,18 +465,20 @@ target_take_plan(struct queue *q, struct target *t, const struct message *m)
 			return; /* asked again by the next pump */
 		memcpy(plan->addresses, m->tail, m->tail_len);
 		target_set_plan(t, plan, answer->ttl_s);
+		target_unblame(q, t);
 		limits_attach_group(q, t);
 		return;
 	}
 	if (outcome.status != OUTCOME_DEFERRED &&
 	    outcome.status != OUTCOME_FAILED) {
-		log_line(LOG_ERROR, "the resolver sent a plan that is none");
+		log_line(LOG_ERROR, "the resolver sent an invalid plan");
 		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_RESOLVE,
 		    "4.3.0");
 		target_unresolved(q, t, &outcome, "resolver failure");
 		return;
 	}
 	session_text(m, reply);
+	target_blame(q, t, answer->blame, reply);
 	target_unresolved(q, t, &outcome, reply);
 }
 

@@ -9,6 +9,7 @@
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/tell.h"
+#include "master/queue/trouble.h"
 
 static void
 top_rates_out(struct queue *q, struct json_out *out)
@@ -194,6 +195,7 @@ top_ask(struct queue *q, const struct ask *ask)
 	uint32_t limit = ask->limit < TOP_ROWS_MAX ? ask->limit : TOP_ROWS_MAX;
 
 	top_queue(q, ask);
+	trouble_tell(q, ask->request);
 	top_destinations(q, ask, limit);
 	top_sessions(q, ask, limit);
 	tell(q, ask->request, "{\"done\":true}", true);
