@@ -379,7 +379,7 @@ route "*\"""" % sink.port)
                   and r["check"] == "queue"]
         assert len(faults) == 3, (faults, rows)
         r = d.postern("explain", "a@x.test")
-        assert b"it waits" in r.stdout and b"4.3.5" in r.stdout, r.stdout
+        assert b"it waits" in r.stdout and b"4.3.5: it has no way" in r.stdout, r.stdout
         with open(d.config, "w") as f:
             f.write(text)
         reload(d)
