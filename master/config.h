@@ -275,6 +275,9 @@ bool config_listener_lets_in(const struct config_listener *l, int family,
 bool config_listener_trusts(const struct config_listener *l, int family,
     const uint8_t *addr);
 
+/* Whether a listener of the file has a TCP port of that number, at any address. */
+bool config_listens_on(const struct config *config, uint16_t port);
+
 /* Whether two files want the same sockets: what a reload cannot change. */
 bool config_listeners_same(const struct config *a, const struct config *b);
 

@@ -324,7 +324,7 @@ explain_question(struct queue *q, struct explain *x)
 		return;
 	config = q->transports[index].config;
 	x->asks++;
-	target_question(q, config, domain, x->resolve_id);
+	target_question(q, config, domain, false, x->resolve_id);
 }
 
 static char *

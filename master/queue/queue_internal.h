@@ -89,6 +89,7 @@ struct target {
 	int64_t death_ms; /* the last of them */
 	bool waits_for_login; /* paused until login.c says more */
 	bool login_refused;   /* and another secret is asked for */
+	bool loops; /* the domain's mail server is this host; notices go home */
 	TAILQ_ENTRY(target) resolving;
 	unsigned group; /* of metrics.h */
 	/* Why it is blocked. */
@@ -217,7 +218,8 @@ struct queue_op {
 	bool final; /* no further attempt */
 	bool lmtp;
 	bool asked_for; /* its notice is mailed, whoever waits for results */
-	bool dropped;   /* a notice failed, and nobody is told; REPORTS: so */
+	bool kept;      /* nobody can be told that it failed: it is held */
+	bool dropped;   /* REPORTS: nobody had them */
 	bool reported;  /* a row of outlet.h is part of it */
 	uint32_t count; /* REPORTS: that went */
 	bool expired;   /* it failed because its time is over */
@@ -397,6 +399,10 @@ void expire_failed(struct queue *q);
 uint32_t target_variant(enum security security, uint32_t route);
 struct target *target_of(struct queue *q, uint32_t transport,
     const char *next_hop, enum security security, uint32_t route);
+/* The same for notices alone, where `loops`: this host itself may be the mail
+ * server that gets them, which then is another program than ours.  NULL: no
+ * memory. */
+struct target *target_home(struct queue *q, const struct target *t);
 enum security target_security(const struct target *t);
 /* limits_variant() of its route. */
 uint32_t target_route(const struct target *t);
@@ -416,9 +422,10 @@ void target_set_why(struct target *t, const char *reply, const char *relay);
 struct plan *target_own_plan(const struct next_hop *hop);
 /* Whether a RESOLVED is whole. */
 bool target_plan_ok(const struct message *m, uint32_t count);
-/* Asks the resolver, where there is one; name is the domain, for an MX. */
+/* Asks the resolver, where there is one; name is the domain, for an MX; home: as
+ * target_home(). */
 void target_question(struct queue *q, const struct transport *config,
-    const char *name, uint32_t id);
+    const char *name, bool home, uint32_t id);
 
 /* What waits there is settled with this, and the destination rests. */
 void target_refuse(struct queue *q, struct target *t,

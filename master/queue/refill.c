@@ -176,6 +176,8 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 	}
 	t = target_of(q, index, next_hop, security,
 	    limits_variant(q, route_of(q, via, recipient->domain)));
+	if (t != NULL && t->loops && (envelope->flags & SUBMIT_NOTICE) != 0)
+		t = target_home(q, t);
 	if (t == NULL) {
 		q->scan_again = true; /* no memory now */
 		return false;

@@ -41,7 +41,7 @@ top_queue(struct queue *q, const struct ask *ask)
 {
 	static const char *const names[STORE_STATE_COUNT] = { "queued",
 		"active", "delivered", "deferred", "failed", "held" };
-	uint64_t counts[STORE_STATE_COUNT];
+	uint64_t counts[STORE_STATE_COUNT], kept;
 	struct json_out out;
 	char text[1024];
 	size_t i;
@@ -53,6 +53,8 @@ top_queue(struct queue *q, const struct ask *ask)
 	for (i = 0; i < STORE_STATE_COUNT; i++)
 		json_out_number(&out, names[i], (int64_t)counts[i]);
 	json_out_close(&out);
+	if (store_count_kept(q->store, &kept) == 0)
+		json_out_number(&out, "kept", (int64_t)kept);
 	json_out_number(&out, "in_memory", schedule_active(q->schedule));
 	json_out_number(&out, "in_memory_limit",
 	    q->config->qmgr_recipient_active_limit);

@@ -198,13 +198,16 @@ conclude_without(struct lookup *l)
 static void
 conclude(struct lookup *l)
 {
+	static const struct plan_self nobody = { .hostname = "" };
 	struct plan_self self;
 	bool own_is_known = false;
 	size_t i, n = 0;
 
 	if (l->ask.mode == RESOLVE_MX) {
 		own_is_known = own_read(l->all->own, &self);
-		plan_drop_loops(l->plan, &self, l->ask.loopback != 0);
+		plan_drop_loops(l->plan,
+		    (l->ask.loops & RESOLVE_SELF) != 0 ? &nobody : &self,
+		    (l->ask.loops & RESOLVE_LOOPBACK) != 0);
 	}
 	for (i = 0; i < l->plan->nhosts; i++)
 		n += l->plan->hosts[i].naddresses;
