@@ -216,8 +216,10 @@ enum submit_wait {
 #define SUBMIT_LOGGED                                                          \
 	(1u << 14) /* it came by a listener; behind via: who from, for the log */
 
+#define SUBMIT_NOTICE (1u << 16) /* of the queue's own: it tells of another */
+
 /* What no client can ask for. */
-#define SUBMIT_OF_QUEUE SUBMIT_FOR_POSTMASTER
+#define SUBMIT_OF_QUEUE (SUBMIT_FOR_POSTMASTER | SUBMIT_NOTICE)
 
 /* By so much may a body be larger than message_size_limit: the field Received that
  * the intake adds. */
@@ -372,7 +374,8 @@ struct msg_listed {
 	uint32_t index;     /* of the recipient in its message */
 	uint32_t attempts;
 	uint32_t state; /* enum recipient_state */
-	uint32_t in_doubt;
+	uint16_t in_doubt;
+	uint16_t kept;          /* 1: HELD, for nobody could be told it failed */
 	struct outcome outcome; /* of the last attempt */
 	uint32_t uid;
 	int64_t finished_ms; /* 0: it has no end yet */
@@ -446,10 +449,13 @@ struct msg_resolve {
 	uint8_t mode;     /* enum resolve_mode */
 	uint8_t families; /* bit 0: IPv4, bit 1: IPv6 */
 	uint8_t prefer;   /* 0: as they come, 4, 6 */
-	uint8_t loopback; /* 1: loopback addresses are no error */
+	uint8_t loops;    /* bits: what may lead back to this machine */
 	uint16_t port;    /* copied to every address */
 	uint16_t pad[3];
 };
+
+#define RESOLVE_LOOPBACK 1 /* loopback addresses */
+#define RESOLVE_SELF     2 /* our own name and addresses */
 
 #define RESOLVE_IPV4 1
 #define RESOLVE_IPV6 2
@@ -475,9 +481,19 @@ struct msg_resolved {
 	uint32_t id;
 	uint32_t ttl_s; /* how long the answer may be kept */
 	uint32_t count;
-	uint32_t
-	    proven; /* 1: by DNSSEC, or there was no MX record to be forged */
+	uint8_t proven; /* 1: by DNSSEC, or there was no MX record to be forged */
+	uint8_t blame;  /* enum resolve_blame */
+	uint8_t pad[2];
 	struct outcome outcome; /* step STEP_RESOLVE */
+};
+
+/* What of an answer without addresses an operator of ours has to see to. */
+enum resolve_blame {
+	RESOLVE_BLAME_NOBODY,
+	RESOLVE_BLAME_SERVER,   /* a server of the configuration has none */
+	RESOLVE_BLAME_FAMILIES, /* they are of one that we are not to use */
+	RESOLVE_BLAME_LOOP,     /* the mail would come back to this host */
+	RESOLVE_BLAMES,
 };
 
 /* A session. */

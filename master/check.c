@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/util.h"
 #include "master/load.h"
@@ -28,12 +29,36 @@ check_load(const char *name)
 	return load;
 }
 
+/* It may be meant so; whoever writes it sees what it means. */
+static void
+warn_of_gap(const char *name, const struct config *config)
+{
+	const char *domain;
+	size_t gaps;
+	int line;
+
+	gaps = config_route_gap(config, &line, &domain);
+	if (gaps == 0)
+		return;
+	fprintf(stderr,
+	    "%s:%d: warning: route %s has transport = none: mail for %s waits "
+	    "in the queue",
+	    name, line, domain,
+	    strcmp(domain, "*") == 0 ? "each domain that no other route names"
+				     : "it");
+	if (gaps > 1)
+		fprintf(stderr, ", and so with %zu more routes", gaps - 1);
+	fputc('\n', stderr);
+}
+
 bool
 master_check(const char *config_name)
 {
 	struct load *load = check_load(config_name);
 	bool good = load != NULL;
 
+	if (good)
+		warn_of_gap(config_name, load->config);
 	load_free(load);
 	return good;
 }

@@ -236,6 +236,23 @@ config_route(const struct config *config, const char *domain)
 	return route != NULL ? route->leads_to : NULL;
 }
 
+/* They are sorted, and "*" is before every letter, digit and dot. */
+size_t
+config_route_gap(const struct config *config, int *line, const char **domain)
+{
+	size_t i, count = 0;
+
+	for (i = 0; i < config->nroutes; i++) {
+		if (config->routes[i].leads_to != NULL)
+			continue;
+		if (count++ > 0)
+			continue;
+		*line = config->routes[i].line;
+		*domain = config->routes[i].domain;
+	}
+	return count;
+}
+
 const struct config_destination *
 config_destination(const struct config *config, const char *domain)
 {

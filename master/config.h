@@ -28,6 +28,8 @@
 #define CONFIG_ERRORS_MAX       64
 #define CONFIG_KEYWORD_MAX      23 /* octets of an EHLO keyword */
 #define CONFIG_ERROR_SIZE       320
+/* What a route names as its transport where its mail is to wait. */
+#define CONFIG_NO_TRANSPORT "none"
 
 /* The values of ENUM parameters, in the order of the words in config.def. */
 enum config_log {
@@ -240,6 +242,13 @@ const struct transport *config_route(const struct config *config,
 const struct route *config_route_of(const struct config *config,
     const char *domain);
 
+/*
+ * config_route_gap - how many routes lead nowhere (transport = none), and in *line
+ * and *domain the first of them: "*" before all others.
+ */
+size_t config_route_gap(const struct config *config, int *line,
+    const char **domain);
+
 /* What the file says of a domain as a destination, and of the group that a mail
  * server is of (by the longest match); NULL: nothing. */
 const struct config_destination *config_destination(const struct config *config,
@@ -265,6 +274,9 @@ bool config_listener_lets_in(const struct config_listener *l, int family,
     const uint8_t *addr);
 bool config_listener_trusts(const struct config_listener *l, int family,
     const uint8_t *addr);
+
+/* Whether a listener of the file has a TCP port of that number, at any address. */
+bool config_listens_on(const struct config *config, uint16_t port);
 
 /* Whether two files want the same sockets: what a reload cannot change. */
 bool config_listeners_same(const struct config *a, const struct config *b);

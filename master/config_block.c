@@ -122,6 +122,9 @@ open_transport(struct reader *r, const char *title)
 	struct config *c = r->config;
 	const char *wrong = config_word_check_name(title);
 
+	if (wrong == NULL && strcmp(title, CONFIG_NO_TRANSPORT) == 0)
+		wrong = "in a route this word means that there is no "
+			"transport; take another name";
 	if (title[0] == '\0' || wrong != NULL)
 		complain(&r->complaints, r->block_line, "transport %.80s: %s",
 		    title, wrong != NULL ? wrong : "a transport needs a name");
@@ -256,22 +259,25 @@ config_block_open(struct reader *r, char *title)
 	return NULL;
 }
 
+/* Each stays until the file has one of the same name: a recipe that adds a
+ * transport and a route for one domain takes nothing from all others. */
 int
 config_block_add_builtin(struct config *c)
 {
-	char any[] = "*";
+	struct transport *smtp;
 	struct route *route;
 
-	if (c->ntransports > 0)
-		return 0;
-	if (transport_add(c, "smtp", 0) == NULL)
-		return -1;
-	(void)next_hop_parse("", CONFIG_PORT_SMTP, &c->transports[0].next_hop);
+	if (config_transport(c, "smtp") == NULL) {
+		smtp = transport_add(c, "smtp", 0);
+		if (smtp == NULL)
+			return -1;
+		(void)next_hop_parse("", CONFIG_PORT_SMTP, &smtp->next_hop);
+	}
 	for (size_t i = 0; i < c->nroutes; i++) {
-		if (strcmp(c->routes[i].domain, any) == 0)
+		if (strcmp(c->routes[i].domain, "*") == 0)
 			return 0;
 	}
-	route = route_add(c, any, 0);
+	route = route_add(c, "*", 0);
 	if (route == NULL)
 		return -1;
 	free(route->transport);

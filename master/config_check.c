@@ -236,7 +236,8 @@ resolve_routes(struct reader *r)
 			route->maximal_queue_lifetime =
 			    c->maximal_queue_lifetime;
 		route->leads_to = config_transport(c, route->transport);
-		if (route->leads_to == NULL && route->transport[0] != '\0')
+		if (route->leads_to == NULL && route->transport[0] != '\0' &&
+		    strcmp(route->transport, CONFIG_NO_TRANSPORT) != 0)
 			complain(&r->complaints, route->line,
 			    "transport: there is no transport %s in this file",
 			    route->transport);
@@ -360,6 +361,11 @@ check_global(struct reader *r)
 		complain(&r->complaints,
 		    line_of_either(r, "control_socket", "job_socket"),
 		    "control_socket: must not be the job socket");
+	if (c->bounce_transport[0] != '\0' &&
+	    config_transport(c, c->bounce_transport) == NULL)
+		complain(&r->complaints, config_line_of(r, "bounce_transport"),
+		    "bounce_transport: there is no transport %s in this file",
+		    c->bounce_transport);
 	check_metrics(r);
 	check_outcomes(r);
 }

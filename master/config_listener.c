@@ -290,6 +290,17 @@ config_listener_trusts(const struct config_listener *l, int family,
 }
 
 bool
+config_listens_on(const struct config *config, uint16_t port)
+{
+	const struct config_listener *l = config->listeners;
+
+	for (size_t i = 0; i < config->nlisteners; i++, l++)
+		if (l->at.kind != NEXT_HOP_UNIX && l->at.port == port)
+			return true;
+	return false;
+}
+
+bool
 config_listeners_same(const struct config *a, const struct config *b)
 {
 	const struct config_listener *l = a->listeners, *m = b->listeners;

@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -168,6 +169,18 @@ check_address(const char *word)
 	return error == ADDRESS_OK ? NULL : address_error_text(error);
 }
 
+/* Its domain may be left out. */
+static const char *
+check_local_address(const char *word)
+{
+	char whole[300];
+
+	if (strchr(word, '@') != NULL)
+		return check_address(word);
+	(void)snprintf(whole, sizeof(whole), "%s@example.org", word);
+	return check_address(whole);
+}
+
 static const char *
 check_rate(const char *word)
 {
@@ -222,7 +235,8 @@ static const struct {
 	{ "agent_user", config_word_check_name },
 	{ "signer_user", config_word_check_name },
 	{ "metrics_user", config_word_check_name },
-	{ "double_bounce_recipient", check_address },
+	{ "double_bounce_recipient", check_local_address },
+	{ "bounce_transport", config_word_check_name },
 	{ "bounce_notice_recipient", check_address },
 	{ "delay_notice_recipient", check_address },
 	{ "job_users", check_user },

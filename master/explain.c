@@ -152,12 +152,13 @@ explain_route(struct json_out *out, const struct config *config,
 	if (t == NULL)
 		error = via[0] != '\0'
 		    ? "no transport of the configuration has this name"
-		    : "no route of the configuration fits this domain";
+		    : "no route of the configuration leads anywhere for this "
+		      "domain";
 	else if (t->next_hop.kind == NEXT_HOP_MX && domain[0] == '\0')
 		error = "an address without a domain has no MX";
 	if (error != NULL) {
 		json_out_string(out, "error", error);
-		json_out_string(out, "dsn", "5.4.4");
+		json_out_string(out, "dsn", "4.3.5");
 	}
 	json_out_close(out);
 	if (error != NULL)

@@ -10,6 +10,12 @@
 #include "common/json_out.h"
 #include "master/config.h"
 
+/* Why nothing goes: without a route, and by a transport that is not there. */
+#define EXPLAIN_NO_ROUTE \
+	"4.3.5: it has no way to go, and waits until a route is added"
+#define EXPLAIN_NO_TRANSPORT                                                 \
+	"5.5.4: a job that names it is refused; what is queued for it waits"
+
 /*
  * explain_route - members "route" and "transport" of an explanation.
  *

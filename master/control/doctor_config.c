@@ -89,6 +89,26 @@ look_at_doors(struct doctor *d)
 			    c->listeners[i].name, c->listeners[i].listen);
 }
 
+/* Mail for a domain without a route waits, and then goes back. */
+static void
+look_at_routes(struct doctor *d)
+{
+	const char *domain;
+	size_t gaps;
+	int line;
+
+	gaps = config_route_gap(d->config, &line, &domain);
+	if (gaps == 0)
+		return;
+	doctor_say(d, DOCTOR_WARNING,
+	    "name a transport there, unless that mail is to wait; postern "
+	    "explain ADDRESS shows the route of one",
+	    "%s:%d: route %s has transport = none%s: its mail waits in the "
+	    "queue",
+	    d->config_name, line, domain,
+	    gaps > 1 ? ", and it is not the only one" : "");
+}
+
 void
 doctor_configuration(struct doctor *d)
 {
@@ -109,6 +129,7 @@ doctor_configuration(struct doctor *d)
 		return;
 	doctor_find_daemon(d);
 	look_at_doors(d);
+	look_at_routes(d);
 	if (d->findings == 0)
 		doctor_say(d, DOCTOR_WELL, NULL,
 		    "%s: %zu transport%s, %zu listener%s", d->config_name,

@@ -336,7 +336,7 @@ look_at_top(struct doctor *d, const json_t *row)
 {
 	const json_t *counts = json_object_get(row, "counts");
 	const json_t *last = json_object_get(row, "last");
-	long long in, out, waiting;
+	long long in, out, waiting, kept;
 
 	waiting =
 	    manage_number(counts, "queued") + manage_number(counts, "deferred");
@@ -349,9 +349,31 @@ look_at_top(struct doctor *d, const json_t *row)
 		    "the queue grows: %lld recipients wait, %lld came in the "
 		    "last minute and %lld went",
 		    waiting, in, out);
-	if (manage_number(counts, "held") > 0)
-		doctor_say(d, DOCTOR_WARNING, "postern queue release",
-		    "%lld recipients are held", manage_number(counts, "held"));
+	kept = manage_number(row, "kept");
+	if (kept > 0)
+		doctor_say(d, DOCTOR_FAULT,
+		    "postern queue list --state held shows why; give notices a "
+		    "way by bounce_transport, then postern queue release "
+		    "--state held, or "
+		    "delete",
+		    "%lld notices failed, and nobody could be told: they are "
+		    "kept",
+		    kept);
+	if (manage_number(counts, "held") > kept)
+		doctor_say(d, DOCTOR_WARNING,
+		    "postern queue release --state held",
+		    "%lld recipients are held",
+		    manage_number(counts, "held") - kept);
+}
+
+/* Mail waits for somebody to do something; of a loop it does not even wait. */
+static void
+look_at_trouble(struct doctor *d, const json_t *row)
+{
+	bool loop = strcmp(link_string(row, "kind"), "loop") == 0;
+
+	doctor_say(d, loop ? DOCTOR_WARNING : DOCTOR_FAULT,
+	    link_string(row, "cure"), "%s", link_string(row, "what"));
 }
 
 void
@@ -373,6 +395,8 @@ doctor_queue(struct doctor *d)
 			look_at_top(d, row);
 		else if (strcmp(link_string(row, "top"), "destination") == 0)
 			look_at_destination(d, row);
+		else if (strcmp(link_string(row, "top"), "trouble") == 0)
+			look_at_trouble(d, row);
 	}
 	json_decref(rows);
 	if (d->findings == 0)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* postern status: what holds the daemon, and what an operator has paused. */
+/*
+ * postern status: what holds the daemon, what an operator has paused, and which
+ * notices nobody got.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -38,6 +41,30 @@ print_process(const json_t *row)
 	    link_string(row, "layers"));
 }
 
+/* What failed, and nobody could be told of: it is easily overlooked. */
+static void
+print_kept(int fd, bool json)
+{
+	bool done = false;
+	json_t *row;
+
+	if (link_send(fd,
+		json_pack("{s:s,s:i}", "command", "top", "limit", 0), -1) == -1)
+		return;
+	while (!done && (row = link_receive(fd, PAUSES_MS)) != NULL) {
+		done = json_is_true(json_object_get(row, "done")) ||
+		    manage_is_refusal(row);
+		if (manage_number(row, "kept") > 0 && json)
+			printf("{\"kept\":%lld}\n", manage_number(row, "kept"));
+		else if (manage_number(row, "kept") > 0)
+			printf("%lld notices failed, and nobody could be told: "
+			       "they are kept; see postern queue list --state "
+			       "held\n",
+			    manage_number(row, "kept"));
+		json_decref(row);
+	}
+}
+
 int
 control_status(int argc, char **argv)
 {
@@ -63,10 +90,10 @@ control_status(int argc, char **argv)
 		json_decref(row);
 	}
 	/* A queue that is away says so on stderr: the answer is what runs. */
-	if (done)
-		(void)pause_print(fd, o.json, PAUSES_MS);
-	else if (!refused)
+	if (!done && !refused)
 		fprintf(stderr, "postern: posternd closed the connection\n");
+	if (done && pause_print(fd, o.json, PAUSES_MS) == 0)
+		print_kept(fd, o.json);
 	fd_close(fd);
 	return done ? EXIT_ALL_WELL : EXIT_DEFERRED;
 }

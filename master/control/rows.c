@@ -33,13 +33,22 @@ print_time(const char *before, long long ms, const char *after)
 	printf("%s%s%s", before, text, after);
 }
 
+/* What is held because nobody could be told of its failure is both. */
+static const char *
+state_of(const json_t *row)
+{
+	return json_is_true(json_object_get(row, "kept"))
+	    ? "failed,kept"
+	    : link_string(row, "state");
+}
+
 void
 rows_print(const json_t *row)
 {
 	const json_t *last = json_object_get(row, "last");
 
 	printf("%s %s%s from=<%s> to=<%s> size=%lld attempts=%lld",
-	    link_string(row, "id"), link_string(row, "state"),
+	    link_string(row, "id"), state_of(row),
 	    json_is_true(json_object_get(row, "in_doubt"))
 		? ",perhaps-delivered"
 		: "",
@@ -116,7 +125,7 @@ rows_print_whole(const json_t *row)
 		print_message(row);
 	(void)snprintf(message, sizeof(message), "%s", link_string(row, "id"));
 	printf("  to=<%s> %s%s, %lld attempt%s\n",
-	    link_string(row, "recipient"), link_string(row, "state"),
+	    link_string(row, "recipient"), state_of(row),
 	    json_is_true(json_object_get(row, "in_doubt"))
 		? ", perhaps delivered"
 		: "",

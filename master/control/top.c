@@ -166,10 +166,16 @@ static void
 print_row(const json_t *row, const char *former, int columns)
 {
 	const char *kind = link_string(row, "top");
-	char line[128];
+	char line[512];
 
 	if (strcmp(kind, "queue") == 0) {
 		print_queue(row, columns);
+		return;
+	}
+	if (strcmp(kind, "trouble") == 0) {
+		(void)snprintf(line, sizeof(line), "! %s",
+		    link_string(row, "what"));
+		print_line(line, columns);
 		return;
 	}
 	if (strcmp(kind, former) != 0) {

@@ -268,6 +268,8 @@ answer_listed(const struct message *m)
 	set_string(object, "state", state_name(l->state));
 	(void)json_object_set_new(object, "in_doubt",
 	    json_boolean(l->in_doubt));
+	if (l->kept != 0)
+		(void)json_object_set_new(object, "kept", json_true());
 	set_number(object, "attempts", l->attempts);
 	set_number(object, "next_ms", (uint64_t)l->next_ms);
 	set_number(object, "recipients", l->nrcpts);

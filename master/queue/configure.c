@@ -14,6 +14,7 @@
 #include "master/queue/outlet.h"
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/strand.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transient.h"
 
@@ -161,6 +162,7 @@ configure_take(void *ctx, struct channel *from, const struct message *m)
 		    "out of memory: some transports wait for "
 		    "the next reload");
 	pause_apply(q);
+	strand_reloaded(q, old);
 	transient_run(q);
 	queue_pump_soon(q);
 out:

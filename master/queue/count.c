@@ -136,6 +136,8 @@ count_sweep(struct queue *q)
 	if (store_free_octets(q->store, &left) == 0)
 		metrics_set(q->metrics, METRIC_DISK_FREE, 0, left);
 	count_gauges(q);
+	if (store_count_kept(q->store, &left) == 0)
+		metrics_set(q->metrics, METRIC_KEPT, 0, left);
 	count_ages(q);
 }
 
@@ -225,7 +227,7 @@ count_event(struct queue *q, const struct event *event)
 		metrics_add(q->metrics, METRIC_NOTICES, 0, event->notice_class,
 		    1);
 		break;
-	case EVENT_DROPPED:
+	case EVENT_KEPT:
 		metrics_add(q->metrics, METRIC_NOTICES, 0, NOTICE_CLASSES, 1);
 		break;
 	case EVENT_ACTIVE:

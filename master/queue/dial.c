@@ -17,6 +17,7 @@
 #include "common/util.h"
 #include "master/queue/learnt.h"
 #include "master/queue/transcript.h"
+#include "master/queue/trouble.h"
 
 /* So long one more failure is enough, where a server was seen to need it. */
 #define DIAL_REMEMBER_MS (24 * 3600 * INT64_C(1000))
@@ -297,6 +298,31 @@ dial_take_address(struct session *s, const struct transport *config)
 	return NULL;
 }
 
+/*
+ * What a server of the configuration says before it takes any mail is about that
+ * server, or about our configuration: no message fails for it.  A sender that
+ * demands TLS hears at once that it cannot be had (RFC 8689, 4.2.1).
+ */
+static void
+dial_spare_messages(struct session *s)
+{
+	struct queue *q = s->queue;
+	const struct transport *config = session_config(s);
+	const char *name =
+	    q->transports[s->target->destination->transport].name;
+
+	if (s->failure.status != OUTCOME_FAILED ||
+	    (config != NULL && config->next_hop.kind == NEXT_HOP_MX) ||
+	    target_security(s->target) == SECURITY_REQUIRED)
+		return;
+	s->failure.status = OUTCOME_DEFERRED;
+	if (s->failure.dsn[0] == '5')
+		s->failure.dsn[0] = '4';
+	trouble_note(q, TROUBLE_REFUSES, name,
+	    "transport %s: server %s refuses every session: %s: its mail waits",
+	    name, s->relay, s->failure_reply);
+}
+
 static void
 dial_give_up(struct session *s)
 {
@@ -306,6 +332,7 @@ dial_give_up(struct session *s)
 		(void)strlcpy(s->failure_reply, "no address to connect to",
 		    sizeof(s->failure_reply));
 	}
+	dial_spare_messages(s);
 	transcript_failed(s, &s->failure, s->failure_reply);
 	session_end(s, &s->failure, s->failure_reply, false);
 	session_quit(s);

@@ -108,7 +108,7 @@ event_process(const struct event *event)
 		[EVENT_REMOVED] = "qmgr",
 		[EVENT_CHANGED] = "postsuper",
 		[EVENT_NOTICE] = "bounce",
-		[EVENT_DROPPED] = "bounce",
+		[EVENT_KEPT] = "bounce",
 	};
 
 	if (event->kind == EVENT_OUTCOME && event->lmtp)
@@ -121,7 +121,7 @@ event_process(const struct event *event)
 unsigned
 event_level(const struct event *event)
 {
-	return event->kind == EVENT_DROPPED ? LOG_WARN : LOG_INFO;
+	return event->kind == EVENT_KEPT ? LOG_WARN : LOG_INFO;
 }
 
 static void
@@ -183,10 +183,11 @@ event_text(const struct event *event, char *out, size_t size)
 		(void)snprintf(out, size, "%s: %s %s: %" PRIX64, id,
 		    event->reader, event->notice, event->notice_id);
 		break;
-	case EVENT_DROPPED:
+	case EVENT_KEPT:
 		(void)snprintf(out, size,
-		    "%s: undeliverable notification to <%s> discarded", id,
-		    escaped);
+		    "%s: undeliverable notification to <%s> kept in the queue "
+		    "as failed",
+		    id, escaped);
 		break;
 	case EVENT_KINDS:
 		break;
@@ -241,7 +242,7 @@ event_name(const struct event *event)
 		[EVENT_EXPIRED] = "expired",
 		[EVENT_REMOVED] = "removed",
 		[EVENT_NOTICE] = "notice",
-		[EVENT_DROPPED] = "dropped",
+		[EVENT_KEPT] = "kept",
 	};
 
 	return event->kind == EVENT_CHANGED ? event->change
@@ -288,7 +289,7 @@ event_json(const struct event *event, char *out, size_t size)
 		json_out_string(&json, "notice_id", id);
 		break;
 	case EVENT_EXPIRED:
-	case EVENT_DROPPED:
+	case EVENT_KEPT:
 		json_out_string(&json, "to", event->recipient);
 		break;
 	case EVENT_REMOVED:

@@ -97,10 +97,14 @@ explain_begin(struct queue *q, struct explanation *e, const char *recipient,
 	store_address_domain(recipient, e->domain);
 	json_out_string(&e->out, "domain", e->domain);
 	e->config = explain_route(&e->out, q->config, via, e->domain);
+	if (e->config == NULL && via[0] != '\0') {
+		explain_why(e, "fail", "%s", EXPLAIN_NO_TRANSPORT);
+		return false;
+	}
 	if (e->config == NULL ||
 	    route_transport(q, via, e->domain, &e->next_hop, &e->index) ==
 		NULL) {
-		explain_why(e, "fail", "5.4.4: it has no way to go");
+		explain_why(e, "wait", "%s", EXPLAIN_NO_ROUTE);
 		return false;
 	}
 	e->security = security_of(e->config, 0, sender);
@@ -321,7 +325,7 @@ explain_question(struct queue *q, struct explain *x)
 		return;
 	config = q->transports[index].config;
 	x->asks++;
-	target_question(q, config, domain, x->resolve_id);
+	target_question(q, config, domain, false, x->resolve_id);
 }
 
 static char *

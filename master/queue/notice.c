@@ -57,12 +57,12 @@ notice_tell_none(struct notices *n, const struct queue_op *op)
 void
 notices_committed(struct queue *q, const struct queue_op *op, bool told)
 {
-	struct event dropped = { .kind = EVENT_DROPPED,
+	struct event kept = { .kind = EVENT_KEPT,
 		.id = op->outcome.message,
 		.recipient = op->event.recipient };
 
-	if (op->dropped)
-		event_tell(q, &dropped);
+	if (op->kept)
+		event_tell(q, &kept);
 	if (op->outcome.notice == 0 || !q->notices->enabled)
 		return;
 	if (told && !op->asked_for)
@@ -148,11 +148,34 @@ clear_debts(struct queue *q, struct notice *notice)
 	return 0;
 }
 
+/* The configuration that had somebody to tell of it is gone. */
+static int
+keep_all(struct queue *q, struct notice *notice)
+{
+	struct store_outcome kept = { .message = notice->message,
+		.state = STORE_HELD,
+		.finished_ms = time_real_ms(),
+		.begun = true,
+		.warned = NOTICE_KEPT };
+	uint32_t i;
+
+	for (i = 0; i < notice->count; i++) {
+		kept.index = notice->rows[i].index;
+		if (store_set_outcome(q->store, &kept, &notice->removed) ==
+			-1 &&
+		    errno != ENOENT)
+			return -1;
+	}
+	return 0;
+}
+
 static int
 add_notice(struct queue *q, struct notice *notice)
 {
 	struct submission *s = notice->submission;
 
+	if (notice->nobody && notice->sender[0] == '\0')
+		return keep_all(q, notice);
 	if (notice->nobody)
 		return clear_debts(q, notice);
 	submit_finish_envelope(q, &s->envelope);

@@ -242,13 +242,27 @@ is_ascii(const char *text)
 	return true;
 }
 
+/* As Postfix's $2bounce_notice_recipient, it may have no domain. */
 static const char *
-address_of(const struct queue *q, const struct notice *n)
+double_bounce_address(const struct queue *q, struct notice *n)
+{
+	const struct config *c = q->config;
+	const char *recipient = c->double_bounce_recipient;
+
+	if (recipient[0] == '\0' || strchr(recipient, '@') != NULL)
+		return recipient;
+	(void)snprintf(n->postmaster, sizeof(n->postmaster), "%s@%s", recipient,
+	    c->myorigin[0] != '\0' ? c->myorigin : q->notices->hostname);
+	return n->postmaster;
+}
+
+static const char *
+address_of(const struct queue *q, struct notice *n)
 {
 	if (n->reader == NOTICE_TO_SENDER)
 		return n->sender;
 	if (n->sender[0] == '\0')
-		return q->config->double_bounce_recipient;
+		return double_bounce_address(q, n);
 	return n->class == NOTICE_DELAY ? q->config->delay_notice_recipient
 					: q->config->bounce_notice_recipient;
 }
@@ -312,7 +326,7 @@ make_submission(struct notice *n)
 	s->reverse_path = strdup("");
 	s->mail_parameters = strdup("");
 	s->ref = strdup("");
-	s->via = strdup("");
+	s->via = strdup(n->queue->config->bounce_transport);
 	if (s->addresses[0] == NULL || s->parameters[0] == NULL ||
 	    s->reverse_path == NULL || s->mail_parameters == NULL ||
 	    s->ref == NULL || s->via == NULL)
@@ -323,6 +337,7 @@ make_submission(struct notice *n)
 	s->envelope.via = s->via;
 	s->envelope.uid = n->uid;
 	s->envelope.flags = n->flags & SUBMIT_REQUIRETLS; /* RFC 8689, 5 */
+	s->envelope.flags |= SUBMIT_NOTICE;
 	if (n->about.utf8)
 		s->envelope.flags |= SUBMIT_SMTPUTF8;
 	if (n->about.is_8bit)

@@ -50,6 +50,7 @@ struct notice {
 	struct notice_about about;
 	char id[STORE_ID_SIZE];
 	char sender[MSG_ADDRESS_SIZE];
+	char postmaster[2 * MSG_ADDRESS_SIZE]; /* where it was completed */
 	char parameters[PARAMETERS_MAIL_SIZE];
 	uint32_t flags; /* of the message */
 	uint64_t size;

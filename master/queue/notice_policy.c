@@ -63,7 +63,8 @@ notice_remind_ms(const char *mail_parameters, int64_t created_ms)
 	return created_ms + by.seconds * 1000;
 }
 
-/* One that is itself a notice, or is treated as one: nobody is told again. */
+/* One that is itself a notice, or is treated as one: its sender cannot be told, so
+ * the postmaster is, and where that fails too it stays in the queue. */
 static void
 settle_null(const struct notice_rules *rules, const struct notice_case *c,
     struct notice_debt *debt)
@@ -74,7 +75,7 @@ settle_null(const struct notice_rules *rules, const struct notice_case *c,
 	    (c->flags & SUBMIT_FOR_POSTMASTER) == 0)
 		debt->notice = NOTICE_FAILED | NOTICE_TO_POSTMASTER;
 	else
-		debt->dropped = true;
+		debt->kept = true;
 }
 
 /* RFC 3461, 5.2.6 */

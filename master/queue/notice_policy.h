@@ -36,6 +36,9 @@ enum notice_class {
 /* Bits of a recipient's "warned". */
 #define NOTICE_WARNED_DELAY (1u << 0)
 #define NOTICE_WARNED_BY    (1u << 1)
+/* Of what is held because it failed, and nobody could be told: a notice of ours,
+ * or a client's message with the null sender.  The highest of them. */
+#define NOTICE_KEPT         (1u << 2)
 
 /* What the configuration says of it. */
 struct notice_rules {
@@ -61,7 +64,7 @@ struct notice_case {
 struct notice_debt {
 	uint32_t notice; /* kind and readers; 0: nothing is to be told */
 	uint32_t warned; /* bits to set with it */
-	bool dropped;    /* a notice failed, and nobody is told */
+	bool kept;       /* nobody can be told that it failed: it stays */
 };
 
 struct notice_debt notice_policy(const struct notice_rules *rules,

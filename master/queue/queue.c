@@ -33,9 +33,11 @@
 #include "master/queue/queue_internal.h"
 #include "master/queue/recovery.h"
 #include "master/queue/route.h"
+#include "master/queue/strand.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transcripts.h"
 #include "master/queue/transient.h"
+#include "master/queue/trouble.h"
 
 enum {
 	QUEUE_BODIES_MAX = 4096,
@@ -326,10 +328,12 @@ queue_init(struct queue *q, int parent_fd)
 	q->action_timer = evtimer_new(q->role.base, action_turns, q);
 	q->sweep_timer = event_new(q->role.base, -1, EV_PERSIST | EV_TIMEOUT,
 	    queue_sweep, q);
-	if (q->commit_timer == NULL || q->pump_timer == NULL ||
+	q->troubles = troubles_new();
+	if (q->troubles == NULL || q->commit_timer == NULL ||
+	    q->pump_timer == NULL ||
 	    q->stop_timer == NULL || q->sweep_timer == NULL ||
 	    q->action_timer == NULL || era_init(q) == -1 ||
-	    notices_init(q) == -1)
+	    notices_init(q) == -1 || strand_init(q) == -1)
 		fatal("out of memory");
 }
 
@@ -392,6 +396,8 @@ queue_clear(struct queue *q)
 	transcripts_free(q->transcripts);
 	free(q->learnt);
 	free(q->pauses);
+	strand_clear(q);
+	troubles_free(q->troubles);
 	outlet_clear(q);
 	count_clear(q);
 	for (i = 0; i < q->ntransports; i++) {

@@ -16,6 +16,8 @@
  *   refill.c   from the store into memory; expire.c  what waited too long
  *   route.c    where a recipient goes, and when it is tried again
  *   limits.c   the configuration's limits, and whose they are
+ *   trouble.c  what an operator has to see to; strand.c  what a reload left
+ *              without a way
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
  *   session.c  workers: sessions from their fork to what ends them
@@ -91,6 +93,7 @@ struct target {
 	int64_t failed_ms; /* real; when a session or question failed last */
 	bool waits_for_login; /* paused until login.c says more */
 	bool login_refused;   /* and another secret is asked for */
+	bool loops; /* the domain's mail server is this host; notices go home */
 	TAILQ_ENTRY(target) resolving;
 	unsigned group;       /* of metrics.h */
 	int64_t rest_ms;      /* target_rest_end_ms(): until when, monotonic */
@@ -139,6 +142,7 @@ struct session {
 	TAILQ_HEAD(, job) jobs;
 	uint32_t njobs;
 	uint32_t number;
+	uint32_t generation; /* of the configuration that it began by */
 	uint32_t next_address;
 	uint32_t tried;    /* addresses so far */
 	uint32_t hosts_up; /* of those: how many came up */
@@ -235,7 +239,8 @@ struct queue_op {
 	bool final; /* no further attempt */
 	bool lmtp;
 	bool asked_for; /* its notice is mailed, whoever waits for results */
-	bool dropped;   /* a notice failed, and nobody is told; REPORTS: so */
+	bool kept;      /* nobody can be told that it failed: it is held */
+	bool dropped;   /* REPORTS: nobody had them */
 	bool reported;  /* a row of outlet.h is part of it */
 	uint32_t count; /* REPORTS: that went */
 	bool expired;   /* it failed because its time is over */
@@ -281,6 +286,8 @@ struct queue {
 	TAILQ_HEAD(, action) actions; /* action.c */
 	uint32_t nactions;
 	struct pauses *pauses;    /* pause.h */
+	struct strand *strand;    /* strand.h */
+	struct troubles *troubles; /* trouble.h; never NULL */
 	TAILQ_HEAD(, tail) tails; /* tail.h */
 	uint32_t ntails;
 	TAILQ_HEAD(, explain) explains; /* explain.h */
@@ -411,6 +418,10 @@ void expire_failed(struct queue *q);
 uint32_t target_variant(enum security security, uint32_t route);
 struct target *target_of(struct queue *q, uint32_t transport,
     const char *next_hop, enum security security, uint32_t route);
+/* The same for notices alone, where `loops`: this host itself may be the mail
+ * server that gets them, which then is another program than ours.  NULL: no
+ * memory. */
+struct target *target_home(struct queue *q, const struct target *t);
 enum security target_security(const struct target *t);
 /* limits_variant() of its route. */
 uint32_t target_route(const struct target *t);
@@ -447,9 +458,10 @@ void target_set_why(struct target *t, const char *reply, const char *relay);
 struct plan *target_own_plan(const struct next_hop *hop);
 /* Whether a RESOLVED is whole. */
 bool target_plan_ok(const struct message *m, uint32_t count);
-/* Asks the resolver, where there is one; name is the domain, for an MX. */
+/* Asks the resolver, where there is one; name is the domain, for an MX; home: as
+ * target_home(). */
 void target_question(struct queue *q, const struct transport *config,
-    const char *name, uint32_t id);
+    const char *name, bool home, uint32_t id);
 
 /* What waits there is settled with this, and the destination rests. */
 void target_refuse(struct queue *q, struct target *t,

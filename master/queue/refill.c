@@ -20,6 +20,7 @@
 #include "master/queue/pause.h"
 #include "master/queue/route.h"
 #include "master/queue/transient.h"
+#include "master/queue/trouble.h"
 
 enum {
 	REFILL_BATCH = 500, /* recipients of a source at once */
@@ -94,18 +95,35 @@ refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
 	settle(q, &a);
 }
 
-/* It can go nowhere. */
+/* It can go nowhere, for ever or for now. */
 static void
 refill_settle(struct queue *q, const struct store_envelope *envelope,
-    const struct store_recipient *recipient, const char *dsn, const char *why)
+    const struct store_recipient *recipient, unsigned status, const char *dsn,
+    const char *why)
 {
 	struct attempt a = settle_attempt(envelope, recipient);
 
 	refill_log_passing(q, envelope, recipient);
 	a.relay = "";
 	a.reply = why;
-	settle_outcome(&a.outcome, OUTCOME_FAILED, STEP_QUEUE, dsn);
+	settle_outcome(&a.outcome, status, STEP_QUEUE, dsn);
 	settle(q, &a);
+}
+
+/* That is the configuration's fault, and no message fails for it. */
+static void
+refill_strand(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	const char *via = route_via(envelope, recipient);
+	const char *domain = recipient->domain;
+	char why[ROUTE_WHY_SIZE];
+
+	route_why_not(q, via, domain, why);
+	trouble_note(q, via[0] != '\0' ? TROUBLE_TRANSPORT : TROUBLE_ROUTE,
+	    via[0] != '\0' ? via : domain, "%s: mail waits", why);
+	refill_settle(q, envelope, recipient, OUTCOME_DEFERRED, ROUTE_NONE_DSN,
+	    why);
 }
 
 /* What comes in may find out that its destination works again; one whose client
@@ -138,20 +156,20 @@ refill_place(struct queue *q, const struct store_envelope *envelope,
 	transport =
 	    route_transport(q, via, recipient->domain, &next_hop, &index);
 	if (transport == NULL) {
-		/* RFC 3463, 3.5: X.4.4, unable to route. */
-		refill_settle(q, envelope, recipient, "5.4.4",
-		    "no route of the configuration fits this domain");
+		refill_strand(q, envelope, recipient);
 		return REFILL_PLACED;
 	}
 	security = security_of(transport->config, envelope->flags,
 	    envelope->reverse_path);
 	why = security_refuse(transport->config, security, true, &dsn);
 	if (why != NULL) {
-		refill_settle(q, envelope, recipient, dsn, why);
+		refill_settle(q, envelope, recipient, OUTCOME_FAILED, dsn, why);
 		return REFILL_PLACED;
 	}
 	t = target_of(q, index, next_hop, security,
 	    limits_variant(q, route_of(q, via, recipient->domain)));
+	if (t != NULL && t->loops && (envelope->flags & SUBMIT_NOTICE) != 0)
+		t = target_home(q, t);
 	if (t == NULL) {
 		q->scan_again = true; /* no memory now */
 		return REFILL_FULL;

@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/notice_policy.h"
 #include "master/queue/route.h"
 
 static struct waiter *
@@ -202,8 +203,11 @@ report_row(struct queue *q, uint64_t request,
 	row.index = recipient->index;
 	row.attempts = recipient->attempts;
 	row.state = (uint32_t)recipient->state;
-	row.in_doubt = recipient->in_doubt;
-	settle_outcome(&row.outcome, report_status(recipient->state),
+	row.in_doubt = recipient->in_doubt ? 1 : 0;
+	row.kept = recipient->state == STORE_HELD &&
+	    (recipient->warned & NOTICE_KEPT) != 0;
+	settle_outcome(&row.outcome,
+	    row.kept != 0 ? OUTCOME_FAILED : report_status(recipient->state),
 	    STEP_QUEUE, recipient->dsn);
 	row.outcome.code = (uint16_t)recipient->code;
 	row.outcome.in_doubt = recipient->in_doubt;

@@ -4,6 +4,8 @@
  */
 #include "master/queue/route.h"
 
+#include <stdio.h>
+
 #include "master/queue/queue_internal.h"
 #include "master/queue/retry.h"
 
@@ -35,6 +37,27 @@ route_transport(struct queue *q, const char *via, const char *domain,
 			return &q->transports[i];
 		}
 	return NULL;
+}
+
+void
+route_why_not(const struct queue *q, const char *via, const char *domain,
+    char why[static ROUTE_WHY_SIZE])
+{
+	const struct transport *transport;
+
+	transport = via[0] != '\0' ? config_transport(q->config, via)
+				   : config_route(q->config, domain);
+	if (transport != NULL)
+		(void)snprintf(why, ROUTE_WHY_SIZE,
+		    "an address without a domain has no MX, and transport %s "
+		    "has no server",
+		    transport->name);
+	else if (via[0] != '\0')
+		(void)snprintf(why, ROUTE_WHY_SIZE,
+		    "the configuration has no transport %s", via);
+	else
+		(void)snprintf(why, ROUTE_WHY_SIZE,
+		    "the configuration has no route for %s", domain);
 }
 
 const char *

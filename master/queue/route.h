@@ -8,6 +8,11 @@
 
 #include <stdint.h>
 
+/* The status of mail that waits because the configuration gives it no way: RFC
+ * 3463, 3.4, X.3.5, system incorrectly configured. */
+#define ROUTE_NONE_DSN "4.3.5"
+#define ROUTE_WHY_SIZE 640
+
 struct queue;
 struct queue_transport;
 struct route;
@@ -26,6 +31,10 @@ const struct route *route_of(const struct queue *q, const char *via,
 /* The transport of a recipient, its next hop in *hopp; or NULL. */
 const struct queue_transport *route_transport(struct queue *q, const char *via,
     const char *domain, const char **hopp, uint32_t *indexp);
+
+/* Why there is none, as a sentence. */
+void route_why_not(const struct queue *q, const char *via, const char *domain,
+    char why[static ROUTE_WHY_SIZE]);
 
 /* How long a recipient of a message waits after so many attempts, chance and
  * all. */

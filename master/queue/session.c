@@ -322,6 +322,7 @@ session_new(struct queue *q, struct target *t, int fd)
 	if (s->plan == NULL)
 		s->plan = plan_hold(t->plan); /* no memory: their first order */
 	s->number = ++q->last_session;
+	s->generation = q->generation;
 	s->ahead = QUEUE_JOBS_AHEAD;
 	s->started_ms = time_real_ms();
 	s->started_mono_ms = time_monotonic_ms();

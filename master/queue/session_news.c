@@ -17,6 +17,7 @@
 #include "master/queue/count.h"
 #include "master/queue/postpone.h"
 #include "master/queue/transcript.h"
+#include "master/queue/trouble.h"
 
 /* RFC 3463, 2: digits and dots alone. */
 static bool
@@ -53,6 +54,8 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	dial_confirm(s, AVOID_EHLO);
 	count_established(s);
 	login_succeeded(s);
+	trouble_over(s->queue, TROUBLE_REFUSES,
+	    count_transport(s->queue, s->target));
 	for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
 		next = TAILQ_NEXT(job, entry);
 		if (job->committed)

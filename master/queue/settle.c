@@ -202,7 +202,11 @@ settle_notice(const struct queue *q, const struct attempt *a,
 	debt = notice_policy(notice_rules(q), &c);
 	op->outcome.notice = debt.notice;
 	op->outcome.warned = debt.warned;
-	op->dropped = debt.dropped;
+	if (debt.kept) {
+		op->kept = true;
+		op->outcome.state = STORE_HELD;
+		op->outcome.warned |= NOTICE_KEPT;
+	}
 	op->asked_for = debt.notice != 0 &&
 	    notice_is_asked_for(a->rcpt_parameters, debt.notice);
 }

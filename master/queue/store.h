@@ -296,6 +296,9 @@ int store_change(struct store *store, const struct store_change *change);
 /* The id of the message that was added last, or one that none has yet. */
 uint64_t store_last_id(const struct store *store);
 
+/* How many recipients are held because nobody can be told that they failed. */
+int store_count_kept(struct store *store, uint64_t *countp);
+
 /* How many recipients of a domain wait; counts no further than most. */
 int store_count_waiting(struct store *store, const char *domain, uint32_t most,
     uint32_t *countp);

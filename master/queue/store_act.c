@@ -44,6 +44,20 @@ store_last_id(const struct store *store)
 }
 
 int
+store_count_kept(struct store *store, uint64_t *countp)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_COUNT_KEPT];
+	int rc = sqlite3_step(sql);
+
+	if (rc == SQLITE_ROW)
+		*countp = (uint64_t)sqlite3_column_int64(sql, 0);
+	else
+		(void)store_fail(store, rc);
+	store_reset(store, STORE_SQL_COUNT_KEPT);
+	return rc == SQLITE_ROW ? 0 : -1;
+}
+
+int
 store_count_waiting(struct store *store, const char *domain, uint32_t most,
     uint32_t *countp)
 {

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/util.h"
 #include "master/queue/store_internal.h"
 
 enum {
@@ -67,6 +68,13 @@ enum {
 	" failed INTEGER NOT NULL, held INTEGER NOT NULL);"
 #define TALLY_OF(state)                                                        \
 	"(SELECT count(*) FROM recipient WHERE state = " state ")"
+
+/* To count what is held and marked as kept (notice_policy.h) is to read that
+ * alone.  Nothing but speed depends on it, so it has no version of its own: it is
+ * made where it is missing, and an older posternd keeps it up as well. */
+#define HELD                                                                   \
+	"CREATE INDEX IF NOT EXISTS held ON recipient (warned)"                \
+	" WHERE state = 5;"
 
 /* AUTOINCREMENT: who gets a report knows by its number whether he had it. */
 #define REPORT_4                                                               \
@@ -192,7 +200,8 @@ int
 store_schema(struct store *store, const char *path, char *error,
     size_t error_size)
 {
-	static const char *const whole[] = { schema };
+	static const char *const whole[] = { schema, HELD };
+	static const char *const held[] = { HELD };
 	int64_t tables = 0;
 	int64_t application = 0;
 	int64_t version = 0;
@@ -203,7 +212,7 @@ store_schema(struct store *store, const char *path, char *error,
 	    store_pragma(store, "PRAGMA user_version", &version) == -1)
 		return -1;
 	if (tables == 0 && version == 0)
-		return schema_change(store, whole, 1);
+		return schema_change(store, whole, NELEM(whole));
 	if (application != STORE_APPLICATION_ID) {
 		(void)snprintf(error, error_size,
 		    "%s: not a queue of postern; move it away or name another "
@@ -226,7 +235,8 @@ store_schema(struct store *store, const char *path, char *error,
 	if (!store->is_shared &&
 	    store_quick_check(store, path, error, error_size) == -1)
 		return -1;
-	if (version == STORE_SCHEMA_VERSION)
-		return 0;
-	return schema_upgrade(store, version, path, error, error_size);
+	if (version != STORE_SCHEMA_VERSION &&
+	    schema_upgrade(store, version, path, error, error_size) == -1)
+		return -1;
+	return schema_change(store, held, NELEM(held));
 }

@@ -53,8 +53,8 @@ tail_status(const struct event *event)
 		return event->change;
 	case EVENT_NOTICE:
 		return "notice";
-	case EVENT_DROPPED:
-		return "dropped";
+	case EVENT_KEPT:
+		return "kept";
 	case EVENT_KINDS:
 		break;
 	}

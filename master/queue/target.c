@@ -18,6 +18,7 @@
 #include "master/queue/explain.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
+#include "master/queue/trouble.h"
 
 enum {
 	PLAN_TTL_MIN_S = 5,
@@ -28,6 +29,9 @@ enum {
 	RESOLVE_PAUSE_MS = 6000,
 	TARGET_DEAD_PLANS_MAX = 1000,
 	TARGET_SECURITY_BITS = 8, /* of a destination's variant */
+	TARGET_HOME = 1 << 7,     /* one of those: target_home() */
+	TARGET_KEEP_MS = 60000,   /* what is known of a loop */
+	TARGET_NAME_SIZE = 320,
 };
 
 void
@@ -77,15 +81,15 @@ target_variant(enum security security, uint32_t route)
 	return (uint32_t)security | route << TARGET_SECURITY_BITS;
 }
 
-struct target *
-target_of(struct queue *q, uint32_t transport, const char *next_hop,
-    enum security security, uint32_t route)
+static struct target *
+target_at(struct queue *q, uint32_t transport, const char *next_hop,
+    uint32_t variant)
 {
 	struct schedule_destination *destination;
 	struct target *t;
 
-	destination = schedule_destination(q->schedule, transport, next_hop,
-	    target_variant(security, route));
+	destination =
+	    schedule_destination(q->schedule, transport, next_hop, variant);
 	if (destination == NULL)
 		return NULL;
 	if (destination->data != NULL)
@@ -102,11 +106,28 @@ target_of(struct queue *q, uint32_t transport, const char *next_hop,
 	return t;
 }
 
+struct target *
+target_of(struct queue *q, uint32_t transport, const char *next_hop,
+    enum security security, uint32_t route)
+{
+	return target_at(q, transport, next_hop,
+	    target_variant(security, route));
+}
+
+struct target *
+target_home(struct queue *q, const struct target *t)
+{
+	const struct schedule_destination *d = t->destination;
+
+	return target_at(q, d->transport, d->next_hop,
+	    d->variant | TARGET_HOME);
+}
+
 enum security
 target_security(const struct target *t)
 {
-	return (enum security)(
-	    t->destination->variant & ((1U << TARGET_SECURITY_BITS) - 1));
+	return (enum security)(t->destination->variant &
+	    ((1U << TARGET_SECURITY_BITS) - 1) & ~(uint32_t)TARGET_HOME);
 }
 
 uint32_t
@@ -156,7 +177,7 @@ target_own_plan(const struct next_hop *hop)
 
 void
 target_question(struct queue *q, const struct transport *config,
-    const char *name, uint32_t id)
+    const char *name, bool home, uint32_t id)
 {
 	struct msg_resolve ask;
 
@@ -175,8 +196,9 @@ target_question(struct queue *q, const struct transport *config,
 		ask.prefer = 4;
 	else if (config->address_preference == CONFIG_PREFER_IPV6)
 		ask.prefer = 6;
-	ask.loopback =
-	    config->allow_loopback || ask.mode == RESOLVE_HOST ? 1 : 0;
+	ask.loops = home ? RESOLVE_SELF : 0;
+	if (config->allow_loopback || ask.mode == RESOLVE_HOST)
+		ask.loops |= RESOLVE_LOOPBACK;
 	ask.port = config->next_hop.port;
 	if (ask.mode == RESOLVE_HOST)
 		name = config->next_hop.host;
@@ -190,7 +212,8 @@ target_ask(struct queue *q, struct target *t)
 	if (q->resolver != NULL)
 		t->asks++;
 	target_question(q, q->transports[t->destination->transport].config,
-	    t->destination->next_hop, t->resolve_id);
+	    t->destination->next_hop,
+	    (t->destination->variant & TARGET_HOME) != 0, t->resolve_id);
 }
 
 /* Whether a session may start; if not, the plan is asked for. */
@@ -372,6 +395,28 @@ target_failed(struct queue *q, struct target *t, enum schedule_failure failure,
 		target_suspend(q, t, reply, relay);
 }
 
+/* Notices are placed anew, and then go home. */
+static void
+target_send_home(struct queue *q, struct schedule_recipients *recipients)
+{
+	struct schedule_recipients all = STAILQ_HEAD_INITIALIZER(all);
+	struct schedule_recipients notices = STAILQ_HEAD_INITIALIZER(notices);
+	struct schedule_recipient *r;
+
+	STAILQ_CONCAT(&all, recipients);
+	while ((r = STAILQ_FIRST(&all)) != NULL) {
+		STAILQ_REMOVE_HEAD(&all, entry);
+		if ((r->message->flags & SUBMIT_NOTICE) != 0)
+			STAILQ_INSERT_TAIL(&notices, r, entry);
+		else
+			STAILQ_INSERT_TAIL(recipients, r, entry);
+	}
+	if (STAILQ_EMPTY(&notices))
+		return;
+	schedule_put_back(q->schedule, &notices);
+	q->scan_again = true;
+}
+
 void
 target_refuse(struct queue *q, struct target *t, const struct outcome *outcome,
     const char *reply, const char *relay)
@@ -389,6 +434,8 @@ target_refuse(struct queue *q, struct target *t, const struct outcome *outcome,
 			    now_ms + RESOLVE_PAUSE_MS);
 	}
 	schedule_suspend(q->schedule, t->destination, &recipients);
+	if (t->loops)
+		target_send_home(q, &recipients);
 	t->outcome = *outcome;
 	target_set_why(t, reply, relay);
 	target_settle(q, t, &recipients, outcome, reply, relay, true);
@@ -487,6 +534,65 @@ target_is_refused(struct queue *q, struct target *t, bool proven)
 	return true;
 }
 
+/* Under which its troubles are known: another transport may have none. */
+static void
+target_name(const struct queue *q, const struct target *t,
+    char out[static TARGET_NAME_SIZE])
+{
+	(void)snprintf(out, TARGET_NAME_SIZE, "%s by %s",
+	    t->destination->next_hop, count_transport(q, t));
+}
+
+/* What is wrong is not the message's fault: who can see to it must know. */
+static void
+target_blame(struct queue *q, const struct target *t, uint8_t blame,
+    const char *reply)
+{
+	const char *transport = count_transport(q, t);
+	char name[TARGET_NAME_SIZE];
+
+	target_name(q, t, name);
+	if (blame == RESOLVE_BLAME_SERVER)
+		trouble_note(q, TROUBLE_SERVER, transport,
+		    "transport %s: %s: its mail waits", transport, reply);
+	else if (blame == RESOLVE_BLAME_FAMILIES)
+		trouble_note(q, TROUBLE_FAMILIES, name,
+		    "transport %s: %s: its mail waits", transport, reply);
+	else if (blame == RESOLVE_BLAME_LOOP)
+		trouble_note(q, TROUBLE_LOOP, name, "%s", reply);
+}
+
+/*
+ * A domain whose mail server is this host, while we listen on no such port: the
+ * program that does is the one that our mail came from, or at least knows that
+ * domain.  Ordinary mail would have come here by mistake; a notice belongs there.
+ */
+static void
+target_learn_loop(struct queue *q, struct target *t)
+{
+	const struct transport *config =
+	    q->transports[t->destination->transport].config;
+
+	if (config == NULL || (t->destination->variant & TARGET_HOME) != 0 ||
+	    config_listens_on(q->config, config->next_hop.port))
+		return;
+	t->loops = true;
+	t->destination->keep_until_ms = time_monotonic_ms() + TARGET_KEEP_MS;
+}
+
+/* Where there is an answer again, nothing of that is left. */
+static void
+target_unblame(struct queue *q, struct target *t)
+{
+	char name[TARGET_NAME_SIZE];
+
+	t->loops = false;
+	target_name(q, t, name);
+	trouble_over(q, TROUBLE_SERVER, count_transport(q, t));
+	trouble_over(q, TROUBLE_FAMILIES, name);
+	trouble_over(q, TROUBLE_LOOP, name);
+}
+
 static void
 target_take_plan(struct queue *q, struct target *t, const struct message *m)
 {
@@ -504,18 +610,22 @@ target_take_plan(struct queue *q, struct target *t, const struct message *m)
 			return; /* asked again by the next pump */
 		memcpy(plan->addresses, m->tail, m->tail_len);
 		target_set_plan(t, plan, answer->ttl_s);
+		target_unblame(q, t);
 		limits_attach_group(q, t);
 		return;
 	}
 	if (outcome.status != OUTCOME_DEFERRED &&
 	    outcome.status != OUTCOME_FAILED) {
-		log_line(LOG_ERROR, "the resolver sent a plan that is none");
+		log_line(LOG_ERROR, "the resolver sent an invalid plan");
 		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_RESOLVE,
 		    "4.3.0");
 		target_unresolved(q, t, &outcome, "resolver failure");
 		return;
 	}
 	session_text(m, reply);
+	target_blame(q, t, answer->blame, reply);
+	if (answer->blame == RESOLVE_BLAME_LOOP)
+		target_learn_loop(q, t);
 	target_unresolved(q, t, &outcome, reply);
 }
 

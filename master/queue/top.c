@@ -9,6 +9,7 @@
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/tell.h"
+#include "master/queue/trouble.h"
 
 static void
 top_rates_out(struct queue *q, struct json_out *out)
@@ -40,7 +41,7 @@ top_queue(struct queue *q, const struct ask *ask)
 {
 	static const char *const names[STORE_STATE_COUNT] = { "queued",
 		"active", "delivered", "deferred", "failed", "held" };
-	uint64_t counts[STORE_STATE_COUNT];
+	uint64_t counts[STORE_STATE_COUNT], kept;
 	struct json_out out;
 	char text[1024];
 	size_t i;
@@ -52,6 +53,8 @@ top_queue(struct queue *q, const struct ask *ask)
 	for (i = 0; i < STORE_STATE_COUNT; i++)
 		json_out_number(&out, names[i], (int64_t)counts[i]);
 	json_out_close(&out);
+	if (store_count_kept(q->store, &kept) == 0)
+		json_out_number(&out, "kept", (int64_t)kept);
 	json_out_number(&out, "in_memory", schedule_active(q->schedule));
 	json_out_number(&out, "in_memory_limit",
 	    q->config->qmgr_recipient_active_limit);
@@ -194,6 +197,7 @@ top_ask(struct queue *q, const struct ask *ask)
 	uint32_t limit = ask->limit < TOP_ROWS_MAX ? ask->limit : TOP_ROWS_MAX;
 
 	top_queue(q, ask);
+	trouble_tell(q, ask->request);
 	top_destinations(q, ask, limit);
 	top_sessions(q, ask, limit);
 	tell(q, ask->request, "{\"done\":true}", true);

@@ -30,15 +30,17 @@ transaction_find(const struct session *s, uint64_t id)
 	return NULL;
 }
 
-/* A transport that is gone, or what an operator stopped, keeps nobody: the
- * store gives them another way, or knows that they wait. */
+/* A reload may have given them another way, or an operator has stopped this one:
+ * the store knows which, or that they wait. */
 static void
-transaction_return(struct queue *q, struct schedule_destination *d,
+transaction_return(struct queue *q, const struct session *s,
     struct schedule_recipients *recipients)
 {
+	struct schedule_destination *d = s->target->destination;
+
 	if (STAILQ_EMPTY(recipients))
 		return;
-	if (q->transports[d->transport].config == NULL || d->stopped ||
+	if (s->generation != q->generation || d->stopped ||
 	    !era_is_ours(q, STAILQ_FIRST(recipients)->message->id)) {
 		schedule_put_back(q->schedule, recipients);
 		q->scan_again = true;
@@ -52,7 +54,7 @@ transaction_free(struct job *job)
 {
 	struct session *s = job->session;
 
-	transaction_return(s->queue, s->target->destination, &job->again);
+	transaction_return(s->queue, s, &job->again);
 	if (job->activation != NULL)
 		job->activation->job = NULL;
 	postpone_clear(job);
@@ -80,7 +82,7 @@ transaction_give_back(struct job *job)
 			    job->recipients[i]->in_doubt, now_ms);
 		STAILQ_INSERT_TAIL(&back, job->recipients[i], entry);
 	}
-	transaction_return(q, job->session->target->destination, &back);
+	transaction_return(q, job->session, &back);
 	transaction_free(job);
 }
 

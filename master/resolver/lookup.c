@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/resolver/hosts.h"
+#include "master/resolver/own.h"
 
 #define TYPE_A    1 /* RFC 1035, 3.2.2; RFC 3596; RFC 1035, 3.2.2 */
 #define TYPE_AAAA 28
@@ -38,7 +40,7 @@ struct lookups {
 	struct ub_ctx *ub;
 	struct event *readable;
 	struct hosts *hosts; /* NULL: no file is to be read */
-	const struct plan_self *self;
+	struct own *own;
 	lookup_done *done;
 	void *ctx;
 	int timeout_s;
@@ -54,7 +56,10 @@ struct lookup {
 	bool is_over;  /* done was called; answers still to come are void */
 	bool any_transient;
 	bool proven;      /* where the names of the hosts come from */
-	bool any_missing; /* a host has no such address, for good */
+	bool no_such_name; /* that of a server of the configuration */
+	bool asked_others; /* for the families that are not to be used */
+	bool has_others;   /* there are addresses of those */
+	enum resolve_blame blame;
 	uint32_t ttl_s;
 	char why[WHY_SIZE];
 };
@@ -82,6 +87,8 @@ lookup_free_if_done(struct lookup *l)
 	free(l);
 }
 
+static void ask(struct lookup *l, const char *name, int type, size_t host);
+
 /* Tells what became of it, once. */
 static void
 finish(struct lookup *l, enum outcome_status status, const char *dsn,
@@ -96,6 +103,7 @@ finish(struct lookup *l, enum outcome_status status, const char *dsn,
 	answer.outcome.step = STEP_RESOLVE;
 	answer.outcome.code = code;
 	answer.proven = l->proven ? 1 : 0;
+	answer.blame = (uint8_t)l->blame;
 	strlcpy(answer.outcome.dsn, dsn, sizeof(answer.outcome.dsn));
 	answer.ttl_s = l->ttl_s < TTL_LEAST_S ? TTL_LEAST_S : l->ttl_s;
 	if (status == OUTCOME_DELIVERED)
@@ -108,31 +116,107 @@ finish(struct lookup *l, enum outcome_status status, const char *dsn,
 	l->all->done(l->all->ctx, &answer, addresses, why);
 }
 
+/* An outcome without addresses: of the domain, or of our side of it. */
+static void
+finish_without(struct lookup *l, enum outcome_status status, const char *dsn,
+    enum resolve_blame blame, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
+static void
+finish_without(struct lookup *l, enum outcome_status status, const char *dsn,
+    enum resolve_blame blame, const char *fmt, ...)
+{
+	char why[WHY_SIZE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	l->blame = blame;
+	finish(l, status, dsn, 0, why);
+}
+
+/* Whether something is to come yet: where no host has an address of the families
+ * that we use, it is asked whether it has others. */
+static bool
+ask_others(struct lookup *l)
+{
+	uint8_t others = (RESOLVE_IPV4 | RESOLVE_IPV6) & ~l->ask.families;
+	size_t i;
+
+	if (others == 0 || l->asked_others || l->has_others ||
+	    l->any_transient)
+		return false;
+	l->asked_others = true;
+	for (i = 0; i < l->plan->nhosts; i++)
+		ask(l, l->plan->hosts[i].name,
+		    others == RESOLVE_IPV4 ? TYPE_A : TYPE_AAAA, i);
+	return l->open > 0;
+}
+
+/* A loop that an address shows is one only by the addresses of this moment. */
+static void
+conclude_loop(struct lookup *l, bool own_is_known)
+{
+	if (l->plan->loop_by_address && !own_is_known)
+		finish_without(l, OUTCOME_DEFERRED, "4.4.6",
+		    RESOLVE_BLAME_NOBODY,
+		    "mail for %s may loop back to us: the addresses of this "
+		    "machine cannot be read now",
+		    l->name);
+	else
+		finish_without(l, OUTCOME_FAILED, "5.4.6", RESOLVE_BLAME_LOOP,
+		    "mail for %s loops back to us", l->name);
+}
+
+/* No address at all: what is wrong with a server of the configuration, or with
+ * the families that we may use, fails no message. */
+static void
+conclude_without(struct lookup *l)
+{
+	if (l->any_transient)
+		finish(l, OUTCOME_DEFERRED, "4.4.3", 0, l->why);
+	else if (l->has_others)
+		finish_without(l, OUTCOME_DEFERRED, "4.4.4",
+		    RESOLVE_BLAME_FAMILIES,
+		    "%s has no %s address, and inet_protocols lets us use no "
+		    "other",
+		    l->name, l->ask.families == RESOLVE_IPV4 ? "IPv4" : "IPv6");
+	else if (l->ask.mode == RESOLVE_HOST)
+		finish_without(l, OUTCOME_DEFERRED, "4.4.4",
+		    RESOLVE_BLAME_SERVER, "server %s of the configuration: %s",
+		    l->name,
+		    l->no_such_name ? "no such host" : "it has no address");
+	else
+		finish_without(l, OUTCOME_FAILED, "5.4.4",
+		    RESOLVE_BLAME_NOBODY,
+		    "%s: no host with an address of a family that we use",
+		    l->name);
+}
+
 /* Every question is answered: is there anything to try? */
 static void
 conclude(struct lookup *l)
 {
+	static const struct plan_self nobody = { .hostname = "" };
+	struct plan_self self;
+	bool own_is_known = false;
 	size_t i, n = 0;
-	char why[WHY_SIZE];
 
-	if (l->ask.mode == RESOLVE_MX)
-		plan_drop_loops(l->plan, l->all->self, l->ask.loopback != 0);
+	if (l->ask.mode == RESOLVE_MX) {
+		own_is_known = own_read(l->all->own, &self);
+		plan_drop_loops(l->plan,
+		    (l->ask.loops & RESOLVE_SELF) != 0 ? &nobody : &self,
+		    (l->ask.loops & RESOLVE_LOOPBACK) != 0);
+	}
 	for (i = 0; i < l->plan->nhosts; i++)
 		n += l->plan->hosts[i].naddresses;
-	if (n > 0) {
+	if (n > 0)
 		finish(l, OUTCOME_DELIVERED, "2.0.0", 0, "");
-	} else if (l->plan->had_loop) {
-		(void)snprintf(why, sizeof(why), "mail for %s loops back to us",
-		    l->name);
-		finish(l, OUTCOME_FAILED, "5.4.6", 0, why);
-	} else if (l->any_transient) {
-		finish(l, OUTCOME_DEFERRED, "4.4.3", 0, l->why);
-	} else {
-		(void)snprintf(why, sizeof(why),
-		    "%s: no host with an address of a family that we use",
-		    l->name);
-		finish(l, OUTCOME_FAILED, "5.4.4", 0, why);
-	}
+	else if (l->plan->had_loop)
+		conclude_loop(l, own_is_known);
+	else if (!ask_others(l))
+		conclude_without(l);
 }
 
 static void
@@ -204,6 +288,8 @@ take_hosts(struct lookup *l, size_t host)
 						  : RESOLVE_IPV6)) != 0)
 			plan_add_address(l->plan, host, entry->family,
 			    entry->addr, l->ask.port);
+		else
+			l->has_others = true;
 	}
 	return true;
 }
@@ -258,6 +344,11 @@ take_addresses(struct lookup *l, const struct question *q,
 	int family = q->type == TYPE_A ? AF_INET : AF_INET6;
 	size_t i;
 
+	if (l->asked_others) {
+		l->has_others = l->has_others || r->havedata;
+		return;
+	}
+	l->no_such_name = r->nxdomain != 0;
 	for (i = 0; r->havedata && r->data[i] != NULL; i++) {
 		if (r->len[i] == (family == AF_INET ? 4 : 16))
 			plan_add_address(l->plan, q->host, family,
@@ -322,6 +413,8 @@ begin_literal(struct lookup *l)
 		(l->ask.families & RESOLVE_IPV6) != 0))
 		plan_add_address(l->plan, 0, literal.family, literal.addr,
 		    l->ask.port);
+	else
+		l->has_others = true;
 	l->ttl_s = TTL_LITERAL_S;
 	l->proven = true;
 	conclude(l);
@@ -444,15 +537,17 @@ read_hosts(const char *name)
 
 struct lookups *
 lookups_new(struct event_base *base, const struct config *config,
-    const struct plan_self *self, lookup_done *done, void *ctx)
+    lookup_done *done, void *ctx)
 {
 	struct lookups *all;
 
 	all = calloc(1, sizeof(*all));
 	if (all == NULL)
 		fatal("no memory");
+	all->own = own_new(config->hostname);
+	if (all->own == NULL)
+		fatal("no memory");
 	all->base = base;
-	all->self = self;
 	all->done = done;
 	all->ctx = ctx;
 	all->timeout_s = config->resolver_timeout;

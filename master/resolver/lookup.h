@@ -22,11 +22,10 @@ typedef void lookup_done(void *ctx, const struct msg_resolved *answer,
  * lookups_new - read name servers, hosts and trust anchor, and start
  * libunbound's thread.
  *
- * self is borrowed.  Ends the process where a file is wrong: this is start-up.
+ * config is borrowed.  Ends the process where a file is wrong: this is start-up.
  */
 struct lookups *lookups_new(struct event_base *base,
-    const struct config *config, const struct plan_self *self,
-    lookup_done *done, void *ctx);
+    const struct config *config, lookup_done *done, void *ctx);
 
 /* The thread must exist before the filter: it cannot be made behind it. */
 void lookups_start_thread(struct lookups *all);

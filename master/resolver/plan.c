@@ -152,21 +152,30 @@ is_loopback(const struct plan_address *a)
 	return memcmp(a->addr, zero, 15) == 0 && a->addr[15] <= 1;
 }
 
+/* Whether it bears our name, or leads to loopback. */
 static bool
-is_ourselves(const struct plan_host *host, const struct plan_self *self,
+is_our_name(const struct plan_host *host, const struct plan_self *self,
     bool loopback)
 {
-	size_t i, j;
+	size_t i;
 
 	if (self->hostname[0] != '\0' &&
 	    strcasecmp(host->name, self->hostname) == 0)
 		return true;
+	for (i = 0; i < host->naddresses; i++)
+		if (!loopback && is_loopback(&host->addresses[i]))
+			return true;
+	return false;
+}
+
+static bool
+has_our_address(const struct plan_host *host, const struct plan_self *self)
+{
+	size_t i, j;
+
 	for (i = 0; i < host->naddresses; i++) {
-		if (is_loopback(&host->addresses[i])) {
-			if (!loopback)
-				return true;
+		if (is_loopback(&host->addresses[i]))
 			continue;
-		}
 		for (j = 0; j < self->naddresses; j++) {
 			if (same_address(&host->addresses[i],
 				&self->addresses[j]))
@@ -180,11 +189,14 @@ void
 plan_drop_loops(struct plan *plan, const struct plan_self *self, bool loopback)
 {
 	size_t i, keep = 0;
+	bool named;
 
 	for (i = 0; i < plan->nhosts; i++) {
-		if (!is_ourselves(&plan->hosts[i], self, loopback))
+		named = is_our_name(&plan->hosts[i], self, loopback);
+		if (!named && !has_our_address(&plan->hosts[i], self))
 			continue;
 		plan->had_loop = true;
+		plan->loop_by_address = !named;
 		while (keep < plan->nhosts &&
 		    plan->hosts[keep].preference < plan->hosts[i].preference)
 			keep++;

@@ -30,6 +30,7 @@ struct plan {
 	size_t nhosts;
 	bool null_mx;  /* RFC 7505 */
 	bool had_loop; /* something was dropped as ourselves */
+	bool loop_by_address; /* because of an address, not a name */
 };
 
 /* Who we are, so that mail does not come back. */

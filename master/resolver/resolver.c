@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The resolver: turns a domain or a host into a plan, the addresses to try in
- * their order.  It reaches name servers and sees no envelope.  What it read at
- * its start holds for its life: a reload is a new resolver.
+ * their order.  It reaches name servers and sees no envelope.  The files that it
+ * read at its start hold for its life: a reload is a new resolver.
  */
 #include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,15 +22,11 @@
 #include "master/config_fd.h"
 #include "master/resolver/lookup.h"
 
-#define OWN_ADDRESSES_MAX 256
-
 struct resolver {
 	struct role role;
 	struct channel *queue; /* NULL: dead, or not yet told */
 	struct config *config;
 	struct lookups *lookups;
-	struct plan_self self;
-	struct plan_address addresses[OWN_ADDRESSES_MAX];
 };
 
 static const struct sandbox resolver_sandbox = { .net_connect = true };
@@ -134,38 +128,6 @@ resolver_closed(void *ctx, struct channel *ch, const char *why)
 		r->queue = NULL; /* the master sends another */
 }
 
-/* The addresses of this machine, so that no mail comes back to it. */
-static void
-read_own_addresses(struct resolver *r)
-{
-	const struct sockaddr_in6 *in6;
-	const struct sockaddr_in *in;
-	struct ifaddrs *list, *i;
-	struct plan_address *a;
-
-	if (getifaddrs(&list) == -1)
-		return; /* then only the name shows a loop */
-	for (i = list; i != NULL && r->self.naddresses < OWN_ADDRESSES_MAX;
-	     i = i->ifa_next) {
-		if (i->ifa_addr == NULL)
-			continue;
-		a = &r->addresses[r->self.naddresses];
-		a->family = (uint8_t)i->ifa_addr->sa_family;
-		in = (const struct sockaddr_in *)(const void *)i->ifa_addr;
-		in6 = (const struct sockaddr_in6 *)(const void *)i->ifa_addr;
-		if (a->family == AF_INET)
-			memcpy(a->addr, &in->sin_addr, sizeof(in->sin_addr));
-		else if (a->family == AF_INET6)
-			memcpy(a->addr, &in6->sin6_addr,
-			    sizeof(in6->sin6_addr));
-		else
-			continue;
-		r->self.naddresses++;
-	}
-	freeifaddrs(list);
-	r->self.addresses = r->addresses;
-}
-
 int
 resolver_run(int parent_fd)
 {
@@ -177,10 +139,7 @@ resolver_run(int parent_fd)
 	role_setup(&r.role);
 	if (r.config == NULL)
 		fatal("no configuration");
-	r.self.hostname = r.config->hostname;
-	read_own_addresses(&r);
-	r.lookups =
-	    lookups_new(r.role.base, r.config, &r.self, resolver_answer, &r);
+	r.lookups = lookups_new(r.role.base, r.config, resolver_answer, &r);
 	sandbox_root(&resolver_sandbox, &r.role.start);
 	sandbox_confine(&resolver_sandbox, NULL, NULL, 0, &ready);
 	lookups_start_thread(r.lookups);

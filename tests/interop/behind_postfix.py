@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import time
 
@@ -15,8 +16,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from daemon import Suite, wait_for  # noqa
 from listener import PORT, free_address  # noqa
 from mta import Behind, example, unpacked  # noqa
-from postfix import USER, Postfix  # noqa
+from postfix import PORT as POSTFIX_PORT, USER, Postfix  # noqa
+from resolver import Nsd  # noqa
 from run import Peers  # noqa
+from sink import Sink  # noqa
 from starttls import make_pair  # noqa
 
 TCP = """
@@ -59,9 +62,11 @@ class Site(Behind):
         self.addresses = {
             way: free_address() for way in WAYS[1:] + ("small",)}
         self.certificate, self.key = make_pair(self.daemon.dir, "mail.test")
-        self.configure(USER, self.listeners())
+        mta = free_address()
+        self.configure(USER, self.listeners(),
+                       "%s:%d" % (mta, POSTFIX_PORT))
         self.postfix = Postfix(peers, self.main_cf() + main,
-                               SERVICES % self.certificate)
+                               SERVICES % self.certificate, mta)
 
     def listeners(self):
         body = ""
@@ -331,6 +336,72 @@ class Queued:
                              self.s.daemon.queued()), 60, "it in our queue")
 
 
+HOME = "loopname.postern.test"  # its MX is client.postern.test, our own name
+
+
+class Home(Site):
+    """Postfix is the mail server of its users' domain, on the same host: it has
+    the address that the domain's MX leads to."""
+
+    def __init__(self, peers, routes, own_way):
+        self.routes, self.own_way = routes, own_way
+        self.folder = tempfile.TemporaryDirectory(prefix="postern-home-")
+        os.chmod(self.folder.name, 0o755)
+        self.nsd = Nsd(self.folder.name)
+        self.home = Sink()
+        super().__init__(peers, "queued", main="transport_maps = inline:{"
+                         "%s=smtp:[127.0.0.1]:%d}\n" % (HOME, self.home.port))
+
+    def configure(self, user, more="", mta=None):
+        super().configure(user, more, mta)
+        with open(self.folder.name + "/hosts", "w") as f:
+            f.write(mta.split(":")[0] + " client.postern.test\n")
+        with open(self.daemon.config) as f:
+            text = f.read()
+        if not self.own_way:
+            assert "bounce_transport = mta\n" in text
+            text = text.replace("bounce_transport = mta\n", "")
+        with open(self.daemon.config, "w") as f:
+            f.write(text + 'name_servers = "127.0.0.1@%d"\n'
+                    'hosts_file = "%s/hosts"\ntransport mx {\n\tport = %d\n'
+                    '\tallow_loopback = yes\n\ttls_security_level = none\n}\n'
+                    '%s\n' % (self.nsd.port, self.folder.name, POSTFIX_PORT,
+                              self.routes))
+
+    def __exit__(self, *exc):
+        super().__exit__(*exc)
+        self.nsd.stop()
+        self.home.close()
+        self.folder.cleanup()
+
+
+def bounces_come_home(peers, routes, own_way):
+    """To whom our routes lead to no mailbox, or nowhere: Postfix gets them."""
+    with Home(peers, routes, own_way) as s:
+        ana = "ana@" + HOME
+        s.postfix.send(["never@sink.test"], ana)
+        mails = wait_for(lambda: s.home.got(ana), 60, "the bounce")
+        assert b"nobody of this name" in mails[0].text, mails[0].text
+        assert len(mails) == 1 and not s.sink.got(ana), mails
+        line = [x for x in s.postfix.lines() if x.rcpt == ana]
+        assert [x.status for x in line] == ["sent"], s.postfix.log_text()
+        wait_for(lambda: all(r.get("state", "failed") == "failed"
+                             for r in s.daemon.queue()),
+                 what="nothing to be kept")
+        assert "kept in the queue" not in s.daemon.log_text()
+        assert "no route" not in s.daemon.log_text()
+
+
+# Why a bounce might be lost, and whether the configuration gives it a way.
+LOSSES = (
+    ("our MX is the sender's, by default",
+     'route "%s" { transport = mx }' % HOME, False),
+    ("our MX is the sender's, by bounce_transport",
+     'route "%s" { transport = mx }' % HOME, True),
+    ("no route covers the sender", 'route "%s" { transport = none }' % HOME,
+     True),
+)
+
 MAILS = 150
 
 
@@ -429,6 +500,10 @@ def run(suite):
                     for way in WAYS:
                         suite.check("%s (%s)" % (title, way),
                                     lambda t=test, w=way: t(tests, w))
+        for why, routes, own_way in LOSSES:
+            suite.check("behind Postfix, queued: bounces come home where " +
+                        why, lambda r=routes, o=own_way:
+                        bounces_come_home(peers, r, o))
         for answer in ("final", "queued"):
             for what, disturb, exactly in (
                     ("stopped", stopped_and_started, False),

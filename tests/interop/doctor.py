@@ -172,6 +172,25 @@ def a_wrong_configuration():
         finds(rows, "configuration", "fault", "postern.conf:", "nowhere:99999")
 
 
+def domains_without_a_route():
+    """posternd -n names the line, and so does the doctor; nobody else does."""
+    body = 'route "*" { transport = none }\n'
+    with Broken('route a.test { transport = smtp }\n') as d:
+        assert not [r for r in doctor(d) if "route" in r["what"]]
+        r = subprocess.run([d.dir + "/posternd", "-n", "-c", d.config],
+                           capture_output=True)
+        assert r.returncode == 0 and r.stderr == b"", r.stderr
+    with Broken(body) as d:
+        line = len(open(d.config).read().splitlines())
+        finds(doctor(d), "configuration", "warning", ":%d:" % line,
+              "transport = none", "name a transport")
+        r = subprocess.run([d.dir + "/posternd", "-n", "-c", d.config],
+                           capture_output=True)
+        assert r.returncode == 0, r.stderr
+        assert b":%d: warning: route * has transport = none" % line \
+            in r.stderr, r.stderr
+
+
 def open_doors():
     with Broken("control_socket_mode = 0666\njob_socket_mode = 0666\n") as d:
         rows = doctor(d)
@@ -533,7 +552,7 @@ def nobody_takes_outcomes():
 
 
 TESTS = (all_is_well, it_runs_without_root, a_plain_installation_is_its_users,
-         no_configuration, a_wrong_configuration, open_doors, no_users,
+         no_configuration, a_wrong_configuration, domains_without_a_route, open_doors, no_users,
          folders_of_others, no_folder_to_make_it_in, it_does_not_run,
          sockets_of_others, a_socket_that_somebody_removed, a_port_in_use,
          an_address_of_another_machine, a_listener_that_came_later,

@@ -339,6 +339,75 @@ def a_reload_takes_all_but_listeners_over():
         assert not os.path.exists(d.dir + "/run/other.pid")
 
 
+def a_reload_strands_nobody():
+    """Who has lost the way waits, which is said with a number; who has it again
+    goes at once, whatever the wait was."""
+    with Sink() as sink, Daemon(config(sink)) as d:
+        rewrite(d, "maximal_backoff_time = 4s", "maximal_backoff_time = 1h")
+        rewrite(d, "minimal_backoff_time = 1s", "minimal_backoff_time = 1h")
+        rewrite(d, 'route "*"', """transport other {
+	server = "127.0.0.1:%d"
+	tls_security_level = none
+}
+route kept.test { transport = sink }
+route "*\"""" % sink.port)
+        reload(d)
+        assert d.postern("pause", "--all").returncode == 0
+        for rcpt in ("a@x.test", "b@x.test", "c@kept.test"):
+            d.send([rcpt], MESSAGE, wait="queued")
+        d.send(["d@kept.test"], MESSAGE, wait="queued",
+               extra=("--via", "other"))
+        text = open(d.config).read()
+        rewrite(d, "transport other {", "transport another {")
+        rewrite(d, 'route "*" { transport = sink }',
+                'route "*" { transport = none }')
+        reload(d)
+        wait_for(lambda: "no route or transport for 3 recipients in the "
+                 "queue, <a@x.test> is the first: they wait; put "
+                 in d.log_text(), what="their number")
+        assert d.postern("resume", "--all").returncode == 0
+        wait_for(lambda: sink.got("c@kept.test"), what="who has a way")
+        log = wait_for(lambda: d.log_text().count("dsn=4.3.5") == 3 and
+                       d.log_text(), what="the others to be deferred")
+        assert "(the configuration has no route for x.test)" in log, log
+        assert "(the configuration has no transport other)" in log, log
+        assert "warning: the configuration has no route for x.test: mail " \
+            "waits; add a route" in log, log
+        rows = [json.loads(r) for r in
+                d.postern("doctor", "--json").stdout.splitlines()]
+        faults = [r["what"] for r in rows if r.get("level") == "fault"
+                  and r["check"] == "queue"]
+        assert len(faults) == 3, (faults, rows)
+        r = d.postern("explain", "a@x.test")
+        assert b"it waits" in r.stdout and b"4.3.5: it has no way" in r.stdout, r.stdout
+        with open(d.config, "w") as f:
+            f.write(text)
+        reload(d)
+        for rcpt in ("a@x.test", "b@x.test", "d@kept.test"):
+            wait_for(lambda: sink.got(rcpt), what="the mail to " + rcpt)
+        wait_for(lambda: d.queued() == [], what="an empty queue")
+        assert "3 recipients in the queue have a route again" in d.log_text()
+        assert "status=bounced" not in d.log_text()
+        rows = [json.loads(r) for r in
+                d.postern("top", "--json").stdout.splitlines()]
+        assert not [r for r in rows if r.get("top") == "trouble"], rows
+
+
+def a_server_of_ours_that_refuses_sessions_fails_no_mail():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        sink.greeting = "554 5.7.1 not you"
+        a = d.send(["a@x.test"], MESSAGE, wait="attempt")
+        a = [r for r in a if "recipient" in r]
+        assert a[0]["status"] == "deferred" and a[0]["dsn"] == "4.7.1", a
+        wait_for(lambda: "warning: transport sink: server 127.0.0.1["
+                 in d.log_text(), what="the warning")
+        r = d.postern("doctor")
+        assert b"refuses every session: " in r.stdout, r.stdout
+        sink.greeting = "220 sink"
+        wait_for(lambda: sink.got("a@x.test"), what="the mail")
+        assert b"refuses every" not in d.postern("doctor").stdout
+
+
 def a_reload_changes_the_form_of_log_lines():
     with Sink() as sink, Daemon(config(sink)) as d:
         d.send(["a@x.test"], MESSAGE)
@@ -1048,6 +1117,8 @@ TESTS = (
     a_reload_moves_nothing_that_is_open,
     a_refused_reload_names_all_that_is_wrong,
     a_reload_takes_all_but_listeners_over,
+    a_reload_strands_nobody,
+    a_server_of_ours_that_refuses_sessions_fails_no_mail,
     a_reload_changes_the_form_of_log_lines,
     many_reloads_do_not_keep_the_resolver_away,
     a_role_that_dies_is_started_again,

@@ -71,8 +71,9 @@ class Behind:
         self.tcp = free_address()  # port 2424: the listener opensmtpd
         self.daemon = Generations()
 
-    def configure(self, user, more=""):
-        """user is who comes by the Unix sockets."""
+    def configure(self, user, more="", mta=None):
+        """user is who comes by the Unix sockets; mta: where the MTA takes mail,
+        which else the sink does in its place."""
         d = self.daemon
         d.write_config(CONFIG % {
             "backoff": self.backoff,
@@ -83,6 +84,8 @@ class Behind:
             "listeners": more + example("behind-mta.conf", **{
                 "__run__postern__": d.dir + "/run/",
                 "127.0.0.1:2424": self.tcp + ":2424",
+                '"127.0.0.1:25"': '"%s"' % (
+                    mta or "127.0.0.1:%d" % self.sink.port),
                 "group = postfix": "group = " + user,
                 "{ postfix }": "{ %s }" % user})})
 

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -224,12 +225,17 @@ def who_wants_to_hear_nothing_hears_nothing():
         none(d, sink, "status=sent")
 
 
-def a_domain_without_a_route_is_told_of():
-    with Setting(more='transport mx {\n}\n') as (sink, d):
-        submit(d, ["postmaster"], via="mx")
-        r = one(sink).rcpts[0]
-        assert r["Status"] == "5.4.4" and r["Remote-MTA"] is None, r
-        assert r["Diagnostic-Code"].startswith("X-Postern; no route"), r
+def a_domain_without_a_route_is_told_of_when_its_time_is_over():
+    for rcpt, job, why in (
+            ("postmaster", {"via": "smtp"}, "an address without a domain"),
+            ("a@none.test", {}, "the configuration has no route for none")):
+        with Setting('maximal_queue_lifetime = 0', more='route none.test '
+                     '{ transport = none }') as (sink, d):
+            submit(d, [rcpt], **job)
+            r = one(sink).rcpts[0]
+            assert r["Status"] == "5.4.7" and r["Remote-MTA"] is None, r
+            assert r["Diagnostic-Code"].startswith("X-Postern; "), r
+            assert why in r["Diagnostic-Code"].replace("\r\n", ""), r
 
 
 def the_header_or_all_is_returned():
@@ -475,29 +481,53 @@ def a_relay_that_leaves_a_time_behind_is_told():
 
 # Loops
 
-def the_null_sender_is_told_nothing():
+def the_null_sender_is_told_nothing_and_the_postmaster_is():
     with Setting() as (sink, d):
         submit(d, [{"address": "bad@x.test",
                     "notify": ["success", "failure"]},
                    {"address": "a@x.test", "notify": ["success"]}],
                sender="")
-        wait_for(lambda: "undeliverable notification to <bad@x.test> "
-                 "discarded" in d.log_text(), what="the line")
-        time.sleep(0.5)
-        assert "notification: " not in d.log_text(), d.log_text()
+        n = one(sink, "postmaster@client.postern.test")
+        assert n.actions() == {"bad": "failed"}, n.actions()
+        assert "sender non-delivery" not in d.log_text(), d.log_text()
 
 
-def a_notice_that_fails_goes_to_its_recipient_or_nowhere():
+def kept(d):
+    """What is kept, where it is shown: all places agree."""
+    rows = [r for r in d.queue() if r.get("kept")]
+    assert all(r["state"] == "held" for r in rows), rows
+    n = len(rows)
+    top = json.loads(d.postern("top", "--json").stdout.splitlines()[0])
+    assert top["kept"] == n, (top, rows)
+    text = d.postern("status").stdout.decode()
+    assert ("%d notices failed, and nobody could be told: they are kept" %
+            n in text) == (n > 0), text
+    text = d.postern("doctor").stdout.decode()
+    assert ("%d notices failed, and nobody could be told: they are kept" %
+            n in text) == (n > 0), text
+    listed = d.postern("queue", "list").stdout.decode()
+    assert listed.count(" failed,kept from=<> ") == n, listed
+    return rows
+
+
+def a_notice_that_fails_goes_to_its_recipient_or_is_kept():
     for name, rcpt in (("post@master.test", "post@master.test"),
+                       ("boss", "boss@client.postern.test"),
                        ("badpost@master.test", None), ("", None)):
-        with Setting('double_bounce_recipient = "%s"' % name) as (sink, d):
+        with Setting('failed_keep_time = 0\ndouble_bounce_recipient = "%s"'
+                     % name) as (sink, d):
             submit(d, ["bad@x.test"], sender="badana@home.test")
             if rcpt is None:
-                wait_for(lambda: " discarded\n" in d.log_text(), what="a line")
-                time.sleep(0.5)
+                wait_for(lambda: " kept in the queue as failed\n"
+                         in d.log_text(), what="a line")
                 assert not any(m.rcpts for m in sink.mails)
                 assert d.log_text().count("notification: ") == \
                     (2 if name else 1), d.log_text()
+                rows = kept(d)
+                assert len(rows) == 1, d.queue()
+                assert rows[0]["last"]["dsn"] == "5.1.1", rows
+                assert rows[0]["recipient"] == (name or "badana@home.test")
+                gets_out(sink, d, rows[0])
                 continue
             n = one(sink, rcpt)
             assert n.rcpts[0]["Final-Recipient"] == \
@@ -505,6 +535,72 @@ def a_notice_that_fails_goes_to_its_recipient_or_nowhere():
             assert ": postmaster non-delivery notification: " in d.log_text()
             inner = n.parts[2].get_payload(0)
             assert inner.get_content_type() == "multipart/report"
+
+
+def gets_out(sink, d, row):
+    """Once what was wrong is put right, an operator lets it go."""
+    wait_for(lambda: "postern_queue_kept_recipients 1" in metrics(d),
+             what="the gauge")
+    assert 'postern_notices_total{kind="kept"} 1' in metrics(d)
+    sink.rcpt = "250 2.1.5 ok"
+    assert d.postern("queue", "release", "--state", "held").returncode == 0
+    wait_for(lambda: sink.got(row["recipient"]), what="the notice")
+    assert kept(d) == []
+
+
+def metrics(d):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(d.dir + "/run/metrics")
+        s.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        text = b""
+        while True:
+            part = s.recv(65536)
+            if not part:
+                return text.decode()
+            text += part
+
+
+def what_was_owed_to_a_postmaster_who_is_gone_is_kept():
+    with Setting('double_bounce_recipient = "post@master.test"') as (sink, d):
+        sink.final = lambda mail: (time.sleep(3), "250 ok")[1]
+        submit(d, ["bad@x.test", "slow@x.test"], sender="")
+        wait_for(lambda: "status=bounced" in d.log_text(), what="the failure")
+        with open(d.config) as f:
+            text = f.read()
+        with open(d.config, "w") as f:
+            f.write(text.replace("post@master.test", ""))
+        os.kill(d.process.pid, signal.SIGHUP)
+        wait_for(lambda: "reloaded " in d.log_text(), what="the reload")
+        wait_for(lambda: any(r.get("kept") for r in d.queue()),
+                 what="it to be kept")
+        assert [r["recipient"] for r in kept(d)] == ["bad@x.test"], d.queue()
+
+
+def notices_have_a_way_of_their_own():
+    """bounce_transport: back to the program that the mail came from."""
+    with Sink() as mta, Setting(
+            "bounce_transport = mta", more='transport mta {\n server = '
+            '"127.0.0.1:%d"\n tls_security_level = none\n}\n'
+            'route "home.test" { transport = none }' % mta.port) as (sink, d):
+        submit(d, ["bad@x.test"])
+        one(mta)
+        mta.rcpt = by_name
+        submit(d, ["bad@x.test"], sender="badbob@home.test")
+        one(mta, "postmaster@client.postern.test")
+        assert not sink.got(SENDER)
+
+
+def notices_without_a_route_wait():
+    with Setting(more='route "home.test" { transport = none }') as (sink, d):
+        submit(d, ["bad@x.test"])
+        wait_for(lambda: "dsn=4.3.5, status=deferred" in d.log_text(),
+                 what="the notice to wait")
+        with open(d.config) as f:
+            text = f.read()
+        with open(d.config, "w") as f:
+            f.write(text.replace("transport = none", "transport = sink"))
+        os.kill(d.process.pid, signal.SIGHUP)
+        one(sink)
 
 
 def a_postmaster_has_copies():
@@ -577,7 +673,8 @@ def notices_have_a_lifetime_of_their_own():
         submit(d, ["bad@x.test"], sender="later@home.test")
         wait_for(lambda: "delivery time expired" in d.log_text(),
                  what="the end of the notice")
-        assert " discarded\n" in d.log_text()
+        wait_for(lambda: ": postmaster non-delivery notification: "
+                 in d.log_text(), what="the postmaster to be told")
 
 
 # Who waits
@@ -768,7 +865,7 @@ TESTS = (
     recipients_of_a_message_are_told_together,
     many_recipients_take_several_notices,
     who_wants_to_hear_nothing_hears_nothing,
-    a_domain_without_a_route_is_told_of,
+    a_domain_without_a_route_is_told_of_when_its_time_is_over,
     the_header_or_all_is_returned,
     a_header_that_no_server_can_get_is_returned_as_text,
     a_delay_says_until_when_its_sender_lets_it_be_tried,
@@ -782,8 +879,11 @@ TESTS = (
     a_success_is_told_where_nobody_else_does,
     a_delivery_by_lmtp_is_delivered,
     a_relay_that_leaves_a_time_behind_is_told,
-    the_null_sender_is_told_nothing,
-    a_notice_that_fails_goes_to_its_recipient_or_nowhere,
+    the_null_sender_is_told_nothing_and_the_postmaster_is,
+    a_notice_that_fails_goes_to_its_recipient_or_is_kept,
+    what_was_owed_to_a_postmaster_who_is_gone_is_kept,
+    notices_have_a_way_of_their_own,
+    notices_without_a_route_wait,
     a_postmaster_has_copies,
     a_postmaster_who_is_gone_gets_nothing,
     too_many_hops_are_refused,

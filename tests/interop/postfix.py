@@ -87,11 +87,11 @@ LINE = re.compile(
 
 
 class Postfix:
-    def __init__(self, peers, main, services=""):
+    def __init__(self, peers, main, services="", address=None):
         self.folder = tempfile.TemporaryDirectory(prefix="postern-mta-")
         self.dir = self.folder.name
         os.chmod(self.dir, 0o755)
-        self.address = free_address()
+        self.address = address or free_address()
         self.client = free_address()  # whom it has its mail from
         self.root = peers.root
         self.env = dict(os.environ, LD_LIBRARY_PATH=peers.libraries)

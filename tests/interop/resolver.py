@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: ISC
 """The resolver and the dialer, against the real NSD."""
 import ipaddress
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -138,6 +140,19 @@ transport foreign {
 	allow_loopback = yes
 	tls_security_level = none
 	bind_address = 192.0.2.9
+	inet_protocols = ipv4
+}
+transport nohost {
+	server = "nosuch.postern.test:%(port)d"
+	tls_security_level = none
+}
+transport noaddress {
+	server = "text.postern.test:%(port)d"
+	tls_security_level = none
+}
+transport sixserver {
+	server = "six.postern.test:%(port)d"
+	tls_security_level = none
 	inet_protocols = ipv4
 }
 transport hosted {
@@ -375,11 +390,47 @@ class Tests:
             self.arrives("onlysix", "::1")
             self.arrives("onlysix", "::1", via="six")
 
-    def an_mx_with_ipv6_alone_is_none_where_only_ipv4_is_used(self):
-        self.falls("onlysix", "failed", "5.4.4", "no host with", via="four")
+    def addresses_that_we_may_not_use_fail_no_mail(self):
+        """inet_protocols is a limit of ours, not a fault of the domain's."""
+        self.falls("onlysix", "deferred", "4.4.4", "has no IPv4 address",
+                   via="four")
+        self.falls("implicit", "deferred", "4.4.4", "has no IPv6 address",
+                   via="six")
+        self.falls("[127.0.0.1]", "deferred", "4.4.4", "inet_protocols",
+                   via="six")
+        self.is_troubled("families", "onlysix.postern.test by four",
+                         "inet_protocols")
 
-    def an_mx_with_ipv4_alone_is_none_where_only_ipv6_is_used(self):
-        self.falls("implicit", "failed", "5.4.4", "no host with", via="six")
+    def a_domain_without_any_address_fails_whatever_we_may_use(self):
+        self.falls("noaddress", "failed", "5.4.4", "no host with", via="four")
+        self.falls("missing", "failed", "5.4.4", "no host with", via="six")
+
+    def a_server_of_ours_that_has_no_address_fails_no_mail(self):
+        """A container that restarts has no name for some seconds."""
+        self.falls("x.test", "deferred", "4.4.4", "no such host",
+                   via="nohost")
+        self.falls("x.test", "deferred", "4.4.4", "has no address",
+                   via="noaddress")
+        self.falls("x.test", "deferred", "4.4.4", "has no IPv4 address",
+                   via="sixserver")
+        self.is_troubled("server", "nohost", "nosuch.postern.test")
+        self.is_troubled("server", "noaddress", "text.postern.test")
+        log = self.d.log_text()
+        assert "warning: transport nohost: server nosuch.postern.test of " \
+            "the configuration: no such host: its mail waits; " in log, log
+
+    def is_troubled(self, kind, name, word):
+        """A row of top, which the doctor shows as a fault with its cure."""
+        r = self.d.postern("top", "--json")
+        rows = [json.loads(line) for line in r.stdout.splitlines()]
+        row = [t for t in rows if t.get("top") == "trouble" and
+               t["kind"] == kind and t["name"] == name]
+        assert len(row) == 1 and word in row[0]["what"], rows
+        r = self.d.postern("doctor", "--json")
+        found = [t for t in map(json.loads, r.stdout.splitlines())
+                 if t.get("what") == row[0]["what"]]
+        assert found and found[0]["level"] == "fault" and \
+            found[0]["cure"], r.stdout
 
     def a_domain_that_does_not_exist_fails(self):
         self.falls("nosuch", "failed", "5.1.2", "no such domain")
@@ -425,6 +476,31 @@ class Tests:
     def an_mx_with_our_address_is_a_loop(self):
         if own_address() is not None:
             self.falls("loopaddress", "failed", "5.4.6", "loops back")
+
+    def an_address_is_ours_only_while_we_have_it(self):
+        """It comes and goes while the resolver lives."""
+        address = "198.51.100.%d" % (os.getpid() % 250 + 1)
+        change = ["ip", "addr", "add", address + "/32", "dev", "lo"]
+        if shutil.which("ip") is None or \
+                subprocess.run(change, capture_output=True).returncode != 0:
+            return  # not ours to change
+        domain = "[%s]" % address
+        try:
+            with self.daemon('"127.0.0.1@%d"' % self.nsd.port) as d:
+                self.falls(domain, "failed", "5.4.6", "loops back", daemon=d)
+                change[2] = "del"
+                subprocess.run(change, check=True)
+                _, answer = self.to(domain, user="gone", daemon=d)
+                assert answer["status"] == "deferred", answer
+                assert "loops back" not in answer["reply"], answer
+                change[2] = "add"
+                subprocess.run(change, check=True)
+                # The plan of before is kept; another transport has its own.
+                self.falls(domain, "failed", "5.4.6", "loops back",
+                           via="four", daemon=d)
+        finally:
+            change[2] = "del"
+            subprocess.run(change, capture_output=True)
 
     # Hosts, sources, sockets
 
@@ -513,7 +589,8 @@ class Tests:
             wait_for(lambda: self.sink.got(rcpt), 40, "the deferred mail")
 
 
-HELPERS = ("__init__", "daemon", "clear", "to", "arrives", "falls")
+HELPERS = ("__init__", "daemon", "clear", "to", "arrives", "falls",
+           "is_troubled")
 
 
 def run(suite):

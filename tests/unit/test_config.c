@@ -163,14 +163,44 @@ Test(config, the_longest_route_wins)
 	config_free(c);
 }
 
-Test(config, own_transports_without_a_default_route_leave_the_rest)
+Test(config, own_transports_leave_the_default_route_as_it_is)
 {
 	struct config *c = read_good("transport a {}\n"
 				     "route a.org { transport = a }");
+	const char *domain;
+	int line;
 
-	cr_expect_not_null(config_route(c, "a.org"));
-	cr_expect_null(config_route(c, "b.org"));
-	cr_expect_null(config_transport(c, "smtp"));
+	cr_expect_str_eq(config_route(c, "a.org")->name, "a");
+	cr_assert_not_null(config_route(c, "b.org"));
+	cr_expect_str_eq(config_route(c, "b.org")->name, "smtp");
+	cr_expect_eq(config_transport(c, "smtp")->next_hop.kind, NEXT_HOP_MX);
+	cr_expect_eq(config_route_gap(c, &line, &domain), 0);
+	config_free(c);
+}
+
+Test(config, a_transport_named_smtp_takes_the_default_route)
+{
+	struct config *c = read_good("transport smtp { server = b.org }");
+
+	cr_assert_eq(c->ntransports, 1);
+	cr_expect_str_eq(config_route(c, "a.org")->server, "b.org");
+	config_free(c);
+}
+
+Test(config, a_route_to_none_leads_nowhere_and_is_shown)
+{
+	struct config *c = read_good("route a.org { transport = none }\n"
+				     "route b.org { transport = smtp }\n"
+				     "route \"*\" {\ntransport = none\n}");
+	const char *domain = "";
+	int line = 0;
+
+	cr_expect_null(config_route(c, "a.org"));
+	cr_expect_null(config_route(c, "c.org"));
+	cr_expect_not_null(config_route(c, "b.org"));
+	cr_expect_eq(config_route_gap(c, &line, &domain), 2);
+	cr_expect_str_eq(domain, "*");
+	cr_expect_eq(line, 4);
 	config_free(c);
 }
 
@@ -416,6 +446,9 @@ static const struct {
 	{ "metrics_listen = \"localhost:1\"", "f:1: metrics_listen: must be" },
 	{ "\nmetrics_listen = \"0.0.0.0:1\"",
 	    "f:2: metrics_listen: other hosts reach 0.0.0.0:1" },
+	{ "transport none {}", "f:1: transport none: in a route this word" },
+	{ "listener l { listen = unix:/l transport = none }",
+	    "f:1: listener l: transport: there is no transport none" },
 	{ "route a.org {\ntransport = nix\n}", "f:2: transport: there is no" },
 	{ "\nroute a.org {\n}", "f:2: route a.org: write transport = NAME" },
 	{ "route a..b { transport = smtp }", "f:1: route a..b: no legal" },
@@ -681,7 +714,7 @@ Test(config, a_login_is_what_its_parameters_say)
 	    "transport t {\nauth_user = u\nauth_token_command = { \"/t\" }\n"
 	    "auth_mechanisms = { xoauth2, PLAIN }\nserver = h\n}\n"
 	    "transport x {\nauth_mechanisms = { EXTERNAL }\nserver = h\n}\n"
-	    "transport none {\n}\n"
+	    "transport bare {\n}\n"
 	    "transport unix {\nserver = \"unix:/s\"\n"
 	    "tls_security_level = none\nauth_user = u\n"
 	    "auth_token_file = \"/t\"\n}\n");
@@ -698,7 +731,7 @@ Test(config, a_login_is_what_its_parameters_say)
 	cr_expect_eq(config_secret(config_transport(c, "x")),
 	    AUTH_SECRET_NOTHING);
 	cr_expect(config_wants_login(config_transport(c, "x")));
-	cr_expect(!config_wants_login(config_transport(c, "none")));
+	cr_expect(!config_wants_login(config_transport(c, "bare")));
 	config_free(c);
 }
 
@@ -715,7 +748,7 @@ Test(config, words_and_enumerators_agree)
 	cr_expect_eq(c->log_format, CONFIG_LOG_FORMAT_JSON);
 	cr_expect_eq(c->queue_store, CONFIG_QUEUE_STORE_MEMORY);
 	cr_expect_eq(c->syslog_facility, CONFIG_FACILITY_USER);
-	cr_assert_eq(c->ntransports, 3);
+	cr_assert_eq(c->ntransports, 4); /* with smtp */
 	cr_expect_eq(c->transports[0].tls_security_level, CONFIG_TLS_VERIFY);
 	cr_expect_eq(c->transports[0].inet_protocols, CONFIG_INET_IPV6);
 	cr_expect_eq(c->transports[0].address_preference, CONFIG_PREFER_IPV4);

@@ -83,8 +83,8 @@ static const struct {
 	      .notice = "non-delivery notification",
 	      .notice_id = 256 },
 	    "FF: sender non-delivery notification: 100" },
-	{ { .kind = EVENT_DROPPED, .id = 255, .recipient = "a\n@b" },
-	    "FF: undeliverable notification to <a\\x0a@b> discarded" },
+	{ { .kind = EVENT_KEPT, .id = 255, .recipient = "a\n@b" },
+	    "FF: undeliverable notification to <a\\x0a@b> kept in the queue as failed" },
 };
 
 Test(event, a_line_has_the_shape_of_postfix)

@@ -113,7 +113,7 @@ Test(notice_policy, senders_are_told_what_the_standards_say)
 		cr_expect_eq(debt.notice, rows[i].want, "row %zu: %x", i,
 		    debt.notice);
 		cr_expect_eq(debt.warned, rows[i].want_warned, "row %zu", i);
-		cr_expect_eq(debt.dropped,
+		cr_expect_eq(debt.kept,
 		    rows[i].from[0] == '\0' && rows[i].status == BAD, "row %zu",
 		    i);
 	}
@@ -145,9 +145,9 @@ Test(notice_policy, postmasters_have_copies_where_the_configuration_says_so)
 	cr_expect_eq(ask(&rules, &delayed).notice,
 	    NOTICE_DELAYED | POSTMASTER | SENDER);
 	cr_expect_eq(ask(&rules, &again).notice, NOTICE_FAILED | POSTMASTER);
-	cr_expect_not(ask(&rules, &again).dropped);
+	cr_expect_not(ask(&rules, &again).kept);
 	cr_expect_eq(ask(&rules, &last).notice, 0);
-	cr_expect(ask(&rules, &last).dropped);
+	cr_expect(ask(&rules, &last).kept);
 }
 
 Test(notice_policy, a_notice_that_was_asked_for_is_mailed_whoever_waits)
