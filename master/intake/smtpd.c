@@ -86,6 +86,8 @@ handle(struct smtpd *d, enum smtpd_event event)
 		smtpd_mail_clear(d);
 		break;
 	case SMTPD_REFUSED:
+		if (smtpd_command(d->session)->is_foreign)
+			smtpd_log_foreign(d);
 		smtpd_log_reject(d,
 		    smtpd_verb_name(smtpd_command(d->session)->verb),
 		    smtpd_refusal(d->session));

@@ -170,6 +170,9 @@ void smtpd_log_name(const struct smtpd *d, char *out, size_t size);
 void smtpd_log_reject(const struct smtpd *d, const char *at,
     const struct smtpd_reply *reply);
 
+/* A client whose command is none of mail: that line. */
+void smtpd_log_foreign(const struct smtpd *d);
+
 /* TLS is up: its version and cipher. */
 void smtpd_log_tls(const struct smtpd *d);
 

@@ -14,6 +14,7 @@
 #include "common/log.h"
 
 #define ESCAPED_SIZE 1024 /* of an address or a name */
+#define FOREIGN_MAX  100  /* octets of a line that is no command */
 
 static void line(const struct smtpd *d, enum log_level level, const char *event,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
@@ -181,6 +182,18 @@ smtpd_log_reject(const struct smtpd *d, const char *at,
 		: smtpd_is_extended(d->session) ? "ESMTP"
 						: "SMTP",
 	    helo[0] != '\0' ? " helo=<" : "", name, helo[0] != '\0' ? ">" : "");
+}
+
+void
+smtpd_log_foreign(const struct smtpd *d)
+{
+	const struct smtpd_command *c = smtpd_command(d->session);
+	size_t n = c->rest_len < FOREIGN_MAX ? c->rest_len : FOREIGN_MAX;
+	char text[ESCAPED_SIZE];
+
+	log_escape(text, sizeof(text), c->rest, n);
+	line(d, LOG_WARN, "foreign", "non-%s command from %s: %s",
+	    d->lmtp ? "LMTP" : "SMTP", d->peer, text);
 }
 
 void

@@ -269,6 +269,40 @@ def a_bare_line_feed_ends_a_session():
         assert c.ended()
 
 
+def another_protocol_is_not_spoken():
+    """A browser, or a program that was made to connect here, sends no mail."""
+    smtp = (b"%s me.test\r\nMAIL FROM:<a@sender.test>\r\n"
+            b"RCPT TO:<forged@rcpt.test>\r\nDATA\r\nA: b\r\n\r\nx\r\n.\r\nQUIT\r\n")
+    http = (b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n")
+    starts = [http, b"GET /\r\n", b"CONNECT a:25 HTTP/1.0\r\n\r\n",
+              b"User-Agent: x\r\n", b"*1\r\n$4\r\n",
+              b"\x16\x03\x01\x02\x00\x01\r\n",
+              b"POST /" + b"a" * 5000 + b" HTTP/1.0\r\n"]
+    for lmtp, more in ((False, ""), (False, "answer = final"),
+                       (True, "protocol = lmtp\nanswer = final"),
+                       (True, "protocol = lmtp"),
+                       (False, "smtpd_forbid_bare_newline = normalize")):
+        body = smtp % (b"LHLO" if lmtp else b"EHLO")
+        with Place(more) as p:
+            for start in starts:
+                if b"%d" in start:
+                    start = start % len(body)
+                c = p.client(None)
+                c.sock.sendall(start + body)
+                reply = c.reply()
+                assert reply.startswith("521 5.7.0 "), (start, reply)
+                assert c.ended(), start
+            name = "LMTP" if lmtp else "SMTP"
+            p.log("postern/smtpd[")
+            p.log("warning: non-%s command from localhost[127." % name)
+            p.log(": POST / HTTP/1.1")
+            # what came before this one would be at the sink as well
+            c = p.client(b"LHLO me.test" if lmtp else b"EHLO me.test")
+            assert c.send().startswith("250 "), "mail"
+            p.mails(1)
+            assert not p.sink.got("forged@rcpt.test")
+
+
 def chunks_are_exact():
     octets = bytes(range(256)) * 300 + b"\n.\r\n\r.\n\0"
     with Place() as p:
@@ -802,6 +836,7 @@ TESTS = [
     ("nothing is smuggled: reject", lambda: smuggled("reject")),
     ("nothing is smuggled: normalize", lambda: smuggled("normalize")),
     ("a bare line feed ends a session", a_bare_line_feed_ends_a_session),
+    ("another protocol is not spoken", another_protocol_is_not_spoken),
     ("chunks are exact", chunks_are_exact),
     ("what DSN and SMTPUTF8 ask arrives", what_dsn_and_utf8_ask_arrives),
     ("XFORWARD goes on", xforward_goes_on),

@@ -197,6 +197,10 @@ feed(const char *in, size_t n, size_t piece, unsigned flags)
 #define HI    "EHLO me\r\n"
 #define BEGUN "MAIL FROM:<a@b.org>\r\nRCPT TO:<c@d.org>\r\n"
 
+#define FOREIGN                                                                \
+	"521 5.7.0 Error: this is a mail server, and the line is of another "  \
+	"protocol\r\n"
+
 /* out is what follows the greeting and the reply to the first EHLO or LHLO. */
 static const struct row {
 	unsigned flags;
@@ -405,6 +409,20 @@ static const struct row {
 	    "2.1.0 Ok\r\n500 5.5.2 Error: command not recognized\r\n421 4.7.0 "
 	    "mx Error: too many errors\r\n",
 	    "", "!!!!M!" },
+	/* Of another protocol: nothing that comes with it is a command. */
+	{ 0, HI "GET / HTTP/1.1\r\n" BEGUN "DATA\r\nx\r\n.\r\n", FOREIGN, "",
+	    "!" },
+	{ NORMALIZE, HI "POST / HTTP/1.1\n" BEGUN "DATA\r\nx\r\n.\r\n", FOREIGN,
+	    "", "!" },
+	{ LMTP, "LHLO me\r\nHost: x\r\n" BEGUN "DATA\r\nx\r\n.\r\n", FOREIGN,
+	    "", "!" },
+	{ 0, HI "MAIL FROM:<a@b.org>\r\nUser-Agent: x\r\nRCPT TO:<c@d.org>\r\n",
+	    "250 2.1.0 Ok\r\n" FOREIGN, "", "M!" },
+	{ 0,
+	    HI "MAIL FROM:<a@b.org>\r\nNOOP Host: x\r\nVRFY GET / HTTP/1.1\r\n",
+	    "250 2.1.0 Ok\r\n250 2.0.0 Ok\r\n252 2.0.0 Send some mail, it will "
+	    "be tried\r\n",
+	    "", "M" },
 	/* TLS, which begins anew. */
 	{ TLS, HI "STARTTLS\r\nMAIL FROM:<a@b.org>\r\n",
 	    "220 2.0.0 Ready to start TLS\r\n", "", "T" },
@@ -552,6 +570,23 @@ Test(smtpd_session, a_line_is_never_longer_than_its_limit)
 		    "%zu: %s", n, t.out);
 		free(t.s);
 	}
+}
+
+Test(smtpd_session, a_long_request_of_http_ends_it_too)
+{
+	char line[3000] = "POST /";
+
+	memset(line + 6, 'a', sizeof(line) - 6);
+	memcpy(line + sizeof(line) - 2, "\r\n", 2);
+	start(0);
+	collect();
+	t.out_len = 0;
+	feed(line, sizeof(line), 1000, 0);
+	feed(HI BEGUN, strlen(HI BEGUN), 1000, 0);
+	cr_expect_str_eq(t.out, FOREIGN, "%s", t.out);
+	cr_expect_str_eq(t.events, "!");
+	cr_expect(t.closed);
+	free(t.s);
 }
 
 Test(smtpd_session, who_does_not_read_is_not_heard)
