@@ -22,6 +22,7 @@
 #define SMTPD_LINE_MAX   12288 /* octets of a command, line end included */
 #define SMTPD_OUT_SIZE   8192  /* of replies that were not written yet */
 #define SMTPD_REPLY_SIZE 1024  /* of one of them */
+#define SMTPD_REPLY_LINE_MAX 512   /* of its lines; RFC 5321, 4.5.3.1.5 */
 #define SMTPD_TEXT_SIZE  256   /* of a reply that is made up here */
 
 /* What a session may do; it does not change in its life. */

@@ -614,6 +614,44 @@ Test(smtpd_session, who_does_not_read_is_not_heard)
 	free(t.s);
 }
 
+/* RFC 5321, 4.5.3.1.5 and 4.2.1; RFC 2034, 4. */
+Test(smtpd_session, no_line_of_a_reply_is_too_long)
+{
+	static const char head[] = "550-5.7.1 ";
+	char text[1200], joined[1200];
+	struct smtpd_reply reply = { 550, "5.7.1", text };
+	size_t len;
+
+	for (size_t n = 0; n < sizeof(text); n += 7) {
+		start(0);
+		feed(HI BEGUN "DATA\r\n", strlen(HI BEGUN "DATA\r\n"), 99, 0);
+		memset(text, 'x', n);
+		for (size_t i = 100; i < n; i += n % 2 == 0 ? 101 : 5000)
+			text[i] = ' ';
+		text[n] = '\0';
+		t.out_len = 0;
+		len = 0;
+		smtpd_refuse(t.s, &reply);
+		collect();
+		t.out[t.out_len] = '\0';
+		for (char *at = t.out, *end; *at != '\0'; at = end + 2) {
+			end = strstr(at, "\r\n");
+			cr_assert_not_null(end);
+			cr_assert_leq(end + 2 - at, 512, "%zu", n);
+			cr_assert_eq(at[3], end[2] == '\0' ? ' ' : '-', "%zu",
+			    n);
+			cr_assert_eq(memcmp(at + 4, head + 4, 6), 0);
+			memcpy(joined + len, at + 10, (size_t)(end - at) - 10);
+			len += (size_t)(end - at) - 10;
+			if (end[2] != '\0' && n % 2 == 0)
+				joined[len++] = ' ';
+		}
+		cr_expect(n > 890 || len == n || text[n - 1] == ' ', "%zu", n);
+		cr_expect_eq(memcmp(joined, text, len), 0, "%zu", n);
+		free(t.s);
+	}
+}
+
 /* The most that octets become, and the end of a last line behind it, fill the
  * room that there is, and no more: what stands behind is seen by its content. */
 Test(smtpd_session, a_last_chunk_of_bare_line_ends_fits)
