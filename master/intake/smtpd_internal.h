@@ -53,6 +53,7 @@ struct smtpd {
 	bool paused;         /* it is not read */
 	bool last_words;     /* nothing is to be said but what is written */
 	bool lingers;        /* all is said: its own end is waited for */
+	bool broken;         /* what was written last may not have arrived */
 	bool lmtp;
 	bool final;
 	bool tells_client; /* some transport passes on who it is */
@@ -72,6 +73,7 @@ struct smtpd {
 	char peer[SMTPD_PEER_SIZE]; /* "localhost[127.0.0.1]" */
 
 	struct smtpd_mail mail;
+	uint64_t mail_id; /* the queue's, of the last one; 0: it has none */
 };
 
 /* smtpd.c: the connection. */
@@ -89,7 +91,7 @@ void smtpd_later(struct smtpd *d);
  * gone. */
 bool smtpd_wire_flush(struct smtpd *d);
 
-/* Whether the client has closed it, as far as can be seen while it is not read. */
+/* Whether the client can be told nothing any more, as far as the kernel knows. */
 bool smtpd_wire_is_cut(const struct smtpd *d);
 
 /* Whether something is left to be written. */
@@ -176,7 +178,8 @@ void smtpd_log_foreign(const struct smtpd *d);
 /* TLS is up: its version and cipher. */
 void smtpd_log_tls(const struct smtpd *d);
 
-/* "timeout", "lost connection": after which command. */
+/* "timeout", "lost connection": after which command; within a message after how
+ * many octets of it; behind one, whether its answer can have arrived. */
 void smtpd_log_lost(const struct smtpd *d, const char *what);
 
 #endif

@@ -93,6 +93,7 @@ smtpd_mail_sender(struct smtpd *d)
 		return;
 	}
 	d->begun_ms = time_monotonic_ms();
+	d->mail_id = 0;
 	strlcpy(m->job.from, e->from, sizeof(m->job.from));
 	strlcpy(m->job.parameters, e->parameters, sizeof(m->job.parameters));
 	strlcpy(m->job.via, d->via, sizeof(m->job.via));
@@ -326,6 +327,7 @@ on_accepted(struct intake *in, struct request *r, uint64_t id)
 	char text[64];
 
 	(void)in;
+	d->mail_id = id;
 	if (r->wait != WAIT_QUEUED)
 		return; /* its results follow */
 	(void)snprintf(text, sizeof(text), "Ok: queued as %llX",

@@ -69,6 +69,7 @@ take_command(struct smtpd_session *s)
 	is_good =
 	    smtpd_command_parse(&s->command, s->line, s->line_len, &wrong);
 	s->line_len = 0;
+	s->behind_message = false;
 	s->counts[s->command.verb].all++;
 	count_junk(s);
 	if (s->mode == MODE_CLOSED)
@@ -172,6 +173,7 @@ end_message(struct smtpd_session *s)
 	s->mode = MODE_ANSWERS;
 	s->owed = s->policy.lmtp ? s->envelope.nrcpts : 1;
 	s->answered_well = false;
+	s->behind_message = true;
 	return SMTPD_MESSAGE;
 }
 
@@ -381,6 +383,20 @@ smtpd_written(struct smtpd_session *s, size_t n)
 {
 	memmove(s->out, s->out + n, s->out_len - n);
 	s->out_len -= n;
+}
+
+bool
+smtpd_is_in_message(const struct smtpd_session *s, uint64_t *octets)
+{
+	*octets = s->received;
+	return s->mode == MODE_DATA || s->mode == MODE_CHUNK ||
+	    s->state == SMTPD_IN_CHUNKS;
+}
+
+bool
+smtpd_is_behind_message(const struct smtpd_session *s)
+{
+	return s->behind_message;
 }
 
 enum smtpd_state

@@ -134,6 +134,12 @@ void smtpd_tls_is_up(struct smtpd_session *s);
 const char *smtpd_out(const struct smtpd_session *s, size_t *n);
 void smtpd_written(struct smtpd_session *s, size_t n);
 
+/* Whether a message is being taken, and how many octets of it were so far. */
+bool smtpd_is_in_message(const struct smtpd_session *s, uint64_t *octets);
+
+/* Whether nothing but its answers came after the last message. */
+bool smtpd_is_behind_message(const struct smtpd_session *s);
+
 enum smtpd_state smtpd_state(const struct smtpd_session *s);
 const struct smtpd_envelope *smtpd_envelope(const struct smtpd_session *s);
 

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -709,25 +710,99 @@ def what_is_known_is_told_when_time_runs_out():
         c.want(b"NOOP", "250")
 
 
-def who_leaves_takes_back_what_waits():
+def begin(c, rcpt=b"<b@rcpt.test>"):
+    c.want(b"MAIL FROM:<a@sender.test>", "250")
+    c.want(b"RCPT TO:" + rcpt, "250")
+    c.want(b"DATA", "354")
+
+
+def reset(c):
+    """Closes as a program does that has not read all: by RST."""
+    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                      struct.pack("ii", 1, 0))
+    c.close()
+
+
+def who_leaves_takes_back_what_waits(unix):
     """An MTA that is gone hears no result, and sends its message again."""
-    with Place("protocol = lmtp\nanswer = final") as p:
+    with Place("protocol = lmtp\nanswer = final", unix=unix) as p:
         assert p.daemon.postern("pause", "--transport",
                                 "sink").returncode == 0
         c = p.client(b"LHLO me.test")
-        c.want(b"MAIL FROM:<a@sender.test>", "250")
-        c.want(b"RCPT TO:<b@rcpt.test>", "250")
-        c.want(b"DATA", "354")
+        begin(c)
         c.sock.sendall(MESSAGE + DOT)
-        p.log(": client=")
-        c.close()
-        p.log("lost connection after DATA from")
+        id_ = re.search(r"\b([0-9A-F]+): client=", p.log(": client=")[0])
+        (c.close if unix else lambda: reset(c))()
+        line = p.log("lost connection after END-OF-MESSAGE from")[0]
+        assert line.endswith(": message %s was not answered" % id_.group(1)), line
         p.log(": removed")
         assert p.daemon.postern("resume", "--transport",
                                 "sink").returncode == 0
         c = p.client(b"LHLO me.test")
         assert c.send().startswith("250 2."), "another one"
         assert len(p.mails()) == 1
+
+
+def who_sends_no_more_still_hears():
+    """A client that closes its own direction behind the dot waits for the answer."""
+    for unix, protocol, answer in itertools.product(
+            (False, True), ("lmtp", "smtp"), ("final", "queued")):
+        with Place("protocol = %s\nanswer = %s" % (protocol, answer),
+                   unix=unix) as p:
+            hello = b"LHLO me.test" if protocol == "lmtp" else b"EHLO me.test"
+            assert p.daemon.postern("pause", "--transport",
+                                    "sink").returncode == 0
+            c = p.client(hello)
+            begin(c)
+            c.sock.sendall(MESSAGE + DOT)
+            c.sock.shutdown(socket.SHUT_WR)
+            p.log(": client=")
+            if answer == "final":
+                time.sleep(2.5)  # two turns of the timer that looks who left
+                assert "lost connection" not in p.daemon.log_text()
+            assert p.daemon.postern("resume", "--transport",
+                                    "sink").returncode == 0
+            assert c.reply().startswith("250 2."), (unix, protocol, answer)
+            assert c.ended()
+            assert len(p.mails()) == 1
+            # all commands in one piece, and the end
+            c = p.client(None)
+            c.sock.sendall(hello + b"\r\nMAIL FROM:<a@sender.test>\r\n"
+                           b"RCPT TO:<c@rcpt.test>\r\nDATA\r\n" + MESSAGE + DOT)
+            c.sock.shutdown(socket.SHUT_WR)
+            codes = [c.reply()[:3] for _ in range(5)]
+            assert codes == ["250", "250", "250", "354", "250"], codes
+            assert c.ended()
+            assert len(p.mails(1, "c@rcpt.test")) == 1
+
+
+def what_was_lost_is_said():
+    """Within the text, or behind it: the log says which, and of which message."""
+    with Place() as p:
+        c = p.client()
+        begin(c)
+        c.sock.sendall(MESSAGE)
+        c.close()
+        p.log("lost connection after DATA (%d bytes) from localhost[127."
+              % len(MESSAGE))
+        c = p.client()
+        c.want(b"MAIL FROM:<a@sender.test>", "250")
+        c.want(b"RCPT TO:<b@rcpt.test>", "250")
+        c.sock.sendall(b"BDAT 7\r\n" + MESSAGE[:7])
+        assert c.reply().startswith("250"), "chunk"
+        c.close()
+        p.log("lost connection after BDAT (7 bytes) from localhost[127.")
+        c = p.client()
+        queue_id(c.send())
+        c.close()
+        line = p.log("lost connection after END-OF-MESSAGE from localhost[127.")[0]
+        assert line.endswith("]"), line  # it may well have heard
+        c = p.client()
+        id_ = queue_id(c.send())
+        c.sock.sendall(b"NOOP")
+        reset(c)
+        p.log("lost connection after END-OF-MESSAGE from localhost[127.")
+        p.log(": the answer to message %s may not have been received" % id_)
 
 
 def a_stop_lets_messages_finish():
@@ -861,7 +936,12 @@ TESTS = [
     ("a queue that dies is a 451", a_queue_that_dies_is_a_451),
     ("what is known is told when time runs out",
      what_is_known_is_told_when_time_runs_out),
-    ("who leaves takes back what waits", who_leaves_takes_back_what_waits),
+    ("who leaves takes back what waits: TCP",
+     lambda: who_leaves_takes_back_what_waits(False)),
+    ("who leaves takes back what waits: Unix",
+     lambda: who_leaves_takes_back_what_waits(True)),
+    ("who sends no more still hears", who_sends_no_more_still_hears),
+    ("what was lost is said", what_was_lost_is_said),
     ("a stop lets messages finish", a_stop_lets_messages_finish),
     ("a reload keeps sessions", a_reload_keeps_sessions),
     ("what cannot be opened says why", what_cannot_be_opened_says_why),
