@@ -11,7 +11,7 @@
 #include "master/intake/received.h"
 #include "master/intake/smtpd_session.h"
 
-#define SMTPD_ANSWER_SIZE 512 /* of a reply's text for one recipient */
+#define SMTPD_ANSWER_SIZE 800 /* of a reply's text for one recipient */
 #define SMTPD_PEER_SIZE   320 /* "name[address]" for the log */
 
 /* One recipient's answer. */
@@ -57,6 +57,7 @@ struct smtpd {
 	bool lmtp;
 	bool final;
 	bool tells_client; /* some transport passes on who it is */
+	bool names_remote; /* replies say which host said what */
 	int64_t timeout_ms;
 	int64_t transaction_timeout_ms;
 	int64_t idle_ms;  /* CLOCK_MONOTONIC: when it is silent for too long */
@@ -157,10 +158,12 @@ void smtpd_trace_client(struct smtpd *d);
 /*
  * Fills result from an outcome and the words that came with it: the remote's own
  * code, enhanced code and text where it said any, else 451 or 554 and our reason.
- * Without memory a text of ours stands there.  Pure but for its memory.
+ * What may have been delivered all the same is called so.  relay, "name[address]:port",
+ * is named where it is not NULL.  Without memory the text is NULL.  Pure but for its
+ * memory.
  */
 void smtpd_result_set(struct smtpd_result *result,
-    const struct outcome *outcome, const char *reply);
+    const struct outcome *outcome, const char *relay, const char *reply);
 
 /* smtpd_log.c: lines in Postfix's shape, of the process smtpd or lmtpd. */
 void smtpd_log_connect(const struct smtpd *d);
@@ -174,6 +177,10 @@ void smtpd_log_reject(const struct smtpd *d, const char *at,
 
 /* A client whose command is none of mail: that line. */
 void smtpd_log_foreign(const struct smtpd *d);
+
+/* What a recipient without an outcome was answered: perhaps it has the message. */
+void smtpd_log_doubt(const struct smtpd *d, const char *rcpt,
+    const struct smtpd_reply *reply);
 
 /* TLS is up: its version and cipher. */
 void smtpd_log_tls(const struct smtpd *d);

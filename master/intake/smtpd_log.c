@@ -197,6 +197,18 @@ smtpd_log_foreign(const struct smtpd *d)
 }
 
 void
+smtpd_log_doubt(const struct smtpd *d, const char *rcpt,
+    const struct smtpd_reply *reply)
+{
+	char to[ESCAPED_SIZE];
+
+	log_escape(to, sizeof(to), rcpt, strlen(rcpt));
+	line(d, LOG_INFO, "doubt", "%llX: to=<%s>: %s was answered %u %s (%s)",
+	    (unsigned long long)d->mail_id, to, d->peer, reply->code,
+	    reply->dsn, reply->text);
+}
+
+void
 smtpd_log_tls(const struct smtpd *d)
 {
 	line(d, LOG_INFO, "tls",

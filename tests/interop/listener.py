@@ -554,20 +554,29 @@ def each_recipient_hears_the_remote():
         replies = c.send(rcpts=(b"<yes@rcpt.test>", b"<no@rcpt.test>",
                                 b"<later@rcpt.test>", b"<b@dead.test>",
                                 b"<also@rcpt.test>"), answers=5)
-        assert replies[0] == "250 2.0.0 Ok: taken as 12345", replies
-        assert replies[1] == "550 5.1.1 <no@rcpt.test>: unknown here", replies
-        assert replies[2] == "450 4.2.0 <later@rcpt.test>: greylisted"
-        assert replies[3].startswith("451 4.4.1 "), replies
+        host = "host 127.0.0.1[127.0.0.1]:%d said: " % p.sink.port
+        assert replies[0] == "250 2.0.0 " + host + "Ok: taken as 12345", replies
+        assert replies[1] == "550 5.1.1 " + host + \
+            "<no@rcpt.test>: unknown here", replies
+        assert replies[2] == "450 4.2.0 " + host + \
+            "<later@rcpt.test>: greylisted", replies
+        assert replies[3].startswith(
+            "451 4.4.1 host 127.0.0.1[127.0.0.1]:1: "), replies
         assert "refused" in replies[3], replies
         assert replies[4] == replies[0], replies
         p.sink.final = "421 4.3.2 closing"
-        assert c.send() == "451 4.3.2 closing"
+        assert c.send() == "451 4.3.2 " + host + "closing"
         p.sink.final = "554 5.6.0 not this"
-        assert c.send() == "554 5.6.0 not this"
+        assert c.send() == "554 5.6.0 " + host + "not this"
+        # all of it had left when the remote went away: it may have it
+        p.sink.final = ""
+        reply = c.send()
+        assert reply.startswith("451 4."), reply
+        assert " perhaps delivered: host 127.0.0.1[" in reply, reply
         c.want(b"QUIT", "221")
         line = p.log("disconnect from localhost[uid=")[0]
         assert "postern/smtpd[" in line, line
-    with Place("answer = final") as p:
+    with Place("answer = final\nanswer_names_remote = no") as p:
         c = p.client()
         assert "250 LIMITS RCPTMAX=1" in c.offers.replace("250-LIMITS",
                                                           "250 LIMITS")
@@ -689,8 +698,10 @@ def a_queue_that_dies_is_a_451():
         c.sock.sendall(MESSAGE + DOT)
         assert p.sink.at_dot.wait(60)
         os.kill(p.daemon.pids("queue")[0], signal.SIGKILL)
-        for _ in range(2):
-            assert c.reply().startswith("451 4.3.2 "), "451"
+        for name in ("b", "c"):
+            assert c.reply().startswith("451 4.3.2 perhaps delivered: "), "451"
+            line = p.log(": to=<%s@rcpt.test>: localhost[" % name)[0]
+            assert "was answered 451 4.3.2 (perhaps delivered: " in line, line
         c.want(b"NOOP", "250")
 
 
@@ -705,8 +716,14 @@ def what_is_known_is_told_when_time_runs_out():
         c.want(b"RCPT TO:<c@dead.test>", "250")
         c.want(b"DATA", "354")
         c.sock.sendall(MESSAGE + DOT)
-        assert "no result within" in c.reply()
-        assert "refused" in c.reply()
+        late = c.reply()
+        assert late.startswith("451 4.4.2 perhaps delivered: no result "
+                               "within"), late
+        known = c.reply()
+        assert "refused" in known and "perhaps" not in known, known
+        line = p.log(": to=<b@rcpt.test>: localhost[")[0]
+        assert "perhaps delivered: no result within" in line, line
+        assert ": to=<c@dead.test>: localhost[" not in p.daemon.log_text()
         c.want(b"NOOP", "250")
 
 
