@@ -111,20 +111,22 @@ struct msg_metrics {
 };
 
 struct msg_key {
-	uint32_t key; /* a number of its own; tail: the listener's name */
-	uint32_t pad;
+	uint32_t key;     /* a number of its own; tail: the listener's name */
+	uint32_t tls_1_2; /* 1: it may sign for TLS 1.2, too */
 };
 
 struct msg_certificate {
 	uint32_t listener; /* index in the configuration */
 	uint32_t key;
+	uint32_t tls_1_2; /* 1: TLS 1.2 is spoken, too */
+	uint32_t pad;
 };
 
 struct msg_sign {
 	uint32_t serial;
 	uint32_t key;
 	uint32_t hash_bits; /* 0: the algorithm has its own */
-	uint32_t pad;
+	uint32_t pkcs1; /* 1: the padding of RSA is PKCS #1 v1.5, else PSS */
 };
 
 struct msg_signed {

@@ -9,10 +9,10 @@
 #include "common/address.h"
 #include "common/date.h"
 
-#define XTEXT_ENVID_MAX  100 /* of the whole parameter; RFC 3461, 4.4 */
+#define XTEXT_ENVID_MAX  100 /* of the value; RFC 3461, 4.4 */
 #define CLIENT_TEXT_SIZE 256 /* of a name, decoded, and NUL */
 #define CLIENT_WORD_MAX  500 /* with its keyword: a line of 512 holds it */
-#define XTEXT_ORCPT_MAX  500 /* RFC 3461, 4.2 */
+#define XTEXT_ORCPT_MAX  500 /* the same; RFC 3461, 4.2 */
 
 /* The C library's classes depend on the locale; the RFCs' do not. */
 static bool
@@ -108,7 +108,7 @@ check_envid(const struct parameter_word *word)
 
 	if (word->value_len == 0)
 		return "the envelope id (ENVID) is empty";
-	if (word->len > XTEXT_ENVID_MAX)
+	if (word->value_len > XTEXT_ENVID_MAX)
 		return "the envelope id (ENVID) is longer than 100 octets on "
 		       "the wire";
 	if (!read_xtext(word->value, word->value_len, text, sizeof(text)))
@@ -126,7 +126,7 @@ check_orcpt(const struct parameter_word *word)
 	char text[XTEXT_ORCPT_MAX + 1];
 	size_t n;
 
-	if (word->len > XTEXT_ORCPT_MAX)
+	if (word->value_len > XTEXT_ORCPT_MAX)
 		return "the original recipient (ORCPT) is longer than 500 "
 		       "octets on the wire";
 	if (semicolon == NULL || semicolon == word->value)

@@ -108,6 +108,11 @@ enum config_answer {
 	CONFIG_ANSWER_FINAL,
 };
 
+enum config_smtpd_tls_min_protocol {
+	CONFIG_TLS_FROM_1_2,
+	CONFIG_TLS_FROM_1_3,
+};
+
 enum config_smtpd_forbid_bare_newline {
 	CONFIG_BARE_REJECT,
 	CONFIG_BARE_NORMALIZE,

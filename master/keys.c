@@ -16,6 +16,15 @@ number_of(const struct master *m, size_t listener)
 	return m->generation * CONFIG_LISTENERS_MAX + (uint32_t)listener;
 }
 
+static uint32_t
+speaks_tls_1_2(const struct master *m, size_t listener)
+{
+	return m->load->config->listeners[listener].smtpd_tls_min_protocol ==
+		CONFIG_TLS_FROM_1_2
+	    ? 1
+	    : 0;
+}
+
 void
 keys_send_pairs(struct servant *s)
 {
@@ -27,6 +36,7 @@ keys_send_pairs(struct servant *s)
 		if (m->load->listeners[i].pair_fd == -1)
 			continue;
 		msg.key = number_of(m, i);
+		msg.tls_1_2 = speaks_tls_1_2(m, i);
 		servant_send_message(s, MSG_KEY, &msg, c->listeners[i].name,
 		    strlen(c->listeners[i].name),
 		    m->load->listeners[i].pair_fd);
@@ -41,6 +51,7 @@ send_certificate(struct servant *intake, size_t listener)
 
 	msg.listener = (uint32_t)listener;
 	msg.key = number_of(m, listener);
+	msg.tls_1_2 = speaks_tls_1_2(m, listener);
 	servant_send_message(intake, MSG_CERTIFICATE, &msg, NULL, 0,
 	    m->load->listeners[listener].chain_fd);
 }

@@ -21,6 +21,11 @@
 
 #define LISTEN_BACKLOG 256
 
+/* A kernel answers in the place of a socket that was closed for a minute. */
+static const int keepalive_idle_s = 60;
+static const int keepalive_interval_s = 15;
+static const int keepalive_probes = 8;
+
 /* Whether nobody holds the socket at un, of whatever type, any more.  One of
  * mode 0 was never finished; who is not root cannot ask it. */
 static bool
@@ -111,6 +116,23 @@ listen_address(const char *address, uint16_t port, struct sockaddr_storage *out)
 	return sizeof(*in6);
 }
 
+/* Accepted sockets have it from their listener.  Of a client that waits for an
+ * answer nothing else shows that it is gone: its FIN may mean that it sends no more. */
+static int
+set_keepalive(int fd)
+{
+	const int on = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) == -1 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &keepalive_idle_s,
+		sizeof(keepalive_idle_s)) == -1 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &keepalive_interval_s,
+		sizeof(keepalive_interval_s)) == -1)
+		return -1;
+	return setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &keepalive_probes,
+	    sizeof(keepalive_probes));
+}
+
 int
 listen_open_tcp(const char *address, uint16_t port)
 {
@@ -132,6 +154,7 @@ listen_open_tcp(const char *address, uint16_t port)
 	    (at.ss_family == AF_INET6 &&
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) ==
 		    -1) ||
+	    set_keepalive(fd) == -1 ||
 	    bind(fd, (struct sockaddr *)&at, len) == -1 ||
 	    listen(fd, LISTEN_BACKLOG) == -1) {
 		fd_close(fd);

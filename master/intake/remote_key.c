@@ -31,6 +31,7 @@ struct remote_key {
 struct signing {
 	const struct remote_key *key; /* libcrypto holds it meanwhile */
 	unsigned hash_bits;
+	bool pss; /* of RSA; libcrypto says so where it is not PKCS #1 v1.5 */
 };
 
 static remote_key_sign_fn ask;
@@ -236,6 +237,7 @@ signing_begin(void *data, const char *hash, void *key,
 	if (key != NULL)
 		s->key = key;
 	s->hash_bits = 0;
+	s->pss = false;
 	if (s->key == NULL)
 		return 0;
 	if (strcmp(s->key->type, "ED25519") == 0)
@@ -251,6 +253,7 @@ signing_sign(void *data, unsigned char *out, size_t *out_len, size_t size,
     const unsigned char *in, size_t n)
 {
 	const struct signing *s = data;
+	struct remote_key_how how = { 0 };
 	int most;
 
 	if (s->key == NULL)
@@ -262,26 +265,34 @@ signing_sign(void *data, unsigned char *out, size_t *out_len, size_t size,
 		*out_len = (size_t)most;
 		return 1;
 	}
-	*out_len = ask(ask_ctx, s->key->number, s->hash_bits, in, n, out, size);
+	how.key = s->key->number;
+	how.hash_bits = s->hash_bits;
+	how.pkcs1 = strcmp(s->key->type, "RSA") == 0 && !s->pss;
+	*out_len = ask(ask_ctx, &how, in, n, out, size);
 	return *out_len > 0;
 }
 
-/* Of an RSA signature: the one padding of TLS 1.3, and who signs knows that. */
+/* Of an RSA signature: PSS, the one padding of TLS 1.3, or PKCS #1 v1.5. */
 static int
 signing_set_params(void *data, const OSSL_PARAM params[])
 {
+	struct signing *s = data;
 	const OSSL_PARAM *p;
-	int padding = RSA_PKCS1_PSS_PADDING;
+	int padding = 0;
 
-	(void)data;
 	p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE);
 	if (p == NULL)
 		return 1;
-	if (p->data_type == OSSL_PARAM_UTF8_STRING)
-		return p->data != NULL &&
-		    strcmp(p->data, OSSL_PKEY_RSA_PAD_MODE_PSS) == 0;
-	return OSSL_PARAM_get_int(p, &padding) == 1 &&
-	    padding == RSA_PKCS1_PSS_PADDING;
+	if (p->data_type == OSSL_PARAM_UTF8_STRING && p->data != NULL)
+		padding = strcmp(p->data, OSSL_PKEY_RSA_PAD_MODE_PSS) == 0
+		    ? RSA_PKCS1_PSS_PADDING
+		    : strcmp(p->data, OSSL_PKEY_RSA_PAD_MODE_PKCSV15) == 0
+		    ? RSA_PKCS1_PADDING
+		    : 0;
+	else if (OSSL_PARAM_get_int(p, &padding) != 1)
+		return 0;
+	s->pss = padding == RSA_PKCS1_PSS_PADDING;
+	return s->pss || padding == RSA_PKCS1_PADDING;
 }
 
 static const OSSL_PARAM *

@@ -7,15 +7,21 @@
 #define POSTERN_MASTER_INTAKE_REMOTE_KEY_H
 
 #include <openssl/evp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- * Gets a signature of in: by key number key, with a hash of that many bits (0: the
- * algorithm has its own).  Returns its octets in out, or 0 where there is none.
- */
-typedef size_t (*remote_key_sign_fn)(void *ctx, uint32_t key,
-    unsigned hash_bits, const uint8_t *in, size_t n, uint8_t *out, size_t size);
+/* How a signature is to be made. */
+struct remote_key_how {
+	uint32_t key;       /* its number */
+	unsigned hash_bits; /* 0: the algorithm has its own */
+	bool pkcs1;         /* the padding of RSA is PKCS #1 v1.5, else PSS */
+};
+
+/* Gets a signature of in.  Returns its octets in out, or 0 where there is none. */
+typedef size_t (*remote_key_sign_fn)(void *ctx,
+    const struct remote_key_how *how, const uint8_t *in, size_t n, uint8_t *out,
+    size_t size);
 
 /* Once, before the process is confined.  0, or -1 where OpenSSL refuses. */
 int remote_key_init(remote_key_sign_fn sign, void *ctx);

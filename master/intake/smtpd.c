@@ -86,6 +86,8 @@ handle(struct smtpd *d, enum smtpd_event event)
 		smtpd_mail_clear(d);
 		break;
 	case SMTPD_REFUSED:
+		if (smtpd_command(d->session)->is_foreign)
+			smtpd_log_foreign(d);
 		smtpd_log_reject(d,
 		    smtpd_verb_name(smtpd_command(d->session)->verb),
 		    smtpd_refusal(d->session));
@@ -237,6 +239,7 @@ take(struct smtpd *d, const uint8_t *in, size_t n)
 		return false;
 	}
 	if (!smtpd_wire_flush(d)) {
+		d->broken = true;
 		lose(d);
 		return false;
 	}
@@ -296,6 +299,23 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		smtpd_resume(d);
 }
 
+/* Nothing more comes: n is what read() said.  Who has only said that it sends no
+ * more may still read what is left to be written. */
+static void
+end_input(struct smtpd *d, ssize_t n)
+{
+	if (d->lingers) {
+		smtpd_close(d);
+		return;
+	}
+	d->broken = n == -1;
+	smtpd_log_lost(d, "lost connection");
+	if (n == 0 && smtpd_wire_has_output(d))
+		linger(d);
+	else
+		smtpd_close(d);
+}
+
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -315,9 +335,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		if (n == -1 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
-			if (!d->lingers)
-				smtpd_log_lost(d, "lost connection");
-			smtpd_close(d);
+			end_input(d, n);
 			return;
 		}
 		if (d->lingers)
@@ -343,9 +361,9 @@ check_waiting(struct smtpd *d, bool is_late)
 {
 	if (is_late)
 		smtpd_mail_give_up(d);
-	else if (d->final && d->input_len == 0 && smtpd_wire_is_cut(d))
-		lose(
-		    d); /* what no session has yet is not sent: it sends it again */
+	else if (d->final && smtpd_wire_is_cut(d))
+		/* What no session has yet is not sent: it sends it again. */
+		lose(d);
 }
 
 static void

@@ -358,6 +358,52 @@ find_verb(const struct text *word)
 	return (enum smtpd_verb)i;
 }
 
+/* RFC 9110, 9.1, and RFC 5789. */
+static bool
+is_http_method(const struct text *word)
+{
+	static const char *const methods[] = { "GET", "HEAD", "POST", "PUT",
+		"DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH" };
+
+	for (size_t i = 0; i < NELEM(methods); i++)
+		if (is_word(word, methods[i]))
+			return true;
+	return false;
+}
+
+/* Whether the line ends as the request line of any method does (RFC 9112, 3). */
+static bool
+names_http(const struct text *rest)
+{
+	static const char version[] = "HTTP/";
+	const char *end = rest->at + rest->left;
+	const char *last = end;
+
+	while (last > rest->at && last[-1] != ' ')
+		last--;
+	return (size_t)(end - last) >= sizeof(version) &&
+	    strncasecmp(last, version, sizeof(version) - 1) == 0;
+}
+
+/*
+ * Whether no client of SMTP or LMTP sends such a line, for it is of another
+ * protocol: a web browser, or a program that was made to connect here, has put
+ * commands into what it sends.  A request of HTTP; a header field, "Name: value";
+ * what does not begin with a letter (TLS without STARTTLS, Redis).
+ */
+static bool
+is_foreign(const struct text *verb, const struct text *rest)
+{
+	char first = verb->left > 0 ? *verb->at : 'A';
+
+	if (memchr(verb->at, ':', verb->left) != NULL ||
+	    (rest->left > 0 && *rest->at == ':'))
+		return true;
+	if ((first < 'A' || first > 'Z') && (first < 'a' || first > 'z'))
+		return true;
+	return is_http_method(verb) || names_http(rest);
+}
+
 static bool
 read_rest(struct smtpd_command *c, struct text *t, struct smtpd_reply *wrong)
 {
@@ -412,6 +458,14 @@ smtpd_command_parse(struct smtpd_command *c, const char *line, size_t n,
 		t.left--;
 	verb = take_word(&t);
 	c->verb = find_verb(&verb);
+	if (c->verb == SMTPD_VERB_UNKNOWN && is_foreign(&verb, &t)) {
+		c->is_foreign = true;
+		c->rest = line;
+		c->rest_len = n;
+		return complain(wrong, 521, "5.7.0",
+		    "Error: this is a mail server, and the line is of another "
+		    "protocol");
+	}
 	is_clean = line_is_clean(line, n, &is_utf8);
 	c->is_utf8 = is_utf8;
 	/* What comes behind a chunk's length must be known even so. */

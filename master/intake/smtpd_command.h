@@ -45,6 +45,7 @@ struct smtpd_reply {
 
 struct smtpd_command {
 	enum smtpd_verb verb;
+	bool is_foreign; /* UNKNOWN, and no client of SMTP or LMTP sends it */
 	uint32_t uses; /* of what must have been offered; bits */
 
 	/* MAIL, RCPT */
@@ -66,7 +67,7 @@ struct smtpd_command {
 	char name[SMTPD_NAME_SIZE];
 
 	/* Within the line: XFORWARD's attributes; the address of MAIL and RCPT
-	 * as it came, for the log */
+	 * as it came, and all of a line that is foreign, for the log */
 	const char *rest;
 	size_t rest_len;
 };

@@ -11,7 +11,7 @@
 #include "master/intake/received.h"
 #include "master/intake/smtpd_session.h"
 
-#define SMTPD_ANSWER_SIZE 512 /* of a reply's text for one recipient */
+#define SMTPD_ANSWER_SIZE 800 /* of a reply's text for one recipient */
 #define SMTPD_PEER_SIZE   320 /* "name[address]" for the log */
 
 /* One recipient's answer. */
@@ -53,9 +53,11 @@ struct smtpd {
 	bool paused;         /* it is not read */
 	bool last_words;     /* nothing is to be said but what is written */
 	bool lingers;        /* all is said: its own end is waited for */
+	bool broken;         /* what was written last may not have arrived */
 	bool lmtp;
 	bool final;
 	bool tells_client; /* some transport passes on who it is */
+	bool names_remote; /* replies say which host said what */
 	int64_t timeout_ms;
 	int64_t transaction_timeout_ms;
 	int64_t idle_ms;  /* CLOCK_MONOTONIC: when it is silent for too long */
@@ -72,6 +74,7 @@ struct smtpd {
 	char peer[SMTPD_PEER_SIZE]; /* "localhost[127.0.0.1]" */
 
 	struct smtpd_mail mail;
+	uint64_t mail_id; /* the queue's, of the last one; 0: it has none */
 };
 
 /* smtpd.c: the connection. */
@@ -89,7 +92,7 @@ void smtpd_later(struct smtpd *d);
  * gone. */
 bool smtpd_wire_flush(struct smtpd *d);
 
-/* Whether the client has closed it, as far as can be seen while it is not read. */
+/* Whether the client can be told nothing any more, as far as the kernel knows. */
 bool smtpd_wire_is_cut(const struct smtpd *d);
 
 /* Whether something is left to be written. */
@@ -155,10 +158,12 @@ void smtpd_trace_client(struct smtpd *d);
 /*
  * Fills result from an outcome and the words that came with it: the remote's own
  * code, enhanced code and text where it said any, else 451 or 554 and our reason.
- * Without memory a text of ours stands there.  Pure but for its memory.
+ * What may have been delivered all the same is called so.  relay, "name[address]:port",
+ * is named where it is not NULL.  Without memory the text is NULL.  Pure but for its
+ * memory.
  */
 void smtpd_result_set(struct smtpd_result *result,
-    const struct outcome *outcome, const char *reply);
+    const struct outcome *outcome, const char *relay, const char *reply);
 
 /* smtpd_log.c: lines in Postfix's shape, of the process smtpd or lmtpd. */
 void smtpd_log_connect(const struct smtpd *d);
@@ -170,10 +175,18 @@ void smtpd_log_name(const struct smtpd *d, char *out, size_t size);
 void smtpd_log_reject(const struct smtpd *d, const char *at,
     const struct smtpd_reply *reply);
 
+/* A client whose command is none of mail: that line. */
+void smtpd_log_foreign(const struct smtpd *d);
+
+/* What a recipient without an outcome was answered: perhaps it has the message. */
+void smtpd_log_doubt(const struct smtpd *d, const char *rcpt,
+    const struct smtpd_reply *reply);
+
 /* TLS is up: its version and cipher. */
 void smtpd_log_tls(const struct smtpd *d);
 
-/* "timeout", "lost connection": after which command. */
+/* "timeout", "lost connection": after which command; within a message after how
+ * many octets of it; behind one, whether its answer can have arrived. */
 void smtpd_log_lost(const struct smtpd *d, const char *what);
 
 #endif

@@ -14,6 +14,7 @@
 #include "common/log.h"
 
 #define ESCAPED_SIZE 1024 /* of an address or a name */
+#define FOREIGN_MAX  100  /* octets of a line that is no command */
 
 static void line(const struct smtpd *d, enum log_level level, const char *event,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
@@ -184,6 +185,30 @@ smtpd_log_reject(const struct smtpd *d, const char *at,
 }
 
 void
+smtpd_log_foreign(const struct smtpd *d)
+{
+	const struct smtpd_command *c = smtpd_command(d->session);
+	size_t n = c->rest_len < FOREIGN_MAX ? c->rest_len : FOREIGN_MAX;
+	char text[ESCAPED_SIZE];
+
+	log_escape(text, sizeof(text), c->rest, n);
+	line(d, LOG_WARN, "foreign", "non-%s command from %s: %s",
+	    d->lmtp ? "LMTP" : "SMTP", d->peer, text);
+}
+
+void
+smtpd_log_doubt(const struct smtpd *d, const char *rcpt,
+    const struct smtpd_reply *reply)
+{
+	char to[ESCAPED_SIZE];
+
+	log_escape(to, sizeof(to), rcpt, strlen(rcpt));
+	line(d, LOG_INFO, "doubt", "%llX: to=<%s>: %s was answered %u %s (%s)",
+	    (unsigned long long)d->mail_id, to, d->peer, reply->code,
+	    reply->dsn, reply->text);
+}
+
+void
 smtpd_log_tls(const struct smtpd *d)
 {
 	line(d, LOG_INFO, "tls",
@@ -191,17 +216,43 @@ smtpd_log_tls(const struct smtpd *d)
 	    d->peer, tls_stream_version(d->tls), tls_stream_cipher(d->tls));
 }
 
+/* What the client knows of its last message. */
+static void
+write_unheard(const struct smtpd *d, char *out, size_t size)
+{
+	char id[32] = "the message";
+
+	if (d->mail_id != 0)
+		(void)snprintf(id, sizeof(id), "message %llX",
+		    (unsigned long long)d->mail_id);
+	if (smtpd_owed(d->session) > 0)
+		(void)snprintf(out, size, ": %s was not answered", id);
+	else if (d->broken || smtpd_wire_has_output(d))
+		(void)snprintf(out, size,
+		    ": the answer to %s may not have been received", id);
+}
+
+/* The words are those of Postfix's smtpd. */
 void
 smtpd_log_lost(const struct smtpd *d, const char *what)
 {
 	const struct smtpd_count *counts = smtpd_counts(d->session);
-	const char *after = "CONNECT";
+	char after[64] = "CONNECT", unheard[128] = "";
+	uint64_t octets;
+	const char *verb = smtpd_verb_name(smtpd_command(d->session)->verb);
 
 	for (size_t i = 0; i < SMTPD_VERB_COUNT; i++)
 		if (counts[i].all > 0) {
-			after =
-			    smtpd_verb_name(smtpd_command(d->session)->verb);
+			strlcpy(after, verb, sizeof(after));
 			break;
 		}
-	line(d, LOG_INFO, "lost", "%s after %s from %s", what, after, d->peer);
+	if (smtpd_is_behind_message(d->session)) {
+		strlcpy(after, "END-OF-MESSAGE", sizeof(after));
+		write_unheard(d, unheard, sizeof(unheard));
+	} else if (smtpd_is_in_message(d->session, &octets)) {
+		(void)snprintf(after, sizeof(after), "%s (%llu bytes)", verb,
+		    (unsigned long long)octets);
+	}
+	line(d, LOG_INFO, "lost", "%s after %s from %s%s", what, after, d->peer,
+	    unheard);
 }

@@ -93,6 +93,7 @@ smtpd_mail_sender(struct smtpd *d)
 		return;
 	}
 	d->begun_ms = time_monotonic_ms();
+	d->mail_id = 0;
 	strlcpy(m->job.from, e->from, sizeof(m->job.from));
 	strlcpy(m->job.parameters, e->parameters, sizeof(m->job.parameters));
 	strlcpy(m->job.via, d->via, sizeof(m->job.via));
@@ -326,6 +327,7 @@ on_accepted(struct intake *in, struct request *r, uint64_t id)
 	char text[64];
 
 	(void)in;
+	d->mail_id = id;
 	if (r->wait != WAIT_QUEUED)
 		return; /* its results follow */
 	(void)snprintf(text, sizeof(text), "Ok: queued as %llX",
@@ -371,30 +373,38 @@ on_result(struct intake *in, struct request *r, const struct message *m)
 	const struct msg_result *result = m->payload;
 	struct smtpd *d = r->smtpd;
 	struct smtpd_result *of;
-	const char *recipient, *reply;
+	const char *recipient, *relay, *reply;
 	size_t at = 0;
 
 	(void)in;
 	recipient = message_tail_next(m, &at);
-	(void)message_tail_next(m, &at); /* the relay */
+	relay = message_tail_next(m, &at);
 	reply = message_tail_next(m, &at);
 	if (reply == NULL || d->mail.results == NULL)
 		return;
 	of = find_result(&d->mail, recipient);
 	if (of == NULL)
 		return;
-	smtpd_result_set(of, &result->outcome, reply);
+	smtpd_result_set(of, &result->outcome, d->names_remote ? relay : NULL,
+	    reply);
 	smtpd_later(d);
 }
 
-/* Who has no result by then gets none. */
+/* Who has no result by then gets none.  What the queue was given it may have sent:
+ * only it knows. */
 static void
 end_results(struct smtpd *d, const struct smtpd_reply *reply)
 {
 	struct smtpd_mail *m = &d->mail;
+	const char *rcpt = m->job.rcpts;
 
-	for (size_t i = 0; m->results != NULL && i < m->job.nrcpts; i++)
+	for (size_t i = 0; m->results != NULL && i < m->job.nrcpts; i++) {
+		if (!m->results[i].done)
+			smtpd_log_doubt(d, rcpt, reply);
 		result_say(&m->results[i], reply);
+		rcpt += strlen(rcpt) + 1;
+		rcpt += strlen(rcpt) + 1; /* its parameters */
+	}
 	if (m->results == NULL)
 		result_say(&m->common, reply);
 	m->request = NULL;
@@ -405,17 +415,20 @@ void
 smtpd_mail_give_up(struct smtpd *d)
 {
 	static const struct smtpd_reply late = { 451, "4.4.2",
-		"Error: no result within transaction_timeout: try again" };
+		"Error: no answer within transaction_timeout: try again" };
+	static const struct smtpd_reply late_result = { 451, "4.4.2",
+		"perhaps delivered: no result within transaction_timeout: try "
+		"again" };
 
 	request_cancel(d->in, d->mail.request);
-	end_results(d, &late);
+	end_results(d, d->final ? &late_result : &late);
 }
 
 static void
 on_results_end(struct intake *in, struct request *r)
 {
 	static const struct smtpd_reply none = { 451, "4.3.0",
-		"Error: no result was told: try again" };
+		"perhaps delivered: the queue has no result: try again" };
 
 	(void)in;
 	end_results(r->smtpd, &none);
@@ -426,9 +439,11 @@ on_lost(struct intake *in, struct request *r)
 {
 	static const struct smtpd_reply lost = { 451, "4.3.2",
 		"Error: the queue was restarted: try again" };
+	static const struct smtpd_reply lost_result = { 451, "4.3.2",
+		"perhaps delivered: the queue was restarted: try again" };
 
 	(void)in;
-	end_results(r->smtpd, &lost);
+	end_results(r->smtpd, r->smtpd->final ? &lost_result : &lost);
 }
 
 static const struct asker mail_asker = { on_accepted, on_refused, on_result,

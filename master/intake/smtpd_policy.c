@@ -177,6 +177,7 @@ smtpd_policy_configure(struct smtpd *d, const struct config_listener *l)
 	d->tells_client = has_client_command(d->in->config);
 	d->lmtp = l->protocol == CONFIG_PROTOCOL_LMTP;
 	d->final = l->answer == CONFIG_ANSWER_FINAL;
+	d->names_remote = l->answer_names_remote;
 	d->timeout_ms = (int64_t)l->smtpd_timeout * 1000;
 	d->transaction_timeout_ms = (int64_t)l->transaction_timeout * 1000;
 }

@@ -44,15 +44,48 @@ offers(const struct smtpd_session *s, enum smtpd_capability capability)
 	return (s->policy.offers >> capability & 1) != 0;
 }
 
+/* How much of text one line holds of most octets: up to a space where it goes on
+ * behind one. */
+static size_t
+fold(const char *text, size_t most)
+{
+	size_t n = strnlen(text, most + 1), at;
+
+	if (n <= most)
+		return n;
+	for (at = most; at > most / 2; at--)
+		if (text[at] == ' ')
+			return at;
+	return most;
+}
+
+/* A line has 512 octets at most, and a longer text is a reply of several (RFC
+ * 5321, 4.5.3.1.5 and 4.2.1), each with the enhanced code (RFC 2034, 4). */
 void
 smtpd_put(struct smtpd_session *s, const struct smtpd_reply *reply)
 {
 	/* RFC 2034, 4: not in the greeting or where nobody was told of them. */
 	bool has_dsn = reply->dsn != NULL && reply->dsn[0] != '\0' &&
 	    offers(s, SMTPD_CAN_ENHANCEDSTATUSCODES);
+	const char *dsn = has_dsn ? reply->dsn : "", *text = reply->text;
+	const char *end = text + strnlen(text, SMTPD_REPLY_SIZE - 128);
+	size_t most = SMTPD_REPLY_LINE_MAX - strlen("250 \r\n") -
+	    (has_dsn ? strlen(dsn) + 1 : 0);
+	size_t n;
 
-	put_line(s, "%u %s%s%.*s", reply->code, has_dsn ? reply->dsn : "",
-	    has_dsn ? " " : "", SMTPD_REPLY_SIZE - 32, reply->text);
+	while (end > text && end[-1] == ' ')
+		end--;
+	do {
+		n = fold(text, most);
+		if (n > (size_t)(end - text))
+			n = (size_t)(end - text);
+		put_line(s, "%u%c%s%s%.*s", reply->code,
+		    text + n < end ? '-' : ' ', dsn, has_dsn ? " " : "", (int)n,
+		    text);
+		text += n;
+		if (text < end && *text == ' ')
+			text++;
+	} while (text < end);
 }
 
 /* A client that errs without end is not listened to without end. */

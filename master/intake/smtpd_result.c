@@ -61,14 +61,43 @@ code_of(const struct outcome *o, unsigned class)
 	return o->code;
 }
 
+/* Whether the words are the remote's, and not ours about it. */
+static bool
+is_quoted(const struct outcome *o, const char *reply)
+{
+	char code[8];
+
+	(void)snprintf(code, sizeof(code), "%03u", o->code);
+	return o->code != 0 && strncmp(reply, code, 3) == 0 &&
+	    (reply[3] == ' ' || reply[3] == '-');
+}
+
+static void
+write_text(const struct outcome *o, const char *relay, const char *reply,
+    char *out, size_t size)
+{
+	const char *text = skip_codes(reply, o->code != 0);
+	bool is_named = relay != NULL && relay[0] != '\0';
+	bool in_doubt = o->in_doubt && o->status != OUTCOME_DELIVERED;
+
+	(void)snprintf(out, size, "%s%s%s%s%s",
+	    in_doubt ? "perhaps delivered: " : "", is_named ? "host " : "",
+	    is_named ? relay : "",
+	    !is_named                 ? ""
+		: is_quoted(o, reply) ? " said: "
+				      : ": ",
+	    text[0] != '\0' ? text : "no reason was told"); /* cut is fine */
+	for (; *out != '\0'; out++)
+		if (*out < ' ' || *out > '~')
+			*out = '?';
+}
+
 void
 smtpd_result_set(struct smtpd_result *result, const struct outcome *outcome,
-    const char *reply)
+    const char *relay, const char *reply)
 {
 	unsigned class = class_of(outcome);
-	const char *text = skip_codes(reply, outcome->code != 0);
 	char line[SMTPD_ANSWER_SIZE];
-	size_t n;
 
 	if (result->done)
 		return;
@@ -80,10 +109,6 @@ smtpd_result_set(struct smtpd_result *result, const struct outcome *outcome,
 	else
 		(void)snprintf(result->dsn, sizeof(result->dsn), "%u.0.0",
 		    class);
-	n = strlcpy(line, text[0] != '\0' ? text : "no reason was told",
-	    sizeof(line));
-	for (size_t i = 0; i < n && i < sizeof(line) - 1; i++)
-		if (line[i] < ' ' || line[i] > '~')
-			line[i] = '?';
+	write_text(outcome, relay, reply, line, sizeof(line));
 	result->text = strdup(line);
 }

@@ -50,6 +50,15 @@ count_junk(struct smtpd_session *s)
 		smtpd_end(s, "4.7.0", "Error: too many errors");
 }
 
+/* A line of another protocol: what it brings on may hold commands that somebody
+ * else wrote, and none of them is read. */
+static void
+end_foreign(struct smtpd_session *s, const struct smtpd_reply *reply)
+{
+	smtpd_say(s, reply->code, reply->dsn, reply->text);
+	s->mode = MODE_CLOSED;
+}
+
 /* A whole line, without its end. */
 static enum smtpd_event
 take_command(struct smtpd_session *s)
@@ -60,10 +69,15 @@ take_command(struct smtpd_session *s)
 	is_good =
 	    smtpd_command_parse(&s->command, s->line, s->line_len, &wrong);
 	s->line_len = 0;
+	s->behind_message = false;
 	s->counts[s->command.verb].all++;
 	count_junk(s);
 	if (s->mode == MODE_CLOSED)
 		return SMTPD_MORE;
+	if (s->command.is_foreign) {
+		end_foreign(s, &wrong);
+		return SMTPD_MORE;
+	}
 	if (is_good || s->state == SMTPD_DENIED)
 		return smtpd_do_command(s);
 	if (s->command.verb == SMTPD_VERB_RCPT && s->state >= SMTPD_IN_MAIL)
@@ -75,18 +89,30 @@ take_command(struct smtpd_session *s)
 	return SMTPD_MORE;
 }
 
+/* It is kept as far as it has room, which is enough to see what it is. */
+static enum smtpd_event
+end_long_line(struct smtpd_session *s)
+{
+	struct smtpd_reply wrong;
+
+	(void)smtpd_command_parse(&s->command, s->line, s->line_len, &wrong);
+	s->line_too_long = false;
+	s->line_len = 0;
+	s->counts[SMTPD_VERB_UNKNOWN].all++;
+	if (s->command.is_foreign) {
+		end_foreign(s, &wrong);
+		return SMTPD_MORE;
+	}
+	memset(&s->command, 0, sizeof(s->command));
+	s->command.verb = SMTPD_VERB_UNKNOWN;
+	smtpd_say(s, 500, "5.5.2", "Error: the line is too long");
+	return SMTPD_MORE;
+}
+
 static enum smtpd_event
 end_line(struct smtpd_session *s)
 {
-	if (!s->line_too_long)
-		return take_command(s);
-	s->line_too_long = false;
-	s->line_len = 0;
-	memset(&s->command, 0, sizeof(s->command));
-	s->command.verb = SMTPD_VERB_UNKNOWN;
-	s->counts[SMTPD_VERB_UNKNOWN].all++;
-	smtpd_say(s, 500, "5.5.2", "Error: the line is too long");
-	return SMTPD_MORE;
+	return s->line_too_long ? end_long_line(s) : take_command(s);
 }
 
 /* A line ends in CRLF.  Behind a LF alone another server may see a command where
@@ -147,6 +173,7 @@ end_message(struct smtpd_session *s)
 	s->mode = MODE_ANSWERS;
 	s->owed = s->policy.lmtp ? s->envelope.nrcpts : 1;
 	s->answered_well = false;
+	s->behind_message = true;
 	return SMTPD_MESSAGE;
 }
 
@@ -356,6 +383,20 @@ smtpd_written(struct smtpd_session *s, size_t n)
 {
 	memmove(s->out, s->out + n, s->out_len - n);
 	s->out_len -= n;
+}
+
+bool
+smtpd_is_in_message(const struct smtpd_session *s, uint64_t *octets)
+{
+	*octets = s->received;
+	return s->mode == MODE_DATA || s->mode == MODE_CHUNK ||
+	    s->state == SMTPD_IN_CHUNKS;
+}
+
+bool
+smtpd_is_behind_message(const struct smtpd_session *s)
+{
+	return s->behind_message;
 }
 
 enum smtpd_state

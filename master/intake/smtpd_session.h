@@ -22,6 +22,7 @@
 #define SMTPD_LINE_MAX   12288 /* octets of a command, line end included */
 #define SMTPD_OUT_SIZE   8192  /* of replies that were not written yet */
 #define SMTPD_REPLY_SIZE 1024  /* of one of them */
+#define SMTPD_REPLY_LINE_MAX 512   /* of its lines; RFC 5321, 4.5.3.1.5 */
 #define SMTPD_TEXT_SIZE  256   /* of a reply that is made up here */
 
 /* What a session may do; it does not change in its life. */
@@ -132,6 +133,12 @@ void smtpd_tls_is_up(struct smtpd_session *s);
 /* What is to be written; smtpd_written() takes it away. */
 const char *smtpd_out(const struct smtpd_session *s, size_t *n);
 void smtpd_written(struct smtpd_session *s, size_t n);
+
+/* Whether a message is being taken, and how many octets of it were so far. */
+bool smtpd_is_in_message(const struct smtpd_session *s, uint64_t *octets);
+
+/* Whether nothing but its answers came after the last message. */
+bool smtpd_is_behind_message(const struct smtpd_session *s);
 
 enum smtpd_state smtpd_state(const struct smtpd_session *s);
 const struct smtpd_envelope *smtpd_envelope(const struct smtpd_session *s);

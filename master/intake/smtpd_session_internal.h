@@ -39,6 +39,7 @@ struct smtpd_session {
 	struct smtpd_reply skip_reply; /* once MODE_SKIP is over */
 	size_t owed;
 	bool answered_well; /* its first answer was a yes */
+	bool behind_message; /* no command came since */
 
 	/* What an event shows. */
 	struct smtpd_reply refusal;

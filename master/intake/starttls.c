@@ -63,13 +63,15 @@ lose_signer(struct intake *in, const char *why)
 }
 
 static size_t
-ask_signer(void *ctx, uint32_t key, unsigned hash_bits, const uint8_t *in_data,
+ask_signer(void *ctx, const struct remote_key_how *how, const uint8_t *in_data,
     size_t n, uint8_t *out, size_t size)
 {
 	int64_t now_ms = time_monotonic_ms();
 	int64_t until_ms = now_ms + SIGNER_WAIT_MS;
 	struct intake *in = ctx;
-	struct msg_sign ask = { .key = key, .hash_bits = hash_bits };
+	struct msg_sign ask = { .key = how->key,
+		.hash_bits = how->hash_bits,
+		.pkcs1 = how->pkcs1 ? 1 : 0 };
 	const struct msg_signed *answer;
 	struct message m;
 	int got;
@@ -135,7 +137,8 @@ starttls_certificate(void *ctx, struct channel *from, const struct message *m)
 		pem = fd_read_all(m->fd, CERTIFICATES_MAX, &n);
 	fd_close(m->fd);
 	if (pem != NULL)
-		server = tls_server_new(pem, n, msg->key, &why);
+		server =
+		    tls_server_new(pem, n, msg->key, msg->tls_1_2 == 1, &why);
 	free(pem);
 	if (server == NULL) {
 		log_line(LOG_ERROR, "tls_cert_file of listener %u: %s",

@@ -21,18 +21,33 @@ struct tls_stream {
 	char error[160];
 };
 
+/* Of TLS 1.2: a key exchange of curves, whose parameters the signer knows, and
+ * ciphers that authenticate (RFC 9325, 4.2).  Of hashes those that it has. */
+static const char ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
+static const char curves[] = "X25519:P-256:P-384:P-521:X448";
+static const char algorithms[] =
+    "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:"
+    "RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:"
+    "RSA+SHA256:RSA+SHA384:RSA+SHA512";
+
 static SSL_CTX *
-context_new(void)
+context_new(bool tls_1_2)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
 	if (ctx == NULL)
 		return NULL;
-	/* The signer knows the form of TLS 1.3 alone, and signs nothing else. */
-	if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1) {
+	if (SSL_CTX_set_min_proto_version(ctx,
+		tls_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION) != 1 ||
+	    SSL_CTX_set_cipher_list(ctx, ciphers) != 1 ||
+	    SSL_CTX_set1_groups_list(ctx, curves) != 1 ||
+	    SSL_CTX_set1_sigalgs_list(ctx, algorithms) != 1) {
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
+	/* RFC 9325, 3.4 and 3.5. */
+	SSL_CTX_set_options(ctx,
+	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_mode(ctx,
 	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -81,14 +96,15 @@ take_certificate(SSL_CTX *ctx, BIO *pem, uint32_t key)
 }
 
 struct tls_server *
-tls_server_new(const char *pem, size_t n, uint32_t key, const char **why)
+tls_server_new(const char *pem, size_t n, uint32_t key, bool tls_1_2,
+    const char **why)
 {
 	struct tls_server *server = calloc(1, sizeof(*server));
 	BIO *bio = BIO_new_mem_buf(pem, (int)n);
 
 	*why = "no memory";
 	if (server != NULL)
-		server->ctx = context_new();
+		server->ctx = context_new(tls_1_2);
 	if (server != NULL && server->ctx != NULL && bio != NULL) {
 		*why = take_certificate(server->ctx, bio, key);
 		if (*why == NULL)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The TLS server of the listeners: TLS 1.3, octets in, octets out.  The private key
+ * The TLS server of the listeners: octets in, octets out.  The private key
  * is the signer's; what is here is the certificate.  The intake's one doorway to
  * OpenSSL.
  */
@@ -23,10 +23,11 @@ int tls_server_warm_up(remote_key_sign_fn sign, void *ctx);
 /*
  * tls_server_new - offer the certificate of a PEM text, with its chain.
  *
- * key is the signer's number of its key.  NULL, with *why a static string.
+ * key is the signer's number of its key.  TLS 1.3 is spoken, and TLS 1.2 where
+ * that is said.  NULL, with *why a static string.
  */
 struct tls_server *tls_server_new(const char *pem, size_t n, uint32_t key,
-    const char **why);
+    bool tls_1_2, const char **why);
 
 /* Streams that are open keep what they need. */
 void tls_server_free(struct tls_server *server);

@@ -17,7 +17,7 @@ static EVP_PKEY *warm_key;
 
 /* The warm-up's own key is here; all others are the signer's. */
 static size_t
-sign_warm(void *ctx, uint32_t key, unsigned hash_bits, const uint8_t *in,
+sign_warm(void *ctx, const struct remote_key_how *how, const uint8_t *in,
     size_t n, uint8_t *out, size_t size)
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
@@ -25,8 +25,7 @@ sign_warm(void *ctx, uint32_t key, unsigned hash_bits, const uint8_t *in,
 	int ok;
 
 	(void)ctx;
-	(void)key;
-	(void)hash_bits;
+	(void)how;
 	ok = md != NULL &&
 	    EVP_DigestSignInit(md, NULL, EVP_sha256(), NULL, warm_key) == 1 &&
 	    EVP_DigestSign(md, out, &len, in, n) == 1;
@@ -82,7 +81,7 @@ shake_hands(struct tls_stream *s, SSL *client, BIO *to_client, BIO *from_client)
 }
 
 static bool
-warm_up_with(struct tls_server *server)
+warm_up_with(struct tls_server *server, int version)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	SSL *client = ctx != NULL ? SSL_new(ctx) : NULL;
@@ -90,7 +89,8 @@ warm_up_with(struct tls_server *server)
 	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
 	bool ok = false;
 
-	if (client != NULL && s != NULL && in != NULL && out != NULL) {
+	if (client != NULL && SSL_set_max_proto_version(client, version) == 1 &&
+	    s != NULL && in != NULL && out != NULL) {
 		(void)BIO_up_ref(in);
 		(void)BIO_up_ref(out);
 		SSL_set_bio(client, in, out);
@@ -144,9 +144,10 @@ tls_server_warm_up(remote_key_sign_fn sign, void *ctx)
 	if (warm_key != NULL)
 		pem = warm_pem(&n);
 	if (pem != NULL)
-		server = tls_server_new(pem, n, 0, &why);
+		server = tls_server_new(pem, n, 0, true, &why);
 	if (server != NULL)
-		ok = warm_up_with(server);
+		ok = warm_up_with(server, TLS1_3_VERSION) &&
+		    warm_up_with(server, TLS1_2_VERSION);
 	tls_server_free(server);
 	free(pem);
 	EVP_PKEY_free(warm_key);

@@ -11,13 +11,21 @@
 
 enum {
 	FORM_SPACES = 64,
+	RANDOM_SIZE = 32, /* of each side */
+	NAMED_CURVE = 3,  /* RFC 8422, 5.4 */
+	UNCOMPRESSED = 4, /* of a point; RFC 8422, 5.4.1 */
 };
 
 /* With the octet 0 that stands behind it. */
 static const char form_context[] = "TLS 1.3, server CertificateVerify";
 
-bool
-sign_form_ok(const uint8_t *in, size_t n)
+/* What RFC 8446, 4.1.3, has a server that offers TLS 1.3 too put at the end of its
+ * random in TLS 1.2: a client of TLS 1.3 sees by it that somebody led it astray. */
+static const uint8_t downgrade_mark[] = { 'D', 'O', 'W', 'N', 'G', 'R', 'D',
+	1 };
+
+static bool
+is_tls_1_3(const uint8_t *in, size_t n)
 {
 	size_t i, hash;
 
@@ -31,6 +39,53 @@ sign_form_ok(const uint8_t *in, size_t n)
 			return false;
 	return memcmp(in + FORM_SPACES, form_context, sizeof(form_context)) ==
 	    0;
+}
+
+/* The curves and how long a public key of theirs is; RFC 8422, 5.1.1, RFC 7748. */
+static size_t
+point_size(unsigned curve)
+{
+	switch (curve) {
+	case 23: /* P-256 */
+		return 65;
+	case 24: /* P-384 */
+		return 97;
+	case 25: /* P-521 */
+		return 133;
+	case 29: /* X25519 */
+		return 32;
+	case 30: /* X448 */
+		return 56;
+	default:
+		return 0;
+	}
+}
+
+/* Both randoms, and a public key of a curve. */
+static bool
+is_tls_1_2(const uint8_t *in, size_t n)
+{
+	const uint8_t *params = in + 2 * RANDOM_SIZE;
+	unsigned curve;
+
+	if (n < 2 * RANDOM_SIZE + 5 ||
+	    memcmp(params - sizeof(downgrade_mark), downgrade_mark,
+		sizeof(downgrade_mark)) != 0 ||
+	    params[0] != NAMED_CURVE)
+		return false;
+	curve = (unsigned)params[1] << 8 | params[2];
+	if (point_size(curve) == 0 || params[3] != point_size(curve) ||
+	    n != 2 * RANDOM_SIZE + 4 + point_size(curve))
+		return false;
+	return curve > 25 || params[4] == UNCOMPRESSED;
+}
+
+enum sign_form
+sign_form(const uint8_t *in, size_t n)
+{
+	if (is_tls_1_3(in, n))
+		return SIGN_FORM_TLS_1_3;
+	return is_tls_1_2(in, n) ? SIGN_FORM_TLS_1_2 : SIGN_FORM_NONE;
 }
 
 static const EVP_MD *
@@ -48,7 +103,7 @@ hash_of(unsigned bits)
 	}
 }
 
-/* The kinds of keys that TLS 1.3 and we have. */
+/* The kinds of keys that TLS and we have. */
 static bool
 is_of_use(const EVP_PKEY *key)
 {
@@ -56,26 +111,47 @@ is_of_use(const EVP_PKEY *key)
 	    EVP_PKEY_is_a(key, "ED25519");
 }
 
-size_t
-sign_make(EVP_PKEY *key, unsigned hash_bits, const uint8_t *in, size_t n,
-    uint8_t *out, size_t size)
+static bool
+may_sign(const EVP_PKEY *key, const struct sign_how *how, const uint8_t *in,
+    size_t n)
 {
-	const EVP_MD *hash = hash_of(hash_bits);
+	enum sign_form form = sign_form(in, n);
+
+	if ((hash_of(how->hash_bits) == NULL) !=
+	    (EVP_PKEY_is_a(key, "ED25519") == 1))
+		return false;
+	if (form == SIGN_FORM_TLS_1_2)
+		return how->tls_1_2;
+	return form == SIGN_FORM_TLS_1_3 && !how->pkcs1;
+}
+
+static bool
+set_padding(EVP_PKEY_CTX *ctx, bool pkcs1)
+{
+	if (pkcs1)
+		return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) ==
+		    1;
+	return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+	    EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1;
+}
+
+size_t
+sign_make(EVP_PKEY *key, const struct sign_how *how, const uint8_t *in,
+    size_t n, uint8_t *out, size_t size)
+{
 	EVP_MD_CTX *ctx = NULL;
-	EVP_PKEY_CTX *how = NULL; /* the ctx's */
+	EVP_PKEY_CTX *of_key = NULL; /* the ctx's */
 	size_t len = size;
 	bool ok = false;
 
-	if (!sign_form_ok(in, n) ||
-	    (hash == NULL) != (EVP_PKEY_is_a(key, "ED25519") == 1))
+	if (!may_sign(key, how, in, n))
 		return 0;
 	ctx = EVP_MD_CTX_new();
-	if (ctx != NULL && EVP_DigestSignInit(ctx, &how, hash, NULL, key) == 1)
+	if (ctx != NULL &&
+	    EVP_DigestSignInit(ctx, &of_key, hash_of(how->hash_bits), NULL,
+		key) == 1)
 		ok = EVP_PKEY_is_a(key, "RSA") != 1 ||
-		    (EVP_PKEY_CTX_set_rsa_padding(how, RSA_PKCS1_PSS_PADDING) ==
-			    1 &&
-			EVP_PKEY_CTX_set_rsa_pss_saltlen(how,
-			    RSA_PSS_SALTLEN_DIGEST) == 1);
+		    set_padding(of_key, how->pkcs1);
 	ok = ok && EVP_DigestSign(ctx, out, &len, in, n) == 1;
 	EVP_MD_CTX_free(ctx);
 	ERR_clear_error();

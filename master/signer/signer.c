@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The signer: holds the private keys of listeners, and signs with them what a
- * TLS 1.3 server has to prove.  It has no network and no file; the intake, which
+ * server of TLS has to prove.  It has no network and no file; the intake, which
  * speaks with clients, has no key.
  */
 #include <sys/mman.h>
@@ -32,6 +32,7 @@ struct signer {
 	struct channel *intake; /* NULL: dead, or not yet told */
 	struct {
 		uint32_t number;
+		bool tls_1_2;  /* signs for TLS 1.2 as well as for 1.3 */
 		EVP_PKEY *key; /* NULL: free */
 	} keys[SIGNER_KEYS_MAX];
 	unsigned last; /* the place that was filled last */
@@ -44,23 +45,27 @@ static const struct filter_rule signer_filter[] = {
 };
 
 static EVP_PKEY *
-find_key(const struct signer *s, uint32_t number)
+find_key(const struct signer *s, uint32_t number, bool *tls_1_2)
 {
 	size_t i;
 
-	for (i = 0; i < NELEM(s->keys); i++)
-		if (s->keys[i].key != NULL && s->keys[i].number == number)
-			return s->keys[i].key;
+	for (i = 0; i < NELEM(s->keys); i++) {
+		if (s->keys[i].key == NULL || s->keys[i].number != number)
+			continue;
+		*tls_1_2 = s->keys[i].tls_1_2;
+		return s->keys[i].key;
+	}
 	return NULL;
 }
 
 static void
-keep_key(struct signer *s, uint32_t number, EVP_PKEY *key)
+keep_key(struct signer *s, uint32_t number, bool tls_1_2, EVP_PKEY *key)
 {
 	s->last = (s->last + 1) % NELEM(s->keys);
 	EVP_PKEY_free(s->keys[s->last].key);
 	s->keys[s->last].key = key;
 	s->keys[s->last].number = number;
+	s->keys[s->last].tls_1_2 = tls_1_2;
 }
 
 /* The message's memfd, which is closed; the caller's to freezero(). */
@@ -95,7 +100,7 @@ signer_key(void *ctx, struct channel *from, const struct message *m)
 	name[n] = '\0';
 	key = read_key(m, &why);
 	if (key != NULL) {
-		keep_key(s, msg->key, key);
+		keep_key(s, msg->key, msg->tls_1_2 == 1, key);
 		(void)channel_send(from, MSG_KEY_READY, msg, NULL, 0, -1);
 	} else if (s->role.phase == PHASE_SETUP) {
 		fatal("listener %s: tls_cert_file and tls_key_file: %s", name,
@@ -115,16 +120,18 @@ signer_sign(void *ctx, struct channel *from, const struct message *m)
 	struct msg_signed answer = { 0 };
 	uint8_t out[SIGN_OUTPUT_MAX];
 	struct signer *s = ctx;
-	EVP_PKEY *key = find_key(s, ask->key);
+	struct sign_how how = { .hash_bits = ask->hash_bits,
+		.pkcs1 = ask->pkcs1 == 1 };
+	EVP_PKEY *key = find_key(s, ask->key, &how.tls_1_2);
 	size_t n = 0;
 
 	answer.serial = ask->serial;
-	if (!sign_form_ok(m->tail, m->tail_len))
+	if (sign_form(m->tail, m->tail_len) == SIGN_FORM_NONE)
 		log_line(LOG_ERROR,
 		    "the intake asked for a signature of what is no TLS "
 		    "handshake: refused");
 	else if (key != NULL)
-		n = sign_make(key, ask->hash_bits, m->tail, m->tail_len, out,
+		n = sign_make(key, &how, m->tail, m->tail_len, out,
 		    sizeof(out));
 	(void)channel_send(from, MSG_SIGNED, &answer, out, n, -1);
 }
@@ -173,13 +180,14 @@ static void
 warm_up(void)
 {
 	static const char context[] = "TLS 1.3, server CertificateVerify";
+	static const struct sign_how how = { .hash_bits = 256 };
 	uint8_t in[64 + sizeof(context) + 32], out[SIGN_OUTPUT_MAX];
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 
 	memset(in, ' ', sizeof(in));
 	memcpy(in + 64, context, sizeof(context));
 	if (key == NULL ||
-	    sign_make(key, 256, in, sizeof(in), out, sizeof(out)) == 0)
+	    sign_make(key, &how, in, sizeof(in), out, sizeof(out)) == 0)
 		fatal("OpenSSL signs nothing");
 	EVP_PKEY_free(key);
 }

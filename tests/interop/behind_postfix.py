@@ -66,7 +66,8 @@ class Site(Behind):
         self.configure(USER, self.listeners(),
                        "%s:%d" % (mta, POSTFIX_PORT))
         self.postfix = Postfix(peers, self.main_cf() + main,
-                               SERVICES % self.certificate, mta)
+                               SERVICES % self.certificate + self.services(),
+                               mta)
 
     def listeners(self):
         body = ""
@@ -90,6 +91,9 @@ class Site(Behind):
                 "secure_destination_recipient_limit = 1\n"
         return main + MAIN % dict(self.addresses, port=PORT)
 
+    def services(self):
+        return ""
+
     def __enter__(self):
         super().__enter__()
         try:
@@ -104,35 +108,55 @@ class Site(Behind):
         super().__exit__(*exc)
 
 
+class ByDomain(Site):
+    """As postfix-domains.cf has it."""
+
+    def places(self):
+        return {"[127.0.0.1]:2526": "[%s]:2526" % self.by_domain}
+
+    def main_cf(self):
+        return example("postfix-domains.cf", **self.places())
+
+    def services(self):
+        return example("postfix-domains.master.cf", **self.places())
+
+
 def relay(way):
     return r"\S+\[\S*/lmtp-\w+\]" if way == "unix" else \
         r"127\.\d+\.\d+\.\d+\[127\.\d+\.\d+\.\d+\]:2525"
 
 
-def is_line(line, way, status, dsn, text):
+def is_line(line, way, status, dsn, text, port=None):
     assert (line.status, line.dsn) == (status, dsn), line.line
     assert line.program == ("lmtp" if way in ("unix", "lmtp") else "smtp")
-    assert re.fullmatch(relay(way), line.relay), line.line
+    assert re.fullmatch(relay(way) if port is None else r"\S+" + port,
+                        line.relay), line.line
     assert re.fullmatch(text, line.text), line.line
 
 
-def said(reply):
-    return r"host \S+ said: " + reply + r" \(in reply to end of DATA command\)"
+def said(dsn, reply):
+    """What Postfix says of our reply, which names the far end."""
+    return r"host \S+ said: %s host \S+\[\S+\](:\d+)? said: %s " \
+        r"\(in reply to end of DATA command\)" % (dsn, reply)
+
+
+def taken(reply):
+    return r"250 2\.0\.0 (host \S+\[\S*\](:\d+)? said: )" + reply
 
 
 # What each of them hears, by its address: the far end's own words.
 HEARD = {
-    "good@sink.test": ("sent", "2.0.0", r"250 2\.0\.0 Ok: taken as S1"),
+    "good@sink.test": ("sent", "2.0.0", taken("Ok: taken as S1")),
     "later@sink.test": ("deferred", "4.2.1", said(
-        r"451 4\.2\.1 <later>: come back, please")),
+        r"451 4\.2\.1", r"<later>: come back, please")),
     "never@sink.test": ("bounced", "5.1.1", said(
-        r"550 5\.1\.1 <never>: nobody of this name")),
+        r"550 5\.1\.1", r"<never>: nobody of this name")),
     "ana@dovecot.test": ("sent", "2.0.0",
-                         r"250 2\.0\.0 <ana@dovecot\.test> \S+ Saved"),
+                         taken(r"<ana@dovecot\.test> \S+ Saved")),
     "full@dovecot.test": ("bounced", "5.2.2", said(
-        r"552 5\.2\.2 <full@dovecot\.test> Quota exceeded .*")),
+        r"552 5\.2\.2", r"<full@dovecot\.test> Quota exceeded .*")),
     "nobody@dovecot.test": ("bounced", "5.1.1", said(
-        r"550 5\.1\.1 <nobody@dovecot\.test> User doesn't exist: .*")),
+        r"550 5\.1\.1", r"<nobody@dovecot\.test> User doesn't exist: .*")),
 }
 
 
@@ -152,8 +176,9 @@ class Final:
         # What was sent is gone, what was deferred waits with that reason.
         wait_for(lambda: list(self.p.queue().get(id, {})) == [
             "later@sink.test"], 60, "one recipient to be left")
-        assert "451 4.2.1 <later>: come back" in \
-            self.p.queue()[id]["later@sink.test"]
+        why = self.p.queue()[id]["later@sink.test"]
+        assert "451 4.2.1 host 127.0.0.1[127.0.0.1]:" in why, why
+        assert "said: <later>: come back" in why, why
         assert len(self.s.mailbox("ana")) == before + 1
         # Postfix's own bounce, with the remote's words, and none of ours.
         notice = self.bounce(id, sender)
@@ -258,8 +283,8 @@ class Final:
             os.kill(pid, signal.SIGSYS)
         line = p.outcomes(id, 1)["crash@other.test"]
         assert line.status == "deferred", line.line
-        assert re.fullmatch(said(r"45\d 4\.\d\.\d .*worker.*"), line.text), \
-            line.line
+        assert re.fullmatch(r"host \S+ said: 45\d 4\.\d\.\d perhaps delivered: "
+                            r".*worker.* \(in reply to .*", line.text), line.line
         good = p.send(["meanwhile@sink.test"])
         line = p.outcomes(good, 1)["meanwhile@sink.test"]
         assert line.status == "sent", line.line
@@ -402,6 +427,59 @@ LOSSES = (
      True),
 )
 
+class Domains:
+    """Each domain is a destination of its own: one Postfix for all of these."""
+
+    def __init__(self, site):
+        self.s, self.p = site, site.postfix
+
+    def each_recipient_has_its_own_outcome(self):
+        id = self.p.send(HEARD)
+        lines = self.p.outcomes(id, len(HEARD))
+        for rcpt, (status, dsn, text) in HEARD.items():
+            is_line(lines[rcpt], "lmtp", status, dsn, text, ":2526")
+        wait_for(lambda: list(self.p.queue().get(id, {})) == [
+            "later@sink.test"], 60, "one recipient to be left")
+
+    def a_slow_server_holds_up_nobody(self):
+        """400 messages wait for it: more than there are processes and sessions."""
+        go = threading.Event()
+        self.s.other.final = lambda _: (go.wait(240), "250 2.0.0 slow")[1]
+        try:
+            slow = [self.p.send(["s%d@other.test" % i]) for i in range(400)]
+            for i in range(3):
+                rcpt = "quick@%d.sink.test" % i
+                line = self.p.outcomes(self.p.send([rcpt]), 1)[rcpt]
+                assert line.status == "sent", line.line
+            assert not [x for x in self.p.lines() if x.rcpt.startswith("s") and
+                        x.rcpt.endswith("@other.test")], "it was answered"
+            busy = [n for n in self.p.pids().values() if n == "lmtp"]
+            assert len(busy) < 60, len(busy)
+        finally:
+            go.set()
+            self.s.other.final = "250 2.0.0 taken"
+        for id in slow:
+            line = next(iter(self.p.outcomes(id, 1).values()))
+            assert line.status == "sent", line.line
+
+    def whatever_the_domain_is(self):
+        for rcpt in ("a@[127.0.0.1]", "a@web_1.test", "a@b.invalid"):
+            line = self.p.outcomes(self.p.send([rcpt]), 1)[rcpt]
+            assert line.status == "sent" and ":2526" in line.relay, line.line
+
+    def nothing_is_returned_while_we_are_away(self):
+        assert self.s.daemon.stop() == 0
+        try:
+            id = self.p.send(["away@sink.test"])
+            line = self.p.outcomes(id, 1)["away@sink.test"]
+            assert line.status == "deferred", line.line
+        finally:
+            self.s.daemon.start(60)
+        self.p.flush()
+        self.p.wait_log("to=<away@sink.test>, relay=%s[%s]:2526"
+                        % (self.s.by_domain, self.s.by_domain))
+
+
 MAILS = 150
 
 
@@ -504,6 +582,13 @@ def run(suite):
             suite.check("behind Postfix, queued: bounces come home where " +
                         why, lambda r=routes, o=own_way:
                         bounces_come_home(peers, r, o))
+        with ByDomain(peers, main="minimal_backoff_time = 1h\n"
+                      "maximal_backoff_time = 1h\n") as site:
+            tests = Domains(site)
+            for name, test in Domains.__dict__.items():
+                if not name.startswith("_"):
+                    suite.check("behind Postfix, by domain: " +
+                                name.replace("_", " "), lambda t=test: t(tests))
         for answer in ("final", "queued"):
             for what, disturb, exactly in (
                     ("stopped", stopped_and_started, False),

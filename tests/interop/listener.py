@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -269,6 +270,40 @@ def a_bare_line_feed_ends_a_session():
         assert c.ended()
 
 
+def another_protocol_is_not_spoken():
+    """A browser, or a program that was made to connect here, sends no mail."""
+    smtp = (b"%s me.test\r\nMAIL FROM:<a@sender.test>\r\n"
+            b"RCPT TO:<forged@rcpt.test>\r\nDATA\r\nA: b\r\n\r\nx\r\n.\r\nQUIT\r\n")
+    http = (b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n")
+    starts = [http, b"GET /\r\n", b"CONNECT a:25 HTTP/1.0\r\n\r\n",
+              b"User-Agent: x\r\n", b"*1\r\n$4\r\n",
+              b"\x16\x03\x01\x02\x00\x01\r\n",
+              b"POST /" + b"a" * 5000 + b" HTTP/1.0\r\n"]
+    for lmtp, more in ((False, ""), (False, "answer = final"),
+                       (True, "protocol = lmtp\nanswer = final"),
+                       (True, "protocol = lmtp"),
+                       (False, "smtpd_forbid_bare_newline = normalize")):
+        body = smtp % (b"LHLO" if lmtp else b"EHLO")
+        with Place(more) as p:
+            for start in starts:
+                if b"%d" in start:
+                    start = start % len(body)
+                c = p.client(None)
+                c.sock.sendall(start + body)
+                reply = c.reply()
+                assert reply.startswith("521 5.7.0 "), (start, reply)
+                assert c.ended(), start
+            name = "LMTP" if lmtp else "SMTP"
+            p.log("postern/smtpd[")
+            p.log("warning: non-%s command from localhost[127." % name)
+            p.log(": POST / HTTP/1.1")
+            # what came before this one would be at the sink as well
+            c = p.client(b"LHLO me.test" if lmtp else b"EHLO me.test")
+            assert c.send().startswith("250 "), "mail"
+            p.mails(1)
+            assert not p.sink.got("forged@rcpt.test")
+
+
 def chunks_are_exact():
     octets = bytes(range(256)) * 300 + b"\n.\r\n\r.\n\0"
     with Place() as p:
@@ -519,20 +554,29 @@ def each_recipient_hears_the_remote():
         replies = c.send(rcpts=(b"<yes@rcpt.test>", b"<no@rcpt.test>",
                                 b"<later@rcpt.test>", b"<b@dead.test>",
                                 b"<also@rcpt.test>"), answers=5)
-        assert replies[0] == "250 2.0.0 Ok: taken as 12345", replies
-        assert replies[1] == "550 5.1.1 <no@rcpt.test>: unknown here", replies
-        assert replies[2] == "450 4.2.0 <later@rcpt.test>: greylisted"
-        assert replies[3].startswith("451 4.4.1 "), replies
+        host = "host 127.0.0.1[127.0.0.1]:%d said: " % p.sink.port
+        assert replies[0] == "250 2.0.0 " + host + "Ok: taken as 12345", replies
+        assert replies[1] == "550 5.1.1 " + host + \
+            "<no@rcpt.test>: unknown here", replies
+        assert replies[2] == "450 4.2.0 " + host + \
+            "<later@rcpt.test>: greylisted", replies
+        assert replies[3].startswith(
+            "451 4.4.1 host 127.0.0.1[127.0.0.1]:1: "), replies
         assert "refused" in replies[3], replies
         assert replies[4] == replies[0], replies
         p.sink.final = "421 4.3.2 closing"
-        assert c.send() == "451 4.3.2 closing"
+        assert c.send() == "451 4.3.2 " + host + "closing"
         p.sink.final = "554 5.6.0 not this"
-        assert c.send() == "554 5.6.0 not this"
+        assert c.send() == "554 5.6.0 " + host + "not this"
+        # all of it had left when the remote went away: it may have it
+        p.sink.final = ""
+        reply = c.send()
+        assert reply.startswith("451 4."), reply
+        assert " perhaps delivered: host 127.0.0.1[" in reply, reply
         c.want(b"QUIT", "221")
         line = p.log("disconnect from localhost[uid=")[0]
         assert "postern/smtpd[" in line, line
-    with Place("answer = final") as p:
+    with Place("answer = final\nanswer_names_remote = no") as p:
         c = p.client()
         assert "250 LIMITS RCPTMAX=1" in c.offers.replace("250-LIMITS",
                                                           "250 LIMITS")
@@ -654,8 +698,10 @@ def a_queue_that_dies_is_a_451():
         c.sock.sendall(MESSAGE + DOT)
         assert p.sink.at_dot.wait(60)
         os.kill(p.daemon.pids("queue")[0], signal.SIGKILL)
-        for _ in range(2):
-            assert c.reply().startswith("451 4.3.2 "), "451"
+        for name in ("b", "c"):
+            assert c.reply().startswith("451 4.3.2 perhaps delivered: "), "451"
+            line = p.log(": to=<%s@rcpt.test>: localhost[" % name)[0]
+            assert "was answered 451 4.3.2 (perhaps delivered: " in line, line
         c.want(b"NOOP", "250")
 
 
@@ -670,30 +716,110 @@ def what_is_known_is_told_when_time_runs_out():
         c.want(b"RCPT TO:<c@dead.test>", "250")
         c.want(b"DATA", "354")
         c.sock.sendall(MESSAGE + DOT)
-        assert "no result within" in c.reply()
-        assert "refused" in c.reply()
+        late = c.reply()
+        assert late.startswith("451 4.4.2 perhaps delivered: no result "
+                               "within"), late
+        known = c.reply()
+        assert "refused" in known and "perhaps" not in known, known
+        line = p.log(": to=<b@rcpt.test>: localhost[")[0]
+        assert "perhaps delivered: no result within" in line, line
+        assert ": to=<c@dead.test>: localhost[" not in p.daemon.log_text()
         c.want(b"NOOP", "250")
 
 
-def who_leaves_takes_back_what_waits():
+def begin(c, rcpt=b"<b@rcpt.test>"):
+    c.want(b"MAIL FROM:<a@sender.test>", "250")
+    c.want(b"RCPT TO:" + rcpt, "250")
+    c.want(b"DATA", "354")
+
+
+def reset(c):
+    """Closes as a program does that has not read all: by RST."""
+    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                      struct.pack("ii", 1, 0))
+    c.close()
+
+
+def who_leaves_takes_back_what_waits(unix):
     """An MTA that is gone hears no result, and sends its message again."""
-    with Place("protocol = lmtp\nanswer = final") as p:
+    with Place("protocol = lmtp\nanswer = final", unix=unix) as p:
         assert p.daemon.postern("pause", "--transport",
                                 "sink").returncode == 0
         c = p.client(b"LHLO me.test")
-        c.want(b"MAIL FROM:<a@sender.test>", "250")
-        c.want(b"RCPT TO:<b@rcpt.test>", "250")
-        c.want(b"DATA", "354")
+        begin(c)
         c.sock.sendall(MESSAGE + DOT)
-        p.log(": client=")
-        c.close()
-        p.log("lost connection after DATA from")
+        id_ = re.search(r"\b([0-9A-F]+): client=", p.log(": client=")[0])
+        (c.close if unix else lambda: reset(c))()
+        line = p.log("lost connection after END-OF-MESSAGE from")[0]
+        assert line.endswith(": message %s was not answered" % id_.group(1)), line
         p.log(": removed")
         assert p.daemon.postern("resume", "--transport",
                                 "sink").returncode == 0
         c = p.client(b"LHLO me.test")
         assert c.send().startswith("250 2."), "another one"
         assert len(p.mails()) == 1
+
+
+def who_sends_no_more_still_hears():
+    """A client that closes its own direction behind the dot waits for the answer."""
+    for unix, protocol, answer in itertools.product(
+            (False, True), ("lmtp", "smtp"), ("final", "queued")):
+        with Place("protocol = %s\nanswer = %s" % (protocol, answer),
+                   unix=unix) as p:
+            hello = b"LHLO me.test" if protocol == "lmtp" else b"EHLO me.test"
+            assert p.daemon.postern("pause", "--transport",
+                                    "sink").returncode == 0
+            c = p.client(hello)
+            begin(c)
+            c.sock.sendall(MESSAGE + DOT)
+            c.sock.shutdown(socket.SHUT_WR)
+            p.log(": client=")
+            if answer == "final":
+                time.sleep(2.5)  # two turns of the timer that looks who left
+                assert "lost connection" not in p.daemon.log_text()
+            assert p.daemon.postern("resume", "--transport",
+                                    "sink").returncode == 0
+            assert c.reply().startswith("250 2."), (unix, protocol, answer)
+            assert c.ended()
+            assert len(p.mails()) == 1
+            # all commands in one piece, and the end
+            c = p.client(None)
+            c.sock.sendall(hello + b"\r\nMAIL FROM:<a@sender.test>\r\n"
+                           b"RCPT TO:<c@rcpt.test>\r\nDATA\r\n" + MESSAGE + DOT)
+            c.sock.shutdown(socket.SHUT_WR)
+            codes = [c.reply()[:3] for _ in range(5)]
+            assert codes == ["250", "250", "250", "354", "250"], codes
+            assert c.ended()
+            assert len(p.mails(1, "c@rcpt.test")) == 1
+
+
+def what_was_lost_is_said():
+    """Within the text, or behind it: the log says which, and of which message."""
+    with Place() as p:
+        c = p.client()
+        begin(c)
+        c.sock.sendall(MESSAGE)
+        c.close()
+        p.log("lost connection after DATA (%d bytes) from localhost[127."
+              % len(MESSAGE))
+        c = p.client()
+        c.want(b"MAIL FROM:<a@sender.test>", "250")
+        c.want(b"RCPT TO:<b@rcpt.test>", "250")
+        c.sock.sendall(b"BDAT 7\r\n" + MESSAGE[:7])
+        assert c.reply().startswith("250"), "chunk"
+        c.close()
+        p.log("lost connection after BDAT (7 bytes) from localhost[127.")
+        c = p.client()
+        queue_id(c.send())
+        c.close()
+        line = p.log("lost connection after END-OF-MESSAGE from localhost[127.")[0]
+        assert line.endswith("]"), line  # it may well have heard
+        c = p.client()
+        id_ = queue_id(c.send())
+        c.sock.sendall(b"NOOP")
+        reset(c)
+        p.log("lost connection after END-OF-MESSAGE from localhost[127.")
+        p.log(": the answer to message %s may not have been received" % id_)
 
 
 def a_stop_lets_messages_finish():
@@ -802,6 +928,7 @@ TESTS = [
     ("nothing is smuggled: reject", lambda: smuggled("reject")),
     ("nothing is smuggled: normalize", lambda: smuggled("normalize")),
     ("a bare line feed ends a session", a_bare_line_feed_ends_a_session),
+    ("another protocol is not spoken", another_protocol_is_not_spoken),
     ("chunks are exact", chunks_are_exact),
     ("what DSN and SMTPUTF8 ask arrives", what_dsn_and_utf8_ask_arrives),
     ("XFORWARD goes on", xforward_goes_on),
@@ -826,7 +953,12 @@ TESTS = [
     ("a queue that dies is a 451", a_queue_that_dies_is_a_451),
     ("what is known is told when time runs out",
      what_is_known_is_told_when_time_runs_out),
-    ("who leaves takes back what waits", who_leaves_takes_back_what_waits),
+    ("who leaves takes back what waits: TCP",
+     lambda: who_leaves_takes_back_what_waits(False)),
+    ("who leaves takes back what waits: Unix",
+     lambda: who_leaves_takes_back_what_waits(True)),
+    ("who sends no more still hears", who_sends_no_more_still_hears),
+    ("what was lost is said", what_was_lost_is_said),
     ("a stop lets messages finish", a_stop_lets_messages_finish),
     ("a reload keeps sessions", a_reload_keeps_sessions),
     ("what cannot be opened says why", what_cannot_be_opened_says_why),

@@ -69,6 +69,7 @@ class Behind:
         self.other.keywords = ["PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE"]
         self.backoff = backoff
         self.tcp = free_address()  # port 2424: the listener opensmtpd
+        self.by_domain = free_address()  # port 2526: the listener domains
         self.daemon = Generations()
 
     def configure(self, user, more="", mta=None):
@@ -84,6 +85,7 @@ class Behind:
             "listeners": more + example("behind-mta.conf", **{
                 "__run__postern__": d.dir + "/run/",
                 "127.0.0.1:2424": self.tcp + ":2424",
+                "127.0.0.1:2526": self.by_domain + ":2526",
                 '"127.0.0.1:25"': '"%s"' % (
                     mta or "127.0.0.1:%d" % self.sink.port),
                 "group = postfix": "group = " + user,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """STARTTLS of the listeners, whose keys are the signer's, over the real posternd."""
 import os
+import re
 import signal
 import socket
 import ssl
@@ -125,6 +126,57 @@ def every_kind_of_key():
         mail_comes_by_tls(kind=kind)
 
 
+def s_client(p, version, *more):
+    """What OpenSSL's own client says of its session."""
+    done = subprocess.run(
+        ["openssl", "s_client", "-connect", "%s:%d" % (p.address, PORT),
+         "-starttls", "smtp", version, *more], input=b"QUIT\r\n",
+        capture_output=True, timeout=60, check=False)
+    return (done.stdout + done.stderr).decode("utf-8", "replace")
+
+
+@with_keys
+def both_versions(p, cert, _):
+    """RFC 9325, 3.1.1: TLS 1.3 and 1.2, and nothing older."""
+    for version, name in (("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")):
+        text = s_client(p, version, "-CAfile", cert)
+        assert "Verify return code: 0 (ok)" in text, text
+        assert re.search(r"Protocol *(version)?: *%s|New, %s" % (name, name),
+                         text), text
+    text = s_client(p, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
+    assert "Cipher is (NONE)" in text, text
+    client = TlsClient(p, trust=cert, version=ssl.TLSVersion.TLSv1_2)
+    client.begin()
+    assert client.sock.version() == "TLSv1.2"
+    assert client.send(b"old@x.test").startswith(b"250")
+    wait_for(lambda: p.sink.got("old@x.test"), 30, "the mail")
+    assert "TLSv1.2 with cipher ECDHE-" in p.daemon.log_text()
+    assert "is no TLS handshake" not in p.daemon.log_text()
+
+
+@with_keys
+def an_old_padding_too(p, cert, _):
+    """Many a client of TLS 1.2 knows RSA by PKCS #1 v1.5 alone."""
+    for algorithm in ("RSA+SHA256", "rsa_pss_rsae_sha256"):
+        text = s_client(p, "-tls1_2", "-CAfile", cert, "-sigalgs", algorithm)
+        assert "Verify return code: 0 (ok)" in text, text
+
+
+@with_keys
+def tls_1_3_alone(p, cert, _):
+    text = s_client(p, "-tls1_2", "-CAfile", cert)
+    assert "Cipher is (NONE)" in text, text
+    text = s_client(p, "-tls1_3", "-CAfile", cert)
+    assert "Verify return code: 0 (ok)" in text, text
+
+
+def versions():
+    for kind in KINDS:
+        both_versions(kind=kind)
+    an_old_padding_too(kind="rsa")
+    tls_1_3_alone(kind="rsa", more="smtpd_tls_min_protocol = TLSv1.3")
+
+
 @with_keys
 def without_tls_no_mail(p, cert, _):
     client = TlsClient(p, trust=cert)
@@ -167,13 +219,6 @@ def broken_handshakes_harm_nobody(p, cert, _):
         while bad.sock.recv(4096):
             pass
         bad.sock.close()
-    old = TlsClient(p, version=ssl.TLSVersion.TLSv1_2)
-    try:
-        old.begin()
-    except (ssl.SSLError, ConnectionError):
-        pass
-    else:
-        raise AssertionError("TLS 1.2 was spoken")
     assert good.send(b"r@x.test").startswith(b"250")
 
 
@@ -361,6 +406,7 @@ def who_does_not_read_fills_no_memory_of_ours(p, _, __):
 def run(suite):
     suite.check_all([
         ("starttls: a key of each kind", every_kind_of_key),
+        ("starttls: TLS 1.3 and 1.2, as configured", versions),
         ("starttls: without TLS no mail",
          lambda: without_tls_no_mail(more="tls_security_level = encrypt")),
         ("starttls: what stood behind it is nothing",

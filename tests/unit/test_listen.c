@@ -301,6 +301,9 @@ Test(listen, a_tcp_socket_sends_at_once_and_is_one_of_its_port)
 	cr_assert_neq(fd, -1);
 	cr_expect_eq(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
 	cr_expect_neq(on, 0);
+	on = 0;
+	cr_expect_eq(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &len), 0);
+	cr_expect_neq(on, 0, "who is gone is never noticed");
 	cr_expect_eq(listen_open_tcp("127.0.0.1", port_of(fd)), -1);
 	cr_expect_eq(errno, EADDRINUSE);
 	close(fd);

@@ -17,19 +17,20 @@
 #define X470 X94 X94 X94 X94 X94
 
 static const char *const good_mail[] = { "", "RET=FULL", "RET=HDRS",
-	"RET=HDRS ENVID=a+2Bb BY=120;R MT-PRIORITY=3", "ENVID=" X94,
+	"RET=HDRS ENVID=a+2Bb BY=120;R MT-PRIORITY=3", "ENVID=" X94 "aaaaaa",
 	"ENVID=a+20b", "BY=1;R", "BY=-5;N", "BY=0;N", "BY=0;NT", "BY=9;RT",
 	"BY=999999999;N", "BY=-999999999;NT", "HOLDFOR=1", "HOLDFOR=999999999",
 	"HOLDUNTIL=2026-11-23T16:17:08Z", "HOLDUNTIL=2028-02-29T00:00:00Z",
 	"MT-PRIORITY=-9", "MT-PRIORITY=9", "MT-PRIORITY=0", "AUTH=<>",
 	"NAME=a.example ADDR=192.0.2.1 PORT=1 HELO=a+20b PROTO=SMTP LOGIN=b "
-	"SOURCE=LOCAL RET=FULL", "ADDR=IPV6:2001:db8::1",
-	"AUTH=ana@example.org", "AUTH=e+3Dmc2@example.com" };
+	"SOURCE=LOCAL RET=FULL",
+	"ADDR=IPV6:2001:db8::1", "AUTH=ana@example.org",
+	"AUTH=e+3Dmc2@example.com" };
 
 static const char *const good_rcpt[] = { "", "NOTIFY=NEVER", "NOTIFY=SUCCESS",
 	"NOTIFY=DELAY,FAILURE,SUCCESS", "ORCPT=rfc822;bob@example.org",
 	"ORCPT=x400;+2FC+3DGB", "NOTIFY=DELAY ORCPT=rfc822;b+2Bob@example.org",
-	"ORCPT=rfc822;" X470 "aaaaaaaaaaaaaaaaa" };
+	"ORCPT=rfc822;" X470 "aaaaaaaaaaaaaaaaaaaaaaa" };
 
 Test(parameters, good_ones_are_taken)
 {
@@ -66,7 +67,7 @@ static const struct bad {
 	{ "PORT=65536", "port" },
 	{ "PROTO=LMTP", "protocol" },
 	{ "SOURCE=local", "source" },
-	{ "ENVID=" X94 "a", "longer than 100" },
+	{ "ENVID=" X94 "aaaaaaa", "longer than 100" },
 	{ "ENVID=a+2b", "printable" },
 	{ "ENVID=a+0D", "printable" },
 	{ "ENVID=a+7F", "printable" },
@@ -119,7 +120,7 @@ static const struct bad bad_rcpt[] = {
 	{ "ORCPT=rfc(822;b", "address type" },
 	{ "ORCPT=rfc822;a=b", "printable" },
 	{ "ORCPT=rfc822;a+00", "printable" },
-	{ "ORCPT=rfc822;" X470 "aaaaaaaaaaaaaaaaaa", "longer than 500" },
+	{ "ORCPT=rfc822;" X470 "aaaaaaaaaaaaaaaaaaaaaaaa", "longer than 500" },
 };
 
 Test(parameters, bad_ones_are_told_what_is_wrong)

@@ -51,7 +51,7 @@ static const struct {
 	{ "WHAT IS THIS", SMTPD_VERB_UNKNOWN, "", "", 0 },
 	{ "UNKNOWN", SMTPD_VERB_UNKNOWN, "", "", 0 },
 	{ "", SMTPD_VERB_UNKNOWN, "", "", 0 },
-	{ "MAILFROM:<a@b.org>", SMTPD_VERB_UNKNOWN, "", "", 0 },
+	{ "XGET / HTTPS", SMTPD_VERB_UNKNOWN, "", "", 0 },
 };
 
 Test(smtpd_command, what_it_says_comes_out)
@@ -126,6 +126,20 @@ static const struct {
 	{ "BDAT 1 FIRST", 521, "5.5.4" },
 	{ "BDAT 1 LAST LAST", 521, "5.5.4" },
 	{ "BDAT 1234567890123456789", 521, "5.5.4" },
+	{ "GET / HTTP/1.1", 521, "5.7.0" },
+	{ "get", 521, "5.7.0" },
+	{ "POST /x", 521, "5.7.0" },
+	{ "PROPFIND /x HTTP/1.0 ", 521, "5.7.0" },
+	{ "PRI * HTTP/2.0", 521, "5.7.0" },
+	{ "Host: 127.0.0.1", 521, "5.7.0" },
+	{ "Host:127.0.0.1", 521, "5.7.0" },
+	{ "Host : 127.0.0.1", 521, "5.7.0" },
+	{ "User-Agent: curl", 521, "5.7.0" },
+	{ "MAILFROM:<a@b.org>", 521, "5.7.0" },
+	{ "*1", 521, "5.7.0" },
+	{ "{\"a\":1}", 521, "5.7.0" },
+	{ "\x16\x03\x01\x02", 521, "5.7.0" },
+	{ "\xe4", 521, "5.7.0" },
 };
 
 Test(smtpd_command, what_is_wrong_gets_its_reply)

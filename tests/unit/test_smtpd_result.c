@@ -50,7 +50,7 @@ Test(smtpd_result, each_outcome_is_a_reply_of_its_class)
 		struct smtpd_result result = { 0 };
 
 		strlcpy(outcome.dsn, rows[i].dsn, sizeof(outcome.dsn));
-		smtpd_result_set(&result, &outcome, rows[i].reply);
+		smtpd_result_set(&result, &outcome, NULL, rows[i].reply);
 		cr_expect(result.done);
 		cr_expect_eq(result.code, rows[i].want, "%s: %u", rows[i].reply,
 		    result.code);
@@ -58,6 +58,51 @@ Test(smtpd_result, each_outcome_is_a_reply_of_its_class)
 		    rows[i].reply);
 		cr_expect_str_eq(result.text, rows[i].want_text, "%s",
 		    rows[i].reply);
+		free(result.text);
+	}
+}
+
+static const struct {
+	uint8_t status, in_doubt;
+	uint16_t code;
+	const char *relay, *reply, *want;
+} named[] = {
+	{ OUTCOME_DELIVERED, 0, 250, "mx.d.org[192.0.2.1]:25",
+	    "250 2.0.0 Ok: queued as 1",
+	    "host mx.d.org[192.0.2.1]:25 said: Ok: queued as 1" },
+	{ OUTCOME_FAILED, 0, 550, "mx.d.org[192.0.2.1]:25",
+	    "550-5.1.1 no / 550 5.1.1 never",
+	    "host mx.d.org[192.0.2.1]:25 said: no / 550 5.1.1 never" },
+	/* Our words about a host are not put into its mouth. */
+	{ OUTCOME_FAILED, 0, 451, "mx.d.org[192.0.2.1]:25",
+	    "delivery time expired: 451 4.3.0 later",
+	    "host mx.d.org[192.0.2.1]:25: delivery time expired: 451 4.3.0 "
+	    "later" },
+	{ OUTCOME_DEFERRED, 0, 0, "mx.d.org[192.0.2.1]:25",
+	    "cannot connect: refused",
+	    "host mx.d.org[192.0.2.1]:25: cannot connect: refused" },
+	{ OUTCOME_DEFERRED, 0, 0, "", "no route", "no route" },
+	{ OUTCOME_DEFERRED, 1, 0, "mx.d.org[192.0.2.1]:25", "lost connection",
+	    "perhaps delivered: host mx.d.org[192.0.2.1]:25: lost "
+	    "connection" },
+	{ OUTCOME_DEFERRED, 1, 421, "", "421 bye", "perhaps delivered: bye" },
+	{ OUTCOME_FAILED, 1, 0, NULL, "time is over",
+	    "perhaps delivered: time is over" },
+	{ OUTCOME_DELIVERED, 1, 250, NULL, "250 ok", "ok" },
+	{ OUTCOME_DELIVERED, 0, 250, "a\r\nb", "250 ok", "host a??b said: ok" },
+};
+
+Test(smtpd_result, the_host_and_a_doubt_are_named)
+{
+	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++) {
+		struct outcome outcome = { .status = named[i].status,
+			.code = named[i].code,
+			.in_doubt = named[i].in_doubt };
+		struct smtpd_result result = { 0 };
+
+		smtpd_result_set(&result, &outcome, named[i].relay,
+		    named[i].reply);
+		cr_expect_str_eq(result.text, named[i].want, "%s", result.text);
 		free(result.text);
 	}
 }

@@ -197,6 +197,10 @@ feed(const char *in, size_t n, size_t piece, unsigned flags)
 #define HI    "EHLO me\r\n"
 #define BEGUN "MAIL FROM:<a@b.org>\r\nRCPT TO:<c@d.org>\r\n"
 
+#define FOREIGN                                                                \
+	"521 5.7.0 Error: this is a mail server, and the line is of another "  \
+	"protocol\r\n"
+
 /* out is what follows the greeting and the reply to the first EHLO or LHLO. */
 static const struct row {
 	unsigned flags;
@@ -405,6 +409,20 @@ static const struct row {
 	    "2.1.0 Ok\r\n500 5.5.2 Error: command not recognized\r\n421 4.7.0 "
 	    "mx Error: too many errors\r\n",
 	    "", "!!!!M!" },
+	/* Of another protocol: nothing that comes with it is a command. */
+	{ 0, HI "GET / HTTP/1.1\r\n" BEGUN "DATA\r\nx\r\n.\r\n", FOREIGN, "",
+	    "!" },
+	{ NORMALIZE, HI "POST / HTTP/1.1\n" BEGUN "DATA\r\nx\r\n.\r\n", FOREIGN,
+	    "", "!" },
+	{ LMTP, "LHLO me\r\nHost: x\r\n" BEGUN "DATA\r\nx\r\n.\r\n", FOREIGN,
+	    "", "!" },
+	{ 0, HI "MAIL FROM:<a@b.org>\r\nUser-Agent: x\r\nRCPT TO:<c@d.org>\r\n",
+	    "250 2.1.0 Ok\r\n" FOREIGN, "", "M!" },
+	{ 0,
+	    HI "MAIL FROM:<a@b.org>\r\nNOOP Host: x\r\nVRFY GET / HTTP/1.1\r\n",
+	    "250 2.1.0 Ok\r\n250 2.0.0 Ok\r\n252 2.0.0 Send some mail, it will "
+	    "be tried\r\n",
+	    "", "M" },
 	/* TLS, which begins anew. */
 	{ TLS, HI "STARTTLS\r\nMAIL FROM:<a@b.org>\r\n",
 	    "220 2.0.0 Ready to start TLS\r\n", "", "T" },
@@ -554,6 +572,23 @@ Test(smtpd_session, a_line_is_never_longer_than_its_limit)
 	}
 }
 
+Test(smtpd_session, a_long_request_of_http_ends_it_too)
+{
+	char line[3000] = "POST /";
+
+	memset(line + 6, 'a', sizeof(line) - 6);
+	memcpy(line + sizeof(line) - 2, "\r\n", 2);
+	start(0);
+	collect();
+	t.out_len = 0;
+	feed(line, sizeof(line), 1000, 0);
+	feed(HI BEGUN, strlen(HI BEGUN), 1000, 0);
+	cr_expect_str_eq(t.out, FOREIGN, "%s", t.out);
+	cr_expect_str_eq(t.events, "!");
+	cr_expect(t.closed);
+	free(t.s);
+}
+
 Test(smtpd_session, who_does_not_read_is_not_heard)
 {
 	size_t n, used, taken = 0;
@@ -577,6 +612,44 @@ Test(smtpd_session, who_does_not_read_is_not_heard)
 	cr_expect_leq(n, SMTPD_OUT_SIZE);
 	cr_expect_lt(taken, 100000);
 	free(t.s);
+}
+
+/* RFC 5321, 4.5.3.1.5 and 4.2.1; RFC 2034, 4. */
+Test(smtpd_session, no_line_of_a_reply_is_too_long)
+{
+	static const char head[] = "550-5.7.1 ";
+	char text[1200], joined[1200];
+	struct smtpd_reply reply = { 550, "5.7.1", text };
+	size_t len;
+
+	for (size_t n = 0; n < sizeof(text); n += 7) {
+		start(0);
+		feed(HI BEGUN "DATA\r\n", strlen(HI BEGUN "DATA\r\n"), 99, 0);
+		memset(text, 'x', n);
+		for (size_t i = 100; i < n; i += n % 2 == 0 ? 101 : 5000)
+			text[i] = ' ';
+		text[n] = '\0';
+		t.out_len = 0;
+		len = 0;
+		smtpd_refuse(t.s, &reply);
+		collect();
+		t.out[t.out_len] = '\0';
+		for (char *at = t.out, *end; *at != '\0'; at = end + 2) {
+			end = strstr(at, "\r\n");
+			cr_assert_not_null(end);
+			cr_assert_leq(end + 2 - at, 512, "%zu", n);
+			cr_assert_eq(at[3], end[2] == '\0' ? ' ' : '-', "%zu",
+			    n);
+			cr_assert_eq(memcmp(at + 4, head + 4, 6), 0);
+			memcpy(joined + len, at + 10, (size_t)(end - at) - 10);
+			len += (size_t)(end - at) - 10;
+			if (end[2] != '\0' && n % 2 == 0)
+				joined[len++] = ' ';
+		}
+		cr_expect(n > 890 || len == n || text[n - 1] == ' ', "%zu", n);
+		cr_expect_eq(memcmp(joined, text, len), 0, "%zu", n);
+		free(t.s);
+	}
 }
 
 /* The most that octets become, and the end of a last line behind it, fill the

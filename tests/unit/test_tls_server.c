@@ -16,16 +16,22 @@
 static EVP_PKEY *key;
 static unsigned asked;
 static bool refuses;
+static enum sign_form form; /* of what was asked for last */
+static bool pkcs1;          /* the padding of that */
 
 static size_t
-ask(void *ctx, uint32_t number, unsigned hash_bits, const uint8_t *in, size_t n,
+ask(void *ctx, const struct remote_key_how *ask, const uint8_t *in, size_t n,
     uint8_t *out, size_t size)
 {
+	const struct sign_how how = { ask->hash_bits, ask->pkcs1, true };
+
 	(void)ctx;
 	asked++;
-	cr_expect_eq(number, 7);
-	cr_expect(sign_form_ok(in, n));
-	return refuses ? 0 : sign_make(key, hash_bits, in, n, out, size);
+	cr_expect_eq(ask->key, 7);
+	form = sign_form(in, n);
+	pkcs1 = ask->pkcs1;
+	cr_expect_neq(form, SIGN_FORM_NONE);
+	return refuses ? 0 : sign_make(key, &how, in, n, out, size);
 }
 
 /* A certificate for key; the caller's to free. */
@@ -67,14 +73,14 @@ struct pair {
 };
 
 static void
-setup(struct pair *p, int version)
+setup_with(struct pair *p, int version, bool tls_1_2)
 {
 	const char *why;
 	size_t n;
 	char *pem = make_pem(&n, false);
 
 	memset(p, 0, sizeof(*p));
-	p->server = tls_server_new(pem, n, 7, &why);
+	p->server = tls_server_new(pem, n, 7, tls_1_2, &why);
 	cr_assert_not_null(p->server, "%s", why);
 	free(pem);
 	p->stream = tls_stream_new(p->server);
@@ -85,6 +91,12 @@ setup(struct pair *p, int version)
 	p->from = BIO_new(BIO_s_mem());
 	SSL_set_bio(p->client, p->to, p->from);
 	SSL_set_connect_state(p->client);
+}
+
+static void
+setup(struct pair *p, int version)
+{
+	setup_with(p, version, true);
 }
 
 static void
@@ -186,7 +198,7 @@ Test(tls_server, what_is_no_tls_1_3_ends)
 
 	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
 	key = make_key("P-256");
-	setup(&p, TLS1_2_VERSION);
+	setup_with(&p, TLS1_2_VERSION, false);
 	cr_expect_not(shake_hands(&p));
 	cr_expect(p.failed);
 	cr_expect_str_neq(tls_stream_error(p.stream), "");
@@ -195,6 +207,61 @@ Test(tls_server, what_is_no_tls_1_3_ends)
 	setup(&p, TLS1_3_VERSION);
 	cr_expect_eq(tls_stream_feed(p.stream, junk, sizeof(junk)), -1);
 	clear(&p);
+}
+
+Test(tls_server, tls_1_2_where_it_is_allowed)
+{
+	static const struct {
+		const char *kind, *algorithms, *groups;
+		bool pkcs1;
+	} rows[] = {
+		{ "RSA", "RSA+SHA256", "P-256", true },
+		{ "RSA", "RSA+SHA512", "X25519", true },
+		{ "RSA", "RSA-PSS+SHA256", "P-521", false },
+		{ "P-256", "ECDSA+SHA256", "P-256", false },
+		{ "P-384", "ECDSA+SHA384", "P-384", false },
+		{ "ED25519", "ed25519", "X25519", false },
+	};
+	uint8_t heard[64];
+	struct pair p;
+	size_t n;
+	bool over;
+
+	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
+	for (size_t i = 0; i < NELEM(rows); i++) {
+		key = make_key(rows[i].kind);
+		setup(&p, TLS1_2_VERSION);
+		cr_assert_eq(
+		    SSL_set1_sigalgs_list(p.client, rows[i].algorithms), 1);
+		cr_assert_eq(SSL_set1_groups_list(p.client, rows[i].groups), 1);
+		cr_assert(shake_hands(&p), "%zu: %s", i,
+		    tls_stream_error(p.stream));
+		cr_expect_str_eq(tls_stream_version(p.stream), "TLSv1.2");
+		cr_expect_eq(form, SIGN_FORM_TLS_1_2);
+		cr_expect_eq(pkcs1, rows[i].pkcs1, "%zu", i);
+		cr_assert_eq(SSL_write_ex(p.client, "EHLO x", 6, &n), 1);
+		carry(&p);
+		n = tls_stream_read(p.stream, heard, sizeof(heard), &over);
+		cr_expect(n == 6 && memcmp(heard, "EHLO x", 6) == 0 && !over);
+		clear(&p);
+	}
+}
+
+/* RFC 9325, 4.2: no cipher without forward secrecy, or without AEAD. */
+Test(tls_server, no_weak_cipher_of_tls_1_2)
+{
+	static const char *const ciphers[] = { "AES128-GCM-SHA256",
+		"ECDHE-RSA-AES128-SHA256", "DHE-RSA-AES128-GCM-SHA256" };
+	struct pair p;
+
+	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
+	for (size_t i = 0; i < NELEM(ciphers); i++) {
+		key = make_key("RSA");
+		setup(&p, TLS1_2_VERSION);
+		cr_assert_eq(SSL_set_cipher_list(p.client, ciphers[i]), 1);
+		cr_expect_not(shake_hands(&p), "%s", ciphers[i]);
+		clear(&p);
+	}
 }
 
 Test(tls_server, without_a_signature_there_is_no_session)
@@ -215,14 +282,25 @@ Test(tls_server, what_is_no_certificate)
 	const char *why;
 
 	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
-	cr_expect_null(tls_server_new("", 0, 1, &why));
+	cr_expect_null(tls_server_new("", 0, 1, true, &why));
 	cr_expect_str_eq(why, "no certificate in PEM form found");
 	cr_expect_null(
-	    tls_server_new("-----BEGIN CERTIFICATE-----\n", 28, 1, &why));
+	    tls_server_new("-----BEGIN CERTIFICATE-----\n", 28, 1, true, &why));
+}
+
+static size_t
+try_to_sign(unsigned hash_bits, bool by_pkcs1, bool tls_1_2, const uint8_t *in,
+    size_t n)
+{
+	const struct sign_how how = { hash_bits, by_pkcs1, tls_1_2 };
+	uint8_t out[SIGN_OUTPUT_MAX];
+
+	return sign_make(key, &how, in, n, out, sizeof(out));
 }
 
 Test(sign, only_the_form_of_a_server_is_signed)
 {
+	static const struct sign_how how = { .hash_bits = 256 };
 	uint8_t in[SIGN_INPUT_MAX + 1], out[SIGN_OUTPUT_MAX];
 	static const char context[] = "TLS 1.3, server CertificateVerify";
 	size_t n = 64 + sizeof(context) + 32, i;
@@ -231,24 +309,91 @@ Test(sign, only_the_form_of_a_server_is_signed)
 	memcpy(in + 64, context, sizeof(context));
 	memset(in + 64 + sizeof(context), 0xaa, 48);
 	key = make_key("P-256");
-	cr_expect(sign_form_ok(in, n));
-	cr_expect(sign_form_ok(in, n + 16));
-	cr_expect(sign_make(key, 256, in, n, out, sizeof(out)) > 0);
-	cr_expect_eq(sign_make(key, 1, in, n, out, sizeof(out)), 0);
-	cr_expect_eq(sign_make(key, 0, in, n, out, sizeof(out)), 0);
-	cr_expect_eq(sign_make(key, 256, in, n, out, 8), 0);
+	cr_expect_eq(sign_form(in, n), SIGN_FORM_TLS_1_3);
+	cr_expect_eq(sign_form(in, n + 16), SIGN_FORM_TLS_1_3);
+	cr_expect(try_to_sign(256, false, false, in, n) > 0);
+	cr_expect_eq(try_to_sign(1, false, true, in, n), 0);
+	cr_expect_eq(try_to_sign(0, false, true, in, n), 0);
+	cr_expect_eq(try_to_sign(256, true, true, in, n), 0,
+	    "PKCS #1 in TLS 1.3");
+	cr_expect_eq(sign_make(key, &how, in, n, out, 8), 0);
 	for (i = 0; i < n + 20; i++)
-		cr_expect_eq(sign_form_ok(in, i), i == n || i == n + 16, "%zu",
-		    i);
+		cr_expect_eq(sign_form(in, i) == SIGN_FORM_TLS_1_3,
+		    i == n || i == n + 16, "%zu", i);
 	for (i = 0; i < 64 + sizeof(context); i++) {
 		in[i] ^= 1;
-		cr_expect_not(sign_form_ok(in, n), "%zu", i);
-		cr_expect_eq(sign_make(key, 256, in, n, out, sizeof(out)), 0);
+		cr_expect_eq(sign_form(in, n), SIGN_FORM_NONE, "%zu", i);
+		cr_expect_eq(try_to_sign(256, false, true, in, n), 0);
 		in[i] ^= 1;
 	}
 	/* A client's proof is none of ours. */
 	memcpy(in + 64, "TLS 1.3, client", 15);
-	cr_expect_not(sign_form_ok(in, n));
+	cr_expect_eq(sign_form(in, n), SIGN_FORM_NONE);
+	EVP_PKEY_free(key);
+	key = NULL;
+}
+
+/* What is signed in ServerKeyExchange (RFC 8422, 5.4), of a server that offers
+ * TLS 1.3 as well (RFC 8446, 4.1.3). */
+Test(sign, tls_1_2_signs_the_parameters_of_a_curve)
+{
+	static const struct {
+		uint8_t type, curve, len;
+		size_t n; /* octets behind len */
+		uint8_t first;
+		bool ok;
+	} rows[] = {
+		{ 3, 23, 65, 65, 4, true },
+		{ 3, 24, 97, 97, 4, true },
+		{ 3, 25, 133, 133, 4, true },
+		{ 3, 29, 32, 32, 9, true },
+		{ 3, 30, 56, 56, 9, true },
+		{ 3, 23, 65, 65, 2, false },
+		{ 3, 23, 64, 64, 4, false },
+		{ 3, 23, 65, 64, 4, false },
+		{ 3, 23, 65, 66, 4, false },
+		{ 3, 22, 65, 65, 4, false },
+		{ 3, 0, 65, 65, 4, false },
+		{ 3, 29, 65, 65, 4, false },
+		{ 3, 29, 0, 0, 0, false },
+		{ 1, 23, 65, 65, 4, false }, /* explicit_prime */
+		{ 2, 23, 65, 65, 4, false },
+		{ 0, 23, 65, 65, 4, false },
+	};
+	uint8_t in[SIGN_INPUT_MAX + 1];
+	size_t n;
+
+	key = make_key("RSA");
+	for (size_t i = 0; i < NELEM(rows); i++) {
+		memset(in, 0x55, sizeof(in));
+		memcpy(in + 56, "DOWNGRD\1", 8);
+		in[64] = rows[i].type;
+		in[65] = 0;
+		in[66] = rows[i].curve;
+		in[67] = rows[i].len;
+		in[68] = rows[i].first;
+		n = 68 + rows[i].n;
+		cr_expect_eq(sign_form(in, n) == SIGN_FORM_TLS_1_2, rows[i].ok,
+		    "%zu", i);
+		cr_expect_eq(try_to_sign(256, true, true, in, n) > 0,
+		    rows[i].ok, "%zu", i);
+		cr_expect_eq(try_to_sign(256, false, true, in, n) > 0,
+		    rows[i].ok, "%zu", i);
+		/* Where the listener has TLS 1.3 alone. */
+		cr_expect_eq(try_to_sign(256, true, false, in, n), 0);
+		cr_expect_eq(try_to_sign(256, false, false, in, n), 0);
+		/* A server's that knows nothing of TLS 1.3, and a piece. */
+		in[63] = 0;
+		cr_expect_eq(sign_form(in, n), SIGN_FORM_NONE);
+		in[63] = 1;
+		for (size_t m = 0; m < n && rows[i].ok; m++)
+			cr_expect_eq(sign_form(in, m), SIGN_FORM_NONE, "%zu",
+			    m);
+	}
+	/* A hash, a certificate's start, text: nothing of a handshake. */
+	memset(in, 0, sizeof(in));
+	for (n = 0; n < sizeof(in); n++)
+		cr_expect_eq(try_to_sign(256, true, true, in, n), 0);
 	EVP_PKEY_free(key);
 	key = NULL;
 }
