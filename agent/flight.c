@@ -2,7 +2,9 @@
 /*
  * Flights: several whole messages on the wire before the first is answered, by
  * PIPELINING and CHUNKING (RFC 2920, RFC 3030).  Jobs are gathered in out, leave
- * together, and their replies are matched to them in order.
+ * together, and their replies are matched to them in order.  RSET leaves before
+ * each but the first: what became of the one before decides nothing for it, and
+ * nobody of that one's recipients gets it (RFC 3030, 2).
  *
  * Every octet is accounted: whoever's last one has left may have the message,
  * and of whom none has left nothing has begun.
@@ -11,8 +13,8 @@
 
 #include "agent/session_internal.h"
 
-/* BDAT, its number, LAST; and MAIL but for its path and parameters. */
-#define FLIGHT_FRAME_MAX 192
+/* RSET; BDAT, its number, LAST; and MAIL but for its path and parameters. */
+#define FLIGHT_FRAME_MAX 200
 #define FLIGHT_RCPT_MAX  16 /* RCPT but for its path and parameters */
 #define FLIGHT_DELAY_MAX 24 /* NOTIFY, where it is not among these */
 
@@ -75,7 +77,8 @@ said_goodbye(const struct session *s)
 static bool
 ended_spent(const struct session *s, const struct flight_job *j)
 {
-	return s->hung_up && s->state == STATE_FLIGHT_MAIL &&
+	return s->hung_up &&
+	    (s->state == STATE_FLIGHT_RSET || s->state == STATE_FLIGHT_MAIL) &&
 	    job_is_spent(s, j->returned);
 }
 
@@ -89,7 +92,7 @@ abandon_job(struct session *s, struct flight_job *j, bool is_head, size_t sent)
 	bool doubt = sent >= j->ends && !said_goodbye(s);
 
 	if ((!is_head && (sent <= j->begins || said_goodbye(s))) ||
-	    (j->again && j->accepted == 0)) {
+	    (j->spent && j->accepted == 0)) {
 		job_give_back(s, j->job, j->spent, false);
 		return;
 	}
@@ -182,8 +185,13 @@ write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 	size_t from = s->out.len;
 	uint32_t before = s->expected;
 
+	if (s->flight.count > 0) {
+		session_write_word(s, COMMAND_RSET); /* there is room */
+		from = s->out.len;
+	}
 	if (envelope_write_mail(s) != COMMAND_OK) {
 		session_judge(s, "5.1.7", "sender cannot be sent");
+		s->expected = before;
 		return false;
 	}
 	session_wrote(s, from);
@@ -322,15 +330,26 @@ next_job(struct session *s)
 		s->delivered++;
 	job_leave(s, &j->tally);
 	if (++f->at < f->count)
-		session_enter(s, STATE_FLIGHT_MAIL);
+		session_enter(s, STATE_FLIGHT_RSET);
 	else
 		arrive(s);
 }
 
-/*
- * Behind a message that failed a server may still be in its transaction, where
- * nobody could send it RSET: its 503 is about that, not about this one.
- */
+void
+flight_take_rset(struct session *s)
+{
+	char report[SESSION_TEXT_SIZE / 2];
+
+	if (s->reply.code == 250) {
+		session_enter(s, STATE_FLIGHT_MAIL);
+		return;
+	}
+	reply_write_report(&s->reply, report, sizeof(report));
+	session_judge_host(s, "4.5.0", "protocol error: RSET was refused: %s",
+	    report);
+	session_fail(s, FAREWELL_NONE);
+}
+
 void
 flight_take_mail(struct session *s)
 {
@@ -345,8 +364,7 @@ flight_take_mail(struct session *s)
 		j->refused = true;
 		j->spent =
 		    s->reply.code / 100 == 4 && job_is_spent(s, j->returned);
-		j->again = j->spent || (f->disturbed && s->reply.code == 503);
-		if (!j->again)
+		if (!j->spent)
 			settle_all(s, j);
 		f->disturbed = true;
 	}
@@ -417,8 +435,8 @@ end_unwanted(struct session *s, struct flight_job *j)
 	}
 	if (s->reply.code == 421)
 		session_take_goodbye(s);
-	if (j->again)
-		job_give_back(s, j->job, j->spent, false);
+	if (j->spent)
+		job_give_back(s, j->job, true, false);
 	next_job(s);
 }
 
@@ -432,9 +450,9 @@ settle_next_accepted(struct session *s, struct flight_job *j)
 }
 
 /*
- * BDAT is refused as a command.  After a message that failed, it is for want of
- * RSET.  An LMTP server may have meant all recipients or the first: what comes
- * next cannot be told apart, so that the others may have the message.
+ * BDAT is refused as a command.  An LMTP server may have meant all recipients or
+ * the first: what comes next cannot be told apart, so that the others may have
+ * the message.
  */
 static void
 end_refused(struct session *s, struct flight_job *j)
@@ -442,10 +460,6 @@ end_refused(struct session *s, struct flight_job *j)
 	char report[SESSION_TEXT_SIZE / 2];
 
 	if (session_is_lmtp(s) && j->accepted > 1) {
-		if (s->flight.disturbed && s->reply.code == 503) {
-			job_give_back(s, j->job, false, true);
-			s->flight.at++;
-		}
 		reply_write_report(&s->reply, report, sizeof(report));
 		session_judge_host(s, "4.5.0",
 		    "protocol error: a refusal of one recipient, or of all: %s",
@@ -453,12 +467,7 @@ end_refused(struct session *s, struct flight_job *j)
 		session_fail(s, FAREWELL_NONE);
 		return;
 	}
-	if (!s->flight.disturbed || s->reply.code != 503) {
-		session_give_up_bdat(s);
-		return;
-	}
-	job_give_back(s, j->job, false, false);
-	next_job(s);
+	session_give_up_bdat(s);
 }
 
 /* A message is accepted of which the last octet has not left. */
@@ -510,7 +519,9 @@ void
 flight_take_goodbye(struct session *s)
 {
 	session_take_goodbye(s);
-	if (s->state == STATE_FLIGHT_MAIL)
+	if (s->state == STATE_FLIGHT_RSET)
+		session_enter(s, STATE_FLIGHT_MAIL);
+	else if (s->state == STATE_FLIGHT_MAIL)
 		flight_take_mail(s);
 	else
 		flight_take_rcpt(s);

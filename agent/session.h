@@ -160,8 +160,7 @@ struct flight_job {
 	uint32_t answer_at;
 	struct job_tally tally;
 	bool refused;  /* MAIL was */
-	bool again;    /* for a reason that is not its own */
-	bool spent;    /* and that is the connection */
+	bool spent;    /* by a connection that is */
 	bool returned; /* it came back from a spent connection before */
 };
 

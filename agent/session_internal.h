@@ -253,6 +253,7 @@ enum flight_fit flight_fit(const struct session *s);
 void flight_join(struct session *s);
 void flight_depart(struct session *s);
 void flight_quit(struct session *s);
+void flight_take_rset(struct session *s);
 void flight_take_mail(struct session *s);
 void flight_take_rcpt(struct session *s);
 void flight_take_goodbye(struct session *s);
