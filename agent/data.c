@@ -256,18 +256,26 @@ void
 data_take_final(struct session *s)
 {
 	struct transaction *t = &s->trans;
+	bool refused;
 
 	if (t->chunks > 0 && s->reply.code != 421) {
 		take_chunk(s);
 		return;
 	}
-	if (t->bdat && t->answer_at == 0 && session_refuses_bdat(s)) {
+	refused = t->bdat && session_refuses_bdat(s);
+	/* In LMTP it may be about one recipient of several. */
+	if (refused && t->answer_at == 0 &&
+	    (t->accepted == 1 || !session_is_lmtp(s))) {
 		session_give_up_bdat(s);
 		return;
 	}
 	if (!session_judge_reply(s)) {
 		session_fail(s, FAREWELL_NONE);
 		return;
+	}
+	if (refused) {
+		s->verdict.outcome.status = OUTCOME_DEFERRED;
+		s->verdict.outcome.dsn[0] = '4';
 	}
 	if (t->answer_at == 0)
 		s->needs_rset = false;

@@ -129,6 +129,7 @@ ask_next_address(struct session *s)
 	if (s->has_failure)
 		next.outcome = s->failure.outcome;
 	s->ops->get_tls_info(s->arg, &next.tls);
+	s->closed = s->went_on = false;
 	s->goes_clear = s->anew = s->leaving = s->up = s->hung_up = s->goodbye =
 	    false;
 	s->quit_asked = false;
@@ -310,6 +311,7 @@ void
 ending_meet_close(struct session *s)
 {
 	s->hung_up = true;
+	s->closed = s->cause == NULL;
 	s->spent = s->spent || was_idle(s);
 	if (s->goodbye) { /* as it said */
 		s->verdict = s->farewell;

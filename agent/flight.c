@@ -65,12 +65,13 @@ flight_is_cut(const struct session *s)
 	return s->flight.count > 0 && s->out.len > 0;
 }
 
-/* A remote that said 421 and then closed, or was silent, took nothing of what
- * followed. */
+/* A remote that said 421 and then closed took nothing of what followed; where
+ * the connection broke, or it went on, its replies may be lost. */
 static bool
 said_goodbye(const struct session *s)
 {
-	return s->goodbye || s->verdict.outcome.code == 421;
+	return s->goodbye ? s->closed && !s->went_on
+			  : s->verdict.outcome.code == 421;
 }
 
 /* The connection was spent before anything of the flight's rest was answered. */
@@ -100,7 +101,8 @@ abandon_job(struct session *s, struct flight_job *j, bool is_head, size_t sent)
 		job_give_back(s, j->job, true, doubt);
 		return;
 	}
-	o->in_doubt = doubt && again != OUTCOME_AGAIN_ANEW;
+	/* The head alone was refused, where the session goes on anew. */
+	o->in_doubt = doubt && (!is_head || again != OUTCOME_AGAIN_ANEW);
 	if (o->in_doubt)
 		o->again = OUTCOME_AGAIN_NOT;
 	settle_all(s, j);

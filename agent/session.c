@@ -258,6 +258,7 @@ take_reply(struct session *s, const uint8_t *rest, size_t n)
 
 	if (s->expected > 0)
 		s->expected--;
+	s->went_on = s->goodbye;
 	if (s->reply.loose)
 		s->learnt |= SEEN_LOOSE_REPLY;
 	ahead =

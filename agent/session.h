@@ -233,6 +233,8 @@ struct session {
 	bool hung_up;   /* the remote closed, or said 421 */
 	bool spent;     /* it had delivered, and the remote wants no more */
 	bool goodbye;   /* 421: what is on the wire, and no more commands */
+	bool went_on;   /* it answers all the same */
+	bool closed;    /* in order, so that nothing that it said is lost */
 	uint32_t limit; /* messages that it took, where it is spent by that */
 	bool needs_rset;
 	bool quit_asked;    /* after what is on the wire */

@@ -261,10 +261,10 @@ command(char *line)
 	} else if (strncmp(line, "BDAT", 4) == 0) {
 		bdat(line);
 	} else if (strcmp(line, "RSET") == 0) {
-		if (agree("250 ok")) {
-			server.has_mail = false;
-			server.nrcpts = 0;
-		}
+		/* RFC 5321, 4.1.1.5: it does so, whatever it says. */
+		server.has_mail = false;
+		server.nrcpts = 0;
+		(void)agree("250 ok");
 	} else if (strcmp(line, "QUIT") == 0) {
 		answer("221 bye");
 		server.closing = true;
@@ -350,7 +350,7 @@ static void
 serve(void)
 {
 	while (server.open && !server.closing &&
-	    (server.in_data       ? read_data()
+	    (server.in_data           ? read_data()
 		    : server.bdat > 0 ? read_bdat()
 				      : read_command()))
 		;
@@ -607,7 +607,8 @@ turn(void)
 	if (!session_is_connected(&session))
 		return;
 	if (what == 255 && session_is_connected(&session)) {
-		session_closed(&session, (draw() & 1) != 0 ? "reset" : NULL);
+		session_closed(&session,
+		    "reset"); /* replies are lost with it */
 		return;
 	}
 	if (what == 254 && session_is_connected(&session)) {
