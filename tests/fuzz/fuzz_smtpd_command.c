@@ -37,7 +37,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct smtpd_command c;
 	struct smtpd_reply wrong = { 0 };
 
-	if (smtpd_command_parse(&c, (const char *)data, n, &wrong)) {
+	if (smtpd_command_parse(&c, (const char *)data, n, "", &wrong)) {
 		assert(memchr(c.name, '\0', sizeof(c.name)) != NULL);
 		check_good(&c);
 	} else {
