@@ -331,6 +331,9 @@ do_other(uint8_t how)
 static void
 write_session(void)
 {
+	static const char behind[] =
+	    "NOOP\r\nEHLO me\r\nMAIL FROM:<a@a.org>\r\nRCPT TO:<y@b.org>\r\n"
+	    "DATA\r\nx\r\n.\r\nBDAT 2 LAST\r\nx\n";
 	uint8_t what;
 
 	while (c.n > 0 && !c.over && c.len < WIRE_MAX - 4 * TEXT_MAX &&
@@ -364,6 +367,9 @@ write_session(void)
 			break;
 		}
 	}
+	/* Of what comes behind the end nothing is heard. */
+	if (c.over && c.len < WIRE_MAX - 256)
+		put(behind, sizeof(behind) - 1);
 }
 
 /* The other side: who holds the session. */
