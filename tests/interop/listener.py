@@ -443,8 +443,8 @@ def nobody_else_relays():
     with Place() as p:
         c = p.client()
         c.want(b"MAIL FROM:<a@sender.test>", "250")
-        for rcpt in (b"", b"<>", b"<b>", b"<@rcpt.test>", b"<b@rcpt.test",
-                     b"<b@rcpt..test>", b"<b@[1.2.3]>", b"b@rcpt.test",
+        for rcpt in (b"", b"<>", b"<@rcpt.test>", b"<b@rcpt.test",
+                     b"<b@rcpt..test>", b"<b@[1.2.3]>", b"b@rcpt..test",
                      b"<b@rcpt.test>x", b"<b@c@rcpt.test>"):
             c.want(b"RCPT TO:" + rcpt, "501 5.1.3")
         c.want(b"DATA", "554 5.5.1")
