@@ -60,6 +60,35 @@ put_argument(struct line *line, const char *text, const char *syntax)
 	put_text(line, text);
 }
 
+/* Between its brackets; ">" is a part of it within a quoted string alone. */
+static void
+put_path(struct line *line, const char *path)
+{
+	bool quoted = false;
+
+	for (const char *c = path; *c != '\0'; c++) {
+		if (*c == '"')
+			quoted = !quoted;
+		else if (*c == '\\' && quoted && c[1] != '\0')
+			c++;
+		else if (*c == '>' && !quoted)
+			line->error = COMMAND_BAD_OCTET;
+	}
+	put_text(line, "<");
+	put_argument(line, path, "");
+	put_text(line, ">");
+}
+
+/* RFC 5321, 4.5.3.1: a server must take 512 octets with a path of 256, and may take
+ * more; a longer path is not refused before it was asked. */
+static size_t
+path_extra(const char *path)
+{
+	size_t n = strlen(path);
+
+	return n > COMMAND_PATH_USUAL ? n - COMMAND_PATH_USUAL : 0;
+}
+
 /* The next of those that the server offers. */
 static bool
 next_offered(const char **text, uint32_t offered, struct parameter_word *word)
@@ -168,10 +197,9 @@ command_write_mail(struct command_out *out, const char *reverse_path,
 						       : 0u) +
 		(mail->smtputf8 ? COMMAND_UTF8_EXTRA : 0u) +
 		(mail->require_tls ? COMMAND_REQUIRETLS_EXTRA : 0u) +
-		granted(parameters, mail->offered));
-	put_text(&line, "MAIL FROM:<");
-	put_argument(&line, reverse_path, ">");
-	put_text(&line, ">");
+		path_extra(reverse_path) + granted(parameters, mail->offered));
+	put_text(&line, "MAIL FROM:");
+	put_path(&line, reverse_path);
 	if (mail->has_size) {
 		put_text(&line, " SIZE=");
 		put_number(&line, mail->size);
@@ -191,10 +219,10 @@ command_write_rcpt(struct command_out *out, const char *forward_path,
 {
 	struct line line;
 
-	begin(&line, out, granted(parameters, offered));
-	put_text(&line, "RCPT TO:<");
-	put_argument(&line, forward_path, ">");
-	put_text(&line, ">");
+	begin(&line, out,
+	    path_extra(forward_path) + granted(parameters, offered));
+	put_text(&line, "RCPT TO:");
+	put_path(&line, forward_path);
 	put_parameters(&line, parameters, offered);
 	return end(&line);
 }

@@ -13,6 +13,7 @@
 #include "common/parameters.h"
 
 #define COMMAND_LINE_MAX         512 /* CRLF included; RFC 5321, 4.5.3.1.4 */
+#define COMMAND_PATH_USUAL       254 /* octets of a path; RFC 5321, 4.5.3.1.3 */
 #define COMMAND_SIZE_EXTRA       26  /* for SIZE at MAIL; RFC 1870, 3 (5) */
 #define COMMAND_AUTH_MAX         12288 /* a response, CRLF included; RFC 4954, 4 */
 #define COMMAND_BINARY_EXTRA     16 /* for BODY=BINARYMIME; RFC 3030, 3 (8) */

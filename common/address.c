@@ -81,18 +81,35 @@ check_octets(const char *in, size_t n)
 	return utf8_is_valid(in, n) ? ADDRESS_OK : ADDRESS_NOT_UTF8;
 }
 
+size_t
+address_find_end(const char *in, size_t n)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (in[i] == '"')
+			quoted = !quoted;
+		else if (in[i] == '\\' && quoted)
+			i++;
+		else if (in[i] == '>' && !quoted)
+			return i + 1;
+	}
+	return 0;
+}
+
 /* Take one pair of brackets off, and see that no other stands in the way. */
 static enum address_error
 strip_brackets(struct cursor *cur)
 {
-	if (at_char(cur, '<')) {
-		if (cur->end - cur->at < 2 || cur->end[-1] != '>')
-			return ADDRESS_BRACKETS;
-		cur->at++;
-		cur->end--;
-	}
-	if (memchr(cur->at, '>', (size_t)(cur->end - cur->at)) != NULL)
+	size_t n = (size_t)(cur->end - cur->at);
+	size_t end = address_find_end(cur->at, n);
+
+	if (!at_char(cur, '<'))
+		return end == 0 ? ADDRESS_OK : ADDRESS_BRACKETS;
+	if (end != n)
 		return ADDRESS_BRACKETS;
+	cur->at++;
+	cur->end--;
 	return ADDRESS_OK;
 }
 
@@ -101,7 +118,8 @@ take_label(struct cursor *cur)
 {
 	const char *start = cur->at;
 
-	while (cur->at < cur->end && (is_alnum(*cur->at) || *cur->at == '-'))
+	while (cur->at < cur->end &&
+	    (is_alnum(*cur->at) || *cur->at == '-' || *cur->at == '_'))
 		cur->at++;
 	if (cur->at == start)
 		return cur->at == cur->end || *cur->at == '.'
@@ -190,21 +208,25 @@ skip_route(struct cursor *cur)
 	return ADDRESS_ROUTE;
 }
 
+/* Atoms and dots in any order; *odd where that is no dot-string (RFC 5321, 4.1.2). */
 static enum address_error
-take_dot_string(struct cursor *cur)
+take_dot_string(struct cursor *cur, bool *odd)
 {
-	const char *start;
+	const char *start = cur->at;
+	bool after_dot = true;
 
-	for (;;) {
-		start = cur->at;
-		while (cur->at < cur->end && is_atext(*cur->at))
-			cur->at++;
-		if (cur->at == start)
-			return ADDRESS_LOCAL;
-		if (!at_char(cur, '.'))
-			return ADDRESS_OK;
-		cur->at++;
+	for (; cur->at < cur->end; cur->at++) {
+		if (*cur->at == '.') {
+			*odd = *odd || after_dot;
+			after_dot = true;
+		} else if (is_atext(*cur->at)) {
+			after_dot = false;
+		} else {
+			break;
+		}
 	}
+	*odd = *odd || after_dot;
+	return cur->at > start ? ADDRESS_OK : ADDRESS_LOCAL;
 }
 
 static enum address_error
@@ -222,29 +244,38 @@ take_quoted_string(struct cursor *cur)
 }
 
 static enum address_error
-take_local_part(struct cursor *cur)
+take_local_part(struct cursor *cur, bool *odd)
 {
+	*odd = false;
 	if (cur->at == cur->end)
 		return ADDRESS_EMPTY;
 	if (*cur->at == '@')
 		return ADDRESS_NO_LOCAL;
 	if (*cur->at == '"')
 		return take_quoted_string(cur);
-	return take_dot_string(cur);
+	return take_dot_string(cur, odd);
 }
 
-/* A local part of local_len octets, and a domain where there is one. */
+/* A local part of local_len octets, which is to be quoted or not, and a domain where
+ * there is one. */
 static enum address_error
-keep(struct address *addr, const char *local, size_t local_len,
+keep(struct address *addr, const char *local, size_t local_len, bool quote,
     const char *domain, size_t domain_len)
 {
-	if (local_len + (domain_len > 0 ? 1 : 0) + domain_len >
+	size_t more = quote ? 2 : 0;
+
+	if (local_len + more + (domain_len > 0 ? 1 : 0) + domain_len >
 	    ADDRESS_PATH_MAX)
 		return ADDRESS_TOO_LONG;
-	memcpy(addr->path, local, local_len);
+	if (domain_len > ADDRESS_DOMAIN_MAX)
+		return ADDRESS_DOMAIN_TOO_LONG;
+	if (quote)
+		addr->path[0] = addr->path[local_len + 1] = '"';
+	memcpy(addr->path + more / 2, local, local_len);
+	local_len += more;
 	addr->local_len = (uint16_t)local_len;
 	for (size_t i = 0; i < local_len; i++)
-		addr->is_utf8 = addr->is_utf8 || !is_ascii(local[i]);
+		addr->is_utf8 = addr->is_utf8 || !is_ascii(addr->path[i]);
 	if (domain_len == 0)
 		return ADDRESS_OK;
 	addr->domain_at = (uint16_t)(local_len + 1);
@@ -270,6 +301,8 @@ parse_domain(struct cursor *cur, enum address_domain_kind *kind,
 	enum address_error error;
 	const char *c = cur->at;
 
+	if (cur->end - cur->at > 1 && cur->end[-1] == '.')
+		cur->end--; /* the root's, which mail leaves out */
 	while (c < cur->end && is_ascii(*c))
 		c++;
 	if (c < cur->end) {
@@ -292,21 +325,20 @@ parse_mailbox(struct address *addr, struct cursor *cur, bool bare_postmaster)
 	const char *start = cur->at;
 	struct cursor domain;
 	size_t local_len;
+	bool odd;
 	enum address_error error;
 
-	error = take_local_part(cur);
+	error = take_local_part(cur, &odd);
 	if (error != ADDRESS_OK)
 		return error;
 	local_len = (size_t)(cur->at - start);
-	if (local_len > ADDRESS_LOCAL_MAX)
-		return ADDRESS_LOCAL_TOO_LONG;
 	if (at_char(cur, '@')) {
 		domain.at = cur->at + 1;
 		domain.end = cur->end;
 		error = parse_domain(&domain, &addr->kind, name);
 		if (error != ADDRESS_OK)
 			return error;
-		return keep(addr, start, local_len, domain.at,
+		return keep(addr, start, local_len, odd, domain.at,
 		    (size_t)(domain.end - domain.at));
 	}
 	if (cur->at != cur->end)
@@ -314,7 +346,7 @@ parse_mailbox(struct address *addr, struct cursor *cur, bool bare_postmaster)
 	if (!bare_postmaster || local_len != 10 ||
 	    strncasecmp(start, "postmaster", 10) != 0)
 		return ADDRESS_NO_DOMAIN;
-	return keep(addr, start, local_len, NULL, 0);
+	return keep(addr, start, local_len, false, NULL, 0);
 }
 
 static enum address_error
@@ -357,17 +389,23 @@ address_parse_forward_path(struct address *addr, const char *in, size_t n)
 }
 
 bool
-address_domain_is_host_name(const char *name)
+address_domain_is_dns_name(const char *name)
 {
 	struct cursor cur = { name, name + strlen(name) };
 	const char *last;
 
-	if (cur.end - cur.at > 253 || take_domain_name(&cur) != ADDRESS_OK ||
-	    cur.at != cur.end)
+	if (cur.end - cur.at > ADDRESS_DOMAIN_MAX ||
+	    take_domain_name(&cur) != ADDRESS_OK || cur.at != cur.end)
 		return false;
 	last = strrchr(name, '.');
 	for (last = last == NULL ? name : last + 1; *last != '\0'; last++)
 		if (!is_digit(*last))
 			return true;
 	return false;
+}
+
+bool
+address_domain_is_host_name(const char *name)
+{
+	return strchr(name, '_') == NULL && address_domain_is_dns_name(name);
 }

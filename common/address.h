@@ -11,9 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ADDRESS_PATH_MAX  254 /* RFC 5321, 4.5.3.1.3: 256 with the brackets */
-#define ADDRESS_LOCAL_MAX 64
-#define ADDRESS_LABEL_MAX 63
+/* RFC 5321, 4.5.3.1, has 64 octets of a local part and 256 of a path as what all must
+ * take; mailing lists (VERP) and forwarders (SRS) make longer ones. */
+#define ADDRESS_PATH_MAX   1000
+#define ADDRESS_DOMAIN_MAX 253 /* of a name; RFC 1035, 2.3.4 */
+#define ADDRESS_LABEL_MAX  63
 
 enum address_error {
 	ADDRESS_OK,
@@ -32,9 +34,12 @@ enum address_domain_kind {
 };
 
 struct address {
-	char path[257];     /* as it goes on the wire, without the brackets; its
-	                       domain is of A-labels (RFC 5890, 2.3.2.1) */
-	char domain[257];   /* in lower case, a literal with its "[" and "]" */
+	char path[ADDRESS_PATH_MAX + 1]; /* as it goes on the wire, without the
+	                       brackets; its domain is of A-labels (RFC 5890,
+	                       2.3.2.1), its local part quoted where it must be */
+	char
+	    domain[ADDRESS_DOMAIN_MAX + 4]; /* in lower case, a literal with its
+	                       "[" and "]" */
 	uint16_t local_len; /* of path; its domain starts at domain_at */
 	uint16_t domain_at; /* 0 when there is none */
 	enum address_domain_kind kind;
@@ -49,9 +54,11 @@ struct address {
  * A reverse-path may be empty, "" or "<>".  A forward-path may be the word
  * "Postmaster" without a domain, in any letter case.
  *
- * Stricter than the RFC in two things: ">" is refused inside a quoted string
- * too, for it ends the path to many a careless reader, and of the address
- * literals only IPv4 and IPv6 are known.
+ * Wider than the RFC, for such addresses are in use: a local part may have dots
+ * where no dot-string has them ("a..b", "user.", ".x") and comes out quoted, as the
+ * RFC writes it; labels of a domain may have "_"; one dot may end a domain, and is
+ * taken off.  Stricter in one thing: of the address literals only IPv4 and IPv6 are
+ * known.
  */
 enum address_error address_parse_reverse_path(struct address *addr,
     const char *in, size_t n);
@@ -61,9 +68,19 @@ enum address_error address_parse_forward_path(struct address *addr,
 /* One sentence without a full stop; never NULL. */
 const char *address_error_text(enum address_error error);
 
+/* How many of n octets, which begin with "<", are up to the ">" that ends the path: one
+ * in a quoted string does not.  0: none does. */
+size_t address_find_end(const char *in, size_t n);
+
 /*
- * Whether the string is a legal host name for DNS, SNI and certificates:
- * labels of letters, digits and inner hyphens, at most 63 octets each and 253
+ * Whether the string is a name to look up: as a host name, but that it may hold "_",
+ * which is in none by RFC 952, and in those of many containers.
+ */
+bool address_domain_is_dns_name(const char *name);
+
+/*
+ * Whether the string is a legal host name for EHLO, SNI and certificates: labels of
+ * letters, digits and inner hyphens, at most 63 octets each and 253
  * in all, the last of them not all digits, so that no address passes.
  */
 bool address_domain_is_host_name(const char *name);

@@ -21,7 +21,7 @@
 
 #define MSG_HOST_SIZE    256 /* a domain name and its NUL (RFC 1035, 2.3.4) */
 #define MSG_PATH_SIZE    108 /* sun_path */
-#define MSG_ADDRESS_SIZE 257 /* a path without its brackets, and NUL */
+#define MSG_ADDRESS_SIZE 1001 /* a path without its brackets, and NUL */
 #define MSG_RELAY_SIZE   344 /* "host[address]:port" for log and report */
 #define MSG_DISCARD_SIZE 400 /* EHLO keywords, each with a space */
 #define MSG_PACKET_SIZE  (40 * 1024)

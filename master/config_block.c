@@ -157,7 +157,7 @@ open_route(struct reader *r, char *title)
 
 	lower(title);
 	if (strcmp(title, "*") != 0 &&
-	    !address_domain_is_host_name(title + (title[0] == '.' ? 1 : 0)))
+	    !address_domain_is_dns_name(title + (title[0] == '.' ? 1 : 0)))
 		complain(&r->complaints, r->block_line,
 		    "route %.80s: no legal domain; write example.org, "
 		    ".example.org for all below it, or \"*\" for the rest",
@@ -200,7 +200,7 @@ open_destination(struct reader *r, char *title)
 
 	lower(title);
 	other = config_destination(c, title);
-	if (!address_domain_is_host_name(title))
+	if (!address_domain_is_dns_name(title))
 		complain(&r->complaints, r->block_line,
 		    "destination %.80s: no legal domain", title);
 	else if (other != NULL)

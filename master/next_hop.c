@@ -82,7 +82,7 @@ parse_host(const char *word, struct next_hop *out)
 		return wrong;
 	if (address_is_legal(out->host))
 		out->kind = NEXT_HOP_ADDRESS;
-	else if (address_domain_is_host_name(out->host))
+	else if (address_domain_is_dns_name(out->host))
 		out->kind = NEXT_HOP_HOST;
 	else
 		return "no legal host name or address: a name has letters, "

@@ -26,7 +26,7 @@ width(int family)
 static const char *
 parse_name(const char *word, struct server_match *out)
 {
-	if (!address_domain_is_host_name(word + (word[0] == '.' ? 1 : 0)))
+	if (!address_domain_is_dns_name(word + (word[0] == '.' ? 1 : 0)))
 		return "no legal host name, address or network; write "
 		       "mx.example.net, .example.net for all below it, "
 		       "192.0.2.1 or 2001:db8::/32";

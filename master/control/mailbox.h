@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define MAILBOX_SIZE 512 /* of one address, with its NUL */
+#define MAILBOX_SIZE 1024 /* of one address, with its NUL */
 
 enum mailbox_event {
 	MAILBOX_ADDRESS,

@@ -185,10 +185,12 @@ sendmail_qualify(const struct sendmail *s, char address[MAILBOX_SIZE])
 		    strlcat(address, s->origin, MAILBOX_SIZE) >= MAILBOX_SIZE)
 			return -1;
 	}
-	return address_parse_forward_path(&addr, address, strlen(address)) ==
-		ADDRESS_OK
-	    ? 0
-	    : -1;
+	if (address_parse_forward_path(&addr, address, strlen(address)) !=
+	    ADDRESS_OK)
+		return -1;
+	/* As the header of a message may have it, quotes and all. */
+	return strlcpy(address, addr.path, MAILBOX_SIZE) < MAILBOX_SIZE ? 0
+									: -1;
 }
 
 static int

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECEIVED_SIZE 2048
+#define RECEIVED_SIZE 3072
 
 /* What is to be said; the strings hold neither parentheses nor controls. */
 struct received {

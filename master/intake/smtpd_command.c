@@ -2,6 +2,7 @@
 /* See smtpd_command.h. */
 #include "master/intake/smtpd_command.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -66,27 +67,42 @@ complain(struct smtpd_reply *wrong, unsigned code, const char *dsn,
 	return false;
 }
 
-static void
-skip_spaces(struct text *t)
+/* RFC 5321, 4.1.1.1, has spaces alone; tabs are some clients', and mean the same. */
+static bool
+is_blank(char c)
 {
-	while (t->left > 0 && *t->at == ' ') {
+	return c == ' ' || c == '\t';
+}
+
+static void
+skip_blanks(struct text *t)
+{
+	while (t->left > 0 && is_blank(*t->at)) {
 		t->at++;
 		t->left--;
 	}
 }
 
-/* Up to the next space. */
+static void
+trim(struct text *t)
+{
+	skip_blanks(t);
+	while (t->left > 0 && is_blank(t->at[t->left - 1]))
+		t->left--;
+}
+
+/* Up to the next blank. */
 static struct text
 take_word(struct text *t)
 {
 	struct text word = { t->at, 0 };
 
-	while (t->left > 0 && *t->at != ' ') {
+	while (t->left > 0 && !is_blank(*t->at)) {
 		t->at++;
 		t->left--;
 		word.left++;
 	}
-	skip_spaces(t);
+	skip_blanks(t);
 	return word;
 }
 
@@ -119,7 +135,8 @@ line_is_clean(const char *line, size_t n, bool *is_utf8)
 
 	*is_utf8 = false;
 	for (size_t i = 0; i < n; i++) {
-		if ((uint8_t)line[i] < ' ' || line[i] == 0x7f)
+		if (((uint8_t)line[i] < ' ' && line[i] != '\t') ||
+		    line[i] == 0x7f)
 			return false;
 		all |= (uint8_t)line[i];
 	}
@@ -162,6 +179,17 @@ encode_orcpt(char value[VALUE_MAX])
 	return true;
 }
 
+/* RFC 3461, 4, has the digits of xtext in upper case; clients write others. */
+static void
+upper_xtext(char *value)
+{
+	for (; value[0] != '\0'; value++)
+		for (int i = 1; value[0] == '+' && i <= 2 && value[i] != '\0';
+		     i++)
+			if (value[i] >= 'a' && value[i] <= 'f')
+				value[i] = (char)(value[i] - 'a' + 'A');
+}
+
 static bool
 add_job_parameter(struct smtpd_command *c, enum parameter parameter,
     const struct text *value, struct smtpd_reply *wrong)
@@ -176,6 +204,8 @@ add_job_parameter(struct smtpd_command *c, enum parameter parameter,
 	copy[value->left] = '\0';
 	if (is_of_words(parameter))
 		upper(copy);
+	else if (parameter == PARAMETER_ENVID || parameter == PARAMETER_ORCPT)
+		upper_xtext(copy);
 	if (parameter == PARAMETER_ORCPT && !encode_orcpt(copy))
 		return complain(wrong, 501, "5.5.4",
 		    "the original recipient (ORCPT) is too long, or no UTF-8");
@@ -274,19 +304,68 @@ read_parameters(struct smtpd_command *c, struct text *t,
 	return why == NULL || complain(wrong, 501, "5.5.4", why);
 }
 
+static enum address_error
+parse_path(struct smtpd_command *c, const char *in, size_t n)
+{
+	return c->verb == SMTPD_VERB_MAIL
+	    ? address_parse_reverse_path(&c->path, in, n)
+	    : address_parse_forward_path(&c->path, in, n);
+}
+
+/* What stands between the brackets.  A local part alone is that of somebody here, as
+ * programs on this machine write it. */
+static enum address_error
+complete_path(struct smtpd_command *c, struct text path, const char *origin)
+{
+	char whole[ADDRESS_PATH_MAX + 2];
+	enum address_error error;
+	int n;
+
+	error = parse_path(c, path.at, path.left);
+	if (error != ADDRESS_NO_DOMAIN || origin[0] == '\0' ||
+	    path.left > ADDRESS_PATH_MAX || path.at[path.left - 1] == '@')
+		return error;
+	n = snprintf(whole, sizeof(whole), "%.*s@%s", (int)path.left, path.at,
+	    origin);
+	if (n < 0 || (size_t)n >= sizeof(whole))
+		return ADDRESS_TOO_LONG;
+	return parse_path(c, whole, (size_t)n);
+}
+
+/* Between brackets, one pair or two of them; *path is what they hold. */
+static bool
+take_bracketed(struct text *t, struct text *path)
+{
+	size_t n = address_find_end(t->at, t->left), pairs = 1;
+
+	if (n > 2 && t->at[1] == '<' && t->left > n && t->at[n] == '>') {
+		n++;
+		pairs = 2;
+	}
+	if (n == 0)
+		return false;
+	path->at = t->at + pairs;
+	path->left = n - 2 * pairs;
+	t->at += n;
+	t->left -= n;
+	trim(path);
+	return path->left == 0 || *path->at != '<';
+}
+
 /*
- * "FROM:<path>" or "TO:<path>".  A space behind the colon is not the RFC's (3.3),
- * but many a client's, and cannot be mistaken for anything; a path without its
- * brackets can, and is none.
+ * "FROM:<path>" or "TO:<path>".  What is not the RFC's (3.3), but many a client's, and
+ * cannot be mistaken for anything: blanks behind the colon, and inside of the
+ * brackets; brackets twice; and none, where the path ends at the next blank.
  */
 static bool
 read_path(struct smtpd_command *c, struct text *t, const char *word,
-    struct smtpd_reply *wrong)
+    const char *origin, struct smtpd_reply *wrong)
 {
-	bool of_mail = c->verb == SMTPD_VERB_MAIL;
-	const char *dsn = of_mail ? "5.1.7" : "5.1.3", *end;
+	bool of_mail = c->verb == SMTPD_VERB_MAIL, ok = true;
+	const char *dsn = of_mail ? "5.1.7" : "5.1.3";
 	enum address_error error;
 	size_t n = strlen(word);
+	struct text path;
 
 	if (t->left < n || strncasecmp(t->at, word, n) != 0)
 		return complain(wrong, 501, "5.5.4",
@@ -294,24 +373,27 @@ read_path(struct smtpd_command *c, struct text *t, const char *word,
 			    : "Syntax: RCPT TO:<address>");
 	t->at += n;
 	t->left -= n;
-	skip_spaces(t);
-	end = memchr(t->at, '>', t->left);
+	skip_blanks(t);
 	c->rest = t->at;
-	c->rest_len = end != NULL ? (size_t)(end + 1 - t->at) : t->left;
-	if (t->left == 0 || *t->at != '<' || end == NULL)
+	c->rest_len = t->left;
+	if (t->left > 0 && *t->at == '<')
+		ok = take_bracketed(t, &path);
+	else
+		path = take_word(t);
+	if (!ok)
 		return complain(wrong, 501, dsn,
-		    "the address must stand in < and >");
-	n = (size_t)(end + 1 - t->at);
-	error = of_mail ? address_parse_reverse_path(&c->path, t->at, n)
-			: address_parse_forward_path(&c->path, t->at, n);
-	t->at += n;
-	t->left -= n;
+		    address_error_text(ADDRESS_BRACKETS));
+	if (path.left == 0 && t->at == c->rest)
+		return complain(wrong, 501, dsn,
+		    "there is no address; the empty one is <>");
+	c->rest_len = *c->rest == '<' ? (size_t)(t->at - c->rest) : path.left;
+	error = complete_path(c, path, origin);
 	if (error != ADDRESS_OK)
 		return complain(wrong, 501, dsn, address_error_text(error));
-	if (t->left > 0 && *t->at != ' ')
+	if (t->left > 0 && !is_blank(*t->at) && !is_blank(t->at[-1]))
 		return complain(wrong, 501, dsn,
 		    "only parameters may follow the address");
-	skip_spaces(t);
+	skip_blanks(t);
 	return read_parameters(c, t, wrong);
 }
 
@@ -379,7 +461,7 @@ names_http(const struct text *rest)
 	const char *end = rest->at + rest->left;
 	const char *last = end;
 
-	while (last > rest->at && last[-1] != ' ')
+	while (last > rest->at && !is_blank(last[-1]))
 		last--;
 	return (size_t)(end - last) >= sizeof(version) &&
 	    strncasecmp(last, version, sizeof(version) - 1) == 0;
@@ -405,7 +487,8 @@ is_foreign(const struct text *verb, const struct text *rest)
 }
 
 static bool
-read_rest(struct smtpd_command *c, struct text *t, struct smtpd_reply *wrong)
+read_rest(struct smtpd_command *c, struct text *t, const char *origin,
+    struct smtpd_reply *wrong)
 {
 	switch (c->verb) {
 	case SMTPD_VERB_HELO:
@@ -413,14 +496,13 @@ read_rest(struct smtpd_command *c, struct text *t, struct smtpd_reply *wrong)
 	case SMTPD_VERB_LHLO:
 		return read_name(c, t, wrong);
 	case SMTPD_VERB_MAIL:
-		return read_path(c, t, "FROM:", wrong);
+		return read_path(c, t, "FROM:", origin, wrong);
 	case SMTPD_VERB_RCPT:
-		return read_path(c, t, "TO:", wrong);
+		return read_path(c, t, "TO:", origin, wrong);
 	case SMTPD_VERB_BDAT:
 		return read_chunk(c, t, wrong);
 	case SMTPD_VERB_DATA:
 	case SMTPD_VERB_RSET:
-	case SMTPD_VERB_QUIT:
 	case SMTPD_VERB_STARTTLS:
 		if (t->left > 0)
 			return complain(wrong, 501, "5.5.4",
@@ -436,6 +518,7 @@ read_rest(struct smtpd_command *c, struct text *t, struct smtpd_reply *wrong)
 		c->rest_len = t->left;
 		break;
 	case SMTPD_VERB_NOOP:
+	case SMTPD_VERB_QUIT: /* whatever follows: it wants to go */
 	case SMTPD_VERB_EXPN:
 	case SMTPD_VERB_HELP:
 	case SMTPD_VERB_AUTH:
@@ -448,14 +531,13 @@ read_rest(struct smtpd_command *c, struct text *t, struct smtpd_reply *wrong)
 
 bool
 smtpd_command_parse(struct smtpd_command *c, const char *line, size_t n,
-    struct smtpd_reply *wrong)
+    const char *origin, struct smtpd_reply *wrong)
 {
 	struct text t = { line, n }, verb;
 	bool is_utf8, is_clean;
 
 	memset(c, 0, sizeof(*c));
-	while (t.left > 0 && t.at[t.left - 1] == ' ')
-		t.left--;
+	trim(&t);
 	verb = take_word(&t);
 	c->verb = find_verb(&verb);
 	if (c->verb == SMTPD_VERB_UNKNOWN && is_foreign(&verb, &t)) {
@@ -472,5 +554,5 @@ smtpd_command_parse(struct smtpd_command *c, const char *line, size_t n,
 	if (!is_clean && c->verb != SMTPD_VERB_BDAT)
 		return complain(wrong, 500, "5.5.2",
 		    "Error: bad syntax: a control character, or no UTF-8");
-	return read_rest(c, &t, wrong);
+	return read_rest(c, &t, origin, wrong);
 }

@@ -75,12 +75,14 @@ struct smtpd_command {
 /*
  * smtpd_command_parse - read n octets of a line, without its line end.
  *
+ * Where origin is not empty it is the domain of an address that has none.
+ *
  * True with *c filled.  False with *wrong filled, the reply that it gets; then
  * c->verb is known and its path is what could be read of it.  c->rest points
  * into the line.
  */
 bool smtpd_command_parse(struct smtpd_command *c, const char *line, size_t n,
-    struct smtpd_reply *wrong);
+    const char *origin, struct smtpd_reply *wrong);
 
 /* "MAIL", for the log; "UNKNOWN" for none. */
 const char *smtpd_verb_name(enum smtpd_verb verb);

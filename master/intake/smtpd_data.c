@@ -29,9 +29,12 @@ take_text(struct smtpd_data *d, uint8_t octet, uint8_t *out)
 		return 0;
 	}
 	if (octet == '\n') {
-		/* No line begins behind it for the client: a dot there is
-		 * neither the end nor doubled. */
+		/* No line begins behind it for a client that sends DATA: a
+		 * dot there is neither the end nor doubled.  In chunks dots
+		 * mean nothing, and the line is over. */
 		d->has_bare = true;
+		if (d->chunks)
+			d->state = SMTPD_DATA_LINE;
 		return put_line_end(out);
 	}
 	d->has_nul = d->has_nul || octet == '\0';

@@ -13,11 +13,22 @@
 #include <string.h>
 #include <strings.h>
 
+/* By a Unix socket, or over loopback. */
+static bool
+is_local(const struct smtpd *d)
+{
+	static const uint8_t loopback6[16] = { [15] = 1 };
+
+	if (d->family == AF_INET)
+		return d->addr[0] == 127;
+	return d->family != AF_INET6 ||
+	    memcmp(d->addr, loopback6, sizeof(loopback6)) == 0;
+}
+
 static void
 name_peer(struct smtpd *d)
 {
 	char address[INET6_ADDRSTRLEN];
-	bool is_local;
 
 	if (d->family == AF_UNIX) {
 		(void)snprintf(d->peer, sizeof(d->peer), "localhost[uid=%u]",
@@ -25,10 +36,8 @@ name_peer(struct smtpd *d)
 		return;
 	}
 	(void)inet_ntop(d->family, d->addr, address, sizeof(address));
-	is_local = d->family == AF_INET ? d->addr[0] == 127
-					: strcmp(address, "::1") == 0;
 	(void)snprintf(d->peer, sizeof(d->peer), "%s[%s]",
-	    is_local ? "localhost" : "unknown", address);
+	    is_local(d) ? "localhost" : "unknown", address);
 }
 
 int
@@ -153,6 +162,10 @@ smtpd_policy_make(const struct smtpd *d, const struct config_listener *l,
 	p->junk_limit = (uint32_t)l->smtpd_junk_command_limit;
 	p->line_limit = (size_t)l->line_length_limit;
 	strlcpy(p->hostname, d->hostname, sizeof(p->hostname));
+	if (is_local(d))
+		strlcpy(p->origin,
+		    c->myorigin[0] != '\0' ? c->myorigin : d->hostname,
+		    sizeof(p->origin));
 }
 
 /* Who a client is would go to no server: it need not be kept, then. */

@@ -66,8 +66,8 @@ take_command(struct smtpd_session *s)
 	struct smtpd_reply wrong;
 	bool is_good;
 
-	is_good =
-	    smtpd_command_parse(&s->command, s->line, s->line_len, &wrong);
+	is_good = smtpd_command_parse(&s->command, s->line, s->line_len,
+	    s->policy.origin, &wrong);
 	s->line_len = 0;
 	s->behind_message = false;
 	s->counts[s->command.verb].all++;
@@ -95,7 +95,8 @@ end_long_line(struct smtpd_session *s)
 {
 	struct smtpd_reply wrong;
 
-	(void)smtpd_command_parse(&s->command, s->line, s->line_len, &wrong);
+	(void)smtpd_command_parse(&s->command, s->line, s->line_len,
+	    s->policy.origin, &wrong);
 	s->line_too_long = false;
 	s->line_len = 0;
 	s->counts[SMTPD_VERB_UNKNOWN].all++;

@@ -40,6 +40,9 @@ struct smtpd_policy {
 	uint32_t junk_limit;
 	size_t line_limit; /* at most SMTPD_LINE_MAX */
 	char hostname[SMTPD_NAME_SIZE];
+	char origin
+	    [SMTPD_NAME_SIZE]; /* of addresses without a domain; empty: they
+	                                 are none */
 };
 
 enum smtpd_event {
@@ -67,7 +70,7 @@ enum smtpd_state {
 
 /* Of the transaction, from SMTPD_MAIL on. */
 struct smtpd_envelope {
-	char from[257];
+	char from[ADDRESS_PATH_MAX + 1];
 	char parameters[PARAMETERS_MAIL_SIZE];
 	enum smtpd_body body;
 	bool smtputf8;

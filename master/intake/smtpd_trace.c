@@ -11,6 +11,8 @@
 
 #include "common/util.h"
 
+#define FOR_MAX 512 /* octets of a path in the field Received */
+
 /* "[192.0.2.1]", "[IPv6:2001:db8::1]", "uid 33". */
 static void
 write_client(const struct smtpd *d, char *out, size_t size)
@@ -53,7 +55,9 @@ smtpd_trace_received(struct smtpd *d)
 	r.forwarded = x->values[SMTPD_ADDR][0] != '\0' ? forwarded : NULL;
 	r.hostname = d->hostname;
 	r.id = d->mail.job.ref;
-	r.recipient = d->mail.job.nrcpts == 1 ? d->mail.job.rcpts : NULL;
+	/* It need not be named (RFC 5321, 4.4), and a line has its limit. */
+	if (d->mail.job.nrcpts == 1 && strlen(d->mail.job.rcpts) <= FOR_MAX)
+		r.recipient = d->mail.job.rcpts;
 	r.lmtp = d->lmtp;
 	r.extended = smtpd_is_extended(d->session);
 	r.tls = smtpd_has_tls(d->session);

@@ -22,9 +22,9 @@ struct tls_stream {
 };
 
 /* Of TLS 1.2: a key exchange of curves, whose parameters the signer knows, and
- * ciphers that authenticate (RFC 9325, 4.2).  Of hashes those that it has. */
+ * ciphers that authenticate (RFC 9325, 4.2).  Of hashes those that it has.  Two are
+ * for macros that are not const-correct. */
 static const char ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
-/* Not const: OpenSSL's macros cast that away. */
 static char curves[] = "X25519:P-256:P-384:P-521:X448";
 static char algorithms[] =
     "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:"

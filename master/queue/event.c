@@ -12,7 +12,7 @@
 #include "master/queue/store.h"
 
 enum {
-	EVENT_ADDRESS_SIZE = 4 * 260,
+	EVENT_ADDRESS_SIZE = 4 * 1001,
 	EVENT_REPLY_SIZE = 4 * 512,
 	EVENT_DELAY_SIZE = 24,
 };

@@ -95,7 +95,7 @@ report_send_result(struct queue *q, const struct waiter *w,
     const struct queue_op *op)
 {
 	struct msg_result result;
-	char tail[2048];
+	char tail[4096];
 	size_t len = 0;
 
 	memset(&result, 0, sizeof(result));

@@ -462,7 +462,7 @@ lookup_begin(struct lookups *all, const struct msg_resolve *request,
 		lookup_free_if_done(l);
 		return;
 	}
-	if (!address_domain_is_host_name(name)) {
+	if (!address_domain_is_dns_name(name)) {
 		finish(l, OUTCOME_FAILED, "5.1.2", 0,
 		    "the domain is no legal host name");
 	} else if (request->mode == RESOLVE_MX) {

@@ -2,6 +2,7 @@
 #include "common/address.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -10,6 +11,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct address addr, again;
+	char whole[ADDRESS_PATH_MAX + 3];
+	size_t len;
 	const char *in = (const char *)data;
 
 	if (address_parse_forward_path(&addr, in, n) != ADDRESS_OK)
@@ -19,8 +22,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (address_parse_reverse_path(&addr, in, n) != ADDRESS_OK)
 		return 0;
 	assert(strlen(addr.path) <= ADDRESS_PATH_MAX);
-	assert(addr.local_len <= ADDRESS_LOCAL_MAX);
-	assert(strpbrk(addr.path, ">\r\n") == NULL);
+	assert(strpbrk(addr.path, "\r\n") == NULL);
+	assert(strlen(addr.domain) <= ADDRESS_DOMAIN_MAX);
+	/* Its ">" is found behind all of it. */
+	len = (size_t)snprintf(whole, sizeof(whole), "<%s>", addr.path);
+	assert(address_find_end(whole, len) == len);
 	assert((addr.kind == ADDRESS_DOMAIN_NONE) == (addr.domain[0] == '\0'));
 	/* What we keep reads as itself. */
 	assert(address_parse_reverse_path(&again, addr.path,

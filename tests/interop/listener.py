@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from daemon import PLAIN_UID, ROOT, Daemon, wait_for  # noqa
+from daemon import PLAIN_UID, ROOT, Daemon, Job, memfd, wait_for  # noqa
 from sink import Sink  # noqa
 
 MESSAGE = b"From: a@sender.test\r\nSubject: test\r\n\r\ntext\r\n"
@@ -356,6 +356,47 @@ def what_dsn_and_utf8_ask_arrives():
         assert b"with UTF8SMTP id" in mail.text, mail.text
 
 
+# As they come, and as they go on.
+WIDE = [
+    (b"root@web_1.internal", None), (b"user.@x.test", b'"user."@x.test'),
+    (b"a..b@x.test", b'"a..b"@x.test'), (b'"a>b"@x.test', None),
+    (b'"a\\">\\"b"@x.test', None), (b"dot@x.test.", b"dot@x.test"),
+    (b"v" * 65 + b"@x.test", None), (b"w" * 400 + b"@x.test", None),
+    (b"x" * 993 + b"@x.test", None)]
+
+
+def wide_addresses_go_all_the_way():
+    """As sender and recipient, from each way in: to a server, and in a notice."""
+    with Place(globals="control_socket_group = root") as p:
+        p.sink.rcpt = lambda a: "550 5.1.1 no" if "fails" in a else "250 ok"
+        c = p.client()
+        job = Job(p.daemon.dir + "/run/job")
+        for n, (came, goes) in enumerate(WIDE):
+            goes = goes or came
+            queue_id(c.send(sender=b"<%s>" % came, rcpts=(b"<%s>" % came,)))
+            job.send({"from": came.decode(), "rcpts": [came.decode()],
+                      "wait": "final"}, memfd(MESSAGE))
+            assert job.receive()["status"] == "queued"
+            answer = job.receive()
+            assert "done" in job.receive()
+            assert answer["status"] == "delivered", answer
+            assert answer["recipient"] == goes.decode(), answer
+            mails = p.mails(2, goes.decode())
+            for mail in mails:
+                words = [w.split(b" BODY")[0].strip() for w in mail.commands]
+                assert words == [b"MAIL FROM:<" + goes + b">",
+                                 b"RCPT TO:<" + goes + b">"], words
+                assert len(max(mail.text.split(b"\r\n"), key=len)) <= 998
+            # what fails is told to a sender of this kind
+            queue_id(c.send(sender=b"<%s>" % came,
+                            rcpts=(b"<fails%d@x.test>" % n,)))
+            mails = p.mails(3, goes.decode())
+            assert mails[-1].commands[0].startswith(b"MAIL FROM:<>"), mails
+            assert b"fails%d" % n in mails[-1].text
+        c.want(b"MAIL FROM:<%s@x.test>" % (b"y" * 993), "250")
+        c.want(b"RCPT TO:<%s@x.test>" % (b"y" * 994), "501 5.1.3")
+
+
 def xforward_goes_on():
     with Place("smtpd_authorized_xforward_hosts = { 127.0.0.0/8 }",
                transport="client_command = xforward",
@@ -402,8 +443,8 @@ def nobody_else_relays():
     with Place() as p:
         c = p.client()
         c.want(b"MAIL FROM:<a@sender.test>", "250")
-        for rcpt in (b"", b"<>", b"<b>", b"<@rcpt.test>", b"<b@rcpt.test",
-                     b"<b@rcpt..test>", b"<b@[1.2.3]>", b"b@rcpt.test",
+        for rcpt in (b"", b"<>", b"<@rcpt.test>", b"<b@rcpt.test",
+                     b"<b@rcpt..test>", b"<b@[1.2.3]>", b"b@rcpt..test",
                      b"<b@rcpt.test>x", b"<b@c@rcpt.test>"):
             c.want(b"RCPT TO:" + rcpt, "501 5.1.3")
         c.want(b"DATA", "554 5.5.1")
@@ -931,6 +972,7 @@ TESTS = [
     ("another protocol is not spoken", another_protocol_is_not_spoken),
     ("chunks are exact", chunks_are_exact),
     ("what DSN and SMTPUTF8 ask arrives", what_dsn_and_utf8_ask_arrives),
+    ("wide addresses go all the way", wide_addresses_go_all_the_way),
     ("XFORWARD goes on", xforward_goes_on),
     ("nobody else relays", nobody_else_relays),
     ("who comes by a Unix socket is asked for",

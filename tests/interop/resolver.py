@@ -69,6 +69,9 @@ loopaddress MX 20 two
 many MX 1 %(long)s
 %(many)s
 override A 127.0.0.4
+web_1 A 127.0.0.2
+list_1 MX 10 _mx.three_
+_mx.three_ A 127.0.0.3
 retry MX 10 two
 *.wild MX 10 two
 """
@@ -162,6 +165,9 @@ transport hosted {
 transport overridden {
 	server = "override.postern.test:%(port)d"
 	tls_security_level = none
+}
+transport underscore {
+	server = "web_1.postern.test:%(port)d"
 }
 transport unix {
 	server = "unix:%(unix)s"
@@ -384,6 +390,11 @@ class Tests:
 
     def a_domain_without_mx_is_its_own_host(self):
         self.arrives("implicit", "127.0.0.2")
+
+    def a_name_may_have_an_underscore(self):
+        self.arrives("web_1", "127.0.0.2")
+        self.arrives("list_1", "127.0.0.3")
+        self.arrives("x.test", "127.0.0.2", via="underscore")
 
     def an_mx_with_ipv6_alone_is_reached(self):
         if self.ipv6:

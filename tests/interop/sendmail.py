@@ -123,6 +123,22 @@ def names_and_senders():
         assert body == "", body
 
 
+def odd_addresses_are_quoted():
+    with System() as s:
+        s.run("sendmail", "-f", "user.@x.test", "a..b@x.test", "-t",
+              message=b"To: <.c@y_1.test>, \"d>e\"@x.test\n\nbody\n")
+        for rcpt in ('"a..b"@x.test', '".c"@y_1.test', '"d>e"@x.test'):
+            mail, fields, _ = s.mail(rcpt)
+            assert mail.commands[0].startswith(
+                b'MAIL FROM:<"user."@x.test>'), mail.commands
+            assert fields["From"] == ['<"user."@x.test>'], fields
+        long = "v" * 300 + "@x.test"
+        s.run("sendmail", "-f", long, long, message=b"Subject: 1\n\n")
+        mail, fields, _ = s.mail(long)
+        assert mail.commands[0].startswith(
+            b"MAIL FROM:<" + long.encode()), mail.commands
+
+
 def notifications_are_asked_for():
     with System() as s:
         s.run("sendmail", "-N", "success,delay", "-R", "hdrs", "-V", "id7",
@@ -196,6 +212,7 @@ def run(suite):
         ("sendmail: cron calls it", cron_calls_it),
         ("sendmail: recipients of the header", recipients_of_the_header),
         ("sendmail: names and senders", names_and_senders),
+        ("sendmail: odd addresses are quoted", odd_addresses_are_quoted),
         ("sendmail: notifications are asked for",
          notifications_are_asked_for),
         ("sendmail: anybody may send", anybody_may_send),

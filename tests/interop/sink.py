@@ -5,9 +5,14 @@ What it says is up to the test: greeting and final may be replaced, by a reply
 or by a function that makes one (and may take its time).  None is no reply.
 """
 import os
+import re
 import socket
 import threading
 import time
+
+
+# A quoted local part may hold ">".
+PATH = re.compile(rb'<((?:"(?:[^"\\]|\\.)*")?[^>]*)>')
 
 
 class Mail:
@@ -124,7 +129,7 @@ class Sink:
                         ("250 %s\r\n" % self.keywords[-1]).encode())
                 elif line[:4] == b"RCPT":
                     commands.append(line)
-                    rcpt = line.split(b"<", 1)[1].split(b">")[0].decode()
+                    rcpt = PATH.search(line).group(1).decode()
                     if self.answer(conn, self.rcpt, rcpt)[0] == "2":
                         rcpts.append(rcpt)
                 elif line[:4] == b"QUIT":

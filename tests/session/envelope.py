@@ -61,24 +61,37 @@ def s_078_octets_that_would_be_syntax(t):
 
 def s_079_labels(t):
     for bad in ("b@" + "x" * 64 + ".org", "b@example..org", "b@.org",
-                "b@example.org.", "b@-example.org", "b@example-.org", "b@"):
+                "b@example.org..", "b@-example.org", "b@example-.org", "b@"):
         refused(t, to=(bad,))
 
 
 def s_079_labels_that_are_fine(t):
-    for good in ("b@" + LABEL + ".org", "b@localhost", "b@a-b.org"):
+    for good in ("b@" + LABEL + ".org", "b@localhost", "b@a-b.org", "b@a_1.org",
+                 "b@example.org."):
         _, rcpts, _ = wire(t, to=(good,))
-        equal(rcpts, ["RCPT TO:<%s>" % good])
+        equal(rcpts, ["RCPT TO:<%s>" % good.rstrip(".")])
+
+
+def s_078_what_is_wider_is_quoted(t):
+    for odd, quoted in (("b.@example.org", '"b."@example.org'),
+                        ("b..c@example.org", '"b..c"@example.org')):
+        mail, rcpts, _ = wire(t, sender=odd, to=(odd,))
+        equal(mail, "MAIL FROM:<%s>" % quoted)
+        equal(rcpts, ["RCPT TO:<%s>" % quoted])
 
 
 def s_080_too_long(t):
-    refused(t, to=("x" * 65 + "@example.org",))
+    refused(t, to=("x" * 989 + "@example.org",))
+    refused(t, sender="x" * 989 + "@example.org")
     refused(t, to=("b@" + ".".join([LABEL] * 4) + ".org",))
 
 
 def s_080_long_and_fine(t):
-    _, rcpts, _ = wire(t, to=("x" * 64 + "@example.org",))
-    equal(rcpts, ["RCPT TO:<%s@example.org>" % ("x" * 64)])
+    for n in (64, 65, 244, 600, 988):
+        path = "x" * n + "@example.org"
+        mail, rcpts, _ = wire(t, sender=path, to=(path,))
+        equal(mail, "MAIL FROM:<%s>" % path)
+        equal(rcpts, ["RCPT TO:<%s>" % path])
 
 
 def s_081_postmaster(t):

@@ -9,6 +9,8 @@
 #define L32       "abcdefghijklmnopqrstuvwxyz012345"
 #define L63       L32 "abcdefghijklmnopqrstuvwxyz01234"
 #define STR(s)    s, sizeof(s) - 1
+#define L320      L32 L32 L32 L32 L32 L32 L32 L32 L32 L32
+#define L960      L320 L320 L320
 #define LONG_NAME L63 "." L63 "." L63
 
 struct row {
@@ -76,37 +78,66 @@ static const struct row rows[] = {
 	{ STR("\xc2\x85@x"), ADDRESS_CONTROL, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("a@\xe2\x80\x8e.x"), ADDRESS_IDN, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("a@\xc3\xa4 b"), ADDRESS_IDN, "", "", ADDRESS_DOMAIN_NONE },
-	{ STR("a@\xc3\xa4..b"), ADDRESS_LABEL_EMPTY, "", "", ADDRESS_DOMAIN_NONE },
+	{ STR("a@\xc3\xa4..b"), ADDRESS_LABEL_EMPTY, "", "",
+	    ADDRESS_DOMAIN_NONE },
 	{ STR("a@\xc3\xa4\n"), ADDRESS_CONTROL, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("<a@x"), ADDRESS_BRACKETS, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("<"), ADDRESS_BRACKETS, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("a@x>"), ADDRESS_BRACKETS, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("<a@x> SIZE=1"), ADDRESS_BRACKETS, "", "", ADDRESS_DOMAIN_NONE },
-	{ STR("\"a>b\"@x"), ADDRESS_BRACKETS, "", "", ADDRESS_DOMAIN_NONE },
+	{ STR("a>b@x"), ADDRESS_BRACKETS, "", "", ADDRESS_DOMAIN_NONE },
+	{ STR("<\"a\\\">\"b>@x"), ADDRESS_BRACKETS, "", "",
+	    ADDRESS_DOMAIN_NONE },
+	{ STR("\"a>b\"@x"), ADDRESS_OK, "\"a>b\"@x", "x", ADDRESS_DOMAIN_NAME },
+	{ STR("<\"a\\\">b\"@x>"), ADDRESS_OK, "\"a\\\">b\"@x", "x",
+	    ADDRESS_DOMAIN_NAME },
 	{ STR("<<a@x>"), ADDRESS_LOCAL, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("@one.example"), ADDRESS_NO_LOCAL, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("@one,two:a@x"), ADDRESS_ROUTE, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("@-one:a@x"), ADDRESS_ROUTE, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("@one,:a@x"), ADDRESS_ROUTE, "", "", ADDRESS_DOMAIN_NONE },
-	{ STR(".a@x"), ADDRESS_LOCAL, "", "", ADDRESS_DOMAIN_NONE },
-	{ STR("a.@x"), ADDRESS_LOCAL, "", "", ADDRESS_DOMAIN_NONE },
-	{ STR("a..b@x"), ADDRESS_LOCAL, "", "", ADDRESS_DOMAIN_NONE },
+	/* In use, and no dot-strings. */
+	{ STR(".a@x"), ADDRESS_OK, "\".a\"@x", "x", ADDRESS_DOMAIN_NAME },
+	{ STR("a.@x"), ADDRESS_OK, "\"a.\"@x", "x", ADDRESS_DOMAIN_NAME },
+	{ STR("<a..b@x>"), ADDRESS_OK, "\"a..b\"@x", "x", ADDRESS_DOMAIN_NAME },
+	{ STR(".@x"), ADDRESS_OK, "\".\"@x", "x", ADDRESS_DOMAIN_NAME },
+	{ STR("\xc3\xa4.@x"), ADDRESS_OK, "\"\xc3\xa4.\"@x", "x",
+	    ADDRESS_DOMAIN_NAME },
+	{ STR("\"a..b\"@x"), ADDRESS_OK, "\"a..b\"@x", "x",
+	    ADDRESS_DOMAIN_NAME },
 	{ STR("a b@x"), ADDRESS_LOCAL, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("\"a@x"), ADDRESS_LOCAL, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("\"a\\"), ADDRESS_LOCAL, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("\"a\"b@x"), ADDRESS_LOCAL, "", "", ADDRESS_DOMAIN_NONE },
-	{ STR(L32 L32 "a@x"), ADDRESS_LOCAL_TOO_LONG, "", "",
+	/* S-080 */
+	{ STR(L32 L32 "a@x"), ADDRESS_OK, L32 L32 "a@x", "x",
+	    ADDRESS_DOMAIN_NAME },
+	{ STR(L32 L32 "@" LONG_NAME), ADDRESS_OK, L32 L32 "@" LONG_NAME,
+	    LONG_NAME, ADDRESS_DOMAIN_NAME },
+	{ STR(L960 L32 "abcdef@x"), ADDRESS_OK, L960 L32 "abcdef@x", "x",
+	    ADDRESS_DOMAIN_NAME }, /* 1000 octets */
+	{ STR(L960 L32 "abcdefg@x"), ADDRESS_TOO_LONG, "", "",
 	    ADDRESS_DOMAIN_NONE },
-	{ STR(L32 L32 "@" LONG_NAME), ADDRESS_TOO_LONG, "", "",
+	{ STR(L960 L32 "abc.@x"), ADDRESS_OK, "\"" L960 L32 "abc.\"@x", "x",
+	    ADDRESS_DOMAIN_NAME },
+	{ STR(L960 L32 "abcde.@x"), ADDRESS_TOO_LONG, "", "",
+	    ADDRESS_DOMAIN_NONE }, /* with its quotes */
+	{ STR("a@" LONG_NAME "." L63), ADDRESS_DOMAIN_TOO_LONG, "", "",
 	    ADDRESS_DOMAIN_NONE },
 	{ STR("ana"), ADDRESS_NO_DOMAIN, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("ana@"), ADDRESS_NO_DOMAIN, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("a@x y"), ADDRESS_DOMAIN, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("a@x@y"), ADDRESS_DOMAIN, "", "", ADDRESS_DOMAIN_NONE },
-	{ STR("a@_x"), ADDRESS_DOMAIN, "", "", ADDRESS_DOMAIN_NONE },
+	{ STR("root@web_1.Internal"), ADDRESS_OK, "root@web_1.Internal",
+	    "web_1.internal", ADDRESS_DOMAIN_NAME },
+	{ STR("a@_x"), ADDRESS_OK, "a@_x", "_x", ADDRESS_DOMAIN_NAME },
 	{ STR("a@x..y"), ADDRESS_LABEL_EMPTY, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("a@.x"), ADDRESS_LABEL_EMPTY, "", "", ADDRESS_DOMAIN_NONE },
-	{ STR("a@x."), ADDRESS_LABEL_EMPTY, "", "", ADDRESS_DOMAIN_NONE },
+	{ STR("<a@x.y.>"), ADDRESS_OK, "a@x.y", "x.y", ADDRESS_DOMAIN_NAME },
+	{ STR("a@\xc3\xa4.x."), ADDRESS_OK, "a@xn--4ca.x", "xn--4ca.x",
+	    ADDRESS_DOMAIN_NAME },
+	{ STR("a@x.."), ADDRESS_LABEL_EMPTY, "", "", ADDRESS_DOMAIN_NONE },
+	{ STR("a@."), ADDRESS_LABEL_EMPTY, "", "", ADDRESS_DOMAIN_NONE },
 	{ STR("a@" L63 "a"), ADDRESS_LABEL_TOO_LONG, "", "",
 	    ADDRESS_DOMAIN_NONE },
 	{ STR("a@-x"), ADDRESS_LABEL_HYPHEN, "", "", ADDRESS_DOMAIN_NONE },
@@ -191,15 +222,20 @@ Test(address, host_names_are_names_and_no_addresses)
 		{ "mx.example.org.", false },
 		{ "a..b", false },
 		{ "-a", false },
-		{ "a_b", false },
+		{ "mail_relay", false },
+		{ "_a.b_", false },
 		{ "a b", false },
 		{ L63 "a.example", false },
 		{ LONG_NAME "." L63, false },
 	};
 
-	for (size_t i = 0; i < COUNT(names); i++)
+	for (size_t i = 0; i < COUNT(names); i++) {
 		cr_expect_eq(address_domain_is_host_name(names[i].name),
 		    names[i].want, "%s", names[i].name);
+		cr_expect_eq(address_domain_is_dns_name(names[i].name),
+		    names[i].want || strchr(names[i].name, '_') != NULL, "%s",
+		    names[i].name);
+	}
 }
 
 Test(address, every_error_has_a_sentence)

@@ -43,7 +43,7 @@ static const struct {
 	{ "a..b", NULL },
 	{ "..a", NULL },
 	{ "a.", NULL },
-	{ "a_b", NULL },
+	{ "a_b", "a_b" },
 	{ "a b", NULL },
 	{ "host:25", NULL },
 	{ "unix:/run/x", NULL },

@@ -346,6 +346,10 @@ static const struct row {
 	    "500 5.5.2 Error: bad syntax: a control character, or no "
 	    "UTF-8\r\n",
 	    "", "!" },
+	{ NORMALIZE, HI BEGUN "BDAT 2\r\na\nBDAT 3 LAST\r\n.b\n",
+	    "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.0.0 Ok: 2 octets\r\n250 "
+	    "2.0.0 taken\r\n",
+	    "a\r\n.b\r\n", "MRBW" },
 	/* The message is not as it should be. */
 	{ 0,
 	    HI BEGUN "DATA\r\n"
@@ -682,8 +686,9 @@ Test(smtpd_session, a_last_chunk_of_bare_line_ends_fits)
 		n = (size_t)snprintf(in, sizeof(in), "BDAT %zu LAST\r\n", size);
 		memset(in + n, '\n', size);
 		in[n] = 'a';
+		in[n + size - 1] = '\r';
 		feed(in, n + size, 1000, 0);
-		cr_expect_eq(t.content_len, 2 + 1 + 2 * (size - 1) + 2, "%zu",
+		cr_expect_eq(t.content_len, 2 + 1 + 2 * (size - 2) + 2, "%zu",
 		    size);
 		for (size_t i = 0; i < sizeof(place.guard); i++)
 			cr_assert_eq(place.guard[i], 0x5a, "%zu", size);
