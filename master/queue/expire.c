@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/reason.h"
 #include "master/queue/route.h"
 
 enum {
@@ -20,6 +21,7 @@ expire_row(const struct store_envelope *envelope,
 {
 	struct queue *q = arg;
 	struct attempt a = settle_attempt(envelope, recipient);
+	char reply[REASON_SIZE];
 
 	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index) ||
 	    !era_is_ours(q, envelope->id))
@@ -27,7 +29,12 @@ expire_row(const struct store_envelope *envelope,
 	/* A reload may have given it more time. */
 	if (!settle_is_over(q, &a, time_real_ms()))
 		return 0;
-	settle_outcome(&a.outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.4.7");
+	settle_outcome(&a.outcome, OUTCOME_DEFERRED,
+	    reason_take(reply, sizeof(reply), (unsigned)recipient->code,
+		recipient->reply),
+	    "4.4.7");
+	a.outcome.code = (uint16_t)recipient->code;
+	a.reply = reply;
 	settle(q, &a); /* which finds its lifetime over */
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include "master/queue/explain.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
+#include "master/queue/reason.h"
 #include "master/queue/trouble.h"
 
 enum {
@@ -315,8 +316,7 @@ target_suspend(struct queue *q, struct target *t, const struct outcome *outcome,
 	t->outcome.status = OUTCOME_DEFERRED;
 	target_set_why(t, reply, relay);
 	target_drop_plan(q, t);
-	(void)snprintf(text, sizeof(text), "delivery temporarily suspended: %s",
-	    reply);
+	(void)snprintf(text, sizeof(text), REASON_SUSPENDED "%s", reply);
 	schedule_suspend(q->schedule, t->destination, &recipients);
 	target_settle(q, t, &recipients, &t->outcome, text, relay, false);
 }
