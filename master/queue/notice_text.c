@@ -146,8 +146,7 @@ put_reason(struct notice_writer *w, const struct notice_recipient *r)
 	bool success = notice_class(r->notice) == NOTICE_SUCCESS;
 	const char *quote;
 
-	outcome.step =
-	    (uint8_t)reason_take(reply, sizeof(reply),
+	outcome.step = (uint8_t)reason_take(reply, sizeof(reply),
 	    (unsigned)r->code, r->reply);
 	outcome.status = OUTCOME_FAILED;
 	quote = reason_quote((unsigned)r->code, reply);

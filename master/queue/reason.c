@@ -30,8 +30,8 @@ static const char *const answered[STEP_COUNT] = {
 static const char *
 behind(const struct outcome *outcome, const char *reply)
 {
-	const char *words = outcome->step < STEP_COUNT ? answered[outcome->step]
-						       : NULL;
+	const char *words =
+	    outcome->step < STEP_COUNT ? answered[outcome->step] : NULL;
 
 	if (words == NULL || outcome->status == OUTCOME_DELIVERED ||
 	    reason_quote(outcome->code, reply) == NULL)

@@ -189,9 +189,8 @@ report_row(struct queue *q, uint64_t request,
 	unsigned step = reason_take(reply, sizeof(reply),
 	    (unsigned)recipient->code, recipient->reply);
 	const char *const strings[] = { envelope->reverse_path,
-		recipient->address, recipient->relay, reply,
-		envelope->ref, envelope->parameters, recipient->parameters,
-		via };
+		recipient->address, recipient->relay, reply, envelope->ref,
+		envelope->parameters, recipient->parameters, via };
 	struct msg_listed row;
 	char tail[8192];
 	size_t len = 0, i;
