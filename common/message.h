@@ -377,7 +377,7 @@ struct msg_listed {
 	uint32_t attempts;
 	uint32_t state; /* enum recipient_state */
 	uint16_t in_doubt;
-	uint16_t kept;          /* 1: HELD, for nobody could be told it failed */
+	uint16_t kept; /* 1: HELD, for nobody could be told it failed */
 	struct outcome outcome; /* of the last attempt */
 	uint32_t uid;
 	int64_t finished_ms; /* 0: it has no end yet */
@@ -483,8 +483,9 @@ struct msg_resolved {
 	uint32_t id;
 	uint32_t ttl_s; /* how long the answer may be kept */
 	uint32_t count;
-	uint8_t proven; /* 1: by DNSSEC, or there was no MX record to be forged */
-	uint8_t blame;  /* enum resolve_blame */
+	uint8_t
+	    proven; /* 1: by DNSSEC, or there was no MX record to be forged */
+	uint8_t blame; /* enum resolve_blame */
 	uint8_t pad[2];
 	struct outcome outcome; /* step STEP_RESOLVE */
 };

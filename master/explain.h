@@ -11,9 +11,9 @@
 #include "master/config.h"
 
 /* Why nothing goes: without a route, and by a transport that is not there. */
-#define EXPLAIN_NO_ROUTE \
+#define EXPLAIN_NO_ROUTE                                                       \
 	"4.3.5: it has no way to go, and waits until a route is added"
-#define EXPLAIN_NO_TRANSPORT                                                 \
+#define EXPLAIN_NO_TRANSPORT                                                   \
 	"5.5.4: a job that names it is refused; what is queued for it waits"
 
 /*

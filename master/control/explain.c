@@ -282,12 +282,12 @@ explain_alone(const struct explain_options *o, const struct address *to)
 	    to->domain);
 	json_out_bool(&out, "daemon", false);
 	json_out_string(&out, "verdict",
-	    t != NULL             ? "not known: posternd is away"
+	    t != NULL            ? "not known: posternd is away"
 		: o->via != NULL ? "fail"
 				 : "wait");
 	json_out_list(&out, "why");
 	json_out_string(&out, NULL,
-	    t != NULL             ? "this is what the configuration alone says"
+	    t != NULL            ? "this is what the configuration alone says"
 		: o->via != NULL ? EXPLAIN_NO_TRANSPORT
 				 : EXPLAIN_NO_ROUTE);
 	json_out_close(&out);

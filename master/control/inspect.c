@@ -48,8 +48,8 @@ print_kept(int fd, bool json)
 	bool done = false;
 	json_t *row;
 
-	if (link_send(fd,
-		json_pack("{s:s,s:i}", "command", "top", "limit", 0), -1) == -1)
+	if (link_send(fd, json_pack("{s:s,s:i}", "command", "top", "limit", 0),
+		-1) == -1)
 		return;
 	while (!done && (row = link_receive(fd, PAUSES_MS)) != NULL) {
 		done = json_is_true(json_object_get(row, "done")) ||

@@ -16,6 +16,7 @@
 #include "master/queue/era.h"
 #include "master/queue/lift.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/reason.h"
 #include "master/queue/route.h"
 
 static const struct action_kind {
@@ -69,15 +70,18 @@ static void
 action_expire(struct action *a, const struct store_envelope *envelope,
     const struct store_recipient *recipient)
 {
-	char reply[QUEUE_REPLY_SIZE];
+	char last[QUEUE_REPLY_SIZE], reply[QUEUE_REPLY_SIZE + 64];
+	unsigned step;
 	struct attempt attempt = settle_attempt(envelope, recipient);
 
-	(void)snprintf(reply, sizeof(reply),
-	    "delivery time expired by an operator%s%s",
-	    recipient->reply[0] != '\0' ? ": " : "", recipient->reply);
+	step = reason_take(last, sizeof(last), (unsigned)recipient->code,
+	    recipient->reply);
+	(void)snprintf(reply, sizeof(reply), REASON_OPERATOR "%s",
+	    last[0] != '\0' ? last : "no attempt was made");
 	attempt.reply = reply;
 	attempt.expired = true;
-	settle_outcome(&attempt.outcome, OUTCOME_FAILED, STEP_QUEUE, "5.4.7");
+	settle_outcome(&attempt.outcome, OUTCOME_FAILED, step, "5.4.7");
+	attempt.outcome.code = (uint16_t)recipient->code;
 	settle(a->queue, &attempt);
 }
 

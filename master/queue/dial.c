@@ -17,6 +17,7 @@
 #include "common/util.h"
 #include "master/queue/learnt.h"
 #include "master/queue/transcript.h"
+#include "master/queue/transient.h"
 #include "master/queue/trouble.h"
 
 /* So long one more failure is enough, where a server was seen to need it. */
@@ -298,6 +299,20 @@ dial_take_address(struct session *s, const struct transport *config)
 	return NULL;
 }
 
+/* Whether nothing waits but `postern deliver` and jobs like it: who tries once, to
+ * see what a server says, is told just that. */
+static bool
+dial_is_for_once(const struct session *s)
+{
+	const struct job *job;
+
+	TAILQ_FOREACH(job, &s->jobs, entry)
+		if ((job->message->flags & SUBMIT_ONCE) == 0 ||
+		    transient_is(job->message->id))
+			return false;
+	return true;
+}
+
 /*
  * What a server of the configuration says before it takes any mail is about that
  * server, or about our configuration: no message fails for it.  A sender that
@@ -313,7 +328,8 @@ dial_spare_messages(struct session *s)
 
 	if (s->failure.status != OUTCOME_FAILED ||
 	    (config != NULL && config->next_hop.kind == NEXT_HOP_MX) ||
-	    target_security(s->target) == SECURITY_REQUIRED)
+	    target_security(s->target) == SECURITY_REQUIRED ||
+	    dial_is_for_once(s))
 		return;
 	s->failure.status = OUTCOME_DEFERRED;
 	if (s->failure.dsn[0] == '5')

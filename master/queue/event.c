@@ -9,6 +9,7 @@
 
 #include "common/json_out.h"
 #include "common/log.h"
+#include "master/queue/reason.h"
 #include "master/queue/store.h"
 
 enum {
@@ -63,13 +64,16 @@ event_total_ms(const struct event *event)
 static void
 event_reason(const struct event *event, char *out, size_t size)
 {
-	const char *reply = event->reply != NULL ? event->reply : "";
+	char text[REASON_SIZE];
 	size_t n = 0;
 
+	reason_tell(text, sizeof(text), &event->outcome,
+	    event->relay != NULL ? event->relay : "",
+	    event->reply != NULL ? event->reply : "");
 	if (event->outcome.in_doubt &&
 	    event->outcome.status != OUTCOME_DELIVERED)
 		n = strlcpy(out, "perhaps delivered: ", size);
-	(void)log_escape(out + n, size - n, reply, strlen(reply));
+	(void)log_escape(out + n, size - n, text, strlen(text));
 }
 
 static void

@@ -21,7 +21,7 @@ enum event_kind {
 	EVENT_REMOVED, /* a message has no recipient left */
 	EVENT_CHANGED, /* an operator did something to a recipient */
 	EVENT_NOTICE,  /* a notice of it has been queued */
-	EVENT_KEPT, /* nobody can be told that it failed: it is held */
+	EVENT_KEPT,    /* nobody can be told that it failed: it is held */
 	EVENT_KINDS,
 };
 

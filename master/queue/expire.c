@@ -9,6 +9,7 @@
 #include "common/parameters.h"
 #include "common/util.h"
 #include "master/queue/limits.h"
+#include "master/queue/reason.h"
 #include "master/queue/route.h"
 
 enum {
@@ -52,6 +53,7 @@ expire_row(const struct store_envelope *envelope,
 	struct queue *q = arg;
 	struct attempt a = settle_attempt(envelope, recipient);
 	int64_t now_ms = time_real_ms();
+	char reply[REASON_SIZE];
 
 	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index) ||
 	    !era_is_ours(q, envelope->id))
@@ -63,7 +65,12 @@ expire_row(const struct store_envelope *envelope,
 	    !expire_had_its_chance(q, envelope, recipient, now_ms))
 		return 0;
 	a.tried = true;
-	settle_outcome(&a.outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.4.7");
+	settle_outcome(&a.outcome, OUTCOME_DEFERRED,
+	    reason_take(reply, sizeof(reply), (unsigned)recipient->code,
+		recipient->reply),
+	    "4.4.7");
+	a.outcome.code = (uint16_t)recipient->code;
+	a.reply = reply;
 	settle(q, &a); /* which finds its lifetime over */
 	return 0;
 }

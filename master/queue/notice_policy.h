@@ -38,7 +38,7 @@ enum notice_class {
 #define NOTICE_WARNED_BY    (1u << 1)
 /* Of what is held because it failed, and nobody could be told: a notice of ours,
  * or a client's message with the null sender.  The highest of them. */
-#define NOTICE_KEPT         (1u << 2)
+#define NOTICE_KEPT (1u << 2)
 
 /* What the configuration says of it. */
 struct notice_rules {

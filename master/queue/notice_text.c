@@ -11,6 +11,7 @@
 #include "common/date.h"
 #include "common/parameters.h"
 #include "master/queue/notice_field.h"
+#include "master/queue/reason.h"
 
 enum {
 	NOTICE_EXPANDED_SIZE = 2 * NOTICE_TEMPLATE_MAX,
@@ -135,6 +136,29 @@ reason_verb(const struct notice_recipient *r)
 	}
 }
 
+/* What happened, in the words of whoever said it; of what is ours alone, who it
+ * was about. */
+static void
+put_reason(struct notice_writer *w, const struct notice_recipient *r)
+{
+	char reply[REASON_SIZE], text[REASON_SIZE];
+	struct outcome outcome = { .code = (uint16_t)r->code };
+	bool success = notice_class(r->notice) == NOTICE_SUCCESS;
+	const char *quote;
+
+	outcome.step = (uint8_t)reason_take(reply, sizeof(reply),
+	    (unsigned)r->code, r->reply);
+	outcome.status = OUTCOME_FAILED;
+	quote = reason_quote((unsigned)r->code, reply);
+	reason_tell(text, sizeof(text), &outcome, r->relay, reply);
+	field_text(w, text[0] != '\0' ? text : "no attempt was made");
+	if (quote != NULL || success || r->relay[0] == '\0')
+		return;
+	field_text(w, " (host ");
+	field_text(w, r->relay);
+	field_text(w, ")");
+}
+
 /* For people: "<ana@example.org>: host mx.example.org[192.0.2.1]:25 said: ..." */
 void
 notice_write_reason(struct notice_writer *w, const struct notice_about *n,
@@ -145,12 +169,7 @@ notice_write_reason(struct notice_writer *w, const struct notice_about *n,
 	field_put(w, ">:");
 	field_text(w, " ");
 	field_text(w, reason_verb(r));
-	if (r->code != 0 && r->relay[0] != '\0') {
-		field_text(w, "host ");
-		field_text(w, r->relay);
-		field_text(w, " said: ");
-	}
-	field_text(w, r->reply[0] != '\0' ? r->reply : "no attempt was made");
+	put_reason(w, r);
 	if (r->in_doubt && notice_class(r->notice) != NOTICE_SUCCESS)
 		field_text(w, " (perhaps it was delivered all the same)");
 	field_end(w);
@@ -252,43 +271,26 @@ status_of(const struct notice_recipient *r)
 	return sound && a != 2 ? r->dsn : "5.0.0";
 }
 
-/* The reply behind what we wrote before it; NULL: it begins with no code. */
-static const char *
-reply_of(const struct notice_recipient *r)
-{
-	static const char *const ours[] = { "delivery time expired: ",
-		"delivery temporarily suspended: " };
-	const char *reply = r->reply;
-	size_t i;
-
-	if (r->code == 0)
-		return NULL;
-	for (i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-		if (strncmp(reply, ours[i], strlen(ours[i])) == 0)
-			reply += strlen(ours[i]);
-	return strspn(reply, "0123456789") == 3 &&
-		(reply[3] == ' ' || reply[3] == '-' || reply[3] == '\0')
-	    ? reply
-	    : NULL;
-}
-
 /* RFC 3464, 2.3.5: where there is the one, the other is what it said. */
 static void
 put_diagnostic(struct notice_writer *w, const struct notice_recipient *r)
 {
-	const char *reply = reply_of(r);
+	char text[REASON_SIZE];
+	const char *reply;
 
+	(void)reason_take(text, sizeof(text), (unsigned)r->code, r->reply);
+	reply = reason_quote((unsigned)r->code, text);
 	if (reply != NULL && r->relay[0] != '\0') {
 		field_begin(w, "Remote-MTA: ");
 		field_mta(w, r->relay);
 		field_end(w);
 	}
-	if (reply == NULL && r->reply[0] == '\0')
+	if (reply == NULL && text[0] == '\0')
 		return;
 	field_begin(w,
 	    reply != NULL ? "Diagnostic-Code: smtp; "
 			  : "Diagnostic-Code: X-Postern; ");
-	field_text(w, reply != NULL ? reply : r->reply);
+	field_text(w, reply != NULL ? reply : text);
 	field_end(w);
 }
 

@@ -330,10 +330,9 @@ queue_init(struct queue *q, int parent_fd)
 	    queue_sweep, q);
 	q->troubles = troubles_new();
 	if (q->troubles == NULL || q->commit_timer == NULL ||
-	    q->pump_timer == NULL ||
-	    q->stop_timer == NULL || q->sweep_timer == NULL ||
-	    q->action_timer == NULL || era_init(q) == -1 ||
-	    notices_init(q) == -1 || strand_init(q) == -1)
+	    q->pump_timer == NULL || q->stop_timer == NULL ||
+	    q->sweep_timer == NULL || q->action_timer == NULL ||
+	    era_init(q) == -1 || notices_init(q) == -1 || strand_init(q) == -1)
 		fatal("out of memory");
 }
 

@@ -18,6 +18,7 @@
 #include "master/queue/era.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
+#include "master/queue/reason.h"
 #include "master/queue/route.h"
 #include "master/queue/transient.h"
 #include "master/queue/trouble.h"
@@ -90,7 +91,7 @@ refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
 	a.outcome = t->outcome;
 	a.suspended = true;
 	a.not_before_ms = target_rest_end_ms(t);
-	(void)strlcpy(reply, "delivery temporarily suspended: ", sizeof(reply));
+	(void)strlcpy(reply, REASON_SUSPENDED, sizeof(reply));
 	(void)strlcat(reply, t->reply, sizeof(reply));
 	settle(q, &a);
 }

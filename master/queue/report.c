@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/queue/notice_policy.h"
+#include "master/queue/reason.h"
 #include "master/queue/route.h"
 
 static struct waiter *
@@ -184,10 +185,12 @@ report_row(struct queue *q, uint64_t request,
     const struct store_recipient *recipient)
 {
 	const char *via = route_via(envelope, recipient);
+	char reply[REASON_SIZE];
+	unsigned step = reason_take(reply, sizeof(reply),
+	    (unsigned)recipient->code, recipient->reply);
 	const char *const strings[] = { envelope->reverse_path,
-		recipient->address, recipient->relay, recipient->reply,
-		envelope->ref, envelope->parameters, recipient->parameters,
-		via };
+		recipient->address, recipient->relay, reply, envelope->ref,
+		envelope->parameters, recipient->parameters, via };
 	struct msg_listed row;
 	char tail[8192];
 	size_t len = 0, i;
@@ -208,7 +211,7 @@ report_row(struct queue *q, uint64_t request,
 	    (recipient->warned & NOTICE_KEPT) != 0;
 	settle_outcome(&row.outcome,
 	    row.kept != 0 ? OUTCOME_FAILED : report_status(recipient->state),
-	    STEP_QUEUE, recipient->dsn);
+	    step, recipient->dsn);
 	row.outcome.code = (uint16_t)recipient->code;
 	row.outcome.in_doubt = recipient->in_doubt;
 	row.uid = envelope->uid;

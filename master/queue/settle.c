@@ -14,6 +14,7 @@
 #include "common/util.h"
 #include "master/queue/clock.h"
 #include "master/queue/notice.h"
+#include "master/queue/reason.h"
 #include "master/queue/retry.h"
 #include "master/queue/route.h"
 #include "master/queue/transient.h"
@@ -97,7 +98,7 @@ settle_lifetime(struct queue *q, const struct attempt *a, int64_t now_ms,
 		return false;
 	outcome->status = OUTCOME_FAILED;
 	(void)strlcpy(outcome->dsn, "5.4.7", sizeof(outcome->dsn));
-	(void)snprintf(reply, size, "delivery time expired: %s", a->reply);
+	(void)snprintf(reply, size, REASON_EXPIRED "%s", a->reply);
 	return true;
 }
 
@@ -213,25 +214,28 @@ settle_notice(const struct queue *q, const struct attempt *a,
 
 /* Copies the strings behind the change, which outlives their owners. */
 static void
-settle_strings(struct queue_op *op, const struct attempt *a, const char *reply)
+settle_strings(struct queue_op *op, const struct attempt *a, const char *reply,
+    const char *kept)
 {
 	size_t recipient_size = strlen(a->recipient) + 1;
 	size_t relay_size = strlen(a->relay) + 1;
 	size_t reply_size = strlen(reply) + 1;
 	char *relay = op->text + recipient_size;
 	char *to_reply = relay + relay_size;
-	char *sender = to_reply + reply_size;
+	char *to_kept = to_reply + reply_size;
+	char *sender = to_kept + strlen(kept) + 1;
 
 	memcpy(op->text, a->recipient, recipient_size);
 	memcpy(relay, a->relay, relay_size);
 	memcpy(to_reply, reply, reply_size);
+	memcpy(to_kept, kept, strlen(kept) + 1);
 	memcpy(sender, a->reverse_path, strlen(a->reverse_path) + 1);
 	op->event.reverse_path = sender;
 	op->event.recipient = op->text;
 	op->event.relay = relay;
 	op->event.reply = to_reply;
 	op->outcome.dsn = op->event.outcome.dsn;
-	op->outcome.reply = to_reply;
+	op->outcome.reply = to_kept;
 	op->outcome.relay = relay;
 }
 
@@ -239,7 +243,7 @@ void
 settle(struct queue *q, const struct attempt *a)
 {
 	int64_t now_ms = time_real_ms();
-	char reply[QUEUE_REPLY_SIZE + 32];
+	char reply[QUEUE_REPLY_SIZE + 64], kept[REASON_SIZE];
 	struct outcome outcome = a->outcome;
 	struct queue_op *op;
 	bool expired;
@@ -251,9 +255,10 @@ settle(struct queue *q, const struct attempt *a)
 	if (transient_is(a->id))
 		transient_settled(q, a->id, a->index);
 	expired = settle_lifetime(q, a, now_ms, &outcome, reply, sizeof(reply));
+	reason_keep(kept, sizeof(kept), &outcome, reply);
 	op = group_new_op(OP_OUTCOME,
 	    strlen(a->recipient) + strlen(a->relay) + strlen(reply) +
-		strlen(a->reverse_path) + 4);
+		strlen(kept) + strlen(a->reverse_path) + 5);
 	if (op == NULL) {
 		/* It stays active on disk: in doubt after the next start. */
 		log_line(LOG_ERROR, "out of memory: an outcome is lost");
@@ -274,7 +279,7 @@ settle(struct queue *q, const struct attempt *a)
 	memcpy(op->event.delays_ms, a->delays_ms, sizeof(a->delays_ms));
 	settle_plan(q, a, &outcome, by_ms, now_ms, op);
 	op->event.final = op->final;
-	settle_strings(op, a, reply);
+	settle_strings(op, a, reply, kept);
 	settle_notice(q, a, &outcome, now_ms, op);
 	group_add(q, op);
 }

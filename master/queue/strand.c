@@ -53,12 +53,10 @@ wake(struct strand *s, const struct store_envelope *envelope,
 	    schedule_is_loaded(s->queue->schedule, envelope->id,
 		recipient->index))
 		return;
-	s->wakes[s->nwakes++] = (struct store_change){
-		.message = envelope->id,
+	s->wakes[s->nwakes++] = (struct store_change){ .message = envelope->id,
 		.index = recipient->index,
 		.state = STORE_QUEUED,
-		.next_attempt_ms = time_real_ms()
-	};
+		.next_attempt_ms = time_real_ms() };
 }
 
 static int

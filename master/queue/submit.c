@@ -289,7 +289,13 @@ submit_begin(void *ctx, struct channel *from, const struct message *m)
 						  : submit_read(q, s, m);
 	if (why == NULL)
 		return;
-	submit_refuse(q, s->request, 554, "5.5.4", why);
+	/* A listener's transport is of the configuration: while that is changed
+	 * the intake may have another one than we. */
+	if (s->logged && s->via != NULL && s->via[0] != '\0' &&
+	    config_transport(q->config, s->via) == NULL)
+		submit_refuse(q, s->request, 451, "4.3.5", why);
+	else
+		submit_refuse(q, s->request, 554, "5.5.4", why);
 	submit_drop(q, s);
 }
 

@@ -18,6 +18,7 @@
 #include "master/queue/explain.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
+#include "master/queue/reason.h"
 #include "master/queue/trouble.h"
 
 enum {
@@ -331,8 +332,7 @@ target_suspend(struct queue *q, struct target *t, const char *reply,
 	char text[QUEUE_REPLY_SIZE + 64];
 
 	target_drop_plan(q, t);
-	(void)snprintf(text, sizeof(text), "delivery temporarily suspended: %s",
-	    reply);
+	(void)snprintf(text, sizeof(text), REASON_SUSPENDED "%s", reply);
 	schedule_suspend(q->schedule, t->destination, &recipients);
 	target_settle(q, t, &recipients, &t->outcome, text, relay, false);
 }

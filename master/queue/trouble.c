@@ -21,7 +21,8 @@ enum {
 	TROUBLE_TEXT_SIZE = 768,
 	TROUBLE_AGAIN_MS = 3600 * 1000, /* said once more */
 	TROUBLE_PAUSE_MS = 10 * 1000,   /* between two lines of one kind */
-	TROUBLE_OLD_MS = 600 * 1000, /* more than the longest wait: it is over */
+	TROUBLE_OLD_MS =
+	    600 * 1000, /* more than the longest wait: it is over */
 };
 
 struct trouble {

@@ -18,9 +18,9 @@ enum trouble_kind {
 	TROUBLE_TRANSPORT, /* mail names one that the configuration lacks */
 	TROUBLE_SERVER,    /* that of the transport has no address */
 	TROUBLE_REFUSES,   /* that of the transport takes no session */
-	TROUBLE_FAMILIES,  /* "DOMAIN by TRANSPORT": its addresses we may not use */
-	TROUBLE_LOOP,      /* the same: its mail would come back to us */
-	TROUBLE_STRANDED,  /* what a reload left without a way; has no name */
+	TROUBLE_FAMILIES, /* "DOMAIN by TRANSPORT": its addresses we may not use */
+	TROUBLE_LOOP,     /* the same: its mail would come back to us */
+	TROUBLE_STRANDED, /* what a reload left without a way; has no name */
 	TROUBLE_KINDS,
 };
 

@@ -117,9 +117,8 @@ finish(struct lookup *l, enum outcome_status status, const char *dsn,
 }
 
 /* An outcome without addresses: of the domain, or of our side of it. */
-static void
-finish_without(struct lookup *l, enum outcome_status status, const char *dsn,
-    enum resolve_blame blame, const char *fmt, ...)
+static void finish_without(struct lookup *l, enum outcome_status status,
+    const char *dsn, enum resolve_blame blame, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 
 static void
@@ -144,8 +143,7 @@ ask_others(struct lookup *l)
 	uint8_t others = (RESOLVE_IPV4 | RESOLVE_IPV6) & ~l->ask.families;
 	size_t i;
 
-	if (others == 0 || l->asked_others || l->has_others ||
-	    l->any_transient)
+	if (others == 0 || l->asked_others || l->has_others || l->any_transient)
 		return false;
 	l->asked_others = true;
 	for (i = 0; i < l->plan->nhosts; i++)
@@ -188,8 +186,7 @@ conclude_without(struct lookup *l)
 		    l->name,
 		    l->no_such_name ? "no such host" : "it has no address");
 	else
-		finish_without(l, OUTCOME_FAILED, "5.4.4",
-		    RESOLVE_BLAME_NOBODY,
+		finish_without(l, OUTCOME_FAILED, "5.4.4", RESOLVE_BLAME_NOBODY,
 		    "%s: no host with an address of a family that we use",
 		    l->name);
 }

@@ -972,6 +972,12 @@ def json_lines_say_what_text_lines_say():
         if m:
             relay = re.sub(r":\d+$", "", m.group(3))
             reply = m.group(6).replace("\\\\", "\\")
+            said = re.fullmatch(r"host (\S+) said: (.*) \(in reply to RCPT TO "
+                                r"command\)", reply)
+            assert bool(said) == (m.group(5) != "sent"), reply
+            if said:  # whose words they are, and what they answer
+                assert said.group(1) == m.group(3), line
+                reply = said.group(2)
             facts.setdefault(m.group(2), (m.group(1), relay, m.group(4),
                                           m.group(5), reply))
     assert set(facts) == {"yes@x.test", "no@x.test", "later@x.test"}, facts

@@ -217,6 +217,51 @@ def many_recipients_take_several_notices():
         assert max(len(n.rcpts) for n in notices(sink)) <= 1000
 
 
+def nobody_is_quoted_who_did_not_say_it():
+    """Our words stay ours, and what a server refused is named."""
+    with Setting("maximal_queue_lifetime = 1s") as (sink, d):
+        relay = re.escape("127.0.0.1[127.0.0.1]:%d" % sink.port)
+        submit(d, ["later@x.test"])
+        n = one(sink)
+        human = " ".join(n.human.split())
+        assert re.search(
+            r"<later@x\.test>: delivery time expired: host " + relay +
+            r" said: 451 4\.2\.2 mailbox is full "
+            r"\(in reply to RCPT TO command\)", human), human
+        assert n.rcpts[0]["Diagnostic-Code"] == \
+            "smtp; 451 4.2.2 mailbox is full", n.rcpts[0]
+        assert re.search(
+            r"status=bounced \(delivery time expired: host " + relay +
+            r" said: 451 4\.2\.2 mailbox is full \(in reply to RCPT TO "
+            r"command\)\)\n", d.log_text()), d.log_text()
+    with Setting("bounce_queue_lifetime = 0") as (sink, d):
+        relay = "127.0.0.1[127.0.0.1]:%d" % sink.port
+        submit(d, ["a@x.test", "later@x.test"])
+        wait_for(lambda: "status=deferred" in d.log_text(), what="a deferral")
+        sink.final = lambda mail: "550 5.6.0 not that" \
+            if "b@x.test" in mail.rcpts else "250 2.0.0 ok"
+        assert d.postern("queue", "expire", "--recipient",
+                         "later@x.test").returncode == 0
+        human = " ".join(one(sink).human.split())
+        assert "<later@x.test>: delivery time expired by an operator: host " \
+            "%s said: 451 4.2.2 mailbox is full (in reply to RCPT TO command)" \
+            % relay in human, human
+        submit(d, ["b@x.test"])
+        one_more = one(sink, count=2)
+        assert "said: 550 5.6.0 not that (in reply to end of DATA command)" \
+            in " ".join(one_more.human.split()), one_more.human
+    with Sink() as gone:
+        port = gone.port
+    with Setting("maximal_queue_lifetime = 0", more='transport gone {\n'
+                 ' server = "127.0.0.1:%d"\n tls_security_level = none\n}\n'
+                 'route "gone.test" { transport = gone }' % port) as (sink, d):
+        submit(d, ["a@gone.test"])
+        human = " ".join(one(sink).human.split())
+        assert "<a@gone.test>: delivery time expired: cannot connect: " \
+            "Connection refused (host 127.0.0.1[127.0.0.1]:%d)" % port \
+            in human, human
+
+
 def who_wants_to_hear_nothing_hears_nothing():
     with Setting() as (sink, d):
         submit(d, [{"address": "bad@x.test", "notify": ["never"]},
@@ -864,6 +909,7 @@ TESTS = (
     one_of_three_fails,
     recipients_of_a_message_are_told_together,
     many_recipients_take_several_notices,
+    nobody_is_quoted_who_did_not_say_it,
     who_wants_to_hear_nothing_hears_nothing,
     a_domain_without_a_route_is_told_of_when_its_time_is_over,
     the_header_or_all_is_returned,

@@ -463,6 +463,8 @@ def totals(tail, families, summ, watch):
         ("notices", len(tail.of("notice")),
          value(families, "postern_messages_accepted_total", source="notice"),
          None, watch["Notifications sent"]),
+        ("notices kept", len(tail.of("kept")),
+         value(families, "postern_notices_total", kind="kept"), None, None),
         ("messages removed", len(tail.of("removed")), None, None,
          watch["Removed from queue"]),
     ]
@@ -476,8 +478,9 @@ def readers_agree(name):
     os.chmod(folder, 0o755)
     with Sink() as sink, Sink(unix=unix) as store:
         sink.rcpt = store.rcpt = reply_of
-        body = config(sink.port, 'log_format = maillog\nsyslog_name = "%s"' %
-                      name)
+        # Where a notice fails that this one should have had, it is kept.
+        body = config(sink.port, 'log_format = maillog\nsyslog_name = "%s"\n'
+                      'double_bounce_recipient = "never5@good.test"' % name)
         body += 'transport store { protocol = lmtp server = "unix:%s" }\n' \
                 'route "local.test" { transport = store }\n' % unix
         d = Daemon()

@@ -41,12 +41,14 @@ static const struct {
 	      .relay = "h[::1]:25",
 	      .reply = "550 \"no\"\r\nx",
 	      .outcome = { .status = OUTCOME_FAILED,
+		  .step = STEP_RCPT,
 		  .code = 550,
 		  .dsn = "5.1.1" },
 	      .delays_ms = { 9949, 12, 0, 0 } },
 	    "1: to=<a\\x0ab@example.org>, relay=h[::1]:25, delay=10, "
 	    "delays=9.9/0.012/0/0, dsn=5.1.1, status=bounced "
-	    "(550 \"no\"\\x0d\\x0ax)" },
+	    "(host h[::1]:25 said: 550 \"no\"\\x0d\\x0ax (in reply to RCPT TO "
+	    "command))" },
 	{ { .kind = EVENT_ACTIVE,
 	      .id = 255,
 	      .reverse_path = "",
@@ -84,7 +86,8 @@ static const struct {
 	      .notice_id = 256 },
 	    "FF: sender non-delivery notification: 100" },
 	{ { .kind = EVENT_KEPT, .id = 255, .recipient = "a\n@b" },
-	    "FF: undeliverable notification to <a\\x0a@b> kept in the queue as failed" },
+	    "FF: undeliverable notification to <a\\x0a@b> kept in the queue as "
+	    "failed" },
 };
 
 Test(event, a_line_has_the_shape_of_postfix)
