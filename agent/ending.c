@@ -51,6 +51,10 @@ session_judge_reply(struct session *s)
 			       : OUTCOME_DEFERRED;
 	o->step = session_step(s);
 	o->code = (uint16_t)r->code;
+	/* RFC 5321, 3.8: 421 may come at any time, whatever became of what was
+	 * sent.  Dovecot says it in the place of the reply to a message that it
+	 * has saved, where it is stopped just then. */
+	o->in_doubt = r->code == 421 && o->step == STEP_FINAL;
 	(void)snprintf(o->dsn, sizeof(o->dsn), "%u.%u.%u", class % 10,
 	    r->enhanced.subject % 1000, r->enhanced.detail % 1000);
 	reply_write_report(r, s->verdict.text, sizeof(s->verdict.text));
