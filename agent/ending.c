@@ -80,7 +80,12 @@ session_judge_reply(struct session *s)
 			       : OUTCOME_DEFERRED;
 	o->step = session_step(s);
 	o->code = (uint16_t)r->code;
-	if (o->status == OUTCOME_DEFERRED && is_of_transaction(o->step))
+	/* RFC 5321, 3.8: 421 may come at any time, whatever became of what was
+	 * sent.  Dovecot says it in the place of the reply to a message that it
+	 * has saved, where it is stopped just then. */
+	o->in_doubt = r->code == 421 && o->step == STEP_FINAL;
+	if (o->status == OUTCOME_DEFERRED && is_of_transaction(o->step) &&
+	    (!o->in_doubt || !session_is_lmtp(s)))
 		o->again = OUTCOME_AGAIN_ELSEWHERE;
 	(void)snprintf(o->dsn, sizeof(o->dsn), "%u.%u.%u",
 	    o->status == OUTCOME_DEFERRED ? 4 : class % 10,
@@ -182,7 +187,9 @@ session_fail(struct session *s, enum farewell farewell)
 	size_t from = s->out.len;
 
 	s->failure = s->verdict;
-	s->failure.outcome.again = OUTCOME_AGAIN_NOT; /* of the jobs alone */
+	/* Of the jobs alone: */
+	s->failure.outcome.again = OUTCOME_AGAIN_NOT;
+	s->failure.outcome.in_doubt = 0;
 	s->has_failure = true;
 	if (flight_is_cut(s))
 		farewell = FAREWELL_NONE;

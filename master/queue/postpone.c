@@ -100,6 +100,8 @@ postpone_take(struct job *job, uint32_t i, const struct outcome *outcome,
 		job->postponed[i] = p;
 	}
 	p->is_pending = true;
+	if (outcome->in_doubt)
+		job->recipients[i]->in_doubt = true;
 	job->npostponed++;
 	job->nlacking += outcome->status == OUTCOME_FAILED;
 	job->left--;

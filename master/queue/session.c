@@ -427,8 +427,8 @@ session_learn_death(struct session *s, const struct outcome *outcome,
 /*
  * session_end - every job of a session gets its end.
  *
- * outcome is for jobs that were begun, and where no session came up for all of
- * them; NULL gives all back.  died: the worker cannot tell what
+ * outcome is for jobs that were begun, and where no session came up, or one that
+ * failed before any of them, for all of them; NULL gives all back.  died: the worker cannot tell what
  * it last did, so whether it was committing decides upon doubt.
  */
 void
@@ -437,7 +437,7 @@ session_end(struct session *s, const struct outcome *outcome, const char *reply,
 {
 	struct job *job;
 	struct job *next;
-	bool all = !s->up && !died;
+	bool all = !died && (!s->up || s->unused);
 
 	s->quitting = true;
 	if (outcome != NULL) {

@@ -110,7 +110,7 @@ session_committing(void *ctx, struct channel *from, const struct message *m)
 static void
 session_judge(struct session *s, struct job *job, const struct outcome *outcome)
 {
-	if (!target_is_answer(outcome))
+	if (!outcome->again && !target_is_answer(outcome))
 		job->unanswered = true;
 	if (outcome->in_doubt)
 		s->doubt = true;
@@ -285,6 +285,7 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 		    reply);
 		transcript_failed(s, &outcome, reply);
 	}
+	s->unused = msg->failed && s->succeeded == 0 && s->returned == 0;
 	/* One that gave back all it had was of no use: not again at once. */
 	session_end(s,
 	    msg->failed || (s->njobs > 0 && msg->spent == 0) ||

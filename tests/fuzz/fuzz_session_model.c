@@ -383,7 +383,6 @@ take_outcome(const struct msg_outcome *m)
 	if (o->in_doubt)
 		jobs[m->job].doubt[number] = true;
 	if (o->again >= OUTCOME_AGAIN_ELSEWHERE) {
-		assert(!o->in_doubt);
 		jobs[m->job].fate[number] = FATE_ELSEWHERE;
 		return;
 	}

@@ -493,14 +493,27 @@ def it_is_paused():
         names_.sock.close()
 
 
+def rest_is_found(d):
+    """It may be over for the moment, while it is probed."""
+    try:
+        finds(doctor(d), "queue", "warning", "rests", "postern explain")
+    except AssertionError:
+        return False
+    return True
+
+
 def a_destination_that_rests():
     names_ = NameServer()
     d = Daemon(names_.config() + transport("127.0.0.1:%d" % free_port()) +
                'route "*" { transport = store }\n')
     try:
         d.start()
-        d.send(["a@b.test"], b"Subject: x\n\nx\n", wait="attempt")
-        finds(doctor(d), "queue", "warning", "rests", "postern explain")
+        # One failure is not enough.
+        for i in range(6):
+            d.send(["a%d@b.test" % i], b"Subject: x\n\nx\n", wait="queued")
+        wait_for(lambda: b" rests " in d.postern("top", "--once").stdout,
+                 what="a rest in top")
+        wait_for(lambda: rest_is_found(d), 60, "a rest in doctor")
     finally:
         d.clear()
         names_.sock.close()

@@ -238,6 +238,10 @@ def the_queue_is_seen_by_state_and_age():
     with Daemon(config()) as d:
         for i in range(3):
             d.send(["a%d@dead.test" % i], MESSAGE, wait="attempt")
+        # A server of the configuration is tried again within seconds.
+        wait_for(lambda: all(r["state"] == "deferred" for r in d.queued()),
+                 what="all to be deferred")
+        d.postern("pause", "--all")
         d.postern("queue", "hold", "--recipient", "a0@*")
         scraped(d, "postern_queue_recipients", 1, state="held")
         scraped(d, "postern_queue_recipients", 2, state="deferred")
@@ -246,12 +250,12 @@ def the_queue_is_seen_by_state_and_age():
         families = scrape(d)
         assert value(families, "postern_spool_free_bytes") > 0
         assert value(families, "postern_outcome_failures_total",
-                     step="connect") == 3
+                     step="connect") >= 3
         assert value(families, "postern_session_failures_total",
                      step="connect") >= 1
-        assert value(families, "postern_outcome_codes_total", code="none") == 3
+        assert value(families, "postern_outcome_codes_total", code="none") >= 3
         assert value(families, "postern_outcome_dsn_total", **{
-            "class": "4", "subject": "4"}) == 3
+            "class": "4", "subject": "4"}) >= 3
 
 
 def dashboard_and_alerts_name_what_is_there():
@@ -406,6 +410,8 @@ def run_all_kinds(d):
              "another resolver")
     d.process.send_signal(signal.SIGHUP)
     wait_for(lambda: "reloaded" in d.log_text(), SECONDS, "a reload")
+    # It is tried again and again, and would be so while we count.
+    d.postern("pause", "--transport", "dead")
 
 
 def quiet(d, tail):

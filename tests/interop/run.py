@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -624,7 +625,88 @@ route "*" { transport = proxied }
 """
 
 
+def doveconf(peers):
+    """The command that peers.sh starts Dovecot with, and its libraries."""
+    root = os.path.join(os.environ.get(
+        "PEERS_HOME", os.path.join(ROOT, "build/peers")), "root")
+    conf = peers.dir + "/dovecot/dovecot.conf"
+    with open(conf) as f:
+        libraries = re.search(r"LD_LIBRARY_PATH=(\S+)", f.read()).group(1)
+    return [root + "/usr/bin/doveconf", "-f", "service=master", "-c", conf,
+            "-m", "master", "-e", root + "/usr/sbin/dovecot", "-F", "-c",
+            conf], dict(os.environ, LD_LIBRARY_PATH=libraries)
+
+
+class Restarted:
+    """A Dovecot of Peers that is stopped and started while mail comes in."""
+
+    def __init__(self, peers):
+        self.pid = int(peers.dovecot_pid)
+        self.argv, self.environment = doveconf(peers)
+        self.process = None
+
+    def end(self):
+        os.kill(self.pid, signal.SIGTERM)
+        if self.process is not None:
+            self.process.wait(20)
+        wait_for(lambda: not os.path.exists("/proc/%d/exe" % self.pid) or
+                 not os.path.realpath("/proc/%d/exe" % self.pid).endswith(
+                     "dovecot"), what="Dovecot's end")
+
+    def again(self):
+        self.end()
+        self.process = subprocess.Popen(
+            self.argv, env=self.environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True)
+        self.pid = self.process.pid
+
+
+def numbers(folder):
+    """How often each message lies in a mailbox, by its X-Number."""
+    found = {}
+    for name in glob.glob(folder + "/new/*"):
+        with open(name, "rb") as f:
+            n = int(re.search(rb"^X-Number: (\d+)", f.read(), re.M).group(1))
+        found[n] = found.get(n, 0) + 1
+    return found
+
+
+def dovecot_restarts_under_load():
+    """What comes twice was said to be perhaps delivered, and all of it comes
+    soon, at default timers."""
+    total = 3000
+    with Peers() as peers:
+        body = DOVECOT % (peers.lmtp_socket, peers.lmtp_domain)
+        dovecot = Restarted(peers)
+        try:
+            with Daemon(body + "minimal_backoff_time = 8s\n") as d:
+                job = Job(d.dir + "/run/job")
+                for i in range(total):
+                    fd = memfd(b"X-Number: %d\n\ntext\n" % i)
+                    job.send({"from": "s%d@x.test" % i, "wait": "queued",
+                              "rcpts": ["ana@" + peers.lmtp_domain]}, fd)
+                    os.close(fd)
+                    assert job.receive()["status"] == "queued"
+                    if i % 1000 == 600:
+                        dovecot.again()
+                job.close()
+                wait_for(lambda: not d.queued(), 60, "an empty queue")
+                log = d.log_text()
+        finally:
+            dovecot.end()
+        found = numbers(peers.maildir + "/ana")
+    assert len(found) == total, total - len(found)
+    ids = dict(re.findall(r": (\w+): (?:uid=\d+ )?from=<s(\d+)@x.test>", log))
+    doubted = {int(ids[i]) for i in re.findall(
+        r": (\w+): to=.*perhaps delivered", log)}
+    twice = {n for n in found if found[n] > 1}
+    assert twice <= doubted, (twice, doubted)
+
+
 def run(suite):
+    suite.check("dovecot restarts under load", dovecot_restarts_under_load,
+                once=True)
     with Peers() as peers:
         # Dovecot as an ordinary user cannot give its socket away, nor need it.
         body = DOVECOT % (peers.lmtp_socket, peers.lmtp_domain)

@@ -155,9 +155,10 @@ def expected(place, event):
 
 
 def in_doubt(step, what):
-    """The server has it all, and said neither yes nor no."""
+    """The server has it all, and said neither yes nor no; 421 is said of the
+    server alone (RFC 5321, 3.8)."""
     return step == "final" and what[0] == "deferred" and \
-        (what[1] == 0 or "protocol error" in what[2])
+        (what[1] in (0, 421) or "protocol error" in what[2])
 
 
 def script(place, event):

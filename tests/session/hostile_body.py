@@ -268,7 +268,7 @@ REPLIES = (
     ("garbage in the middle", [say("250 b", "what", "250 d"), drain()],
      (YES, DOUBT, DOUBT)),
     ("421 in the middle", [say("250 b", "421 4.3.2 c"), drain()],
-     (YES, ("deferred", 421, False), ("deferred", 421, True))),
+     (YES, ("deferred", 421, True), ("deferred", 421, True))),
     ("another code in a line", [say("250 b", "250-c", "550 c"), drain()],
      (YES, DOUBT, DOUBT)),
     ("dripping", [say("250 b"), drip(b"250-c\r\n" * 9)],

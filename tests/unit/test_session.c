@@ -946,7 +946,7 @@ Test(transaction, a_lost_final_reply_leaves_a_doubt)
 	    LOST("final", "4.4.2 in-doubt",
 		"connection closed by the remote while waiting for the reply to the end of the message"));
 	RUN(SMTP, TO_END, "C Subject: x||..hi|.|", "S 421 4.3.2 down",
-	    "Q 0 deferred final 421 4.3.2 elsewhere: 421 4.3.2 down",
+	    "Q 0 deferred final 421 4.3.2 in-doubt elsewhere: 421 4.3.2 down",
 	    "Q CLOSED deferred final 421 4.3.2: 421 4.3.2 down");
 }
 
@@ -1547,12 +1547,12 @@ Test(flight, goodbye_gives_back_what_is_behind_it)
 	    "Q AGAIN 6", "Q CLOSED spent 4");
 	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y", "! go",
 	    "Q COMMITTING 5", "C " FLOWN AND FLOWN, "S 250 ok|250 ok|421 bye",
-	    "Q 4/0 deferred final 421 4.0.0 elsewhere: 421 bye", "! closed",
+	    "Q 4/0 deferred final 421 4.0.0 in-doubt elsewhere: 421 bye", "! closed",
 	    "Q AGAIN 5 spent", "Q CLOSED spent 3");
 	/* What a server does that goes on all the same counts. */
 	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y", "! go",
 	    "Q COMMITTING 5", "C " FLOWN AND FLOWN, "S 250 ok|250 ok|421 bye",
-	    "Q 4/0 deferred final 421 4.0.0 elsewhere: 421 bye", "S " OK4,
+	    "Q 4/0 deferred final 421 4.0.0 in-doubt elsewhere: 421 bye", "S " OK4,
 	    GOT("5"), "Q CLOSED deferred final 421 4.0.0: 421 bye",
 	    "! left QUIT\r\n");
 }
