@@ -134,6 +134,7 @@ session_fail(struct session *s, enum farewell farewell)
 	size_t from = s->out.len;
 
 	s->failure = s->verdict;
+	s->failure.outcome.in_doubt = 0; /* of no recipient */
 	s->has_failure = true;
 	if (flight_is_cut(s))
 		farewell = FAREWELL_NONE;

@@ -915,7 +915,7 @@ Test(transaction, a_lost_final_reply_leaves_a_doubt)
 	    LOST("final", "4.4.2 in-doubt",
 		"connection closed by the remote while waiting for the reply to the end of the message"));
 	RUN(SMTP, TO_END, "C Subject: x||..hi|.|", "S 421 4.3.2 down",
-	    "Q 0 deferred final 421 4.3.2: 421 4.3.2 down",
+	    "Q 0 deferred final 421 4.3.2 in-doubt: 421 4.3.2 down",
 	    "Q CLOSED deferred final 421 4.3.2: 421 4.3.2 down");
 }
 
@@ -1129,7 +1129,7 @@ Test(transaction, behind_one_that_is_lost_nothing_was_done)
 	    "Q AGAIN 2",
 	    "Q CLOSED deferred final 0 4.4.2: connection closed by the remote while waiting for the reply to the end of the message");
 	RUN(SMTP, BEHIND, "S 421 bye",
-	    "Q 1/0 deferred final 421 4.0.0: 421 bye", "Q AGAIN 2",
+	    "Q 1/0 deferred final 421 4.0.0 in-doubt: 421 bye", "Q AGAIN 2",
 	    "Q CLOSED deferred final 421 4.0.0: 421 bye", "! left QUIT\r\n");
 	/* S-123; the end has not left */
 	RUN(SMTP, UP(BATCH), "! number", GO("a@x b@y", ONE),
@@ -1356,7 +1356,7 @@ Test(flight, goodbye_gives_back_what_is_behind_it)
 	    "Q CLOSED deferred mail 421 4.0.0: 421 bye", "! left QUIT\r\n");
 	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y", "! go",
 	    "Q COMMITTING 5", "C " FLOWN FLOWN, "S 250 ok|250 ok|421 bye",
-	    "Q 4/0 deferred final 421 4.0.0: 421 bye", "Q AGAIN 5",
+	    "Q 4/0 deferred final 421 4.0.0 in-doubt: 421 bye", "Q AGAIN 5",
 	    "Q CLOSED deferred final 421 4.0.0: 421 bye", "! left QUIT\r\n");
 }
 
