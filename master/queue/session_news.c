@@ -56,6 +56,9 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	login_succeeded(s);
 	trouble_over(s->queue, TROUBLE_REFUSES,
 	    count_transport(s->queue, s->target));
+	if (s->tls.on)
+		trouble_over(s->queue, TROUBLE_TLS,
+		    s->target->destination->next_hop);
 	for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
 		next = TAILQ_NEXT(job, entry);
 		if (job->committed)
