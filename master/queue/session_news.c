@@ -8,6 +8,7 @@
 
 #include <sys/wait.h>
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,6 +238,11 @@ session_again(void *ctx, struct channel *from, const struct message *m)
 		return;
 	}
 	session_mark_returned(job, msg);
+	if (msg->in_doubt != 0)
+		log_line(LOG_INFO,
+		    "session %u: %s: %" PRIX64 ": perhaps delivered: the "
+		    "connection ended before the reply; it is sent again",
+		    s->number, s->relay, job->message->id);
 	transaction_give_back(job);
 	if (s->quitting)
 		session_rest(s);
