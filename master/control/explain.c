@@ -151,8 +151,10 @@ print_tried(const json_t *tried)
 	printf("tried:       in the last attempt that failed, %s ago\n",
 	    duration_format(manage_number(tried, "seconds_ago"), ago));
 	json_array_foreach(json_object_get(tried, "hosts"), i, host)
+	{
 		printf("  %s: %s\n", link_string(host, "host"),
 		    link_string(host, "reply"));
+	}
 }
 
 static const char *
