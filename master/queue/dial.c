@@ -441,9 +441,9 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		    "asked for an address with a job in hand, or after CLOSED");
 		return;
 	}
-	/* Each twice, the second time in clear; once for the end, and once
-	 * more where a QUIT of ours is on its way. */
-	if (++s->asked > 2 * s->plan->count + 2) {
+	/* Each thrice, in clear and without an extension that it refuses; once
+	 * for the end, and once more where a QUIT of ours is on its way. */
+	if (++s->asked > 3 * s->plan->count + 2) {
 		session_fault(s, "asked for more addresses than there are");
 		return;
 	}
