@@ -257,6 +257,7 @@ flight_join(struct session *s)
 	j->rcpts = f->nrcpt;
 	j->nrcpt = t->nrcpt;
 	j->returned = t->returned;
+	j->tally = t->tally; /* of those who are done */
 	j->begins = (uint32_t)from;
 	memcpy(&f->rcpts[j->rcpts], t->rcpts, j->nrcpt); /* some are done */
 	if (write_job(s, j)) {
@@ -269,10 +270,15 @@ flight_join(struct session *s)
 		transcript_take_back(s->transcript, noted);
 		s->verdict.outcome.step = STEP_MAIL;
 		settle_all(s, j);
+		job_leave(s, &j->tally);
 	}
 	job_forget(s);
-	session_enter(s, f->count > 0 ? STATE_GATHER : STATE_READY);
-	if (f->count >= f->window || session_mails_left(s) == 0)
+	if (f->count == 0) {
+		job_next(s);
+		return;
+	}
+	session_enter(s, STATE_GATHER);
+	if (f->count >= f->window || session_mails_left(s) == 0 || s->leaving)
 		flight_depart(s);
 }
 
