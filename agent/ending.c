@@ -196,6 +196,9 @@ session_fail(struct session *s, enum farewell farewell)
 	if (flight_is_cut(s))
 		farewell = FAREWELL_NONE;
 	job_abandon(s);
+	/* It had enough before any message: another host may take them. */
+	if (s->up && s->mails == 0 && s->address.more)
+		s->leaving = true;
 	if (farewell != FAREWELL_NONE)
 		session_write_word(s, COMMAND_QUIT);
 	else

@@ -272,6 +272,8 @@ initiation_come_up(struct session *s)
 	s->up = true;
 	s->has_failure = false;
 	s->needs_rset = false;
+	s->spent = false;
+	s->limit = 0;
 	s->mails = 0;
 	s->delivered = 0;
 	s->ndomains = 0;

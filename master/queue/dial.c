@@ -456,8 +456,15 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		transcript_failed(s, &msg->outcome, reply);
 		return;
 	}
-	if (config != NULL && !s->quit_sent)
+	/* Nobody goes on to the next host for nothing. */
+	if (config != NULL && !s->quit_sent && !(was_up && s->njobs == 0))
 		address = dial_take_address(s, config);
+	if (address == NULL && was_up && !s->has_failure) {
+		/* It is to end, and no host has failed: no lesson in that. */
+		session_end(s, NULL, reply, false);
+		session_quit(s);
+		return;
+	}
 	if (address == NULL) {
 		dial_give_up(s);
 		return;

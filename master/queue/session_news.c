@@ -178,6 +178,7 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 		session_fault(s, "OUTCOME of no recipient");
 		return;
 	}
+	s->used = true;
 	session_text(m, reply);
 	session_judge(s, job, &msg->outcome);
 	if (msg->outcome.status == OUTCOME_DELIVERED) {
@@ -233,6 +234,7 @@ session_again(void *ctx, struct channel *from, const struct message *m)
 		session_fault(s, "AGAIN of no job");
 		return;
 	}
+	s->used = true;
 	session_mark_returned(job, msg);
 	transaction_give_back(job);
 	if (s->quitting)
@@ -285,7 +287,6 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 		    reply);
 		transcript_failed(s, &outcome, reply);
 	}
-	s->unused = msg->failed && s->succeeded == 0 && s->returned == 0;
 	/* One that gave back all it had was of no use: not again at once. */
 	session_end(s,
 	    msg->failed || (s->njobs > 0 && msg->spent == 0) ||
