@@ -193,6 +193,8 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 	 * worker can have recipients go round and round. */
 	if (postpone_take(job, msg->rcpt, &msg->outcome, reply))
 		;
+	else if (postpone_is_open(s, &msg->outcome))
+		transaction_again(s, job, msg->rcpt);
 	else if (msg->outcome.again == OUTCOME_AGAIN_HERE &&
 	    (job->left > 1 || job->nrcpt - job->left > job->nagain))
 		transaction_again(s, job, msg->rcpt);
