@@ -124,8 +124,10 @@ ask_next_address(struct session *s)
 	struct msg_next next = { 0 };
 	bool was_up = s->up;
 
+	job_forget(s); /* one that waited: it is sent again */
 	next.has_failure = s->has_failure;
-	s->in_clear = s->has_failure && is_worth_clear(s);
+	s->in_clear = (s->in_clear && s->anew) ||
+	    (s->has_failure && is_worth_clear(s));
 	next.again = s->in_clear || s->anew;
 	next.learnt = s->learnt;
 	s->learnt = 0;
@@ -194,6 +196,9 @@ session_fail(struct session *s, enum farewell farewell)
 	if (flight_is_cut(s))
 		farewell = FAREWELL_NONE;
 	job_abandon(s);
+	/* It had enough before any message: another host may take them. */
+	if (s->up && s->mails == 0 && s->address.more)
+		s->leaving = true;
 	if (farewell != FAREWELL_NONE)
 		session_write_word(s, COMMAND_QUIT);
 	else

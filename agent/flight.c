@@ -257,6 +257,7 @@ flight_join(struct session *s)
 	j->rcpts = f->nrcpt;
 	j->nrcpt = t->nrcpt;
 	j->returned = t->returned;
+	j->tally = t->tally; /* of those who are done */
 	j->begins = (uint32_t)from;
 	memcpy(&f->rcpts[j->rcpts], t->rcpts, j->nrcpt); /* some are done */
 	if (write_job(s, j)) {
@@ -269,10 +270,15 @@ flight_join(struct session *s)
 		transcript_take_back(s->transcript, noted);
 		s->verdict.outcome.step = STEP_MAIL;
 		settle_all(s, j);
+		job_leave(s, &j->tally);
 	}
 	job_forget(s);
-	session_enter(s, f->count > 0 ? STATE_GATHER : STATE_READY);
-	if (f->count >= f->window || session_mails_left(s) == 0)
+	if (f->count == 0) {
+		job_next(s);
+		return;
+	}
+	session_enter(s, STATE_GATHER);
+	if (f->count >= f->window || session_mails_left(s) == 0 || s->leaving)
 		flight_depart(s);
 }
 
@@ -342,7 +348,9 @@ flight_take_rset(struct session *s)
 {
 	char report[SESSION_TEXT_SIZE / 2];
 
-	if (s->reply.code == 250) {
+	/* Behind a MAIL that was refused there is nothing to reset: a server
+	 * that has had enough may refuse that, too. */
+	if (s->reply.code == 250 || s->flight.jobs[s->flight.at - 1].refused) {
 		session_enter(s, STATE_FLIGHT_MAIL);
 		return;
 	}
@@ -350,6 +358,17 @@ flight_take_rset(struct session *s)
 	session_judge_host(s, "4.5.0", "protocol error: RSET was refused: %s",
 	    report);
 	session_fail(s, FAREWELL_NONE);
+}
+
+/* A refusal for now; or one of what is out of sequence, by a server that has just
+ * said that it has had enough, and stays. */
+static bool
+is_enough(struct session *s, const struct flight_job *j)
+{
+	bool again = s->flight.at > 0 && j[-1].spent;
+
+	return job_is_spent(s, j->returned) &&
+	    (s->reply.code / 100 == 4 || (again && s->reply.code == 503));
 }
 
 void
@@ -364,8 +383,7 @@ flight_take_mail(struct session *s)
 			return;
 		}
 		j->refused = true;
-		j->spent =
-		    s->reply.code / 100 == 4 && job_is_spent(s, j->returned);
+		j->spent = is_enough(s, j);
 		if (!j->spent)
 			settle_all(s, j);
 		f->disturbed = true;

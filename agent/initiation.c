@@ -30,22 +30,6 @@ initiation_ask_first_address(struct session *s)
 	session_report(s, MSG_NEXT, &next, "");
 }
 
-void
-initiation_take_address(struct session *s)
-{
-	struct msg_address *a = &s->address;
-	const struct message *m = s->message;
-
-	*a = *(const struct msg_address *)m->payload;
-	if (m->tail_len > 0)
-		memcpy(s->discard, m->tail, m->tail_len);
-	s->discard[m->tail_len] = '\0';
-	a->avoid |= s->avoid;
-	s->is_misled = !message_string_ok(a->host, sizeof(a->host)) ||
-	    !message_string_ok(a->tls_name, sizeof(a->tls_name)) ||
-	    strlen(s->discard) != m->tail_len;
-}
-
 /* What to do about it, where a first try meets it: of Unix sockets. */
 static const char *
 initiation_cure(int error)
@@ -61,16 +45,85 @@ initiation_cure(int error)
 	}
 }
 
-void
-initiation_refuse_address(struct session *s)
+static void
+refuse_address(struct session *s)
 {
-	const struct msg_dial_failed *failed = s->message->payload;
-	const char *why = strerrordesc_np(failed->error);
+	const char *why = strerrordesc_np(s->dial_error);
 
 	session_judge(s, "4.4.1", "cannot connect: %s%s",
 	    why != NULL ? why : "unknown error",
-	    initiation_cure(failed->error));
+	    initiation_cure(s->dial_error));
 	session_fail(s, FAREWELL_NONE);
+}
+
+static void
+begin_connect(struct session *s)
+{
+	session_enter(s, STATE_CONNECT);
+	if (s->conf.tls_level == TLS_VERIFY &&
+	    !tls_name_is_legal(s->address.tls_name)) {
+		session_judge(s, "4.7.5",
+		    "protocol error: no legal name to verify in a certificate");
+		session_fail(s, FAREWELL_NONE);
+	}
+}
+
+/*
+ * With the address and the dialer's answer, which come on two ways: ADDRESS may
+ * stand behind jobs that the queue sent before it knew that we left a host.
+ */
+static void
+go_on(struct session *s)
+{
+	uint8_t dial = s->dial;
+
+	if (!s->is_addressed || dial == SESSION_DIAL_OPEN)
+		return;
+	s->is_addressed = false;
+	s->dial = SESSION_DIAL_OPEN;
+	if (dial == SESSION_DIAL_DONE)
+		begin_connect(s);
+	else
+		refuse_address(s);
+}
+
+void
+initiation_take_dialed(struct session *s)
+{
+	s->is_misled = s->dial != SESSION_DIAL_OPEN;
+	s->local = *(const struct msg_dialed *)s->message->payload;
+	s->dial = SESSION_DIAL_DONE;
+	go_on(s);
+}
+
+void
+initiation_take_dial_failed(struct session *s)
+{
+	const struct msg_dial_failed *failed = s->message->payload;
+
+	s->is_misled = s->dial != SESSION_DIAL_OPEN;
+	s->dial_error = failed->error;
+	s->dial = SESSION_DIAL_FAILED;
+	go_on(s);
+}
+
+void
+initiation_take_address(struct session *s)
+{
+	struct msg_address *a = &s->address;
+	const struct message *m = s->message;
+
+	*a = *(const struct msg_address *)m->payload;
+	if (m->tail_len > 0)
+		memcpy(s->discard, m->tail, m->tail_len);
+	s->discard[m->tail_len] = '\0';
+	a->avoid |= s->avoid;
+	s->is_misled = !message_string_ok(a->host, sizeof(a->host)) ||
+	    !message_string_ok(a->tls_name, sizeof(a->tls_name)) ||
+	    strlen(s->discard) != m->tail_len;
+	s->is_addressed = true;
+	if (!s->is_misled)
+		go_on(s);
 }
 
 /* Before a transaction was possible, nobody is owed a farewell. */
@@ -80,19 +133,6 @@ initiation_end_early(struct session *s)
 	s->out.len = 0;
 	s->ops->hang_up(s->arg);
 	session_enter(s, STATE_OVER);
-}
-
-void
-initiation_begin_connect(struct session *s)
-{
-	s->local = *(const struct msg_dialed *)s->message->payload;
-	session_enter(s, STATE_CONNECT);
-	if (s->conf.tls_level == TLS_VERIFY &&
-	    !tls_name_is_legal(s->address.tls_name)) {
-		session_judge(s, "4.7.5",
-		    "protocol error: no legal name to verify in a certificate");
-		session_fail(s, FAREWELL_NONE);
-	}
 }
 
 static void
@@ -232,6 +272,8 @@ initiation_come_up(struct session *s)
 	s->up = true;
 	s->has_failure = false;
 	s->needs_rset = false;
+	s->spent = false;
+	s->limit = 0;
 	s->mails = 0;
 	s->delivered = 0;
 	s->ndomains = 0;

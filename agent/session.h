@@ -88,6 +88,13 @@ struct session_ops {
 	void (*set_timer)(void *arg, uint32_t ms);
 };
 
+/* The dialer's answer, where it overtook the queue's ADDRESS. */
+enum session_dial {
+	SESSION_DIAL_OPEN, /* none yet */
+	SESSION_DIAL_DONE,
+	SESSION_DIAL_FAILED,
+};
+
 /* What was decided, and why. */
 struct verdict {
 	struct outcome outcome;
@@ -209,6 +216,9 @@ struct session {
 	struct msg_session conf;
 	struct msg_address address;
 	struct msg_dialed local;
+	bool is_addressed; /* address is that of the socket to come */
+	uint8_t dial;      /* enum session_dial */
+	int32_t dial_error;
 	struct capabilities caps;
 	uint32_t parameters; /* bits of those that the server offers */
 	struct command_out out;

@@ -99,9 +99,9 @@ void ending_take_quit(struct session *s);
 /* Of initiation.c: */
 void initiation_ask_first_address(struct session *s);
 void initiation_take_address(struct session *s);
-void initiation_refuse_address(struct session *s);
 void initiation_end_early(struct session *s);
-void initiation_begin_connect(struct session *s);
+void initiation_take_dialed(struct session *s);
+void initiation_take_dial_failed(struct session *s);
 void initiation_begin_connection(struct session *s);
 void initiation_take_greeting(struct session *s);
 void initiation_take_hello(struct session *s);

@@ -123,7 +123,8 @@ take_descriptor(struct worker *w, const struct message *m)
 	} else if (m->type == MSG_JOB && m->fd == WORKER_BODY_FD) {
 		w->has_body = true;
 	} else if (m->type == MSG_JOB) {
-		/* Sent before the queue knew that we left a host: dropped. */
+		/* Sent before the queue knew that we left a host: dropped; its
+		 * descriptor comes before, or behind, that of the next host. */
 		if (w->has_remote || m->fd != WORKER_REMOTE_FD)
 			_exit(WORKER_MISLED);
 		(void)close(WORKER_REMOTE_FD); /* a memfd: nothing to lose */
@@ -225,13 +226,15 @@ turn(struct worker *w)
 	struct pollfd pfds[2] = { { WORKER_CONTROL_FD, 0, 0 },
 		{ WORKER_REMOTE_FD, 0, 0 } };
 	bool listening = session_wants_message(&w->session);
+	/* Not of interest before we know whose it is. */
+	bool has_remote = w->has_remote && w->session.state != STATE_DIAL;
 
 	pfds[0].events = listening ? POLLIN : 0;
-	pfds[1].events = w->has_remote ? remote_events(w) : 0;
-	wait_for(w, pfds, w->has_remote ? 2 : 1);
+	pfds[1].events = has_remote ? remote_events(w) : 0;
+	wait_for(w, pfds, has_remote ? 2 : 1);
 	if (w->transcript.on)
 		w->transcript.now_ms = time_monotonic_ms();
-	if (w->has_remote && pfds[1].revents != 0)
+	if (has_remote && pfds[1].revents != 0)
 		remote_serve(w, pfds[1].revents);
 	if (!listening && (pfds[0].revents & (POLLHUP | POLLERR)) != 0)
 		_exit(WORKER_ALONE); /* nobody to tell: no end of a message */

@@ -453,9 +453,9 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		    "asked for an address with a job in hand, or after CLOSED");
 		return;
 	}
-	/* Each twice, the second time in clear; once for the end, and once
-	 * more where a QUIT of ours is on its way. */
-	if (++s->asked > 2 * s->plan->count + 2) {
+	/* Each thrice, in clear and without an extension that it refuses; once
+	 * for the end, and once more where a QUIT of ours is on its way. */
+	if (++s->asked > 3 * s->plan->count + 2) {
 		session_fault(s, "asked for more addresses than there are");
 		return;
 	}
@@ -468,8 +468,15 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		transcript_failed(s, &msg->outcome, reply);
 		return;
 	}
-	if (config != NULL && !s->quit_sent)
+	/* Nobody goes on to the next host for nothing. */
+	if (config != NULL && !s->quit_sent && !(was_up && s->njobs == 0))
 		address = dial_take_address(s, config);
+	if (address == NULL && was_up && !s->has_failure) {
+		/* It is to end, and no host has failed: no lesson in that. */
+		session_end(s, NULL, reply, false);
+		session_quit(s);
+		return;
+	}
 	if (address == NULL) {
 		dial_give_up(s);
 		return;

@@ -39,9 +39,13 @@ postpone_prefer(const struct job *job, uint32_t i,
 	const struct postponed *p =
 	    job->postponed == NULL ? NULL : job->postponed[i];
 
-	if (p == NULL || (!p->is_pending && !says_more(&p->outcome, outcome)))
+	if (p == NULL)
 		return NULL;
-	return p;
+	/* The next host was not asked: that this one lacks what it needs is no
+	 * verdict. */
+	if (p->is_pending && p->outcome.status == OUTCOME_FAILED)
+		return outcome->status == OUTCOME_FAILED ? p : NULL;
+	return p->is_pending || says_more(&p->outcome, outcome) ? p : NULL;
 }
 
 bool
@@ -116,6 +120,13 @@ postpone_take(struct job *job, uint32_t i, const struct outcome *outcome,
 	return true;
 }
 
+bool
+postpone_is_open(const struct session *s, const struct outcome *outcome)
+{
+	return s->more && outcome->status == OUTCOME_FAILED &&
+	    outcome->again == OUTCOME_AGAIN_ELSEWHERE;
+}
+
 /* As the worker decides it: it leaves its host for these jobs alone. */
 static bool
 leads_on(const struct job *job)
@@ -135,7 +146,11 @@ settle_kept(struct job *job)
 		if (p == NULL || !p->is_pending)
 			continue;
 		job->left++;
-		transaction_settle(job, i, &p->outcome, p->reply, p->relay);
+		if (postpone_is_open(job->session, &p->outcome))
+			transaction_again(job->session, job, i);
+		else
+			transaction_settle(job, i, &p->outcome, p->reply,
+			    p->relay);
 	}
 }
 

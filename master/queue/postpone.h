@@ -14,6 +14,7 @@
 #include "common/outcome.h"
 
 struct job;
+struct session;
 
 /* What a host made of a recipient.  The strings are the job's. */
 struct postponed {
@@ -32,6 +33,10 @@ struct postponed {
  */
 bool postpone_take(struct job *job, uint32_t i, const struct outcome *outcome,
     const char *reply);
+
+/* Whether it is a refusal for what this host lacks, and another one may have,
+ * that is not asked in this session: then it is no verdict. */
+bool postpone_is_open(const struct session *s, const struct outcome *outcome);
 
 /* Whether an outcome of the host at hand is kept for recipient i. */
 bool postpone_is_pending(const struct job *job, uint32_t i);

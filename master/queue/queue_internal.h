@@ -166,7 +166,7 @@ struct session {
 	bool quit_sent;
 	bool has_failure;
 	bool doubt;              /* a message of it is perhaps delivered */
-	bool unused;             /* it failed before anything was settled */
+	bool used;               /* some job came to an end at some host */
 	bool closed;             /* it said CLOSED */
 	int64_t started_ms;      /* real */
 	int64_t up_ms;           /* real */

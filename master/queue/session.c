@@ -369,7 +369,7 @@ session_start(struct queue *q, struct target *t)
 
 /*
  * all: no address would have us, which is the outcome of every job; but where
- * one had, not of those that it was never asked about.
+ * one was asked about some, not of the others.
  */
 static void
 session_end_job(struct job *job, const struct outcome *outcome,
@@ -378,8 +378,7 @@ session_end_job(struct job *job, const struct outcome *outcome,
 	const struct session *s = job->session;
 
 	if (outcome != NULL &&
-	    (job->begun || postpone_has_any(job) ||
-		(all && s->hosts_up == 0)))
+	    (job->begun || postpone_has_any(job) || (all && !s->used)))
 		transaction_settle_all(job, outcome, died, reply,
 		    all && s->failure_relay[0] != '\0' ? s->failure_relay
 							: s->relay);
@@ -437,7 +436,7 @@ session_end(struct session *s, const struct outcome *outcome, const char *reply,
 {
 	struct job *job;
 	struct job *next;
-	bool all = !died && (!s->up || s->unused);
+	bool all = !died && (!s->up || !s->used);
 
 	s->quitting = true;
 	if (outcome != NULL) {

@@ -182,6 +182,7 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 		session_fault(s, "OUTCOME of no recipient");
 		return;
 	}
+	s->used = true;
 	session_text(m, reply);
 	session_judge(s, job, &msg->outcome);
 	if (msg->outcome.status == OUTCOME_DELIVERED) {
@@ -196,6 +197,8 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 	 * worker can have recipients go round and round. */
 	if (postpone_take(job, msg->rcpt, &msg->outcome, reply))
 		;
+	else if (postpone_is_open(s, &msg->outcome))
+		transaction_again(s, job, msg->rcpt);
 	else if (msg->outcome.again == OUTCOME_AGAIN_HERE &&
 	    (job->left > 1 || job->nrcpt - job->left > job->nagain))
 		transaction_again(s, job, msg->rcpt);
@@ -237,6 +240,7 @@ session_again(void *ctx, struct channel *from, const struct message *m)
 		session_fault(s, "AGAIN of no job");
 		return;
 	}
+	s->used = true;
 	session_mark_returned(job, msg);
 	if (msg->in_doubt != 0)
 		log_line(LOG_INFO,
@@ -294,7 +298,6 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 		    reply);
 		transcript_failed(s, &outcome, reply);
 	}
-	s->unused = msg->failed && s->succeeded == 0 && s->returned == 0;
 	/* One that gave back all it had was of no use: not again at once. */
 	session_end(s,
 	    msg->failed || (s->njobs > 0 && msg->spent == 0) ||

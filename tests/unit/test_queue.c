@@ -974,7 +974,7 @@ Test(queue, a_worker_that_asks_for_addresses_without_end_is_ended)
 	(void)accepted();
 	answer_plan("b.example");
 	worker = fork_worker();
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < 5; i++) {
 		say(worker, MSG_NEXT, &next);
 		(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
 	}
