@@ -186,6 +186,8 @@ session_fail(struct session *s, enum farewell farewell)
 {
 	size_t from = s->out.len;
 
+	if (s->state == STATE_AUTH)
+		auth_keep_denial(s);
 	s->failure = s->verdict;
 	/* Of the jobs alone: */
 	s->failure.outcome.again = OUTCOME_AGAIN_NOT;

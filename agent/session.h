@@ -185,6 +185,7 @@ struct session_login {
 	bool is_pending; /* the first response waits for a 334 */
 	bool broken_off; /* by us; the reply to that is awaited */
 	bool refused;    /* a mechanism was, and s->verdict says why */
+	bool denied;     /* by 535: denial says how */
 	uint8_t kind;    /* enum auth_secret */
 	enum auth_mechanism mechanism;
 	uint32_t allowed; /* 0: all */
@@ -193,6 +194,7 @@ struct session_login {
 	const char *authzid;
 	const char *secret;
 	struct sasl_binding binding;
+	struct verdict denial;
 	char cause[160];
 	char shown[SESSION_TEXT_SIZE]; /* the secret as a text would show it */
 	char text[SESSION_TEXT_SIZE];
