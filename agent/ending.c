@@ -181,6 +181,14 @@ ending_conclude(struct session *s)
 		tell_closed(s);
 }
 
+/* A host that came up, and went before it was asked about any message: the next
+ * one may have what waits. */
+static bool
+went_unasked(const struct session *s)
+{
+	return s->state == STATE_READY && s->mails == 0 && s->address.more;
+}
+
 void
 session_fail(struct session *s, enum farewell farewell)
 {
@@ -188,6 +196,7 @@ session_fail(struct session *s, enum farewell farewell)
 
 	if (s->state == STATE_AUTH)
 		auth_keep_denial(s);
+	s->leaving = s->leaving || went_unasked(s);
 	s->failure = s->verdict;
 	/* Of the jobs alone: */
 	s->failure.outcome.again = OUTCOME_AGAIN_NOT;

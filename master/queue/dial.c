@@ -456,7 +456,7 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		transcript_failed(s, &msg->outcome, reply);
 		return;
 	}
-	if (config != NULL && !s->quit_sent)
+	if (config != NULL && !s->quit_sent && (!was_up || s->njobs > 0))
 		address = dial_take_address(s, config);
 	if (address == NULL) {
 		dial_give_up(s);

@@ -146,6 +146,7 @@ struct session {
 	uint32_t next_address;
 	uint32_t tried;    /* addresses so far */
 	uint32_t hosts_up; /* of those: how many came up */
+	bool has_begun;    /* one of them was asked about a job */
 	uint32_t asked;    /* NEXT so far */
 	uint32_t messages; /* jobs given so far */
 	uint32_t succeeded;

@@ -369,7 +369,7 @@ session_start(struct queue *q, struct target *t)
 
 /*
  * all: no address would have us, which is the outcome of every job; but where
- * one had, not of those that it was never asked about.
+ * one was asked about some, not of the others.
  */
 static void
 session_end_job(struct job *job, const struct outcome *outcome,
@@ -379,7 +379,7 @@ session_end_job(struct job *job, const struct outcome *outcome,
 
 	if (outcome != NULL &&
 	    (job->begun || postpone_has_any(job) ||
-		(all && s->hosts_up == 0)))
+		(all && !s->has_begun)))
 		transaction_settle_all(job, outcome, died, reply,
 		    all && s->failure_relay[0] != '\0' ? s->failure_relay
 							: s->relay);

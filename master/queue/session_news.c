@@ -79,6 +79,7 @@ session_begun(void *ctx, struct channel *from, const struct message *m)
 	}
 	job->begun = true;
 	job->begun_ms = time_real_ms();
+	s->has_begun = true;
 }
 
 void
@@ -100,6 +101,7 @@ session_committing(void *ctx, struct channel *from, const struct message *m)
 		if (!job->begun)
 			job->begun_ms = time_real_ms();
 		job->begun = true;
+		s->has_begun = true;
 		job->committing = true;
 		if (job == last)
 			break;

@@ -1221,6 +1221,16 @@ Test(hosts, a_lost_connection_leads_to_the_next_unless_the_message_is_out)
 	    "Q CLOSED deferred mail 0 4.4.2: the session's time is up, while waiting for the reply to MAIL");
 }
 
+/* Nothing was asked of it yet: what it was given, the next one gets. */
+Test(hosts, a_host_that_goes_before_it_is_asked_leads_to_the_next)
+{
+	RUN(SMTP, FIRST_UP(""), "! closed",
+	    "Q NEXT deferred mail 0 4.4.2: connection closed by the remote while waiting for the next message",
+	    "! job a@x b@y", SECOND_UP, GO("a@x b@y", "MAIL FROM:<a@x>|"));
+	RUN(SMTP, UP(""), "! closed",
+	    "Q CLOSED deferred mail 0 4.4.2: connection closed by the remote while waiting for the next message");
+}
+
 Test(hosts, what_a_host_lacks_another_may_have)
 {
 	RUN(SMTP, FIRST_UP(""), "! job UTF8 a@x b@y",
