@@ -352,6 +352,15 @@ flight_take_rset(struct session *s)
 	session_fail(s, FAREWELL_NONE);
 }
 
+/* By a connection that is spent.  A server that has said so may answer all that
+ * follows with 503, MAIL after RSET included. */
+static bool
+is_refused_as_spent(const struct session *s, const struct flight_job *j)
+{
+	return job_is_spent(s, j->returned) &&
+	    (s->reply.code / 100 == 4 || (s->reply.code == 503 && s->spent));
+}
+
 void
 flight_take_mail(struct session *s)
 {
@@ -364,8 +373,7 @@ flight_take_mail(struct session *s)
 			return;
 		}
 		j->refused = true;
-		j->spent =
-		    s->reply.code / 100 == 4 && job_is_spent(s, j->returned);
+		j->spent = is_refused_as_spent(s, j);
 		if (!j->spent)
 			settle_all(s, j);
 		f->disturbed = true;

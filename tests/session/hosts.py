@@ -260,7 +260,7 @@ def refuses(c):
             return
         if words[0] == "BDAT":
             chunk_of(c, int(words[1]))
-        say("503 5.5.1 no")(c)
+        say("250 2.0.0 ok" if words[0] == "RSET" else "503 5.5.1 no")(c)
 
 
 @patient

@@ -1478,6 +1478,16 @@ Test(flight, a_failure_makes_it_one_at_once_behind_rset)
 	    "! left ");
 }
 
+/* A server that has had enough may say 503 to all that follows. */
+Test(flight, a_spent_connection_gives_back_all_that_follow)
+{
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y", "! go",
+	    "Q COMMITTING 5", "C " FLOWN AND FLOWN,
+	    "S 452 4.5.3 too many messages sent|503 no|503 no",
+	    "Q AGAIN 4 spent", "S 250 ok|503 no|503 no|503 no",
+	    "Q AGAIN 5 spent", "C QUIT|", "S 221 bye", "Q CLOSED spent 3");
+}
+
 Test(flight, a_message_taken_without_its_mail_ends_the_session)
 {
 	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y",
