@@ -126,10 +126,12 @@ ask_next_address(struct session *s)
 
 	next.has_failure = s->has_failure;
 	s->in_clear = s->has_failure && is_worth_clear(s);
-	next.again = s->in_clear || s->anew;
+	next.again = s->in_clear ? NEXT_AGAIN_IN_CLEAR
+	    : s->anew            ? NEXT_AGAIN_BY_DATA
+				 : NEXT_AGAIN_NOT;
 	next.learnt = s->learnt;
 	s->learnt = 0;
-	if (!next.again)
+	if (next.again == NEXT_AGAIN_NOT)
 		s->avoid = 0;
 	if (s->has_failure)
 		next.outcome = s->failure.outcome;

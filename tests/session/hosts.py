@@ -48,6 +48,7 @@ PASSING = (
     ("closed in the message", [mail_from(), rcpt_to(), line("DATA"),
                                close()]),
     ("nonsense to MAIL", [line("MAIL .*"), say("354 what"), eof()]),
+    ("closed before MAIL", [close()]),
 )
 
 
@@ -304,9 +305,13 @@ def s_158_a_server_that_does_not_know_bdat(t):
          say("250 ok", "250 ok"), chunk(True), say("502 5.5.2 what"), eof()],
         [opened("PIPELINING", "CHUNKING"), line("MAIL .*"), line("RCPT .*"),
          line("DATA"), say("250 ok", "250 ok", "354 go"), data()[2:], bye()])
-    run = t.deliver(server)
+    daemon = t.daemon(ONE % server.name)
+    t.delivered(daemon.send())
+    daemon.stop()
     t.scripts_held()
-    t.delivered(run)
+    holds("502 5.5.2 what: the server offers CHUNKING and refuses BDAT: the "
+          "next connection to it sends the message by DATA", daemon.said(),
+          "log")
 
 
 def s_160_tls_that_breaks_before_anything_is_taken(t):

@@ -58,6 +58,8 @@ static void
 report(void *arg, enum msg_type type, const void *payload, const char *tail,
     size_t len)
 {
+	static const char *const nexts[] = { "NEXT", "NEXT in-clear",
+		"NEXT by-data" };
 	const struct msg_next *next = payload;
 	const struct msg_outcome *outcome = payload;
 	const struct msg_closed *closed = payload;
@@ -70,8 +72,7 @@ report(void *arg, enum msg_type type, const void *payload, const char *tail,
 	(void)arg;
 	(void)snprintf(line, sizeof(line), "%s", msg_descs[type].name);
 	if (type == MSG_NEXT && next->has_failure)
-		describe(line, sizeof(line),
-		    next->again ? "NEXT in-clear" : "NEXT", &next->outcome,
+		describe(line, sizeof(line), nexts[next->again], &next->outcome,
 		    tail, len);
 	if (type == MSG_CLOSED && closed->failed)
 		describe(line, sizeof(line), "CLOSED", &closed->outcome, tail,
@@ -878,9 +879,8 @@ Test(transaction, nobody_accepted_means_no_message)
 	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|550 no|503 no",
 	    "Q 0 failed rcpt 550 5.0.0: 550 no");
 	RUN(LMTP, UP_LMTP(BATCH), GO("a@x b@y", ONE), "S 250 ok|550 no|354 go",
-	    "Q 0 failed rcpt 550 5.0.0: 550 no",
-	    "Q CLOSED deferred data 0 4.5.0: protocol error: DATA was accepted without a recipient",
-	    "! left ");
+	    "Q 0 failed rcpt 550 5.0.0: 550 no", "C .|QUIT|", "S 221 bye",
+	    "Q CLOSED deferred data 0 4.5.0: protocol error: DATA was accepted without a recipient");
 	/* S-110 */
 	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 450 wait",
 	    "Q 0 deferred mail 450 4.0.0 elsewhere: 450 wait", "C",
@@ -1442,7 +1442,7 @@ Test(flight, the_first_message_of_a_new_server_goes_alone)
 	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|", "S 250 ok|250 ok",
 	    "Q COMMITTING 1", "C " BDAT, "S 502 what",
 	    "Q 1/0 deferred final 502 4.0.0 anew: 502 what",
-	    "Q NEXT in-clear deferred final 502 4.0.0: 502 what", "! left ",
+	    "Q NEXT by-data deferred final 502 4.0.0: 502 what", "! left ",
 	    "! unknown-address", "! dialed", "! connected", "S 220 hi",
 	    "C EHLO me.example|", "S 250-mx|" CHUNKS "250 HELP", "Q SESSION_UP",
 	    "! job a@x b@y", "Q BEGUN", "C " ONE);
