@@ -396,8 +396,8 @@ take_refusal(struct session *s)
 {
 	struct session_login *l = &s->login;
 	bool denies = s->reply.code == 535;
-	bool next = !l->broken_off && !l->denied &&
-	    (denies || is_about_mechanism(s));
+	bool next =
+	    !l->broken_off && !l->denied && (denies || is_about_mechanism(s));
 
 	judge_refusal(s);
 	l->refused = true;

@@ -115,12 +115,13 @@ struct transaction {
 	bool active; /* a job was taken, and is not done */
 	bool begun;  /* the queue knows so */
 	bool data_asked;
-	bool body_ended;   /* its last octet is in out, or beyond */
-	bool bdat;         /* in chunks, not behind DATA (RFC 3030) */
-	bool is_converted; /* its content is not what the queue gave */
-	bool returned;     /* it came back from a spent connection before */
-	bool again;        /* it goes back: this connection is spent */
-	bool wants_delay;  /* NOTIFY of recipients gets DELAY, where it may */
+	bool body_ended;       /* its last octet is in out, or beyond */
+	bool bdat;             /* in chunks, not behind DATA (RFC 3030) */
+	bool is_converted;     /* its content is not what the queue gave */
+	bool breaks_signature; /* so that one in its header does not hold */
+	bool returned;         /* it came back from a spent connection before */
+	bool again;            /* it goes back: this connection is spent */
+	bool wants_delay; /* NOTIFY of recipients gets DELAY, where it may */
 	enum command_body body;
 	bool smtputf8;
 	uint64_t job;

@@ -550,6 +550,7 @@ enum session_eight_bit {
 	SESSION_CONVERT,
 	SESSION_BOUNCE,
 	SESSION_SEND_ANYWAY,
+	SESSION_CONVERT_UNSIGNED, /* or fail: a signature would not hold */
 };
 
 /* Who handed a message in: not told, or by which command. */
