@@ -151,7 +151,47 @@ succeed(struct session *s)
 	initiation_come_up(s);
 }
 
+/*
+ * The queue treats 535 apart from all other failures: it renews the secret, and
+ * sends nobody to another address, for accounts that fail too often are locked.
+ * A server that hangs up, or says something else, when we try a second mechanism
+ * does not change that.
+ */
+void
+auth_keep_denial(struct session *s)
+{
+	const struct session_login *l = &s->login;
+	struct verdict *v = &s->verdict;
+	char then[SESSION_TEXT_SIZE];
+
+	if (!l->wanted || !l->denied || v->outcome.code == 535)
+		return;
+	strlcpy(then, v->text, sizeof(then));
+	*v = l->denial;
+	strlcat(v->text, " (and then ", sizeof(v->text));
+	strlcat(v->text, auth_mechanism_name(l->mechanism), sizeof(v->text));
+	strlcat(v->text, ": ", sizeof(v->text));
+	strlcat(v->text, then, sizeof(v->text));
+	strlcat(v->text, ")", sizeof(v->text)); /* all of this may be cut */
+}
+
 /* The next mechanism. */
+
+/*
+ * After 535: the server may keep the password in a form that this mechanism is
+ * good for, or know the user by it alone.  Nothing that shows the password goes
+ * in clear for that; nor where the login that failed was bound to the channel,
+ * for then somebody between us and the server is one reason for a failure.
+ */
+static bool
+may_follow_denial(const struct session *s, enum auth_mechanism mechanism)
+{
+	if (mechanism != AUTH_MECHANISM_PLAIN &&
+	    mechanism != AUTH_MECHANISM_LOGIN)
+		return true;
+	return (s->in_tls || s->local.family == AF_UNIX) &&
+	    !auth_mechanism_is_bound(s->login.mechanism);
+}
 
 static bool
 is_possible(struct session *s, enum auth_mechanism mechanism)
@@ -163,6 +203,8 @@ is_possible(struct session *s, enum auth_mechanism mechanism)
 	    (l->tried & bit) != 0 || !sasl_has(mechanism))
 		return false;
 	if (l->allowed != 0 && (l->allowed & bit) == 0)
+		return false;
+	if (l->denied && !may_follow_denial(s, mechanism))
 		return false;
 	if (auth_mechanism_is_bound(mechanism) && l->binding.len == 0)
 		return false;
@@ -292,6 +334,7 @@ auth_begin(struct session *s)
 	session_enter(s, STATE_AUTH);
 	l->tried = 0;
 	l->refused = false;
+	l->denied = false;
 	l->broken_off = false;
 	l->binding.len = 0;
 	if (!s->in_tls && !l->in_clear) {
@@ -347,13 +390,21 @@ judge_refusal(struct session *s)
 	    auth_mechanism_name(s->login.mechanism), s->login.cause, report);
 }
 
+/* One more after 535, and not all of them: each counts as a failed login. */
 static void
 take_refusal(struct session *s)
 {
-	bool next = !s->login.broken_off && is_about_mechanism(s);
+	struct session_login *l = &s->login;
+	bool denies = s->reply.code == 535;
+	bool next =
+	    !l->broken_off && !l->denied && (denies || is_about_mechanism(s));
 
 	judge_refusal(s);
-	s->login.refused = true;
+	l->refused = true;
+	if (denies && !l->denied) {
+		l->denied = true;
+		l->denial = s->verdict;
+	}
 	if (next)
 		try_next(s);
 	else

@@ -92,6 +92,10 @@ content_convert(struct session *s, enum mime_target target, bool *readp)
 	*readp = walk(s, &octets);
 	if (!*readp || c->mime.error != MIME_OK)
 		return c->mime.error;
+	t->breaks_signature = mime_breaks_signature(&c->mime);
+	if (t->breaks_signature &&
+	    s->conf.eight_bit == SESSION_CONVERT_UNSIGNED)
+		return MIME_BREAKS_DKIM;
 	mime_write(&c->mime);
 	*readp = walk(s, &octets);
 	if (!*readp)

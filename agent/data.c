@@ -20,15 +20,15 @@ abort_data(struct session *s)
 {
 	static const uint8_t dot[] = ".\r\n";
 
-	if (session_is_lmtp(s)) {
-		session_judge_host(s, "4.5.0",
-		    "protocol error: DATA was accepted without a recipient");
-		session_fail(s, FAREWELL_NONE);
-		return;
-	}
 	memcpy(s->out.octets + s->out.len, dot, 3);
 	s->out.len += 3;
 	transcript_note(s->transcript, TRANSCRIPT_END);
+	if (session_is_lmtp(s)) {
+		session_judge_host(s, "4.5.0",
+		    "protocol error: DATA was accepted without a recipient");
+		session_fail(s, FAREWELL_QUIT);
+		return;
+	}
 	s->expected++;
 	session_enter(s, STATE_ABORT);
 }

@@ -128,10 +128,12 @@ ask_next_address(struct session *s)
 	next.has_failure = s->has_failure;
 	s->in_clear = (s->in_clear && s->anew) ||
 	    (s->has_failure && is_worth_clear(s));
-	next.again = s->in_clear || s->anew;
+	next.again = s->anew && !s->goes_clear ? NEXT_AGAIN_BY_DATA
+	    : s->in_clear                      ? NEXT_AGAIN_IN_CLEAR
+					       : NEXT_AGAIN_NOT;
 	next.learnt = s->learnt;
 	s->learnt = 0;
-	if (!next.again)
+	if (next.again == NEXT_AGAIN_NOT)
 		s->avoid = 0;
 	if (s->has_failure)
 		next.outcome = s->failure.outcome;
@@ -183,11 +185,22 @@ ending_conclude(struct session *s)
 		tell_closed(s);
 }
 
+/* A host that came up, and went before it was asked about any message: the next
+ * one may have what waits. */
+static bool
+went_unasked(const struct session *s)
+{
+	return s->state == STATE_READY && s->mails == 0 && s->address.more;
+}
+
 void
 session_fail(struct session *s, enum farewell farewell)
 {
 	size_t from = s->out.len;
 
+	if (s->state == STATE_AUTH)
+		auth_keep_denial(s);
+	s->leaving = s->leaving || went_unasked(s);
 	s->failure = s->verdict;
 	/* Of the jobs alone: */
 	s->failure.outcome.again = OUTCOME_AGAIN_NOT;

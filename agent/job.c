@@ -25,6 +25,7 @@ job_settle(struct session *s, uint32_t rcpt)
 	outcome.rcpt = rcpt;
 	outcome.outcome = s->verdict.outcome;
 	outcome.outcome.offers = offer_bits(s);
+	outcome.outcome.broke_signature = t->breaks_signature;
 	job_tally(&t->tally, &outcome.outcome);
 	session_report(s, MSG_OUTCOME, &outcome, s->verdict.text);
 }
@@ -172,7 +173,7 @@ choose_nothing(struct session *s)
 	struct transaction *t = &s->trans;
 
 	t->bdat = capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
-	t->is_converted = false;
+	t->is_converted = t->breaks_signature = false;
 	t->content_octets = t->size;
 	t->body = COMMAND_BODY_NONE;
 	t->smtputf8 = false;

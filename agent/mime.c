@@ -53,6 +53,7 @@ begin_entity(struct mime *m)
 	m->field = MIME_FIELD_NONE;
 	m->field_len = 0;
 	m->is_dropped = m->has_version = m->has_type = false;
+	m->is_message = m->entity == 0;
 	m->declared = MIME_7BIT;
 	memset(&m->type, 0, sizeof(m->type));
 	m->type.kind = MIME_TEXT; /* RFC 2045, 5.2 */
@@ -85,6 +86,9 @@ end_field(struct mime *m)
 		break;
 	case MIME_FIELD_VERSION:
 		m->has_version = true;
+		break;
+	case MIME_FIELD_SIGNATURE:
+		m->is_signed = m->is_signed || m->entity == 0;
 		break;
 	case MIME_FIELD_NONE:
 	case MIME_FIELD_OTHER:
@@ -126,7 +130,8 @@ put_fields(struct mime *m)
 	label = labels[plan];
 	if (label == NULL)
 		label = m->target == MIME_TO_8BIT ? "8bit" : "7bit";
-	if (m->entity == 0 && !m->has_version)
+	/* RFC 2045, 4: of each message, one within another included. */
+	if (m->is_message && !m->has_version)
 		put_text(m, "MIME-Version: 1.0\r\n");
 	/* RFC 1428, 3: nobody said which. */
 	if (m->entity == 0 && !m->has_type)
@@ -197,6 +202,7 @@ begin_content(struct mime *m)
 	if (m->place != MIME_IN_HEADER)
 		return;
 	begin_next_entity(m); /* a message in the message */
+	m->is_message = true;
 	m->type.kind = MIME_TEXT;
 }
 
@@ -320,12 +326,12 @@ take_leaf(struct mime *m, const struct piece *p)
 static void
 take_between(struct mime *m, const struct piece *p)
 {
-	for (size_t i = 0; i < p->len; i++)
-		put(m,
-		    is_beyond_header(m, p->octets[i])
-			? "?"
-			: (const char *)&p->octets[i],
-		    1);
+	for (size_t i = 0; i < p->len; i++) {
+		bool beyond = is_beyond_header(m, p->octets[i]);
+
+		put(m, beyond ? "?" : (const char *)&p->octets[i], 1);
+		m->is_changed = m->is_changed || beyond;
+	}
 	if (p->ended)
 		put_text(m, "\r\n");
 }
@@ -500,6 +506,12 @@ mime_end(struct mime *m, uint8_t *out)
 	return m->out_len;
 }
 
+bool
+mime_breaks_signature(const struct mime *m)
+{
+	return m->is_signed && m->is_changed;
+}
+
 const char *
 mime_error_text(enum mime_error error)
 {
@@ -517,6 +529,8 @@ mime_error_text(enum mime_error error)
 		[MIME_FIELD_TOO_LONG] = "a header field is too long",
 		[MIME_TOO_DEEP] = "its parts are nested too deep",
 		[MIME_TOO_MANY] = "it has too many parts",
+		[MIME_BREAKS_DKIM] =
+		    "its DKIM signature would not hold (convert_unsigned)",
 	};
 
 	return texts[error];

@@ -43,6 +43,7 @@ enum mime_error {
 	MIME_FIELD_TOO_LONG, /* one that we must understand */
 	MIME_TOO_DEEP,
 	MIME_TOO_MANY,
+	MIME_BREAKS_DKIM, /* it can, and policy is against it */
 	MIME_ERRORS
 };
 
@@ -72,7 +73,11 @@ struct mime {
 	enum mime_error error;
 	enum mime_place place;
 	uint32_t entity; /* the number of the part in hand */
+	/* Of all of it, once it is planned. */
+	bool is_signed;  /* its header signs what is below (RFC 6376) */
+	bool is_changed; /* an octet of it goes out another */
 	/* Of its header. */
+	bool is_message; /* it is one: the whole, or a message/rfc822 */
 	bool has_version;
 	bool has_type;
 	bool is_dropped; /* the field in hand does not go out */
@@ -119,6 +124,9 @@ size_t mime_convert(struct mime *m, const uint8_t *in, size_t n, size_t *used,
 
 /* The message is over; at most MIME_ROOM_MIN octets. */
 size_t mime_end(struct mime *m, uint8_t *out);
+
+/* Planned: a signature in its header will not hold. */
+bool mime_breaks_signature(const struct mime *m);
 
 /* Words for people; holds for ever. */
 const char *mime_error_text(enum mime_error error);

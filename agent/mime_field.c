@@ -141,6 +141,8 @@ mime_field_find(const uint8_t *line, size_t n)
 		{ "Content-Type", MIME_FIELD_TYPE },
 		{ "Content-Transfer-Encoding", MIME_FIELD_ENCODING },
 		{ "MIME-Version", MIME_FIELD_VERSION },
+		{ "DKIM-Signature", MIME_FIELD_SIGNATURE },
+		{ "ARC-Message-Signature", MIME_FIELD_SIGNATURE },
 	};
 	size_t len = 0, i, colon;
 

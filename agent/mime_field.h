@@ -16,9 +16,10 @@
 enum mime_field {
 	MIME_FIELD_NONE, /* no field at all */
 	MIME_FIELD_OTHER,
-	MIME_FIELD_TYPE,     /* Content-Type */
-	MIME_FIELD_ENCODING, /* Content-Transfer-Encoding */
-	MIME_FIELD_VERSION,  /* MIME-Version */
+	MIME_FIELD_TYPE,      /* Content-Type */
+	MIME_FIELD_ENCODING,  /* Content-Transfer-Encoding */
+	MIME_FIELD_VERSION,   /* MIME-Version */
+	MIME_FIELD_SIGNATURE, /* DKIM-Signature, ARC-Message-Signature */
 };
 
 enum mime_kind {

@@ -18,9 +18,11 @@ mime_plan_of(const struct mime *m)
 void
 mime_decide(struct mime *m, enum mime_plan plan)
 {
-	if (!m->writing)
-		m->plan[m->entity / 4] |=
-		    (uint8_t)((unsigned int)plan << (m->entity % 4 * 2));
+	if (m->writing || plan == MIME_KEEP)
+		return;
+	m->plan[m->entity / 4] |=
+	    (uint8_t)((unsigned int)plan << (m->entity % 4 * 2));
+	m->is_changed = true;
 }
 
 bool

@@ -89,7 +89,8 @@ convert_body(struct session *s, enum mime_target target, const char *lacks)
 	enum mime_error why;
 	bool is_read;
 
-	if (s->conf.eight_bit != SESSION_CONVERT) {
+	if (s->conf.eight_bit != SESSION_CONVERT &&
+	    s->conf.eight_bit != SESSION_CONVERT_UNSIGNED) {
 		refuse_for_lack(s, "5.6.3", lacks);
 		return false;
 	}

@@ -122,12 +122,13 @@ struct transaction {
 	bool active; /* a job was taken, and is not done */
 	bool begun;  /* the queue knows so */
 	bool data_asked;
-	bool body_ended;   /* its last octet is in out, or beyond */
-	bool bdat;         /* in chunks, not behind DATA (RFC 3030) */
-	bool is_converted; /* its content is not what the queue gave */
-	bool returned;     /* it came back from a spent connection before */
-	bool again;        /* it goes back: this connection is spent */
-	bool wants_delay;  /* NOTIFY of recipients gets DELAY, where it may */
+	bool body_ended;       /* its last octet is in out, or beyond */
+	bool bdat;             /* in chunks, not behind DATA (RFC 3030) */
+	bool is_converted;     /* its content is not what the queue gave */
+	bool breaks_signature; /* so that one in its header does not hold */
+	bool returned;         /* it came back from a spent connection before */
+	bool again;            /* it goes back: this connection is spent */
+	bool wants_delay; /* NOTIFY of recipients gets DELAY, where it may */
 	enum command_body body;
 	bool smtputf8;
 	uint64_t job;
@@ -192,6 +193,7 @@ struct session_login {
 	bool is_pending; /* the first response waits for a 334 */
 	bool broken_off; /* by us; the reply to that is awaited */
 	bool refused;    /* a mechanism was, and s->verdict says why */
+	bool denied;     /* by 535: denial says how */
 	uint8_t kind;    /* enum auth_secret */
 	enum auth_mechanism mechanism;
 	uint32_t allowed; /* 0: all */
@@ -200,6 +202,7 @@ struct session_login {
 	const char *authzid;
 	const char *secret;
 	struct sasl_binding binding;
+	struct verdict denial;
 	char cause[160];
 	char shown[SESSION_TEXT_SIZE]; /* the secret as a text would show it */
 	char text[SESSION_TEXT_SIZE];

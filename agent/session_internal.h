@@ -128,6 +128,10 @@ void auth_begin(struct session *s);
 /* Wipe what LOGIN brought. */
 void auth_forget(struct session *s);
 
+/* Where a login was denied by 535 the verdict stays that one, whatever ends the
+ * connection while another mechanism is tried. */
+void auth_keep_denial(struct session *s);
+
 /* A line of the server for the dialogue, while we log in. */
 void auth_hide_noted(struct session *s);
 void auth_show_line(struct session *s);

@@ -550,6 +550,7 @@ enum session_eight_bit {
 	SESSION_CONVERT,
 	SESSION_BOUNCE,
 	SESSION_SEND_ANYWAY,
+	SESSION_CONVERT_UNSIGNED, /* or fail: a signature would not hold */
 };
 
 /* Who handed a message in: not told, or by which command. */
@@ -647,10 +648,18 @@ struct msg_again {
 	uint32_t in_doubt; /* 1: perhaps delivered all the same */
 };
 
+/* Of NEXT: whether the same address is tried in another way, and which. */
+enum next_again {
+	NEXT_AGAIN_NOT,
+	NEXT_AGAIN_IN_CLEAR, /* without TLS, which does not work there */
+	NEXT_AGAIN_BY_DATA,  /* without BDAT, which it offers and refuses */
+	NEXT_AGAIN_COUNT
+};
+
 /* tail: the reply or the reason, sanitised, without NUL. */
 struct msg_next {
 	uint8_t has_failure; /* 0: the first call, or no fault of the address */
-	uint8_t again;       /* 1: the same address, in clear, or as learnt */
+	uint8_t again;       /* enum next_again */
 	uint8_t learnt;      /* AVOID_* bits */
 	uint8_t pad;
 	struct outcome outcome; /* of the former address */

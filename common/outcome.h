@@ -56,7 +56,7 @@ struct outcome {
 	uint16_t code;              /* of the reply; 0 where there was none */
 	char dsn[OUTCOME_DSN_SIZE]; /* enhanced status code, always set */
 	uint8_t offers;             /* OUTCOME_OFFERS_*, of the server */
-	uint8_t pad;
+	uint8_t broke_signature;    /* 1: it was converted, which voids one */
 };
 
 /* Who takes a message from us with that tells its sender the rest. */

@@ -83,6 +83,7 @@ enum config_mime_output_conversion {
 	CONFIG_MIME_CONVERT,
 	CONFIG_MIME_BOUNCE,
 	CONFIG_MIME_SEND,
+	CONFIG_MIME_CONVERT_UNSIGNED,
 };
 
 enum config_client_command {

@@ -412,18 +412,41 @@ dial_leave(struct session *s, bool same)
 	return true;
 }
 
+/* A decision that an operator may want to make another way: that is named. */
+static void
+dial_log_again(const struct session *s, const struct msg_next *msg,
+    const char *reply)
+{
+	const struct transport *config = session_config(s);
+	enum security security = target_security(s->target);
+
+	if (msg->again == NEXT_AGAIN_BY_DATA)
+		log_line(LOG_INFO,
+		    "session %u: %s: %s: the server offers CHUNKING and "
+		    "refuses BDAT: the next connection to it sends the message "
+		    "by DATA",
+		    s->number, s->relay, reply);
+	else
+		log_line(LOG_INFO,
+		    "session %u: %s: %s: the next connection to it goes "
+		    "WITHOUT TLS, as %s",
+		    s->number, s->relay, reply,
+		    security == SECURITY_OPTIONAL
+			? "TLS-Required: No of the message allows"
+			: config != NULL && config->tls_fallback
+			? "tls_security_level = may and tls_fallback = yes "
+			  "allow"
+			: "the configuration allowed when the session began");
+}
+
 static void
 dial_note_next(struct session *s, const struct msg_next *msg, const char *reply)
 {
 	dial_learn(s, msg->learnt);
-	if (msg->again) {
-		/* A connection without TLS, or with fewer extensions. */
+	if (msg->again != NEXT_AGAIN_NOT) {
 		s->next_address--;
 		s->tried--;
-		log_line(LOG_INFO,
-		    "session %u: %s: %s: the same server is "
-		    "tried another way",
-		    s->number, s->relay, reply);
+		dial_log_again(s, msg, reply);
 		return;
 	}
 	if (!msg->has_failure)
@@ -446,7 +469,7 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 
 	(void)ctx;
 	const bool was_up = s->up;
-	const bool same = msg->again != 0 && s->next_address > 0;
+	const bool same = msg->again != NEXT_AGAIN_NOT && s->next_address > 0;
 
 	if (s->closed || (was_up && !dial_leave(s, same))) {
 		session_fault(s,

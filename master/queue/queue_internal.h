@@ -129,6 +129,7 @@ struct job {
 	uint32_t ndelivered;
 	struct postponed **postponed; /* by recipient; NULL: none of any */
 	bool unanswered; /* at least one recipient's outcome is no reply */
+	bool is_broken;  /* by conversion, a signature; and the log says so */
 	/* For another transaction, all of them together, once this ends. */
 	struct schedule_recipients again;
 	struct schedule_recipient *recipients[]; /* NULL: settled */

@@ -77,6 +77,13 @@ route_of_recipient(const struct queue *q, const char *via,
 	return route_of(q, via, domain);
 }
 
+/* Whether its operator chose the times. */
+static bool
+route_has_schedule(const struct route *route)
+{
+	return route != NULL && route->retry_schedule.count > 0;
+}
+
 /* Without chance. */
 static int64_t
 route_wait_ms(const struct queue *q, const struct route *route,
@@ -107,13 +114,17 @@ route_longest_wait_ms(const struct queue *q)
 
 int64_t
 route_retry_ms(const struct queue *q, uint64_t message, const char *via,
-    const char *recipient, uint32_t attempts)
+    const char *recipient, uint32_t attempts, bool brief)
 {
 	const struct route *route = route_of_recipient(q, via, recipient);
-
-	return retry_vary_ms(route_wait_ms(q, route, attempts),
+	int64_t brief_ms =
+	    retry_brief_ms(attempts, q->limits.minimal_backoff_ms);
+	int64_t ms = retry_vary_ms(route_wait_ms(q, route, attempts),
 	    route != NULL ? (unsigned)route->retry_jitter : RETRY_JITTER,
 	    retry_chance(message, attempts));
+
+	return brief && !route_has_schedule(route) && ms > brief_ms ? brief_ms
+								    : ms;
 }
 
 int64_t

@@ -6,6 +6,7 @@
 #ifndef MASTER_QUEUE_ROUTE_H
 #define MASTER_QUEUE_ROUTE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The status of mail that waits because the configuration gives it no way: RFC
@@ -36,10 +37,13 @@ const struct queue_transport *route_transport(struct queue *q, const char *via,
 void route_why_not(const struct queue *q, const char *via, const char *domain,
     char why[static ROUTE_WHY_SIZE]);
 
-/* How long a recipient of a message waits after so many attempts, chance and
- * all. */
+/*
+ * How long a recipient of a message waits after so many attempts, chance and
+ * all.  brief: the next one is worth while in a moment, and waits no longer than
+ * that where its route has no schedule of its own.
+ */
 int64_t route_retry_ms(const struct queue *q, uint64_t message, const char *via,
-    const char *recipient, uint32_t attempts);
+    const char *recipient, uint32_t attempts, bool brief);
 
 /* How long it is tried.  The null sender's mail has a time of its own
  * (bounce_queue_lifetime). */

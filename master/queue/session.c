@@ -267,7 +267,8 @@ _Static_assert((int)TLS_NONE == (int)CONFIG_TLS_NONE &&
     "the levels of the configuration are those of the messages");
 _Static_assert((int)SESSION_CONVERT == (int)CONFIG_MIME_CONVERT &&
 	(int)SESSION_BOUNCE == (int)CONFIG_MIME_BOUNCE &&
-	(int)SESSION_SEND_ANYWAY == (int)CONFIG_MIME_SEND,
+	(int)SESSION_SEND_ANYWAY == (int)CONFIG_MIME_SEND &&
+	(int)SESSION_CONVERT_UNSIGNED == (int)CONFIG_MIME_CONVERT_UNSIGNED,
     "so are the ways with 8-bit octets");
 _Static_assert((int)SESSION_CLIENT_NONE == (int)CONFIG_CLIENT_NONE &&
 	(int)SESSION_CLIENT_XFORWARD == (int)CONFIG_CLIENT_XFORWARD &&

@@ -163,6 +163,23 @@ session_confirm(struct session *s)
 		    time_monotonic_ms(), keep_ms);
 }
 
+/* Sent so, or perhaps sent: whoever checks it there finds a signature that does
+ * not hold, and nothing else tells the operator why. */
+static void
+session_note_broken(struct session *s, struct job *job,
+    const struct outcome *outcome)
+{
+	if (outcome->broke_signature == 0 || job->is_broken ||
+	    (outcome->status != OUTCOME_DELIVERED && !outcome->in_doubt))
+		return;
+	job->is_broken = true;
+	log_line(LOG_WARN,
+	    "%" PRIX64 ": converted for %s, which does not take its octets as "
+	    "they are: its DKIM signature does not hold there "
+	    "(mime_output_conversion)",
+	    job->message->id, s->relay);
+}
+
 void
 session_outcome(void *ctx, struct channel *from, const struct message *m)
 {
@@ -185,6 +202,7 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 	s->used = true;
 	session_text(m, reply);
 	session_judge(s, job, &msg->outcome);
+	session_note_broken(s, job, &msg->outcome);
 	if (msg->outcome.status == OUTCOME_DELIVERED) {
 		s->succeeded++;
 		job->ndelivered++;

@@ -15,7 +15,6 @@
 #include "master/queue/clock.h"
 #include "master/queue/notice.h"
 #include "master/queue/reason.h"
-#include "master/queue/retry.h"
 #include "master/queue/route.h"
 #include "master/queue/transient.h"
 
@@ -132,17 +131,13 @@ static int64_t
 settle_next_ms(struct queue *q, const struct attempt *a, int64_t now_ms)
 {
 	int64_t wait_ms;
-	int64_t brief_ms;
 	int64_t next_ms;
 
 	if (a->suspended)
 		wait_ms = a->not_before_ms > now_ms ? 0 : QUEUE_RETRY_MS;
 	else
-		wait_ms =
-		    route_retry_ms(q, a->id, a->via, a->recipient, a->attempts);
-	brief_ms = retry_brief_ms(a->attempts, q->limits.minimal_backoff_ms);
-	if (a->brief && wait_ms > brief_ms)
-		wait_ms = brief_ms;
+		wait_ms = route_retry_ms(q, a->id, a->via, a->recipient,
+		    a->attempts, a->brief);
 	next_ms = now_ms + wait_ms;
 	if (next_ms > a->not_before_ms)
 		return next_ms;

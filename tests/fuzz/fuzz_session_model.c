@@ -300,7 +300,10 @@ read_data(void)
 	}
 	if (n == 3 && server.in[0] == '.') {
 		take(n);
-		assert(server.len == 0); /* nothing before the reply */
+		/* Nothing before the reply; to none by LMTP there is none. */
+		assert(server.len == 0 ||
+		    (session.conf.protocol == SESSION_LMTP &&
+			server.nrcpts == 0));
 		end_message();
 		return true;
 	}

@@ -597,7 +597,7 @@ def s_147_external(t):
         ("tokens are not for us", "OAUTHBEARER XOAUTH2 LOGIN", "LOGIN")])
 def s_147_the_strongest_first(t, offered, want):
     server = t.serve([inside("AUTH " + offered),
-                      line("AUTH %s( .*)?" % want), say("535 no"), bye()])
+                      line("AUTH %s( .*)?" % want), say("454 no"), bye()])
     login(t, server)
     t.scripts_held()
 
@@ -612,9 +612,49 @@ def s_147_the_next_mechanism(t, reply):
                 line("AUTH CRAM-MD5"), say(reply), plain()])
 
 
-def s_147_no_next_mechanism_after_535(t):
+@table([("CRAM-MD5", "CRAM-MD5 PLAIN LOGIN", "CRAM-MD5"),
+        ("SCRAM", "PLAIN SCRAM-SHA-256", "SCRAM-SHA-256 .*")])
+def s_147_one_more_mechanism_after_535(t, offered, first):
+    """The server may keep the password in a form that only PLAIN is good for."""
+    went_in(t, [inside("AUTH " + offered), line("AUTH " + first),
+                say("535 5.7.8 no"), plain()])
+
+
+def s_147_one_mechanism_more_and_no_third(t):
+    """Accounts are locked after a few."""
     refused(t, [inside("AUTH CRAM-MD5 PLAIN LOGIN"), line("AUTH CRAM-MD5"),
-                say("535 5.7.8 no"), bye()], code=535)
+                say("535 5.7.8 no"), plain(reply="535 5.7.8 nor that"),
+                bye()], code=535, reply="nor that")
+
+
+@table([("504", [say("504 5.5.4 no"), bye()], "504 5.5.4 no"),
+        ("454", [say("454 4.7.0 later"), bye()], "454 4.7.0 later"),
+        ("421", [say("421 4.3.2 bye"), drain()], "421 4.3.2 bye"),
+        ("closed", [close()], "closed by the remote")])
+def s_147_535_is_what_counts(t, steps, words):
+    """Whatever the second mechanism meets: the queue tries no other address,
+    and reads the secret again."""
+    refused(t, [inside("AUTH CRAM-MD5 PLAIN LOGIN"), line("AUTH CRAM-MD5"),
+                say("535 5.7.8 no"), line("AUTH PLAIN .*"), steps], code=535,
+            dsn=r"4\.7\.8",
+            reply="535 5.7.8 no [(]and then PLAIN: .*" + words)
+
+
+def s_147_no_weaker_mechanism_than_allowed_after_535(t):
+    """The list of the operator's; and no password by PLAIN where the login that
+    failed was bound to the channel, or where anybody can read it."""
+    refused(t, [inside("AUTH CRAM-MD5 PLAIN"), line("AUTH CRAM-MD5"),
+                say("535 5.7.8 no"), bye()], "--auth", "CRAM-MD5", code=535)
+    refused(t, [inside("AUTH SCRAM-SHA-256-PLUS PLAIN"),
+                line("AUTH SCRAM-SHA-256-PLUS .*"), say("535 5.7.8 no"),
+                bye()], code=535)
+    server = t.serve([opened("AUTH CRAM-MD5 PLAIN"), line("AUTH CRAM-MD5"),
+                      say("535 5.7.8 no"), bye()])
+    d = t.daemon((CONFIG % (server.name, 'auth_password_file = "%s"\n'
+                            'auth_in_clear = yes' % secret(t)))
+                 .replace("encrypt", "none"))
+    t.outcome(d.send(), "deferred", code=535)
+    equal(len(server.connections), 1, "connections")
 
 
 def s_147_every_mechanism_refused(t):

@@ -127,6 +127,40 @@ def s_087_by_policy_it_fails(t):
     lacks("MAIL", " ".join(server.connections[0].lines))
 
 
+DKIM = b"DKIM-Signature: v=1; a=rsa-sha256; d=example.net; s=x;\r\n" \
+    b"\th=subject; bh=abc=; b=abc=\r\n"
+
+
+def s_087_a_signature_that_is_broken_is_named(t):
+    server = t.serve([honest()])
+    daemon = t.daemon(ONE % ("smtp", server.name))
+    run = daemon.send(message=DKIM + RAW)
+    t.delivered(run)
+    daemon.stop()
+    is_seven_bits(server.connections[0].messages[0])
+    holds("%s: converted for .*: its DKIM signature does not hold there"
+          % run.outcomes[0]["id"], daemon.said(), "log")
+
+
+def s_087_by_policy_what_is_signed_fails(t):
+    server = t.serve([opened(), bye()])
+    run = with_policy(t, "convert_unsigned", server, DKIM + RAW)
+    t.outcome(run, "failed", code=0, dsn=r"5\.6\.3",
+              reply="8BITMIME.*DKIM signature would not hold")
+    lacks("MAIL", " ".join(server.connections[0].lines))
+
+
+def s_087_by_policy_what_is_not_signed_is_converted(t):
+    server = t.serve([honest()])
+    daemon = t.daemon((ONE % ("smtp", server.name)).replace(
+        "quit_timeout", "mime_output_conversion = convert_unsigned\n\t"
+        "quit_timeout"))
+    t.delivered(daemon.send(message=RAW))
+    daemon.stop()
+    is_seven_bits(server.connections[0].messages[0])
+    lacks("converted", daemon.said(), "log")
+
+
 def s_087_by_policy_it_goes_as_it_is(t):
     server = t.serve([honest()])
     run = with_policy(t, "send", server, RAW)

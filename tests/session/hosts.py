@@ -49,6 +49,7 @@ PASSING = (
     ("closed in the message", [mail_from(), rcpt_to(), line("DATA"),
                                close()]),
     ("nonsense to MAIL", [line("MAIL .*"), say("354 what"), eof()]),
+    ("closed before MAIL", [close()]),
 )
 
 
@@ -261,7 +262,7 @@ def refuses(c):
             return
         if words[0] == "BDAT":
             chunk_of(c, int(words[1]))
-        say("503 5.5.1 no")(c)
+        say("250 2.0.0 ok" if words[0] == "RSET" else "503 5.5.1 no")(c)
 
 
 @patient
@@ -305,9 +306,13 @@ def s_158_a_server_that_does_not_know_bdat(t):
          say("250 ok", "250 ok"), chunk(True), say("502 5.5.2 what"), eof()],
         [opened("PIPELINING", "CHUNKING"), line("MAIL .*"), line("RCPT .*"),
          line("DATA"), say("250 ok", "250 ok", "354 go"), data()[2:], bye()])
-    run = t.deliver(server)
+    daemon = t.daemon(ONE % server.name)
+    t.delivered(daemon.send())
+    daemon.stop()
     t.scripts_held()
-    t.delivered(run)
+    holds("502 5.5.2 what: the server offers CHUNKING and refuses BDAT: the "
+          "next connection to it sends the message by DATA", daemon.said(),
+          "log")
 
 
 def h_starttls_refused_for_good_where_it_is_demanded(t):

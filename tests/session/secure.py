@@ -526,6 +526,19 @@ def s_060_tls_1_1_is_refused(t):
         t.outcome(run, "deferred", code=0, step="tls", reply="TLS")
 
 
+def s_060_tls_1_1_at_level_may_goes_in_clear_and_says_so(t):
+    """It is a decision, which an operator must be able to find."""
+    server = t.serve([opened("STARTTLS"), line("STARTTLS"), say("220 go"),
+                      tls("good", fails=True, least=ssl.TLSVersion.TLSv1,
+                          most=ssl.TLSVersion.TLSv1_1)], whole("STARTTLS"))
+    daemon = t.daemon(CONFIG % ("", server.name, "may", ""))
+    t.delivered(daemon.send())
+    t.scripts_held()
+    holds("TLS handshake failed: .*: the next connection to it goes WITHOUT "
+          "TLS, as tls_security_level = may and tls_fallback = yes allow",
+          daemon.said(), "log")
+
+
 def s_060_tls_1_2_is_fine(t):
     server = t.serve([opened("STARTTLS"),
                       upgrade(most=ssl.TLSVersion.TLSv1_2), hello(),

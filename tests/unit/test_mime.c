@@ -20,13 +20,15 @@ pass(const char *in, size_t n, size_t piece, char *out)
 		wrote = mime_convert(&mime, (const uint8_t *)in,
 		    n < piece ? n : piece, &used, room, sizeof(room));
 		cr_assert(used > 0 || mime.error != MIME_OK);
-		memcpy(out + len, room, wrote);
+		if (wrote > 0)
+			memcpy(out + len, room, wrote);
 		len += wrote;
 		in += used;
 		n -= used;
 	}
 	wrote = mime_end(&mime, room);
-	memcpy(out + len, room, wrote);
+	if (wrote > 0)
+		memcpy(out + len, room, wrote);
 	return len + wrote;
 }
 
@@ -132,6 +134,19 @@ static const struct row {
 	    "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
 	    "abcdef=E4\r\n--d=\r\nContent-Type: text/plain\r\n"
 	    "--d=--\r\n" },
+	/* RFC 2045, 4: a message in the message says that it is MIME now. */
+	{ MIME_TO_7BIT,
+	    STR("MIME-Version: 1.0\r\nContent-Type: multipart/mixed;"
+		" boundary=m\r\n\r\n--m\r\nContent-Type: message/rfc822\r\n\r\n"
+		"Subject: in\r\n\r\nabcdef\xe4\r\n--m\r\n\r\nabcdef\xe4\r\n"
+		"--m--\r\n"),
+	    "MIME-Version: 1.0\r\nContent-Type: multipart/mixed;"
+	    " boundary=m\r\n\r\n--m\r\nContent-Type: message/rfc822\r\n\r\n"
+	    "Subject: in\r\nMIME-Version: 1.0\r\n"
+	    "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+	    "abcdef=E4\r\n--m\r\n"
+	    "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+	    "abcdef=E4\r\n--m--\r\n" },
 	/* The outer boundary ends the inner parts too. */
 	{ MIME_TO_7BIT,
 	    STR("Content-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\n"
@@ -179,6 +194,37 @@ Test(mime, parts_are_encoded_and_the_structure_stays)
 			    mime_error_text(mime.error));
 			cr_assert_str_eq(out, rows[i].want, "row %zu", i);
 		}
+	}
+}
+
+#define DKIM "dkim-signature: v=1;\r\n\tb=abc\r\n"
+
+Test(mime, a_signature_in_the_header_holds_where_nothing_changes)
+{
+	static const struct {
+		const char *in;
+		bool want;
+	} cases[] = {
+		{ DKIM "\r\nabc\r\n", false },
+		{ DKIM "\r\nabc\xe4\r\n", true },
+		{ "A: b\r\n\r\nabc\xe4\r\n", false },
+		{ "ARC-Message-Signature: i=1\r\n\r\n\xe4\r\n", true },
+		{ DKIM "Content-Transfer-Encoding: 8bit\r\n\r\nabc\r\n", true },
+		/* Of a message in the message: its own matter. */
+		{ "Content-Type: message/rfc822\r\n\r\n" DKIM "\r\nabc\xe4\r\n",
+		    false },
+		/* Before the first part. */
+		{ DKIM "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+		       "\xe4\r\n--b\r\n\r\nabc\r\n--b--\r\n",
+		    true },
+	};
+
+	for (size_t i = 0; i < NELEM(cases); i++) {
+		mime_plan(&mime, MIME_TO_7BIT);
+		(void)pass(cases[i].in, strlen(cases[i].in), 7, NULL);
+		cr_expect_eq(mime.error, MIME_OK);
+		cr_expect_eq(mime_breaks_signature(&mime), cases[i].want,
+		    "case %zu", i);
 	}
 }
 

@@ -58,6 +58,8 @@ static void
 report(void *arg, enum msg_type type, const void *payload, const char *tail,
     size_t len)
 {
+	static const char *const nexts[] = { "NEXT", "NEXT in-clear",
+		"NEXT by-data" };
 	const struct msg_next *next = payload;
 	const struct msg_outcome *outcome = payload;
 	const struct msg_closed *closed = payload;
@@ -70,8 +72,7 @@ report(void *arg, enum msg_type type, const void *payload, const char *tail,
 	(void)arg;
 	(void)snprintf(line, sizeof(line), "%s", msg_descs[type].name);
 	if (type == MSG_NEXT && next->has_failure)
-		describe(line, sizeof(line),
-		    next->again ? "NEXT in-clear" : "NEXT", &next->outcome,
+		describe(line, sizeof(line), nexts[next->again], &next->outcome,
 		    tail, len);
 	if (type == MSG_CLOSED && closed->failed)
 		describe(line, sizeof(line), "CLOSED", &closed->outcome, tail,
@@ -878,9 +879,8 @@ Test(transaction, nobody_accepted_means_no_message)
 	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|550 no|503 no",
 	    "Q 0 failed rcpt 550 5.0.0: 550 no");
 	RUN(LMTP, UP_LMTP(BATCH), GO("a@x b@y", ONE), "S 250 ok|550 no|354 go",
-	    "Q 0 failed rcpt 550 5.0.0: 550 no",
-	    "Q CLOSED deferred data 0 4.5.0: protocol error: DATA was accepted without a recipient",
-	    "! left ");
+	    "Q 0 failed rcpt 550 5.0.0: 550 no", "C .|QUIT|", "S 221 bye",
+	    "Q CLOSED deferred data 0 4.5.0: protocol error: DATA was accepted without a recipient");
 	/* S-110 */
 	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 450 wait",
 	    "Q 0 deferred mail 450 4.0.0 elsewhere: 450 wait", "C",
@@ -1221,6 +1221,16 @@ Test(hosts, a_lost_connection_leads_to_the_next_unless_the_message_is_out)
 	    "Q CLOSED deferred mail 0 4.4.2: the session's time is up, while waiting for the reply to MAIL");
 }
 
+/* Nothing was asked of it yet: what it was given, the next one gets. */
+Test(hosts, a_host_that_goes_before_it_is_asked_leads_to_the_next)
+{
+	RUN(SMTP, FIRST_UP(""), "! closed",
+	    "Q NEXT deferred mail 0 4.4.2: connection closed by the remote while waiting for the next message",
+	    "! job a@x b@y", SECOND_UP, GO("a@x b@y", "MAIL FROM:<a@x>|"));
+	RUN(SMTP, UP(""), "! closed",
+	    "Q CLOSED deferred mail 0 4.4.2: connection closed by the remote while waiting for the next message");
+}
+
 Test(hosts, what_a_host_lacks_another_may_have)
 {
 	RUN(SMTP, FIRST_UP(""), "! job UTF8 a@x b@y",
@@ -1432,7 +1442,7 @@ Test(flight, the_first_message_of_a_new_server_goes_alone)
 	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|", "S 250 ok|250 ok",
 	    "Q COMMITTING 1", "C " BDAT, "S 502 what",
 	    "Q 1/0 deferred final 502 4.0.0 anew: 502 what",
-	    "Q NEXT in-clear deferred final 502 4.0.0: 502 what", "! left ",
+	    "Q NEXT by-data deferred final 502 4.0.0: 502 what", "! left ",
 	    "! unknown-address", "! dialed", "! connected", "S 220 hi",
 	    "C EHLO me.example|", "S 250-mx|" CHUNKS "250 HELP", "Q SESSION_UP",
 	    "! job a@x b@y", "Q BEGUN", "C " ONE);
@@ -1466,6 +1476,16 @@ Test(flight, a_failure_makes_it_one_at_once_behind_rset)
 	    "Q 5/0 deferred rset 0 4.5.0 in-doubt: protocol error: RSET was refused: 502 what",
 	    "Q CLOSED deferred rset 0 4.5.0: protocol error: RSET was refused: 502 what",
 	    "! left ");
+}
+
+/* A server that has had enough may say 503 to all that follows. */
+Test(flight, a_spent_connection_gives_back_all_that_follow)
+{
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y", "! go",
+	    "Q COMMITTING 5", "C " FLOWN AND FLOWN,
+	    "S 452 4.5.3 too many messages sent|503 no|503 no",
+	    "Q AGAIN 4 spent", "S 250 ok|503 no|503 no|503 no",
+	    "Q AGAIN 5 spent", "C QUIT|", "S 221 bye", "Q CLOSED spent 3");
 }
 
 Test(flight, a_message_taken_without_its_mail_ends_the_session)
