@@ -118,7 +118,7 @@ struct transaction {
 	bool body_ended;   /* its last octet is in out, or beyond */
 	bool bdat;         /* in chunks, not behind DATA (RFC 3030) */
 	bool is_converted; /* its content is not what the queue gave */
-	bool returned;     /* it came back from a spent connection before */
+	bool returned;     /* from spent connections, often enough */
 	bool again;        /* it goes back: this connection is spent */
 	bool wants_delay;  /* NOTIFY of recipients gets DELAY, where it may */
 	enum command_body body;
@@ -161,7 +161,7 @@ struct flight_job {
 	struct job_tally tally;
 	bool refused;  /* MAIL was */
 	bool spent;    /* by a connection that is */
-	bool returned; /* it came back from a spent connection before */
+	bool returned; /* from spent connections, often enough */
 };
 
 /* Those whose replies come next, in order (flight.c). */
