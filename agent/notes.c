@@ -51,7 +51,7 @@ notes_take_report(struct worker *w, enum msg_type type, const void *payload,
 	} else if (type == MSG_CLOSED && closed->failed) {
 		transcript_note_verdict(t, &closed->outcome, text);
 		send_transcript(w);
-	} else if (type == MSG_CLOSED && t->has_failure) {
+	} else if ((type == MSG_CLOSED || type == MSG_NEXT) && t->has_failure) {
 		transcript_part(t); /* what went well at last goes */
 		send_transcript(w);
 	}

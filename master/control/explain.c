@@ -139,6 +139,24 @@ print_plan(const json_t *plan)
 	}
 }
 
+static void
+print_tried(const json_t *tried)
+{
+	const json_t *host;
+	char ago[DURATION_SIZE];
+	size_t i;
+
+	if (tried == NULL)
+		return;
+	printf("tried:       in the last attempt that failed, %s ago\n",
+	    duration_format(manage_number(tried, "seconds_ago"), ago));
+	json_array_foreach(json_object_get(tried, "hosts"), i, host)
+	{
+		printf("  %s: %s\n", link_string(host, "host"),
+		    link_string(host, "reply"));
+	}
+}
+
 static const char *
 plural(long long n)
 {
@@ -235,6 +253,7 @@ print_words(const json_t *row)
 	print_limits(transport);
 	print_plan(json_object_get(row, "plan"));
 	print_destination(json_object_get(row, "destination"));
+	print_tried(json_object_get(row, "tried"));
 	print_verdict(row);
 }
 

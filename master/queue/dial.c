@@ -242,6 +242,7 @@ static void
 dial_note_failure(struct session *s, const struct outcome *outcome,
     const char *reply)
 {
+	hosts_tried_add(&s->hosts_tried, s->relay, reply);
 	if (s->has_failure && s->failure.status != outcome->status &&
 	    s->failure.status == OUTCOME_DEFERRED)
 		return;
@@ -326,17 +327,28 @@ dial_spare_messages(struct session *s)
 	const char *name =
 	    q->transports[s->target->destination->transport].name;
 
-	if (s->failure.status != OUTCOME_FAILED ||
-	    (config != NULL && config->next_hop.kind == NEXT_HOP_MX) ||
+	bool is_mx = config != NULL && config->next_hop.kind == NEXT_HOP_MX;
+	bool is_tls = s->failure.step == STEP_STARTTLS ||
+	    s->failure.step == STEP_TLS;
+
+	if (s->failure.status != OUTCOME_FAILED || (is_mx && !is_tls) ||
 	    target_security(s->target) == SECURITY_REQUIRED ||
 	    dial_is_for_once(s))
 		return;
 	s->failure.status = OUTCOME_DEFERRED;
 	if (s->failure.dsn[0] == '5')
 		s->failure.dsn[0] = '4';
-	trouble_note(q, TROUBLE_REFUSES, name,
-	    "transport %s: server %s refuses every session: %s: its mail waits",
-	    name, s->relay, s->failure_reply);
+	if (is_mx)
+		trouble_note(q, TROUBLE_TLS, s->target->destination->next_hop,
+		    "%s by transport %s: %s refuses TLS, which "
+		    "tls_security_level demands: %s: its mail waits",
+		    s->target->destination->next_hop, name, s->failure_relay,
+		    s->failure_reply);
+	else
+		trouble_note(q, TROUBLE_REFUSES, name,
+		    "transport %s: server %s refuses every session: %s: its "
+		    "mail waits",
+		    name, s->failure_relay, s->failure_reply);
 }
 
 static void

@@ -269,13 +269,40 @@ explain_destination(struct queue *q, struct explanation *e)
 	explain_waits(q, e);
 }
 
+/* What each host said in the last attempt that failed. */
+static void
+explain_tried(struct explanation *e)
+{
+	const struct target *t =
+	    e->destination != NULL ? e->destination->data : NULL;
+	const char *relay, *reply;
+	size_t at = 0;
+
+	if (t == NULL || t->tried == NULL)
+		return;
+	json_out_object(&e->out, "tried");
+	json_out_number(&e->out, "seconds_ago",
+	    (time_real_ms() - hosts_tried_time(t->tried)) / 1000);
+	json_out_list(&e->out, "hosts");
+	while ((relay = hosts_tried_next(t->tried, &at, &reply)) != NULL) {
+		json_out_object(&e->out, NULL);
+		json_out_string(&e->out, "host", relay);
+		json_out_string(&e->out, "reply", reply);
+		json_out_close(&e->out);
+	}
+	json_out_close(&e->out);
+	json_out_close(&e->out);
+}
+
 static void
 explain_end(struct queue *q, struct explanation *e, uint64_t request)
 {
 	unsigned i;
 
-	if (e->config != NULL)
+	if (e->config != NULL) {
 		explain_destination(q, e);
+		explain_tried(e);
+	}
 	json_out_string(&e->out, "verdict", e->verdict);
 	json_out_list(&e->out, "why");
 	for (i = 0; i < e->nwhys; i++)

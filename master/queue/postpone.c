@@ -105,9 +105,11 @@ postpone_take(struct job *job, uint32_t i, const struct outcome *outcome,
 	job->npostponed++;
 	job->nlacking += outcome->status == OUTCOME_FAILED;
 	job->left--;
-	log_line(LOG_INFO, "session %u: %s: %" PRIX64 ": <%s>: %s: %s is tried",
-	    s->number, s->relay, job->message->id, job->recipients[i]->address,
-	    reply,
+	hosts_tried_add(&s->hosts_tried, s->relay, reply);
+	log_line(LOG_INFO,
+	    "session %u: %s: %" PRIX64 ": <%s>: %s%s: %s is tried", s->number,
+	    s->relay, job->message->id, job->recipients[i]->address,
+	    outcome->in_doubt ? "perhaps delivered: " : "", reply,
 	    outcome->again == OUTCOME_AGAIN_ANEW
 		? "the same server, another way,"
 		: "the next address");

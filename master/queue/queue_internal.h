@@ -50,6 +50,7 @@
 #include "master/queue/clock.h"
 #include "master/queue/destination_facts.h"
 #include "master/queue/event.h"
+#include "master/queue/hosts_tried.h"
 #include "master/queue/rates.h"
 #include "master/queue/schedule.h"
 #include "master/queue/security.h"
@@ -88,6 +89,7 @@ struct target {
 	uint32_t asks;       /* resolvers that were asked it */
 	uint32_t turns;    /* sessions so far, for hosts of equal preference */
 	struct destination_facts facts;
+	struct hosts_tried_kept *tried; /* by the last attempt that failed */
 	uint32_t deaths;   /* seconds with dead workers since a success */
 	int64_t death_ms;  /* the last of them */
 	int64_t failed_ms; /* real; when a session or question failed last */
@@ -172,6 +174,7 @@ struct session {
 	struct outcome failure;  /* of addresses so far */
 	char failure_reply[QUEUE_REPLY_SIZE];
 	char failure_relay[MSG_RELAY_SIZE];
+	struct hosts_tried hosts_tried; /* that did not take the mail */
 	char relay[MSG_RELAY_SIZE];
 	struct transcript_draft *draft; /* transcript.c; NULL: all is well */
 	struct msg_dial dial;           /* the last, in case the dialer dies */

@@ -128,13 +128,15 @@ refill_strand(struct queue *q, const struct store_envelope *envelope,
 }
 
 /* What comes in may find out that its destination works again; one whose client
- * waits for the answer alone does so only where that takes no time. */
+ * waits for the answer alone does so only where that takes little time. */
 static bool
 refill_may_wait(struct queue *q, struct target *t,
     const struct store_envelope *envelope, int64_t now_ms)
 {
 	return schedule_may_probe(q->schedule, t->destination,
-	    transient_is(envelope->id), now_ms);
+	    transient_is(envelope->id) &&
+		!schedule_rests_briefly(t->destination, now_ms),
+	    now_ms);
 }
 
 /* A recipient that is due finds its destination; a new one of a destination that

@@ -441,6 +441,10 @@ session_end(struct session *s, const struct outcome *outcome, const char *reply,
 
 	s->quitting = true;
 	if (outcome != NULL) {
+		if (s->relay[0] != '\0')
+			hosts_tried_add(&s->hosts_tried, s->relay, reply);
+		hosts_tried_keep(&s->target->tried, &s->hosts_tried,
+		    time_real_ms());
 		/* First, so that the jobs' next attempts heed the block. */
 		struct outcome learnt = *outcome;
 

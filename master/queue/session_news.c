@@ -8,6 +8,7 @@
 
 #include <sys/wait.h>
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,9 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	login_succeeded(s);
 	trouble_over(s->queue, TROUBLE_REFUSES,
 	    count_transport(s->queue, s->target));
+	if (s->tls.on)
+		trouble_over(s->queue, TROUBLE_TLS,
+		    s->target->destination->next_hop);
 	for (job = TAILQ_FIRST(&s->jobs); job != NULL; job = next) {
 		next = TAILQ_NEXT(job, entry);
 		if (job->committed)
@@ -234,6 +238,11 @@ session_again(void *ctx, struct channel *from, const struct message *m)
 		return;
 	}
 	session_mark_returned(job, msg);
+	if (msg->in_doubt != 0)
+		log_line(LOG_INFO,
+		    "session %u: %s: %" PRIX64 ": perhaps delivered: the "
+		    "connection ended before the reply; it is sent again",
+		    s->number, s->relay, job->message->id);
 	transaction_give_back(job);
 	if (s->quitting)
 		session_rest(s);

@@ -43,6 +43,7 @@ target_gone(struct schedule_destination *destination)
 	if (t == NULL)
 		return;
 	plan_release(t->plan);
+	free(t->tried);
 	free(t->why);
 	free(t);
 }

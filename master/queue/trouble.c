@@ -59,6 +59,9 @@ static const struct {
 	    "look at the server's own log, and at what it allows this host; a "
 	    "wrong server, tls_security_level or port in that transport is to "
 	    "be corrected and reloaded" },
+	[TROUBLE_TLS] = { "tls",
+	    "tell the domain's postmaster, or route it by a transport whose "
+	    "tls_security_level is may" },
 	[TROUBLE_FAMILIES] = { "families",
 	    "allow the other family by inet_protocols, or add a route to a "
 	    "relay that has it" },

@@ -18,6 +18,7 @@ enum trouble_kind {
 	TROUBLE_TRANSPORT, /* mail names one that the configuration lacks */
 	TROUBLE_SERVER,    /* that of the transport has no address */
 	TROUBLE_REFUSES,   /* that of the transport takes no session */
+	TROUBLE_TLS,      /* the servers of the domain refuse what we demand */
 	TROUBLE_FAMILIES, /* "DOMAIN by TRANSPORT": its addresses we may not use */
 	TROUBLE_LOOP,     /* the same: its mail would come back to us */
 	TROUBLE_STRANDED, /* what a reload left without a way; has no name */

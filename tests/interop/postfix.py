@@ -24,7 +24,7 @@ from listener import free_address  # noqa
 
 # As in peers.sh: on every Debian, and nothing runs as them.
 USER, GROUP = "games", "operator"
-PORT = 2526
+PORT = 2527
 
 MAIN_CF = """
 compatibility_level = 3.6

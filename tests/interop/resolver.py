@@ -112,6 +112,7 @@ transport mx {
 	port = %(port)d
 	allow_loopback = yes
 	tls_security_level = none
+	mx_address_limit = 0
 	connection_idle_time = 0
 	connection_reuse_time_limit = 0
 }

@@ -3,11 +3,12 @@
 
 Those that have to listen on port 25 skip themselves where they may not.
 """
+import os
+import subprocess
 import threading
-import time
 
 from chunks import chunk
-from harness import Dns, equal, holds, lacks, patient, table
+from harness import BUILD, Dns, equal, holds, lacks, patient, table
 from resolve import MX, host
 from server import (GREETING, bye, close, data, drain, eof, hello, line,
                     mail_from, message, opened, rcpt_to, reset, say,
@@ -333,6 +334,39 @@ def s_158_a_server_that_does_not_know_bdat(t):
     run = t.deliver(server)
     t.scripts_held()
     t.delivered(run)
+
+
+def h_starttls_refused_for_good_where_it_is_demanded(t):
+    """What we demand of an MX is our matter: the mail waits, with a warning."""
+    a, _ = host(t, [opened("STARTTLS"), line("STARTTLS"),
+                    say("554 5.7.0 no"), bye()])
+    dns = Dns({"example.org": [("MX", (10, "a.test"))], "a.test": [("A", a)]})
+    daemon = t.daemon((MX % (dns.name, "yes")).replace(
+        "tls_security_level = none", "tls_security_level = encrypt"))
+    t.outcome(daemon.send(), "deferred", code=554, dsn=r"4\.7\.0",
+              step="starttls")
+    daemon.stop()
+    t.scripts_held()
+    holds("warning: example.org by transport mx: .* refuses TLS",
+          daemon.said(), "log")
+
+
+def h_explain_names_each_host_that_was_tried(t):
+    full = [opened(), line("MAIL .*"), say("452 4.3.1 full"), bye()]
+    a, _ = host(t, full)
+    b, _ = host(t, [say("421 4.3.2 busy"), bye()])
+    dns = Dns({"example.org": [("MX", (10, "a.test")), ("MX", (20, "b.test"))],
+               "a.test": [("A", a)], "b.test": [("A", b)]})
+    daemon = t.daemon(MX % (dns.name, "yes"))
+    t.outcome(daemon.send(), "deferred", code=452)
+    said = subprocess.run(
+        [os.path.join(BUILD, "postern"), "explain", "-c", daemon.config,
+         "b@example.org"], capture_output=True, text=True,
+        check=False, timeout=30).stdout
+    daemon.stop()
+    holds(r"tried: +in the last attempt that failed", said)
+    holds(r"a\.test\[%s\]:25: 452 4\.3\.1 full" % a, said)
+    holds(r"b\.test\[%s\]:25: 421 4\.3\.2 busy" % b, said)
 
 
 def s_160_tls_that_breaks_before_anything_is_taken(t):
