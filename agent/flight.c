@@ -337,12 +337,22 @@ next_job(struct session *s)
 		arrive(s);
 }
 
+/* MAIL of the message in front was refused: no transaction is open that RSET is
+ * to end.  A server that takes no more mail answers 503 to that, too. */
+static bool
+is_needless(const struct session *s)
+{
+	const struct flight *f = &s->flight;
+
+	return s->reply.code == 503 && f->at > 0 && f->jobs[f->at - 1].refused;
+}
+
 void
 flight_take_rset(struct session *s)
 {
 	char report[SESSION_TEXT_SIZE / 2];
 
-	if (s->reply.code == 250) {
+	if (s->reply.code == 250 || is_needless(s)) {
 		session_enter(s, STATE_FLIGHT_MAIL);
 		return;
 	}
@@ -364,8 +374,9 @@ flight_take_mail(struct session *s)
 			return;
 		}
 		j->refused = true;
-		j->spent =
-		    s->reply.code / 100 == 4 && job_is_spent(s, j->returned);
+		j->spent = (s->reply.code / 100 == 4 ||
+			       (s->spent && s->reply.code == 503)) &&
+		    job_is_spent(s, j->returned);
 		if (!j->spent)
 			settle_all(s, j);
 		f->disturbed = true;
