@@ -126,7 +126,7 @@ struct transaction {
 	bool bdat;             /* in chunks, not behind DATA (RFC 3030) */
 	bool is_converted;     /* its content is not what the queue gave */
 	bool breaks_signature; /* so that one in its header does not hold */
-	bool returned;         /* it came back from a spent connection before */
+	bool returned;         /* from spent connections, often enough */
 	bool again;            /* it goes back: this connection is spent */
 	bool wants_delay; /* NOTIFY of recipients gets DELAY, where it may */
 	enum command_body body;
@@ -169,7 +169,7 @@ struct flight_job {
 	struct job_tally tally;
 	bool refused;  /* MAIL was */
 	bool spent;    /* by a connection that is */
-	bool returned; /* it came back from a spent connection before */
+	bool returned; /* from spent connections, often enough */
 };
 
 /* Those whose replies come next, in order (flight.c). */

@@ -635,7 +635,7 @@ struct msg_job {
 	uint32_t nrcpt;
 	uint32_t flags;    /* SUBMIT_TO_WORKER */
 	uint32_t protocol; /* enum session_protocol: that of its session */
-	uint32_t returned; /* 1: by an AGAIN that says spent, once before */
+	uint32_t returned; /* 1: by AGAINs that say spent, often enough */
 };
 
 struct msg_job_ref {

@@ -9,7 +9,7 @@ build="gcc make pkg-config libc6-dev libssl-dev libbsd-dev libseccomp-dev
 	libsqlite3-dev libunbound-dev libjansson-dev libconfuse-dev libevent-dev
 	libcap-dev libidn2-dev libgsasl-dev libmicrohttpd-dev"
 check="libcriterion-dev clang-14 libclang-rt-14-dev mandoc python3 openssl
-	ca-certificates util-linux"
+	ca-certificates util-linux npm"
 deb="dpkg-dev lintian"
 root="debootstrap"
 lint="clang-tidy-14 clang-14 cppcheck mandoc"
@@ -30,7 +30,12 @@ esac
 missing=
 for package in $wanted; do
 	state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || :)
-	[ "$state" = "install ok installed" ] || missing="$missing $package"
+	[ "$state" = "install ok installed" ] && continue
+	# node may come from elsewhere, with an npm in the same package.
+	case $package in
+	npm) ! command -v npm >/dev/null || continue ;;
+	esac
+	missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
 

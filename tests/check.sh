@@ -44,7 +44,7 @@ run "unit tests" $make -s -j2 unit
 # The seeds are fixed here, so that a failure is one of the change at hand; alone,
 # these kinds choose one by chance.
 run "session tests, scripted servers" $make -s session SESSION_OPTIONS="--seed 1"
-run "interop tests, real Dovecot, Postfix and NSD" $make -s interop
+run "interop tests, real Dovecot, Postfix, Haraka, chasquid and NSD" $make -s interop
 run "confine tests, attacks from inside" $make -s -j2 confine
 run "chaos tests, killed processes" $make -s chaos CHAOS_SEED=1
 run "package, built and looked through" $make -s -j2 deb-lint

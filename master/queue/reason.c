@@ -19,7 +19,8 @@ static const char *const answered[STEP_COUNT] = {
 	[STEP_MAIL] = " (in reply to MAIL FROM command)",
 	[STEP_RCPT] = " (in reply to RCPT TO command)",
 	[STEP_DATA] = " (in reply to DATA command)",
-	[STEP_BODY] = " (in reply to BDAT command)",
+	/* By DATA or by BDAT: the step is the same. */
+	[STEP_BODY] = " (while the message was sent)",
 	[STEP_FINAL] = " (in reply to end of DATA command)",
 	[STEP_RSET] = " (in reply to RSET command)",
 	[STEP_VRFY] = " (in reply to VRFY command)",

@@ -103,7 +103,7 @@ struct schedule_recipient {
 	uint32_t attempts; /* before this one */
 	int64_t added_ms;  /* as given to schedule_add */
 	bool in_doubt;
-	bool returned; /* by a connection that was spent, once before */
+	uint8_t returns; /* by connections that were spent; it stops at UINT8_MAX */
 	bool moved;             /* it goes another way than its message says */
 	uint8_t warned;         /* as in the store */
 	const char *parameters; /* of RCPT; behind the address */

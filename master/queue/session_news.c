@@ -227,15 +227,15 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 		session_job_done(s, job);
 }
 
-/* The connection was spent: it does not come back a second time for that. */
+/* The connection was spent: it comes back for that so many times only. */
 static void
 session_mark_returned(struct job *job, const struct msg_again *msg)
 {
 	for (uint32_t i = 0; i < job->nrcpt; i++) {
 		if (job->recipients[i] == NULL)
 			continue;
-		if (msg->spent != 0)
-			job->recipients[i]->returned = true;
+		if (msg->spent != 0 && job->recipients[i]->returns < UINT8_MAX)
+			job->recipients[i]->returns++;
 		if (msg->in_doubt != 0)
 			job->recipients[i]->in_doubt = true;
 	}

@@ -19,6 +19,8 @@
 #include "master/queue/postpone.h"
 #include "master/queue/transcript.h"
 
+#define TRANSACTION_RETURNS_MAX 5
+
 struct job *
 transaction_find(const struct session *s, uint64_t id)
 {
@@ -261,11 +263,17 @@ transaction_mark(const struct job *job, int *fdp, bool *ownp, uint64_t *sizep)
 	return 0;
 }
 
+/*
+ * Whether a session that is spent may not give it back any more.  Where several
+ * wait for mail and each is spent, a message can meet one after the other until
+ * the limit is learnt; one that is refused for its own sake ends few sessions.
+ */
 static bool
-transaction_was_returned(const struct job *job)
+transaction_must_stay(const struct job *job)
 {
 	for (uint32_t i = 0; i < job->nrcpt; i++)
-		if (job->recipients[i] != NULL && job->recipients[i]->returned)
+		if (job->recipients[i] != NULL &&
+		    job->recipients[i]->returns >= TRANSACTION_RETURNS_MAX)
 			return true;
 	return false;
 }
@@ -285,7 +293,7 @@ transaction_send_job(const struct job *job, const char *parameters, int fd,
 	msg.nrcpt = job->nrcpt;
 	msg.flags = job->message->flags & SUBMIT_TO_WORKER;
 	msg.protocol = session_protocol(session_config(job->session));
-	msg.returned = transaction_was_returned(job);
+	msg.returned = transaction_must_stay(job);
 	(void)message_tail_add(tail, sizeof(tail), &len,
 	    job->message->reverse_path);
 	(void)message_tail_add(tail, sizeof(tail), &len, parameters);

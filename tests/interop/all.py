@@ -13,7 +13,7 @@ SUITES = ("run", "login", "injected", "resolver", "lifecycle", "service", "upgra
           "notices", "disk", "archive", "scheduling", "clock", "manage",
           "transient", "sendmail", "observe", "reports", "listener",
           "starttls", "doctor", "container", "behind_postfix",
-          "behind_others", "syntax")
+          "behind_others", "peers_mx", "beside_postfix", "syntax")
 
 
 def main():

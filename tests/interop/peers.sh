@@ -11,6 +11,8 @@
 #	peers.sh nsd FILE	become NSD in the foreground, configured by FILE
 #	peers.sh readers	unpack pflogsumm and logwatch; prints where
 #	peers.sh mtas		unpack Exim and OpenSMTPD; prints where
+#	peers.sh chasquid	unpack chasquid; prints where
+#	peers.sh haraka		have npm fetch Haraka and a node for it; prints where
 #
 # DIR is best below /tmp: the servers' users have to get there, and a socket's
 # path is short.  Everything listens on 127.0.0.1 and on sockets in DIR.
@@ -151,6 +153,38 @@ mtas()
 		fetch_with_libraries "$package"
 	done
 	echo "$root"
+}
+
+# Receivers that keep to a protocol of their own, beside Dovecot and Postfix.
+chasquid()
+{
+	[ -e "$home/done/chasquid" ] || need_lists
+	fetch_with_libraries chasquid
+	echo "$root"
+}
+
+# Haraka is no package of Debian's, and wants a newer node than Debian 12 has:
+# that comes the same way.
+haraka()
+{
+	if [ ! -e "$home/done/haraka" ]; then
+		command -v npm >/dev/null || die "the command npm is missing (package npm)"
+		say "fetching Haraka"
+		rm -rf "$home/haraka"
+		mkdir -p "$home/haraka" "$home/done"
+		# A package of its own: npm puts nothing into a folder above.
+		echo '{ "private": true }' >"$home/haraka/package.json"
+		npm install --prefix "$home/haraka" --no-audit --no-fund \
+			--omit=dev --omit=optional Haraka@~3.3.4 node@22 \
+			>"$home/haraka/npm.log" 2>&1 || {
+			cat "$home/haraka/npm.log" >&2
+			die "npm install failed"
+		}
+		"$home/haraka/node_modules/node/bin/node" --version \
+			>"$home/done/haraka.part"
+		mv "$home/done/haraka.part" "$home/done/haraka"
+	fi
+	echo "$home/haraka"
 }
 
 fetch()
@@ -690,12 +724,12 @@ nsd()
 
 usage()
 {
-	echo "usage: peers.sh fetch | readers | mtas | start DIR | stop DIR | nsd FILE" >&2
+	echo "usage: peers.sh fetch | readers | mtas | chasquid | haraka | start DIR | stop DIR | nsd FILE" >&2
 	exit 64
 }
 
 case ${1:-} in
-fetch | readers | mtas)
+fetch | readers | mtas | chasquid | haraka)
 	[ $# = 1 ] || usage
 	"$1"
 	;;

@@ -285,6 +285,32 @@ def s_156_so_many_messages_a_connection(t, end, keywords):
     holds("it takes 5 messages a connection", daemon.said(), "log")
 
 
+def s_156_a_message_meets_two_spent_connections(t):
+    """Both wait for mail, and neither takes any more: a third one does."""
+    both = threading.Barrier(2)
+
+    def ends(c):
+        if c.read_line().startswith("MAIL"):
+            say("421 4.7.0 enough")(c)
+        drain()(c)
+    one = [opened(), mail_from(), rcpt_to(), line("DATA"), say("354 go"),
+           message(), lambda c: both.wait(20), say("250 ok"), ends]
+    server = t.serve(one, one, whole())
+    daemon = t.daemon((ONE % server.name).replace(
+        "limit = 1", "limit = 2\n\tinitial_destination_concurrency = 2"))
+    threads = [threading.Thread(target=lambda i=i: daemon.send(
+        to=("u%d@example.org" % i,))) for i in range(2)]
+    for x in threads:
+        x.start()
+    for x in threads:
+        x.join()
+    run = daemon.send(to=("u2@example.org",))
+    daemon.stop()
+    t.outcome(run, "delivered", code=250)
+    equal(len(server.connections), 3, "connections")
+    lacks("status=deferred", daemon.said(), "log")
+
+
 def s_158_503_is_no_verdict_on_a_message(t):
     for step, steps in (
             ("mail", [line("MAIL .*"), say("503 5.5.1 no"), bye()]),

@@ -33,6 +33,11 @@ static const struct {
 	    "host " MX " said: 452-4.2.2 full (in reply to end of DATA "
 	    "command)",
 	    "452-4.2.2 full (in reply to end of DATA command)" },
+	/* No BDAT was sent to a server that says 550 right after its 354. */
+	{ { .status = OUTCOME_FAILED, .step = STEP_BODY, .code = 550 }, MX,
+	    "550 5.7.1 no",
+	    "host " MX " said: 550 5.7.1 no (while the message was sent)",
+	    "550 5.7.1 no (while the message was sent)" },
 	/* What another host says of a third is still what it says. */
 	{ { .status = OUTCOME_FAILED, .step = STEP_FINAL, .code = 550 }, MX,
 	    "550 no (in reply to RCPT TO command)",
