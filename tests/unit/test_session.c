@@ -500,6 +500,12 @@ Test(session, addresses_are_tried_in_order)
 	    "! address", "! dialed", "! timer 1000", "! timeout",
 	    "Q NEXT deferred connect 0 4.4.1: timed out while waiting for the connection",
 	    UP(""));
+	/* Whichever comes first. */
+	RUN(SMTP, "! dialed", "! address", "! connected", "S 220 hi",
+	    "C EHLO me.example|");
+	RUN(SMTP, "! dial-failed", "! address",
+	    "Q NEXT deferred connect 0 4.4.1: cannot connect: Connection refused",
+	    UP(""));
 	RUN(SMTP, "! quit");
 	cr_expect(session_is_over(&session));
 }
