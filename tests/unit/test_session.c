@@ -706,8 +706,13 @@ Test(session, quit_ends_it_at_once_before_it_is_up)
 Test(session, messages_out_of_phase_are_refused)
 {
 	RUN(SMTP, "! job a@x b@y", "Q misled");
-	RUN(SMTP, "! dialed", "! dialed", "Q misled");
 	RUN(SMTP, UP(""), "! job a@x", "Q misled");
+	RUN(SMTP, UP(""), "! address", "Q misled");
+	/* A dialer that died, and the next one: the first answer counts. */
+	RUN(SMTP, "! dialed", "! dialed", "! address", "! dialed",
+	    "! dial-failed", "! connected", "! dialed", "S 220 hi",
+	    "C EHLO me.example|", "! dial-failed", "S 250 mx", "Q SESSION_UP",
+	    "! dialed");
 }
 
 Test(session, the_dialogue_is_shown_on_request)
