@@ -90,7 +90,8 @@ go_on(struct session *s)
 void
 initiation_take_dialed(struct session *s)
 {
-	s->is_misled = s->dial != SESSION_DIAL_OPEN;
+	if (s->dial != SESSION_DIAL_OPEN)
+		return;
 	s->local = *(const struct msg_dialed *)s->message->payload;
 	s->dial = SESSION_DIAL_DONE;
 	go_on(s);
@@ -101,7 +102,8 @@ initiation_take_dial_failed(struct session *s)
 {
 	const struct msg_dial_failed *failed = s->message->payload;
 
-	s->is_misled = s->dial != SESSION_DIAL_OPEN;
+	if (s->dial != SESSION_DIAL_OPEN)
+		return;
 	s->dial_error = failed->error;
 	s->dial = SESSION_DIAL_FAILED;
 	go_on(s);

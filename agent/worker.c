@@ -117,7 +117,10 @@ static void
 take_descriptor(struct worker *w, const struct message *m)
 {
 	if (m->type == MSG_DIALED) {
-		if (m->fd != WORKER_REMOTE_FD)
+		/* A second one, of a dialer that came after one that died. */
+		if (w->has_remote && m->fd == WORKER_BODY_FD && !w->has_body)
+			(void)close(WORKER_BODY_FD);
+		else if (m->fd != WORKER_REMOTE_FD)
 			_exit(WORKER_MISLED);
 		w->has_remote = true;
 	} else if (m->type == MSG_JOB && m->fd == WORKER_BODY_FD) {

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -25,6 +26,19 @@
 struct dialer {
 	struct role role;
 	struct channel *queue; /* NULL until PEER */
+};
+
+enum {
+	ANSWER_PATIENCE_S = 60,
+};
+
+/* What a worker waits for. */
+struct answer {
+	struct event *event; /* NULL: it was not in the way */
+	int worker;
+	int fd; /* -1: failed */
+	struct msg_dialed dialed;
+	struct msg_dial_failed failed;
 };
 
 union address {
@@ -134,35 +148,92 @@ fill_dialed(struct msg_dialed *dialed, int fd)
 	}
 }
 
+/* Sent: true, or it never can be; false where the worker has much to read yet. */
+static bool
+send_answer(const struct answer *a)
+{
+	int sent;
+
+	if (a->fd == -1)
+		sent = message_send(a->worker, MSG_DIAL_FAILED, &a->failed,
+		    NULL, 0, -1, MSG_DONTWAIT);
+	else
+		sent = message_send(a->worker, MSG_DIALED, &a->dialed, NULL, 0,
+		    a->fd, MSG_DONTWAIT);
+	if (sent == -1 && (errno == EAGAIN || errno == ETOOMANYREFS))
+		return false;
+	if (sent == -1 && errno != EPIPE && errno != ECONNRESET)
+		log_line(LOG_WARN, "a socket did not reach its worker: %s",
+		    strerror(errno));
+	return true;
+}
+
+static void
+answer_free(struct answer *a)
+{
+	/* Before its descriptor, which the queue has open, too. */
+	if (a->event != NULL)
+		event_free(a->event);
+	fd_close(a->fd);
+	fd_close(a->worker);
+	free(a);
+}
+
+static void
+answer_again(evutil_socket_t fd, short what, void *arg)
+{
+	const struct timeval patience = { .tv_sec = ANSWER_PATIENCE_S };
+	struct answer *a = arg;
+
+	(void)fd;
+	if ((what & EV_TIMEOUT) != 0)
+		log_line(LOG_WARN, "a socket did not reach its worker, which "
+				   "reads nothing");
+	else if (!send_answer(a) && event_add(a->event, &patience) == 0)
+		return;
+	answer_free(a);
+}
+
+/*
+ * Jobs that cross a worker on its way to the next host may fill its socket, and
+ * it has no timer while it waits for us: the answer is kept until there is room.
+ */
+static void
+answer(struct dialer *d, struct answer *a)
+{
+	const struct timeval patience = { .tv_sec = ANSWER_PATIENCE_S };
+
+	if (send_answer(a)) {
+		answer_free(a);
+		return;
+	}
+	a->event = event_new(d->role.base, a->worker, EV_WRITE, answer_again, a);
+	if (a->event != NULL && event_add(a->event, &patience) == 0)
+		return;
+	log_line(LOG_WARN, "a socket did not reach its worker: no memory");
+	answer_free(a);
+}
+
 static void
 dialer_dial(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_dial *dial = m->payload;
-	struct msg_dial_failed failed = { 0 };
-	struct msg_dialed dialed = { 0 };
-	int fd, sent;
+	struct answer *a;
 
-	(void)ctx;
 	(void)from;
-	if (!message_string_ok(dial->path, sizeof(dial->path))) {
+	a = calloc(1, sizeof(*a));
+	if (a == NULL || !message_string_ok(dial->path, sizeof(dial->path))) {
+		free(a);
 		fd_close(m->fd);
 		return;
 	}
-	fd = start_connect(dial);
-	if (fd == -1) {
-		failed.error = errno;
-		sent = message_send(m->fd, MSG_DIAL_FAILED, &failed, NULL, 0,
-		    -1, MSG_DONTWAIT);
-	} else {
-		fill_dialed(&dialed, fd);
-		sent = message_send(m->fd, MSG_DIALED, &dialed, NULL, 0, fd,
-		    MSG_DONTWAIT);
-	}
-	if (sent == -1 && errno != EPIPE && errno != ECONNRESET)
-		log_line(LOG_WARN, "a socket did not reach its worker: %s",
-		    strerror(errno)); /* whose timer ends the wait */
-	fd_close(fd);
-	fd_close(m->fd);
+	a->worker = m->fd;
+	a->fd = start_connect(dial);
+	if (a->fd == -1)
+		a->failed.error = errno;
+	else
+		fill_dialed(&a->dialed, a->fd);
+	answer(ctx, a);
 }
 
 static void
@@ -175,7 +246,7 @@ dialer_peer(void *ctx, struct channel *from, const struct message *m)
 	d->queue = channel_new(&d->role, m->fd, ROLE_QUEUE, NULL);
 }
 
-/* Nothing here is ever unfinished. */
+/* Who waits for an answer still asks the next dialer. */
 static void
 dialer_drain(void *ctx, struct channel *from, const struct message *m)
 {

@@ -494,7 +494,7 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 	/* Nobody goes on to the next host for nothing. */
 	if (config != NULL && !s->quit_sent && !(was_up && s->njobs == 0))
 		address = dial_take_address(s, config);
-	if (address == NULL && was_up && !s->has_failure) {
+	if (address == NULL && !s->has_failure && (was_up || s->quit_sent)) {
 		/* It is to end, and no host has failed: no lesson in that. */
 		session_end(s, NULL, reply, false);
 		session_quit(s);

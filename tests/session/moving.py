@@ -4,6 +4,7 @@ it, what crosses it, and what ends it meanwhile.
 
 Those that have to listen on port 25 skip themselves where they may not.
 """
+import os
 import re
 import signal
 import threading
@@ -11,7 +12,8 @@ import time
 
 from harness import Dns, equal, lacks, table
 from resolve import MX, host
-from server import (GREETING, drain, hello, honest, line, message, say, whole)
+from server import (GREETING, Closed, drain, hello, honest, line, message, say,
+                    whole)
 
 
 def pair(t, first, second, extra="", tls_level="none"):
@@ -210,3 +212,38 @@ def s_155_every_way_of_one_host(t):
     equal([len(one.connections), len(other.connections)], [3, 3],
           "connections")
     unharmed(daemon)
+
+
+def h_a_dialer_that_dies_while_a_session_comes_up(t):
+    """The next one dials again, and the session goes on with what it has."""
+    held = threading.Event()
+    came = threading.Event()
+
+    def serve(c):
+        came.set()
+        held.wait(30)
+        try:
+            for steps in whole():
+                steps(c)
+        except Closed:
+            c.note("the socket of the other dialer")
+
+    daemon, one, _ = pair(t, [serve], [whole()])
+    rows = []
+    thread = threading.Thread(
+        target=lambda: rows.extend(daemon.send().outcomes))
+    thread.start()
+    came.wait(30)
+    time.sleep(0.3)  # for the worker to have it
+    dialer = int(re.findall(r"dialer \[(\d+)\] ready", daemon.said())[-1])
+    os.kill(dialer, signal.SIGKILL)
+    until_it_says(daemon, r"dialer \[\d+\] ready", 2)
+    until = time.monotonic() + 10
+    while len(one.connections) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    held.set()
+    thread.join()
+    daemon.stop()
+    equal([x["status"] for x in rows], ["delivered"], "statuses")
+    lacks("worker ended|worker process died|is gone", daemon.said(), "log")

@@ -1356,6 +1356,25 @@ Test(queue, what_a_reload_gives_back_waits_for_no_session)
 	(void)close(fork_worker());
 }
 
+/* QUIT and the question for an address cross: no host has failed by that. */
+Test(queue, a_reload_while_a_session_dials_is_no_failure)
+{
+	struct msg_next next = { 0 };
+	int worker;
+
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	reload();
+	(void)hear_behind(worker, MSG_QUIT);
+	say(worker, MSG_NEXT, &next);
+	(void)close(worker);
+	answer_plan("b.example");
+	(void)close(fork_worker());
+	cr_expect_not(log_says("no address to connect to"));
+}
+
 /* Of a job that comes back, nothing waits for a transport that is gone. */
 Test(queue, what_comes_back_after_a_reload_goes_the_new_way)
 {
