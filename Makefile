@@ -53,7 +53,7 @@ FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/intake/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
-.PHONY: all libraries help deps demo check unit session interop confine chaos chaos-upgrade fuzz bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check clean FORCE
+.PHONY: all libraries help deps demo check check-mutants unit session interop confine chaos chaos-upgrade fuzz bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check clean FORCE
 
 all: $(BUILD)/posternd $(BUILD)/postern
 
@@ -62,6 +62,7 @@ help:
 	@echo "make deps      install the Debian packages that are missing"
 	@echo "make demo      deliver to a private Dovecot and Postfix, step by step"
 	@echo "make check     all tests; or one kind: unit session interop confine chaos fuzz"
+	@echo "make check-mutants   plant faults one by one; which test finds each"
 	@echo "make bench     speed and memory, figures only; or bench-run bench-queued bench-postfix bench-isolation"
 	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
 	@echo "make lint      gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
@@ -172,6 +173,11 @@ $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(FUZZ_LIB)
 fuzz:
 	@$(MAKE) --no-print-directory $(PARALLEL) $(FUZZ:%=$(BUILD)/fuzz/%)
 	@sh tests/fuzz/run.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+# Faults that are planted, and the tests that find them: by hand and every night.
+# MUTANTS= names some of tests/mutants.
+check-mutants: all $(BUILD)/unit
+	@sh tests/mutate.sh $(MUTANTS)
 
 FORCE:
 

@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <time.h>
 
 #include "master/control/mailbox.h"
 
@@ -51,6 +53,10 @@ int sendmail_qualify(const struct sendmail *s, char address[MAILBOX_SIZE]);
  * *fdp, or the exit status after a word on stderr.
  */
 int sendmail_message(struct sendmail *s, int *fdp);
+
+/* The same of octets in memory, to out, whose errors are the caller's to see. */
+int sendmail_write(struct sendmail *s, time_t now, const char *in, size_t n,
+    FILE *out);
 
 /* mailq: prints what is queued; the exit status. */
 int sendmail_mailq(const char *config_name);

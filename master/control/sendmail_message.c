@@ -211,11 +211,11 @@ skip_from_line(const char *in, size_t n)
 	return end != NULL ? (size_t)(end - in) + 1 : n;
 }
 
-static int
-write_message(struct sendmail *s, const char *in, size_t n, FILE *out)
+int
+sendmail_write(struct sendmail *s, time_t now, const char *in, size_t n,
+    FILE *out)
 {
 	size_t start = skip_from_line(in, n), at = start;
-	time_t now = time(NULL);
 	struct seen seen = { 0 };
 	struct header_field f;
 	int status;
@@ -236,8 +236,11 @@ write_message(struct sendmail *s, const char *in, size_t n, FILE *out)
 			if (status != 0)
 				return status;
 		}
-		if (!may_not_leave(&f))
-			(void)fwrite(f.start, 1, f.size, out);
+		if (may_not_leave(&f))
+			continue;
+		(void)fwrite(f.start, 1, f.size, out);
+		if (f.start[f.size - 1] != '\n')
+			fputc('\n', out); /* it is the last of all octets */
 	}
 	write_missing(out, s, &seen, now);
 	if (at == n || (in[at] != '\n' && in[at] != '\r'))
@@ -261,7 +264,7 @@ write_memfd(struct sendmail *s, const char *in, size_t n, int *fdp)
 		fd_close(copy);
 		goto out;
 	}
-	status = write_message(s, in, n, out);
+	status = sendmail_write(s, time(NULL), in, n, out);
 	if (ferror(out) && status == 0)
 		status = EXIT_DEFERRED;
 	if (fclose(out) != 0 && status == 0)

@@ -1546,6 +1546,19 @@ Test(flight, lmtp_answers_for_each_recipient_of_each_message)
 	    "Q 1/1 failed rcpt 550 5.0.0: 550 no", "! job a@x b@y", "C RSET|");
 }
 
+/* The first is refused, two are accepted, and the replies differ: each goes to
+ * whom it is for. */
+Test(flight, lmtp_replies_pass_over_who_was_refused)
+{
+	RUN(LMTP, UP_LMTP(CHUNKS), "! number", "! job a@x b@y c@y d@y",
+	    "Q COMMITTING 1",
+	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|RCPT TO:<c@y>|RCPT TO:<d@y>|" BDAT,
+	    "S 250 ok|550 no|250 ok|250 ok",
+	    "Q 1/0 failed rcpt 550 5.0.0: 550 no", "S 250 in",
+	    "Q 1/1 delivered final 250 2.0.0: 250 in", "S 552 full",
+	    "Q 1/2 failed final 552 5.0.0: 552 full");
+}
+
 Test(flight, a_message_without_recipients_does_not_spoil_the_next)
 {
 	/* Dovecot 2.3, which wants RSET then. */
