@@ -13,7 +13,6 @@ reached.  With names of situations as arguments, these alone.
 """
 import collections
 import concurrent.futures
-import email.message
 import json
 import os
 import re
@@ -116,6 +115,7 @@ class Situation:
                  level="may", text=TEXT, sender=SENDER, way=MX):
         self.name, self.servers = name, servers
         self.messages, self.late = list(messages), list(late)
+        self.is_crowd = len(self.messages) + len(self.late) > 1
         self.dns, self.level, self.text = dns, level, text
         self.sender, self.way = sender, way
         self.domain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[
@@ -548,14 +548,14 @@ class Side:
             if end != "returned when too old")
         facts["class"] = sorted({self.attempts[rcpt][0][1][:1]
                                  for rcpt in names if self.attempts[rcpt]})
-        crowd = len(situation.messages) > 1
+        crowd = situation.is_crowd
         first = [(v, i) for v, i in visits if crowd or v.began <=
                  self.first.get(situation.domain, 0) + 0.05]
         facts["servers"] = "-".join(str(i + 1) for v, i in first) \
             if not crowd else sorted({i + 1 for v, i in first})
         facts["connections"] = len(first)
         facts["sent"] = sum(len(v.transmitted) for v, i in first)
-        if not situation.late and not crowd:
+        if not crowd:
             # a retry: how many transactions it takes
             rest = [v.mails for v, i in visits[len(first):]][:1]
             facts["second attempt"] = rest
@@ -633,8 +633,7 @@ def configurations(chosen):
                 s.addresses[0], LMTP_PORT),
             "smtp": "relay:[%s]" % s.addresses[0]}[s.way]))
     body += 'route "*" { transport = smtp }\n'
-    return body.replace("bind_address = 127.0.0.2\n", "bind_address = "
-                        "127.0.0.2\n"), MAIN_CF % {
+    return body, MAIN_CF % {
         "policy": ", ".join(policy), "transport": ", ".join(transport)}
 
 
@@ -708,8 +707,9 @@ def is_no_worse(aspect, ours, theirs):
     if aspect in ("connections", "sent"):
         return ours <= 2 * theirs + 1
     if aspect == "when":
-        return len(ours) >= len(theirs) and all(
-            when == Side.WHEN[0] for _, when in ours)
+        waits = [sum(when != Side.WHEN[0] for _, when in side)
+                 for side in (ours, theirs)]
+        return len(ours) >= len(theirs) and waits[0] <= waits[1]
     return aspect == "class" and set(ours) <= set(theirs)
 
 
@@ -720,7 +720,7 @@ def row(situation, facts):
         if aspect[0] == "_":
             continue
         a, b = ours[aspect], theirs[aspect]
-        if len(situation.messages) > 1 and is_no_worse(aspect, a, b):
+        if situation.is_crowd and is_no_worse(aspect, a, b):
             continue
         if a != b:
             differ[aspect] = (a, b)
