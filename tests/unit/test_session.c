@@ -900,6 +900,16 @@ Test(transaction, nobody_accepted_means_no_message)
 	    "Q 0 failed mail 555 5.0.0: 555 what");
 }
 
+/* What is accepted before its last octet has left cannot be the message. */
+Test(transaction, a_250_that_comes_too_early_is_no_delivery)
+{
+	RUN(SMTP, UP(BATCH), GO("a@x b@y", ONE), "S 250 ok|250 ok|354 go",
+	    "Q COMMITTING", "S 250 early",
+	    "Q 0 deferred body 250 4.5.0 elsewhere: protocol error: unexpected reply 250 where we wait for the remote to take the message: 250 early",
+	    "Q CLOSED deferred body 250 4.5.0: protocol error: unexpected reply 250 where we wait for the remote to take the message: 250 early",
+	    "! left ");
+}
+
 Test(transaction, too_many_recipients_go_in_another_one)
 {
 	/* S-112 */
