@@ -62,6 +62,24 @@ def s_155_the_next_mx_after(t, steps):
     holds(r"a\.test\[.*", daemon.said(), "log: the first host")
 
 
+def s_155_three_hosts_in_their_order(t):
+    """None is passed over, and none is tried after one that took it."""
+    full = [opened(), line("MAIL .*"), say("452 4.3.1 full"), bye()]
+    a, _ = host(t, full)
+    b, _ = host(t, whole())
+    c, third = host(t)
+    dns = Dns({"example.org": [("MX", (10, "a.test")), ("MX", (20, "b.test")),
+                               ("MX", (30, "c.test"))],
+               "a.test": [("A", a)], "b.test": [("A", b)],
+               "c.test": [("A", c)]})
+    daemon = t.daemon(MX % (dns.name, "yes"))
+    run = daemon.send()
+    daemon.stop()
+    t.outcome(run, "delivered", code=250)
+    holds(r"b\.test", run.outcomes[0]["relay"], "relay")
+    equal(len(third.connections), 0, "connections to the third")
+
+
 def s_155_no_permanent_refusal_goes_further(t):
     for steps in ([line("MAIL .*"), say("550 5.7.1 no"), bye()],
                   [mail_from(), rcpt_to("550 5.1.1 nobody"), bye()],
