@@ -50,6 +50,7 @@ try() {
 	kind=$1
 	what=${2-}
 	by=$kind${what:+ $what}
+	limit=300 # seconds
 	case $kind in
 	unit)
 		build build/unit || return 2
@@ -68,6 +69,7 @@ try() {
 		set -- python3 tests/session/run.py --seed 1 -j 2 -k "$what"
 		;;
 	interop)
+		limit=1800
 		build all || return 2
 		set -- python3 tests/interop/all.py "$what"
 		;;
@@ -76,7 +78,7 @@ try() {
 		exit 1
 		;;
 	esac
-	(cd "$tree" && timeout 300 "$@") >"$work/log" 2>&1 && return 1
+	(cd "$tree" && timeout $limit "$@") >"$work/log" 2>&1 && return 1
 	found=$(names)
 	by="$by${found:+: $found}"
 	return 0
