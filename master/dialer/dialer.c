@@ -187,8 +187,8 @@ answer_again(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	if ((what & EV_TIMEOUT) != 0)
-		log_line(LOG_WARN, "a socket did not reach its worker, which "
-				   "reads nothing");
+		log_line(LOG_WARN,
+		    "a socket did not reach its worker, which reads nothing");
 	else if (!send_answer(a) && event_add(a->event, &patience) == 0)
 		return;
 	answer_free(a);
@@ -207,7 +207,8 @@ answer(struct dialer *d, struct answer *a)
 		answer_free(a);
 		return;
 	}
-	a->event = event_new(d->role.base, a->worker, EV_WRITE, answer_again, a);
+	a->event =
+	    event_new(d->role.base, a->worker, EV_WRITE, answer_again, a);
 	if (a->event != NULL && event_add(a->event, &patience) == 0)
 		return;
 	log_line(LOG_WARN, "a socket did not reach its worker: no memory");
