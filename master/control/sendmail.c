@@ -9,7 +9,6 @@
 #include "master/control/sendmail.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,24 +19,7 @@
 #include "master/config.h"
 #include "master/control/control.h"
 #include "master/control/link.h"
-
-enum sendmail_mode {
-	MODE_SEND,
-	MODE_MAILQ,
-	MODE_NEWALIASES,
-	MODE_FLUSH,
-};
-
-struct arguments {
-	enum sendmail_mode mode;
-	const char *config_name;
-	const char *sender;
-	const char *full_name;
-	const char *queue_run; /* behind -q */
-	struct envelope_options envelope;
-	bool dots;
-	bool of_message;
-};
+#include "master/control/sendmail_options.h"
 
 static int
 complain(const char *what, const char *value, const char *cure)
@@ -45,129 +27,6 @@ complain(const char *what, const char *value, const char *cure)
 	fprintf(stderr, "sendmail: %s%s%s: %s\n", what,
 	    value[0] != '\0' ? " " : "", value, cure);
 	return EXIT_USAGE;
-}
-
-static int
-take_mode(struct arguments *a, const char *mode)
-{
-	switch (mode[0]) {
-	case 'm':
-		a->mode = MODE_SEND;
-		return 0;
-	case 'p':
-		a->mode = MODE_MAILQ;
-		return 0;
-	case 'i':
-		a->mode = MODE_NEWALIASES;
-		return 0;
-	case 's':
-		return complain("-bs", "",
-		    "SMTP on standard input is not spoken: use a listener, or "
-		    "the job socket");
-	case 'd':
-	case 'D':
-		return complain("-bd", "",
-		    "posternd is the daemon: start that");
-	default:
-		return complain("-b", mode, "there is no such mode");
-	}
-}
-
-/* What stands behind -o: of all that sendmail knows, "i" alone means something,
- * and the one that says how errors are told is heeded by all. */
-static void
-take_option(struct arguments *a, const char *option)
-{
-	if (strcmp(option, "i") == 0)
-		a->dots = true;
-}
-
-static int
-take_dsn(struct arguments *a, int letter, const char *value)
-{
-	if (letter == 'N') {
-		a->envelope.notify = value;
-	} else if (letter == 'V') {
-		a->envelope.envid = value;
-	} else if (strcasecmp(value, "full") == 0) {
-		a->envelope.ret = "full";
-	} else if (strcasecmp(value, "hdrs") == 0) {
-		a->envelope.ret = "headers";
-	} else {
-		return complain("-R", value, "must be full or hdrs");
-	}
-	return 0;
-}
-
-static int
-take_body(const char *value)
-{
-	/* What the octets are is seen in the message itself. */
-	if (strcasecmp(value, "7BIT") == 0 ||
-	    strcasecmp(value, "8BITMIME") == 0)
-		return 0;
-	return complain("-B", value, "must be 7BIT or 8BITMIME");
-}
-
-static int
-take(struct arguments *a, int letter, const char *value)
-{
-	switch (letter) {
-	case 'B':
-		return take_body(value);
-	case 'b':
-		return take_mode(a, value);
-	case 'C':
-		a->config_name = value;
-		return 0;
-	case 'F':
-		a->full_name = value;
-		return 0;
-	case 'f':
-	case 'r':
-		a->sender = value;
-		return 0;
-	case 'I':
-		a->mode = MODE_NEWALIASES;
-		return 0;
-	case 'i':
-		a->dots = true;
-		return 0;
-	case 'N':
-	case 'R':
-	case 'V':
-		return take_dsn(a, letter, value);
-	case 'o':
-		take_option(a, value);
-		return 0;
-	case 'q':
-		a->mode = MODE_FLUSH;
-		a->queue_run = value != NULL ? value : "";
-		return 0;
-	case 't':
-		a->of_message = true;
-		return 0;
-	case '?':
-		return EXIT_USAGE; /* getopt() has said why */
-	default:
-		return 0; /* of no meaning here: see the manual */
-	}
-}
-
-/* Returns the first word that is none, or -1 and *status. */
-static int
-take_all(struct arguments *a, int argc, char **argv, int *status)
-{
-	int c;
-
-	while ((c = getopt(argc, argv,
-		    "A:B:b:C:D:cd:e:F:f:GghI:iL:mN:nO:o:p:q::R:r:stUV:vX:x")) !=
-	    -1) {
-		*status = take(a, c, optarg);
-		if (*status != 0)
-			return -1;
-	}
-	return optind;
 }
 
 /* Addresses. */
@@ -251,7 +110,7 @@ say_refused(const json_t *answer)
 }
 
 static int
-hand_over(const struct sendmail *s, const struct arguments *a, int message_fd)
+hand_over(const struct sendmail *s, const struct sendmail_options *a, int message_fd)
 {
 	struct link_job job = { .from = s->sender,
 		.envelope = a->envelope,
@@ -278,7 +137,7 @@ hand_over(const struct sendmail *s, const struct arguments *a, int message_fd)
 }
 
 static int
-send_message(const struct arguments *a, int argc, char **argv)
+send_message(const struct sendmail_options *a, int argc, char **argv)
 {
 	struct sendmail s = { .full_name = a->full_name,
 		.dots = a->dots,
@@ -314,7 +173,7 @@ send_message(const struct arguments *a, int argc, char **argv)
 
 /* -q: all; -qR and -qS: of a destination; -qI: one message. */
 static int
-flush(const struct arguments *a)
+flush(const struct sendmail_options *a)
 {
 	char flush_word[] = "flush", queue_word[] = "queue", retry[] = "retry";
 	char config[] = "--config", destination[] = "--destination";
@@ -346,27 +205,23 @@ flush(const struct arguments *a)
 int
 control_sendmail(int argc, char **argv)
 {
-	struct arguments a = { .config_name =
-				   POSTERN_SYSCONFDIR "/postern.conf" };
-	const char *name = strrchr(argv[0], '/');
-	int first, status = 0;
+	struct sendmail_options a;
+	char why[SENDMAIL_WHY_SIZE];
+	int first;
 
-	name = name != NULL ? name + 1 : argv[0];
-	if (strcmp(name, "mailq") == 0)
-		a.mode = MODE_MAILQ;
-	else if (strcmp(name, "newaliases") == 0)
-		a.mode = MODE_NEWALIASES;
-	first = take_all(&a, argc, argv, &status);
-	if (first == -1)
-		return status;
+	first = sendmail_options_read(&a, argc, argv, why);
+	if (first == -1) {
+		fprintf(stderr, "sendmail: %s\n", why);
+		return EXIT_USAGE;
+	}
 	switch (a.mode) {
-	case MODE_MAILQ:
+	case SENDMAIL_MAILQ:
 		return sendmail_mailq(a.config_name);
-	case MODE_NEWALIASES:
+	case SENDMAIL_NEWALIASES:
 		return EXIT_ALL_WELL; /* there are no aliases */
-	case MODE_FLUSH:
+	case SENDMAIL_FLUSH:
 		return flush(&a);
-	case MODE_SEND:
+	case SENDMAIL_SEND:
 		break;
 	}
 	return send_message(&a, argc - first, argv + first);
