@@ -240,8 +240,8 @@ schedule_put_back(struct schedule *schedule,
 {
 	struct schedule_recipient *recipient;
 
-	while ((recipient = STAILQ_FIRST(recipients)) != NULL) {
-		STAILQ_REMOVE_HEAD(recipients, entry);
+	while ((recipient = TAILQ_FIRST(recipients)) != NULL) {
+		TAILQ_REMOVE(recipients, recipient, entry);
 		source_rewind(recipient->source);
 		schedule_set_more(schedule, recipient->source, true);
 		schedule_forget(schedule, recipient);
@@ -431,15 +431,32 @@ schedule_find_message(const struct schedule *schedule, uint64_t id)
 	return NULL;
 }
 
+/* Neighbours lie side by side. */
+static size_t
+recipient_bucket(uint64_t id, uint32_t index)
+{
+	uint64_t key = id * 2654435761U;
+
+	return ((key ^ key >> 16) + index) % SCHEDULE_ACTIVE_BUCKETS;
+}
+
+struct schedule_recipient *
+schedule_find_recipient(const struct schedule *schedule, uint64_t id,
+    uint32_t index)
+{
+	struct schedule_recipient *recipient;
+
+	LIST_FOREACH(recipient,
+	    &schedule->recipients[recipient_bucket(id, index)], hash)
+		if (recipient->index == index && recipient->message->id == id)
+			return recipient;
+	return NULL;
+}
+
 bool
 schedule_is_loaded(const struct schedule *schedule, uint64_t id, uint32_t index)
 {
-	const struct schedule_message *message;
-
-	message = schedule_find_message(schedule, id);
-	if (message == NULL || index >= message->nrcpts)
-		return false;
-	return (message->bits[index / 8] >> (index % 8) & 1) != 0;
+	return schedule_find_recipient(schedule, id, index) != NULL;
 }
 
 static struct schedule_message *
@@ -455,11 +472,6 @@ schedule_make_message(struct schedule *schedule,
 	    sizeof(*message) + path_size + via_size + parameters_size);
 	if (message == NULL)
 		return NULL;
-	message->bits = calloc(1, envelope->nrcpts / 8 + 1);
-	if (message->bits == NULL) {
-		free(message);
-		return NULL;
-	}
 	memcpy(message->text, envelope->reverse_path, path_size);
 	memcpy(message->text + path_size, envelope->via, via_size);
 	message->reverse_path = message->text;
@@ -472,7 +484,6 @@ schedule_make_message(struct schedule *schedule,
 	message->flags = envelope->flags;
 	message->nrcpts = envelope->nrcpts;
 	message->body_fd = -1;
-	LIST_INIT(&message->groups);
 	LIST_INSERT_HEAD(
 	    &schedule->messages_by_id[message->id & (SCHEDULE_BUCKETS - 1)],
 	    message, hash);
@@ -488,7 +499,6 @@ schedule_drop_message(struct schedule *schedule,
 	LIST_REMOVE(message, hash);
 	if (schedule->hooks.message_gone != NULL)
 		schedule->hooks.message_gone(schedule->hooks.ctx, message);
-	free(message->bits);
 	free(message);
 }
 
@@ -548,7 +558,9 @@ schedule_add(struct schedule *schedule,
 	recipient->added_ms = now_ms;
 	if (schedule_enqueue(schedule, destination, recipient, false) == -1)
 		goto fail;
-	message->bits[from->index / 8] |= (uint8_t)(1U << (from->index % 8));
+	LIST_INSERT_HEAD(
+	    &schedule->recipients[recipient_bucket(message->id, from->index)],
+	    recipient, hash);
 	message->loaded++;
 	source->domain->loaded++;
 	source->loaded++;
@@ -566,9 +578,8 @@ void
 schedule_forget(struct schedule *schedule, struct schedule_recipient *recipient)
 {
 	struct schedule_message *message = recipient->message;
-	uint32_t index = recipient->index;
 
-	message->bits[index / 8] &= (uint8_t) ~(1U << (index % 8));
+	LIST_REMOVE(recipient, hash);
 	message->loaded--;
 	recipient->source->domain->loaded--;
 	recipient->source->loaded--;

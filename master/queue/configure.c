@@ -102,7 +102,7 @@ configure_unload(struct queue *q)
 
 	for (d = schedule_first_destination(q->schedule); d != NULL;
 	     d = TAILQ_NEXT(d, entry)) {
-		STAILQ_INIT(&recipients);
+		TAILQ_INIT(&recipients);
 		schedule_suspend(q->schedule, d, &recipients);
 		schedule_put_back(q->schedule, &recipients);
 		t = d->data;

@@ -94,7 +94,7 @@ static void
 pause_unload(struct queue *q, struct schedule_destination *d)
 {
 	struct schedule_recipients recipients =
-	    STAILQ_HEAD_INITIALIZER(recipients);
+	    TAILQ_HEAD_INITIALIZER(recipients);
 
 	schedule_suspend(q->schedule, d, &recipients);
 	schedule_put_back(q->schedule, &recipients);

@@ -35,6 +35,10 @@ schedule_new(const struct schedule_limits *limits,
 		LIST_INIT(&schedule->by_next_hop[i]);
 		LIST_INIT(&schedule->lanes_by_number[i]);
 	}
+	for (i = 0; i < SCHEDULE_ACTIVE_BUCKETS; i++) {
+		LIST_INIT(&schedule->groups[i]);
+		LIST_INIT(&schedule->recipients[i]);
+	}
 	return schedule;
 }
 
@@ -64,8 +68,8 @@ schedule_forget_all(struct schedule *schedule,
 {
 	struct schedule_recipient *recipient;
 
-	while ((recipient = STAILQ_FIRST(recipients)) != NULL) {
-		STAILQ_REMOVE_HEAD(recipients, entry);
+	while ((recipient = TAILQ_FIRST(recipients)) != NULL) {
+		TAILQ_REMOVE(recipients, recipient, entry);
 		schedule_forget(schedule, recipient);
 	}
 }
@@ -80,7 +84,7 @@ schedule_free(struct schedule *schedule)
 	if (schedule == NULL)
 		return;
 	while ((destination = TAILQ_FIRST(&schedule->destinations)) != NULL) {
-		STAILQ_INIT(&recipients);
+		TAILQ_INIT(&recipients);
 		schedule_suspend(schedule, destination, &recipients);
 		schedule_forget_all(schedule, &recipients);
 		schedule_drop_destination(schedule, destination);
@@ -261,15 +265,28 @@ lane_next(struct schedule_destination *destination)
 
 /* Groups. */
 
-/* The group that waits for this destination; messages have few of them. */
+/* A message may have as many as recipients. */
+static struct schedule_group_bucket *
+group_bucket(struct schedule *schedule, const struct schedule_message *message,
+    const struct schedule_destination *destination)
+{
+	uint64_t key = ((uint64_t)(uintptr_t)message / 64 * 2654435761U) ^
+	    ((uint64_t)(uintptr_t)destination / 64);
+
+	return &schedule->groups[(key ^ key >> 16) % SCHEDULE_ACTIVE_BUCKETS];
+}
+
+/* The group that waits for this destination. */
 static struct schedule_group *
-schedule_find_group(const struct schedule_message *message,
+schedule_find_group(struct schedule *schedule,
+    const struct schedule_message *message,
     const struct schedule_destination *destination)
 {
 	struct schedule_group *group;
 
-	LIST_FOREACH(group, &message->groups, of_message)
-		if (group->lane->destination == destination)
+	LIST_FOREACH(group, group_bucket(schedule, message, destination), hash)
+		if (group->message == message &&
+		    group->lane->destination == destination)
 			return group;
 	return NULL;
 }
@@ -293,8 +310,9 @@ schedule_make_group(struct schedule *schedule, struct schedule_message *message,
 	}
 	group->message = message;
 	group->lane = lane;
-	STAILQ_INIT(&group->recipients);
-	LIST_INSERT_HEAD(&message->groups, group, of_message);
+	TAILQ_INIT(&group->recipients);
+	LIST_INSERT_HEAD(group_bucket(schedule, message, destination), group,
+	    hash);
 	if (first)
 		TAILQ_INSERT_HEAD(&lane->groups, group, entry);
 	else
@@ -306,7 +324,7 @@ schedule_make_group(struct schedule *schedule, struct schedule_message *message,
 void
 schedule_drop_group(struct schedule_group *group)
 {
-	LIST_REMOVE(group, of_message);
+	LIST_REMOVE(group, hash);
 	TAILQ_REMOVE(&group->lane->groups, group, entry);
 	group->lane->destination->waiting--;
 	lane_drop_empty(group->lane);
@@ -320,13 +338,14 @@ schedule_enqueue(struct schedule *schedule,
 {
 	struct schedule_group *group;
 
-	group = schedule_find_group(recipient->message, destination);
+	group = schedule_find_group(schedule, recipient->message, destination);
 	if (group == NULL)
 		group = schedule_make_group(schedule, recipient->message,
 		    destination, recipient->source->lane, first);
 	if (group == NULL)
 		return -1;
-	STAILQ_INSERT_TAIL(&group->recipients, recipient, entry);
+	TAILQ_INSERT_TAIL(&group->recipients, recipient, entry);
+	recipient->group = group;
 	group->len++;
 	if (group->len == 1 && destination->waiting == 1)
 		schedule_review(schedule, destination);
@@ -350,9 +369,10 @@ schedule_take(struct schedule *schedule,
 	limit =
 	    schedule->transports[destination->transport].limits.recipient_limit;
 	while (n < limit &&
-	    (recipient = STAILQ_FIRST(&group->recipients)) != NULL) {
-		STAILQ_REMOVE_HEAD(&group->recipients, entry);
-		STAILQ_INSERT_TAIL(recipients, recipient, entry);
+	    (recipient = TAILQ_FIRST(&group->recipients)) != NULL) {
+		TAILQ_REMOVE(&group->recipients, recipient, entry);
+		TAILQ_INSERT_TAIL(recipients, recipient, entry);
+		recipient->group = NULL;
 		group->len--;
 		n++;
 	}
@@ -374,8 +394,8 @@ schedule_give_back(struct schedule *schedule,
 	struct schedule_recipient *recipient;
 	int ret = 0;
 
-	while ((recipient = STAILQ_FIRST(recipients)) != NULL) {
-		STAILQ_REMOVE_HEAD(recipients, entry);
+	while ((recipient = TAILQ_FIRST(recipients)) != NULL) {
+		TAILQ_REMOVE(recipients, recipient, entry);
 		if (schedule_enqueue(schedule, destination, recipient, true) ==
 		    0)
 			continue;
@@ -391,12 +411,15 @@ schedule_suspend(struct schedule *schedule,
     struct schedule_destination *destination,
     struct schedule_recipients *recipients)
 {
+	struct schedule_recipient *recipient;
 	struct schedule_group *group;
 	struct schedule_lane *lane;
 
 	while ((lane = lane_next(destination)) != NULL) {
 		group = TAILQ_FIRST(&lane->groups);
-		STAILQ_CONCAT(recipients, &group->recipients);
+		TAILQ_FOREACH(recipient, &group->recipients, entry)
+			recipient->group = NULL;
+		TAILQ_CONCAT(recipients, &group->recipients, entry);
 		schedule_drop_group(group);
 	}
 	schedule_review(schedule, destination);

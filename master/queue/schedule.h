@@ -76,7 +76,6 @@ struct schedule_source {
 /* A message with recipients in memory. */
 struct schedule_message {
 	LIST_ENTRY(schedule_message) hash;
-	LIST_HEAD(, schedule_group) groups; /* its waiting recipients */
 	uint64_t id;
 	int64_t created_ms; /* the store's clock */
 	uint64_t size;
@@ -87,8 +86,7 @@ struct schedule_message {
 	 * attempts; the owner of the schedule fills it. */
 	int64_t due_ms;
 	uint32_t due_attempts;
-	int body_fd;   /* the owner of the schedule fills it; or -1 */
-	uint8_t *bits; /* which recipients are in memory */
+	int body_fd; /* the owner of the schedule fills it; or -1 */
 	const char *via;
 	const char *reverse_path;
 	const char *parameters; /* of MAIL */
@@ -96,26 +94,29 @@ struct schedule_message {
 };
 
 struct schedule_recipient {
-	STAILQ_ENTRY(schedule_recipient) entry;
+	TAILQ_ENTRY(schedule_recipient) entry;
+	LIST_ENTRY(schedule_recipient) hash;
+	struct schedule_group *group; /* while it waits; NULL: in a session */
 	struct schedule_message *message;
 	struct schedule_source *source;
 	uint32_t index;
 	uint32_t attempts; /* before this one */
 	int64_t added_ms;  /* as given to schedule_add */
 	bool in_doubt;
-	uint8_t returns; /* by connections that were spent; it stops at UINT8_MAX */
-	bool moved;             /* it goes another way than its message says */
+	uint8_t
+	    returns; /* by connections that were spent; it stops at UINT8_MAX */
+	bool moved;  /* it goes another way than its message says */
 	uint8_t warned;         /* as in the store */
 	const char *parameters; /* of RCPT; behind the address */
 	char address[];
 };
 
-STAILQ_HEAD(schedule_recipients, schedule_recipient);
+TAILQ_HEAD(schedule_recipients, schedule_recipient);
 
 /* The waiting recipients of one message for one destination. */
 struct schedule_group {
 	TAILQ_ENTRY(schedule_group) entry;
-	LIST_ENTRY(schedule_group) of_message;
+	LIST_ENTRY(schedule_group) hash;
 	struct schedule_message *message;
 	struct schedule_lane *lane;
 	struct schedule_recipients recipients;

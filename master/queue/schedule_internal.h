@@ -9,6 +9,7 @@
 
 enum {
 	SCHEDULE_BUCKETS = 8192, /* a power of two */
+	SCHEDULE_ACTIVE_BUCKETS = 32768,
 	/* Destinations that do nothing, kept for what we know of them. */
 	SCHEDULE_IDLE_MAX = 4096,
 	/* Sources that hold nothing, until the sweep. */
@@ -34,6 +35,8 @@ LIST_HEAD(schedule_domain_bucket, schedule_domain);
 LIST_HEAD(schedule_source_bucket, schedule_source);
 LIST_HEAD(schedule_destination_bucket, schedule_destination);
 LIST_HEAD(schedule_lane_bucket, schedule_lane);
+LIST_HEAD(schedule_group_bucket, schedule_group);
+LIST_HEAD(schedule_recipient_bucket, schedule_recipient);
 TAILQ_HEAD(schedule_sources, schedule_source);
 TAILQ_HEAD(schedule_destinations, schedule_destination);
 
@@ -74,6 +77,9 @@ struct schedule {
 	struct schedule_source_bucket sources_by_lane[SCHEDULE_BUCKETS];
 	struct schedule_destination_bucket by_next_hop[SCHEDULE_BUCKETS];
 	struct schedule_lane_bucket lanes_by_number[SCHEDULE_BUCKETS];
+	/* By message and destination, and by message and index. */
+	struct schedule_group_bucket groups[SCHEDULE_ACTIVE_BUCKETS];
+	struct schedule_recipient_bucket recipients[SCHEDULE_ACTIVE_BUCKETS];
 };
 
 /* A bucket for a string (FNV-1a). */
@@ -86,6 +92,10 @@ int schedule_enqueue(struct schedule *schedule,
 
 /* Frees a group without recipients. */
 void schedule_drop_group(struct schedule_group *group);
+
+/* One that is in memory; NULL: it is not. */
+struct schedule_recipient *schedule_find_recipient(
+    const struct schedule *schedule, uint64_t message, uint32_t index);
 
 /* Frees a message without recipients. */
 void schedule_drop_message(struct schedule *schedule,

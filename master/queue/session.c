@@ -130,11 +130,11 @@ void
 session_job_failed(struct queue *q, struct job *job)
 {
 	struct session *s = job->session;
-	struct schedule_recipients back = STAILQ_HEAD_INITIALIZER(back);
+	struct schedule_recipients back = TAILQ_HEAD_INITIALIZER(back);
 	uint32_t i;
 
 	for (i = 0; i < job->nrcpt; i++)
-		STAILQ_INSERT_TAIL(&back, job->recipients[i], entry);
+		TAILQ_INSERT_TAIL(&back, job->recipients[i], entry);
 	if (schedule_give_back(q->schedule, s->target->destination, &back) ==
 	    -1)
 		q->scan_again = true;

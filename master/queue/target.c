@@ -290,8 +290,8 @@ target_settle(struct queue *q, struct target *t,
 	struct schedule_recipient *r;
 	struct attempt a;
 
-	while ((r = STAILQ_FIRST(recipients)) != NULL) {
-		STAILQ_REMOVE_HEAD(recipients, entry);
+	while ((r = TAILQ_FIRST(recipients)) != NULL) {
+		TAILQ_REMOVE(recipients, r, entry);
 		memset(&a, 0, sizeof(a));
 		a.id = r->message->id;
 		a.index = r->index;
@@ -329,7 +329,7 @@ target_suspend(struct queue *q, struct target *t, const char *reply,
     const char *relay)
 {
 	struct schedule_recipients recipients =
-	    STAILQ_HEAD_INITIALIZER(recipients);
+	    TAILQ_HEAD_INITIALIZER(recipients);
 	char text[QUEUE_REPLY_SIZE + 64];
 
 	target_drop_plan(q, t);
@@ -400,19 +400,19 @@ target_failed(struct queue *q, struct target *t, enum schedule_failure failure,
 static void
 target_send_home(struct queue *q, struct schedule_recipients *recipients)
 {
-	struct schedule_recipients all = STAILQ_HEAD_INITIALIZER(all);
-	struct schedule_recipients notices = STAILQ_HEAD_INITIALIZER(notices);
+	struct schedule_recipients all = TAILQ_HEAD_INITIALIZER(all);
+	struct schedule_recipients notices = TAILQ_HEAD_INITIALIZER(notices);
 	struct schedule_recipient *r;
 
-	STAILQ_CONCAT(&all, recipients);
-	while ((r = STAILQ_FIRST(&all)) != NULL) {
-		STAILQ_REMOVE_HEAD(&all, entry);
+	TAILQ_CONCAT(&all, recipients, entry);
+	while ((r = TAILQ_FIRST(&all)) != NULL) {
+		TAILQ_REMOVE(&all, r, entry);
 		if ((r->message->flags & SUBMIT_NOTICE) != 0)
-			STAILQ_INSERT_TAIL(&notices, r, entry);
+			TAILQ_INSERT_TAIL(&notices, r, entry);
 		else
-			STAILQ_INSERT_TAIL(recipients, r, entry);
+			TAILQ_INSERT_TAIL(recipients, r, entry);
 	}
-	if (STAILQ_EMPTY(&notices))
+	if (TAILQ_EMPTY(&notices))
 		return;
 	schedule_put_back(q->schedule, &notices);
 	q->scan_again = true;
@@ -424,7 +424,7 @@ target_refuse(struct queue *q, struct target *t, const struct outcome *outcome,
 {
 	int64_t now_ms = time_monotonic_ms();
 	struct schedule_recipients recipients =
-	    STAILQ_HEAD_INITIALIZER(recipients);
+	    TAILQ_HEAD_INITIALIZER(recipients);
 
 	if (outcome->status == OUTCOME_DEFERRED) {
 		t->failed_ms = time_real_ms();

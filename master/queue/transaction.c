@@ -40,10 +40,10 @@ transaction_return(struct queue *q, const struct session *s,
 {
 	struct schedule_destination *d = s->target->destination;
 
-	if (STAILQ_EMPTY(recipients))
+	if (TAILQ_EMPTY(recipients))
 		return;
 	if (s->generation != q->generation || d->stopped ||
-	    !era_is_ours(q, STAILQ_FIRST(recipients)->message->id)) {
+	    !era_is_ours(q, TAILQ_FIRST(recipients)->message->id)) {
 		schedule_put_back(q->schedule, recipients);
 		q->scan_again = true;
 	} else if (schedule_give_back(q->schedule, d, recipients) == -1) {
@@ -71,7 +71,7 @@ void
 transaction_give_back(struct job *job)
 {
 	struct queue *q = job->session->queue;
-	struct schedule_recipients back = STAILQ_HEAD_INITIALIZER(back);
+	struct schedule_recipients back = TAILQ_HEAD_INITIALIZER(back);
 	int64_t now_ms = time_real_ms();
 	uint32_t i;
 
@@ -82,7 +82,7 @@ transaction_give_back(struct job *job)
 			settle_unbegun(q, job->message->id,
 			    job->recipients[i]->index,
 			    job->recipients[i]->in_doubt, now_ms);
-		STAILQ_INSERT_TAIL(&back, job->recipients[i], entry);
+		TAILQ_INSERT_TAIL(&back, job->recipients[i], entry);
 	}
 	transaction_return(q, job->session, &back);
 	transaction_free(job);
@@ -187,7 +187,7 @@ transaction_take(struct session *s)
 {
 	struct queue *q = s->queue;
 	struct schedule_destination *d = s->target->destination;
-	struct schedule_recipients all = STAILQ_HEAD_INITIALIZER(all);
+	struct schedule_recipients all = TAILQ_HEAD_INITIALIZER(all);
 	struct schedule_recipient *r;
 	struct job *job;
 	size_t room = msg_descs[MSG_JOB].tail;
@@ -199,21 +199,21 @@ transaction_take(struct session *s)
 		(void)schedule_give_back(q->schedule, d, &all);
 		return NULL;
 	}
-	job->message = STAILQ_FIRST(&all)->message;
+	job->message = TAILQ_FIRST(&all)->message;
 	room -= strlen(job->message->reverse_path) + 1 +
 	    strlen(job->message->parameters) + 1;
 	if (job->message->parameters[0] != '\0')
 		room -= PARAMETERS_AGE_MORE;
 	while (
-	    (r = STAILQ_FIRST(&all)) != NULL && transaction_octets(r) <= room) {
-		STAILQ_REMOVE_HEAD(&all, entry);
+	    (r = TAILQ_FIRST(&all)) != NULL && transaction_octets(r) <= room) {
+		TAILQ_REMOVE(&all, r, entry);
 		room -= transaction_octets(r);
 		job->recipients[job->nrcpt++] = r;
 	}
 	if (schedule_give_back(q->schedule, d, &all) == -1)
 		q->scan_again = true;
 	job->left = job->nrcpt;
-	STAILQ_INIT(&job->again);
+	TAILQ_INIT(&job->again);
 	job->id = ++q->last_job;
 	job->session = s;
 	job->taken_ms = time_real_ms();
@@ -377,7 +377,7 @@ transaction_again(struct session *s, struct job *job, uint32_t i)
 
 	settle_unbegun(s->queue, job->message->id, r->index, r->in_doubt,
 	    time_real_ms());
-	STAILQ_INSERT_TAIL(&job->again, r, entry);
+	TAILQ_INSERT_TAIL(&job->again, r, entry);
 	job->recipients[i] = NULL;
 	job->left--;
 	job->nagain++;

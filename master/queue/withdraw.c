@@ -10,36 +10,20 @@
 
 #include "master/queue/schedule_internal.h"
 
-static struct schedule_recipient *
-withdraw_find(const struct schedule_group *group, uint32_t index)
-{
-	struct schedule_recipient *recipient;
-
-	STAILQ_FOREACH(recipient, &group->recipients, entry)
-		if (recipient->index == index)
-			return recipient;
-	return NULL;
-}
-
 bool
 schedule_withdraw(struct schedule *schedule, uint64_t id, uint32_t index)
 {
-	struct schedule_recipient *recipient = NULL;
+	struct schedule_recipient *recipient;
 	struct schedule_destination *destination;
-	const struct schedule_message *message;
 	struct schedule_group *group;
 
-	if (!schedule_is_loaded(schedule, id, index))
-		return true;
-	message = schedule_find_message(schedule, id);
-	LIST_FOREACH(group, &message->groups, of_message) {
-		recipient = withdraw_find(group, index);
-		if (recipient != NULL)
-			break;
-	}
+	recipient = schedule_find_recipient(schedule, id, index);
 	if (recipient == NULL)
+		return true;
+	group = recipient->group;
+	if (group == NULL)
 		return false;
-	STAILQ_REMOVE(&group->recipients, recipient, schedule_recipient, entry);
+	TAILQ_REMOVE(&group->recipients, recipient, entry);
 	group->len--;
 	destination = group->lane->destination;
 	if (group->len == 0)

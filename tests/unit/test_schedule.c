@@ -119,15 +119,15 @@ forget_all(struct schedule_recipients *recipients)
 {
 	struct schedule_recipient *r;
 
-	while ((r = STAILQ_FIRST(recipients)) != NULL) {
-		STAILQ_REMOVE_HEAD(recipients, entry);
+	while ((r = TAILQ_FIRST(recipients)) != NULL) {
+		TAILQ_REMOVE(recipients, r, entry);
 		schedule_forget(schedule, r);
 	}
 }
 
 Test(schedule, a_transaction_holds_one_message_and_no_more_than_the_limit)
 {
-	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_recipients got = TAILQ_HEAD_INITIALIZER(got);
 	struct schedule_destination *d = destination("x");
 	uint32_t i;
 
@@ -136,15 +136,15 @@ Test(schedule, a_transaction_holds_one_message_and_no_more_than_the_limit)
 	cr_expect_eq(add(d, 2, 0, "x"), 0);
 	cr_expect_eq(d->waiting, 2);
 	cr_expect_eq(schedule_take(schedule, d, &got), 3);
-	cr_expect_eq(STAILQ_FIRST(&got)->index, 0);
+	cr_expect_eq(TAILQ_FIRST(&got)->index, 0);
 	forget_all(&got);
 	cr_expect_eq(schedule_take(schedule, d, &got), 1);
-	cr_expect_eq(STAILQ_FIRST(&got)->message->id, 1);
+	cr_expect_eq(TAILQ_FIRST(&got)->message->id, 1);
 	cr_expect_eq(messages_gone, 0);
 	forget_all(&got);
 	cr_expect_eq(messages_gone, 1);
 	cr_expect_eq(schedule_take(schedule, d, &got), 1);
-	cr_expect_eq(STAILQ_FIRST(&got)->message->id, 2);
+	cr_expect_eq(TAILQ_FIRST(&got)->message->id, 2);
 	forget_all(&got);
 	cr_expect_eq(schedule_take(schedule, d, &got), 0);
 	cr_expect_eq(schedule_active(schedule), 0);
@@ -152,7 +152,7 @@ Test(schedule, a_transaction_holds_one_message_and_no_more_than_the_limit)
 
 Test(schedule, what_comes_back_is_first_in_turn)
 {
-	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_recipients got = TAILQ_HEAD_INITIALIZER(got);
 	struct schedule_destination *d = destination("x");
 
 	(void)add(d, 1, 0, "x");
@@ -160,7 +160,7 @@ Test(schedule, what_comes_back_is_first_in_turn)
 	cr_expect_eq(schedule_take(schedule, d, &got), 1);
 	cr_expect_eq(schedule_give_back(schedule, d, &got), 0);
 	cr_expect_eq(schedule_take(schedule, d, &got), 1);
-	cr_expect_eq(STAILQ_FIRST(&got)->message->id, 1);
+	cr_expect_eq(TAILQ_FIRST(&got)->message->id, 1);
 	forget_all(&got);
 }
 
@@ -217,7 +217,7 @@ Test(schedule, the_active_set_ends_at_its_limit)
 
 Test(schedule, it_is_hungry_again_once_there_are_places_worth_a_question)
 {
-	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_recipients got = TAILQ_HEAD_INITIALIZER(got);
 	struct schedule_destination *d = destination("x");
 	uint64_t id;
 
@@ -235,7 +235,7 @@ Test(schedule, it_is_hungry_again_once_there_are_places_worth_a_question)
 
 Test(schedule, lanes_of_a_destination_have_their_turns)
 {
-	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_recipients got = TAILQ_HEAD_INITIALIZER(got);
 	struct schedule_destination *d = destination("x");
 	uint64_t id;
 
@@ -243,20 +243,20 @@ Test(schedule, lanes_of_a_destination_have_their_turns)
 		(void)add_to_lane(d, id, 0, "x", 1);
 	(void)add_to_lane(d, 60, 0, "x", 2);
 	(void)schedule_take(schedule, d, &got);
-	cr_expect_eq(STAILQ_FIRST(&got)->message->id, 1);
+	cr_expect_eq(TAILQ_FIRST(&got)->message->id, 1);
 	forget_all(&got);
 	(void)schedule_take(schedule, d, &got);
-	cr_expect_eq(STAILQ_FIRST(&got)->message->id, 60,
+	cr_expect_eq(TAILQ_FIRST(&got)->message->id, 60,
 	    "the second turn is the second sender's");
 	forget_all(&got);
 	(void)schedule_take(schedule, d, &got);
-	cr_expect_eq(STAILQ_FIRST(&got)->message->id, 2);
+	cr_expect_eq(TAILQ_FIRST(&got)->message->id, 2);
 	forget_all(&got);
 }
 
 Test(schedule, high_goes_before_low_and_low_goes_too)
 {
-	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_recipients got = TAILQ_HEAD_INITIALIZER(got);
 	struct schedule_destination *d = destination("x");
 	uint32_t turns[LANE_CLASS_COUNT] = { 0 };
 	uint32_t class;
@@ -268,7 +268,7 @@ Test(schedule, high_goes_before_low_and_low_goes_too)
 			    class << LANE_HASH_BITS);
 	for (id = 0; id < 21; id++) {
 		(void)schedule_take(schedule, d, &got);
-		turns[lane_class(STAILQ_FIRST(&got)->source->lane)]++;
+		turns[lane_class(TAILQ_FIRST(&got)->source->lane)]++;
 		forget_all(&got);
 	}
 	cr_expect_eq(turns[LANE_HIGH], 16);
@@ -513,7 +513,7 @@ Test(schedule, some_rests_are_brief_at_first)
 
 Test(schedule, what_is_new_probes_a_destination_in_its_rest)
 {
-	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_recipients got = TAILQ_HEAD_INITIALIZER(got);
 	struct schedule_destination *d = destination("x");
 	int64_t now_ms = 0, last_ms;
 	uint32_t probes = 0;
@@ -565,7 +565,7 @@ Test(schedule, no_login_is_tried_again_before_the_rest_is_over)
 
 Test(schedule, what_one_destination_leaves_does_not_hold_back_another)
 {
-	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_recipients got = TAILQ_HEAD_INITIALIZER(got);
 	struct schedule_destination *d = destination("x");
 	struct schedule_source *source;
 
@@ -616,7 +616,7 @@ Test(schedule, the_more_is_left_the_later_is_the_next_look)
 
 Test(schedule, a_sweep_frees_what_holds_nothing)
 {
-	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_recipients got = TAILQ_HEAD_INITIALIZER(got);
 	struct schedule_destination *d = destination("x");
 
 	(void)add(d, 1, 0, "x");
@@ -663,7 +663,7 @@ Test(schedule, a_variant_stands_by_itself)
 {
 	struct schedule_destination *plain = destination("b.example");
 	struct schedule_destination *variant;
-	struct schedule_recipients out = STAILQ_HEAD_INITIALIZER(out);
+	struct schedule_recipients out = TAILQ_HEAD_INITIALIZER(out);
 
 	variant = schedule_destination(schedule, 0, "b.example", 1);
 	cr_assert_neq(variant, NULL);
@@ -680,7 +680,7 @@ Test(schedule, a_variant_stands_by_itself)
 
 Test(schedule, a_waiting_recipient_is_withdrawn_and_one_in_a_session_is_not)
 {
-	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_recipients got = TAILQ_HEAD_INITIALIZER(got);
 	struct schedule_destination *d = destination("x");
 
 	(void)add(d, 1, 0, "x");
@@ -781,7 +781,7 @@ limited_to(const char *rate, uint32_t sessions)
 static void
 send_one(struct schedule_destination *d)
 {
-	struct schedule_recipients got = STAILQ_HEAD_INITIALIZER(got);
+	struct schedule_recipients got = TAILQ_HEAD_INITIALIZER(got);
 
 	cr_expect_eq(schedule_take(schedule, d, &got), 1);
 	forget_all(&got);
