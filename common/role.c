@@ -17,6 +17,8 @@
 
 /* Packets handled before other descriptors have their turn. */
 #define CHANNEL_BURST 64
+/* Others have their turn after so long, too. */
+#define CHANNEL_BURST_MS 5
 /* Packets kept for a slow reader; over it the reader is given up. */
 #define CHANNEL_BACKLOG_MAX 65536
 /* How often a role asks for another log sink, at most. */
@@ -188,11 +190,14 @@ channel_take(struct channel *ch, int flags, const char **why)
 static void
 channel_read(struct channel *ch, int most)
 {
+	int64_t until_ms = time_monotonic_ms() + CHANNEL_BURST_MS;
 	const char *why = NULL;
 	int i, n = 1;
 
 	ch->busy = true;
-	for (i = 0; i < most && n == 1 && ch->fd != -1 && ch->why == NULL; i++)
+	for (i = 0; i < most && n == 1 && ch->fd != -1 && ch->why == NULL &&
+	     (i == 0 || time_monotonic_ms() < until_ms);
+	     i++)
 		n = channel_take(ch, MSG_DONTWAIT, &why);
 	ch->busy = false;
 	if (ch->fd == -1)

@@ -20,6 +20,8 @@
 #define CLIENT_FDS_MAX     32 /* of them with a message in memory */
 /* Packets read before others have their turn. */
 #define CLIENT_BURST 32
+/* Others have their turn after so long, too. */
+#define CLIENT_BURST_MS 5
 
 struct answer {
 	STAILQ_ENTRY(answer) entry;
@@ -132,6 +134,7 @@ client_take(struct client *c)
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
+	int64_t until_ms = time_monotonic_ms() + CLIENT_BURST_MS;
 	struct client *c = arg;
 	int i, n = 1;
 
@@ -139,7 +142,9 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	c->busy = true;
 	for (i = 0; i < CLIENT_BURST && n == 1 && c->fd != -1 && !c->failed &&
-	     (i == 0 || event_pending(c->readable, EV_READ, NULL));
+	     (i == 0 ||
+		 (event_pending(c->readable, EV_READ, NULL) &&
+		     time_monotonic_ms() < until_ms));
 	     i++)
 		n = client_take(c);
 	c->busy = false;
