@@ -267,11 +267,21 @@ import_is_there(struct import *im, uint64_t id)
 	return there;
 }
 
+/* It was exported before it was due: see store_stage(). */
+static bool
+import_is_staged(const json_t *recipient)
+{
+	return json_integer_value(json_object_get(recipient, "state")) ==
+	    STORE_QUEUED &&
+	    !json_is_integer(json_object_get(recipient, "next_attempt"));
+}
+
 static int
 import_add(struct import *im, uint64_t id, json_t *message, json_t *recipients,
     int fd, uint64_t size)
 {
 	json_t *recipient;
+	bool staged = false;
 	size_t i;
 
 	if (import_row(im, &im->message, message) == -1 ||
@@ -289,7 +299,10 @@ import_add(struct import *im, uint64_t id, json_t *message, json_t *recipients,
 		if (import_row(im, &im->recipient, recipient) == -1)
 			return -1;
 		im->sum->recipients++;
+		staged = staged || import_is_staged(recipient);
 	}
+	if (staged && store_begin_staged(im->store, id) == -1)
+		return import_fail_sql(im);
 	im->sum->messages++;
 	if (id > im->last_id)
 		im->last_id = id;

@@ -12,6 +12,7 @@
 #include "master/queue/notice.h"
 #include "master/queue/outlet.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/staging.h"
 #include "master/queue/transient.h"
 
 enum {
@@ -214,6 +215,7 @@ era_become_alone(struct queue *q)
 	q->era_wants_alone = false;
 	schedule_rewind(q->schedule); /* what was passed over */
 	refill_clock_set(q);
+	staging_recover(q);
 	notices_wake(q);
 	outlet_recount(q); /* the other told some of the same rows */
 	log_line(LOG_INFO, "the queue is this generation's alone");

@@ -22,11 +22,15 @@
 #include "master/queue/notice.h"
 #include "master/queue/outlet.h"
 #include "master/queue/route.h"
+#include "master/queue/staging.h"
 #include "master/queue/transient.h"
 
 enum {
 	GROUP_EXPIRE_MAX = 200, /* failed recipients of one commit */
 	GROUP_HASTEN_MAX = 1000,
+	/* A commit of more rows ends when its time is over. */
+	GROUP_ROWS = 500,
+	GROUP_TURN_MS = 15,
 };
 
 struct queue_op *
@@ -80,9 +84,7 @@ group_submit(struct queue *q, struct submission *s)
 		(const char *const *)s->parameters, s->body_fd,
 		&s->envelope.id) == -1)
 		return -1;
-	if (!era_keeps(q) || s->wait == WAIT_QUEUED || s->cancelled)
-		return 0;
-	return store_keep(q->store, s->envelope.id);
+	return submit_keep(q, s);
 }
 
 static int
@@ -93,6 +95,8 @@ group_apply(struct queue *q, struct queue_op *op)
 	switch (op->kind) {
 	case OP_SUBMIT:
 		return group_submit(q, op->submission);
+	case OP_STAGING:
+		return staging_apply(q, op->staging);
 	case OP_ACTIVATE:
 		return op->job != NULL ? group_mark_active(q, op->job) : 0;
 	case OP_OUTCOME:
@@ -120,16 +124,50 @@ group_apply(struct queue *q, struct queue_op *op)
 	return 0;
 }
 
-/* *failedp: the change that failed; NULL: the commit itself. */
-static int
-group_write(struct queue *q, struct queue_op **failedp)
+/* How many rows a change touches, about. */
+static uint32_t
+group_rows(const struct queue_op *op)
 {
-	struct queue_op *op;
+	if (op->kind == OP_SUBMIT)
+		return op->submission->envelope.nrcpts;
+	if (op->kind == OP_STAGING)
+		return staging_rows(op->staging);
+	if (op->kind == OP_ACTIVATE && op->job != NULL)
+		return op->job->nrcpt;
+	return 1;
+}
 
-	*failedp = NULL;
+bool
+group_is_short(const struct queue *q)
+{
+	const struct queue_op *op;
+	uint32_t rows = 0;
+
+	if (q->nops > GROUP_ROWS)
+		return false;
+	STAILQ_FOREACH(op, &q->ops, entry)
+		rows += group_rows(op);
+	return rows <= GROUP_ROWS;
+}
+
+/* *failedp: the change that failed; NULL: the commit itself.  *lastp: the last
+ * change that is part of it. */
+static int
+group_write(struct queue *q, struct queue_op **failedp, struct queue_op **lastp)
+{
+	int64_t until_ms = time_monotonic_ms() + GROUP_TURN_MS;
+	struct queue_op *op;
+	uint32_t rows = 0;
+
+	*failedp = *lastp = NULL;
 	if (store_begin(q->store) == -1)
 		return -1;
 	STAILQ_FOREACH(op, &q->ops, entry) {
+		if (rows > 0 && rows + group_rows(op) > GROUP_ROWS &&
+		    time_monotonic_ms() >= until_ms)
+			break;
+		rows += group_rows(op);
+		*lastp = op;
 		if (group_apply(q, op) == 0)
 			continue;
 		*failedp = op;
@@ -148,6 +186,14 @@ group_drop(struct queue *q, struct queue_op *op)
 	free(op);
 }
 
+/* New mail, that its client can be asked to keep. */
+static bool
+group_is_refusable(const struct queue_op *op)
+{
+	return op->kind == OP_SUBMIT ||
+	    (op->kind == OP_STAGING && staging_is_refusable(op->staging));
+}
+
 /* Refuses one submission, or all; says whether there was any. */
 static bool
 group_refuse(struct queue *q, const struct queue_op *only, int error)
@@ -158,15 +204,13 @@ group_refuse(struct queue *q, const struct queue_op *only, int error)
 
 	for (op = STAILQ_FIRST(&q->ops); op != NULL; op = next) {
 		next = STAILQ_NEXT(op, entry);
-		if (op->kind != OP_SUBMIT || (only != NULL && op != only))
+		if (!group_is_refusable(op) || (only != NULL && op != only))
 			continue;
 		any = true;
-		if (error == ENOSPC || error == EDQUOT)
-			submit_refused(q, op->submission, 452, "4.3.1",
-			    "the queue's disk is full");
+		if (op->kind == OP_STAGING)
+			staging_refuse(q, op->staging, error);
 		else
-			submit_refused(q, op->submission, 451, "4.3.0",
-			    "the queue cannot be written");
+			submit_refuse_for(q, op->submission, error);
 		group_drop(q, op);
 	}
 	return any;
@@ -178,7 +222,7 @@ group_has_submission(const struct queue *q)
 	const struct queue_op *op;
 
 	STAILQ_FOREACH(op, &q->ops, entry)
-		if (op->kind == OP_SUBMIT)
+		if (group_is_refusable(op))
 			return true;
 	return false;
 }
@@ -298,8 +342,10 @@ group_news(struct queue *q, struct queue_op *op)
 
 	switch (op->kind) {
 	case OP_SUBMIT:
-		rates_add(&q->rates, RATE_ACCEPTED, 1, time_monotonic_ms());
-		submit_committed(q, op);
+		submit_committed(q, op->submission);
+		break;
+	case OP_STAGING:
+		staging_committed(q, op->staging);
 		break;
 	case OP_ACTIVATE:
 		if (op->job == NULL)
@@ -341,23 +387,54 @@ group_news(struct queue *q, struct queue_op *op)
 	}
 }
 
+/* Takes the changes up to this one off those that wait; how many. */
+static uint32_t
+group_take(struct queue *q, struct queue_ops *ops, const struct queue_op *last)
+{
+	struct queue_op *op;
+	uint32_t n = 0;
+
+	while ((op = STAILQ_FIRST(&q->ops)) != NULL) {
+		STAILQ_REMOVE_HEAD(&q->ops, entry);
+		STAILQ_INSERT_TAIL(ops, op, entry);
+		q->nops--;
+		n++;
+		if (op == last)
+			break;
+	}
+	return n;
+}
+
+static void
+group_tell(struct queue *q, struct queue_ops *ops)
+{
+	struct queue_op *op;
+
+	while ((op = STAILQ_FIRST(ops)) != NULL) {
+		STAILQ_REMOVE_HEAD(ops, entry);
+		group_news(q, op);
+		submission_free(op->submission);
+		free(op);
+	}
+}
+
 void
 group_commit(struct queue *q)
 {
 	struct queue_ops ops = STAILQ_HEAD_INITIALIZER(ops);
-	struct queue_op *failed;
-	struct queue_op *op;
+	struct queue_op *failed, *last = NULL;
 	int64_t start_us = time_monotonic_us();
 	int error;
 
 	group_keep_room(q);
-	while (!STAILQ_EMPTY(&q->ops) && group_write(q, &failed) == -1) {
+	while (!STAILQ_EMPTY(&q->ops) && group_write(q, &failed, &last) == -1) {
 		error = errno;
+		q->store_fails = true;
 		count_store_error(q);
 		log_line(LOG_ERROR, "the queue's store: %s (%s)",
 		    strerror(error), store_error(q->store));
 		if (failed != NULL &&
-		    (failed->kind != OP_SUBMIT || error != EBADMSG))
+		    (!group_is_refusable(failed) || error != EBADMSG))
 			failed = NULL;
 		if (group_refuse(q, failed, error) || group_make_room(q, error))
 			continue;
@@ -366,17 +443,14 @@ group_commit(struct queue *q)
 		group_arm(q, QUEUE_RETRY_MS);
 		return;
 	}
-	count_commit(q, q->nops, time_monotonic_us() - start_us);
-	STAILQ_CONCAT(&ops, &q->ops);
-	q->nops = 0;
+	q->store_fails = false;
+	count_commit(q, group_take(q, &ops, last),
+	    time_monotonic_us() - start_us);
 	log_gather(true);
-	while ((op = STAILQ_FIRST(&ops)) != NULL) {
-		STAILQ_REMOVE_HEAD(&ops, entry);
-		group_news(q, op);
-		submission_free(op->submission);
-		free(op);
-	}
+	group_tell(q, &ops);
 	log_gather(false);
+	if (!STAILQ_EMPTY(&q->ops))
+		group_arm(q, 0); /* others have their turn first */
 	queue_pump_soon(q);
 }
 

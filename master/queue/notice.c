@@ -236,12 +236,10 @@ tell(struct queue *q, struct notice *notice)
 		.notice_class = notice->class,
 		.notice_id = notice->submission->envelope.id };
 	struct event removed = { .kind = EVENT_REMOVED, .id = notice->message };
-	struct queue_op op = { .kind = OP_SUBMIT,
-		.submission = notice->submission };
 
 	if (!notice->nobody) {
 		event_tell(q, &event);
-		submit_committed(q, &op);
+		submit_committed(q, notice->submission);
 	}
 	if (notice->removed)
 		event_tell(q, &removed);

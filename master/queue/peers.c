@@ -12,6 +12,7 @@
 #include "master/queue/action.h"
 #include "master/queue/ask.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/staging.h"
 #include "master/queue/transient.h"
 
 static struct channel **
@@ -42,6 +43,7 @@ peers_intake_gone(struct queue *q)
 	transient_cancel_all(q);
 	action_cancel_all(q);
 	ask_cancel_all(q);
+	staging_cancel_all(q);
 	STAILQ_FOREACH(op, &q->ops, entry)
 		if (op->kind == OP_SUBMIT)
 			op->submission->cancelled = true;

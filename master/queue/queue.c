@@ -33,6 +33,7 @@
 #include "master/queue/queue_internal.h"
 #include "master/queue/recovery.h"
 #include "master/queue/route.h"
+#include "master/queue/staging.h"
 #include "master/queue/strand.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transcripts.h"
@@ -41,6 +42,7 @@
 
 enum {
 	QUEUE_BODIES_MAX = 4096,
+	QUEUE_STARTS_MS = 10, /* questions for plans, and new sessions */
 };
 
 static const struct filter_rule queue_filter[] = {
@@ -58,11 +60,16 @@ queue_pump_soon(struct queue *q)
 static void
 queue_start_sessions(struct queue *q)
 {
+	int64_t until_ms = time_monotonic_ms() + QUEUE_STARTS_MS;
 	struct schedule_destination *d;
 	uint32_t limit = (uint32_t)q->config->process_limit;
 	uint32_t left;
 
 	while (q->agent != NULL) {
+		if (time_monotonic_ms() >= until_ms) {
+			queue_pump_soon(q); /* of many, some at each turn */
+			break;
+		}
 		left = limit > q->nsessions ? limit - q->nsessions : 0;
 		d = schedule_pick(q->schedule, left, time_monotonic_ms());
 		if (d == NULL)
@@ -115,6 +122,9 @@ queue_finish(struct queue *q)
 	if (q->nsessions > 0)
 		return;
 	group_commit(q);
+	/* Of much, each commit takes some, and pumps again. */
+	if (!q->store_fails && (q->nops > 0 || !TAILQ_EMPTY(&q->stagings)))
+		return;
 	role_stop(&q->role);
 }
 
@@ -185,6 +195,7 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 		log_line(LOG_INFO, "the spool's disk has room again");
 	transcript_sweep(q);
 	dial_forget(q);
+	staging_sweep(q);
 	notices_sweep(q);
 	count_sweep(q);
 	outlet_sweep(q);
@@ -203,7 +214,7 @@ queue_stop(evutil_socket_t fd, short what, void *arg)
 	log_line(LOG_WARN, "%u sessions did not end in stop_timeout",
 	    q->nsessions);
 	session_kill_all(q, "posternd was stopped");
-	queue_finish(q);
+	role_stop(&q->role);
 }
 
 static void
@@ -303,6 +314,7 @@ queue_init(struct queue *q, int parent_fd)
 	memset(q, 0, sizeof(*q));
 	STAILQ_INIT(&q->ops);
 	TAILQ_INIT(&q->half_jobs);
+	TAILQ_INIT(&q->stagings);
 	TAILQ_INIT(&q->transients);
 	TAILQ_INIT(&q->waiters);
 	TAILQ_INIT(&q->resolving);
@@ -371,8 +383,11 @@ queue_clear(struct queue *q)
 	uint32_t i;
 
 	session_kill_all(q, "the queue ends");
-	group_commit(q);
+	do
+		group_commit(q);
+	while (q->nops > 0 && !q->store_fails);
 	group_clear(q);
+	staging_clear(q);
 	action_clear(q);
 	ask_cancel_all(q);
 	submit_clear(q);
@@ -438,6 +453,8 @@ queue_run(int parent_fd)
 	transcript_open(&q, in_memory ? NULL : spool);
 	sandbox_confine(&box, spool, queue_filter, NELEM(queue_filter), &ready);
 	queue_watch_clock(&q);
+	if (q.era == ERA_ALONE)
+		staging_recover(&q);
 	queue_pump_soon(&q);
 	role_loop(&q.role, &ready);
 	queue_clear(&q);

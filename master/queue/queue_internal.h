@@ -87,16 +87,17 @@ struct target {
 	int64_t plan_until_ms;
 	uint32_t resolve_id; /* 0: nothing is asked */
 	uint32_t asks;       /* resolvers that were asked it */
-	uint32_t turns;    /* sessions so far, for hosts of equal preference */
+	uint32_t turns; /* sessions so far, for hosts of equal preference */
 	struct destination_facts facts;
 	struct hosts_tried_kept *tried; /* by the last attempt that failed */
-	uint32_t deaths;   /* seconds with dead workers since a success */
-	int64_t death_ms;  /* the last of them */
-	int64_t failed_ms; /* real; when a session or question failed last */
+	uint32_t deaths;      /* seconds with dead workers since a success */
+	int64_t death_ms;     /* the last of them */
+	int64_t failed_ms;    /* real; when a session or question failed last */
 	bool waits_for_login; /* paused until login.c says more */
 	bool login_refused;   /* and another secret is asked for */
 	bool loops; /* the domain's mail server is this host; notices go home */
 	TAILQ_ENTRY(target) resolving;
+	LIST_ENTRY(target) by_resolve_id;
 	unsigned group;       /* of metrics.h */
 	int64_t rest_ms;      /* target_rest_end_ms(): until when, monotonic */
 	int64_t rest_real_ms; /* and that in the store's clock */
@@ -218,6 +219,7 @@ struct waiter {
 
 enum queue_op_kind {
 	OP_SUBMIT,
+	OP_STAGING,
 	OP_ACTIVATE,
 	OP_OUTCOME,
 	OP_EXPIRE,
@@ -232,8 +234,9 @@ struct queue_op {
 	enum queue_op_kind kind;
 	bool done; /* in the group that is about to be committed */
 	struct submission *submission;
-	struct job *job;       /* ACTIVATE; NULL: void meanwhile */
-	struct action *action; /* ACTION; borrowed */
+	struct staging *staging; /* STAGING; borrowed */
+	struct job *job;         /* ACTIVATE; NULL: void meanwhile */
+	struct action *action;   /* ACTION; borrowed */
 	int64_t before_ms;
 	uint32_t lane; /* HASTEN; the domain is in text */
 	/* OUTCOME; its strings are in text. */
@@ -290,19 +293,21 @@ struct queue {
 	struct event *action_timer;
 	TAILQ_HEAD(, action) actions; /* action.c */
 	uint32_t nactions;
-	struct pauses *pauses;    /* pause.h */
-	struct strand *strand;    /* strand.h */
+	struct pauses *pauses;     /* pause.h */
+	struct strand *strand;     /* strand.h */
 	struct troubles *troubles; /* trouble.h; never NULL */
-	TAILQ_HEAD(, tail) tails; /* tail.h */
+	TAILQ_HEAD(, tail) tails;  /* tail.h */
 	uint32_t ntails;
 	TAILQ_HEAD(, explain) explains; /* explain.h */
 	uint32_t nexplains;
 	struct rates rates;
 	struct queue_ops ops;
 	uint32_t nops;
+	bool store_fails;   /* the last commit did */
 	bool disk_is_short; /* said in the log */
 	TAILQ_HEAD(, submission) half_jobs;
 	uint32_t nhalf_jobs;
+	TAILQ_HEAD(, staging) stagings;     /* staging.h */
 	TAILQ_HEAD(, transient) transients; /* transient.h */
 	uint32_t ntransients;
 	uint32_t transient_rcpts; /* of them all */
@@ -311,6 +316,7 @@ struct queue {
 	TAILQ_HEAD(, waiter) waiters;
 	LIST_HEAD(, waiter) waiters_by_id[QUEUE_BUCKETS];
 	TAILQ_HEAD(, target) resolving;
+	LIST_HEAD(, target) resolving_by_id[QUEUE_BUCKETS];
 	TAILQ_HEAD(, session) sessions;
 	uint32_t nsessions;
 	uint32_t last_session;
@@ -354,7 +360,15 @@ void queue_watch_clock(struct queue *q);
 /* group.c */
 void group_add(struct queue *q, struct queue_op *op);
 struct queue_op *group_new_op(enum queue_op_kind kind, size_t text_size);
+/*
+ * group_commit - what waits becomes true on disk, and its news are told.
+ *
+ * Of very much it takes as many changes as a turn of the loop has time for; the
+ * rest follows by itself.  What fails stays, and is tried again.
+ */
 void group_commit(struct queue *q);
+/* Whether one group_commit() takes all that waits. */
+bool group_is_short(const struct queue *q);
 void group_clear(struct queue *q);
 
 /* submit.c */
@@ -363,7 +377,17 @@ void submit_more(void *ctx, struct channel *from, const struct message *m);
 void submit_end(void *ctx, struct channel *from, const struct message *m);
 void submit_cancel(void *ctx, struct channel *from, const struct message *m);
 void submit_clear(struct queue *q);
-void submit_committed(struct queue *q, struct queue_op *op);
+void submit_committed(struct queue *q, struct submission *submission);
+/* The steps of that, for a message to many (staging.h): the client is told; some
+ * recipients are given to the scheduler. */
+void submit_taken(struct queue *q, struct submission *submission);
+void submit_place(struct queue *q, struct submission *submission,
+    uint32_t first, uint32_t end);
+/* Part of the group: it stays this generation's where its client waits. */
+int submit_keep(struct queue *q, const struct submission *submission);
+/* The store failed with this errno. */
+void submit_refuse_for(struct queue *q, struct submission *submission,
+    int error);
 void submit_refused(struct queue *q, struct submission *submission,
     uint16_t code, const char *dsn, const char *why);
 /* Its times and its lane, as it is committed now. */
@@ -597,8 +621,8 @@ bool settle_is_over(const struct queue *q, const struct attempt *a,
     int64_t now_ms);
 /* The attempt never began, or came to nothing: it is due again at once, with the
  * others. */
-void settle_unbegun(struct queue *q, uint64_t id, uint32_t index,
-    bool in_doubt, int64_t due_ms);
+void settle_unbegun(struct queue *q, uint64_t id, uint32_t index, bool in_doubt,
+    int64_t due_ms);
 void settle_outcome(struct outcome *outcome, unsigned status, unsigned step,
     const char *dsn);
 

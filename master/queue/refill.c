@@ -528,6 +528,9 @@ refill_run(struct queue *q)
 {
 	if (q->draining || !era_schedules(q))
 		return;
+	/* The store does not say yet what we know; each commit comes here. */
+	if (!group_is_short(q))
+		return;
 	/* Known sources and unknown ones are first by turns. */
 	q->scan_first = !q->scan_first;
 	if (!q->scan_first)

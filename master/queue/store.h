@@ -166,6 +166,41 @@ int store_add_message(struct store *store,
     const struct store_envelope *envelope, const char *const *addresses,
     const char *const *parameters, int body_fd, uint64_t *idp);
 
+/*
+ * A message to many is added in parts, each in a group of its own, so that no
+ * group takes long: first its recipients, who are due at no time; then itself,
+ * from when on it is taken over; then the time of each.  What ends in the midst
+ * is found by store_next_staged.
+ *
+ * store_stage: recipients from first up to end; *idp is the message's, 0 at the
+ * first part, which sets it.  store_add_staged: the message, under envelope->id.
+ * store_release_part: these are due then.  store_unstage_part: these go, of one
+ * that was not taken over.  store_end_staged: nothing of it is left to do.
+ */
+int store_stage(struct store *store, const struct store_envelope *envelope,
+    const char *const *addresses, const char *const *parameters, uint32_t first,
+    uint32_t end, uint64_t *idp);
+int store_add_staged(struct store *store, const struct store_envelope *envelope,
+    int body_fd);
+int store_release_part(struct store *store, uint64_t message, uint32_t first,
+    uint32_t end, int64_t due_ms);
+int store_unstage_part(struct store *store, uint64_t message, uint32_t first,
+    uint32_t end);
+int store_end_staged(struct store *store, uint64_t message);
+/* An imported one whose release was not at its end. */
+int store_begin_staged(struct store *store, uint64_t message);
+
+struct store_staged {
+	uint64_t message;
+	int64_t created_ms;
+	uint32_t end;     /* above the highest index of its recipients */
+	bool is_complete; /* it was taken over */
+};
+
+/* 1: the next one behind after; 0: none. */
+int store_next_staged(struct store *store, uint64_t after,
+    struct store_staged *staged);
+
 /* Counts an attempt; the commit must come before a worker sees the message. */
 int store_mark_active(struct store *store, uint64_t message,
     uint32_t recipient_index);

@@ -322,3 +322,25 @@ store_id_parse(const char *text, uint64_t *idp)
 	*idp = id;
 	return 0;
 }
+
+int
+store_next_staged(struct store *store, uint64_t after,
+    struct store_staged *staged)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_NEXT_STAGED];
+	int rc, ret = 0;
+
+	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)after);
+	rc = sqlite3_step(sql);
+	if (rc == SQLITE_ROW) {
+		staged->message = (uint64_t)sqlite3_column_int64(sql, 0);
+		staged->created_ms = sqlite3_column_int64(sql, 1);
+		staged->end = (uint32_t)sqlite3_column_int64(sql, 2);
+		staged->is_complete = sqlite3_column_int(sql, 3) != 0;
+		ret = 1;
+	} else if (rc != SQLITE_DONE) {
+		ret = store_fail(store, rc);
+	}
+	store_reset(store, STORE_SQL_NEXT_STAGED);
+	return ret;
+}

@@ -76,6 +76,11 @@ enum {
 	"CREATE INDEX IF NOT EXISTS held ON recipient (warned)"                \
 	" WHERE state = 5;"
 
+/* Messages to many that are being added in parts (store.h).  It too is made where
+ * it is missing: an older posternd has none such. */
+#define STAGED                                                                 \
+	"CREATE TABLE IF NOT EXISTS staged (message INTEGER PRIMARY KEY);"
+
 /* AUTOINCREMENT: who gets a report knows by its number whether he had it. */
 #define REPORT_4                                                               \
 	"CREATE TABLE report (id INTEGER PRIMARY KEY AUTOINCREMENT,"           \
@@ -200,8 +205,8 @@ int
 store_schema(struct store *store, const char *path, char *error,
     size_t error_size)
 {
-	static const char *const whole[] = { schema, HELD };
-	static const char *const held[] = { HELD };
+	static const char *const whole[] = { schema, HELD, STAGED };
+	static const char *const held[] = { HELD, STAGED };
 	int64_t tables = 0;
 	int64_t application = 0;
 	int64_t version = 0;

@@ -113,9 +113,11 @@ store_add_body(struct store *store, uint64_t id, int body_fd)
 	return 0;
 }
 
+/* Those from first up to end; each due at once, or at no time. */
 static int
 store_add_recipients(struct store *store, const struct store_envelope *envelope,
-    uint64_t id, const char *const *addresses, const char *const *parameters)
+    uint64_t id, const char *const *addresses, const char *const *parameters,
+    uint32_t first, uint32_t end, bool due)
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_ADD_RCPT];
 	char domain[STORE_DOMAIN_SIZE];
@@ -123,9 +125,9 @@ store_add_recipients(struct store *store, const struct store_envelope *envelope,
 	uint32_t i;
 
 	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)id);
-	(void)sqlite3_bind_int64(sql, 5, envelope->created_ms);
+	store_bind_time(sql, 5, envelope->created_ms, due);
 	(void)sqlite3_bind_int64(sql, 7, envelope->lane);
-	for (i = 0; i < envelope->nrcpts; i++) {
+	for (i = first; i < end; i++) {
 		store_address_domain(addresses[i], domain);
 		(void)sqlite3_bind_int64(sql, 2, i);
 		store_bind_text(sql, 3, addresses[i]);
@@ -138,17 +140,12 @@ store_add_recipients(struct store *store, const struct store_envelope *envelope,
 	return 0;
 }
 
-int
-store_add_message(struct store *store, const struct store_envelope *envelope,
-    const char *const *addresses, const char *const *parameters, int body_fd,
-    uint64_t *idp)
+static int
+store_insert_message(struct store *store, const struct store_envelope *envelope,
+    uint64_t id, int body_fd)
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_ADD_MESSAGE];
-	uint64_t id;
 
-	assert(store->in_group);
-	if (store_take_id(store, &id) == -1)
-		return -1;
 	if (store_add_body(store, id, body_fd) == -1)
 		return -1;
 	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)id);
@@ -167,12 +164,103 @@ store_add_message(struct store *store, const struct store_envelope *envelope,
 	store_bind_time(sql, 14, envelope->remind_ms, envelope->remind_ms != 0);
 	if (store_run(store, STORE_SQL_ADD_MESSAGE) == -1)
 		return -1;
-	if (store_add_recipients(store, envelope, id, addresses, parameters) ==
-	    -1)
-		return -1;
 	store->tally[STORE_TALLY_MESSAGES]++;
+	return 0;
+}
+
+int
+store_add_message(struct store *store, const struct store_envelope *envelope,
+    const char *const *addresses, const char *const *parameters, int body_fd,
+    uint64_t *idp)
+{
+	uint64_t id;
+
+	assert(store->in_group);
+	if (store_take_id(store, &id) == -1 ||
+	    store_insert_message(store, envelope, id, body_fd) == -1 ||
+	    store_add_recipients(store, envelope, id, addresses, parameters, 0,
+		envelope->nrcpts, true) == -1)
+		return -1;
 	*idp = id;
 	return 0;
+}
+
+/* A statement about the recipients of a message from first up to end. */
+static int
+store_run_part(struct store *store, enum store_sql which, uint64_t message,
+    uint32_t first, uint32_t end)
+{
+	sqlite3_stmt *sql = store->sql[which];
+
+	assert(store->in_group);
+	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)message);
+	(void)sqlite3_bind_int64(sql, 2, first);
+	(void)sqlite3_bind_int64(sql, 3, end);
+	return store_run(store, which);
+}
+
+static int
+store_run_one(struct store *store, enum store_sql which, uint64_t message)
+{
+	assert(store->in_group);
+	(void)sqlite3_bind_int64(store->sql[which], 1, (sqlite3_int64)message);
+	return store_run(store, which);
+}
+
+int
+store_begin_staged(struct store *store, uint64_t message)
+{
+	return store_run_one(store, STORE_SQL_STAGE, message);
+}
+
+int
+store_stage(struct store *store, const struct store_envelope *envelope,
+    const char *const *addresses, const char *const *parameters, uint32_t first,
+    uint32_t end, uint64_t *idp)
+{
+	uint64_t id = *idp;
+
+	assert(store->in_group);
+	if (id == 0 &&
+	    (store_take_id(store, &id) == -1 ||
+		store_begin_staged(store, id) == -1))
+		return -1;
+	if (store_add_recipients(store, envelope, id, addresses, parameters,
+		first, end, false) == -1)
+		return -1;
+	*idp = id;
+	return 0;
+}
+
+int
+store_add_staged(struct store *store, const struct store_envelope *envelope,
+    int body_fd)
+{
+	assert(store->in_group);
+	return store_insert_message(store, envelope, envelope->id, body_fd);
+}
+
+int
+store_release_part(struct store *store, uint64_t message, uint32_t first,
+    uint32_t end, int64_t due_ms)
+{
+	(void)sqlite3_bind_int64(store->sql[STORE_SQL_RELEASE_PART], 4, due_ms);
+	return store_run_part(store, STORE_SQL_RELEASE_PART, message, first,
+	    end);
+}
+
+int
+store_unstage_part(struct store *store, uint64_t message, uint32_t first,
+    uint32_t end)
+{
+	return store_run_part(store, STORE_SQL_UNSTAGE_PART, message, first,
+	    end);
+}
+
+int
+store_end_staged(struct store *store, uint64_t message)
+{
+	return store_run_one(store, STORE_SQL_END_STAGED, message);
 }
 
 int

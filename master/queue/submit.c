@@ -21,7 +21,9 @@
 #include "common/util.h"
 #include "master/queue/action.h"
 #include "master/queue/ask.h"
+#include "master/queue/era.h"
 #include "master/queue/notice_policy.h"
+#include "master/queue/staging.h"
 #include "master/queue/transient.h"
 
 enum {
@@ -66,6 +68,14 @@ submit_clear(struct queue *q)
 		submit_drop(q, TAILQ_FIRST(&q->half_jobs));
 }
 
+int
+submit_keep(struct queue *q, const struct submission *s)
+{
+	if (!era_keeps(q) || s->wait == WAIT_QUEUED || s->cancelled)
+		return 0;
+	return store_keep(q->store, s->envelope.id);
+}
+
 static struct submission *
 submit_find(struct queue *q, uint64_t request)
 {
@@ -99,6 +109,16 @@ submit_refused(struct queue *q, struct submission *s, uint16_t code,
 {
 	if (!s->cancelled)
 		submit_refuse(q, s->request, code, dsn, why);
+}
+
+void
+submit_refuse_for(struct queue *q, struct submission *s, int error)
+{
+	if (error == ENOSPC || error == EDQUOT)
+		submit_refused(q, s, 452, "4.3.1", "the queue's disk is full");
+	else
+		submit_refused(q, s, 451, "4.3.0",
+		    "the queue cannot be written");
 }
 
 /* What the intake has seen to already; here it keeps the log in one piece. */
@@ -347,13 +367,28 @@ submit_finish_envelope(const struct queue *q, struct store_envelope *envelope)
 	    notice_remind_ms(envelope->parameters, envelope->created_ms);
 }
 
+/* On its way to the disk, at once or in parts. */
+static int
+submit_add(struct queue *q, struct submission *s)
+{
+	struct queue_op *op;
+
+	if (staging_is_wanted(s))
+		return staging_begin(q, s);
+	op = group_new_op(OP_SUBMIT, 0);
+	if (op == NULL)
+		return -1;
+	op->submission = s;
+	group_add(q, op);
+	return 0;
+}
+
 void
 submit_end(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_request *msg = m->payload;
 	struct queue *q = ctx;
 	struct submission *s = submit_find(q, msg->request);
-	struct queue_op *op;
 
 	(void)from;
 	if (s == NULL)
@@ -370,17 +405,13 @@ submit_end(void *ctx, struct channel *from, const struct message *m)
 		transient_begin(q, s);
 		return;
 	}
-	op = group_new_op(OP_SUBMIT, 0);
-	if (op == NULL) {
-		submit_refuse(q, s->request, 451, "4.3.0", "out of memory");
-		submit_drop(q, s);
-		return;
-	}
 	TAILQ_REMOVE(&q->half_jobs, s, entry);
 	q->nhalf_jobs--;
 	submit_finish_envelope(q, &s->envelope);
-	op->submission = s;
-	group_add(q, op);
+	if (submit_add(q, s) == 0)
+		return;
+	submit_refuse(q, s->request, 451, "4.3.0", "out of memory");
+	submission_free(s);
 }
 
 void
@@ -399,6 +430,7 @@ submit_cancel(void *ctx, struct channel *from, const struct message *m)
 		if (op->kind == OP_SUBMIT &&
 		    op->submission->request == msg->request)
 			op->submission->cancelled = true;
+	staging_cancel(q, msg->request);
 	report_cancel(q, msg->request);
 	transient_cancel(q, msg->request);
 	action_cancel(q, msg->request);
@@ -439,17 +471,15 @@ submit_tell(struct queue *q, const struct submission *s)
 }
 
 void
-submit_committed(struct queue *q, struct queue_op *op)
+submit_taken(struct queue *q, struct submission *s)
 {
-	struct submission *s = op->submission;
-	struct store_recipient recipient = { .message = s->envelope.id };
 	struct msg_accepted accepted;
-	char domain[STORE_DOMAIN_SIZE];
-	uint32_t i;
 
 	/* A notice is told of by whoever writes it. */
-	if (s->of_client)
+	if (s->of_client) {
 		submit_tell(q, s);
+		rates_add(&q->rates, RATE_ACCEPTED, 1, time_monotonic_ms());
+	}
 	if (!s->cancelled && q->intake != NULL) {
 		memset(&accepted, 0, sizeof(accepted));
 		accepted.request = s->request;
@@ -463,11 +493,21 @@ submit_committed(struct queue *q, struct queue_op *op)
 			    "out of memory: no results for a "
 			    "client");
 	}
+}
+
+void
+submit_place(struct queue *q, struct submission *s, uint32_t first,
+    uint32_t end)
+{
+	struct store_recipient recipient = { .message = s->envelope.id };
+	char domain[STORE_DOMAIN_SIZE];
+	uint32_t i;
+
 	recipient.next_attempt_ms = s->envelope.created_ms;
 	recipient.domain = domain;
 	recipient.via = "";
 	recipient.lane = s->envelope.lane;
-	for (i = 0; i < s->envelope.nrcpts; i++) {
+	for (i = first; i < end; i++) {
 		recipient.index = i;
 		recipient.address = s->addresses[i];
 		recipient.parameters =
@@ -478,4 +518,11 @@ submit_committed(struct queue *q, struct queue_op *op)
 		refill_new(q, &s->envelope, &recipient);
 	}
 	submit_keep_body(q, s);
+}
+
+void
+submit_committed(struct queue *q, struct submission *s)
+{
+	submit_taken(q, s);
+	submit_place(q, s, 0, s->envelope.nrcpts);
 }

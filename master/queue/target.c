@@ -245,6 +245,8 @@ target_ready(struct queue *q, struct target *t)
 	if (t->resolve_id == 0)
 		t->resolve_id = ++q->last_resolve;
 	TAILQ_INSERT_TAIL(&q->resolving, t, resolving);
+	LIST_INSERT_HEAD(&q->resolving_by_id[t->resolve_id % QUEUE_BUCKETS], t,
+	    by_resolve_id);
 	schedule_pause(q->schedule, t->destination, true);
 	target_ask(q, t);
 	return false;
@@ -455,6 +457,7 @@ static void
 target_answered(struct queue *q, struct target *t)
 {
 	TAILQ_REMOVE(&q->resolving, t, resolving);
+	LIST_REMOVE(t, by_resolve_id);
 	t->resolve_id = 0;
 	schedule_pause(q->schedule, t->destination, false);
 }
@@ -638,7 +641,8 @@ target_resolved(void *ctx, struct channel *from, const struct message *m)
 	struct target *t;
 
 	(void)from;
-	TAILQ_FOREACH(t, &q->resolving, resolving)
+	LIST_FOREACH(t, &q->resolving_by_id[answer->id % QUEUE_BUCKETS],
+	    by_resolve_id)
 		if (t->resolve_id == answer->id)
 			break;
 	/* Asked twice over a restart, the first one counted. */

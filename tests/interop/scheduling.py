@@ -2,6 +2,7 @@
 """Who waits for whom: senders, destinations, rates, and the dead."""
 import json
 import os
+import signal
 import socket
 import struct
 import sys
@@ -140,6 +141,68 @@ route other.test { transport = other }
                 # 4 messages each.
                 assert behind <= 100, "%d of the run were before it" % behind
                 assert len(sink.mails) < BULK, "the run was over"
+
+
+MANY = 20000
+
+
+def to_many(d):
+    """The connection of a client whose job of MANY recipients is whole."""
+    job = Job(d.dir + "/run/job")
+    fd = memfd(MESSAGE)
+    for at in range(0, MANY, 1000):
+        packet = {"rcpts": ["r%d@x.test" % i for i in range(at, at + 1000)],
+                  "more": at + 1000 < MANY}
+        if at == 0:
+            packet.update({"from": "a@lists.test", "wait": "queued"})
+        job.send(packet, fd if at == 0 else None)
+    os.close(fd)
+    return job
+
+
+def counted(d):
+    """The recipients of the store that wait, taken or not."""
+    return d.queue()[-1]["counts"]["queued"]
+
+
+def kill_queue(d):
+    before = d.pids("queue")
+    os.kill(before[0], signal.SIGKILL)
+    wait_for(lambda: d.pids("queue") not in (before, []), what="a new queue")
+
+
+def a_message_to_many_is_taken_whole_or_not_at_all():
+    with Sink() as sink:
+        with Daemon(config(sink, extra="job_recipient_limit = 100000")) as d:
+            sink.final = "451 4.3.0 not yet"
+            job = to_many(d)
+            wait_for(lambda: counted(d) > 0, what="its first part")
+            kill_queue(d)
+            answer = job.receive()
+            job.close()
+            if answer["status"] == "refused":
+                wait_for(lambda: counted(d) == 0, 60, "nothing to be left")
+                assert "recipients was being taken" in d.log_text()
+            else:
+                d.postern("queue", "delete", "--yes", "--older", "0s")
+            assert not sink.mails, len(sink.mails)
+            d.stop()
+            check = d.postern("queue", "check")
+            assert check.returncode == 0, check
+
+
+def a_message_to_many_is_delivered_to_all_over_a_kill():
+    with Sink() as sink:
+        with Daemon(config(sink, extra="job_recipient_limit = 100000")) as d:
+            job = to_many(d)
+            answer = job.receive()
+            assert answer["status"] == "queued", answer
+            kill_queue(d)
+            job.close()
+            wait_for(lambda: len({r for m in list(sink.mails)
+                                  for r in m.rcpts}) == MANY, 120,
+                     "all %d" % MANY)
+            wait_for(lambda: ": removed" in d.log_text(), 30, "the end")
 
 
 def a_high_priority_goes_before_and_a_low_one_goes_too():
@@ -543,6 +606,8 @@ def a_route_has_a_retry_schedule():
 
 TESTS = (
     a_bulk_run_delays_nobody_else,
+    a_message_to_many_is_taken_whole_or_not_at_all,
+    a_message_to_many_is_delivered_to_all_over_a_kill,
     a_high_priority_goes_before_and_a_low_one_goes_too,
     a_rate_holds_and_goes_on_over_a_reload,
     connections_have_a_rate,

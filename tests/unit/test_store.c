@@ -240,6 +240,105 @@ Test(store, the_last_delivered_recipient_takes_the_message_along)
 	cr_expect_eq(errno, ENOENT);
 }
 
+static const char *const many[] = { "a@x.test", "b@y.test", "c@z.test" };
+
+/* The first two of three, then the message where that is wanted. */
+static uint64_t
+stage(bool complete)
+{
+	struct store_envelope envelope = { .created_ms = 1000,
+		.size = 10,
+		.nrcpts = 3,
+		.reverse_path = "ana@example.org",
+		.ref = "",
+		.via = "" };
+	int fd = body_of(10);
+
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(
+	    store_stage(store, &envelope, many, NULL, 0, 2, &envelope.id), 0);
+	cr_assert_eq(store_commit(store), 0);
+	cr_assert_neq(envelope.id, 0);
+	if (complete) {
+		cr_assert_eq(store_begin(store), 0);
+		cr_assert_eq(store_stage(store, &envelope, many, NULL, 2, 3,
+				 &envelope.id),
+		    0);
+		cr_assert_eq(store_add_staged(store, &envelope, fd), 0);
+		cr_assert_eq(store_commit(store), 0);
+	}
+	(void)close(fd);
+	return envelope.id;
+}
+
+static int
+pass_row(const struct store_envelope *envelope,
+    const struct store_recipient *recipient, void *arg)
+{
+	(void)envelope;
+	(void)recipient;
+	(void)arg;
+	return 0;
+}
+
+static uint32_t
+due(const char *domain)
+{
+	struct store_cursor cursor = { 0 };
+	uint32_t n = 0;
+
+	cr_assert_eq(store_load_due(store, domain, 0, &cursor, 2000, 10,
+			 pass_row, NULL, &n),
+	    0);
+	return n;
+}
+
+Test(store, a_message_in_parts_is_nobodys_before_it_is_complete)
+{
+	struct store_staged found = { 0 };
+	uint64_t id = stage(false);
+
+	cr_expect_eq(due("x.test"), 0);
+	store_close(store);
+	open_store();
+	cr_assert_eq(store_next_staged(store, 0, &found), 1);
+	cr_expect_eq(found.message, id);
+	cr_expect_eq(found.end, 2);
+	cr_expect(!found.is_complete);
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(store_unstage_part(store, id, 0, 2), 0);
+	cr_assert_eq(store_end_staged(store, id), 0);
+	cr_assert_eq(store_commit(store), 0);
+	cr_expect_eq(store_next_staged(store, 0, &found), 0);
+	cr_expect_eq(store_count_messages(store), 0);
+}
+
+Test(store, a_message_in_parts_is_due_part_by_part)
+{
+	struct store_staged found = { 0 };
+	uint64_t id = stage(true);
+
+	cr_expect_eq(due("x.test"), 0);
+	store_close(store);
+	open_store();
+	cr_assert_eq(store_next_staged(store, 0, &found), 1);
+	cr_expect(found.is_complete);
+	cr_expect_eq(found.end, 3);
+	cr_expect_eq(found.created_ms, 1000);
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(store_release_part(store, id, 0, 1, 1000), 0);
+	cr_assert_eq(store_commit(store), 0);
+	cr_expect_eq(due("x.test"), 1);
+	cr_expect_eq(due("z.test"), 0);
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(store_release_part(store, id, 1, 3, 1000), 0);
+	cr_assert_eq(store_end_staged(store, id), 0);
+	cr_assert_eq(store_commit(store), 0);
+	cr_expect_eq(due("z.test"), 1);
+	cr_expect_eq(store_next_staged(store, id, &found), 0);
+	cr_expect_eq(store_count_messages(store), 1);
+}
+
 Test(store, a_failed_recipient_keeps_the_message_until_it_expires)
 {
 	struct store_outcome outcome = { .state = STORE_FAILED,
