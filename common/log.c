@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,11 @@
 
 #define FACILITY_MAIL 2 /* RFC 5424, 6.2.1 */
 
+enum {
+	LOG_SYSLOG_WAIT_MS = 1000,
+	LOG_SYSLOG_REST_MS = 10000,
+};
+
 static struct {
 	char name[64];
 	char process[32];
@@ -27,7 +33,10 @@ static struct {
 	bool syslog;
 	enum log_format format;
 	bool lost;
-	bool gathers; /* lines stand in held until log_gather(false) */
+	uint64_t dropped; /* lines that it did not take, and none was told of */
+	int64_t
+	    full_until_ms; /* it was full: it is not waited for until then */
+	bool gathers;      /* lines stand in held until log_gather(false) */
 	size_t nheld;
 	char held[LOG_GATHER_MAX];
 	char host[64]; /* of maillog lines; empty: not asked yet */
@@ -47,18 +56,59 @@ ask_host(void)
 	sink.host[strcspn(sink.host, ".")] = '\0';
 }
 
-static void
+static uint64_t
+count_lines(const char *octets, size_t n)
+{
+	uint64_t lines = 0;
+
+	for (; n > 0; n--)
+		lines += *octets++ == '\n';
+	return lines;
+}
+
+static bool
 put(const char *octets, size_t n)
 {
-	if (write(STDERR_FILENO, octets, n) == -1 && errno != EAGAIN)
+	if (write(STDERR_FILENO, octets, n) == (ssize_t)n)
+		return true;
+	if (errno != EAGAIN)
 		sink.lost = true;
+	sink.dropped += count_lines(octets, n);
+	return false;
+}
+
+/*
+ * syslog is slower than a queue that drains, so a full socket is waited for; but
+ * for a daemon that is stopped only once in a while, or mail would stop too.
+ */
+static bool
+put_syslog(const char *octets, size_t n)
+{
+	int64_t now_ms;
+
+	if (send(STDERR_FILENO, octets, n, MSG_NOSIGNAL | MSG_DONTWAIT) != -1)
+		return true;
+	if (errno == EAGAIN) {
+		now_ms = time_monotonic_ms();
+		if (now_ms >= sink.full_until_ms) {
+			/* For SO_SNDTIMEO at most; see log_connect_syslog(). */
+			if (send(STDERR_FILENO, octets, n, MSG_NOSIGNAL) != -1)
+				return true;
+			sink.full_until_ms =
+			    time_monotonic_ms() + LOG_SYSLOG_REST_MS;
+		}
+	}
+	if (errno != EAGAIN)
+		sink.lost = true;
+	sink.dropped++;
+	return false;
 }
 
 static void
 release(void)
 {
 	if (sink.nheld > 0)
-		put(sink.held, sink.nheld);
+		(void)put(sink.held, sink.nheld);
 	sink.nheld = 0;
 }
 
@@ -106,12 +156,14 @@ log_set_least(unsigned level)
 int
 log_connect_syslog(void)
 {
+	const struct timeval wait = { .tv_sec = LOG_SYSLOG_WAIT_MS / 1000 };
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int fd;
 
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return -1;
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
 	strlcpy(un.sun_path, "/dev/log", sizeof(un.sun_path));
 	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) == -1) {
 		fd_close(fd);
@@ -196,13 +248,13 @@ static void
 emit_stream(const char *line, size_t len)
 {
 	if (!sink.gathers) {
-		put(line, len);
+		(void)put(line, len);
 		return;
 	}
 	if (sink.nheld + len > sizeof(sink.held))
 		release();
 	if (len > sizeof(sink.held)) {
-		put(line, len);
+		(void)put(line, len);
 		return;
 	}
 	memcpy(sink.held + sink.nheld, line, len);
@@ -211,7 +263,7 @@ emit_stream(const char *line, size_t len)
 
 /* Writes head, text and line end as one octet string. */
 static void
-emit(enum log_level level, const char *name, const char *process,
+emit_line(enum log_level level, const char *name, const char *process,
     const char *text, const char *end)
 {
 	char line[LOG_LINE_MAX + 256];
@@ -233,11 +285,35 @@ emit(enum log_level level, const char *name, const char *process,
 		line[len++] = '\n';
 	if (!sink.syslog)
 		emit_stream(line, len);
-	else if (send(STDERR_FILENO, line, len, MSG_NOSIGNAL | MSG_DONTWAIT) ==
-		-1 &&
-	    errno != EAGAIN)
-		sink.lost = true;
+	else
+		(void)put_syslog(line, len);
 	errno = saved;
+}
+
+/* Where lines are missing the log itself says so, as soon as it can. */
+static void
+emit(enum log_level level, const char *name, const char *process,
+    const char *text, const char *end)
+{
+	uint64_t dropped = sink.dropped;
+	char gap[128];
+
+	if (dropped > 0 && !sink.lost) {
+		sink.dropped = 0;
+		(void)snprintf(gap, sizeof(gap),
+		    sink.format == LOG_JSON
+			? "\"text\":\"%" PRIu64 " lines of the log were lost "
+			  "here: %s\""
+			: "%" PRIu64 " lines of the log were lost here: %s",
+		    dropped,
+		    sink.syslog ? "syslog did not take them in time"
+				: "they could not be written");
+		emit_line(LOG_WARN, sink.name, sink.process, gap,
+		    sink.format == LOG_JSON ? "}" : "");
+		if (sink.dropped > 0) /* nor was this one taken */
+			sink.dropped = dropped;
+	}
+	emit_line(level, name, process, text, end);
 }
 
 void

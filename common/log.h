@@ -2,8 +2,9 @@
 /*
  * Log lines.  The sink is always descriptor 2: a plain stream, or a connected
  * /dev/log that the master put there, so that a role without files can log and
- * a filter can name the number.  A line is one write; a sink that is full or
- * gone loses the line, never the process.
+ * a filter can name the number.  A line is one write.  A /dev/log that is full is
+ * waited for, 1 s at most and then not for 10 s; a sink that is full or gone loses
+ * the line, never the process, and a later line says how many were lost.
  */
 #ifndef POSTERN_COMMON_LOG_H
 #define POSTERN_COMMON_LOG_H

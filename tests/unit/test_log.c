@@ -3,6 +3,8 @@
 #include "common/log.h"
 
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -290,6 +292,85 @@ Test(log, a_sink_that_is_full_loses_the_line_alone)
 	log_line(LOG_INFO, "lost");
 	cr_expect_not(log_is_lost());
 	release();
+}
+
+/* syslog as descriptor 2; the other end is read here. */
+static int
+open_syslog(int wait_ms)
+{
+	const struct timeval wait = { .tv_sec = wait_ms / 1000,
+		.tv_usec = wait_ms % 1000 * 1000 };
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
+	cr_assert_eq(
+	    setsockopt(fds[1], SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)),
+	    0);
+	saved = dup(2);
+	dup2(fds[1], 2);
+	(void)close(fds[1]);
+	log_open("postern", "qmgr", true, LOG_TEXT);
+	return fds[0];
+}
+
+/* How many lines there are, and how many more they say were lost. */
+static unsigned
+read_syslog(int fd, unsigned *lostp)
+{
+	unsigned n = 0, lost;
+	const char *at;
+	ssize_t len;
+
+	*lostp = 0;
+	while ((len = recv(fd, line, sizeof(line) - 1, MSG_DONTWAIT)) > 0) {
+		line[len] = '\0';
+		at = strstr(line, "warning: ");
+		if (at != NULL &&
+		    sscanf(at, "warning: %u lines of the log were lost",
+			&lost) == 1)
+			*lostp += lost;
+		else
+			n++;
+	}
+	return n;
+}
+
+Test(log, a_syslog_that_is_slow_is_waited_for)
+{
+	int fd = open_syslog(20000);
+	unsigned n = 0;
+	pid_t pid;
+	int status;
+
+	pid = fork();
+	cr_assert_neq(pid, -1);
+	if (pid == 0) {
+		for (int i = 0; i < 2000; i++)
+			log_line(LOG_INFO, "line %d", i);
+		_exit(0);
+	}
+	dup2(saved, 2);
+	while (n < 2000 && recv(fd, line, sizeof(line), 0) > 0)
+		n++;
+	cr_expect_eq(n, 2000);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+}
+
+Test(log, a_syslog_that_stands_still_loses_lines_and_the_log_says_how_many)
+{
+	int fd = open_syslog(10);
+	unsigned n, more, lost, lost_more;
+
+	for (int i = 0; i < 5000; i++)
+		log_line(LOG_INFO, "line %d", i);
+	n = read_syslog(fd, &lost);
+	cr_expect_eq(lost, 0);
+	cr_expect_lt(n, 5000);
+	log_line(LOG_INFO, "it goes on");
+	dup2(saved, 2);
+	more = read_syslog(fd, &lost_more);
+	cr_expect_eq(more, 1);
+	cr_expect_eq(n + lost_more, 5000, "%u and %u", n, lost_more);
 }
 
 Test(log, fatal_ends_the_process, .exit_code = 1)
