@@ -25,6 +25,10 @@
 #include "master/load.h"
 #include "master/spawn.h"
 
+enum {
+	STOP_GRACE_S = 10, /* what the roles need to end beyond stop_timeout */
+};
+
 /* The roles in the order of their start, and the namespaces of each. */
 static const struct servant_desc servant_descs[] = {
 	{ ROLE_RESOLVER, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS },
@@ -168,8 +172,11 @@ on_stop_timer(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* Sessions finish their message; then all is over, within stop_timeout and
- * the second that the roles' own bound leaves them. */
+/*
+ * Within stop_timeout the intake's clients are answered, for which it has half of
+ * it, and the queue's sessions finish their message.  A role that works needs
+ * little more to end: only one that does not is killed.
+ */
 void
 master_stop(struct master *m)
 {
@@ -181,7 +188,7 @@ master_stop(struct master *m)
 	m->stopping = true;
 	watch_stopping(m);
 	heir_stopping(m);
-	tv.tv_sec = m->load->config->stop_timeout + 1;
+	tv.tv_sec = m->load->config->stop_timeout + STOP_GRACE_S;
 	event_add(m->stop_timer, &tv);
 	TAILQ_FOREACH(s, &m->servants, entry)
 		event_del(s->restart);

@@ -217,11 +217,24 @@ queue_stop(evutil_socket_t fd, short what, void *arg)
 	role_stop(&q->role);
 }
 
+/* The intake's clients were waited for in the same time. */
+static int64_t
+queue_stop_left_ms(const struct queue *q)
+{
+	int64_t left_ms = (int64_t)q->config->stop_timeout * 1000;
+
+	if (q->stopping)
+		left_ms -= time_monotonic_ms() - q->stopping_ms;
+	return left_ms > 0 ? left_ms : 0;
+}
+
 static void
 queue_drain(void *ctx, struct channel *from, const struct message *m)
 {
 	struct queue *q = ctx;
-	struct timeval tv = { .tv_sec = q->config->stop_timeout };
+	int64_t left_ms = queue_stop_left_ms(q);
+	struct timeval tv = { .tv_sec = left_ms / 1000,
+		.tv_usec = left_ms % 1000 * 1000 };
 
 	(void)from;
 	(void)m;

@@ -311,6 +311,7 @@ struct queue {
 	TAILQ_HEAD(, transient) transients; /* transient.h */
 	uint32_t ntransients;
 	uint32_t transient_rcpts; /* of them all */
+	int64_t stopping_ms; /* monotonic: since when */
 	bool stopping;            /* STOPPING came: no transient is taken */
 	uint64_t last_transient;
 	TAILQ_HEAD(, waiter) waiters;

@@ -317,6 +317,7 @@ transient_stop(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	(void)m;
 	q->stopping = true;
+	q->stopping_ms = time_monotonic_ms();
 	TAILQ_FOREACH(t, &q->transients, entry)
 		transient_give_up(q, t, "4.3.2", "posternd is being stopped");
 }

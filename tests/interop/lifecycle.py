@@ -137,9 +137,18 @@ def a_stop_does_not_wait_for_ever():
         sink.final = None
         rcpt = queue_up(d)
         assert sink.at_dot.wait(20)
+        # A client in the middle has its part of the time too.
+        job = Job(d.dir + "/run/job")
+        fd = memfd(MESSAGE)
+        job.send({"from": "a@b.test", "rcpts": [rcpt], "more": True}, fd)
+        os.close(fd)
         d.process.send_signal(signal.SIGTERM)
         assert ends(d, 15) == 0
         assert not processes_of(d), processes_of(d)
+        text = d.log_text()
+        assert "did not stop in time" not in text, "a role was killed"
+        assert "to=<%s>" % rcpt in text and "status=deferred" in text, text
+        job.close()
         sink.greeting = "421 4.3.2 later"
         d.start()
         wait_for(lambda: d.queued() and d.queued()[0]["in_doubt"], 20,
