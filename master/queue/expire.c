@@ -14,35 +14,73 @@
 
 enum {
 	EXPIRE_BATCH = 1000, /* messages looked at in one sweep */
+	EXPIRE_TURN_MS = 20,
 };
 
-/*
- * Whether its destination failed after its last wait was over, long ago by now:
- * that is what it would have met.  Of what an operator has stopped, or what has
- * not had its turn yet, nothing is known.
- */
-static bool
-expire_had_its_chance(struct queue *q, const struct store_envelope *envelope,
-    const struct store_recipient *recipient, int64_t now_ms)
+#define EXPIRE_UNTRIED "the rates of its destination left it no turn"
+
+struct expire_walk {
+	struct queue *queue;
+	int64_t until_ms;
+};
+
+/* Where it goes, if that is known. */
+static const struct target *
+expire_target(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient, bool *has_nonep)
 {
 	const char *via = route_via(envelope, recipient);
 	const struct queue_transport *transport;
-	const struct target *t;
 	const char *next_hop;
 	uint32_t index;
 
 	transport =
 	    route_transport(q, via, recipient->domain, &next_hop, &index);
+	*has_nonep = transport == NULL;
 	if (transport == NULL)
-		return true; /* it has nowhere to go */
-	t = target_of(q, index, next_hop,
+		return NULL;
+	return target_of(q, index, next_hop,
 	    security_of(transport->config, envelope->flags,
 		envelope->reverse_path),
 	    limits_variant(q, route_of(q, via, recipient->domain)));
-	return t != NULL && !t->destination->stopped &&
-	    t->destination->failures > 0 &&
-	    t->failed_ms > recipient->next_attempt_ms &&
-	    recipient->next_attempt_ms <= now_ms - q->limits.maximal_backoff_ms;
+}
+
+/*
+ * Whether its destination failed after its last wait was over, long ago by now:
+ * that is what it would have met.  Or whether a limit has kept it from its turn
+ * all that time.  Of what an operator has stopped, or what has not had its turn
+ * yet for the number of others, nothing is known.
+ */
+static bool
+expire_had_its_chance(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient, int64_t now_ms)
+{
+	const struct schedule_destination *d;
+	const struct target *t;
+	bool has_none;
+
+	t = expire_target(q, envelope, recipient, &has_none);
+	if (has_none)
+		return true; /* it has nowhere to go */
+	if (t == NULL || t->destination->stopped ||
+	    recipient->next_attempt_ms > now_ms - q->limits.maximal_backoff_ms)
+		return false;
+	d = t->destination;
+	return d->place == SCHEDULE_WAITING ||
+	    (d->failures > 0 && t->failed_ms > recipient->next_attempt_ms);
+}
+
+/* Whether its time is over, and nobody can say that it was not tried. */
+static bool
+expire_is_due(struct queue *q, const struct store_envelope *envelope,
+    const struct store_recipient *recipient, const struct attempt *a)
+{
+	int64_t now_ms = time_real_ms();
+
+	/* A reload may have given it more time. */
+	return era_is_ours(q, envelope->id) && settle_is_over(q, a, now_ms) &&
+	    (now_ms >= parameters_deadline_ms(a->parameters, a->created_ms) ||
+		expire_had_its_chance(q, envelope, recipient, now_ms));
 }
 
 /* One whose time is over while its destination is never tried. */
@@ -50,37 +88,37 @@ static int
 expire_row(const struct store_envelope *envelope,
     const struct store_recipient *recipient, void *arg)
 {
-	struct queue *q = arg;
+	struct expire_walk *walk = arg;
+	struct queue *q = walk->queue;
 	struct attempt a = settle_attempt(envelope, recipient);
-	int64_t now_ms = time_real_ms();
+	int ret = time_monotonic_ms() >= walk->until_ms; /* the next turn */
 	char reply[REASON_SIZE];
 
-	if (schedule_is_loaded(q->schedule, envelope->id, recipient->index) ||
-	    !era_is_ours(q, envelope->id))
-		return 0;
-	/* A reload may have given it more time. */
-	if (!settle_is_over(q, &a, now_ms))
-		return 0;
-	if (now_ms < parameters_deadline_ms(a.parameters, a.created_ms) &&
-	    !expire_had_its_chance(q, envelope, recipient, now_ms))
-		return 0;
+	if (!expire_is_due(q, envelope, recipient, &a))
+		return ret;
+	/* In memory it may wait for its turn, or a session has it, which says
+	 * what became of it. */
+	if (!schedule_withdraw(q->schedule, envelope->id, recipient->index))
+		return ret;
 	a.tried = true;
 	settle_outcome(&a.outcome, OUTCOME_DEFERRED,
 	    reason_take(reply, sizeof(reply), (unsigned)recipient->code,
 		recipient->reply),
 	    "4.4.7");
 	a.outcome.code = (uint16_t)recipient->code;
-	a.reply = reply;
+	a.reply = reply[0] != '\0' ? reply : EXPIRE_UNTRIED;
 	settle(q, &a); /* which finds its lifetime over */
-	return 0;
+	return ret;
 }
 
 /* Those to be returned at a time, whose destination is not tried then. */
 static void
 expire_late(struct queue *q)
 {
-	if (store_load_late(q->store, time_real_ms(), EXPIRE_BATCH, expire_row,
-		q) == -1)
+	struct expire_walk walk = { q, time_monotonic_ms() + EXPIRE_TURN_MS };
+
+	if (store_load_late(q->store, &q->late, time_real_ms(), EXPIRE_BATCH,
+		expire_row, &walk) == -1)
 		log_line(LOG_ERROR, "reading the queue: %s",
 		    store_error(q->store));
 }
@@ -103,6 +141,7 @@ expire_run(struct queue *q)
 {
 	int64_t backoff_ms = q->limits.maximal_backoff_ms;
 	int64_t lifetime_ms = route_least_lifetime_ms(q);
+	struct expire_walk walk = { .queue = q };
 	uint32_t nops;
 
 	/* On a full disk the same changes would pile up at each sweep. */
@@ -118,9 +157,10 @@ expire_run(struct queue *q)
 		return;
 	if (lifetime_ms < backoff_ms)
 		lifetime_ms = backoff_ms;
+	walk.until_ms = time_monotonic_ms() + EXPIRE_TURN_MS;
 	if (store_load_older(q->store, &q->older,
 		time_real_ms() - lifetime_ms - backoff_ms, EXPIRE_BATCH,
-		expire_row, q) == -1)
+		expire_row, &walk) == -1)
 		log_line(LOG_ERROR, "reading the queue: %s",
 		    store_error(q->store));
 }

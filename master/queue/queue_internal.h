@@ -304,6 +304,7 @@ struct queue {
 	struct queue_ops ops;
 	uint32_t nops;
 	bool store_fails;   /* the last commit did */
+	void *reserve;      /* group_reserve */
 	bool disk_is_short; /* said in the log */
 	TAILQ_HEAD(, submission) half_jobs;
 	uint32_t nhalf_jobs;
@@ -311,7 +312,7 @@ struct queue {
 	TAILQ_HEAD(, transient) transients; /* transient.h */
 	uint32_t ntransients;
 	uint32_t transient_rcpts; /* of them all */
-	int64_t stopping_ms; /* monotonic: since when */
+	int64_t stopping_ms;      /* monotonic: since when */
 	bool stopping;            /* STOPPING came: no transient is taken */
 	uint64_t last_transient;
 	TAILQ_HEAD(, waiter) waiters;
@@ -345,7 +346,8 @@ struct queue {
 	int64_t scan_min_ms;
 	int64_t scan_last_ms;          /* monotonic; its end */
 	int64_t scan_work_ms;          /* how long it took without the pauses */
-	uint64_t older;                /* store_load_older's place */
+	struct store_cursor older;     /* store_load_older's place */
+	struct store_cursor late;      /* store_load_late's */
 	int64_t started_ms;            /* monotonic */
 	struct notices *notices;       /* notice.h; NULL: none are written */
 	struct outlet *outlet;         /* outlet.h */
@@ -368,6 +370,15 @@ struct queue_op *group_new_op(enum queue_op_kind kind, size_t text_size);
  * rest follows by itself.  What fails stays, and is tried again.
  */
 void group_commit(struct queue *q);
+/*
+ * group_new_outcome - a change of what is a fact, and may not be lost.
+ *
+ * Where memory has run out it comes from a reserve, once; where that is used up
+ * too, the process ends: what it had in hand is in doubt then, and is known to be.
+ */
+struct queue_op *group_new_outcome(struct queue *q, size_t text_size);
+/* Fills the reserve again; false: not now. */
+bool group_reserve(struct queue *q);
 /* Whether one group_commit() takes all that waits. */
 bool group_is_short(const struct queue *q);
 void group_clear(struct queue *q);

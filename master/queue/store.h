@@ -252,19 +252,21 @@ int store_load_due(struct store *store, const char *domain, uint32_t lane,
 /*
  * store_load_older - waiting recipients of messages taken before that time.
  *
- * Looks at no more than limit messages behind *afterp, oldest first, and moves
- * it: to 0 once there is none left, to begin anew.
+ * Looks at no more than limit messages from *cursor on, oldest first, and moves
+ * it behind the last row that was given: to zeros once there is none left, to
+ * begin anew.  Another answer of row than 0 ends it, and becomes its own.
  */
-int store_load_older(struct store *store, uint64_t *afterp, int64_t before_ms,
-    uint32_t limit, store_row_fn row, void *arg);
+int store_load_older(struct store *store, struct store_cursor *cursor,
+    int64_t before_ms, uint32_t limit, store_row_fn row, void *arg);
 
 /* Recipients that a worker has, or had when the queue ended. */
 int store_load_active(struct store *store, uint32_t limit, store_row_fn row,
     void *arg);
 
-/* Waiting recipients of messages whose deadline is over. */
-int store_load_late(struct store *store, int64_t now_ms, uint32_t limit,
-    store_row_fn row, void *arg);
+/* Waiting recipients of messages whose deadline is over, at most limit behind
+ * *cursor, whose next_attempt_ms is a deadline; as store_load_older. */
+int store_load_late(struct store *store, struct store_cursor *cursor,
+    int64_t now_ms, uint32_t limit, store_row_fn row, void *arg);
 
 /*
  * Notices (store_notice.c).  What is to be told stands in a recipient's notice,

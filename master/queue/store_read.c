@@ -13,6 +13,10 @@
 
 #include "master/queue/store_internal.h"
 
+enum {
+	STORE_LATE_DEADLINE = 27, /* LOAD_LATE: the column after ROW_COLUMNS */
+};
+
 static const char *
 store_column_text(sqlite3_stmt *sql, int at)
 {
@@ -159,45 +163,68 @@ store_load_due(struct store *store, const char *domain, uint32_t lane,
 	return ret;
 }
 
+/* From *indexp on, which moves behind what was taken. */
 static int
-store_load_waiting(struct store *store, uint64_t message, store_row_fn row,
-    void *arg)
+store_load_waiting(struct store *store, uint64_t message, uint32_t *indexp,
+    store_row_fn row, void *arg)
 {
+	sqlite3_stmt *sql = store->sql[STORE_SQL_LOAD_WAITING];
 	struct store_envelope envelope = { 0 };
 	struct store_recipient recipient = { 0 };
 	int ret;
 
-	(void)sqlite3_bind_int64(store->sql[STORE_SQL_LOAD_WAITING], 1,
-	    (sqlite3_int64)message);
-	do {
-		ret = store_step_row(store, STORE_SQL_LOAD_WAITING, &envelope,
-		    &recipient);
-	} while (ret == 1 && (ret = row(&envelope, &recipient, arg)) == 0);
+	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)message);
+	(void)sqlite3_bind_int64(sql, 2, *indexp);
+	while ((ret = store_step_row(store, STORE_SQL_LOAD_WAITING, &envelope,
+		    &recipient)) == 1) {
+		*indexp = recipient.index + 1;
+		ret = row(&envelope, &recipient, arg);
+		if (ret != 0)
+			break;
+	}
 	store_reset(store, STORE_SQL_LOAD_WAITING);
 	return ret;
 }
 
-int
-store_load_older(struct store *store, uint64_t *afterp, int64_t before_ms,
-    uint32_t limit, store_row_fn row, void *arg)
+/* The next of the messages as old; false: there is none, or it failed. */
+static bool
+store_step_older(struct store *store, struct store_cursor *cursor,
+    int64_t before_ms, int *rcp)
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_OLDER];
-	int ret = 0;
-	int rc = SQLITE_ROW;
+	uint64_t id;
 
-	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)*afterp);
+	*rcp = sqlite3_step(sql);
+	/* Ids rise with time: behind the first younger one are more. */
+	if (*rcp != SQLITE_ROW || sqlite3_column_int64(sql, 1) >= before_ms)
+		return false;
+	id = (uint64_t)sqlite3_column_int64(sql, 0);
+	if (id != cursor->message)
+		cursor->index = 0;
+	cursor->message = id;
+	return true;
+}
+
+int
+store_load_older(struct store *store, struct store_cursor *cursor,
+    int64_t before_ms, uint32_t limit, store_row_fn row, void *arg)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_OLDER];
+	int rc = SQLITE_ROW, ret = 0;
+
+	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)cursor->message);
 	(void)sqlite3_bind_int64(sql, 2, limit);
-	*afterp = 0;
-	while (limit-- > 0 && ret == 0) {
-		rc = sqlite3_step(sql);
-		/* Ids rise with time: behind the first younger one are more. */
-		if (rc != SQLITE_ROW ||
-		    sqlite3_column_int64(sql, 1) >= before_ms) {
-			*afterp = 0;
+	for (; limit > 0; limit--) {
+		if (!store_step_older(store, cursor, before_ms, &rc)) {
+			memset(cursor, 0, sizeof(*cursor));
 			break;
 		}
-		*afterp = (uint64_t)sqlite3_column_int64(sql, 0);
-		ret = store_load_waiting(store, *afterp, row, arg);
+		ret = store_load_waiting(store, cursor->message, &cursor->index,
+		    row, arg);
+		if (ret != 0)
+			break;
+		cursor->message++;
+		cursor->index = 0;
 	}
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
 		ret = store_fail(store, rc);
@@ -223,21 +250,34 @@ store_load_active(struct store *store, uint32_t limit, store_row_fn row,
 }
 
 int
-store_load_late(struct store *store, int64_t now_ms, uint32_t limit,
-    store_row_fn row, void *arg)
+store_load_late(struct store *store, struct store_cursor *cursor,
+    int64_t now_ms, uint32_t limit, store_row_fn row, void *arg)
 {
 	sqlite3_stmt *sql = store->sql[STORE_SQL_LOAD_LATE];
 	struct store_envelope envelope = { 0 };
 	struct store_recipient recipient = { 0 };
+	uint32_t n = 0;
 	int ret;
 
 	(void)sqlite3_bind_int64(sql, 1, now_ms);
 	(void)sqlite3_bind_int64(sql, 2, limit);
-	do {
-		ret = store_step_row(store, STORE_SQL_LOAD_LATE, &envelope,
-		    &recipient);
-	} while (ret == 1 && (ret = row(&envelope, &recipient, arg)) == 0);
+	(void)sqlite3_bind_int64(sql, 3, cursor->next_attempt_ms);
+	(void)sqlite3_bind_int64(sql, 4, (sqlite3_int64)cursor->message);
+	(void)sqlite3_bind_int64(sql, 5, cursor->index);
+	while ((ret = store_step_row(store, STORE_SQL_LOAD_LATE, &envelope,
+		    &recipient)) == 1) {
+		n++;
+		cursor->next_attempt_ms =
+		    sqlite3_column_int64(sql, STORE_LATE_DEADLINE);
+		cursor->message = recipient.message;
+		cursor->index = recipient.index;
+		ret = row(&envelope, &recipient, arg);
+		if (ret != 0)
+			break;
+	}
 	store_reset(store, STORE_SQL_LOAD_LATE);
+	if (ret == 0 && n < limit)
+		memset(cursor, 0, sizeof(*cursor));
 	return ret;
 }
 

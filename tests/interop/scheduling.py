@@ -205,6 +205,20 @@ def a_message_to_many_is_delivered_to_all_over_a_kill():
             wait_for(lambda: ": removed" in d.log_text(), 30, "the end")
 
 
+def what_a_rate_holds_back_expires_like_all_else():
+    with Sink() as sink:
+        body = config(sink, "destination_rate = \"1 message/h\"",
+                      extra="maximal_queue_lifetime = 2s\n"
+                      "bounce_queue_lifetime = 2s\n"
+                      "double_bounce_recipient = \"\"")
+        with Daemon(body) as d:
+            bulk(d, 3, sender="")
+            wait_for(lambda: d.log_text().count("status=bounced") == 2, 40,
+                     "the end of those that had no turn")
+            assert "left it no turn" in d.log_text(), d.log_text()
+            assert len(sink.mails) == 1, sink.mails
+
+
 def a_high_priority_goes_before_and_a_low_one_goes_too():
     with Sink() as sink:
         sink.final = slow(0.02, "250 2.0.0 taken")
@@ -608,6 +622,7 @@ TESTS = (
     a_bulk_run_delays_nobody_else,
     a_message_to_many_is_taken_whole_or_not_at_all,
     a_message_to_many_is_delivered_to_all_over_a_kill,
+    what_a_rate_holds_back_expires_like_all_else,
     a_high_priority_goes_before_and_a_low_one_goes_too,
     a_rate_holds_and_goes_on_over_a_reload,
     connections_have_a_rate,

@@ -866,7 +866,7 @@ Test(store, what_is_active_held_or_final_is_not_due)
 
 Test(store, older_messages_come_first_and_younger_ones_not_at_all)
 {
-	uint64_t after = 0;
+	struct store_cursor after = { 0 };
 	struct seen seen = { 0 };
 	uint64_t first = add_one(10, 10, "a@b.example", NULL);
 
@@ -875,11 +875,11 @@ Test(store, older_messages_come_first_and_younger_ones_not_at_all)
 	cr_expect_eq(store_load_older(store, &after, 30, 9, see, &seen), 0);
 	cr_expect_eq(seen.n, 2);
 	cr_expect_eq(seen.id[0], first);
-	cr_expect_eq(after, 0, "behind them is nothing as old");
+	cr_expect_eq(after.message, 0, "behind them is nothing as old");
 	seen.n = 0;
 	cr_expect_eq(store_load_older(store, &after, 30, 1, see, &seen), 0);
 	cr_expect_eq(seen.n, 1);
-	cr_expect_eq(after, first);
+	cr_expect_eq(after.message, first + 1);
 	cr_expect_eq(store_load_older(store, &after, 30, 1, see, &seen), 0);
 	cr_expect_eq(seen.n, 2);
 	cr_expect_neq(seen.id[1], first);
@@ -1129,6 +1129,7 @@ Test(store, what_is_late_is_found_by_its_deadline)
 		.dsn = "5.1.1",
 		.reply = "no",
 		.relay = "" };
+	struct store_cursor late = { 0 };
 	struct seen seen = { 0 };
 	uint64_t id;
 	int fd = body_of(10);
@@ -1139,17 +1140,68 @@ Test(store, what_is_late_is_found_by_its_deadline)
 	    store_add_message(store, &envelope, addresses, NULL, fd, &id), 0);
 	cr_assert_eq(store_commit(store), 0);
 	(void)close(fd);
-	cr_expect_eq(store_load_late(store, 4999, 10, see, &seen), 0);
+	cr_expect_eq(store_load_late(store, &late, 4999, 10, see, &seen), 0);
 	cr_expect_eq(seen.n, 0);
-	cr_expect_eq(store_load_late(store, 5000, 10, see, &seen), 0);
+	cr_expect_eq(store_load_late(store, &late, 5000, 10, see, &seen), 0);
 	cr_expect_eq(seen.n, 2);
 	cr_expect_eq(seen.id[0], id);
 	outcome.message = id;
 	(void)finish(&outcome);
 	activate(id, 1);
 	memset(&seen, 0, sizeof(seen));
-	cr_expect_eq(store_load_late(store, 5000, 10, see, &seen), 0);
+	cr_expect_eq(store_load_late(store, &late, 5000, 10, see, &seen), 0);
 	cr_expect_eq(seen.n, 0, "nobody waits");
+}
+
+static int
+see_one(const struct store_envelope *envelope,
+    const struct store_recipient *recipient, void *arg)
+{
+	(void)see(envelope, recipient, arg);
+	return 1;
+}
+
+Test(store, what_is_late_is_walked_through_a_piece_at_a_time)
+{
+	const char *addresses[2] = { "b@c.example", "d@c.example" };
+	struct store_envelope envelope = { .created_ms = 10,
+		.size = 10,
+		.nrcpts = 2,
+		.reverse_path = "",
+		.deadline_ms = 5000 };
+	struct store_cursor late = { 0 }, older = { 0 };
+	struct seen seen = { 0 };
+	uint64_t first, second;
+	int fd = body_of(10);
+
+	cr_assert_eq(store_begin(store), 0);
+	cr_assert_eq(
+	    store_add_message(store, &envelope, addresses, NULL, fd, &first),
+	    0);
+	cr_assert_eq(
+	    store_add_message(store, &envelope, addresses, NULL, fd, &second),
+	    0);
+	cr_assert_eq(store_commit(store), 0);
+	(void)close(fd);
+	for (uint32_t i = 1; i <= 4; i++) {
+		cr_expect_eq(store_load_late(store, &late, 5000, 1, see, &seen),
+		    0);
+		cr_expect_eq(seen.n, i);
+		cr_expect_eq(seen.id[i - 1], i <= 2 ? first : second);
+	}
+	cr_expect_eq(store_load_late(store, &late, 5000, 1, see, &seen), 0);
+	cr_expect_eq(seen.n, 4);
+	cr_expect_eq(store_load_late(store, &late, 5000, 1, see, &seen), 0);
+	cr_expect_eq(seen.n, 5, "anew");
+	seen.n = 0;
+	for (uint32_t i = 1; i <= 4; i++) {
+		cr_expect_eq(
+		    store_load_older(store, &older, 30, 9, see_one, &seen), 1);
+		cr_expect_eq(seen.n, i);
+		cr_expect_eq(seen.id[i - 1], i <= 2 ? first : second);
+	}
+	cr_expect_eq(store_load_older(store, &older, 30, 9, see_one, &seen), 0);
+	cr_expect_eq(seen.n, 4);
 }
 
 Test(store, parameters_are_kept)
