@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "common/util.h"
@@ -31,6 +32,8 @@ enum {
 	/* A commit of more rows ends when its time is over. */
 	GROUP_ROWS = 500,
 	GROUP_TURN_MS = 15,
+	/* Some dozens of outcomes, which a commit then takes to the disk. */
+	GROUP_RESERVE = 256 * 1024,
 };
 
 struct queue_op *
@@ -42,6 +45,32 @@ group_new_op(enum queue_op_kind kind, size_t text_size)
 	if (op != NULL)
 		op->kind = kind;
 	return op;
+}
+
+bool
+group_reserve(struct queue *q)
+{
+	if (q->reserve == NULL)
+		q->reserve = malloc(GROUP_RESERVE);
+	return q->reserve != NULL;
+}
+
+struct queue_op *
+group_new_outcome(struct queue *q, size_t text_size)
+{
+	struct queue_op *op = group_new_op(OP_OUTCOME, text_size);
+
+	if (op != NULL)
+		return op;
+	free(q->reserve);
+	q->reserve = NULL;
+	op = group_new_op(OP_OUTCOME, text_size);
+	if (op != NULL)
+		return op; /* the next commit frees much, and fills it again */
+	log_line(LOG_ERROR,
+	    "out of memory: the queue ends and starts anew; what "
+	    "it had in hand is perhaps delivered");
+	_exit(1);
 }
 
 static void
@@ -449,6 +478,7 @@ group_commit(struct queue *q)
 	log_gather(true);
 	group_tell(q, &ops);
 	log_gather(false);
+	(void)group_reserve(q); /* or after the next */
 	if (!STAILQ_EMPTY(&q->ops))
 		group_arm(q, 0); /* others have their turn first */
 	queue_pump_soon(q);
@@ -462,4 +492,6 @@ group_clear(struct queue *q)
 
 	while ((op = STAILQ_FIRST(&q->ops)) != NULL)
 		group_drop(q, op);
+	free(q->reserve);
+	q->reserve = NULL;
 }

@@ -385,7 +385,7 @@ queue_open(struct queue *q, const char *spool)
 	q->learnt = calloc(LEARNT_MAX, sizeof(*q->learnt));
 	q->schedule = schedule_new(&q->limits, &hooks);
 	if (q->learnt == NULL || q->schedule == NULL ||
-	    configure_transports(q) == -1 ||
+	    configure_transports(q) == -1 || !group_reserve(q) ||
 	    evtimer_add(q->sweep_timer, &sweep) == -1)
 		fatal("out of memory");
 }

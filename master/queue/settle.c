@@ -251,14 +251,9 @@ settle(struct queue *q, const struct attempt *a)
 		transient_settled(q, a->id, a->index);
 	expired = settle_lifetime(q, a, now_ms, &outcome, reply, sizeof(reply));
 	reason_keep(kept, sizeof(kept), &outcome, reply);
-	op = group_new_op(OP_OUTCOME,
+	op = group_new_outcome(q,
 	    strlen(a->recipient) + strlen(a->relay) + strlen(reply) +
 		strlen(kept) + strlen(a->reverse_path) + 5);
-	if (op == NULL) {
-		/* It stays active on disk: in doubt after the next start. */
-		log_line(LOG_ERROR, "out of memory: an outcome is lost");
-		return;
-	}
 	op->told = true;
 	op->expired = expired || a->expired;
 	op->lmtp = a->lmtp;
@@ -287,9 +282,7 @@ settle_unbegun(struct queue *q, uint64_t id, uint32_t index, bool in_doubt,
 
 	if (transient_is(id))
 		return; /* nothing on disk says that it was begun */
-	op = group_new_op(OP_OUTCOME, 0);
-	if (op == NULL)
-		return; /* active on disk, and marked so again next time */
+	op = group_new_outcome(q, 0);
 	op->outcome.message = id;
 	op->outcome.index = index;
 	op->outcome.in_doubt = in_doubt;
