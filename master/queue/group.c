@@ -22,6 +22,7 @@
 #include "master/queue/era.h"
 #include "master/queue/notice.h"
 #include "master/queue/outlet.h"
+#include "master/queue/rates_kept.h"
 #include "master/queue/route.h"
 #include "master/queue/staging.h"
 #include "master/queue/transient.h"
@@ -84,12 +85,18 @@ group_arm(struct queue *q, int64_t ms)
 }
 
 void
+group_soon(struct queue *q)
+{
+	if (!evtimer_pending(q->commit_timer, NULL))
+		group_arm(q, q->config->group_commit_delay);
+}
+
+void
 group_add(struct queue *q, struct queue_op *op)
 {
 	STAILQ_INSERT_TAIL(&q->ops, op, entry);
 	q->nops++;
-	if (!evtimer_pending(q->commit_timer, NULL))
-		group_arm(q, q->config->group_commit_delay);
+	group_soon(q);
 }
 
 static int
@@ -200,6 +207,10 @@ group_write(struct queue *q, struct queue_op **failedp, struct queue_op **lastp)
 		if (group_apply(q, op) == 0)
 			continue;
 		*failedp = op;
+		store_rollback(q->store);
+		return -1;
+	}
+	if (rates_kept_write(q) == -1) {
 		store_rollback(q->store);
 		return -1;
 	}
@@ -456,7 +467,8 @@ group_commit(struct queue *q)
 	int error;
 
 	group_keep_room(q);
-	while (!STAILQ_EMPTY(&q->ops) && group_write(q, &failed, &last) == -1) {
+	while ((!STAILQ_EMPTY(&q->ops) || rates_kept_are_due(q)) &&
+	    group_write(q, &failed, &last) == -1) {
 		error = errno;
 		q->store_fails = true;
 		count_store_error(q);
@@ -473,6 +485,7 @@ group_commit(struct queue *q)
 		return;
 	}
 	q->store_fails = false;
+	rates_kept_committed(q);
 	count_commit(q, group_take(q, &ops, last),
 	    time_monotonic_us() - start_us);
 	log_gather(true);

@@ -18,6 +18,7 @@ limit_set(struct limit *limit, const struct rate *rates, size_t nrates,
     uint32_t session_limit, int64_t now_ms)
 {
 	struct rate_bucket buckets[LIMIT_RATES_MAX];
+	int64_t taken[LIMIT_RATES_MAX] = { 0 };
 	size_t i, j;
 
 	if (nrates > LIMIT_RATES_MAX)
@@ -26,11 +27,14 @@ limit_set(struct limit *limit, const struct rate *rates, size_t nrates,
 		for (j = 0; j < limit->nrates; j++)
 			if (rate_same(&limit->rates[j], &rates[i]))
 				break;
-		if (j < limit->nrates)
+		if (j < limit->nrates) {
 			buckets[i] = limit->buckets[j];
-		else
+			taken[i] = limit->taken[j];
+		} else {
 			rate_init(&buckets[i], &rates[i], now_ms);
+		}
 	}
+	memcpy(limit->taken, taken, sizeof(taken));
 	for (i = 0; i < nrates; i++) {
 		limit->rates[i] = rates[i];
 		limit->buckets[i] = buckets[i];
@@ -124,9 +128,26 @@ count(struct limit *limit, enum rate_unit unit, int64_t n)
 {
 	size_t i;
 
-	for (i = 0; i < limit->nrates; i++)
-		if (limit->rates[i].unit == unit)
-			rate_take(&limit->buckets[i], &limit->rates[i], n);
+	for (i = 0; i < limit->nrates; i++) {
+		if (limit->rates[i].unit != unit)
+			continue;
+		rate_take(&limit->buckets[i], &limit->rates[i], n);
+		if (limit->name == NULL)
+			continue;
+		limit->taken[i] += n;
+		if (!limit->changed)
+			TAILQ_INSERT_TAIL(limit->changes, limit, change);
+		limit->changed = true;
+	}
+}
+
+void
+limit_unchanged(struct limit *limit)
+{
+	if (limit->changed)
+		TAILQ_REMOVE(limit->changes, limit, change);
+	limit->changed = false;
+	memset(limit->taken, 0, sizeof(limit->taken));
 }
 
 void

@@ -32,8 +32,19 @@ enum limit_slot {
 struct schedule_destination;
 TAILQ_HEAD(limit_waiters, schedule_destination);
 
+#define LIMIT_NAME_SIZE 640
+
+TAILQ_HEAD(limit_changes, limit);
+
 struct limit {
 	LIST_ENTRY(limit) entry; /* of the schedule's */
+	/* Of which something was taken since it was kept (rates_kept.c). */
+	TAILQ_ENTRY(limit) change;
+	struct limit_changes *changes; /* whose list it comes to */
+	bool changed;
+	int64_t taken[LIMIT_RATES_MAX];
+	int64_t left_us[LIMIT_RATES_MAX]; /* the owner's, while it is kept */
+	char *name; /* whose it is, or NULL: nothing is kept; freed with it */
 	struct rate rates[LIMIT_RATES_MAX];
 	struct rate_bucket buckets[LIMIT_RATES_MAX];
 	size_t nrates;
@@ -87,6 +98,9 @@ bool limit_wants_sessions(const struct limit_user *user);
 void limit_count_session(struct limit_user *user);
 void limit_count_message(struct limit_user *user, uint32_t nrcpts,
     uint64_t octets);
+
+/* What was taken is kept. */
+void limit_unchanged(struct limit *limit);
 
 /* As many may be woken now. */
 uint32_t limit_grants(struct limit *limit, enum limit_act act, int64_t now_ms);

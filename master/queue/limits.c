@@ -4,6 +4,7 @@
  */
 #include "master/queue/limits.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "common/util.h"
 #include "master/queue/count.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/rates_kept.h"
 
 struct named_limit {
 	LIST_ENTRY(named_limit) entry;
@@ -30,6 +32,18 @@ limits_find(const struct queue *q, enum limits_kind kind, const char *name)
 		if (named->kind == kind && strcmp(named->name, name) == 0)
 			return named;
 	return NULL;
+}
+
+/* Under a name its rates are kept; without memory they are not. */
+static void
+limits_keep(struct queue *q, struct limit *limit, const char *of,
+    const char *name, const char *next_hop)
+{
+	if (asprintf(&limit->name, "%s %.255s%s%.255s", of, name,
+		next_hop[0] != '\0' ? " " : "", next_hop) == -1)
+		limit->name = NULL;
+	else
+		rates_kept_restore(q, limit);
 }
 
 static struct named_limit *
@@ -70,13 +84,20 @@ static void
 limits_use(struct queue *q, enum limits_kind kind, const char *name,
     const struct config_list *list, int sessions)
 {
+	static const char *const kinds[] = {
+		[LIMITS_TRANSPORT] = "transport",
+		[LIMITS_ROUTE] = "route",
+		[LIMITS_GROUP] = "mx_group",
+	};
 	struct rate rates[LIMIT_RATES_MAX];
 	struct named_limit *named;
+	bool is_new;
 
 	if (list->count == 0 && sessions == 0)
 		return;
 	named = limits_find(q, kind, name);
-	if (named == NULL)
+	is_new = named == NULL;
+	if (is_new)
 		named = limits_make(q, kind, name);
 	if (named == NULL) {
 		log_line(LOG_ERROR,
@@ -88,6 +109,8 @@ limits_use(struct queue *q, enum limits_kind kind, const char *name,
 	named->configured = true;
 	schedule_limit_change(q->schedule, named->limit, rates,
 	    limits_rates(list, rates), (uint32_t)sessions, time_monotonic_ms());
+	if (is_new)
+		limits_keep(q, named->limit, kinds[kind], name, "");
 }
 
 /* No destination has it any more. */
@@ -164,6 +187,7 @@ limits_attach_own(struct queue *q, struct target *t,
 	const struct config_destination *block = NULL;
 	struct rate rates[LIMIT_RATES_MAX];
 	struct limit *limit = d->limited.limits[LIMIT_DESTINATION];
+	bool is_new = limit == NULL;
 	int sessions = 0;
 
 	if (config->next_hop.kind == NEXT_HOP_MX)
@@ -176,7 +200,7 @@ limits_attach_own(struct queue *q, struct target *t,
 		schedule_set_limit(q->schedule, d, LIMIT_DESTINATION, NULL);
 		return;
 	}
-	if (limit == NULL)
+	if (is_new)
 		limit = schedule_limit_new(q->schedule);
 	if (limit == NULL) {
 		log_line(LOG_ERROR, "out of memory: %s has no limit",
@@ -186,6 +210,8 @@ limits_attach_own(struct queue *q, struct target *t,
 	limit->goes = true;
 	schedule_limit_change(q->schedule, limit, rates,
 	    limits_rates(list, rates), (uint32_t)sessions, time_monotonic_ms());
+	if (is_new)
+		limits_keep(q, limit, "destination", config->name, d->next_hop);
 	schedule_set_limit(q->schedule, d, LIMIT_DESTINATION, limit);
 }
 

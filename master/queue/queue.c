@@ -31,6 +31,7 @@
 #include "master/queue/pause.h"
 #include "master/queue/peers.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/rates_kept.h"
 #include "master/queue/recovery.h"
 #include "master/queue/route.h"
 #include "master/queue/staging.h"
@@ -149,6 +150,8 @@ queue_pump(evutil_socket_t fd, short what, void *arg)
 	for (ahead = QUEUE_JOBS_AHEAD; ahead <= QUEUE_JOBS_AHEAD_MAX;
 	     ahead *= 2)
 		session_feed_all(q, ahead);
+	if (rates_kept_are_due(q))
+		group_soon(q);
 	queue_arm_pump(q);
 }
 
@@ -196,6 +199,7 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	transcript_sweep(q);
 	dial_forget(q);
 	staging_sweep(q);
+	rates_kept_sweep(q);
 	notices_sweep(q);
 	count_sweep(q);
 	outlet_sweep(q);

@@ -313,6 +313,7 @@ struct queue {
 	uint32_t ntransients;
 	uint32_t transient_rcpts; /* of them all */
 	int64_t stopping_ms;      /* monotonic: since when */
+	int64_t rates_swept_ms;   /* rates_kept.c */
 	bool stopping;            /* STOPPING came: no transient is taken */
 	uint64_t last_transient;
 	TAILQ_HEAD(, waiter) waiters;
@@ -379,6 +380,8 @@ void group_commit(struct queue *q);
 struct queue_op *group_new_outcome(struct queue *q, size_t text_size);
 /* Fills the reserve again; false: not now. */
 bool group_reserve(struct queue *q);
+/* One follows soon, for what is not among the changes (rates_kept.h). */
+void group_soon(struct queue *q);
 /* Whether one group_commit() takes all that waits. */
 bool group_is_short(const struct queue *q);
 void group_clear(struct queue *q);

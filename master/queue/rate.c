@@ -235,7 +235,29 @@ rate_take(struct rate_bucket *bucket, const struct rate *rate, int64_t count)
 }
 
 int64_t
-rate_full_ms(const struct rate_bucket *bucket, const struct rate *rate)
+rate_cost_us(const struct rate *rate, int64_t count)
 {
-	return bucket->filled_ms + fill_ms(bucket, rate);
+	int64_t missing;
+
+	if (count > RATE_AMOUNT_MAX)
+		count = RATE_AMOUNT_MAX;
+	missing = count * rate->period_ms;
+	return missing / rate->amount * 1000 +
+	    missing % rate->amount * 1000 / rate->amount;
+}
+
+void
+rate_set_left(struct rate_bucket *bucket, const struct rate *rate,
+    int64_t left_us, int64_t now_ms)
+{
+	int64_t full = rate->burst * rate->period_ms;
+	int64_t most_ms =
+	    (full + 2 * RATE_AMOUNT_MAX * rate->period_ms) / rate->amount;
+	int64_t left_ms = left_us / 1000;
+
+	if (left_ms > most_ms)
+		left_ms = most_ms;
+	bucket->level = full - left_ms * rate->amount -
+	    left_us % 1000 * rate->amount / 1000;
+	bucket->filled_ms = now_ms;
 }

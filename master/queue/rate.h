@@ -61,7 +61,11 @@ int64_t rate_wait_ms(struct rate_bucket *bucket, const struct rate *rate,
 void rate_take(struct rate_bucket *bucket, const struct rate *rate,
     int64_t count);
 
-/* When it will be full if nothing is taken. */
-int64_t rate_full_ms(const struct rate_bucket *bucket, const struct rate *rate);
+/* How long an empty bucket takes for so many, microseconds. */
+int64_t rate_cost_us(const struct rate *rate, int64_t count);
+
+/* As full as it is if that is how long it takes to be full, microseconds. */
+void rate_set_left(struct rate_bucket *bucket, const struct rate *rate,
+    int64_t left_us, int64_t now_ms);
 
 #endif

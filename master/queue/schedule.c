@@ -28,6 +28,7 @@ schedule_new(const struct schedule_limits *limits,
 	TAILQ_INIT(&schedule->destinations);
 	TAILQ_INIT(&schedule->idle);
 	LIST_INIT(&schedule->limits_made);
+	TAILQ_INIT(&schedule->limits_changed);
 	for (i = 0; i < SCHEDULE_BUCKETS; i++) {
 		LIST_INIT(&schedule->messages_by_id[i]);
 		LIST_INIT(&schedule->domains_by_name[i]);

@@ -457,6 +457,8 @@ struct limit *schedule_limit_new(struct schedule *schedule);
 void schedule_limit_change(struct schedule *schedule, struct limit *limit,
     const struct rate *rates, size_t nrates, uint32_t session_limit,
     int64_t now_ms);
+/* The first from whose rates something was taken since limit_unchanged(). */
+struct limit *schedule_changed_limit(const struct schedule *schedule);
 /* One that is a limit of nobody. */
 void schedule_limit_free(struct schedule *schedule, struct limit *limit);
 

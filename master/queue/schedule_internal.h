@@ -71,6 +71,7 @@ struct schedule {
 	struct heap blocked;
 	struct heap limited; /* limits somebody waits at for a rate */
 	LIST_HEAD(, limit) limits_made;
+	struct limit_changes limits_changed;
 	struct schedule_destination *swept;
 	struct schedule_message_bucket messages_by_id[SCHEDULE_BUCKETS];
 	struct schedule_domain_bucket domains_by_name[SCHEDULE_BUCKETS];

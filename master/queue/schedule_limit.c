@@ -89,6 +89,7 @@ schedule_limit_new(struct schedule *schedule)
 		return NULL;
 	}
 	limit_init(limit);
+	limit->changes = &schedule->limits_changed;
 	LIST_INSERT_HEAD(&schedule->limits_made, limit, entry);
 	return limit;
 }
@@ -102,7 +103,15 @@ schedule_limit_free(struct schedule *schedule, struct limit *limit)
 	LIST_REMOVE(limit, entry);
 	heap_remove(&schedule->limited, &limit->wake);
 	heap_unreserve(&schedule->limited);
+	limit_unchanged(limit);
+	free(limit->name);
 	free(limit);
+}
+
+struct limit *
+schedule_changed_limit(const struct schedule *schedule)
+{
+	return TAILQ_FIRST(&schedule->limits_changed);
 }
 
 void

@@ -330,6 +330,15 @@ struct store_change {
 /* Part of the group.  -1 with ENOENT: it neither waits nor is held. */
 int store_change(struct store *store, const struct store_change *change);
 
+/*
+ * Rates (rates_kept.h): until when each one's bucket is not full, microseconds
+ * since 1970.  store_get_rate: 0 where nothing is kept.  store_set_rate: part of
+ * the group.
+ */
+int store_get_rate(struct store *store, const char *name, int64_t *full_usp);
+int store_set_rate(struct store *store, const char *name, int64_t full_us);
+int store_forget_rates(struct store *store, int64_t until_us);
+
 /* The id of the message that was added last, or one that none has yet. */
 uint64_t store_last_id(const struct store *store);
 

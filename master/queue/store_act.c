@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What an operator changes by hand: a recipient held, due at once, or sent
- * another way; and what is paused.
+ * another way; what is paused; and what rates have left.
  */
 #include "master/queue/store.h"
 
@@ -110,4 +110,38 @@ store_list_pauses(struct store *store, store_pause_fn pause, void *arg)
 		(void)store_fail(store, rc);
 	store_reset(store, STORE_SQL_PAUSES);
 	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+int
+store_get_rate(struct store *store, const char *name, int64_t *full_usp)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_GET_RATE];
+	int rc;
+
+	(void)sqlite3_bind_text(sql, 1, name, -1, SQLITE_STATIC);
+	rc = sqlite3_step(sql);
+	*full_usp = rc == SQLITE_ROW ? sqlite3_column_int64(sql, 0) : 0;
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		(void)store_fail(store, rc);
+	store_reset(store, STORE_SQL_GET_RATE);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
+}
+
+int
+store_set_rate(struct store *store, const char *name, int64_t full_us)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_SET_RATE];
+
+	assert(store->in_group);
+	(void)sqlite3_bind_text(sql, 1, name, -1, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(sql, 2, full_us);
+	return store_run(store, STORE_SQL_SET_RATE);
+}
+
+int
+store_forget_rates(struct store *store, int64_t until_us)
+{
+	(void)sqlite3_bind_int64(store->sql[STORE_SQL_FORGET_RATES], 1,
+	    until_us);
+	return store_run(store, STORE_SQL_FORGET_RATES);
 }

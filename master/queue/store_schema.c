@@ -81,6 +81,12 @@ enum {
 #define STAGED                                                                 \
 	"CREATE TABLE IF NOT EXISTS staged (message INTEGER PRIMARY KEY);"
 
+/* When the bucket of a rate will be full (rates_kept.h), microseconds since 1970.
+ * It too is made where it is missing. */
+#define RATE                                                                   \
+	"CREATE TABLE IF NOT EXISTS rate (name TEXT PRIMARY KEY,"              \
+	" full INTEGER NOT NULL) WITHOUT ROWID;"
+
 /* AUTOINCREMENT: who gets a report knows by its number whether he had it. */
 #define REPORT_4                                                               \
 	"CREATE TABLE report (id INTEGER PRIMARY KEY AUTOINCREMENT,"           \
@@ -205,8 +211,8 @@ int
 store_schema(struct store *store, const char *path, char *error,
     size_t error_size)
 {
-	static const char *const whole[] = { schema, HELD, STAGED };
-	static const char *const held[] = { HELD, STAGED };
+	static const char *const whole[] = { schema, HELD, STAGED, RATE };
+	static const char *const held[] = { HELD, STAGED, RATE };
 	int64_t tables = 0;
 	int64_t application = 0;
 	int64_t version = 0;

@@ -253,6 +253,31 @@ def a_rate_holds_and_goes_on_over_a_reload():
             assert time.monotonic() - begun < 10, "it is slower than its rate"
 
 
+def a_rate_holds_over_a_kill_and_a_restart():
+    with Sink() as sink:
+        body = config(sink, 'destination_rate = { "1 message/hour" }\n'
+                      'rate = { "2 connections/hour burst 2" }')
+        with Daemon(body) as d:
+            bulk(d, 5)
+            wait_for(lambda: len(sink.mails) == 1, 20, "the first")
+            kill_queue(d)
+            wait_for(lambda: "queue open" in d.log_text(), 20, "the queue")
+            d.postern("queue", "retry", "--yes", "--older", "0s")
+            time.sleep(1)
+            d.stop()
+            d.start()
+            d.postern("queue", "retry", "--yes", "--older", "0s")
+            time.sleep(1)
+            queue = d.pids("queue")[0]
+            d.stop(kill=True)
+            wait_for(lambda: not os.path.exists("/proc/%d" % queue),
+                     what="the queue's end")
+            d.start()
+            d.postern("queue", "retry", "--yes", "--older", "0s")
+            time.sleep(1)
+            assert len(sink.mails) == 1, sink.mails
+
+
 def connections_have_a_rate():
     with Sink() as sink:
         body = config(sink, 'rate = { "2 connections/second" }\n'
@@ -625,6 +650,7 @@ TESTS = (
     what_a_rate_holds_back_expires_like_all_else,
     a_high_priority_goes_before_and_a_low_one_goes_too,
     a_rate_holds_and_goes_on_over_a_reload,
+    a_rate_holds_over_a_kill_and_a_restart,
     connections_have_a_rate,
     a_route_has_a_rate_of_its_own,
     a_group_of_servers_shares_limits_over_domains,

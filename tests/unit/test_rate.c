@@ -92,7 +92,6 @@ Test(rate, it_says_when_there_is_enough)
 	cr_expect_eq(wait_ms, 143);
 	cr_expect_eq(rate_wait_ms(&bucket, &rate, 1, 50 + wait_ms - 1), 1);
 	cr_expect_eq(rate_wait_ms(&bucket, &rate, 1, 50 + wait_ms), 0);
-	cr_expect_eq(rate_full_ms(&bucket, &rate), 50 + 143);
 }
 
 /* It goes once the bucket is full, and all others wait for its debt. */
@@ -123,4 +122,28 @@ Test(rate, nothing_overflows)
 		rate_take(&bucket, &rate, INT64_MAX);
 	cr_expect_gt(rate_wait_ms(&bucket, &rate, INT64_MAX, 0), 0);
 	cr_expect_eq(rate_wait_ms(&bucket, &rate, 1, INT64_MAX / 2), 0);
+}
+
+Test(rate, what_is_left_comes_back_as_it_was)
+{
+	struct rate rate;
+	struct rate_bucket bucket;
+	int64_t left_us;
+
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const words[] = { "1 message/hour",
+			"1000 messages/second burst 50", "1m octets/second" };
+
+		cr_assert_null(rate_parse(words[i], &rate));
+		left_us = rate_cost_us(&rate, rate.burst);
+		rate_set_left(&bucket, &rate, left_us, 1000);
+		cr_expect_gt(rate_wait_ms(&bucket, &rate, 1, 1000), 0, "%s",
+		    words[i]);
+		cr_expect_eq(rate_wait_ms(&bucket, &rate, rate.burst, 1000),
+		    (left_us + 999) / 1000, "%s", words[i]);
+		rate_set_left(&bucket, &rate, 0, 1000);
+		cr_expect_eq(rate_wait_ms(&bucket, &rate, rate.burst, 1000), 0);
+		rate_set_left(&bucket, &rate, INT64_MAX, 1000);
+		cr_expect_gt(rate_wait_ms(&bucket, &rate, 1, 1000), 0);
+	}
 }

@@ -1204,6 +1204,28 @@ Test(store, what_is_late_is_walked_through_a_piece_at_a_time)
 	cr_expect_eq(seen.n, 4);
 }
 
+Test(store, what_a_rate_has_left_is_kept_until_it_is_full)
+{
+	int64_t full_us = 7;
+
+	cr_expect_eq(store_get_rate(store, "transport x", &full_us), 0);
+	cr_expect_eq(full_us, 0);
+	cr_assert_eq(store_begin(store), 0);
+	cr_expect_eq(store_set_rate(store, "transport x", 1000), 0);
+	cr_expect_eq(store_set_rate(store, "transport x", 2000), 0);
+	cr_assert_eq(store_commit(store), 0);
+	store_close(store);
+	open_store();
+	cr_expect_eq(store_get_rate(store, "transport x", &full_us), 0);
+	cr_expect_eq(full_us, 2000);
+	cr_expect_eq(store_forget_rates(store, 1999), 0);
+	cr_expect_eq(store_get_rate(store, "transport x", &full_us), 0);
+	cr_expect_eq(full_us, 2000);
+	cr_expect_eq(store_forget_rates(store, 2000), 0);
+	cr_expect_eq(store_get_rate(store, "transport x", &full_us), 0);
+	cr_expect_eq(full_us, 0);
+}
+
 Test(store, parameters_are_kept)
 {
 	const char *addresses[2] = { "b@c.example", "d@c.example" };
