@@ -145,6 +145,31 @@ def what_waits_goes_over():
         assert [len(sink.got(r)) for r in rcpts[1:]] == [1] * 19
 
 
+def a_rate_is_one_for_both_generations():
+    with Sink() as sink:
+        body = config(sink)
+        at = body.index("{", body.index("transport ")) + 1
+        body = (body[:at] + '\n\tdestination_rate = { "1 message/hour" }'
+                + body[at:])
+        with Generations(body) as d:
+            held = sink.final = Held()
+            queue_up(d, "first@x.test")
+            assert sink.at_dot.wait(60)
+            waiting = [submit(d, "w%d@x.test" % i) for i in range(3)]
+            for i in range(3):
+                queue_up(d, "k%d@x.test" % i)
+            d.upgrade()
+            for i in range(3):
+                queue_up(d, "n%d@x.test" % i)
+            held.go.set()
+            for job in waiting:
+                job.close()
+            d.wait_settled()
+            d.postern("queue", "retry", "--yes", "--older", "0s")
+            time.sleep(1)
+            assert len(sink.mails) == 1, [m.rcpts for m in sink.mails]
+
+
 def the_file_on_disk_is_what_runs():
     with Sink() as sink, Generations(config(sink)) as d:
         d.replace_program()
@@ -458,6 +483,7 @@ TESTS = (
     sessions_and_clients_live_on,
     who_waits_hears_of_later_attempts,
     what_waits_goes_over,
+    a_rate_is_one_for_both_generations,
     the_file_on_disk_is_what_runs,
     a_new_one_that_does_not_come_up_changes_nothing,
     a_new_one_whose_role_does_not_start_stops_nobody_else,
