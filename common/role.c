@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/sort.h"
 #include "common/util.h"
 
 /* Packets handled before other descriptors have their turn. */
@@ -377,6 +378,7 @@ role_init(struct role *role, unsigned self, int parent_fd,
 	role->ctx = ctx;
 	role->closed = closed;
 	tzset(); /* opens its file now: behind the filter it may not */
+	sort_warm_up();
 	log_open("postern", role_name(self), false, LOG_TEXT);
 	role->base = event_base_new();
 	role->packet = aligned_alloc(64, MSG_PACKET_SIZE);
