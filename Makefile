@@ -128,6 +128,7 @@ confine: all
 	@$(MAKE) --no-print-directory ATTACKS=1 BUILD=$(BUILD)/attacks all
 	@$(MAKE) --no-print-directory $(BUILD)/filters
 	python3 tests/confine/run.py
+	python3 tests/confine/sizes.py
 
 $(BUILD)/filters: tests/confine/filters.c $(BUILD)/libpostern.a
 	@echo "link $@"

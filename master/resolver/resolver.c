@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -139,6 +140,9 @@ resolver_run(int parent_fd)
 	role_setup(&r.role);
 	if (r.config == NULL)
 		fatal("no configuration");
+	/* A second arena of malloc's would be the thread's: once it shrinks, it
+	 * reads a file of /proc (glibc 2.36, check_may_shrink_heap). */
+	(void)mallopt(M_ARENA_MAX, 1);
 	r.lookups = lookups_new(r.role.base, r.config, resolver_answer, &r);
 	sandbox_root(&resolver_sandbox, &r.role.start);
 	sandbox_confine(&resolver_sandbox, NULL, NULL, 0, &ready);
