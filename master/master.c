@@ -74,6 +74,8 @@ servant_ended(struct servant *s, int status)
 	int64_t lived_ms = time_monotonic_ms() - s->started_ms;
 
 	log_end(s, status);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		autopsy_begin(m, s->desc->role, s->pid);
 	channel_close(s->channel);
 	s->channel = NULL;
 	s->pid = -1;
@@ -356,6 +358,7 @@ master_clear(struct master *m)
 	event_free(m->kin.timer);
 	fd_close(m->stderr_fd);
 	outlet_clear_run(m);
+	autopsy_close(m);
 	counts_clear(m);
 	load_free(m->load);
 	m->load = NULL;
@@ -419,6 +422,7 @@ master_run(const struct master_options *options)
 	counts_open(&m);
 	files_none_left();
 	watch_signals(&m);
+	autopsy_open(&m);
 	secrets_renew(&m);
 	watch_open(&m);
 	m.granted = spawn_namespaces(SANDBOX_NS_ALL | CLONE_NEWPID);

@@ -109,6 +109,7 @@ struct master {
 	struct secrets *secrets; /* of that load */
 	struct counts *counts;   /* counts.c */
 	struct outlet_run *outlet;
+	struct autopsy *autopsy;
 	TAILQ_HEAD(, servant) servants;
 	struct event *signals[5];
 	struct event *stop_timer;
@@ -162,6 +163,11 @@ void sink_renew(struct master *m);
 /* Our own sink went away: look for it, once a second at most. */
 void sink_watch(struct master *m);
 void sink_timer(evutil_socket_t fd, short what, void *arg);
+
+/* autopsy.c: which system call a filter ended a role for, in the log. */
+void autopsy_open(struct master *m);
+void autopsy_begin(struct master *m, unsigned role, pid_t pid);
+void autopsy_close(struct master *m);
 
 /* files.c: what we hold in the file system; what cannot be had is fatal. */
 void files_open(struct master *m);
