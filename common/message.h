@@ -518,6 +518,7 @@ struct msg_dial {
 	uint8_t addr[16];
 	uint8_t source[16];
 	char path[MSG_PATH_SIZE]; /* AF_UNIX, NUL-terminated */
+	uint32_t number;          /* of this dial in its session */
 };
 
 struct msg_dialed {
@@ -525,11 +526,16 @@ struct msg_dialed {
 	uint8_t pad;
 	uint16_t port;    /* ours, host order */
 	uint8_t addr[16]; /* ours, for the EHLO literal (RFC 5321, 4.1.3) */
-	uint32_t pad2;
+	uint32_t number;  /* of the DIAL; another one's is of no interest */
 };
 
 struct msg_dial_failed {
-	int32_t error; /* errno */
+	int32_t error;   /* errno */
+	uint32_t number; /* of the DIAL */
+};
+
+struct msg_connecting {
+	uint32_t number; /* of the DIAL */
 	uint32_t pad;
 };
 
@@ -612,6 +618,7 @@ struct msg_address {
 	                                  an address literal without brackets
 	                                  is matched as an address, not sent */
 	char relay[MSG_RELAY_SIZE];
+	uint32_t number; /* of the DIAL */
 	uint32_t
 	    avoid;     /* AVOID_* bits: what this server was seen not to bear */
 	uint8_t more;  /* 1: another host may be tried after this one */

@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -26,19 +25,6 @@
 struct dialer {
 	struct role role;
 	struct channel *queue; /* NULL until PEER */
-};
-
-enum {
-	ANSWER_PATIENCE_S = 60,
-};
-
-/* What a worker waits for. */
-struct answer {
-	struct event *event; /* NULL: it was not in the way */
-	int worker;
-	int fd; /* -1: failed */
-	struct msg_dialed dialed;
-	struct msg_dial_failed failed;
 };
 
 union address {
@@ -148,93 +134,46 @@ fill_dialed(struct msg_dialed *dialed, int fd)
 	}
 }
 
-/* Sent: true, or it never can be; false where the worker has much to read yet. */
-static bool
-send_answer(const struct answer *a)
+/*
+ * On the line that its worker reads answers from and nothing else: there is room
+ * for those of all its addresses, unless it was taken over.
+ */
+static void
+answer(int line, const struct msg_dial *dial, int fd, int error)
 {
+	struct msg_dial_failed failed = { error, dial->number };
+	struct msg_dialed dialed;
 	int sent;
 
-	if (a->fd == -1)
-		sent = message_send(a->worker, MSG_DIAL_FAILED, &a->failed,
-		    NULL, 0, -1, MSG_DONTWAIT);
-	else
-		sent = message_send(a->worker, MSG_DIALED, &a->dialed, NULL, 0,
-		    a->fd, MSG_DONTWAIT);
-	if (sent == -1 && (errno == EAGAIN || errno == ETOOMANYREFS))
-		return false;
+	memset(&dialed, 0, sizeof(dialed));
+	dialed.number = dial->number;
+	if (fd == -1) {
+		sent = message_send(line, MSG_DIAL_FAILED, &failed, NULL, 0, -1,
+		    MSG_DONTWAIT);
+	} else {
+		fill_dialed(&dialed, fd);
+		sent = message_send(line, MSG_DIALED, &dialed, NULL, 0, fd,
+		    MSG_DONTWAIT);
+	}
 	if (sent == -1 && errno != EPIPE && errno != ECONNRESET)
 		log_line(LOG_WARN, "a socket did not reach its worker: %s",
 		    strerror(errno));
-	return true;
-}
-
-static void
-answer_free(struct answer *a)
-{
-	/* Before its descriptor, which the queue has open, too. */
-	if (a->event != NULL)
-		event_free(a->event);
-	fd_close(a->fd);
-	fd_close(a->worker);
-	free(a);
-}
-
-static void
-answer_again(evutil_socket_t fd, short what, void *arg)
-{
-	const struct timeval patience = { .tv_sec = ANSWER_PATIENCE_S };
-	struct answer *a = arg;
-
-	(void)fd;
-	if ((what & EV_TIMEOUT) != 0)
-		log_line(LOG_WARN,
-		    "a socket did not reach its worker, which reads nothing");
-	else if (!send_answer(a) && event_add(a->event, &patience) == 0)
-		return;
-	answer_free(a);
-}
-
-/*
- * Jobs that cross a worker on its way to the next host may fill its socket, and
- * it has no timer while it waits for us: the answer is kept until there is room.
- */
-static void
-answer(struct dialer *d, struct answer *a)
-{
-	const struct timeval patience = { .tv_sec = ANSWER_PATIENCE_S };
-
-	if (send_answer(a)) {
-		answer_free(a);
-		return;
-	}
-	a->event =
-	    event_new(d->role.base, a->worker, EV_WRITE, answer_again, a);
-	if (a->event != NULL && event_add(a->event, &patience) == 0)
-		return;
-	log_line(LOG_WARN, "a socket did not reach its worker: no memory");
-	answer_free(a);
 }
 
 static void
 dialer_dial(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_dial *dial = m->payload;
-	struct answer *a;
+	int fd;
 
+	(void)ctx;
 	(void)from;
-	a = calloc(1, sizeof(*a));
-	if (a == NULL || !message_string_ok(dial->path, sizeof(dial->path))) {
-		free(a);
-		fd_close(m->fd);
-		return;
+	if (message_string_ok(dial->path, sizeof(dial->path))) {
+		fd = start_connect(dial);
+		answer(m->fd, dial, fd, errno);
+		fd_close(fd);
 	}
-	a->worker = m->fd;
-	a->fd = start_connect(dial);
-	if (a->fd == -1)
-		a->failed.error = errno;
-	else
-		fill_dialed(&a->dialed, a->fd);
-	answer(ctx, a);
+	fd_close(m->fd);
 }
 
 static void
