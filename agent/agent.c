@@ -247,7 +247,7 @@ on_child(evutil_socket_t fd, short what, void *arg)
 
 /* What the agent takes, and in which of its phases. */
 static const struct handler agent_handlers[] = {
-	{ MSG_TRUST, PHASE_SETUP, agent_trust },
+	{ MSG_TRUST, PHASE_CONFINED, agent_trust },
 	{ MSG_PEER, PHASE_SETUP | PHASE_READY | PHASE_DRAINING, agent_peer },
 	{ MSG_LINE, PHASE_READY | PHASE_DRAINING, agent_line },
 	{ MSG_FORK, PHASE_READY | PHASE_DRAINING, agent_fork },
@@ -316,9 +316,10 @@ agent_run(int parent_fd)
 	agent_init(&a, parent_fd);
 	role_setup(&a.role);
 	sandbox_root(&agent_sandbox, &a.role.start);
-	heap_settle();
 	sandbox_confine(&agent_sandbox, NULL, agent_filter, NELEM(agent_filter),
 	    &ready);
+	role_settle(&a.role);
+	heap_settle();
 	role_loop(&a.role, &ready);
 	_exit(0); /* as process 1: the kernel ends every worker with us */
 }

@@ -31,6 +31,14 @@ struct packet {
 	uint8_t octets[]; /* payload and tail */
 };
 
+/* A message of the master's that waits for the walls. */
+struct kept {
+	struct kept *next;
+	const struct handler *handler;
+	struct message m;
+	_Alignas(8) uint8_t octets[]; /* payload and tail */
+};
+
 struct channel {
 	struct role *role;
 	struct event *readable;
@@ -124,6 +132,41 @@ handle_ping(struct role *role, const struct message *m)
 	(void)channel_send(role->parent, MSG_PONG, &pong, NULL, 0, -1);
 }
 
+static void
+keep(struct role *role, const struct handler *h, const struct message *m)
+{
+	size_t size = msg_descs[m->type].size;
+	struct kept *kept, **last;
+
+	kept = calloc(1, sizeof(*kept) + size + m->tail_len);
+	if (kept == NULL)
+		fatal("no memory");
+	kept->handler = h;
+	kept->m = *m;
+	kept->m.payload = kept->octets;
+	kept->m.tail = kept->octets + size;
+	memcpy(kept->octets, m->payload, size);
+	if (m->tail_len > 0)
+		memcpy(kept->octets + size, m->tail, m->tail_len);
+	for (last = &role->kept; *last != NULL; last = &(*last)->next)
+		;
+	*last = kept;
+}
+
+void
+role_settle(struct role *role)
+{
+	struct kept *kept;
+
+	role->phase = PHASE_CONFINED;
+	while ((kept = role->kept) != NULL) {
+		role->kept = kept->next;
+		kept->handler->handle(role->ctx, role->parent, &kept->m);
+		free(kept);
+	}
+	role->phase = PHASE_READY;
+}
+
 /* NULL, or the rule that m broke. */
 static const char *
 dispatch(struct channel *ch, const struct message *m)
@@ -148,6 +191,11 @@ dispatch(struct channel *ch, const struct message *m)
 	}
 	for (i = 0; i < role->nhandlers; i++) {
 		h = &role->handlers[i];
+		if (h->type == m->type && role->phase == PHASE_SETUP &&
+		    (h->phases & PHASE_CONFINED) != 0) {
+			keep(role, h, m);
+			return NULL;
+		}
 		if (h->type == m->type && (h->phases & role->phase) != 0) {
 			h->handle(role->ctx, ch, m);
 			return NULL;

@@ -23,6 +23,7 @@
 #include "master/inherit.h"
 #include "master/layers.h"
 #include "master/load.h"
+#include "master/power.h"
 #include "master/spawn.h"
 
 /* The roles in the order of their start, and the namespaces of each. */
@@ -383,6 +384,17 @@ log_weak_walls(const struct master *m)
 		    "stand alone");
 }
 
+/* A file that our lines go to is only ever appended to, whatever a role that has
+ * it open might do: a shell's 2> does not say so. */
+static void
+append_to_log(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags != -1 && (flags & O_APPEND) == 0)
+		(void)fcntl(fd, F_SETFL, flags | O_APPEND); /* a file has it */
+}
+
 int
 master_run(const struct master_options *options)
 {
@@ -411,6 +423,9 @@ master_run(const struct master_options *options)
 	if (m.log_timer == NULL)
 		fatal("no memory");
 	sink_open_ours(&m);
+	if (power_limit() == -1)
+		fatal("capabilities: %s", strerror(errno));
+	append_to_log(m.stderr_fd);
 	if (why != NULL)
 		fatal("%s", why);
 	if (spawn_open() == -1)
