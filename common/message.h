@@ -100,6 +100,13 @@ struct msg_listener_users {
 	uint32_t trusted;
 };
 
+/* tail: nports times uint16_t, host order; then as many strings as fit: the paths of
+ * Unix sockets. */
+struct msg_reach {
+	uint32_t nports;
+	uint32_t pad;
+};
+
 struct msg_trust {
 	uint32_t index; /* config_trust() of the transports that use it */
 	uint32_t pad;

@@ -29,7 +29,7 @@
 /* The roles in the order of their start, and the namespaces of each. */
 static const struct servant_desc servant_descs[] = {
 	{ ROLE_RESOLVER, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS },
-	{ ROLE_DIALER, CLONE_NEWIPC | CLONE_NEWUTS },
+	{ ROLE_DIALER, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS },
 	{ ROLE_AGENT, SANDBOX_NS_ALL | CLONE_NEWPID },
 	{ ROLE_QUEUE, SANDBOX_NS_ALL },
 	{ ROLE_SIGNER, SANDBOX_NS_ALL },

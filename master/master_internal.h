@@ -149,6 +149,7 @@ void servant_send(struct servant *s, enum msg_type type);
 void servant_send_log_sink(struct servant *s);
 void servant_send_config(struct servant *s);
 void servant_send_submitters(struct servant *s);
+void servant_send_reach(struct servant *s);
 void servant_send_listeners(struct servant *s);
 
 /* What log lines of a configuration look like, and where they go; *fdp is the
