@@ -126,10 +126,11 @@ interop: all
 
 confine: all
 	@$(MAKE) --no-print-directory ATTACKS=1 BUILD=$(BUILD)/attacks all
-	@$(MAKE) --no-print-directory $(BUILD)/filters
+	@$(MAKE) --no-print-directory $(BUILD)/filters $(BUILD)/inject
 	python3 tests/confine/run.py
+	python3 tests/confine/sizes.py
 
-$(BUILD)/filters: tests/confine/filters.c $(BUILD)/libpostern.a
+$(BUILD)/filters $(BUILD)/inject: $(BUILD)/%: tests/confine/%.c $(BUILD)/libpostern.a
 	@echo "link $@"
 	@$(CC) $(CPPFLAGS) $(WARN) $(HARD) $(LINK) -o $@ $^ $(LIBS)
 
@@ -243,6 +244,6 @@ deb-check: deb-lint
 
 clean:
 	rm -rf $(BUILD)/deb $(BUILD)/obj $(BUILD)/attacks $(BUILD)/analyzer $(BUILD)/debug $(BUILD)/fuzz $(BUILD)/libpostern.a \
-	    $(BUILD)/posternd $(BUILD)/postern $(BUILD)/unit $(BUILD)/filters
+	    $(BUILD)/posternd $(BUILD)/postern $(BUILD)/unit $(BUILD)/filters $(BUILD)/inject
 
 -include $(OBJS:.o=.d) $(UNIT:.o=.d) $(MAINS:%.c=$(BUILD)/obj/%.d)

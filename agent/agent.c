@@ -61,6 +61,8 @@ struct agent {
 	struct children children;
 	int signal_fd;
 	int null_fd;
+	int line_fd; /* of the worker that FORK is about to ask for; or -1 */
+	uint32_t line_session;
 };
 
 static const struct sandbox agent_sandbox = { 0 };
@@ -112,6 +114,7 @@ become_worker(const struct agent *a, int control_fd)
 {
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1 ||
 	    dup3(control_fd, WORKER_CONTROL_FD, O_CLOEXEC) == -1 ||
+	    dup3(a->line_fd, WORKER_DIALER_FD, O_CLOEXEC) == -1 ||
 	    (filter_mode() == FILTER_KILLS && /* else it has its say there */
 		dup3(a->null_fd, STDERR_FILENO, O_CLOEXEC) == -1) ||
 	    close_range(WORKER_CONTROL_FD + 1, ~0u, 0) == -1 ||
@@ -133,6 +136,18 @@ tell_gone(struct agent *a, uint32_t session, int status)
 		(void)channel_send(a->queue, MSG_GONE, &gone, NULL, 0, -1);
 }
 
+static void
+agent_line(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_fork *request = m->payload;
+	struct agent *a = ctx;
+
+	(void)from;
+	fd_close(a->line_fd);
+	a->line_fd = m->fd;
+	a->line_session = request->session;
+}
+
 /* control_fd may be WORKER_CONTROL_FD only in a worker: here that number is
  * the channel to the master. */
 static void
@@ -143,7 +158,10 @@ agent_fork(void *ctx, struct channel *from, const struct message *m)
 	struct child *child;
 
 	(void)from;
-	child = calloc(1, sizeof(*child));
+	errno = EPROTO; /* a worker without a line would wait for ever */
+	child = a->line_fd != -1 && a->line_session == request->session
+	    ? calloc(1, sizeof(*child))
+	    : NULL;
 	if (child != NULL) {
 		child->session = request->session;
 		child->pid = fork();
@@ -159,6 +177,8 @@ agent_fork(void *ctx, struct channel *from, const struct message *m)
 		RB_INSERT(children, &a->children, child);
 	}
 	fd_close(m->fd);
+	fd_close(a->line_fd);
+	a->line_fd = -1;
 }
 
 static void
@@ -227,8 +247,9 @@ on_child(evutil_socket_t fd, short what, void *arg)
 
 /* What the agent takes, and in which of its phases. */
 static const struct handler agent_handlers[] = {
-	{ MSG_TRUST, PHASE_SETUP, agent_trust },
+	{ MSG_TRUST, PHASE_CONFINED, agent_trust },
 	{ MSG_PEER, PHASE_SETUP | PHASE_READY | PHASE_DRAINING, agent_peer },
+	{ MSG_LINE, PHASE_READY | PHASE_DRAINING, agent_line },
 	{ MSG_FORK, PHASE_READY | PHASE_DRAINING, agent_fork },
 	{ MSG_KILL, PHASE_READY | PHASE_DRAINING, agent_kill },
 	{ MSG_DRAIN, PHASE_READY | PHASE_DRAINING, agent_drain },
@@ -269,6 +290,7 @@ agent_init(struct agent *a, int parent_fd)
 {
 	memset(a, 0, sizeof(*a));
 	heap_tune();
+	a->line_fd = -1;
 	RB_INIT(&a->children);
 	role_init(&a->role, ROLE_AGENT, parent_fd, agent_handlers,
 	    NELEM(agent_handlers), a, agent_closed);
@@ -294,9 +316,10 @@ agent_run(int parent_fd)
 	agent_init(&a, parent_fd);
 	role_setup(&a.role);
 	sandbox_root(&agent_sandbox, &a.role.start);
-	heap_settle();
 	sandbox_confine(&agent_sandbox, NULL, agent_filter, NELEM(agent_filter),
 	    &ready);
+	role_settle(&a.role);
+	heap_settle();
 	role_loop(&a.role, &ready);
 	_exit(0); /* as process 1: the kernel ends every worker with us */
 }

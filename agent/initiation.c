@@ -45,20 +45,12 @@ initiation_cure(int error)
 	}
 }
 
-static void
-refuse_address(struct session *s)
+/* session_takes_answer() has seen that they are of this address. */
+void
+initiation_take_dialed(struct session *s)
 {
-	const char *why = strerrordesc_np(s->dial_error);
-
-	session_judge(s, "4.4.1", "cannot connect: %s%s",
-	    why != NULL ? why : "unknown error",
-	    initiation_cure(s->dial_error));
-	session_fail(s, FAREWELL_NONE);
-}
-
-static void
-begin_connect(struct session *s)
-{
+	s->local = *(const struct msg_dialed *)s->message->payload;
+	s->is_addressed = false;
 	session_enter(s, STATE_CONNECT);
 	if (s->conf.tls_level == TLS_VERIFY &&
 	    !tls_name_is_legal(s->address.tls_name)) {
@@ -68,53 +60,30 @@ begin_connect(struct session *s)
 	}
 }
 
-/*
- * With the address and the dialer's answer, which come on two ways: ADDRESS may
- * stand behind jobs that the queue sent before it knew that we left a host.
- */
-static void
-go_on(struct session *s)
-{
-	uint8_t dial = s->dial;
-
-	if (!s->is_addressed || dial == SESSION_DIAL_OPEN)
-		return;
-	s->is_addressed = false;
-	s->dial = SESSION_DIAL_OPEN;
-	if (dial == SESSION_DIAL_DONE)
-		begin_connect(s);
-	else
-		refuse_address(s);
-}
-
-void
-initiation_take_dialed(struct session *s)
-{
-	if (s->dial != SESSION_DIAL_OPEN)
-		return;
-	s->local = *(const struct msg_dialed *)s->message->payload;
-	s->dial = SESSION_DIAL_DONE;
-	go_on(s);
-}
-
 void
 initiation_take_dial_failed(struct session *s)
 {
 	const struct msg_dial_failed *failed = s->message->payload;
+	const char *why = strerrordesc_np(failed->error);
 
-	if (s->dial != SESSION_DIAL_OPEN)
-		return;
-	s->dial_error = failed->error;
-	s->dial = SESSION_DIAL_FAILED;
-	go_on(s);
+	s->is_addressed = false;
+	session_judge(s, "4.4.1", "cannot connect: %s%s",
+	    why != NULL ? why : "unknown error",
+	    initiation_cure(failed->error));
+	session_fail(s, FAREWELL_NONE);
 }
 
+/* One for each NEXT: another would move a connection that is on its way. */
 void
 initiation_take_address(struct session *s)
 {
 	struct msg_address *a = &s->address;
 	const struct message *m = s->message;
 
+	if (s->is_addressed) {
+		s->is_misled = true;
+		return;
+	}
 	*a = *(const struct msg_address *)m->payload;
 	if (m->tail_len > 0)
 		memcpy(s->discard, m->tail, m->tail_len);
@@ -124,8 +93,6 @@ initiation_take_address(struct session *s)
 	    !message_string_ok(a->tls_name, sizeof(a->tls_name)) ||
 	    strlen(s->discard) != m->tail_len;
 	s->is_addressed = true;
-	if (!s->is_misled)
-		go_on(s);
 }
 
 /* Before a transaction was possible, nobody is owed a farewell. */

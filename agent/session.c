@@ -40,6 +40,23 @@ session_wants_message(const struct session *s)
 }
 
 bool
+session_is_dialing(const struct session *s)
+{
+	return s->state == STATE_DIAL && s->is_addressed;
+}
+
+bool
+session_takes_answer(const struct session *s, const struct message *m)
+{
+	const struct msg_dial_failed *failed = m->payload;
+	const struct msg_dialed *dialed = m->payload;
+
+	return session_is_dialing(s) &&
+	    s->address.number ==
+	    (m->type == MSG_DIALED ? dialed->number : failed->number);
+}
+
+bool
 session_is_connected(const struct session *s)
 {
 	return s->state >= STATE_GREETING && s->state <= STATE_QUIT &&

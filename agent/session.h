@@ -88,13 +88,6 @@ struct session_ops {
 	void (*set_timer)(void *arg, uint32_t ms);
 };
 
-/* The dialer's answer, where it overtook the queue's ADDRESS. */
-enum session_dial {
-	SESSION_DIAL_OPEN, /* none yet */
-	SESSION_DIAL_DONE,
-	SESSION_DIAL_FAILED,
-};
-
 /* What was decided, and why. */
 struct verdict {
 	struct outcome outcome;
@@ -220,8 +213,6 @@ struct session {
 	struct msg_address address;
 	struct msg_dialed local;
 	bool is_addressed; /* address is that of the socket to come */
-	uint8_t dial;      /* enum session_dial */
-	int32_t dial_error;
 	struct capabilities caps;
 	uint32_t parameters; /* bits of those that the server offers */
 	struct command_out out;
@@ -289,6 +280,10 @@ unsigned session_timer(const struct session *s);
  * remote.  A descriptor in it is the caller's business.
  */
 bool session_message(struct session *s, const struct message *m);
+
+/* Whether an answer of the dialer is to come, and whether m is that one. */
+bool session_is_dialing(const struct session *s);
+bool session_takes_answer(const struct session *s, const struct message *m);
 
 /* Octets of the remote; all are taken. */
 void session_octets(struct session *s, const uint8_t *in, size_t n);

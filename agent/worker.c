@@ -116,18 +116,10 @@ static const struct session_ops ops = {
 static void
 take_descriptor(struct worker *w, const struct message *m)
 {
-	if (m->type == MSG_DIALED) {
-		/* A second one, of a dialer that came after one that died. */
-		if (w->has_remote && m->fd == WORKER_BODY_FD && !w->has_body)
-			(void)close(WORKER_BODY_FD);
-		else if (m->fd != WORKER_REMOTE_FD)
-			_exit(WORKER_MISLED);
-		w->has_remote = true;
-	} else if (m->type == MSG_JOB && m->fd == WORKER_BODY_FD) {
+	if (m->type == MSG_JOB && m->fd == WORKER_BODY_FD) {
 		w->has_body = true;
 	} else if (m->type == MSG_JOB) {
-		/* Sent before the queue knew that we left a host: dropped; its
-		 * descriptor comes before, or behind, that of the next host. */
+		/* Sent before the queue knew that we left a host: dropped. */
 		if (w->has_remote || m->fd != WORKER_REMOTE_FD)
 			_exit(WORKER_MISLED);
 		(void)close(WORKER_REMOTE_FD); /* a memfd: nothing to lose */
@@ -151,7 +143,7 @@ take_message(struct worker *w)
 	int ret;
 
 	ret = message_receive(WORKER_CONTROL_FD, w->received,
-	    ROLE_QUEUE | ROLE_DIALER, ROLE_WORKER, MSG_DONTWAIT, &m, &why);
+	    ROLE_QUEUE, ROLE_WORKER, MSG_DONTWAIT, &m, &why);
 	if (ret == -1 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (ret == -1 && errno == EPROTO)
@@ -177,6 +169,56 @@ serve_queue(struct worker *w)
 		if (!take_message(w))
 			break;
 	session_gathered(&w->session);
+}
+
+/* The dialer. */
+
+static void
+take_socket(struct worker *w, const struct message *m)
+{
+	const struct msg_dialed *dialed = m->payload;
+	const struct msg_connecting msg = { .number = dialed->number };
+
+	if (m->fd != WORKER_REMOTE_FD) /* nothing else is open now */
+		_exit(WORKER_MISLED);
+	w->has_remote = true;
+	worker_send(w, MSG_CONNECTING, &msg, NULL, 0);
+}
+
+/*
+ * One answer.  That of another dial is of a dialer that died, or of none: its
+ * socket goes.  What is no answer at all ends this address, and no session.
+ */
+static void
+serve_dialer(struct worker *w)
+{
+	struct msg_dial_failed failed = { .error = EPROTO };
+	struct message m;
+	const char *why;
+	int ret;
+
+	ret = message_receive(WORKER_DIALER_FD, w->received, ROLE_DIALER,
+	    ROLE_WORKER, MSG_DONTWAIT, &m, &why);
+	if (ret == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (ret == 0) /* the queue has the other end, too */
+		_exit(WORKER_ALONE);
+	if (ret == -1) {
+		failed.number = w->session.address.number;
+		m = (struct message){ .type = MSG_DIAL_FAILED,
+			.payload = &failed,
+			.fd = -1 };
+	}
+	if (!session_takes_answer(&w->session, &m)) {
+		if (m.fd != -1)
+			(void)close(WORKER_REMOTE_FD); /* it was free */
+		return;
+	}
+	if (m.type == MSG_DIALED)
+		take_socket(w, &m);
+	notes_take_message(w, &m);
+	if (!session_message(&w->session, &m))
+		_exit(WORKER_MISLED);
 }
 
 /* Time. */
@@ -229,15 +271,19 @@ turn(struct worker *w)
 	struct pollfd pfds[2] = { { WORKER_CONTROL_FD, 0, 0 },
 		{ WORKER_REMOTE_FD, 0, 0 } };
 	bool listening = session_wants_message(&w->session);
-	/* Not of interest before we know whose it is. */
-	bool has_remote = w->has_remote && w->session.state != STATE_DIAL;
+	bool has_remote = w->has_remote;
+	bool dialing = session_is_dialing(&w->session);
 
 	pfds[0].events = listening ? POLLIN : 0;
 	pfds[1].events = has_remote ? remote_events(w) : 0;
-	wait_for(w, pfds, has_remote ? 2 : 1);
+	if (dialing)
+		pfds[1] = (struct pollfd){ WORKER_DIALER_FD, POLLIN, 0 };
+	wait_for(w, pfds, has_remote || dialing ? 2 : 1);
 	if (w->transcript.on)
 		w->transcript.now_ms = time_monotonic_ms();
-	if (has_remote && pfds[1].revents != 0)
+	if (dialing && pfds[1].revents != 0)
+		serve_dialer(w);
+	else if (has_remote && pfds[1].revents != 0)
 		remote_serve(w, pfds[1].revents);
 	if (!listening && (pfds[0].revents & (POLLHUP | POLLERR)) != 0)
 		_exit(WORKER_ALONE); /* nobody to tell: no end of a message */

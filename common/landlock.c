@@ -16,6 +16,7 @@
 #define CALL_RESTRICT_SELF  446
 #define CREATE_VERSION      1u
 #define RULE_PATH_BENEATH   1
+#define RULE_NET_PORT       2
 
 #define ACCESS_FS_EXECUTE   (1ull << 0)
 #define ACCESS_FS_LATER     (1ull << 15) /* ioctl on devices, ABI 5 */
@@ -34,6 +35,11 @@ struct path_beneath {
 	uint64_t allowed;
 	int32_t parent_fd;
 } __attribute__((packed));
+
+struct net_port {
+	uint64_t allowed;
+	uint64_t port; /* host order; 0 of bind: any that the kernel chooses */
+};
 
 /* What each ABI can take away, and how much of the struct it reads. */
 static const struct abi {
@@ -69,8 +75,30 @@ allow_below(int ruleset_fd, const char *below, uint64_t access)
 	return ret;
 }
 
+static int
+allow_port(int ruleset_fd, uint64_t allowed, uint16_t port)
+{
+	struct net_port rule = { allowed, port };
+
+	return (int)syscall(CALL_ADD_RULE, ruleset_fd, RULE_NET_PORT, &rule, 0);
+}
+
+static int
+allow_ports(int ruleset_fd, const struct landlock_ports *ports)
+{
+	size_t i;
+
+	if (ports->binds && allow_port(ruleset_fd, ACCESS_NET_BIND, 0) == -1)
+		return -1;
+	for (i = 0; i < ports->n; i++)
+		if (allow_port(ruleset_fd, ACCESS_NET_CONNECT,
+			ports->ports[i]) == -1)
+			return -1;
+	return 0;
+}
+
 int
-landlock_enter(const char *below, bool net_connect)
+landlock_enter(const char *below, const struct landlock_ports *ports)
 {
 	struct ruleset rs;
 	const struct abi *abi;
@@ -83,12 +111,15 @@ landlock_enter(const char *below, bool net_connect)
 	abi = &abis[(size_t)version < NELEM(abis) ? (size_t)version
 						  : NELEM(abis) - 1];
 	rs.access_fs = abi->access_fs;
-	rs.access_net = net_connect ? 0 : abi->access_net;
+	rs.access_net = abi->access_net;
 	rs.scoped = abi->scoped;
 	fd = (int)syscall(CALL_CREATE_RULESET, &rs, abi->size, 0);
 	if (fd == -1)
 		return -1;
 	if (below != NULL && allow_below(fd, below, abi->access_fs) == -1)
+		goto out;
+	if (ports != NULL && abi->access_net != 0 &&
+	    allow_ports(fd, ports) == -1)
 		goto out;
 	if (syscall(CALL_RESTRICT_SELF, fd, 0) == -1)
 		goto out;

@@ -7,15 +7,24 @@
 #define POSTERN_COMMON_LANDLOCK_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Where a role may connect to by TCP, from ABI 4 on. */
+struct landlock_ports {
+	const uint16_t *ports;
+	size_t n;
+	bool binds; /* to an address, with a port that the kernel chooses */
+};
 
 /*
  * landlock_enter - give up all file rights but those below `below` (NULL: all),
- * TCP bind, TCP connect unless net_connect, abstract Unix sockets and signals
+ * TCP bind and connect but for those of ports (NULL: none), abstract Unix sockets and signals
  * to processes outside, as far as this kernel knows them.
  *
  * Needs no_new_privs.  Returns the ABI in force, 0 where the kernel has no
  * Landlock, -1 with errno.
  */
-int landlock_enter(const char *below, bool net_connect);
+int landlock_enter(const char *below, const struct landlock_ports *ports);
 
 #endif

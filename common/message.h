@@ -100,6 +100,13 @@ struct msg_listener_users {
 	uint32_t trusted;
 };
 
+/* tail: nports times uint16_t, host order; then as many strings as fit: the paths of
+ * Unix sockets. */
+struct msg_reach {
+	uint32_t nports;
+	uint32_t pad;
+};
+
 struct msg_trust {
 	uint32_t index; /* config_trust() of the transports that use it */
 	uint32_t pad;
@@ -518,6 +525,7 @@ struct msg_dial {
 	uint8_t addr[16];
 	uint8_t source[16];
 	char path[MSG_PATH_SIZE]; /* AF_UNIX, NUL-terminated */
+	uint32_t number;          /* of this dial in its session */
 };
 
 struct msg_dialed {
@@ -525,11 +533,16 @@ struct msg_dialed {
 	uint8_t pad;
 	uint16_t port;    /* ours, host order */
 	uint8_t addr[16]; /* ours, for the EHLO literal (RFC 5321, 4.1.3) */
-	uint32_t pad2;
+	uint32_t number;  /* of the DIAL; another one's is of no interest */
 };
 
 struct msg_dial_failed {
-	int32_t error; /* errno */
+	int32_t error;   /* errno */
+	uint32_t number; /* of the DIAL */
+};
+
+struct msg_connecting {
+	uint32_t number; /* of the DIAL */
 	uint32_t pad;
 };
 
@@ -612,6 +625,7 @@ struct msg_address {
 	                                  an address literal without brackets
 	                                  is matched as an address, not sent */
 	char relay[MSG_RELAY_SIZE];
+	uint32_t number; /* of the DIAL */
 	uint32_t
 	    avoid;     /* AVOID_* bits: what this server was seen not to bear */
 	uint8_t more;  /* 1: another host may be tried after this one */

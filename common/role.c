@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/sort.h"
 #include "common/util.h"
 
 /* Packets handled before other descriptors have their turn. */
@@ -30,6 +31,14 @@ struct packet {
 	enum msg_type type;
 	size_t tail_len;
 	uint8_t octets[]; /* payload and tail */
+};
+
+/* A message of the master's that waits for the walls. */
+struct kept {
+	struct kept *next;
+	const struct handler *handler;
+	struct message m;
+	_Alignas(8) uint8_t octets[]; /* payload and tail */
 };
 
 struct channel {
@@ -125,6 +134,41 @@ handle_ping(struct role *role, const struct message *m)
 	(void)channel_send(role->parent, MSG_PONG, &pong, NULL, 0, -1);
 }
 
+static void
+keep(struct role *role, const struct handler *h, const struct message *m)
+{
+	size_t size = msg_descs[m->type].size;
+	struct kept *kept, **last;
+
+	kept = calloc(1, sizeof(*kept) + size + m->tail_len);
+	if (kept == NULL)
+		fatal("no memory");
+	kept->handler = h;
+	kept->m = *m;
+	kept->m.payload = kept->octets;
+	kept->m.tail = kept->octets + size;
+	memcpy(kept->octets, m->payload, size);
+	if (m->tail_len > 0)
+		memcpy(kept->octets + size, m->tail, m->tail_len);
+	for (last = &role->kept; *last != NULL; last = &(*last)->next)
+		;
+	*last = kept;
+}
+
+void
+role_settle(struct role *role)
+{
+	struct kept *kept;
+
+	role->phase = PHASE_CONFINED;
+	while ((kept = role->kept) != NULL) {
+		role->kept = kept->next;
+		kept->handler->handle(role->ctx, role->parent, &kept->m);
+		free(kept);
+	}
+	role->phase = PHASE_READY;
+}
+
 /* NULL, or the rule that m broke. */
 static const char *
 dispatch(struct channel *ch, const struct message *m)
@@ -149,6 +193,11 @@ dispatch(struct channel *ch, const struct message *m)
 	}
 	for (i = 0; i < role->nhandlers; i++) {
 		h = &role->handlers[i];
+		if (h->type == m->type && role->phase == PHASE_SETUP &&
+		    (h->phases & PHASE_CONFINED) != 0) {
+			keep(role, h, m);
+			return NULL;
+		}
 		if (h->type == m->type && (h->phases & role->phase) != 0) {
 			h->handle(role->ctx, ch, m);
 			return NULL;
@@ -382,6 +431,7 @@ role_init(struct role *role, unsigned self, int parent_fd,
 	role->ctx = ctx;
 	role->closed = closed;
 	tzset(); /* opens its file now: behind the filter it may not */
+	sort_warm_up();
 	log_open("postern", role_name(self), false, LOG_TEXT);
 	role->base = event_base_new();
 	role->packet = aligned_alloc(64, MSG_PACKET_SIZE);

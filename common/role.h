@@ -24,6 +24,7 @@ enum role_phase {
 	PHASE_SETUP = 1 << 0,    /* until START */
 	PHASE_READY = 1 << 1,    /* working */
 	PHASE_DRAINING = 1 << 2, /* DRAIN came: finish, take nothing new */
+	PHASE_CONFINED = 1 << 3, /* sent in SETUP, and kept for role_settle() */
 };
 
 struct channel;
@@ -40,6 +41,7 @@ struct handler {
 struct role {
 	unsigned self; /* enum role_id */
 	unsigned phase;
+	struct kept *kept; /* the first of the list, until role_settle() */
 	void *ctx; /* handed to handlers */
 	const struct handler *handlers;
 	size_t nhandlers;
@@ -67,8 +69,14 @@ void role_init(struct role *role, unsigned self, int parent_fd,
     const struct handler *handlers, size_t nhandlers, void *ctx,
     void (*closed)(void *ctx, struct channel *ch, const char *why));
 
-/* Handle the master's messages, blocking, until START. */
+/*
+ * Handle the master's messages, blocking, until START.  Those of handlers with
+ * PHASE_CONFINED are kept: what they bring is parsed behind all walls.
+ */
 void role_setup(struct role *role);
+
+/* Handle what was kept; once confined, in that order.  phase is CONFINED. */
+void role_settle(struct role *role);
 
 /* Tell the master READY, and run until role_stop() or the parent's end. */
 void role_loop(struct role *role, const struct msg_ready *ready);

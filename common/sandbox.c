@@ -11,7 +11,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,11 +29,71 @@
 /* Any folder that every system has: the new root is mounted over it. */
 #define ROOT_PLACE "/tmp"
 
+/* The folders above a place below ROOT_PLACE, and that one. */
+static int
+make_place(char *path)
+{
+	char *at;
+
+	for (at = path + sizeof(ROOT_PLACE); *at != '\0'; at++) {
+		if (*at != '/')
+			continue;
+		*at = '\0';
+		(void)mkdir(path, 0755); /* it may be there */
+		*at = '/';
+	}
+	return mkdir(path, 0755) == -1 && errno != EEXIST ? -1 : 0;
+}
+
+/* One folder in the new root; opened before, for that may hide it. */
+static void
+show_folder(const char *folder, int fd)
+{
+	char path[PATH_MAX], source[64];
+
+	if (snprintf(path, sizeof(path), ROOT_PLACE "%s", folder) >=
+	    (int)sizeof(path))
+		return;
+	(void)snprintf(source, sizeof(source), "/proc/self/fd/%d", fd);
+	/* In a user namespace a folder shows with all that is mounted in it. */
+	if (make_place(path) == -1 ||
+	    (mount(source, path, NULL, MS_BIND, NULL) == -1 &&
+		mount(source, path, NULL, MS_BIND | MS_REC, NULL) == -1))
+		log_line(LOG_WARN, "%s: not in the root of this role: %s",
+		    folder, strerror(errno));
+}
+
+static void
+show_folders(const struct sandbox *box, const int *fds)
+{
+	mode_t mask = umask(0);
+	size_t i;
+
+	for (i = 0; i < box->nfolders; i++)
+		if (fds[i] != -1)
+			show_folder(box->folders[i], fds[i]);
+	(void)umask(mask);
+	if (mount(NULL, ROOT_PLACE, NULL,
+		MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV |
+		    MS_NOEXEC,
+		NULL) == -1)
+		fatal("empty root: read-only: %s", strerror(errno));
+}
+
 /* A root of our own: the folder box->root, or an empty read-only one. */
 static void
 enter_root(const struct sandbox *box)
 {
-	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC |
+	    (box->nfolders == 0 ? MS_RDONLY : 0);
+	int *fds = calloc(box->nfolders + 1, sizeof(*fds));
+	size_t i;
+
+	if (fds == NULL)
+		fatal("no memory");
+	for (i = 0; i < box->nfolders; i++)
+		fds[i] = open(box->folders[i],
+		    O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
 		fatal("mount namespace: %s", strerror(errno));
@@ -38,9 +101,14 @@ enter_root(const struct sandbox *box)
 	    mount(box->root, ROOT_PLACE, NULL, MS_BIND, NULL) == -1)
 		fatal("%s: bind mount: %s", box->root, strerror(errno));
 	if (box->root == NULL &&
-	    mount("none", ROOT_PLACE, "tmpfs", flags | MS_RDONLY,
-		"size=4k,mode=0555") == -1)
+	    mount("none", ROOT_PLACE, "tmpfs", flags, "size=64k,mode=0755") ==
+		-1)
 		fatal("empty root: %s", strerror(errno));
+	if (box->nfolders > 0)
+		show_folders(box, fds);
+	for (i = 0; i < box->nfolders; i++)
+		fd_close(fds[i]);
+	free(fds);
 	if (chdir(ROOT_PLACE) == -1 ||
 	    syscall(SYS_pivot_root, ".", ".") == -1 ||
 	    umount2(".", MNT_DETACH) == -1 || chdir("/") == -1)
@@ -86,7 +154,7 @@ drop_capabilities(void)
 void
 sandbox_root(const struct sandbox *box, const struct msg_start *start)
 {
-	if ((start->namespaces & CLONE_NEWNS) != 0 && !box->keeps_root)
+	if ((start->namespaces & CLONE_NEWNS) != 0)
 		enter_root(box);
 	if (start->switch_user) {
 		drop_bounding_set(); /* the user's change takes the right to */
@@ -109,7 +177,7 @@ sandbox_confine(const struct sandbox *box, const char *files_root,
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
 		fatal("dumpable: %s", strerror(errno));
 	abi = landlock_enter(box->root_files ? files_root : NULL,
-	    box->net_connect);
+	    box->ports);
 	if (abi == -1)
 		fatal("Landlock: %s", strerror(errno));
 	ready->landlock_abi = (uint32_t)abi;

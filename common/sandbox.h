@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "common/filter.h"
+#include "common/landlock.h"
 #include "common/message.h"
 
 /* The namespaces that the master makes for a role (clone(2) flags). */
@@ -23,9 +24,12 @@ struct sandbox {
 	/* The folder that becomes "/"; NULL: an empty one.  Used where the
 	 * role has a mount namespace. */
 	const char *root;
-	bool keeps_root;  /* the root stays: the dialer names Unix sockets */
+	/* Those that an empty root has, at their own places: absolute.  Which is
+	 * not there now is not there. */
+	const char *const *folders;
+	size_t nfolders;
 	bool root_files;  /* Landlock grants the files below "/" */
-	bool net_connect; /* Landlock leaves TCP connect and bind alone */
+	const struct landlock_ports *ports; /* NULL: no TCP */
 };
 
 /*

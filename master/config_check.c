@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/sort.h"
 #include "master/config_reader.h"
 #include "master/metrics_listen.h"
 
@@ -216,22 +217,28 @@ route_compare(const void *a, const void *b)
 	return strcmp(left->domain, right->domain);
 }
 
+/* Those of one domain in the order of the file. */
+static int
+route_order(const void *a, const void *b)
+{
+	const struct route *left = a, *right = b;
+	int ret = route_compare(a, b);
+
+	return ret != 0 ? ret : left->line - right->line;
+}
+
 static void
 resolve_routes(struct reader *r)
 {
 	struct config *c = r->config;
 	struct route *route = c->routes;
 
-	if (c->nroutes > 0)
-		qsort(c->routes, c->nroutes, sizeof(*route), route_compare);
+	sort_array(c->routes, c->nroutes, sizeof(*route), route_order);
 	for (size_t i = 0; i < c->nroutes; i++, route++) {
 		if (i > 0 && route_compare(route - 1, route) == 0)
 			complain(&r->complaints,
-			    route[0].line > route[-1].line ? route[0].line
-							   : route[-1].line,
-			    "route %s stands already on line %d", route->domain,
-			    route[0].line < route[-1].line ? route[0].line
-							   : route[-1].line);
+			    route[0].line, "route %s stands already on line %d",
+			    route->domain, route[-1].line);
 		if (!route->has_lifetime)
 			route->maximal_queue_lifetime =
 			    c->maximal_queue_lifetime;

@@ -23,6 +23,7 @@
 #include "master/inherit.h"
 #include "master/layers.h"
 #include "master/load.h"
+#include "master/power.h"
 #include "master/spawn.h"
 
 enum {
@@ -32,7 +33,7 @@ enum {
 /* The roles in the order of their start, and the namespaces of each. */
 static const struct servant_desc servant_descs[] = {
 	{ ROLE_RESOLVER, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS },
-	{ ROLE_DIALER, CLONE_NEWIPC | CLONE_NEWUTS },
+	{ ROLE_DIALER, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS },
 	{ ROLE_AGENT, SANDBOX_NS_ALL | CLONE_NEWPID },
 	{ ROLE_QUEUE, SANDBOX_NS_ALL },
 	{ ROLE_SIGNER, SANDBOX_NS_ALL },
@@ -78,6 +79,8 @@ servant_ended(struct servant *s, int status)
 	int64_t lived_ms = time_monotonic_ms() - s->started_ms;
 
 	log_end(s, status);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		autopsy_begin(m, s->desc->role, s->pid);
 	channel_close(s->channel);
 	s->channel = NULL;
 	s->pid = -1;
@@ -363,6 +366,7 @@ master_clear(struct master *m)
 	event_free(m->kin.timer);
 	fd_close(m->stderr_fd);
 	outlet_clear_run(m);
+	autopsy_close(m);
 	counts_clear(m);
 	load_free(m->load);
 	m->load = NULL;
@@ -385,6 +389,17 @@ log_weak_walls(const struct master *m)
 		log_line(level,
 		    "this host grants us no namespaces: the other layers "
 		    "stand alone");
+}
+
+/* A file that our lines go to is only ever appended to, whatever a role that has
+ * it open might do: a shell's 2> does not say so. */
+static void
+append_to_log(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags != -1 && (flags & O_APPEND) == 0)
+		(void)fcntl(fd, F_SETFL, flags | O_APPEND); /* a file has it */
 }
 
 int
@@ -415,6 +430,9 @@ master_run(const struct master_options *options)
 	if (m.log_timer == NULL)
 		fatal("no memory");
 	sink_open_ours(&m);
+	if (power_limit() == -1)
+		fatal("capabilities: %s", strerror(errno));
+	append_to_log(m.stderr_fd);
 	if (why != NULL)
 		fatal("%s", why);
 	if (spawn_open() == -1)
@@ -426,6 +444,7 @@ master_run(const struct master_options *options)
 	counts_open(&m);
 	files_none_left();
 	watch_signals(&m);
+	autopsy_open(&m);
 	secrets_renew(&m);
 	watch_open(&m);
 	m.granted = spawn_namespaces(SANDBOX_NS_ALL | CLONE_NEWPID);

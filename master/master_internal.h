@@ -109,6 +109,7 @@ struct master {
 	struct secrets *secrets; /* of that load */
 	struct counts *counts;   /* counts.c */
 	struct outlet_run *outlet;
+	struct autopsy *autopsy;
 	TAILQ_HEAD(, servant) servants;
 	struct event *signals[5];
 	struct event *stop_timer;
@@ -148,6 +149,7 @@ void servant_send(struct servant *s, enum msg_type type);
 void servant_send_log_sink(struct servant *s);
 void servant_send_config(struct servant *s);
 void servant_send_submitters(struct servant *s);
+void servant_send_reach(struct servant *s);
 void servant_send_listeners(struct servant *s);
 
 /* What log lines of a configuration look like, and where they go; *fdp is the
@@ -162,6 +164,11 @@ void sink_renew(struct master *m);
 /* Our own sink went away: look for it, once a second at most. */
 void sink_watch(struct master *m);
 void sink_timer(evutil_socket_t fd, short what, void *arg);
+
+/* autopsy.c: which system call a filter ended a role for, in the log. */
+void autopsy_open(struct master *m);
+void autopsy_begin(struct master *m, unsigned role, pid_t pid);
+void autopsy_close(struct master *m);
 
 /* files.c: what we hold in the file system; what cannot be had is fatal. */
 void files_open(struct master *m);

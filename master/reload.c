@@ -160,6 +160,8 @@ reload_now(struct master *m)
 	TAILQ_FOREACH(s, &m->servants, entry) {
 		if ((s->desc->role & ROLE_READERS) != 0)
 			servant_send_config(s);
+		if (s->desc->role == ROLE_DIALER)
+			servant_send_reach(s);
 		if (s->desc->role == ROLE_SIGNER)
 			keys_send_pairs(s);
 		if (s->desc->role == ROLE_INTAKE) {

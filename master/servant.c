@@ -162,6 +162,35 @@ servant_send_submitters(struct servant *s)
 	send_to(s, MSG_SUBMITTERS, &sub, uids, sub.count * sizeof(uids[0]), -1);
 }
 
+/* Each port and each path of the configuration, once. */
+void
+servant_send_reach(struct servant *s)
+{
+	const struct config *c = s->master->load->config;
+	uint16_t ports[CONFIG_TRANSPORTS_MAX];
+	struct msg_reach reach = { 0 };
+	char tail[sizeof(ports) + CONFIG_TRANSPORTS_MAX * MSG_PATH_SIZE];
+	const struct next_hop *hop;
+	size_t i, j, len;
+
+	for (i = 0; i < c->ntransports; i++) {
+		hop = &c->transports[i].next_hop;
+		for (j = 0; j < reach.nports && ports[j] != hop->port; j++)
+			;
+		if (hop->kind != NEXT_HOP_UNIX && j == reach.nports)
+			ports[reach.nports++] = hop->port;
+	}
+	len = reach.nports * sizeof(ports[0]);
+	memcpy(tail, ports, len);
+	for (i = 0; i < c->ntransports; i++) {
+		hop = &c->transports[i].next_hop;
+		if (hop->kind == NEXT_HOP_UNIX)
+			(void)message_tail_add(tail, sizeof(tail), &len,
+			    hop->path); /* there is room for each */
+	}
+	send_to(s, MSG_REACH, &reach, tail, len, -1);
+}
+
 static void
 send_trust(struct servant *s)
 {
@@ -250,6 +279,8 @@ servant_set_up(struct servant *s)
 	servant_send_log_sink(s);
 	if ((role & ROLE_READERS) != 0)
 		servant_send_config(s);
+	if (role == ROLE_DIALER)
+		servant_send_reach(s);
 	if (role == ROLE_AGENT)
 		send_trust(s); /* files, not words: it parses nothing */
 	if (role == ROLE_INTAKE) {

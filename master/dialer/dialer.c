@@ -3,6 +3,11 @@
  * The dialer: makes a socket, starts to connect it, and hands it to the worker
  * that waits for it.  It never reads or writes what it connected, and keeps no
  * connection; whether a connect succeeds is the worker's to find out.
+ *
+ * It connects to the ports and the Unix sockets of the configuration alone: that is
+ * checked here, by Landlock where the kernel knows of ports, and by a root that has
+ * no other folders.  As walls do not move, a configuration with others is for
+ * another dialer.
  */
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -12,7 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -22,23 +27,35 @@
 #include "common/role.h"
 #include "common/sandbox.h"
 #include "common/util.h"
+#include "master/config.h"
+
+/* The tail of MSG_REACH. */
+#define REACH_SIZE                                                             \
+	(CONFIG_TRANSPORTS_MAX * (sizeof(uint16_t) + MSG_PATH_SIZE))
+
+enum {
+	/* So long it lives at least before it looks for folders anew. */
+	DIALER_LOOK_AGAIN_MS = 5000,
+};
+
+/* What the configuration has transports connect to. */
+struct reach {
+	size_t len; /* of the tail */
+	size_t nports;
+	size_t npaths;
+	_Alignas(8) uint8_t tail[REACH_SIZE]; /* of MSG_REACH */
+	const char *paths[CONFIG_TRANSPORTS_MAX];
+	char folders[CONFIG_TRANSPORTS_MAX][MSG_PATH_SIZE];
+	const char *shown[CONFIG_TRANSPORTS_MAX]; /* each folder once */
+	size_t nshown;
+};
 
 struct dialer {
 	struct role role;
 	struct channel *queue; /* NULL until PEER */
-};
-
-enum {
-	ANSWER_PATIENCE_S = 60,
-};
-
-/* What a worker waits for. */
-struct answer {
-	struct event *event; /* NULL: it was not in the way */
-	int worker;
-	int fd; /* -1: failed */
-	struct msg_dialed dialed;
-	struct msg_dial_failed failed;
+	struct reach reach;
+	int64_t started_ms;
+	bool has_root; /* of its own: folders as they were at its start */
 };
 
 union address {
@@ -48,14 +65,74 @@ union address {
 	struct sockaddr_un un;
 };
 
-static const struct sandbox dialer_sandbox = {
-	.keeps_root = true, /* Unix sockets have paths; no file can be opened */
-	.net_connect = true,
-};
-
 static const struct filter_rule dialer_filter[] = {
 #include "master/dialer/dialer_filter.def"
 };
+
+static const uint16_t *
+reach_ports(const struct reach *r)
+{
+	return (const uint16_t *)(const void *)r->tail;
+}
+
+/* The folder of a socket, once. */
+static void
+reach_add_folder(struct reach *r, const char *path)
+{
+	char *folder = r->folders[r->nshown];
+	const char *end = strrchr(path, '/');
+	size_t i;
+
+	if (end == NULL || end == path)
+		return;
+	(void)strlcpy(folder, path, (size_t)(end - path) + 1);
+	for (i = 0; i < r->nshown; i++)
+		if (strcmp(r->shown[i], folder) == 0)
+			return;
+	r->shown[r->nshown++] = folder;
+}
+
+/* Of the master, and well-formed; false where it is of other ports or paths. */
+static bool
+reach_take(struct reach *r, const struct message *m)
+{
+	const struct msg_reach *msg = m->payload;
+	struct message own = *m;
+	const char *path;
+	size_t at;
+
+	if (r->len > 0 || r->nports > 0)
+		return r->nports == msg->nports && r->len == m->tail_len &&
+		    memcmp(r->tail, m->tail, m->tail_len) == 0;
+	memcpy(r->tail, m->tail, m->tail_len);
+	r->len = m->tail_len;
+	r->nports = msg->nports;
+	at = r->nports * sizeof(uint16_t);
+	own.tail = r->tail;
+	while (r->npaths < NELEM(r->paths) &&
+	    (path = message_tail_next(&own, &at)) != NULL) {
+		r->paths[r->npaths++] = path;
+		reach_add_folder(r, path);
+	}
+	return true;
+}
+
+static bool
+reach_has(const struct reach *r, const struct msg_dial *dial)
+{
+	size_t i;
+
+	if (dial->family == AF_UNIX) {
+		for (i = 0; i < r->npaths; i++)
+			if (strcmp(r->paths[i], dial->path) == 0)
+				return true;
+		return false;
+	}
+	for (i = 0; i < r->nports; i++)
+		if (reach_ports(r)[i] == dial->port)
+			return true;
+	return false;
+}
 
 /* The socket address of octets and port; its size, or 0 for no such family. */
 static socklen_t
@@ -148,93 +225,69 @@ fill_dialed(struct msg_dialed *dialed, int fd)
 	}
 }
 
-/* Sent: true, or it never can be; false where the worker has much to read yet. */
-static bool
-send_answer(const struct answer *a)
+/*
+ * On the line that its worker reads answers from and nothing else: there is room
+ * for those of all its addresses, unless it was taken over.
+ */
+static void
+answer(int line, const struct msg_dial *dial, int fd, int error)
 {
+	struct msg_dial_failed failed = { error, dial->number };
+	struct msg_dialed dialed;
 	int sent;
 
-	if (a->fd == -1)
-		sent = message_send(a->worker, MSG_DIAL_FAILED, &a->failed,
-		    NULL, 0, -1, MSG_DONTWAIT);
-	else
-		sent = message_send(a->worker, MSG_DIALED, &a->dialed, NULL, 0,
-		    a->fd, MSG_DONTWAIT);
-	if (sent == -1 && (errno == EAGAIN || errno == ETOOMANYREFS))
-		return false;
+	memset(&dialed, 0, sizeof(dialed));
+	dialed.number = dial->number;
+	if (fd == -1) {
+		sent = message_send(line, MSG_DIAL_FAILED, &failed, NULL, 0, -1,
+		    MSG_DONTWAIT);
+	} else {
+		fill_dialed(&dialed, fd);
+		sent = message_send(line, MSG_DIALED, &dialed, NULL, 0, fd,
+		    MSG_DONTWAIT);
+	}
 	if (sent == -1 && errno != EPIPE && errno != ECONNRESET)
 		log_line(LOG_WARN, "a socket did not reach its worker: %s",
 		    strerror(errno));
-	return true;
-}
-
-static void
-answer_free(struct answer *a)
-{
-	/* Before its descriptor, which the queue has open, too. */
-	if (a->event != NULL)
-		event_free(a->event);
-	fd_close(a->fd);
-	fd_close(a->worker);
-	free(a);
-}
-
-static void
-answer_again(evutil_socket_t fd, short what, void *arg)
-{
-	const struct timeval patience = { .tv_sec = ANSWER_PATIENCE_S };
-	struct answer *a = arg;
-
-	(void)fd;
-	if ((what & EV_TIMEOUT) != 0)
-		log_line(LOG_WARN,
-		    "a socket did not reach its worker, which reads nothing");
-	else if (!send_answer(a) && event_add(a->event, &patience) == 0)
-		return;
-	answer_free(a);
-}
-
-/*
- * Jobs that cross a worker on its way to the next host may fill its socket, and
- * it has no timer while it waits for us: the answer is kept until there is room.
- */
-static void
-answer(struct dialer *d, struct answer *a)
-{
-	const struct timeval patience = { .tv_sec = ANSWER_PATIENCE_S };
-
-	if (send_answer(a)) {
-		answer_free(a);
-		return;
-	}
-	a->event =
-	    event_new(d->role.base, a->worker, EV_WRITE, answer_again, a);
-	if (a->event != NULL && event_add(a->event, &patience) == 0)
-		return;
-	log_line(LOG_WARN, "a socket did not reach its worker: no memory");
-	answer_free(a);
 }
 
 static void
 dialer_dial(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_dial *dial = m->payload;
-	struct answer *a;
+	struct dialer *d = ctx;
+	int fd = -1, error = EPERM;
 
 	(void)from;
-	a = calloc(1, sizeof(*a));
-	if (a == NULL || !message_string_ok(dial->path, sizeof(dial->path))) {
-		free(a);
-		fd_close(m->fd);
-		return;
+	if (!message_string_ok(dial->path, sizeof(dial->path)) ||
+	    !reach_has(&d->reach, dial)) {
+		log_line(LOG_ERROR,
+		    "a dial to port %u or a socket that no transport has: "
+		    "refused",
+		    dial->port);
+	} else {
+		fd = start_connect(dial);
+		error = errno;
 	}
-	a->worker = m->fd;
-	a->fd = start_connect(dial);
-	if (a->fd == -1)
-		a->failed.error = errno;
+	/* Its folder may have been made anew since we looked: the queue asks the
+	 * next dialer. */
+	if (fd == -1 && error == ENOENT && d->has_root &&
+	    time_monotonic_ms() >= d->started_ms + DIALER_LOOK_AGAIN_MS)
+		role_stop(&d->role);
 	else
-		fill_dialed(&a->dialed, a->fd);
-	answer(ctx, a);
+		answer(m->fd, dial, fd, error);
+	fd_close(fd);
+	fd_close(m->fd);
+}
+
+static void
+dialer_reach(void *ctx, struct channel *from, const struct message *m)
+{
+	struct dialer *d = ctx;
+
+	(void)from;
+	if (!reach_take(&d->reach, m))
+		role_stop(&d->role);
 }
 
 static void
@@ -261,6 +314,7 @@ dialer_drain(void *ctx, struct channel *from, const struct message *m)
 /* What the dialer takes, and in which of its phases. */
 static const struct handler dialer_handlers[] = {
 	{ MSG_PEER, PHASE_SETUP | PHASE_READY, dialer_peer },
+	{ MSG_REACH, PHASE_SETUP | PHASE_READY, dialer_reach },
 	{ MSG_DIAL, PHASE_READY, dialer_dial },
 	{ MSG_DRAIN, PHASE_READY, dialer_drain },
 };
@@ -278,15 +332,23 @@ dialer_closed(void *ctx, struct channel *ch, const char *why)
 int
 dialer_run(int parent_fd)
 {
-	struct dialer d = { 0 };
+	static struct dialer d;
+	struct landlock_ports ports = { .binds = true };
+	struct sandbox box = { .ports = &ports };
 	struct msg_ready ready;
 
 	role_init(&d.role, ROLE_DIALER, parent_fd, dialer_handlers,
 	    NELEM(dialer_handlers), &d, dialer_closed);
 	role_setup(&d.role);
-	sandbox_root(&dialer_sandbox, &d.role.start);
-	sandbox_confine(&dialer_sandbox, NULL, dialer_filter,
-	    NELEM(dialer_filter), &ready);
+	ports.ports = reach_ports(&d.reach);
+	ports.n = d.reach.nports;
+	box.folders = d.reach.shown;
+	box.nfolders = d.reach.nshown;
+	d.started_ms = time_monotonic_ms();
+	d.has_root = (d.role.start.namespaces & CLONE_NEWNS) != 0;
+	sandbox_root(&box, &d.role.start);
+	sandbox_confine(&box, NULL, dialer_filter,
+	    NELEM(dialer_filter) - (d.reach.npaths == 0), &ready);
 	role_loop(&d.role, &ready);
 	channel_close(d.queue);
 	role_clear(&d.role);

@@ -230,7 +230,7 @@ static const struct handler intake_handlers[] = {
 	{ MSG_CONFIG, PHASE_SETUP | WORKING, intake_config },
 	{ MSG_SUBMITTERS, PHASE_SETUP | WORKING, intake_submitters },
 	{ MSG_LISTENER, PHASE_SETUP | PHASE_READY, intake_listener },
-	{ MSG_CERTIFICATE, PHASE_SETUP | WORKING, starttls_certificate },
+	{ MSG_CERTIFICATE, PHASE_CONFINED | WORKING, starttls_certificate },
 	{ MSG_LISTENER_USERS, PHASE_SETUP | WORKING, intake_listener_users },
 	{ MSG_LEAVE, PHASE_READY, leave_begin },
 	{ MSG_CLIENT_CAME, PHASE_READY, leave_client_came },
@@ -293,6 +293,7 @@ intake_run(int parent_fd)
 	sandbox_root(&intake_sandbox, &in.role.start);
 	sandbox_confine(&intake_sandbox, NULL, intake_filter,
 	    NELEM(intake_filter), &ready);
+	role_settle(&in.role);
 	role_loop(&in.role, &ready);
 	_exit(0); /* clients and queue see the ends; there is nothing to save */
 }

@@ -123,6 +123,7 @@ dial_announce(struct session *s, const struct transport *config,
 	(void)strlcpy(msg.tls_name, dial_tls_name(config, address),
 	    sizeof(msg.tls_name));
 	(void)strlcpy(msg.relay, s->relay, sizeof(msg.relay));
+	msg.number = s->dial.number;
 	msg.avoid = dial_avoid(s);
 	s->more = dial_has_more(s, config);
 	msg.more = s->more;
@@ -199,9 +200,10 @@ dial_ask(struct session *s)
 	struct queue *q = s->queue;
 
 	s->dialing = true;
+	s->unanswered = true;
 	if (q->dialer != NULL)
 		(void)channel_send(q->dialer, MSG_DIAL, &s->dial, NULL, 0,
-		    channel_fd(s->channel));
+		    s->line_fd);
 }
 
 static void
@@ -211,7 +213,10 @@ dial_address(struct session *s, const struct transport *config,
 	const char *source = address->family == AF_INET ? config->bind_address
 							: config->bind_address6;
 
+	const uint32_t number = s->dial.number + 1;
+
 	memset(&s->dial, 0, sizeof(s->dial));
+	s->dial.number = number;
 	s->dial.family = address->family;
 	s->dial.port = address->port;
 	memcpy(s->dial.addr, address->addr, sizeof(s->dial.addr));
@@ -225,15 +230,31 @@ dial_address(struct session *s, const struct transport *config,
 	dial_ask(s);
 }
 
-/* A new dialer: those who had no answer yet ask again. */
+/* A new dialer: those who had no answer yet ask again, by the same number, so
+ * that of two answers the first counts. */
 void
 dial_again(struct queue *q)
 {
 	struct session *s;
 
 	TAILQ_FOREACH(s, &q->sessions, entry)
-		if (s->dialing)
+		if (s->unanswered)
 			dial_ask(s);
+}
+
+/* What becomes of the dialer is of no interest any more to this session. */
+void
+dial_connecting(void *ctx, struct channel *from, const struct message *m)
+{
+	const struct msg_connecting *msg = m->payload;
+	struct session *s = channel_arg(from);
+
+	(void)ctx;
+	if (!s->unanswered || msg->number != s->dial.number) {
+		session_fault(s, "CONNECTING of no dial");
+		return;
+	}
+	s->unanswered = false;
 }
 
 /* Of several addresses' failures the one counts that leaves hope, and of those
@@ -482,7 +503,7 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		session_fault(s, "asked for more addresses than there are");
 		return;
 	}
-	s->dialing = false;
+	s->dialing = s->unanswered = false;
 	session_text(m, reply);
 	if (s->next_address > 0)
 		dial_note_next(s, msg, reply);

@@ -280,6 +280,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_RESOLVED, QUEUE_WORKING, target_resolved },
 	{ MSG_GONE, QUEUE_WORKING, session_gone },
 	{ MSG_NEXT, QUEUE_WORKING, dial_next },
+	{ MSG_CONNECTING, QUEUE_WORKING, dial_connecting },
 	{ MSG_SESSION_UP, QUEUE_WORKING, session_up },
 	{ MSG_BEGUN, QUEUE_WORKING, session_begun },
 	{ MSG_COMMITTING, QUEUE_WORKING, session_committing },

@@ -164,6 +164,7 @@ struct session {
 	bool leaves;  /* a job goes on to that: no new one until it is up */
 	bool moved;   /* it did: the next message begins with the best again */
 	bool dialing;
+	bool unanswered; /* its worker has no socket of that dial yet */
 	bool quitting; /* takes no more jobs */
 	bool quit_sent;
 	bool has_failure;
@@ -180,6 +181,7 @@ struct session {
 	char relay[MSG_RELAY_SIZE];
 	struct transcript_draft *draft; /* transcript.c; NULL: all is well */
 	struct msg_dial dial;           /* the last, in case the dialer dies */
+	int line_fd; /* the dialer's end of what the worker reads sockets from */
 	struct tls_info tls;
 };
 
@@ -562,6 +564,7 @@ size_t dial_write_keywords(const struct config_list *keywords,
 size_t dial_server_keywords(const struct session *s,
     char out[static MSG_DISCARD_SIZE]);
 void dial_next(void *ctx, struct channel *from, const struct message *m);
+void dial_connecting(void *ctx, struct channel *from, const struct message *m);
 
 /* session.c */
 const struct transport *session_config(const struct session *s);

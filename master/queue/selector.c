@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "common/pattern.h"
+#include "common/sort.h"
 #include "common/util.h"
 
 static int
@@ -33,7 +34,7 @@ selector_take_ids(struct selector *selector, const struct message *m, size_t at)
 	}
 	if (selector->nids == 0)
 		return 0;
-	qsort(selector->ids, selector->nids, sizeof(selector->ids[0]),
+	sort_array(selector->ids, selector->nids, sizeof(selector->ids[0]),
 	    selector_compare_ids);
 	for (i = 1; i < selector->nids; i++)
 		if (selector->ids[i] != selector->ids[n])

@@ -290,12 +290,13 @@ session_free(struct session *s)
 	plan_release(s->plan);
 	if (s->timer != NULL)
 		event_free(s->timer);
+	fd_close(s->line_fd);
 	free(s);
 	queue_pump_soon(q);
 }
 
 static struct session *
-session_new(struct queue *q, struct target *t, int fd)
+session_new(struct queue *q, struct target *t, int fd, int line_fd)
 {
 	struct session *s;
 
@@ -310,6 +311,7 @@ session_new(struct queue *q, struct target *t, int fd)
 		free(s);
 		return NULL;
 	}
+	s->line_fd = line_fd; /* ours from a session's being there on */
 	s->channel = channel_new(&q->role, fd, ROLE_WORKER, s);
 	if (s->channel == NULL) {
 		event_free(s->timer);
@@ -344,23 +346,30 @@ session_start(struct queue *q, struct target *t)
 {
 	const struct transport *config =
 	    q->transports[t->destination->transport].config;
+	int fds[2] = { -1, -1 }, line[2] = { -1, -1 };
 	struct msg_fork fork_msg;
 	struct session *s;
-	int fds[2];
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line) == -1 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
 		log_line(LOG_ERROR, "socketpair: %s", strerror(errno));
+		fd_close(line[0]);
+		fd_close(line[1]);
 		return -1;
 	}
-	s = session_new(q, t, fds[0]);
+	s = session_new(q, t, fds[0], line[0]);
 	if (s == NULL) {
 		fd_close(fds[1]);
+		fd_close(line[0]);
+		fd_close(line[1]);
 		return -1;
 	}
 	memset(&fork_msg, 0, sizeof(fork_msg));
 	fork_msg.session = s->number;
-	/* Where the agent is gone, the pair's other end ends with it. */
+	/* Where the agent is gone, the pairs' other ends end with it. */
+	(void)channel_send(q->agent, MSG_LINE, &fork_msg, NULL, 0, line[1]);
 	(void)channel_send(q->agent, MSG_FORK, &fork_msg, NULL, 0, fds[1]);
+	fd_close(line[1]);
 	fd_close(fds[1]);
 	if (!session_give(s))
 		session_rest(s);

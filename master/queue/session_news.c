@@ -41,7 +41,7 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 		session_fault(s, "SESSION_UP twice");
 		return;
 	}
-	s->dialing = false;
+	s->dialing = s->unanswered = false;
 	s->up = true;
 	s->leaves = false;
 	s->hosts_up++;

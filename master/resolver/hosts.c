@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "common/message.h"
+#include "common/sort.h"
 
 struct hosts {
 	struct hosts_entry *entries; /* by name, once read */
@@ -37,6 +38,7 @@ add(struct hosts *hosts, const struct hosts_entry *address, const char *name)
 	}
 	grown = &hosts->entries[hosts->count];
 	*grown = *address;
+	grown->order = (uint32_t)hosts->count;
 	grown->name =
 	    strndup(name, len > 0 && name[len - 1] == '.' ? len - 1 : len);
 	if (grown->name == NULL)
@@ -70,8 +72,11 @@ static int
 compare(const void *a, const void *b)
 {
 	const struct hosts_entry *left = a, *right = b;
+	int ret = strcasecmp(left->name, right->name);
 
-	return strcasecmp(left->name, right->name);
+	if (ret != 0)
+		return ret;
+	return left->order < right->order ? -1 : left->order > right->order;
 }
 
 struct hosts *
@@ -92,9 +97,8 @@ hosts_read(FILE *f)
 	}
 	if (ferror(f) || errno == ENOMEM)
 		goto out;
-	if (hosts->count > 0)
-		qsort(hosts->entries, hosts->count, sizeof(hosts->entries[0]),
-		    compare);
+	sort_array(hosts->entries, hosts->count, sizeof(hosts->entries[0]),
+	    compare);
 	ret = 0;
 out:
 	free(line);

@@ -16,6 +16,7 @@ struct hosts_entry {
 	char *name;
 	int family;
 	uint8_t addr[16]; /* network order; IPv4 in the first 4 */
+	uint32_t order;   /* in the file */
 };
 
 struct hosts;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,8 +29,6 @@ struct resolver {
 	struct config *config;
 	struct lookups *lookups;
 };
-
-static const struct sandbox resolver_sandbox = { .net_connect = true };
 
 static const struct filter_rule resolver_filter[] = {
 #include "master/resolver/resolver_filter.def"
@@ -128,20 +127,57 @@ resolver_closed(void *ctx, struct channel *ch, const char *why)
 		r->queue = NULL; /* the master sends another */
 }
 
+enum {
+	PORT_DNS = 53,      /* RFC 1035, 4.2 */
+	PORT_DNS_TLS = 853, /* RFC 7858, 3.1 */
+};
+
+/* Those of name servers: the usual ones, and what ADDRESS@PORT says. */
+static void
+find_ports(const struct config *config, uint16_t *ports,
+    struct landlock_ports *out)
+{
+	const struct config_list *servers = &config->name_servers;
+	const char *at;
+	size_t i;
+
+	ports[0] = PORT_DNS;
+	ports[1] = PORT_DNS_TLS;
+	out->ports = ports;
+	out->n = 2;
+	for (i = 0; i < servers->count; i++) {
+		at = strchr(servers->words[i], '@');
+		if (at != NULL)
+			ports[out->n++] =
+			    (uint16_t)strtonum(at + 1, 0, UINT16_MAX, NULL);
+	}
+}
+
 int
 resolver_run(int parent_fd)
 {
 	struct msg_ready ready;
+	struct landlock_ports ports = { .binds = true };
+	struct sandbox box = { .ports = &ports };
 	struct resolver r = { 0 };
+	uint16_t *numbers;
 
 	role_init(&r.role, ROLE_RESOLVER, parent_fd, resolver_handlers,
 	    NELEM(resolver_handlers), &r, resolver_closed);
 	role_setup(&r.role);
 	if (r.config == NULL)
 		fatal("no configuration");
+	/* A second arena of malloc's would be the thread's: once it shrinks, it
+	 * reads a file of /proc (glibc 2.36, check_may_shrink_heap). */
+	(void)mallopt(M_ARENA_MAX, 1);
 	r.lookups = lookups_new(r.role.base, r.config, resolver_answer, &r);
-	sandbox_root(&resolver_sandbox, &r.role.start);
-	sandbox_confine(&resolver_sandbox, NULL, NULL, 0, &ready);
+	numbers = calloc(r.config->name_servers.count + 2, sizeof(*numbers));
+	if (numbers == NULL)
+		fatal("no memory");
+	find_ports(r.config, numbers, &ports);
+	sandbox_root(&box, &r.role.start);
+	sandbox_confine(&box, NULL, NULL, 0, &ready);
+	free(numbers);
 	lookups_start_thread(r.lookups);
 	if (filter_enter_threads(resolver_filter, NELEM(resolver_filter)) == -1)
 		fatal("seccomp filter: %s", strerror(errno));

@@ -102,7 +102,7 @@ signer_key(void *ctx, struct channel *from, const struct message *m)
 	if (key != NULL) {
 		keep_key(s, msg->key, msg->tls_1_2 == 1, key);
 		(void)channel_send(from, MSG_KEY_READY, msg, NULL, 0, -1);
-	} else if (s->role.phase == PHASE_SETUP) {
+	} else if (s->role.phase == PHASE_CONFINED) {
 		fatal("listener %s: tls_cert_file and tls_key_file: %s", name,
 		    why);
 	} else {
@@ -159,7 +159,7 @@ signer_drain(void *ctx, struct channel *from, const struct message *m)
 
 /* What the signer takes, and in which of its phases. */
 static const struct handler signer_handlers[] = {
-	{ MSG_KEY, PHASE_SETUP | PHASE_READY, signer_key },
+	{ MSG_KEY, PHASE_CONFINED | PHASE_READY, signer_key },
 	{ MSG_PEER, PHASE_SETUP | PHASE_READY, signer_peer },
 	{ MSG_SIGN, PHASE_READY, signer_sign },
 	{ MSG_DRAIN, PHASE_READY, signer_drain },
@@ -205,6 +205,7 @@ signer_run(int parent_fd)
 	sandbox_root(&signer_sandbox, &s.role.start);
 	sandbox_confine(&signer_sandbox, NULL, signer_filter,
 	    NELEM(signer_filter), &ready);
+	role_settle(&s.role);
 	role_loop(&s.role, &ready);
 	_exit(0); /* OpenSSL's own end takes calls that a signature does not */
 }

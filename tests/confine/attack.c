@@ -241,6 +241,19 @@ attack_dup(void)
 	syscall(SYS_dup, 4);
 }
 
+/* Descriptor 0 is the line from the dialer: sockets come out, nothing goes in. */
+static void
+attack_write_line(void)
+{
+	syscall(SYS_write, 0, octets, sizeof(octets));
+}
+
+static void
+attack_close_line(void)
+{
+	syscall(SYS_close, 0);
+}
+
 static void
 attack_close_control(void)
 {

@@ -14,6 +14,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from daemon import (ROOT, ROLE_UIDS, Daemon, Suite, layers, wait_for)  # noqa
+from inject import inject  # noqa
 from tls_server import Server  # noqa
 
 SIGSYS = "signal 31"
@@ -152,6 +153,20 @@ route "*" { transport = sink }
                     lambda p=p: loaded_filter(p["pid"], p["role"]))
 
 
+def a_forbidden_call_is_named():
+    """As root by the kernel's record; else the log says where that is."""
+    with Daemon() as d:
+        for role in sorted(ROLE_UIDS):
+            pid = d.pids(role)[0]
+            assert inject(pid, "getpid", "sysinfo 0")[1:] == [["dies", "SYS"]]
+            wait_for(lambda p=pid, r=role:
+                     "the %s [%d]: its filter forbids sysinfo" % (r, p) in
+                     d.log_text() or
+                     "the %s [%d]: the kernel's log names the system call" %
+                     (r, p) in d.log_text(), what="the call's name")
+            wait_for(lambda r=role: d.pids(r), what="another %s" % role)
+
+
 def main():
     suite = Suite()
     with tempfile.TemporaryDirectory() as folder:
@@ -164,6 +179,9 @@ def main():
             for name, text in attacks():
                 suite.check("attack: %s (%s)" % (text, who),
                             lambda n=name, p=plain: attack(server, n, p))
+        if os.geteuid() == 0:
+            suite.check("a call that ended a role is named",
+                        a_forbidden_call_is_named)
         if os.geteuid() != 0:
             suite.skip("the same as root", "this is a run without root")
     suite.end()

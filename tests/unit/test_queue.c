@@ -301,8 +301,10 @@ static int
 fork_worker(void)
 {
 	struct timeval tv = { .tv_sec = 5 };
-	struct message m = hear(agent, ROLE_AGENT, MSG_FORK);
+	struct message m = hear(agent, ROLE_AGENT, MSG_LINE);
 
+	(void)close(m.fd);
+	m = hear(agent, ROLE_AGENT, MSG_FORK);
 	cr_assert_eq(setsockopt(m.fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)),
 	    0);
 	return m.fd;
@@ -920,6 +922,52 @@ Test(queue, a_new_dialer_is_asked_again)
 	(void)close(dialer);
 	dialer = peer_of(ROLE_DIALER);
 	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	(void)close(worker);
+}
+
+/* Its death is nothing to those that have their socket. */
+Test(queue, a_new_dialer_is_not_asked_for_what_has_come)
+{
+	struct msg_connecting connecting = { 0 };
+	struct msg_session_up up = { 0 };
+	struct msg_next next = { 0 };
+	struct message m;
+	int worker;
+
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &next);
+	m = hear(dialer, ROLE_DIALER, MSG_DIAL);
+	(void)close(m.fd);
+	connecting.number = ((const struct msg_dial *)m.payload)->number;
+	say(worker, MSG_CONNECTING, &connecting);
+	(void)close(resolver);
+	(void)close(dialer);
+	resolver = peer_of(ROLE_RESOLVER);
+	dialer = peer_of(ROLE_DIALER);
+	cr_expect(is_quiet(dialer, 200));
+	say(worker, MSG_SESSION_UP, &up);
+	m = hear_behind(worker, MSG_JOB);
+	(void)close(m.fd);
+	(void)close(worker);
+}
+
+Test(queue, connecting_by_no_dial_ends_a_worker)
+{
+	struct msg_connecting connecting = { .number = 7 };
+	struct msg_next next = { 0 };
+	int worker;
+
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &next);
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	say(worker, MSG_CONNECTING, &connecting);
+	(void)hear(agent, ROLE_AGENT, MSG_KILL);
 	(void)close(worker);
 }
 

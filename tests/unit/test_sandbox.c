@@ -120,7 +120,7 @@ behind_landlock(void)
 	int abi;
 
 	WANT(1, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-	abi = landlock_enter(NULL, false);
+	abi = landlock_enter(NULL, NULL);
 	WANT(2, abi >= 1);
 	WANT(3, refused_open("/etc/passwd", O_RDONLY));
 	WANT(4, refused_open("/", O_RDONLY | O_DIRECTORY));
@@ -144,10 +144,14 @@ Test(landlock, no_file_no_program_no_connection_no_signal)
 static int
 below_a_folder(void)
 {
+	static const uint16_t nine[] = { 9, 10 };
+	static const struct landlock_ports ports = { nine, 2, false };
 	char path[64];
+	int abi;
 
 	WANT(1, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-	WANT(2, landlock_enter(folder, true) >= 1);
+	abi = landlock_enter(folder, &ports);
+	WANT(2, abi >= 1);
 	(void)snprintf(path, sizeof(path), "%s/file", folder);
 	WANT(3, open(path, O_RDWR | O_CLOEXEC) != -1);
 	(void)snprintf(path, sizeof(path), "%s/new", folder);
@@ -157,6 +161,8 @@ below_a_folder(void)
 	(void)snprintf(path, sizeof(path), "%s-beside", folder);
 	WANT(7, refused_open(path, O_WRONLY | O_CREAT));
 	WANT(8, !refused_connect(9)); /* it may, though nobody is there */
+	WANT(9, !refused_connect(10));
+	WANT(10, abi < 4 || refused_connect(11));
 	return 0;
 }
 
@@ -173,7 +179,7 @@ static int
 below_nothing(void)
 {
 	WANT(1, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-	WANT(2, landlock_enter("/no/such/folder", true) == -1);
+	WANT(2, landlock_enter("/no/such/folder", NULL) == -1);
 	WANT(3, errno == ENOENT);
 	return 0;
 }
@@ -368,23 +374,37 @@ Test(sandbox, a_root_of_its_own_with_its_files)
 	remove_folder();
 }
 
+/* One of them is below the place that the new root hides. */
 static int
-with_the_root_it_has(void)
+with_some_folders(void)
 {
-	static const struct sandbox box = { .keeps_root = true };
+	const char *const folders[] = { folder, "/usr/bin", "/no/such" };
+	const struct sandbox box = { .folders = folders, .nfolders = 3 };
 	struct msg_start start = { .namespaces = CLONE_NEWNS };
+	char path[64];
 
 	WANT(1, unshare(CLONE_NEWNS) == 0);
+	(void)umask(077);
 	sandbox_root(&box, &start);
-	WANT(2, access("/etc/passwd", F_OK) == 0);
+	WANT(2, access("/etc", F_OK) == -1 && errno == ENOENT);
+	(void)snprintf(path, sizeof(path), "%s/file", folder);
+	WANT(3, access(path, F_OK) == 0);
+	WANT(4, access("/usr/bin/env", F_OK) == 0);
+	WANT(5, access("/usr/lib", F_OK) == -1);
+	WANT(6, mkdir("/new", 0700) == -1 && errno == EROFS);
+	WANT(7, mkdir("/usr/new", 0700) == -1 && errno == EROFS);
+	WANT(8, setresuid(NOBODY, NOBODY, NOBODY) == 0);
+	WANT(9, access(path, F_OK) == 0);
 	return 0;
 }
 
-Test(sandbox, who_keeps_the_root_keeps_it)
+Test(sandbox, an_empty_root_with_the_folders_that_are_named)
 {
 	if (!may_mount())
 		cr_skip_test("takes root");
-	expect_inside(with_the_root_it_has);
+	make_folder();
+	expect_inside(with_some_folders);
+	remove_folder();
 }
 
 static int

@@ -46,6 +46,8 @@ static const struct filter_rule rules[] = {
 static struct {
 	pid_t pid;
 	int queue;
+	int dialer; /* the line's other end */
+	uint32_t number;
 	int listener;
 	int remote;
 	SSL *ssl;
@@ -146,8 +148,10 @@ expect(enum msg_type type)
 	const char *why;
 	int ret;
 
-	ret = message_receive(h.queue, h.packet, ROLE_WORKER, ROLE_QUEUE, 0,
-	    &h.m, &why);
+	do {
+		ret = message_receive(h.queue, h.packet, ROLE_WORKER,
+		    ROLE_QUEUE, 0, &h.m, &why);
+	} while (ret == 1 && h.m.type == MSG_CONNECTING && type != h.m.type);
 	cr_assert_eq(ret, 1, "waiting for %s: %s", msg_descs[type].name,
 	    ret == 0 ? "closed" : strerror(errno));
 	cr_assert_eq(h.m.type, type, "%s, want %s: %.*s",
@@ -181,22 +185,27 @@ send_job(const char *octets, size_t n)
 static void
 start_worker(void)
 {
-	int pair[2];
+	int pair[2], line[2];
 
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, line), 0);
 	h.queue = pair[0];
+	h.dialer = line[0];
 	heap_settle();
 	h.pid = fork();
 	if (h.pid == 0) {
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
 		    dup2(pair[1], 60) == -1 ||
+		    dup2(line[1], 61) == -1 ||
 		    dup2(60, WORKER_CONTROL_FD) == -1 ||
+		    dup2(61, WORKER_DIALER_FD) == -1 ||
 		    close_range(4, ~0u, 0) == -1 || filter_load(&filter) == -1)
 			_exit(99);
 		worker_run(trusts);
 	}
 	cr_assert_gt(h.pid, 0);
 	close(pair[1]);
+	close(line[1]);
 	setsockopt(h.queue, SOL_SOCKET, SO_RCVTIMEO,
 	    &(struct timeval){ .tv_sec = 5 }, sizeof(struct timeval));
 	tell(MSG_SESSION, &h.conf, NULL, 0, -1);
@@ -230,17 +239,34 @@ listen_somewhere(void)
 }
 
 static void
-dial(const struct sockaddr_in *sin, const char *tls_name)
+address(const char *tls_name)
 {
-	struct msg_address address = { .shown = 1 };
-	struct msg_dialed dialed = { .family = AF_INET };
+	struct msg_address msg = { .shown = 1, .number = ++h.number };
+
+	strcpy(msg.tls_name, tls_name);
+	tell(MSG_ADDRESS, &msg, NULL, 0, -1);
+}
+
+/* The dialer's answer to a dial. */
+static void
+answer(const struct sockaddr_in *sin, uint32_t number)
+{
+	struct msg_dialed dialed = { .family = AF_INET, .number = number };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
-	strcpy(address.tls_name, tls_name);
 	memcpy(dialed.addr, &sin->sin_addr, 4);
 	(void)connect(fd, (const struct sockaddr *)sin, sizeof(*sin));
-	tell(MSG_ADDRESS, &address, NULL, 0, -1);
-	tell(MSG_DIALED, &dialed, NULL, 0, fd);
+	cr_assert_eq(message_send(h.dialer, MSG_DIALED, &dialed, NULL, 0, fd,
+			 0),
+	    0);
+	close(fd);
+}
+
+static void
+dial(const struct sockaddr_in *sin, const char *tls_name)
+{
+	address(tls_name);
+	answer(sin, h.number);
 }
 
 static void
@@ -682,6 +708,84 @@ Test(worker, the_next_address_is_tried)
 	expect(MSG_SESSION_UP);
 	transact();
 	quit();
+}
+
+static void
+greet_in_clear(void)
+{
+	h.remote = accept(h.listener, NULL, NULL);
+	reply("220 hi\r\n");
+	command("EHLO me.example\r\n");
+	reply("250-x\r\n250 PIPELINING\r\n");
+	expect(MSG_SESSION_UP);
+	transact();
+}
+
+/* Those of a dialer that died come before, or beside, that of its successor. */
+Test(worker, an_answer_to_another_dial_leads_nowhere)
+{
+	struct msg_dial_failed late = { .error = ECONNREFUSED };
+	struct sockaddr_in elsewhere = listen_somewhere(), here;
+	const struct msg_connecting *connecting;
+	int other = h.listener;
+
+	h.conf.tls_level = TLS_NONE;
+	start_worker();
+	here = listen_somewhere();
+	answer(&elsewhere, h.number); /* of no dial at all */
+	address("");
+	late.number = h.number + 1;
+	cr_assert_eq(message_send(h.dialer, MSG_DIAL_FAILED, &late, NULL, 0, -1,
+			 0),
+	    0);
+	answer(&elsewhere, h.number - 1);
+	answer(&here, h.number);
+	answer(&elsewhere, h.number); /* of the successor */
+	connecting = expect(MSG_CONNECTING);
+	cr_expect_eq(connecting->number, h.number);
+	greet_in_clear();
+	cr_expect_eq(recv(accept(other, NULL, NULL), h.heard, 1, 0), 0,
+	    "what was not taken is closed, unused");
+	quit();
+}
+
+/* It can refuse a session what it is there for, and nothing else. */
+Test(worker, a_lying_dialer_has_no_voice_but_its_own)
+{
+	struct msg_address lie = { .tls_name = "evil.example", .number = 1 };
+	struct msg_none none = { 0 };
+	struct sockaddr_in here;
+	const struct msg_next *next;
+	int i;
+
+	h.conf.tls_level = TLS_NONE;
+	start_worker();
+	here = listen_somewhere();
+	for (i = 0; i < 3; i++) {
+		address("");
+		cr_assert_eq(i == 0 ? message_send(h.dialer, MSG_ADDRESS, &lie,
+					  NULL, 0, -1, 0)
+				: i == 1
+				? message_send(h.dialer, MSG_QUIT, &none, NULL,
+				      0, -1, 0)
+				: (int)send(h.dialer, "x", 1, 0) - 1,
+		    0);
+		next = expect(MSG_NEXT);
+		expect_text(&next->outcome, OUTCOME_DEFERRED, "4.4.1",
+		    "Protocol error");
+	}
+	address("");
+	answer(&here, h.number);
+	greet_in_clear();
+	quit();
+}
+
+Test(worker, a_second_address_ends_it)
+{
+	start_worker();
+	address("mx.example");
+	address("evil.example");
+	expect_exit(WORKER_MISLED);
 }
 
 /* S-011, S-017 */
