@@ -66,7 +66,7 @@ struct msg_start {
 
 struct msg_peer {
 	uint32_t role; /* enum role_id */
-	uint32_t pad;
+	uint32_t pid;  /* of its process, as the master sees it */
 };
 
 enum listener_kind {
@@ -143,7 +143,7 @@ struct msg_ready {
 
 struct msg_fault {
 	uint32_t role; /* enum role_id; tail: what it did */
-	uint32_t pad;
+	uint32_t pid;  /* which process of it, as in PEER; 0: the one in place */
 };
 
 /* A transport is meant by its index in that generation of the configuration. */

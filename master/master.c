@@ -258,7 +258,7 @@ handle_fault(void *ctx, struct channel *from, const struct message *msg)
 	char text[1024];
 
 	(void)from;
-	s = servant_find(ctx, fault->role);
+	s = servant_process(ctx, fault->role, fault->pid);
 	if (s == NULL || s->pid == -1 || s->desc->role == ROLE_QUEUE)
 		return;
 	log_escape(text, sizeof(text), (const char *)msg->tail, msg->tail_len);

@@ -143,6 +143,9 @@ void servant_wait(struct servant *s, int64_t lived_ms);
 /* The one of a role that is not retired; NULL: none. */
 struct servant *servant_find(struct master *m, unsigned role);
 
+/* The process of a role, retired or not; pid 0: as above. */
+struct servant *servant_process(struct master *m, unsigned role, uint32_t pid);
+
 /* Messages that are sent more than once in a servant's life. */
 void servant_send(struct servant *s, enum msg_type type);
 void servant_send_log_sink(struct servant *s);

@@ -47,6 +47,20 @@ servant_find(struct master *m, unsigned role)
 	return NULL;
 }
 
+struct servant *
+servant_process(struct master *m, unsigned role, uint32_t pid)
+{
+	struct servant *s;
+
+	if (pid == 0)
+		return servant_find(m, role);
+	TAILQ_FOREACH(s, &m->servants, entry) {
+		if (s->desc->role == role && s->pid == (pid_t)pid)
+			return s;
+	}
+	return NULL;
+}
+
 static void
 send_to(struct servant *s, enum msg_type type, const void *payload,
     const void *tail, size_t tail_len, int fd)
@@ -217,8 +231,10 @@ link_pair(struct servant *a, struct servant *b)
 		return; /* the roles say what they miss */
 	}
 	peer.role = b->desc->role;
+	peer.pid = (uint32_t)b->pid;
 	send_to(a, MSG_PEER, &peer, NULL, 0, fds[0]);
 	peer.role = a->desc->role;
+	peer.pid = (uint32_t)a->pid;
 	send_to(b, MSG_PEER, &peer, NULL, 0, fds[1]);
 	close(fds[0]);
 	close(fds[1]);

@@ -482,6 +482,8 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		session_fault(s, "asked for more addresses than there are");
 		return;
 	}
+	if (s->asked == 1)
+		session_watch(s); /* its worker is there */
 	s->dialing = false;
 	session_text(m, reply);
 	if (s->next_address > 0)

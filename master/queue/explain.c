@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/explain.h"
+#include "master/queue/agents.h"
 #include "master/queue/limit_report.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
@@ -221,7 +222,7 @@ explain_waits(struct queue *q, struct explanation *e)
 		explain_why(e, "wait", "paused by an operator: %s%s%s",
 		    pause_kind_name(pause->kind),
 		    pause->name[0] != '\0' ? " " : " mail", pause->name);
-	if (q->nsessions >= (uint32_t)q->config->process_limit)
+	if (agents_workers(q) >= (uint32_t)q->config->process_limit)
 		explain_why(e, "wait", "process_limit: all %d workers are busy",
 		    q->config->process_limit);
 	if (d == NULL)

@@ -20,6 +20,7 @@
 #include "common/sandbox.h"
 #include "common/util.h"
 #include "master/queue/action.h"
+#include "master/queue/agents.h"
 #include "master/queue/ask.h"
 #include "master/queue/configure.h"
 #include "master/queue/count.h"
@@ -60,10 +61,11 @@ queue_start_sessions(struct queue *q)
 {
 	struct schedule_destination *d;
 	uint32_t limit = (uint32_t)q->config->process_limit;
-	uint32_t left;
+	uint32_t left, workers;
 
-	while (q->agent != NULL) {
-		left = limit > q->nsessions ? limit - q->nsessions : 0;
+	while (agents_can_fork(q)) {
+		workers = agents_workers(q);
+		left = limit > workers ? limit - workers : 0;
 		d = schedule_pick(q->schedule, left, time_monotonic_ms());
 		if (d == NULL)
 			break;
@@ -75,7 +77,7 @@ queue_start_sessions(struct queue *q)
 		if (session_start(q, d->data) == -1)
 			break;
 	}
-	if (q->nsessions >= limit &&
+	if (agents_workers(q) >= limit &&
 	    schedule_is_short(q->schedule, time_monotonic_ms()))
 		session_quit_idle(q);
 }
@@ -332,7 +334,7 @@ queue_init(struct queue *q, int parent_fd)
 	if (q->troubles == NULL || q->commit_timer == NULL ||
 	    q->pump_timer == NULL || q->stop_timer == NULL ||
 	    q->sweep_timer == NULL || q->action_timer == NULL ||
-	    era_init(q) == -1 || notices_init(q) == -1 || strand_init(q) == -1)
+	    agents_init(q) == -1 || era_init(q) == -1 || notices_init(q) == -1 || strand_init(q) == -1)
 		fatal("out of memory");
 }
 
@@ -381,7 +383,7 @@ queue_clear(struct queue *q)
 	channel_close(q->intake);
 	channel_close(q->resolver);
 	channel_close(q->dialer);
-	channel_close(q->agent);
+	agents_clear(q);
 	event_free(q->commit_timer);
 	event_free(q->pump_timer);
 	event_free(q->sweep_timer);

@@ -20,6 +20,7 @@
  *              without a way
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
+ *   agents.c   who forks the workers, and whether they are gone
  *   session.c  workers: sessions from their fork to what ends them
  *   session_news.c  what they say meanwhile
  *   login.c    what a transport logs in with
@@ -141,7 +142,9 @@ struct session {
 	struct target *target;
 	struct channel *channel;
 	struct plan *plan;
-	struct event *timer; /* idle time */
+	struct worker_ref *worker; /* agents.h; NULL: it has none */
+	struct event *timer;       /* idle time */
+	struct event *clock;       /* session_watch() */
 	TAILQ_HEAD(, job) jobs;
 	uint32_t njobs;
 	uint32_t number;
@@ -172,6 +175,10 @@ struct session {
 	int64_t started_ms;      /* real */
 	int64_t up_ms;           /* real */
 	int64_t started_mono_ms; /* for reuse and the cap */
+	int64_t ends_mono_ms;    /* since when it has nothing to do but end; 0: not */
+	int64_t cap_ms;          /* from its start, all in all */
+	int64_t quit_ms;         /* for its end alone */
+	bool overdue;            /* one more turn, and it is killed */
 	struct outcome failure;  /* of addresses so far */
 	char failure_reply[QUEUE_REPLY_SIZE];
 	char failure_relay[MSG_RELAY_SIZE];
@@ -270,7 +277,7 @@ struct queue {
 	struct channel *intake;
 	struct channel *resolver;
 	struct channel *dialer;
-	struct channel *agent;
+	struct agents *agents; /* agents.h; never NULL */
 	struct config *config;
 	uint32_t generation; /* of the configuration, as the master counts */
 	struct queue_transport *transports;
@@ -543,6 +550,8 @@ void session_job_failed(struct queue *q, struct job *job);
 void session_quit_idle(struct queue *q);
 void session_quit_all(struct queue *q);
 void session_lost(struct session *s, const char *why);
+/* What it does, or has in hand, is another: its clock may end at another time. */
+void session_watch(struct session *s);
 void session_kill_all(struct queue *q, const char *why);
 void session_up(void *ctx, struct channel *from, const struct message *m);
 void session_begun(void *ctx, struct channel *from, const struct message *m);

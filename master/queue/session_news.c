@@ -15,6 +15,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/agents.h"
 #include "master/queue/count.h"
 #include "master/queue/postpone.h"
 #include "master/queue/transcript.h"
@@ -326,6 +327,7 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 	s->closed = true;
 	s->quitting = true;
 	s->quit_sent = true; /* its end is all that may follow */
+	session_watch(s);
 	queue_pump_soon(s->queue);
 }
 
@@ -349,8 +351,13 @@ session_gone(void *ctx, struct channel *from, const struct message *m)
 	struct session *s;
 	int status = msg->status;
 
-	(void)from;
+	if (!agents_worker_gone(q, from, msg->session)) {
+		agents_fault(q, from, "it says that a worker is gone that it "
+				      "was never asked for");
+		return;
+	}
 	count_worker_gone(q, status);
+	queue_pump_soon(q); /* there is room for another */
 	if (status == -1)
 		log_line(LOG_ERROR, "session %u: no worker could be forked",
 		    msg->session);

@@ -64,6 +64,8 @@ transaction_free(struct job *job)
 	s->njobs--;
 	s->queue->njobs--;
 	free(job);
+	if (s->njobs == 0 && s->quit_sent)
+		session_watch(s);
 }
 
 /* What is left of a job goes back, and is due as it was before. */

@@ -51,7 +51,11 @@ static const char config_text[] =
     "transport lmtp {\n protocol = lmtp\n server = \"unix:/run/lmtp\"\n"
     " tls_security_level = none\n"
     " initial_destination_concurrency = 1\n}\n"
+    "transport brief {\n server = \"[192.0.2.9]:25\"\n"
+    " tls_security_level = none\n quit_timeout = 1s\n"
+    " session_timeout = 1s\n initial_destination_concurrency = 1\n}\n"
     "route \"*\" {\n transport = smtp\n}\n"
+    "route brief.example {\n transport = brief\n}\n"
     "route local.example {\n transport = lmtp\n}\n";
 
 static void
@@ -99,7 +103,7 @@ static int
 peer_of(unsigned role)
 {
 	struct timeval tv = { .tv_sec = 5 };
-	struct msg_peer peer = { .role = role };
+	struct msg_peer peer = { .role = role, .pid = 42 };
 	int fds[2];
 
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds),
@@ -1033,6 +1037,242 @@ Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
 	(void)hear(agent, ROLE_AGENT, MSG_KILL);
 	(void)close(worker);
 	cr_expect_eq(counts().counts[RECIPIENT_FAILED], 0);
+}
+
+/* The rules of the channel itself, which are checked before anybody reads what
+ * the message says: each is broken in one way. */
+static void
+break_rule(const void *octets, size_t n, bool with_fd, const char *why)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)octets, n };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct message m;
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	if (with_fd) {
+		mh.msg_control = &control;
+		mh.msg_controllen = sizeof(control);
+		CMSG_FIRSTHDR(&mh)->cmsg_level = SOL_SOCKET;
+		CMSG_FIRSTHDR(&mh)->cmsg_type = SCM_RIGHTS;
+		CMSG_FIRSTHDR(&mh)->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&mh)), &worker, sizeof(int));
+	}
+	cr_assert_eq(sendmsg(worker, &mh, 0), (ssize_t)n);
+	m = hear(agent, ROLE_AGENT, MSG_KILL);
+	cr_expect_eq(((const struct msg_fork *)m.payload)->session, 1);
+	cr_expect(log_will_say(why), "%s", why);
+	/* What it did by then nobody knows. */
+	cr_expect_eq(result().outcome.in_doubt, 1);
+	(void)close(worker);
+}
+
+static const uint8_t *
+packet_of(enum msg_type type, const void *payload, size_t *n)
+{
+	static _Alignas(64) uint8_t out[MSG_PACKET_SIZE];
+
+	*n = message_encode(out, type, payload, NULL, 0);
+	return out;
+}
+
+Test(queue, a_worker_that_sends_an_unknown_type_is_killed)
+{
+	const uint32_t octets[2] = { MSG_COUNT, 0 };
+
+	break_rule(octets, sizeof(octets), false, "unknown type");
+}
+
+Test(queue, a_worker_that_sends_less_than_a_header_is_killed)
+{
+	break_rule("xyz", 3, false, "shorter than a header");
+}
+
+Test(queue, a_worker_that_sends_another_length_than_it_says_is_killed)
+{
+	const struct msg_job_ref ref = { 0 };
+	size_t n;
+	const uint8_t *octets = packet_of(MSG_BEGUN, &ref, &n);
+
+	break_rule(octets, n - 1, false, "length and packet differ");
+}
+
+Test(queue, a_worker_that_sends_a_tail_where_there_is_none_is_killed)
+{
+	const uint32_t octets[5] = { MSG_BEGUN, 12 };
+
+	break_rule(octets, sizeof(octets), false, "wrong size");
+}
+
+Test(queue, a_worker_that_sends_more_than_any_message_is_killed)
+{
+	static uint8_t octets[MSG_PACKET_SIZE + 1];
+
+	break_rule(octets, sizeof(octets), false, "larger than any message");
+}
+
+Test(queue, a_worker_that_speaks_as_another_role_is_killed)
+{
+	const struct msg_gone gone = { .session = 1 };
+	size_t n;
+	const uint8_t *octets = packet_of(MSG_GONE, &gone, &n);
+
+	break_rule(octets, n, false, "wrong direction");
+}
+
+Test(queue, a_worker_that_sends_a_stray_descriptor_is_killed)
+{
+	const struct msg_next next = { 0 };
+	size_t n;
+	const uint8_t *octets = packet_of(MSG_NEXT, &next, &n);
+
+	break_rule(octets, n, true, "wrong number of descriptors");
+}
+
+Test(queue, a_worker_that_says_what_is_out_of_phase_is_killed)
+{
+	const struct msg_session_up up = { 0 };
+	size_t n;
+	const uint8_t *octets = packet_of(MSG_SESSION_UP, &up, &n);
+
+	break_rule(octets, n, false, "SESSION_UP twice");
+}
+
+static void
+say_gone(uint32_t session)
+{
+	struct msg_gone gone = { .session = session };
+
+	say(agent, MSG_GONE, &gone);
+}
+
+/* A worker to brief.example, which has its first address. */
+static int
+brief_worker(void)
+{
+	struct msg_next next = { 0 };
+	int worker;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@brief.example", NULL);
+	(void)accepted();
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &next);
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	return worker;
+}
+
+/* Blocks until the queue's own clock has run out. */
+static struct message
+hear_late(int sock, unsigned to, enum msg_type type)
+{
+	struct timeval tv = { .tv_sec = 20 };
+
+	cr_assert_eq(setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)),
+	    0);
+	return hear(sock, to, type);
+}
+
+Test(queue, a_worker_that_is_silent_is_killed_and_its_mail_is_tried_again)
+{
+	int worker = brief_worker();
+	struct message m = hear_late(agent, ROLE_AGENT, MSG_KILL);
+
+	cr_expect_eq(((const struct msg_fork *)m.payload)->session, 1);
+	cr_expect(log_will_say("it does not end within session_timeout"));
+	say_gone(1);
+	(void)close(worker);
+	worker = fork_worker(); /* for the same recipient */
+	cr_expect_eq(counts().counts[RECIPIENT_FAILED], 0);
+	(void)close(worker);
+}
+
+Test(queue, a_worker_that_stops_in_mid_message_leaves_as_much_doubt_as_it_said)
+{
+	struct msg_session_up up = { 0 };
+	int worker = brief_worker();
+	struct msg_result r;
+	uint64_t job;
+
+	say(worker, MSG_SESSION_UP, &up);
+	job = take_job(worker);
+	tell(worker, MSG_BEGUN, job);
+	(void)hear_late(agent, ROLE_AGENT, MSG_KILL);
+	r = result();
+	cr_expect_eq(r.outcome.status, OUTCOME_DEFERRED);
+	cr_expect_eq(r.outcome.in_doubt, 0);
+	(void)close(worker);
+}
+
+Test(queue, a_worker_that_said_its_last_and_stays_is_killed)
+{
+	struct msg_closed closed = { .outcome = { .dsn = "2.0.0" } };
+	struct msg_session_up up = { 0 };
+	int worker = brief_worker();
+
+	say(worker, MSG_SESSION_UP, &up);
+	deliver(worker, take_job(worker));
+	say(worker, MSG_CLOSED, &closed);
+	(void)hear_late(agent, ROLE_AGENT, MSG_KILL);
+	cr_expect(log_will_say("it does not end within quit_timeout"));
+	(void)close(worker);
+}
+
+Test(queue, a_worker_whose_session_is_over_counts_until_it_is_gone)
+{
+	struct message m;
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	/* Its end of the channel is closed, and it does not end. */
+	(void)close(worker);
+	worker = fork_worker();
+	m = hear_late(agent, ROLE_AGENT, MSG_KILL);
+	(void)close(worker);
+	cr_expect_eq(((const struct msg_fork *)m.payload)->session, 1);
+	cr_expect(log_will_say("does not end: it is killed"));
+}
+
+Test(queue, an_agent_that_ends_no_worker_is_ended)
+{
+	struct msg_fault fault;
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	tell_outcome(worker, job, 7, OUTCOME_DELIVERED, "2.0.0", "250 ok");
+	(void)hear(agent, ROLE_AGENT, MSG_KILL); /* and no GONE follows */
+	fault = *(const struct msg_fault *)hear_late(master, ROLE_MASTER,
+	    MSG_FAULT)
+		     .payload;
+	cr_expect_eq(fault.role, ROLE_AGENT);
+	cr_expect_eq(fault.pid, 42, "which one of them");
+	(void)close(worker);
+}
+
+/* A reload brings another agent; the one before has its workers yet. */
+Test(queue, a_worker_of_the_agent_before_is_killed_there)
+{
+	uint64_t job;
+	int worker = worker_with_job(&job);
+	int before = agent;
+	struct message m;
+
+	agent = peer_of(ROLE_AGENT);
+	tell_outcome(worker, job, 7, OUTCOME_DELIVERED, "2.0.0", "250 ok");
+	m = hear(before, ROLE_AGENT, MSG_KILL);
+	cr_expect_eq(((const struct msg_fork *)m.payload)->session, 1);
+	(void)close(worker);
+	worker = fork_worker(); /* by the new one */
+	(void)close(worker);
+	/* With its last worker gone nothing keeps the one before. */
+	cr_assert_eq(message_send(before, MSG_GONE,
+			 &(struct msg_gone){ .session = 1 }, NULL, 0, -1, 0),
+	    0);
+	cr_expect_eq(read(before, packet, sizeof(packet)), 0);
+	(void)close(before);
 }
 
 static void
