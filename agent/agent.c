@@ -197,7 +197,10 @@ agent_kill(void *ctx, struct channel *from, const struct message *m)
 static void
 stop_if_done(struct agent *a)
 {
-	if (a->role.phase == PHASE_DRAINING && RB_EMPTY(&a->children))
+	/* What the queue asked before it had heard of another agent is still to
+	 * come; then it closes our channel. */
+	if (a->role.phase == PHASE_DRAINING && a->queue == NULL &&
+	    RB_EMPTY(&a->children))
 		role_stop(&a->role);
 }
 
@@ -258,6 +261,7 @@ agent_closed(void *ctx, struct channel *ch, const char *why)
 	(void)why;
 	if (ch == a->queue)
 		agent_lose_queue(a); /* the master sends another */
+	stop_if_done(a);
 }
 
 static void

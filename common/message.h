@@ -146,6 +146,11 @@ struct msg_fault {
 	uint32_t pid;  /* which process of it, as in PEER; 0: the one in place */
 };
 
+struct msg_renew {
+	uint32_t pid; /* of the agent, as in PEER */
+	uint32_t pad;
+};
+
 /* A transport is meant by its index in that generation of the configuration. */
 struct msg_secret_ask {
 	uint32_t generation;

@@ -41,7 +41,7 @@ servant_find(struct master *m, unsigned role)
 	struct servant *s;
 
 	TAILQ_FOREACH(s, &m->servants, entry) {
-		if (s->desc->role == role && !s->retired)
+		if (s->desc->role == role && !s->retired && !s->coming)
 			return s;
 	}
 	return NULL;
@@ -240,8 +240,8 @@ link_pair(struct servant *a, struct servant *b)
 	close(fds[1]);
 }
 
-static void
-link_all(struct servant *s)
+void
+servant_link(struct servant *s)
 {
 	struct servant *other;
 	unsigned role;
@@ -277,7 +277,8 @@ servant_set_up(struct servant *s)
 	if (role == ROLE_SIGNER)
 		keys_send_pairs(s);
 	counts_send(s);
-	link_all(s);
+	if (!s->coming)
+		servant_link(s);
 	send_start(s);
 }
 

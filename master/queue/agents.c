@@ -17,14 +17,21 @@ enum {
 	AGENTS_LOOK_MS = 1000,
 	AGENTS_RELEASE_MS = 3000, /* for a worker to end by itself */
 	AGENTS_KILL_MS = 5000,    /* for its agent to say that it is gone */
+	AGENTS_RENEW_MS = 10000,  /* for the master to send another agent */
+	AGENTS_HOLD_MS = 60000,   /* and for who waits for that */
+	AGENTS_MAX = 8,           /* no more of them for their age alone */
 };
 
 struct agent {
 	TAILQ_ENTRY(agent) entry;
 	struct channel *channel;
+	uint64_t serial;
 	uint32_t pid; /* as the master knows it */
 	uint32_t workers;
-	bool ending; /* the master was asked to end it */
+	uint32_t forked;    /* all of its workers */
+	int64_t asked_ms;   /* when another was asked for; 0: not */
+	int64_t spoiled_ms; /* since when one of them knows too much; 0: none */
+	bool ending;        /* the master was asked to end it */
 };
 
 struct worker_ref {
@@ -40,6 +47,8 @@ struct agents {
 	TAILQ_HEAD(, agent) all;
 	struct agent *current; /* NULL: none */
 	struct event *timer;
+	uint32_t nagents;
+	uint64_t last_serial;
 	uint32_t workers;
 	TAILQ_HEAD(, worker_ref) due;
 	LIST_HEAD(, worker_ref) by_session[AGENTS_BUCKETS];
@@ -120,6 +129,7 @@ agents_free(struct agents *a, struct agent *agent)
 				agents_lose_worker(a, w);
 		}
 	TAILQ_REMOVE(&a->all, agent, entry);
+	a->nagents--;
 	if (a->current == agent)
 		a->current = NULL;
 	free(agent);
@@ -170,7 +180,9 @@ agents_take(struct queue *q, int fd, uint32_t pid)
 		return -1;
 	}
 	agent->pid = pid;
+	agent->serial = ++a->last_serial;
 	TAILQ_INSERT_TAIL(&a->all, agent, entry);
+	a->nagents++;
 	a->current = agent;
 	if (before != NULL)
 		agents_dismiss(a, before);
@@ -193,6 +205,71 @@ agents_can_fork(const struct queue *q)
 	return q->agents->current != NULL;
 }
 
+/* Asked again where nothing came of it. */
+static void
+agents_renew(struct queue *q, struct agent *agent)
+{
+	struct msg_renew msg = { .pid = agent->pid };
+	int64_t now_ms = time_monotonic_ms();
+
+	if (agent != q->agents->current || q->role.parent == NULL ||
+	    (agent->asked_ms != 0 &&
+		now_ms < agent->asked_ms + AGENTS_RENEW_MS))
+		return;
+	agent->asked_ms = now_ms;
+	(void)channel_send(q->role.parent, MSG_RENEW, &msg, NULL, 0, -1);
+}
+
+static void
+agents_spoil_agent(struct queue *q, struct agent *agent)
+{
+	if (agent->spoiled_ms == 0)
+		agent->spoiled_ms = time_monotonic_ms();
+	agents_renew(q, agent);
+}
+
+void
+agents_spoil(struct queue *q, const struct worker_ref *w)
+{
+	if (w != NULL && w->agent != NULL)
+		agents_spoil_agent(q, w->agent);
+}
+
+void
+agents_spoil_channel(struct queue *q, const struct channel *from)
+{
+	agents_spoil_agent(q, channel_arg(from));
+}
+
+uint64_t
+agents_serial(const struct worker_ref *w)
+{
+	return w != NULL && w->agent != NULL ? w->agent->serial : 0;
+}
+
+bool
+agents_must_wait(struct queue *q, uint64_t serial)
+{
+	struct agent *agent = q->agents->current;
+
+	if (serial == 0 || agent == NULL || agent->serial != serial ||
+	    agent->spoiled_ms == 0)
+		return false;
+	agents_renew(q, agent);
+	/* Where none comes, mail goes out all the same. */
+	return time_monotonic_ms() < agent->spoiled_ms + AGENTS_HOLD_MS;
+}
+
+/* Whether its workers all had the same layout for long enough. */
+static bool
+agents_is_old(const struct queue *q, const struct agent *agent)
+{
+	uint32_t most = (uint32_t)q->config->max_use;
+
+	return most > 0 && agent->forked >= most &&
+	    q->agents->nagents < AGENTS_MAX;
+}
+
 struct worker_ref *
 agents_fork(struct queue *q, uint32_t session, int fd)
 {
@@ -208,7 +285,10 @@ agents_fork(struct queue *q, uint32_t session, int fd)
 	w->agent = a->current;
 	w->session = session;
 	w->agent->workers++;
+	w->agent->forked++;
 	a->workers++;
+	if (agents_is_old(q, w->agent))
+		agents_renew(q, w->agent);
 	LIST_INSERT_HEAD(&a->by_session[session % AGENTS_BUCKETS], w, hash);
 	/* Where the agent is gone, the pair's other end ends with it. */
 	(void)channel_send(w->agent->channel, MSG_FORK, &msg, NULL, 0, fd);

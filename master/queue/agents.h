@@ -15,6 +15,10 @@
 
 #include "common/role.h"
 
+enum {
+	AGENTS_WAIT_MS = 100, /* so long, then see again */
+};
+
 struct agents;
 struct queue;
 struct worker_ref;
@@ -38,6 +42,18 @@ struct worker_ref *agents_fork(struct queue *q, uint32_t session, int fd);
  * reference is void. */
 void agents_release(struct queue *q, struct worker_ref *worker);
 void agents_kill(struct queue *q, struct worker_ref *worker);
+
+/*
+ * Its worker crashed, or was taken over: who knows the agent's memory now may
+ * guess at nothing in the next one of it.  Another agent is asked for.
+ */
+void agents_spoil(struct queue *q, const struct worker_ref *worker);
+void agents_spoil_channel(struct queue *q, const struct channel *from);
+
+/* Which agent forked it, or forks now; none has 0. */
+uint64_t agents_serial(const struct worker_ref *worker);
+/* Whether a destination whose worker that agent forked waits for the next one. */
+bool agents_must_wait(struct queue *q, uint64_t serial);
 
 /* GONE: of a worker of that agent; false: it has none of that number. */
 bool agents_worker_gone(struct queue *q, const struct channel *from,

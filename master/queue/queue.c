@@ -74,6 +74,11 @@ queue_start_sessions(struct queue *q)
 				break; /* no memory: the next turn */
 			continue;
 		}
+		if (agents_must_wait(q, ((struct target *)d->data)->died_of)) {
+			schedule_block(q->schedule, d,
+			    time_monotonic_ms() + AGENTS_WAIT_MS);
+			continue;
+		}
 		if (session_start(q, d->data) == -1)
 			break;
 	}

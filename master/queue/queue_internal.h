@@ -66,7 +66,9 @@ enum {
 	QUEUE_BUCKETS = 4096,
 	QUEUE_RETRY_MS = 1000, /* after the store failed */
 	QUEUE_SWEEP_MS = 5000,
-	QUEUE_DEATH_PAUSE_MS = 1000, /* a destination whose worker died */
+	QUEUE_DEATH_PAUSE_MS = 1000, /* a destination whose worker died; each
+	                                further one doubles it */
+	QUEUE_DEATH_KEEP_MS = 3600 * 1000,
 	QUEUE_DEATHS_MAX = 5,
 	QUEUE_REPLY_SIZE = 1025,
 };
@@ -91,8 +93,9 @@ struct target {
 	uint32_t turns;    /* sessions so far, for hosts of equal preference */
 	struct destination_facts facts;
 	struct hosts_tried_kept *tried; /* by the last attempt that failed */
-	uint32_t deaths;   /* seconds with dead workers since a success */
+	uint32_t deaths;   /* seconds with dead workers; forgotten after a while */
 	int64_t death_ms;  /* the last of them */
+	uint64_t died_of;  /* agents_serial() of the last one's agent */
 	int64_t failed_ms; /* real; when a session or question failed last */
 	bool waits_for_login; /* paused until login.c says more */
 	bool login_refused;   /* and another secret is asked for */

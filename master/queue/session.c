@@ -418,9 +418,22 @@ session_learn(struct session *s, const struct outcome *outcome,
 	    reply, s->relay);
 }
 
+/* Each death makes the next try wait twice as long. */
+static int64_t
+session_death_pause_ms(const struct session *s)
+{
+	int64_t most_ms = s->queue->limits.maximal_backoff_ms;
+	int64_t ms = QUEUE_DEATH_PAUSE_MS;
+
+	for (uint32_t i = 1; i < s->target->deaths && ms < most_ms; i++)
+		ms *= 2;
+	return ms < most_ms || most_ms < QUEUE_DEATH_PAUSE_MS ? ms : most_ms;
+}
+
 /*
  * A worker's death says little of its destination: it may be the agent that
- * died.  Time and again it does, and then it is a failure like any other.
+ * died.  Time and again it does, and then it is a failure like any other,
+ * whatever went well between: who tries to take workers over can let mail pass.
  */
 static void
 session_learn_death(struct session *s, const struct outcome *outcome,
@@ -429,16 +442,22 @@ session_learn_death(struct session *s, const struct outcome *outcome,
 	struct target *t = s->target;
 	int64_t now_ms = time_monotonic_ms();
 
-	if (now_ms - t->death_ms >= QUEUE_DEATH_PAUSE_MS) {
+	if (now_ms - t->death_ms >= QUEUE_DEATH_KEEP_MS)
+		t->deaths = 0;
+	if (t->deaths == 0 || now_ms - t->death_ms >= QUEUE_DEATH_PAUSE_MS) {
 		t->death_ms = now_ms;
 		t->deaths++;
 	}
+	if (t->destination->keep_until_ms < now_ms + QUEUE_DEATH_KEEP_MS)
+		t->destination->keep_until_ms = now_ms + QUEUE_DEATH_KEEP_MS;
 	if (t->deaths >= QUEUE_DEATHS_MAX)
-		session_learn(s, outcome, reply);
-	else if (t->destination->blocked_until_ms <
-	    now_ms + QUEUE_DEATH_PAUSE_MS)
+		target_failed(s->queue, t,
+		    target_failure_of(s->queue, t, outcome, s->doubt), outcome,
+		    reply, s->relay);
+	if (t->destination->blocked_until_ms <
+	    now_ms + session_death_pause_ms(s))
 		schedule_block(s->queue->schedule, t->destination,
-		    now_ms + QUEUE_DEATH_PAUSE_MS);
+		    now_ms + session_death_pause_ms(s));
 }
 
 /*
@@ -485,6 +504,8 @@ session_give_up(struct session *s, const char *why, const char *reply)
 {
 	struct outcome outcome;
 
+	if (s->worker != NULL)
+		s->target->died_of = agents_serial(s->worker);
 	if (s->njobs > 0 || (!s->closed && !s->quitting)) {
 		log_line(LOG_WARN, "session %u (%s): the worker is gone%s%s",
 		    s->number, s->relay[0] != '\0' ? s->relay : "no relay",
@@ -518,6 +539,8 @@ session_punish(struct session *s, const char *why)
 {
 	log_line(LOG_ERROR, "session %u: worker: %s", s->number, why);
 	session_doubt_all(s);
+	s->target->died_of = agents_serial(s->worker);
+	agents_spoil(s->queue, s->worker);
 	agents_kill(s->queue, s->worker);
 	s->worker = NULL;
 	s->closed = false;

@@ -144,7 +144,6 @@ session_job_done(struct session *s, struct job *job)
 	/* Even a refusal is an answer: the destination is alive. */
 	if (answered) {
 		s->answered++;
-		s->target->deaths = 0;
 		schedule_succeeded(s->queue->schedule, d);
 	}
 	if (d->waiting == 0 || s->quitting)
@@ -342,6 +341,19 @@ session_dialogue(void *ctx, struct channel *from, const struct message *m)
 	    strlen(line));
 }
 
+/* What a worker dies of that was attacked, or has a fault of ours. */
+static bool
+session_was_crash(int status)
+{
+	static const int signals[] = { SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGSYS,
+		SIGFPE, SIGTRAP };
+
+	for (size_t i = 0; WIFSIGNALED(status) && i < NELEM(signals); i++)
+		if (WTERMSIG(status) == signals[i])
+			return true;
+	return false;
+}
+
 /* Mostly its channel has ended before, and there is nothing left to find. */
 void
 session_gone(void *ctx, struct channel *from, const struct message *m)
@@ -352,11 +364,14 @@ session_gone(void *ctx, struct channel *from, const struct message *m)
 	int status = msg->status;
 
 	if (!agents_worker_gone(q, from, msg->session)) {
-		agents_fault(q, from, "it says that a worker is gone that it "
-				      "was never asked for");
+		agents_fault(q, from,
+		    "it says that a worker is gone that it "
+		    "was never asked for");
 		return;
 	}
 	count_worker_gone(q, status);
+	if (status != -1 && session_was_crash(status))
+		agents_spoil_channel(q, from);
 	queue_pump_soon(q); /* there is room for another */
 	if (status == -1)
 		log_line(LOG_ERROR, "session %u: no worker could be forked",

@@ -148,7 +148,9 @@ target_set_plan(struct target *t, struct plan *plan, uint32_t ttl_s)
 	if (ttl_s > PLAN_TTL_MAX_S)
 		ttl_s = PLAN_TTL_MAX_S;
 	t->plan_until_ms = time_monotonic_ms() + (int64_t)ttl_s * 1000;
-	t->destination->keep_until_ms = t->plan_until_ms;
+	if (t->deaths == 0 ||
+	    t->destination->keep_until_ms < t->plan_until_ms)
+		t->destination->keep_until_ms = t->plan_until_ms;
 }
 
 /* A plan that needs no question: an address, or a Unix socket. */

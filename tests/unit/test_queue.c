@@ -1029,6 +1029,8 @@ Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
 	/* Whether it did what it was sent for, only it knows. */
 	cr_expect_eq(result().outcome.in_doubt, 1);
 	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	(void)close(agent);
+	agent = peer_of(ROLE_AGENT); /* no second one of that */
 	worker = fork_worker();
 	bring_up(worker, false);
 	/* DELIVERED without BEGUN is a lie too. */
@@ -1244,6 +1246,7 @@ Test(queue, an_agent_that_ends_no_worker_is_ended)
 
 	tell_outcome(worker, job, 7, OUTCOME_DELIVERED, "2.0.0", "250 ok");
 	(void)hear(agent, ROLE_AGENT, MSG_KILL); /* and no GONE follows */
+	(void)hear(master, ROLE_MASTER, MSG_RENEW);
 	fault = *(const struct msg_fault *)hear_late(master, ROLE_MASTER,
 	    MSG_FAULT)
 		     .payload;
@@ -1273,6 +1276,68 @@ Test(queue, a_worker_of_the_agent_before_is_killed_there)
 	    0);
 	cr_expect_eq(read(before, packet, sizeof(packet)), 0);
 	(void)close(before);
+}
+
+/* Its destination waits for another agent; others do not. */
+Test(queue, a_worker_that_crashes_is_the_last_of_its_agent_for_its_destination)
+{
+	struct msg_gone gone = { .session = 1, .status = SIGSEGV };
+	struct message m;
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	(void)close(worker);
+	say(agent, MSG_GONE, &gone);
+	m = hear(master, ROLE_MASTER, MSG_RENEW);
+	cr_expect_eq(((const struct msg_renew *)m.payload)->pid, 42);
+	hand_in(2, WAIT_QUEUED, 100, "u@local.example", NULL);
+	(void)accepted();
+	m = hear(agent, ROLE_AGENT, MSG_FORK);
+	cr_expect_eq(((const struct msg_fork *)m.payload)->session, 2);
+	worker = m.fd;
+	cr_expect(is_quiet(agent, 2500), "the same agent, once more");
+	(void)close(agent);
+	(void)close(worker);
+	agent = peer_of(ROLE_AGENT);
+	(void)close(fork_worker());
+}
+
+/* An agent that ends as it should is no reason for another. */
+Test(queue, a_worker_that_ends_well_asks_for_no_other_agent)
+{
+	struct msg_gone gone = { .session = 1, .status = 0 };
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	(void)close(worker);
+	say(agent, MSG_GONE, &gone);
+	cr_expect(is_quiet(master, 300), "RENEW for nothing");
+	(void)close(fork_worker());
+}
+
+/* Who tries to take workers over lets mail pass between two attempts. */
+Test(queue, deaths_of_a_destinations_workers_count_across_successes)
+{
+	struct message m;
+	uint64_t job;
+	uint32_t session = 1;
+	int worker = worker_with_job(&job);
+
+	for (int i = 0; i < 2; i++) {
+		deliver(worker, job);
+		hand_in(9, WAIT_QUEUED, 100, "a@b.example", NULL);
+		(void)hear_behind(worker, MSG_JOB);
+		(void)close(worker);
+		say_gone(session);
+		cr_expect(is_quiet(agent, i == 0 ? 700 : 1700),
+		    "death %d", i);
+		m = hear(agent, ROLE_AGENT, MSG_FORK);
+		worker = m.fd;
+		session = ((const struct msg_fork *)m.payload)->session;
+		bring_up(worker, false);
+		job = take_job(worker);
+	}
+	(void)close(worker);
 }
 
 static void
