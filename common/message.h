@@ -4,9 +4,9 @@
  * that encodes and checks them.  Pure but for message_receive() and
  * message_send(), which move one packet.
  *
- * Strings in payloads are NUL-terminated inside their array; message_check()
- * does not see them, so a receiver asks message_string_ok() before use.  A tail
- * made of strings is read by message_tail_next(), which checks each.
+ * What fields may hold is declared in message_fields.def, and checked with all
+ * else before any handler sees a message.  A tail made of strings is read by
+ * message_tail_next().
  */
 #ifndef POSTERN_COMMON_MESSAGE_H
 #define POSTERN_COMMON_MESSAGE_H

@@ -81,7 +81,10 @@ void
 servant_send_answer(struct servant *s, enum msg_type type, const void *payload,
     const char *tail, int fd)
 {
-	send_to(s, type, payload, tail, strlen(tail), fd);
+	char text[512]; /* the row's room; what it names may be of any octets */
+
+	(void)log_escape(text, sizeof(text), tail, strlen(tail));
+	send_to(s, type, payload, text, strlen(text), fd);
 }
 
 void

@@ -253,7 +253,6 @@ dial_note_failure(struct session *s, const struct outcome *outcome,
 	s->failure = *outcome;
 	if (s->failure.status != OUTCOME_FAILED || outcome->step == STEP_AUTH)
 		s->failure.status = OUTCOME_DEFERRED;
-	s->failure.dsn[sizeof(s->failure.dsn) - 1] = '\0';
 	(void)strlcpy(s->failure_reply, reply, sizeof(s->failure_reply));
 	(void)strlcpy(s->failure_relay, s->relay, sizeof(s->failure_relay));
 }

@@ -336,11 +336,11 @@ void
 outlet_refused(void *ctx, struct channel *from, const struct message *m)
 {
 	struct queue *q = ctx;
-	char why[512];
+	char why[QUEUE_REPLY_SIZE];
 
 	(void)from;
 	q->outlet->asked = false;
-	(void)log_escape(why, sizeof(why), (const char *)m->tail, m->tail_len);
+	session_text(m, why);
 	outlet_failed(q->outlet, why);
 }
 
@@ -350,14 +350,13 @@ outlet_done(void *ctx, struct channel *from, const struct message *m)
 	const struct msg_outlet *msg = m->payload;
 	struct queue *q = ctx;
 	struct outlet *o = q->outlet;
-	char why[512];
+	char why[QUEUE_REPLY_SIZE];
 
 	(void)from;
 	if (!o->command)
 		return; /* of one that was given up */
 	if (!msg->good || !o->all_out) {
-		(void)log_escape(why, sizeof(why), (const char *)m->tail,
-		    m->tail_len);
+		session_text(m, why);
 		outlet_failed(o,
 		    msg->good ? "outcome_command did not read them all" : why);
 		return;

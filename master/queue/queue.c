@@ -192,6 +192,7 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 		log_line(LOG_INFO, "the spool's disk has room again");
 	transcript_sweep(q);
 	dial_forget(q);
+	target_sweep(q);
 	notices_sweep(q);
 	count_sweep(q);
 	outlet_sweep(q);

@@ -90,6 +90,8 @@ struct target {
 	int64_t plan_until_ms;
 	uint32_t resolve_id; /* 0: nothing is asked */
 	uint32_t asks;       /* resolvers that were asked it */
+	int64_t asked_ms;    /* when, last */
+	uint32_t asked_generation; /* of the configuration that it was asked by */
 	uint32_t turns;    /* sessions so far, for hosts of equal preference */
 	struct destination_facts facts;
 	struct hosts_tried_kept *tried; /* by the last attempt that failed */
@@ -181,6 +183,7 @@ struct session {
 	int64_t ends_mono_ms;    /* since when it has nothing to do but end; 0: not */
 	int64_t cap_ms;          /* from its start, all in all */
 	int64_t quit_ms;         /* for its end alone */
+	bool verbose;            /* SESSION asked for its DIALOGUE */
 	bool overdue;            /* one more turn, and it is killed */
 	struct outcome failure;  /* of addresses so far */
 	char failure_reply[QUEUE_REPLY_SIZE];
@@ -444,6 +447,8 @@ bool target_ready(struct queue *q, struct target *t);
 void target_gone(struct schedule_destination *destination);
 void target_resolved(void *ctx, struct channel *from, const struct message *m);
 void target_ask_again(struct queue *q);
+/* Questions that were lost. */
+void target_sweep(struct queue *q);
 
 /* A session failed, or none could begin: where its destination is dead, what
  * waits is suspended. */
@@ -471,8 +476,10 @@ const char *target_via(const struct queue *q, const struct target *t,
 void target_set_why(struct target *t, const char *reply, const char *relay);
 /* A plan that needs no question: an address, or a Unix socket.  NULL with errno. */
 struct plan *target_own_plan(const struct next_hop *hop);
-/* Whether a RESOLVED is whole. */
-bool target_plan_ok(const struct message *m, uint32_t count);
+/* Whether a RESOLVED is an answer to what target_question() asks, as far as the
+ * queue knows; a resolver that sends another is ended. */
+bool target_plan_ok(struct queue *q, const struct transport *config,
+    const struct message *m);
 /* Asks the resolver, where there is one; name is the domain, for an MX; home: as
  * target_home(). */
 void target_question(struct queue *q, const struct transport *config,
@@ -502,6 +509,7 @@ void login_no_secret(void *ctx, struct channel *from, const struct message *m);
 /* plan.c */
 struct plan *plan_new(uint32_t count);
 struct plan *plan_hold(struct plan *plan);
+bool plan_is_loopback(const struct plan_address *a);
 void plan_release(struct plan *plan);
 /* A copy in which hosts of equal preference, and the addresses of a host, begin
  * with another one at each turn.  NULL with errno. */

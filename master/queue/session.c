@@ -45,20 +45,14 @@ session_protocol(const struct transport *config)
 	    : SESSION_SMTP;
 }
 
-/* The text of a tail, with a NUL.  A worker that others took over may send
- * anything; an honest one sends what goes into a line. */
+/* The text of a tail, with a NUL; message_fields.def says that it is one. */
 void
 session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE])
 {
 	size_t n =
 	    m->tail_len < QUEUE_REPLY_SIZE ? m->tail_len : QUEUE_REPLY_SIZE - 1;
 
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		out[i] =
-		    (char)(m->tail[i] >= ' ' && m->tail[i] < 0x7f ? m->tail[i]
-								  : '?');
+	memcpy(out, m->tail, n);
 	out[n] = '\0';
 }
 
@@ -265,6 +259,7 @@ session_introduce(struct session *s, const struct transport *config)
 	session_describe(s, config, &msg);
 	msg.verbose =
 	    job != NULL && (job->message->flags & SUBMIT_VERBOSE) != 0;
+	s->verbose = msg.verbose != 0;
 	msg.transcript = transcript_is_wanted(s->queue);
 	msg.learns = s->queue->config->broken_server_time > 0;
 	if (channel_send(s->channel, MSG_SESSION, &msg, NULL, 0, -1) == -1)

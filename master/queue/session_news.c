@@ -21,14 +21,6 @@
 #include "master/queue/transcript.h"
 #include "master/queue/trouble.h"
 
-/* RFC 3463, 2: digits and dots alone. */
-static bool
-session_dsn_ok(const struct outcome *outcome)
-{
-	return message_string_ok(outcome->dsn, sizeof(outcome->dsn)) &&
-	    outcome->dsn[strspn(outcome->dsn, "0123456789.")] == '\0';
-}
-
 void
 session_up(void *ctx, struct channel *from, const struct message *m)
 {
@@ -49,8 +41,6 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	s->up_ms = time_real_ms();
 	s->flights = msg->flights != 0;
 	s->tls = msg->tls;
-	s->tls.version[sizeof(s->tls.version) - 1] = '\0';
-	s->tls.cipher[sizeof(s->tls.cipher) - 1] = '\0';
 	if (s->tls.on)
 		s->target->facts.had_tls = true;
 	dial_confirm(s, AVOID_EHLO);
@@ -192,9 +182,6 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 	if (job == NULL || msg->rcpt >= job->nrcpt ||
 	    job->recipients[msg->rcpt] == NULL ||
 	    postpone_is_pending(job, msg->rcpt) ||
-	    msg->outcome.status > OUTCOME_FAILED ||
-	    msg->outcome.again >= OUTCOME_AGAIN_COUNT ||
-	    !session_dsn_ok(&msg->outcome) ||
 	    (msg->outcome.status == OUTCOME_DELIVERED && !job->begun)) {
 		session_fault(s, "OUTCOME of no recipient");
 		return;
@@ -307,7 +294,7 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 	session_note_end(s, msg, reply);
 	if (outcome.status != OUTCOME_FAILED)
 		outcome.status = OUTCOME_DEFERRED;
-	if (!msg->failed || !session_dsn_ok(&outcome) || outcome.dsn[0] == '\0')
+	if (!msg->failed || outcome.dsn[0] == '\0')
 		(void)strlcpy(outcome.dsn, "4.4.2", sizeof(outcome.dsn));
 	if (msg->failed) {
 		destination_facts_forget_chunking(&s->target->facts);
@@ -334,10 +321,15 @@ void
 session_dialogue(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_dialogue *msg = m->payload;
+	struct session *s = channel_arg(from);
 	char line[QUEUE_REPLY_SIZE];
 
-	session_text(m, line); /* a client shows it on a terminal */
-	report_trace(ctx, channel_arg(from), msg->from_remote != 0, line,
+	if (!s->verbose || s->closed) {
+		session_fault(s, "DIALOGUE that nobody asked for");
+		return;
+	}
+	session_text(m, line);
+	report_trace(ctx, s, msg->from_remote != 0, line,
 	    strlen(line));
 }
 

@@ -1001,20 +1001,71 @@ Test(queue, a_worker_writes_no_lines_of_its_own)
 	worker = fork_worker();
 	say(worker, MSG_NEXT, &next);
 	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
-	(void)strlcpy(closed.outcome.dsn, "4\n", sizeof(closed.outcome.dsn));
 	say_fd(worker, MSG_CLOSED, &closed, "x\nforged\033[2J", 12, -1);
-	(void)result();
-	cr_expect(log_will_say("x?forged?[2J"));
-	cr_expect_not(log_says("\nforged"));
-	cr_expect(log_will_say("dsn=4.4.2,"));
+	(void)hear(agent, ROLE_AGENT, MSG_KILL);
+	cr_expect(log_will_say("a text that is not printable"));
+	cr_expect_not(log_says("forged"));
 	(void)close(worker);
+	(void)close(agent);
+	agent = peer_of(ROLE_AGENT);
 	worker = fork_worker();
 	bring_up(worker, false);
 	job = take_job(worker);
 	tell(worker, MSG_BEGUN, job);
 	tell_outcome(worker, job, 0, OUTCOME_DEFERRED, "4\n", "450 later");
 	(void)hear(agent, ROLE_AGENT, MSG_KILL);
+	cr_expect(log_will_say("an outcome that cannot be"));
 	(void)close(worker);
+}
+
+/* What the resolver cannot know better than the queue. */
+static const struct {
+	int family;
+	uint16_t port;
+	const char *address;
+	const char *why;
+} lying_plans[] = {
+	{ AF_INET, 22, "192.0.2.1", "another port" },
+	{ AF_INET, 25, "127.0.0.1", "loopback" },
+	{ AF_INET, 25, "0.0.0.0", "which leads there too" },
+	{ AF_INET6, 25, "::1", "loopback" },
+	{ AF_INET6, 25, "::", "which leads there too" },
+	{ AF_INET6, 25, "::ffff:127.9.9.9", "loopback by way of IPv6" },
+};
+
+Test(queue, a_resolver_that_lies_is_ended_and_the_next_one_asked)
+{
+	struct msg_resolved answer = { .ttl_s = 60, .count = 1 };
+	struct plan_address address = { .host = "mx.b.example" };
+	struct message m;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+	(void)accepted();
+	for (size_t i = 0; i < NELEM(lying_plans); i++) {
+		m = hear(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+		answer.id = ((const struct msg_resolve *)m.payload)->id;
+		address.family = (uint8_t)lying_plans[i].family;
+		address.port = lying_plans[i].port;
+		cr_assert_eq(inet_pton(address.family, lying_plans[i].address,
+				 address.addr),
+		    1);
+		say_fd(resolver, MSG_RESOLVED, &answer, &address,
+		    sizeof(address), -1);
+		m = hear(master, ROLE_MASTER, MSG_FAULT);
+		cr_expect_eq(((const struct msg_fault *)m.payload)->role,
+		    ROLE_RESOLVER, "%s", lying_plans[i].why);
+		/* A question may come to three, then it is given up. */
+		if (i % 3 == 2) {
+			cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
+			(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+			if (i + 1 < NELEM(lying_plans)) {
+				hand_in(2, WAIT_ATTEMPT, 100, "a@c.example",
+				    NULL);
+				(void)accepted();
+			}
+		}
+	}
+	cr_expect(is_quiet(agent, 100), "a session all the same");
 }
 
 Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
