@@ -658,6 +658,7 @@ enum next_again {
 	NEXT_AGAIN_NOT,
 	NEXT_AGAIN_IN_CLEAR, /* without TLS, which does not work there */
 	NEXT_AGAIN_BY_DATA,  /* without BDAT, which it offers and refuses */
+	NEXT_AGAIN_LOST,     /* no socket came for it */
 	NEXT_AGAIN_COUNT
 };
 

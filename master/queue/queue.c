@@ -193,6 +193,7 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	transcript_sweep(q);
 	dial_forget(q);
 	target_sweep(q);
+	login_sweep(q);
 	notices_sweep(q);
 	count_sweep(q);
 	outlet_sweep(q);

@@ -158,6 +158,7 @@ struct session {
 	uint32_t tried;    /* addresses so far */
 	uint32_t hosts_up; /* of those: how many came up */
 	uint32_t asked;    /* NEXT so far */
+	uint32_t lost;     /* of those: because no socket came */
 	uint32_t messages; /* jobs given so far */
 	uint32_t succeeded;
 	uint32_t
@@ -496,6 +497,8 @@ struct login;
 bool login_ready(struct queue *q, struct target *t);
 /* Tell a worker, behind SESSION. */
 int login_introduce(struct session *s, const struct transport *config);
+/* Questions that were lost. */
+void login_sweep(struct queue *q);
 void login_succeeded(struct session *s);
 void login_session_ended(struct session *s);
 /* True: another secret is asked for, and until it is there mail waits. */

@@ -265,7 +265,7 @@ static const struct {
 	{ MSG_SESSION_UP, AT(msg_session_up, tls.cipher), IN("\033c"), false },
 	{ MSG_SESSION_UP, AT(msg_session_up, tls.on), IN("\2"), false },
 	/* Numbers of few values, and bits. */
-	{ MSG_NEXT, AT(msg_next, again), IN("\3"), false },
+	{ MSG_NEXT, AT(msg_next, again), IN("\4"), false },
 	{ MSG_NEXT, AT(msg_next, learnt), IN("\x10"), false },
 	{ MSG_CLOSED, AT(msg_closed, learnt), IN("\0\1"), false },
 	{ MSG_CLOSED, AT(msg_closed, failed), IN("\0\0\0\1"), false },

@@ -45,6 +45,7 @@ static const char config_text[] =
     "maximal_queue_lifetime = 1d\n"
     "stop_timeout = 2s\n"
     "inline_body_limit = 1k\n"
+    "resolver_timeout = 1s\n"
     "transport smtp {\n tls_security_level = none\n"
     " initial_destination_concurrency = 1\n"
     " destination_concurrency_limit = 1\n connection_idle_time = 1s\n}\n"
@@ -54,6 +55,10 @@ static const char config_text[] =
     "transport brief {\n server = \"[192.0.2.9]:25\"\n"
     " tls_security_level = none\n quit_timeout = 1s\n"
     " session_timeout = 1s\n initial_destination_concurrency = 1\n}\n"
+    "transport secret {\n server = \"unix:/run/secret\"\n"
+    " tls_security_level = none\n auth_user = u\n"
+    " auth_password_file = \"/nowhere\"\n auth_token_timeout = 1s\n}\n"
+    "route secret.example {\n transport = secret\n}\n"
     "route \"*\" {\n transport = smtp\n}\n"
     "route brief.example {\n transport = brief\n}\n"
     "route local.example {\n transport = lmtp\n}\n";
@@ -89,6 +94,17 @@ hear(int sock, unsigned to, enum msg_type type)
 	cr_assert_eq(m.type, type, "%s instead of %s", msg_descs[m.type].name,
 	    msg_descs[type].name);
 	return m;
+}
+
+/* Blocks until the queue's own clock has run out. */
+static struct message
+hear_late(int sock, unsigned to, enum msg_type type)
+{
+	struct timeval tv = { .tv_sec = 20 };
+
+	cr_assert_eq(setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)),
+	    0);
+	return hear(sock, to, type);
 }
 
 static bool
@@ -1018,6 +1034,55 @@ Test(queue, a_worker_writes_no_lines_of_its_own)
 	(void)close(worker);
 }
 
+Test(queue, a_question_to_the_resolver_that_is_lost_is_asked_again)
+{
+	struct message m;
+	uint32_t id;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+	(void)accepted();
+	m = hear(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+	id = ((const struct msg_resolve *)m.payload)->id;
+	m = hear_late(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+	cr_expect_eq(((const struct msg_resolve *)m.payload)->id, id);
+	cr_expect(log_will_say("the resolver has not answered"));
+}
+
+Test(queue, a_question_for_a_secret_that_is_lost_is_asked_again)
+{
+	struct message m;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@secret.example", NULL);
+	(void)accepted();
+	(void)hear(master, ROLE_MASTER, MSG_SECRET_ASK);
+	m = hear_late(master, ROLE_MASTER, MSG_SECRET_ASK);
+	cr_expect_eq(((const struct msg_secret_ask *)m.payload)->generation, 1);
+}
+
+Test(queue, a_socket_that_does_not_come_is_asked_for_again_and_given_up)
+{
+	struct msg_next first = { 0 };
+	struct msg_next lost = { .again = NEXT_AGAIN_LOST };
+	struct msg_dial dial;
+	int worker;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@brief.example", NULL);
+	(void)accepted();
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &first);
+	for (int i = 0; i < 3; i++) {
+		struct message m = hear(dialer, ROLE_DIALER, MSG_DIAL);
+
+		dial = *(const struct msg_dial *)m.payload;
+		(void)close(m.fd);
+		cr_expect_eq(dial.port, 25);
+		say(worker, MSG_NEXT, &lost);
+	}
+	cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
+	cr_expect(log_will_say("the dialer gives no socket"));
+	(void)close(worker);
+}
+
 /* What the resolver cannot know better than the queue. */
 static const struct {
 	int family;
@@ -1216,17 +1281,6 @@ brief_worker(void)
 	say(worker, MSG_NEXT, &next);
 	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
 	return worker;
-}
-
-/* Blocks until the queue's own clock has run out. */
-static struct message
-hear_late(int sock, unsigned to, enum msg_type type)
-{
-	struct timeval tv = { .tv_sec = 20 };
-
-	cr_assert_eq(setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)),
-	    0);
-	return hear(sock, to, type);
 }
 
 Test(queue, a_worker_that_is_silent_is_killed_and_its_mail_is_tried_again)
