@@ -522,6 +522,13 @@ struct plan *plan_turned(const struct plan *plan, uint32_t turn);
 struct job *transaction_find(const struct session *s, uint64_t id);
 void transaction_free(struct job *job);
 void transaction_give_back(struct job *job);
+/* A recipient that a session has in hand; NULL: none has. */
+struct schedule_recipient *transaction_recipient(const struct queue *q,
+    uint64_t id, uint32_t index);
+/* Its job goes back, where nothing of it was sent; whether it did. */
+bool transaction_take_back(struct queue *q, uint64_t id, uint32_t index);
+/* Whether a session has had it for more than a moment. */
+bool transaction_holds_long(const struct queue *q, uint64_t id, uint32_t index);
 /* relay: the host that it is of; what an earlier host said may count for more. */
 void transaction_settle(struct job *job, uint32_t i,
     const struct outcome *outcome, const char *reply, const char *relay);

@@ -1083,6 +1083,101 @@ Test(queue, a_socket_that_does_not_come_is_asked_for_again_and_given_up)
 	(void)close(worker);
 }
 
+/* Of all recipients; how many are in delivery. */
+static unsigned
+act_on_all(enum act_verb verb)
+{
+	static const char any[6] = "";
+	struct msg_act act = { .request = 90, .verb = (uint8_t)verb };
+	const char *at;
+	char text[1024];
+	struct message m;
+
+	cr_assert_eq(
+	    message_send(intake, MSG_ACT, &act, any, sizeof(any), -1, 0), 0);
+	m = hear(intake, ROLE_INTAKE, MSG_TOLD);
+	(void)snprintf(text, sizeof(text), "%.*s", (int)m.tail_len,
+	    (const char *)m.tail);
+	at = strstr(text, "\"in_delivery\":");
+	cr_assert_neq(at, NULL, "%s", text);
+	return (unsigned)atoi(at + strlen("\"in_delivery\":"));
+}
+
+static uint64_t
+in_queue(void)
+{
+	struct msg_list_end c = counts();
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < RECIPIENT_STATES; i++)
+		n += c.counts[i];
+	return n;
+}
+
+Test(queue, what_a_session_has_sent_nothing_of_is_deleted_at_once)
+{
+	struct msg_next next = { 0 };
+	int worker;
+
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &next);
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	cr_expect_eq(act_on_all(ACT_DELETE), 0);
+	cr_expect(log_will_say("deleted"));
+	cr_expect_eq(in_queue(), 0);
+	(void)close(worker);
+}
+
+Test(queue, what_was_deleted_in_delivery_is_gone_after_its_attempt)
+{
+	uint64_t job;
+	int worker;
+
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	bring_up(worker, false);
+	job = take_job(worker);
+	tell(worker, MSG_BEGUN, job);
+	cr_expect_eq(act_on_all(ACT_DELETE), 1);
+	tell_outcome(worker, job, 0, OUTCOME_DEFERRED, "4.2.0", "450 later");
+	cr_expect(log_will_say("status=deferred ("));
+	cr_expect(log_will_say("deleted"));
+	cr_expect_eq(in_queue(), 0);
+	(void)close(worker);
+}
+
+Test(queue, what_was_deleted_and_is_delivered_all_the_same_is_delivered)
+{
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	cr_expect_eq(act_on_all(ACT_DELETE), 1);
+	deliver(worker, job);
+	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
+	cr_expect_not(log_says("deleted"));
+	(void)close(worker);
+}
+
+/* Its worker dies before it has begun: it goes back, and no further. */
+Test(queue, what_expires_in_delivery_fails_when_it_comes_back)
+{
+	struct msg_result r;
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	cr_expect_eq(act_on_all(ACT_EXPIRE), 1);
+	(void)close(worker);
+	r = result();
+	cr_expect_eq(r.outcome.status, OUTCOME_FAILED);
+	cr_expect_str_eq(r.outcome.dsn, "5.4.7");
+	cr_expect(log_will_say("expired by an operator"));
+}
+
 /* What the resolver cannot know better than the queue. */
 static const struct {
 	int family;
