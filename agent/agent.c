@@ -75,6 +75,21 @@ static const struct filter_rule worker_filter[] = {
 #include "agent/worker_filter.def"
 };
 
+/* Nobody is left who could end its workers, or count them; a queue that comes
+ * later counts from 1 again. */
+static void
+agent_lose_queue(struct agent *a)
+{
+	struct child *child;
+
+	a->queue = NULL;
+	RB_FOREACH(child, children, &a->children)
+	{
+		child->session = 0;
+		(void)kill(child->pid, SIGKILL); /* ours until waited */
+	}
+}
+
 static void
 agent_peer(void *ctx, struct channel *from, const struct message *m)
 {
@@ -82,6 +97,7 @@ agent_peer(void *ctx, struct channel *from, const struct message *m)
 
 	(void)from;
 	channel_close(a->queue);
+	agent_lose_queue(a);
 	a->queue = channel_new(&a->role, m->fd, ROLE_QUEUE, NULL);
 }
 
@@ -132,7 +148,7 @@ tell_gone(struct agent *a, uint32_t session, int status)
 {
 	struct msg_gone gone = { session, status };
 
-	if (a->queue != NULL)
+	if (a->queue != NULL && session != 0)
 		(void)channel_send(a->queue, MSG_GONE, &gone, NULL, 0, -1);
 }
 
@@ -201,7 +217,10 @@ agent_kill(void *ctx, struct channel *from, const struct message *m)
 static void
 stop_if_done(struct agent *a)
 {
-	if (a->role.phase == PHASE_DRAINING && RB_EMPTY(&a->children))
+	/* What the queue asked before it had heard of another agent is still to
+	 * come; then it closes our channel. */
+	if (a->role.phase == PHASE_DRAINING && a->queue == NULL &&
+	    RB_EMPTY(&a->children))
 		role_stop(&a->role);
 }
 
@@ -262,7 +281,8 @@ agent_closed(void *ctx, struct channel *ch, const char *why)
 
 	(void)why;
 	if (ch == a->queue)
-		a->queue = NULL; /* the master sends another */
+		agent_lose_queue(a); /* the master sends another */
+	stop_if_done(a);
 }
 
 static void

@@ -143,6 +143,7 @@ ask_next_address(struct session *s)
 	    false;
 	s->quit_asked = false;
 	session_enter(s, STATE_DIAL);
+	s->nasked++;
 	session_report(s, MSG_NEXT, &next,
 	    s->has_failure ? s->failure.text : "");
 	s->was_up = s->was_up || was_up;

@@ -94,7 +94,7 @@ abandon_job(struct session *s, struct flight_job *j, bool is_head, size_t sent)
 
 	if ((!is_head && (sent <= j->begins || said_goodbye(s))) ||
 	    (j->spent && j->accepted == 0)) {
-		job_give_back(s, j->job, j->spent, false);
+		job_give_back(s, j->job, j->spent, doubt && j->unsure);
 		return;
 	}
 	if (ended_spent(s, j)) {
@@ -383,8 +383,9 @@ flight_take_mail(struct session *s)
 			return;
 		}
 		j->refused = true;
+		j->unsure = s->reply.code == 503;
 		j->spent = is_enough(s, j);
-		if (!j->spent)
+		if (!j->spent && !j->unsure)
 			settle_all(s, j);
 		f->disturbed = true;
 	}
@@ -453,6 +454,8 @@ end_unwanted(struct session *s, struct flight_job *j)
 		session_fail(s, FAREWELL_QUIT);
 		return;
 	}
+	if (j->unsure && !j->spent)
+		settle_all(s, j);
 	if (s->reply.code == 421)
 		session_take_goodbye(s);
 	if (j->spent)

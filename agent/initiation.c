@@ -20,13 +20,25 @@ initiation_ask_first_address(struct session *s)
 	struct msg_next next = { 0 };
 
 	s->conf = *(const struct msg_session *)s->message->payload;
-	if (!message_string_ok(s->conf.ehlo_name, sizeof(s->conf.ehlo_name)) ||
-	    !message_string_ok(s->conf.discard, sizeof(s->conf.discard)) ||
-	    s->conf.protocol > SESSION_LMTP || s->conf.tls_level > TLS_VERIFY) {
-		s->is_misled = true;
+	session_enter(s, STATE_DIAL);
+	s->nasked++;
+	session_report(s, MSG_NEXT, &next, "");
+}
+
+/* Nothing came of it: the question is lost, or the dialer is.  What comes late is
+ * of the same address. */
+void
+initiation_ask_anew(struct session *s)
+{
+	struct msg_next next = { .again = NEXT_AGAIN_LOST };
+
+	if (s->cap_is_over) {
+		ending_meet_timeout(s);
 		return;
 	}
+	s->is_addressed = false;
 	session_enter(s, STATE_DIAL);
+	s->nasked++;
 	session_report(s, MSG_NEXT, &next, "");
 }
 
@@ -89,9 +101,10 @@ initiation_take_address(struct session *s)
 		memcpy(s->discard, m->tail, m->tail_len);
 	s->discard[m->tail_len] = '\0';
 	a->avoid |= s->avoid;
-	s->is_misled = !message_string_ok(a->host, sizeof(a->host)) ||
-	    !message_string_ok(a->tls_name, sizeof(a->tls_name)) ||
-	    strlen(s->discard) != m->tail_len;
+	/* One for each time that we asked; the last is what counts. */
+	s->is_misled = s->nasked == 0 || strlen(s->discard) != m->tail_len;
+	if (s->is_misled || --s->nasked > 0)
+		return;
 	s->is_addressed = true;
 }
 

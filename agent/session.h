@@ -161,6 +161,7 @@ struct flight_job {
 	uint32_t answer_at;
 	struct job_tally tally;
 	bool refused;  /* MAIL was */
+	bool unsure;   /* by 503: it may be taken under another envelope */
 	bool spent;    /* by a connection that is */
 	bool returned; /* from spent connections, often enough */
 };
@@ -212,6 +213,7 @@ struct session {
 	struct msg_session conf;
 	struct msg_address address;
 	struct msg_dialed local;
+	uint32_t nasked; /* NEXT that have no ADDRESS yet */
 	bool is_addressed; /* address is that of the socket to come */
 	struct capabilities caps;
 	uint32_t parameters; /* bits of those that the server offers */

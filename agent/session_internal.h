@@ -98,6 +98,7 @@ void ending_take_quit(struct session *s);
 
 /* Of initiation.c: */
 void initiation_ask_first_address(struct session *s);
+void initiation_ask_anew(struct session *s);
 void initiation_take_address(struct session *s);
 void initiation_end_early(struct session *s);
 void initiation_take_dialed(struct session *s);

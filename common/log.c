@@ -261,6 +261,28 @@ emit_stream(const char *line, size_t len)
 	sink.nheld += len;
 }
 
+/* What comes from outside is escaped by who logs it; where that was forgotten, a
+ * line is still one line, and tells a terminal nothing: no control character of
+ * ASCII, none of those of ISO 6429 in UTF-8 (U+0080 to U+009F), and no octet that
+ * is no UTF-8, which may be one of them elsewhere. */
+static void
+strip_controls(char *text)
+{
+	size_t left = strlen(text), span;
+
+	for (; left > 0; text += span, left -= span) {
+		span = 1;
+		if (*text >= ' ' && *text <= '~')
+			continue;
+		span = utf8_span(text, left);
+		if (span > 2 || (span == 2 && ((uint8_t)text[0] != 0xc2 ||
+						  (uint8_t)text[1] >= 0xa0)))
+			continue;
+		*text = '?';
+		span = 1;
+	}
+}
+
 /* Writes head, text and line end as one octet string. */
 static void
 emit_line(enum log_level level, const char *name, const char *process,
@@ -268,7 +290,7 @@ emit_line(enum log_level level, const char *name, const char *process,
 {
 	char line[LOG_LINE_MAX + 256];
 	int saved = errno, n;
-	size_t len;
+	size_t len, at;
 
 	if ((unsigned)level > sink.least)
 		return;
@@ -277,9 +299,11 @@ emit_line(enum log_level level, const char *name, const char *process,
 		n = 0;
 	len = (size_t)n;
 	len += strlcpy(line + len, gravity(level), sizeof(line) - len);
+	at = len;
 	len += strlcpy(line + len, text, sizeof(line) - len - 4);
 	if (len > sizeof(line) - 5)
 		len = sizeof(line) - 5;
+	strip_controls(line + at);
 	len += strlcpy(line + len, end, 4);
 	if (!sink.syslog)
 		line[len++] = '\n';
@@ -324,17 +348,6 @@ log_event(enum log_level level, const char *process, const char *text)
 	    sink.format == LOG_JSON && text[0] == '{' ? text + 1 : text, "");
 }
 
-/* What comes from outside is escaped by who logs it; where that was forgotten, a
- * line is still one line, and tells a terminal nothing. */
-static void
-strip_controls(char *text)
-{
-	for (; *text != '\0'; text++) {
-		if ((uint8_t)*text < ' ' || *text == 0x7f)
-			*text = '?';
-	}
-}
-
 static void log_va(enum log_level level, const char *fmt, va_list ap)
     __attribute__((format(printf, 2, 0)));
 
@@ -351,7 +364,6 @@ log_va(enum log_level level, const char *fmt, va_list ap)
 	    level > LOG_WARN ? "d" : "");
 	(void)vsnprintf(text, sizeof(text), fmt, ap); /* cut short is fine */
 	if (sink.format != LOG_JSON) {
-		strip_controls(text);
 		emit(level, name, sink.process, text, "");
 		return;
 	}
@@ -421,6 +433,10 @@ log_escape_json(char *out, size_t size, const char *in, size_t n)
 			out[o++] = (char)c;
 		} else if (c >= ' ' && c < 0x7f) {
 			out[o++] = (char)c;
+		} else if (c == 0xc2 && utf8_span(in + i, n - i) == 2 &&
+		    (uint8_t)in[i + 1] < 0xa0) { /* a control character */
+			o += (size_t)snprintf(out + o, size - o, "\\u%04x",
+			    (uint8_t)in[++i]);
 		} else if (c >= 0x80 && utf8_span(in + i, n - i) > 0) {
 			span = utf8_span(in + i, n - i);
 			memcpy(out + o, in + i, span);

@@ -72,7 +72,8 @@ void log_line(enum log_level level, const char *fmt, ...)
 /*
  * A whole line of a process name other than our own ("smtp" for outcomes).
  * text is what stands behind the "]: "; where lines are JSON, a whole object,
- * whose members follow ours.
+ * whose members follow ours.  A control character in it becomes "?", whatever it
+ * is given.
  */
 void log_event(enum log_level level, const char *process, const char *text);
 

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/message_check.h"
+
 #define MASTER   ROLE_MASTER
 #define INTAKE   ROLE_INTAKE
 #define QUEUE    ROLE_QUEUE
@@ -71,6 +73,8 @@ message_decode(struct message *m, const uint8_t *buf, size_t n, unsigned nfds,
 {
 	const struct msg_desc *d;
 	struct msg_header h;
+	struct message got;
+	const char *why;
 
 	if (n < sizeof(h))
 		return "shorter than a header";
@@ -86,11 +90,15 @@ message_decode(struct message *m, const uint8_t *buf, size_t n, unsigned nfds,
 		return "wrong size";
 	if (nfds != d->nfds)
 		return "wrong number of descriptors";
-	m->type = h.type;
-	m->payload = buf + sizeof(h);
-	m->tail = buf + sizeof(h) + d->size;
-	m->tail_len = h.len - d->size;
-	return NULL;
+	got.type = h.type;
+	got.payload = buf + sizeof(h);
+	got.tail = buf + sizeof(h) + d->size;
+	got.tail_len = h.len - d->size;
+	got.fd = m->fd;
+	why = message_check(&got);
+	if (why == NULL)
+		*m = got;
+	return why;
 }
 
 /* Collects the descriptors of a packet; returns how many there are. */

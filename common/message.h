@@ -4,9 +4,9 @@
  * that encodes and checks them.  Pure but for message_receive() and
  * message_send(), which move one packet.
  *
- * Strings in payloads are NUL-terminated inside their array; message_check()
- * does not see them, so a receiver asks message_string_ok() before use.  A tail
- * made of strings is read by message_tail_next(), which checks each.
+ * What fields may hold is declared in message_fields.def, and checked with all
+ * else before any handler sees a message.  A tail made of strings is read by
+ * message_tail_next().
  */
 #ifndef POSTERN_COMMON_MESSAGE_H
 #define POSTERN_COMMON_MESSAGE_H
@@ -66,7 +66,7 @@ struct msg_start {
 
 struct msg_peer {
 	uint32_t role; /* enum role_id */
-	uint32_t pad;
+	uint32_t pid;  /* of its process, as the master sees it */
 };
 
 enum listener_kind {
@@ -150,6 +150,11 @@ struct msg_ready {
 
 struct msg_fault {
 	uint32_t role; /* enum role_id; tail: what it did */
+	uint32_t pid;  /* which process of it, as in PEER; 0: the one in place */
+};
+
+struct msg_renew {
+	uint32_t pid; /* of the agent, as in PEER */
 	uint32_t pad;
 };
 
@@ -667,6 +672,7 @@ enum next_again {
 	NEXT_AGAIN_NOT,
 	NEXT_AGAIN_IN_CLEAR, /* without TLS, which does not work there */
 	NEXT_AGAIN_BY_DATA,  /* without BDAT, which it offers and refuses */
+	NEXT_AGAIN_LOST,     /* no socket came for it */
 	NEXT_AGAIN_COUNT
 };
 

@@ -85,7 +85,7 @@ servant_ended(struct servant *s, int status)
 	s->channel = NULL;
 	s->pid = -1;
 	counts_role_ended(m, s->desc->role, status);
-	if (s->retired) {
+	if (s->retired || s->coming) { /* the queue asks again */
 		servant_free(s);
 		return;
 	}
@@ -241,6 +241,8 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 	status_describe(s, s->pid, layers, sizeof(layers));
 	log_line(LOG_INFO, "%s [%d] ready: %s", role_name(s->desc->role),
 	    (int)s->pid, layers);
+	if (s->coming)
+		renew_ready(s);
 }
 
 static void
@@ -268,7 +270,7 @@ handle_fault(void *ctx, struct channel *from, const struct message *msg)
 	char text[1024];
 
 	(void)from;
-	s = servant_find(ctx, fault->role);
+	s = servant_process(ctx, fault->role, fault->pid);
 	if (s == NULL || s->pid == -1 || s->desc->role == ROLE_QUEUE)
 		return;
 	log_escape(text, sizeof(text), (const char *)msg->tail, msg->tail_len);
@@ -282,6 +284,7 @@ static const struct handler master_handlers[] = {
 	{ MSG_READY, PHASE_READY, handle_ready },
 	{ MSG_LOG_REOPEN, PHASE_READY, handle_log_reopen },
 	{ MSG_FAULT, PHASE_READY, handle_fault },
+	{ MSG_RENEW, PHASE_READY, renew_begin },
 	{ MSG_KEY_READY, PHASE_READY, keys_ready },
 	{ MSG_STATUS_ASK, PHASE_READY, status_answer },
 	{ MSG_ERA_DONE, PHASE_READY, upgrade_era_done },

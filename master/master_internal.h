@@ -37,6 +37,7 @@ struct servant {
 	bool ready;
 	bool was_ready; /* once, since the master's start */
 	bool retired;
+	bool coming; /* it takes the place of another one once it is ready */
 	uint32_t restarts;
 	int64_t backoff_ms;
 	int64_t started_ms; /* CLOCK_MONOTONIC */
@@ -141,8 +142,14 @@ void servant_start(struct servant *s);
 /* Execute it again after its back-off. */
 void servant_wait(struct servant *s, int64_t lived_ms);
 
-/* The one of a role that is not retired; NULL: none. */
+/* The one of a role that is in place; NULL: none. */
 struct servant *servant_find(struct master *m, unsigned role);
+
+/* It is ready, and is to hear of those that it speaks with. */
+void servant_link(struct servant *s);
+
+/* The process of a role, retired or not; pid 0: as above. */
+struct servant *servant_process(struct master *m, unsigned role, uint32_t pid);
 
 /* Messages that are sent more than once in a servant's life. */
 void servant_send(struct servant *s, enum msg_type type);
@@ -196,6 +203,15 @@ struct load *check_load(const char *name);
 
 /* reload.c */
 void reload_now(struct master *m);
+
+/* renew.c: another agent in the place of one whose memory is known too well. */
+
+/* RENEW of the queue. */
+void renew_begin(void *ctx, struct channel *from, const struct message *msg);
+/* The new one is ready. */
+void renew_ready(struct servant *s);
+/* Reload, or stop: it is not needed any more. */
+void renew_cancel(struct master *m);
 
 /* watch.c: do all roles live, and what does the service manager hear? */
 void watch_open(struct master *m);

@@ -21,6 +21,7 @@ replace_agent(struct master *m)
 {
 	struct servant *old = servant_find(m, ROLE_AGENT), *new;
 
+	renew_cancel(m); /* it has the trust of before */
 	if (old == NULL || old->channel == NULL)
 		return; /* its restart will read the new files */
 	new = servant_new(m, old->desc);

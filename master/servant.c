@@ -41,7 +41,21 @@ servant_find(struct master *m, unsigned role)
 	struct servant *s;
 
 	TAILQ_FOREACH(s, &m->servants, entry) {
-		if (s->desc->role == role && !s->retired)
+		if (s->desc->role == role && !s->retired && !s->coming)
+			return s;
+	}
+	return NULL;
+}
+
+struct servant *
+servant_process(struct master *m, unsigned role, uint32_t pid)
+{
+	struct servant *s;
+
+	if (pid == 0)
+		return servant_find(m, role);
+	TAILQ_FOREACH(s, &m->servants, entry) {
+		if (s->desc->role == role && s->pid == (pid_t)pid)
 			return s;
 	}
 	return NULL;
@@ -67,7 +81,10 @@ void
 servant_send_answer(struct servant *s, enum msg_type type, const void *payload,
     const char *tail, int fd)
 {
-	send_to(s, type, payload, tail, strlen(tail), fd);
+	char text[512]; /* the row's room; what it names may be of any octets */
+
+	(void)log_escape(text, sizeof(text), tail, strlen(tail));
+	send_to(s, type, payload, text, strlen(text), fd);
 }
 
 void
@@ -246,15 +263,17 @@ link_pair(struct servant *a, struct servant *b)
 		return; /* the roles say what they miss */
 	}
 	peer.role = b->desc->role;
+	peer.pid = (uint32_t)b->pid;
 	send_to(a, MSG_PEER, &peer, NULL, 0, fds[0]);
 	peer.role = a->desc->role;
+	peer.pid = (uint32_t)a->pid;
 	send_to(b, MSG_PEER, &peer, NULL, 0, fds[1]);
 	close(fds[0]);
 	close(fds[1]);
 }
 
-static void
-link_all(struct servant *s)
+void
+servant_link(struct servant *s)
 {
 	struct servant *other;
 	unsigned role;
@@ -292,7 +311,8 @@ servant_set_up(struct servant *s)
 	if (role == ROLE_SIGNER)
 		keys_send_pairs(s);
 	counts_send(s);
-	link_all(s);
+	if (!s->coming)
+		servant_link(s);
 	send_start(s);
 }
 

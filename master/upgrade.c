@@ -109,7 +109,7 @@ refusal(const struct master *m)
 		return "as process 1 of a container we cannot end before it: "
 		       "start another container";
 	TAILQ_FOREACH(s, &m->servants, entry) {
-		if (!s->ready && !s->retired)
+		if (!s->ready && !s->retired && !s->coming)
 			return "not every role is ready";
 	}
 	return NULL;

@@ -264,7 +264,12 @@ print_tally(const char *verb, const struct manage_options *o, bool dry,
 	printf("%s%s: %lld recipient%s", o->flush ? "flush" : verb,
 	    dry ? " (dry run)" : "", t->recipients,
 	    t->recipients == 1 ? "" : "s");
-	if (t->in_delivery > 0)
+	if (t->in_delivery > 0 &&
+	    (strcmp(verb, "delete") == 0 || strcmp(verb, "expire") == 0))
+		printf(", %lld in delivery follow if their attempt fails for "
+		       "now",
+		    t->in_delivery);
+	else if (t->in_delivery > 0)
 		printf(", %lld in delivery were left alone", t->in_delivery);
 	printf("%s\n", t->stopped ? "; stopped there" : "");
 }

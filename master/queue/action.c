@@ -264,6 +264,45 @@ action_committed(struct queue *q, struct action *a)
 	action_soon(q, 1);
 }
 
+/* One that is about to be committed takes more of the same user's. */
+static struct action *
+action_wish_of(struct queue *q, uint32_t uid)
+{
+	struct action *a;
+
+	TAILQ_FOREACH(a, &q->actions, entry)
+		if (a->is_wish && a->committing && a->uid == uid &&
+		    a->len < ACTION_PIECE)
+			return a;
+	a = calloc(1, sizeof(*a));
+	if (a == NULL)
+		return NULL;
+	a->queue = q;
+	a->uid = uid;
+	a->verb = ACT_DELETE;
+	a->is_wish = a->cancelled = true; /* who wished has had an answer */
+	TAILQ_INSERT_TAIL(&q->actions, a, entry);
+	q->nactions++;
+	return a;
+}
+
+void
+action_carry_out(struct queue *q, const struct schedule_recipient *r)
+{
+	struct action *a = action_wish_of(q, r->wish_uid);
+
+	if (a == NULL) {
+		log_line(LOG_ERROR,
+		    "%" PRIX64 ": out of memory: a recipient that was in "
+		    "delivery is not deleted",
+		    r->message->id);
+		return;
+	}
+	action_add_wish(a, r);
+	if (!a->committing)
+		action_commit(q, a);
+}
+
 static struct action *
 action_new(struct queue *q, const struct message *m)
 {

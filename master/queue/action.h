@@ -27,8 +27,10 @@ enum {
 	ACTION_SHOWN = 10,    /* rows of a dry run */
 };
 
+struct attempt;
 struct queue;
 struct queue_op;
+struct schedule_recipient;
 
 /* A recipient of the piece that is to be committed. */
 struct action_row {
@@ -54,6 +56,7 @@ struct action {
 	bool stopped;    /* it goes no further, and says so */
 	bool cancelled;  /* nobody hears of it any more */
 	bool more;       /* LIST: the limit cut it short */
+	bool is_wish;    /* action_carry_out() */
 	uint32_t limit;
 	uint32_t shown;
 	uint32_t next_id; /* of the selector's, the one to look at */
@@ -83,6 +86,14 @@ void action_turns(evutil_socket_t fd, short what, void *arg);
 int action_apply(struct queue *q, struct action *a);
 void action_committed(struct queue *q, struct action *a);
 
+/*
+ * The attempt of a recipient is over without an end, and what an operator wanted
+ * of it meanwhile is done: DELETE, after what its attempt was like.
+ */
+void action_carry_out(struct queue *q, const struct schedule_recipient *r);
+/* EXPIRE: into what settle() is given; reply holds its text. */
+void action_fail(struct attempt *attempt, char *reply, size_t size);
+
 /* action_row.c */
 
 /* What a row that fits gets; a walk's answer. */
@@ -90,6 +101,8 @@ int action_take(struct action *a, const struct store_envelope *envelope,
     const struct store_recipient *recipient);
 void action_way(struct queue *q, const struct store_envelope *envelope,
     const struct store_recipient *recipient, struct selector_way *way);
+/* One more row of it, of a recipient whose attempt is over. */
+void action_add_wish(struct action *a, const struct schedule_recipient *r);
 /* Writes, logs and heeds the piece. */
 int action_write_rows(struct queue *q, struct action *a);
 void action_tell_rows(struct queue *q, struct action *a);

@@ -2,8 +2,10 @@
 /*
  * What one recipient gets of an action.
  *
- * A recipient that a session has in hand is left alone.  One that waits in
- * memory is taken out first: what changes on disk is loaded anew.
+ * One that waits in memory is taken out first: what changes on disk is loaded
+ * anew.  A recipient that a session has in hand is taken back from it where
+ * nothing of it was sent; else it is left alone until its attempt is over, and then
+ * deleted or expired, where that was wanted.
  */
 #include "master/queue/action.h"
 
@@ -116,6 +118,55 @@ action_add_row(struct action *a, const struct store_envelope *envelope,
 	(void)strlcpy(row->address, recipient->address, sizeof(row->address));
 }
 
+void
+action_add_wish(struct action *a, const struct schedule_recipient *r)
+{
+	struct action_row *row = &a->rows[a->len++];
+
+	memset(row, 0, offsetof(struct action_row, address));
+	row->id = r->message->id;
+	row->index = r->index;
+	row->state = STORE_DEFERRED;
+	(void)strlcpy(row->address, r->address, sizeof(row->address));
+}
+
+void
+action_fail(struct attempt *attempt, char *reply, size_t size)
+{
+	unsigned step = attempt->outcome.step;
+	uint16_t code = attempt->outcome.code;
+	uint8_t in_doubt = attempt->outcome.in_doubt;
+
+	(void)snprintf(reply, size, REASON_OPERATOR "%s",
+	    attempt->reply[0] != '\0' ? attempt->reply
+				      : "no attempt was made");
+	attempt->reply = reply;
+	attempt->expired = true;
+	settle_outcome(&attempt->outcome, OUTCOME_FAILED, step, "5.4.7");
+	attempt->outcome.code = code;
+	attempt->outcome.in_doubt = in_doubt;
+}
+
+/* Whether it may be done now to one that a session has. */
+static bool
+action_reaches(struct action *a, const struct store_recipient *recipient)
+{
+	struct schedule_recipient *r;
+
+	if (a->dry || (a->verb != ACT_DELETE && a->verb != ACT_EXPIRE))
+		return false;
+	if (transaction_take_back(a->queue, recipient->message,
+		recipient->index))
+		return true;
+	r = transaction_recipient(a->queue, recipient->message,
+	    recipient->index);
+	if (r != NULL) {
+		r->wish = (uint8_t)a->verb;
+		r->wish_uid = a->uid;
+	}
+	return false;
+}
+
 static void
 action_do(struct action *a, const struct store_envelope *envelope,
     const struct store_recipient *recipient)
@@ -156,12 +207,14 @@ action_take(struct action *a, const struct store_envelope *envelope,
 		a->shown++;
 		return report_row(a->queue, a->request, envelope, recipient);
 	}
-	if (recipient->state == STORE_ACTIVE ||
-	    !era_is_ours(a->queue, envelope->id)) {
+	if (!era_is_ours(a->queue, envelope->id) ||
+	    (recipient->state == STORE_ACTIVE &&
+		!action_reaches(a, recipient))) {
 		a->busy++;
 		return 0;
 	}
-	if ((kinds[a->verb].states >> recipient->state & 1) == 0)
+	if (recipient->state != STORE_ACTIVE &&
+	    (kinds[a->verb].states >> recipient->state & 1) == 0)
 		return 0;
 	if (!a->dry) {
 		action_do(a, envelope, recipient);

@@ -22,6 +22,8 @@
 
 /* So long one more failure is enough, where a server was seen to need it. */
 #define DIAL_REMEMBER_MS (24 * 3600 * INT64_C(1000))
+/* So often a session asks the dialer again for a socket that did not come. */
+#define DIAL_LOST_MAX 2
 
 static void
 dial_relay(const struct transport *config, const struct plan_address *address,
@@ -274,7 +276,6 @@ dial_note_failure(struct session *s, const struct outcome *outcome,
 	s->failure = *outcome;
 	if (s->failure.status != OUTCOME_FAILED || outcome->step == STEP_AUTH)
 		s->failure.status = OUTCOME_DEFERRED;
-	s->failure.dsn[sizeof(s->failure.dsn) - 1] = '\0';
 	(void)strlcpy(s->failure_reply, reply, sizeof(s->failure_reply));
 	(void)strlcpy(s->failure_relay, s->relay, sizeof(s->failure_relay));
 }
@@ -441,7 +442,12 @@ dial_log_again(const struct session *s, const struct msg_next *msg,
 	const struct transport *config = session_config(s);
 	enum security security = target_security(s->target);
 
-	if (msg->again == NEXT_AGAIN_BY_DATA)
+	if (msg->again == NEXT_AGAIN_LOST)
+		log_line(LOG_WARN,
+		    "session %u: %s: the dialer gave no socket within "
+		    "connect_timeout: it is asked again",
+		    s->number, s->relay);
+	else if (msg->again == NEXT_AGAIN_BY_DATA)
 		log_line(LOG_INFO,
 		    "session %u: %s: %s: the server offers CHUNKING and "
 		    "refuses BDAT: the next connection to it sends the message "
@@ -479,6 +485,17 @@ dial_note_next(struct session *s, const struct msg_next *msg, const char *reply)
 	    s->relay[0] != '\0' ? s->relay : "none", reply);
 }
 
+/* Our fault, not the destination's: the mail waits, and the operator knows. */
+static void
+dial_lose(struct session *s)
+{
+	struct outcome outcome;
+
+	settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_CONNECT, "4.3.0");
+	dial_note_failure(s, &outcome, "the dialer gives no socket");
+	dial_give_up(s);
+}
+
 void
 dial_next(void *ctx, struct channel *from, const struct message *m)
 {
@@ -498,15 +515,23 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 		return;
 	}
 	/* Each thrice, in clear and without an extension that it refuses; once
-	 * for the end, and once more where a QUIT of ours is on its way. */
-	if (++s->asked > 3 * s->plan->count + 2) {
+	 * for the end, once more where a QUIT of ours is on its way, and where
+	 * no socket came. */
+	s->lost += msg->again == NEXT_AGAIN_LOST;
+	if (++s->asked > 3 * s->plan->count + 2 + s->lost) {
 		session_fault(s, "asked for more addresses than there are");
 		return;
 	}
+	if (s->asked == 1)
+		session_watch(s); /* its worker is there */
 	s->dialing = s->unanswered = false;
 	session_text(m, reply);
 	if (s->next_address > 0)
 		dial_note_next(s, msg, reply);
+	if (msg->again == NEXT_AGAIN_LOST && s->lost > DIAL_LOST_MAX) {
+		dial_lose(s);
+		return;
+	}
 	if (msg->has_failure && msg->outcome.step == STEP_AUTH &&
 	    dial_login_failed(s, &msg->outcome, reply)) {
 		transcript_failed(s, &msg->outcome, reply);

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/explain.h"
+#include "master/queue/agents.h"
 #include "master/queue/limit_report.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
@@ -29,6 +30,8 @@ struct explain {
 	uint64_t request;
 	uint32_t resolve_id;
 	uint32_t asks;
+	uint32_t generation; /* of the configuration that it was asked by */
+	int64_t asked_ms;    /* when, last */
 	const char *recipient;
 	const char *sender;
 	const char *via;
@@ -221,7 +224,7 @@ explain_waits(struct queue *q, struct explanation *e)
 		explain_why(e, "wait", "paused by an operator: %s%s%s",
 		    pause_kind_name(pause->kind),
 		    pause->name[0] != '\0' ? " " : " mail", pause->name);
-	if (q->nsessions >= (uint32_t)q->config->process_limit)
+	if (agents_workers(q) >= (uint32_t)q->config->process_limit)
 		explain_why(e, "wait", "process_limit: all %d workers are busy",
 		    q->config->process_limit);
 	if (d == NULL)
@@ -347,11 +350,13 @@ explain_question(struct queue *q, struct explain *x)
 	const char *next_hop;
 	uint32_t index;
 
+	x->asks++;
+	x->asked_ms = time_monotonic_ms();
+	x->generation = q->generation;
 	store_address_domain(x->recipient, domain);
 	if (route_transport(q, x->via, domain, &next_hop, &index) == NULL)
 		return;
 	config = q->transports[index].config;
-	x->asks++;
 	target_question(q, config, domain, false, x->resolve_id);
 }
 
@@ -427,7 +432,7 @@ explain_take_plan(struct queue *q, struct explanation *e,
 	struct plan *plan = NULL;
 
 	if (outcome.status == OUTCOME_DELIVERED &&
-	    target_plan_ok(m, answer->count))
+	    target_plan_ok(q, e->config, m))
 		plan = plan_new(answer->count);
 	if (plan != NULL) {
 		memcpy(plan->addresses, m->tail, m->tail_len);
@@ -439,8 +444,19 @@ explain_take_plan(struct queue *q, struct explanation *e,
 	if (outcome.status == OUTCOME_DELIVERED)
 		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_RESOLVE,
 		    "4.3.0");
-	outcome.dsn[sizeof(outcome.dsn) - 1] = '\0';
 	explain_no_plan(e, &outcome, reply);
+}
+
+static void
+explain_ask_once_more(struct queue *q, struct explain *x)
+{
+	if (x->asks < EXPLAIN_ASKS_MAX) {
+		explain_question(q, x);
+		return;
+	}
+	tell_refused(q, x->request, 451, "4.4.3",
+	    "the resolver gave no answer that can be used");
+	explain_drop(q, x);
 }
 
 bool
@@ -455,6 +471,10 @@ explain_resolved(struct queue *q, const struct message *m)
 			break;
 	if (x == NULL)
 		return false;
+	if (x->generation != q->generation) {
+		explain_ask_once_more(q, x);
+		return true;
+	}
 	memset(&e, 0, offsetof(struct explanation, text));
 	/* The configuration may have changed meanwhile. */
 	if (explain_begin(q, &e, x->recipient, x->sender, x->via))
@@ -471,13 +491,19 @@ explain_ask_again(struct queue *q)
 
 	for (x = TAILQ_FIRST(&q->explains); x != NULL; x = next) {
 		next = TAILQ_NEXT(x, entry);
-		if (x->asks < EXPLAIN_ASKS_MAX) {
-			explain_question(q, x);
-			continue;
-		}
-		tell_refused(q, x->request, 451, "4.4.3",
-		    "the resolver died while it was asked");
-		explain_drop(q, x);
+		explain_ask_once_more(q, x);
+	}
+}
+
+void
+explain_sweep(struct queue *q, int64_t late_ms)
+{
+	struct explain *x, *next;
+
+	for (x = TAILQ_FIRST(&q->explains); x != NULL; x = next) {
+		next = TAILQ_NEXT(x, entry);
+		if (x->asked_ms <= late_ms)
+			explain_ask_once_more(q, x);
 	}
 }
 

@@ -25,6 +25,8 @@ bool explain_resolved(struct queue *q, const struct message *m);
 
 /* There is a new resolver. */
 void explain_ask_again(struct queue *q);
+/* Those that were asked by then, CLOCK_MONOTONIC, and have no answer. */
+void explain_sweep(struct queue *q, int64_t late_ms);
 void explain_cancel(struct queue *q, uint64_t request);
 void explain_cancel_all(struct queue *q);
 

@@ -23,6 +23,8 @@
 enum {
 	LOGIN_RENEW_LATER_MS =
 	    60 * 1000,          /* after that failed, while it holds */
+	LOGIN_LOST_MS = 10000,  /* after auth_token_timeout */
+	LOGIN_LOST_MAX = 3,
 	LOGIN_TAIL_SIZE = 8960, /* of messages.def */
 };
 
@@ -31,6 +33,8 @@ struct login {
 	size_t len;
 	uint32_t serial;
 	bool asked;   /* the master is to answer */
+	uint32_t lost;    /* answers in a row that did not come */
+	int64_t asked_ms; /* CLOCK_MONOTONIC */
 	bool refused; /* no session may start with it */
 	bool renewed; /* for a refusal, and no login went well since */
 	bool stale;   /* to be asked for again before the next session */
@@ -113,6 +117,7 @@ login_ask(struct queue *q, uint32_t transport, struct login *l)
 	ask.transport = q->transports[transport].index;
 	ask.serial = l->serial;
 	l->asked = true;
+	l->asked_ms = time_monotonic_ms();
 	l->stale = false;
 	(void)channel_send(q->role.parent, MSG_SECRET_ASK, &ask, NULL, 0, -1);
 }
@@ -325,6 +330,7 @@ login_lacks(struct queue *q, uint32_t transport, struct login *l,
 	    time_monotonic_ms() < l->until_ms;
 
 	l->asked = false;
+	l->lost = 0;
 	l->renew_ms = time_monotonic_ms() + LOGIN_RENEW_LATER_MS;
 	log_line(LOG_WARN, "transport %s: %s: %s", config->name, why,
 	    holds ? "the former one goes on while it holds"
@@ -333,6 +339,32 @@ login_lacks(struct queue *q, uint32_t transport, struct login *l,
 	l->stale = !holds;
 	login_defer(q, transport, !holds, why);
 	login_release(q, transport);
+}
+
+/* A question that was lost is asked again; who waits for it hears at last that
+ * there is no answer. */
+void
+login_sweep(struct queue *q)
+{
+	int64_t now_ms = time_monotonic_ms();
+	struct login *l;
+	uint32_t i;
+
+	for (i = 0; i < q->ntransports; i++) {
+		l = q->transports[i].login;
+		if (l == NULL || !l->asked || q->transports[i].config == NULL ||
+		    now_ms < l->asked_ms + LOGIN_LOST_MS +
+			    q->transports[i].config->auth_token_timeout *
+				INT64_C(1000))
+			continue;
+		l->asked = false;
+		if (++l->lost < LOGIN_LOST_MAX)
+			login_ask(q, i, l);
+		else
+			login_lacks(q, i, l,
+			    "the master does not answer what is asked of its "
+			    "secret");
+	}
 }
 
 static void
@@ -367,6 +399,7 @@ login_take(struct queue *q, uint32_t transport, const struct msg_secret *msg,
 	l->len = text.len;
 	l->serial = msg->serial;
 	l->asked = false;
+	l->lost = 0;
 	login_set_times(l, msg, text.for_s);
 	/* What was refused a moment ago is not shown again at once. */
 	if (l->refused && same)

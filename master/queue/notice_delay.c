@@ -22,6 +22,7 @@ enum {
 struct delay_owed {
 	uint64_t id;
 	uint32_t index;
+	bool active; /* a session has it */
 	struct notice_debt debt;
 };
 
@@ -35,11 +36,15 @@ struct delay_walk {
 	struct delay_owed owed[DELAY_ROWS];
 };
 
+/* What a session has in hand for long waits as well. */
 static bool
-waits(const struct store_recipient *recipient)
+waits(const struct queue *q, const struct store_recipient *recipient)
 {
 	return recipient->state == STORE_QUEUED ||
-	    recipient->state == STORE_DEFERRED;
+	    recipient->state == STORE_DEFERRED ||
+	    (recipient->state == STORE_ACTIVE &&
+		transaction_holds_long(q, recipient->message,
+		    recipient->index));
 }
 
 /* Notes who is to be told; 1: at one who came later. */
@@ -65,18 +70,30 @@ delay_row(const struct store_envelope *envelope,
 	walk->rows++;
 	walk->seen.message = recipient->message;
 	walk->seen.index = recipient->index;
-	if (!waits(recipient))
-		return 0;
 	owed->debt = notice_policy(notice_rules(walk->queue), &c);
+	if (owed->debt.notice == 0 || !waits(walk->queue, recipient))
+		return 0;
 	/* Its client hears of each attempt. */
-	if (owed->debt.notice == 0 ||
-	    (report_is_awaited(walk->queue, envelope->id) &&
+	if ((report_is_awaited(walk->queue, envelope->id) &&
 		!notice_is_asked_for(recipient->parameters, NOTICE_DELAYED)))
 		return 0;
 	owed->id = recipient->message;
 	owed->index = recipient->index;
+	owed->active = recipient->state == STORE_ACTIVE;
 	walk->count++;
 	return 0;
+}
+
+/* The end of its attempt is not to say it again. */
+static void
+delay_note(const struct queue *q, const struct delay_owed *owed)
+{
+	struct schedule_recipient *r = NULL;
+
+	if (owed->active)
+		r = transaction_recipient(q, owed->id, owed->index);
+	if (r != NULL)
+		r->warned |= (uint8_t)owed->debt.warned;
 }
 
 /* reminded: a message that all was seen of; 0: none. */
@@ -99,8 +116,10 @@ delay_record(struct queue *q, const struct delay_walk *walk, uint64_t reminded)
 			goto fail;
 	if (store_commit(q->store) == -1)
 		return -1;
-	for (i = 0; i < walk->count; i++)
+	for (i = 0; i < walk->count; i++) {
+		delay_note(q, &walk->owed[i]);
 		notice_gather(q, walk->owed[i].id, true);
+	}
 	return 0;
 fail:
 	store_rollback(q->store);

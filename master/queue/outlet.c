@@ -30,6 +30,7 @@ enum {
 	OUTLET_RETRY_MOST_MS = 60000,
 	OUTLET_RECORD_SIZE = LOG_LINE_MAX + 64,
 	OUTLET_SAY_AGAIN_MS = 600000, /* "still away" */
+	OUTLET_LOST_MS = 30000,       /* for an answer of the master */
 };
 
 enum outlet_result {
@@ -46,6 +47,7 @@ struct outlet {
 	struct event *writable;
 	int fd;
 	bool asked;    /* the master, for a link */
+	int64_t asked_ms; /* monotonic; and when a command began */
 	bool command;  /* the link is its standard input */
 	bool all_out;  /* of a command: its batch is written */
 	uint64_t sent; /* the last that went out by this link */
@@ -117,6 +119,7 @@ outlet_ask(struct outlet *o)
 		1)
 		return;
 	o->done = id - 1; /* numbers before it are done with, or dropped */
+	o->asked_ms = time_monotonic_ms();
 	o->asked = channel_send(q->role.parent, MSG_OUTLET_ASK, &ask, NULL, 0,
 		       -1) == 0;
 }
@@ -336,11 +339,11 @@ void
 outlet_refused(void *ctx, struct channel *from, const struct message *m)
 {
 	struct queue *q = ctx;
-	char why[512];
+	char why[QUEUE_REPLY_SIZE];
 
 	(void)from;
 	q->outlet->asked = false;
-	(void)log_escape(why, sizeof(why), (const char *)m->tail, m->tail_len);
+	session_text(m, why);
 	outlet_failed(q->outlet, why);
 }
 
@@ -350,14 +353,13 @@ outlet_done(void *ctx, struct channel *from, const struct message *m)
 	const struct msg_outlet *msg = m->payload;
 	struct queue *q = ctx;
 	struct outlet *o = q->outlet;
-	char why[512];
+	char why[QUEUE_REPLY_SIZE];
 
 	(void)from;
 	if (!o->command)
 		return; /* of one that was given up */
 	if (!msg->good || !o->all_out) {
-		(void)log_escape(why, sizeof(why), (const char *)m->tail,
-		    m->tail_len);
+		session_text(m, why);
 		outlet_failed(o,
 		    msg->good ? "outcome_command did not read them all" : why);
 		return;
@@ -453,6 +455,22 @@ outlet_limit(struct outlet *o)
 	outlet_delete(o, until, true);
 }
 
+/* A link, or the status of a command, that the master was to send, and did not. */
+static void
+outlet_find_lost(struct outlet *o)
+{
+	int64_t late_ms = time_monotonic_ms() - OUTLET_LOST_MS;
+
+	if (o->asked && o->asked_ms <= late_ms) {
+		o->asked = false;
+		outlet_failed(o, "the master does not answer");
+	} else if (o->command &&
+	    o->asked_ms + (int64_t)o->queue->config->outcome_timeout * 1000 <=
+		late_ms) {
+		outlet_failed(o, "outcome_command has no end");
+	}
+}
+
 void
 outlet_sweep(struct queue *q)
 {
@@ -460,6 +478,7 @@ outlet_sweep(struct queue *q)
 
 	if (o->waiting > 0)
 		outlet_limit(o);
+	outlet_find_lost(o);
 	outlet_ask(o);
 }
 

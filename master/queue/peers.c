@@ -5,11 +5,13 @@
  */
 #include "master/queue/peers.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "common/util.h"
 #include "master/queue/action.h"
+#include "master/queue/agents.h"
 #include "master/queue/ask.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/staging.h"
@@ -25,8 +27,6 @@ peers_slot(struct queue *q, unsigned role)
 		return &q->resolver;
 	case ROLE_DIALER:
 		return &q->dialer;
-	case ROLE_AGENT:
-		return &q->agent;
 	default:
 		return NULL;
 	}
@@ -49,21 +49,30 @@ peers_intake_gone(struct queue *q)
 			op->submission->cancelled = true;
 }
 
+static int
+peers_replace(struct queue *q, const struct msg_peer *msg, int fd)
+{
+	struct channel **slot = peers_slot(q, msg->role);
+
+	if (msg->role == ROLE_AGENT)
+		return agents_take(q, fd, msg->pid);
+	channel_close(*slot);
+	*slot = channel_new(&q->role, fd, msg->role, NULL);
+	return *slot != NULL ? 0 : -1;
+}
+
 void
 peers_take(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_peer *msg = m->payload;
 	struct queue *q = ctx;
-	struct channel **slot = peers_slot(q, msg->role);
 
 	(void)from;
-	if (slot == NULL) {
+	if (msg->role != ROLE_AGENT && peers_slot(q, msg->role) == NULL) {
 		fd_close(m->fd);
 		return;
 	}
-	channel_close(*slot);
-	*slot = channel_new(&q->role, m->fd, msg->role, NULL);
-	if (*slot == NULL) {
+	if (peers_replace(q, msg, m->fd) == -1) {
 		log_line(LOG_ERROR, "channel to %s: %s", role_name(msg->role),
 		    strerror(errno));
 		return;
@@ -78,14 +87,11 @@ peers_take(void *ctx, struct channel *from, const struct message *m)
 		queue_pump_soon(q);
 }
 
-/* A role that broke a rule is ended by the master, and started anew. */
-static void
-peers_fault(struct queue *q, unsigned role, const char *why)
+void
+peers_fault(struct queue *q, unsigned role, uint32_t pid, const char *why)
 {
-	struct msg_fault msg;
+	struct msg_fault msg = { .role = role, .pid = pid };
 
-	memset(&msg, 0, sizeof(msg));
-	msg.role = role;
 	if (q->role.parent != NULL)
 		(void)channel_send(q->role.parent, MSG_FAULT, &msg, why,
 		    strlen(why), -1);
@@ -101,12 +107,16 @@ peers_closed(void *ctx, struct channel *ch, const char *why)
 		session_lost(channel_arg(ch), why);
 		return;
 	}
+	if (channel_peer(ch) == ROLE_AGENT) {
+		agents_closed(q, ch, why);
+		return;
+	}
 	slot = peers_slot(q, channel_peer(ch));
 	if (slot == NULL || *slot != ch)
 		return;
 	*slot = NULL;
 	if (why != NULL)
-		peers_fault(q, channel_peer(ch), why);
+		peers_fault(q, channel_peer(ch), 0, why);
 	if (channel_peer(ch) == ROLE_INTAKE)
 		peers_intake_gone(q);
 }

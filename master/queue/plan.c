@@ -5,6 +5,8 @@
  */
 #include "master/queue/queue_internal.h"
 
+#include <sys/socket.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +35,21 @@ plan_release(struct plan *plan)
 {
 	if (plan != NULL && --plan->refs == 0)
 		free(plan);
+}
+
+/* Loopback, or the unspecified address, which leads there too; a socket for IPv6
+ * connects to IPv4-mapped ones by IPv4 (RFC 3493, 3.7). */
+bool
+plan_is_loopback(const struct plan_address *a)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	static const uint8_t zero[15];
+
+	if (a->family == AF_INET)
+		return a->addr[0] == 127 || a->addr[0] == 0;
+	if (memcmp(a->addr, mapped, sizeof(mapped)) == 0)
+		return a->addr[12] == 127 || a->addr[12] == 0;
+	return memcmp(a->addr, zero, sizeof(zero)) == 0 && a->addr[15] <= 1;
 }
 
 static bool

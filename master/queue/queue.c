@@ -20,6 +20,7 @@
 #include "common/sandbox.h"
 #include "common/util.h"
 #include "master/queue/action.h"
+#include "master/queue/agents.h"
 #include "master/queue/ask.h"
 #include "master/queue/configure.h"
 #include "master/queue/count.h"
@@ -64,14 +65,15 @@ queue_start_sessions(struct queue *q)
 	int64_t until_ms = time_monotonic_ms() + QUEUE_STARTS_MS;
 	struct schedule_destination *d;
 	uint32_t limit = (uint32_t)q->config->process_limit;
-	uint32_t left;
+	uint32_t left, workers;
 
-	while (q->agent != NULL) {
+	while (agents_can_fork(q)) {
 		if (time_monotonic_ms() >= until_ms) {
 			queue_pump_soon(q); /* of many, some at each turn */
 			break;
 		}
-		left = limit > q->nsessions ? limit - q->nsessions : 0;
+		workers = agents_workers(q);
+		left = limit > workers ? limit - workers : 0;
 		d = schedule_pick(q->schedule, left, time_monotonic_ms());
 		if (d == NULL)
 			break;
@@ -80,10 +82,15 @@ queue_start_sessions(struct queue *q)
 				break; /* no memory: the next turn */
 			continue;
 		}
+		if (agents_must_wait(q, ((struct target *)d->data)->died_of)) {
+			schedule_block(q->schedule, d,
+			    time_monotonic_ms() + AGENTS_WAIT_MS);
+			continue;
+		}
 		if (session_start(q, d->data) == -1)
 			break;
 	}
-	if (q->nsessions >= limit &&
+	if (agents_workers(q) >= limit &&
 	    schedule_is_short(q->schedule, time_monotonic_ms()))
 		session_quit_idle(q);
 }
@@ -198,6 +205,8 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 		log_line(LOG_INFO, "the spool's disk has room again");
 	transcript_sweep(q);
 	dial_forget(q);
+	target_sweep(q);
+	login_sweep(q);
 	staging_sweep(q);
 	rates_kept_sweep(q);
 	notices_sweep(q);
@@ -362,7 +371,7 @@ queue_init(struct queue *q, int parent_fd)
 	if (q->troubles == NULL || q->commit_timer == NULL ||
 	    q->pump_timer == NULL || q->stop_timer == NULL ||
 	    q->sweep_timer == NULL || q->action_timer == NULL ||
-	    era_init(q) == -1 || notices_init(q) == -1 || strand_init(q) == -1)
+	    agents_init(q) == -1 || era_init(q) == -1 || notices_init(q) == -1 || strand_init(q) == -1)
 		fatal("out of memory");
 }
 
@@ -414,7 +423,7 @@ queue_clear(struct queue *q)
 	channel_close(q->intake);
 	channel_close(q->resolver);
 	channel_close(q->dialer);
-	channel_close(q->agent);
+	agents_clear(q);
 	event_free(q->commit_timer);
 	event_free(q->pump_timer);
 	event_free(q->sweep_timer);

@@ -20,6 +20,7 @@
  *              without a way
  *   plan.c     in which order a session tries the addresses
  *   target.c   where a destination is: plans, the resolver, the dialer
+ *   agents.c   who forks the workers, and whether they are gone
  *   session.c  workers: sessions from their fork to what ends them
  *   session_news.c  what they say meanwhile
  *   login.c    what a transport logs in with
@@ -65,7 +66,9 @@ enum {
 	QUEUE_BUCKETS = 4096,
 	QUEUE_RETRY_MS = 1000, /* after the store failed */
 	QUEUE_SWEEP_MS = 5000,
-	QUEUE_DEATH_PAUSE_MS = 1000, /* a destination whose worker died */
+	QUEUE_DEATH_PAUSE_MS = 1000, /* a destination whose worker died; each
+	                                further one doubles it */
+	QUEUE_DEATH_KEEP_MS = 3600 * 1000,
 	QUEUE_DEATHS_MAX = 5,
 	QUEUE_REPLY_SIZE = 1025,
 };
@@ -87,12 +90,15 @@ struct target {
 	int64_t plan_until_ms;
 	uint32_t resolve_id; /* 0: nothing is asked */
 	uint32_t asks;       /* resolvers that were asked it */
-	uint32_t turns; /* sessions so far, for hosts of equal preference */
+	int64_t asked_ms;    /* when, last */
+	uint32_t asked_generation; /* of the configuration that it was asked by */
+	uint32_t turns;    /* sessions so far, for hosts of equal preference */
 	struct destination_facts facts;
 	struct hosts_tried_kept *tried; /* by the last attempt that failed */
-	uint32_t deaths;      /* seconds with dead workers since a success */
-	int64_t death_ms;     /* the last of them */
-	int64_t failed_ms;    /* real; when a session or question failed last */
+	uint32_t deaths;   /* seconds with dead workers; forgotten after a while */
+	int64_t death_ms;  /* the last of them */
+	uint64_t died_of;  /* agents_serial() of the last one's agent */
+	int64_t failed_ms; /* real; when a session or question failed last */
 	bool waits_for_login; /* paused until login.c says more */
 	bool login_refused;   /* and another secret is asked for */
 	bool loops; /* the domain's mail server is this host; notices go home */
@@ -142,7 +148,9 @@ struct session {
 	struct target *target;
 	struct channel *channel;
 	struct plan *plan;
-	struct event *timer; /* idle time */
+	struct worker_ref *worker; /* agents.h; NULL: it has none */
+	struct event *timer;       /* idle time */
+	struct event *clock;       /* session_watch() */
 	TAILQ_HEAD(, job) jobs;
 	uint32_t njobs;
 	uint32_t number;
@@ -151,6 +159,7 @@ struct session {
 	uint32_t tried;    /* addresses so far */
 	uint32_t hosts_up; /* of those: how many came up */
 	uint32_t asked;    /* NEXT so far */
+	uint32_t lost;     /* of those: because no socket came */
 	uint32_t messages; /* jobs given so far */
 	uint32_t succeeded;
 	uint32_t
@@ -174,6 +183,11 @@ struct session {
 	int64_t started_ms;      /* real */
 	int64_t up_ms;           /* real */
 	int64_t started_mono_ms; /* for reuse and the cap */
+	int64_t ends_mono_ms;    /* since when it has nothing to do but end; 0: not */
+	int64_t cap_ms;          /* from its start, all in all */
+	int64_t quit_ms;         /* for its end alone */
+	bool verbose;            /* SESSION asked for its DIALOGUE */
+	bool overdue;            /* one more turn, and it is killed */
 	struct outcome failure;  /* of addresses so far */
 	char failure_reply[QUEUE_REPLY_SIZE];
 	char failure_relay[MSG_RELAY_SIZE];
@@ -275,7 +289,7 @@ struct queue {
 	struct channel *intake;
 	struct channel *resolver;
 	struct channel *dialer;
-	struct channel *agent;
+	struct agents *agents; /* agents.h; never NULL */
 	struct config *config;
 	uint32_t generation; /* of the configuration, as the master counts */
 	struct queue_transport *transports;
@@ -475,6 +489,8 @@ bool target_ready(struct queue *q, struct target *t);
 void target_gone(struct schedule_destination *destination);
 void target_resolved(void *ctx, struct channel *from, const struct message *m);
 void target_ask_again(struct queue *q);
+/* Questions that were lost. */
+void target_sweep(struct queue *q);
 
 /* A session failed, or none could begin: where its destination is dead, what
  * waits is suspended. */
@@ -502,8 +518,10 @@ const char *target_via(const struct queue *q, const struct target *t,
 void target_set_why(struct target *t, const char *reply, const char *relay);
 /* A plan that needs no question: an address, or a Unix socket.  NULL with errno. */
 struct plan *target_own_plan(const struct next_hop *hop);
-/* Whether a RESOLVED is whole. */
-bool target_plan_ok(const struct message *m, uint32_t count);
+/* Whether a RESOLVED is an answer to what target_question() asks, as far as the
+ * queue knows; a resolver that sends another is ended. */
+bool target_plan_ok(struct queue *q, const struct transport *config,
+    const struct message *m);
 /* Asks the resolver, where there is one; name is the domain, for an MX; home: as
  * target_home(). */
 void target_question(struct queue *q, const struct transport *config,
@@ -520,6 +538,8 @@ struct login;
 bool login_ready(struct queue *q, struct target *t);
 /* Tell a worker, behind SESSION. */
 int login_introduce(struct session *s, const struct transport *config);
+/* Questions that were lost. */
+void login_sweep(struct queue *q);
 void login_succeeded(struct session *s);
 void login_session_ended(struct session *s);
 /* True: another secret is asked for, and until it is there mail waits. */
@@ -533,6 +553,7 @@ void login_no_secret(void *ctx, struct channel *from, const struct message *m);
 /* plan.c */
 struct plan *plan_new(uint32_t count);
 struct plan *plan_hold(struct plan *plan);
+bool plan_is_loopback(const struct plan_address *a);
 void plan_release(struct plan *plan);
 /* A copy in which hosts of equal preference, and the addresses of a host, begin
  * with another one at each turn.  NULL with errno. */
@@ -542,6 +563,13 @@ struct plan *plan_turned(const struct plan *plan, uint32_t turn);
 struct job *transaction_find(const struct session *s, uint64_t id);
 void transaction_free(struct job *job);
 void transaction_give_back(struct job *job);
+/* A recipient that a session has in hand; NULL: none has. */
+struct schedule_recipient *transaction_recipient(const struct queue *q,
+    uint64_t id, uint32_t index);
+/* Its job goes back, where nothing of it was sent; whether it did. */
+bool transaction_take_back(struct queue *q, uint64_t id, uint32_t index);
+/* Whether a session has had it for more than a moment. */
+bool transaction_holds_long(const struct queue *q, uint64_t id, uint32_t index);
 /* relay: the host that it is of; what an earlier host said may count for more. */
 void transaction_settle(struct job *job, uint32_t i,
     const struct outcome *outcome, const char *reply, const char *relay);
@@ -585,6 +613,8 @@ void session_job_failed(struct queue *q, struct job *job);
 void session_quit_idle(struct queue *q);
 void session_quit_all(struct queue *q);
 void session_lost(struct session *s, const char *why);
+/* What it does, or has in hand, is another: its clock may end at another time. */
+void session_watch(struct session *s);
 void session_kill_all(struct queue *q, const char *why);
 void session_up(void *ctx, struct channel *from, const struct message *m);
 void session_begun(void *ctx, struct channel *from, const struct message *m);

@@ -107,6 +107,8 @@ struct schedule_recipient {
 	    returns; /* by connections that were spent; it stops at UINT8_MAX */
 	bool moved;  /* it goes another way than its message says */
 	uint8_t warned;         /* as in the store */
+	uint8_t wish; /* DELETE or EXPIRE, once its attempt is over; 0: none */
+	uint32_t wish_uid;      /* whose */
 	const char *parameters; /* of RCPT; behind the address */
 	char address[];
 };

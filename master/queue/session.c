@@ -15,10 +15,21 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/agents.h"
 #include "master/queue/count.h"
 #include "master/queue/postpone.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transient.h"
+
+enum {
+	SESSION_FIRST_MS = 30000, /* for a fresh worker's first word */
+	SESSION_SLACK_MS = 4000,  /* ours beyond the worker's own timers */
+	SESSION_LAST_MS = 1000, /* for what it has said, and we have not read */
+};
+
+static void session_overdue(evutil_socket_t fd, short what, void *arg);
+static void session_set_clock(struct session *s,
+    const struct transport *config);
 
 const struct transport *
 session_config(const struct session *s)
@@ -34,20 +45,14 @@ session_protocol(const struct transport *config)
 	    : SESSION_SMTP;
 }
 
-/* The text of a tail, with a NUL.  A worker that others took over may send
- * anything; an honest one sends what goes into a line. */
+/* The text of a tail, with a NUL; message_fields.def says that it is one. */
 void
 session_text(const struct message *m, char out[static QUEUE_REPLY_SIZE])
 {
 	size_t n =
 	    m->tail_len < QUEUE_REPLY_SIZE ? m->tail_len : QUEUE_REPLY_SIZE - 1;
 
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		out[i] =
-		    (char)(m->tail[i] >= ' ' && m->tail[i] < 0x7f ? m->tail[i]
-								  : '?');
+	memcpy(out, m->tail, n);
 	out[n] = '\0';
 }
 
@@ -103,6 +108,7 @@ session_quit(struct session *s)
 			transaction_give_back(job);
 	}
 	(void)channel_send(s->channel, MSG_QUIT, &none, NULL, 0, -1);
+	session_watch(s);
 }
 
 /* With nothing to do a session waits for a while, then quits. */
@@ -253,6 +259,7 @@ session_introduce(struct session *s, const struct transport *config)
 	session_describe(s, config, &msg);
 	msg.verbose =
 	    job != NULL && (job->message->flags & SUBMIT_VERBOSE) != 0;
+	s->verbose = msg.verbose != 0;
 	msg.transcript = transcript_is_wanted(s->queue);
 	msg.learns = s->queue->config->broken_server_time > 0;
 	if (channel_send(s->channel, MSG_SESSION, &msg, NULL, 0, -1) == -1)
@@ -275,6 +282,15 @@ _Static_assert((int)SESSION_CLIENT_NONE == (int)CONFIG_CLIENT_NONE &&
 	(int)SESSION_CLIENT_XCLIENT == (int)CONFIG_CLIENT_XCLIENT,
     "and the commands that tell of a client");
 
+static void
+session_free_timers(struct session *s)
+{
+	if (s->timer != NULL)
+		event_free(s->timer);
+	if (s->clock != NULL)
+		event_free(s->clock);
+}
+
 /* Takes a session off every list; its channel is the caller's matter. */
 static void
 session_free(struct session *s)
@@ -288,8 +304,8 @@ session_free(struct session *s)
 	schedule_session_ended(q->schedule, s->target->destination);
 	login_session_ended(s);
 	plan_release(s->plan);
-	if (s->timer != NULL)
-		event_free(s->timer);
+	agents_release(q, s->worker);
+	session_free_timers(s);
 	fd_close(s->line_fd);
 	free(s);
 	queue_pump_soon(q);
@@ -306,19 +322,18 @@ session_new(struct queue *q, struct target *t, int fd, int line_fd)
 		return NULL;
 	}
 	s->timer = evtimer_new(q->role.base, session_timeout, s);
-	if (s->timer == NULL) {
+	s->clock = evtimer_new(q->role.base, session_overdue, s);
+	if (s->timer == NULL || s->clock == NULL)
 		fd_close(fd);
-		free(s);
-		return NULL;
-	}
-	s->line_fd = line_fd; /* ours from a session's being there on */
-	s->channel = channel_new(&q->role, fd, ROLE_WORKER, s);
+	else
+		s->channel = channel_new(&q->role, fd, ROLE_WORKER, s);
 	if (s->channel == NULL) {
-		event_free(s->timer);
+		session_free_timers(s);
 		free(s);
 		return NULL;
 	}
 	TAILQ_INIT(&s->jobs);
+	s->line_fd = line_fd; /* ours from a session's being there on */
 	s->queue = q;
 	s->target = t;
 	s->plan = plan_turned(t->plan, t->turns++);
@@ -347,7 +362,6 @@ session_start(struct queue *q, struct target *t)
 	const struct transport *config =
 	    q->transports[t->destination->transport].config;
 	int fds[2] = { -1, -1 }, line[2] = { -1, -1 };
-	struct msg_fork fork_msg;
 	struct session *s;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line) == -1 ||
@@ -364,13 +378,10 @@ session_start(struct queue *q, struct target *t)
 		fd_close(line[1]);
 		return -1;
 	}
-	memset(&fork_msg, 0, sizeof(fork_msg));
-	fork_msg.session = s->number;
-	/* Where the agent is gone, the pairs' other ends end with it. */
-	(void)channel_send(q->agent, MSG_LINE, &fork_msg, NULL, 0, line[1]);
-	(void)channel_send(q->agent, MSG_FORK, &fork_msg, NULL, 0, fds[1]);
+	s->worker = agents_fork(q, s->number, line[1], fds[1]);
 	fd_close(line[1]);
-	fd_close(fds[1]);
+	fd_close(fds[1]); /* without a worker it is the end of the channel */
+	session_set_clock(s, config);
 	if (!session_give(s))
 		session_rest(s);
 	(void)session_introduce(s, config);
@@ -391,7 +402,7 @@ session_end_job(struct job *job, const struct outcome *outcome,
 	    (job->begun || postpone_has_any(job) || (all && !s->used)))
 		transaction_settle_all(job, outcome, died, reply,
 		    all && s->failure_relay[0] != '\0' ? s->failure_relay
-							: s->relay);
+						       : s->relay);
 	else
 		transaction_give_back(job);
 }
@@ -410,9 +421,22 @@ session_learn(struct session *s, const struct outcome *outcome,
 	    reply, s->relay);
 }
 
+/* Each death makes the next try wait twice as long. */
+static int64_t
+session_death_pause_ms(const struct session *s)
+{
+	int64_t most_ms = s->queue->limits.maximal_backoff_ms;
+	int64_t ms = QUEUE_DEATH_PAUSE_MS;
+
+	for (uint32_t i = 1; i < s->target->deaths && ms < most_ms; i++)
+		ms *= 2;
+	return ms < most_ms || most_ms < QUEUE_DEATH_PAUSE_MS ? ms : most_ms;
+}
+
 /*
  * A worker's death says little of its destination: it may be the agent that
- * died.  Time and again it does, and then it is a failure like any other.
+ * died.  Time and again it does, and then it is a failure like any other,
+ * whatever went well between: who tries to take workers over can let mail pass.
  */
 static void
 session_learn_death(struct session *s, const struct outcome *outcome,
@@ -421,16 +445,22 @@ session_learn_death(struct session *s, const struct outcome *outcome,
 	struct target *t = s->target;
 	int64_t now_ms = time_monotonic_ms();
 
-	if (now_ms - t->death_ms >= QUEUE_DEATH_PAUSE_MS) {
+	if (now_ms - t->death_ms >= QUEUE_DEATH_KEEP_MS)
+		t->deaths = 0;
+	if (t->deaths == 0 || now_ms - t->death_ms >= QUEUE_DEATH_PAUSE_MS) {
 		t->death_ms = now_ms;
 		t->deaths++;
 	}
+	if (t->destination->keep_until_ms < now_ms + QUEUE_DEATH_KEEP_MS)
+		t->destination->keep_until_ms = now_ms + QUEUE_DEATH_KEEP_MS;
 	if (t->deaths >= QUEUE_DEATHS_MAX)
-		session_learn(s, outcome, reply);
-	else if (t->destination->blocked_until_ms <
-	    now_ms + QUEUE_DEATH_PAUSE_MS)
+		target_failed(s->queue, t,
+		    target_failure_of(s->queue, t, outcome, s->doubt), outcome,
+		    reply, s->relay);
+	if (t->destination->blocked_until_ms <
+	    now_ms + session_death_pause_ms(s))
 		schedule_block(s->queue->schedule, t->destination,
-		    now_ms + QUEUE_DEATH_PAUSE_MS);
+		    now_ms + session_death_pause_ms(s));
 }
 
 /*
@@ -471,50 +501,150 @@ session_end(struct session *s, const struct outcome *outcome, const char *reply,
 		session_end_job(job, outcome, reply, died, all);
 }
 
-/* The worker's end is gone; the channel is freed by who tells us. */
-void
-session_lost(struct session *s, const char *why)
+/* Its worker is gone, or will be; the channel is the caller's matter. */
+static void
+session_give_up(struct session *s, const char *why, const char *reply)
 {
 	struct outcome outcome;
-	char reply[QUEUE_REPLY_SIZE];
 
+	if (s->worker != NULL)
+		s->target->died_of = agents_serial(s->worker);
 	if (s->njobs > 0 || (!s->closed && !s->quitting)) {
 		log_line(LOG_WARN, "session %u (%s): the worker is gone%s%s",
 		    s->number, s->relay[0] != '\0' ? s->relay : "no relay",
 		    why != NULL ? ": " : "", why != NULL ? why : "");
 		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_QUEUE, "4.3.0");
-		(void)strlcpy(reply, "the worker process died", sizeof(reply));
 		transcript_failed(s, &outcome, reply);
 		session_end(s, &outcome, reply, true);
 	}
 	session_free(s);
 }
 
-/* A worker that breaks a rule is ended, with all it has in hand. */
-void
-session_fault(struct session *s, const char *why)
+/* What it said last stays unread: of each message that it had, the last octet may
+ * be on its way. */
+static void
+session_doubt_all(struct session *s)
 {
-	struct queue *q = s->queue;
-	struct channel *channel = s->channel;
-	struct msg_fork msg;
 	struct job *job;
 
-	log_line(LOG_ERROR, "session %u: worker: %s", s->number, why);
-	/* What it said last stays unread: of each message that it had, the last
-	 * octet may be on its way. */
 	TAILQ_FOREACH(job, &s->jobs, entry)
 		if (job->sent) {
 			if (!job->begun)
 				job->begun_ms = time_real_ms();
 			job->begun = job->committing = true;
 		}
-	memset(&msg, 0, sizeof(msg));
-	msg.session = s->number;
-	if (q->agent != NULL)
-		(void)channel_send(q->agent, MSG_KILL, &msg, NULL, 0, -1);
+}
+
+/* A worker that broke a rule is killed; what it had in hand is settled.  The
+ * channel is the caller's matter. */
+static void
+session_punish(struct session *s, const char *why)
+{
+	log_line(LOG_ERROR, "session %u: worker: %s", s->number, why);
+	session_doubt_all(s);
+	s->target->died_of = agents_serial(s->worker);
+	agents_spoil(s->queue, s->worker);
+	agents_kill(s->queue, s->worker);
+	s->worker = NULL;
 	s->closed = false;
 	s->quitting = false;
-	session_lost(s, why);
+	session_give_up(s, why, "the worker process died");
+}
+
+void
+session_fault(struct session *s, const char *why)
+{
+	struct channel *channel = s->channel;
+
+	session_punish(s, why);
+	channel_close(channel);
+}
+
+/* The channel is over: because the worker is, or because it broke one of the
+ * channel's own rules, after which it is not to go on. */
+void
+session_lost(struct session *s, const char *why)
+{
+	if (why != NULL)
+		session_punish(s, why);
+	else
+		session_give_up(s, NULL, "the worker process died");
+}
+
+/*
+ * Our own clock over a session.  An honest worker has ended by its own timers
+ * before; this is for one that is stopped, or does not want to end.
+ */
+
+static void
+session_set_clock(struct session *s, const struct transport *config)
+{
+	s->quit_ms = (int64_t)config->quit_timeout * 1000 + SESSION_SLACK_MS;
+	s->cap_ms = (int64_t)config->session_timeout * 1000 + s->quit_ms;
+	session_watch(s);
+}
+
+/* When it is to be over, as things are. */
+static int64_t
+session_due_ms(struct session *s)
+{
+	int64_t due_ms = s->started_mono_ms + s->cap_ms;
+	int64_t first_ms = s->started_mono_ms + SESSION_FIRST_MS;
+
+	if (s->asked == 0 && first_ms < due_ms)
+		due_ms = first_ms;
+	if (!s->closed && (!s->quit_sent || s->njobs > 0))
+		return due_ms;
+	if (s->ends_mono_ms == 0)
+		s->ends_mono_ms = time_monotonic_ms();
+	return s->ends_mono_ms + s->quit_ms < due_ms
+	    ? s->ends_mono_ms + s->quit_ms
+	    : due_ms;
+}
+
+void
+session_watch(struct session *s)
+{
+	int64_t ms = session_due_ms(s) - time_monotonic_ms();
+	struct timeval tv = { 0 };
+
+	if (ms > 0) {
+		tv.tv_sec = ms / 1000;
+		tv.tv_usec = ms % 1000 * 1000;
+	}
+	s->overdue = false;
+	(void)evtimer_add(s->clock, &tv); /* fails for no timer that was set */
+}
+
+static const char *
+session_why_overdue(const struct session *s)
+{
+	if (s->ends_mono_ms != 0)
+		return "it does not end within quit_timeout";
+	return s->asked == 0 ? "it does not begin"
+			     : "it does not end within session_timeout";
+}
+
+/* What it has said by now counts, and may be read yet: so it has one turn more. */
+static void
+session_overdue(evutil_socket_t fd, short what, void *arg)
+{
+	const struct timeval last = { .tv_sec = SESSION_LAST_MS / 1000 };
+	struct session *s = arg;
+	struct channel *channel = s->channel;
+	const char *why = session_why_overdue(s);
+
+	(void)fd;
+	(void)what;
+	if (!s->overdue && evtimer_add(s->clock, &last) == 0) {
+		s->overdue = true;
+		return;
+	}
+	log_line(LOG_ERROR, "session %u (%s): worker: %s: it is killed",
+	    s->number, s->relay[0] != '\0' ? s->relay : "no relay", why);
+	agents_kill(s->queue, s->worker);
+	s->worker = NULL;
+	session_give_up(s, why, "the session did not end in its time");
 	channel_close(channel);
 }
 

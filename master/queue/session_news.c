@@ -15,18 +15,11 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/agents.h"
 #include "master/queue/count.h"
 #include "master/queue/postpone.h"
 #include "master/queue/transcript.h"
 #include "master/queue/trouble.h"
-
-/* RFC 3463, 2: digits and dots alone. */
-static bool
-session_dsn_ok(const struct outcome *outcome)
-{
-	return message_string_ok(outcome->dsn, sizeof(outcome->dsn)) &&
-	    outcome->dsn[strspn(outcome->dsn, "0123456789.")] == '\0';
-}
 
 void
 session_up(void *ctx, struct channel *from, const struct message *m)
@@ -48,8 +41,6 @@ session_up(void *ctx, struct channel *from, const struct message *m)
 	s->up_ms = time_real_ms();
 	s->flights = msg->flights != 0;
 	s->tls = msg->tls;
-	s->tls.version[sizeof(s->tls.version) - 1] = '\0';
-	s->tls.cipher[sizeof(s->tls.cipher) - 1] = '\0';
 	if (s->tls.on)
 		s->target->facts.had_tls = true;
 	dial_confirm(s, AVOID_EHLO);
@@ -143,7 +134,6 @@ session_job_done(struct session *s, struct job *job)
 	/* Even a refusal is an answer: the destination is alive. */
 	if (answered) {
 		s->answered++;
-		s->target->deaths = 0;
 		schedule_succeeded(s->queue->schedule, d);
 	}
 	if (d->waiting == 0 || s->quitting)
@@ -192,9 +182,6 @@ session_outcome(void *ctx, struct channel *from, const struct message *m)
 	if (job == NULL || msg->rcpt >= job->nrcpt ||
 	    job->recipients[msg->rcpt] == NULL ||
 	    postpone_is_pending(job, msg->rcpt) ||
-	    msg->outcome.status > OUTCOME_FAILED ||
-	    msg->outcome.again >= OUTCOME_AGAIN_COUNT ||
-	    !session_dsn_ok(&msg->outcome) ||
 	    (msg->outcome.status == OUTCOME_DELIVERED && !job->begun)) {
 		session_fault(s, "OUTCOME of no recipient");
 		return;
@@ -307,7 +294,7 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 	session_note_end(s, msg, reply);
 	if (outcome.status != OUTCOME_FAILED)
 		outcome.status = OUTCOME_DEFERRED;
-	if (!msg->failed || !session_dsn_ok(&outcome) || outcome.dsn[0] == '\0')
+	if (!msg->failed || outcome.dsn[0] == '\0')
 		(void)strlcpy(outcome.dsn, "4.4.2", sizeof(outcome.dsn));
 	if (msg->failed) {
 		destination_facts_forget_chunking(&s->target->facts);
@@ -326,6 +313,7 @@ session_over(void *ctx, struct channel *from, const struct message *m)
 	s->closed = true;
 	s->quitting = true;
 	s->quit_sent = true; /* its end is all that may follow */
+	session_watch(s);
 	queue_pump_soon(s->queue);
 }
 
@@ -333,11 +321,29 @@ void
 session_dialogue(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_dialogue *msg = m->payload;
+	struct session *s = channel_arg(from);
 	char line[QUEUE_REPLY_SIZE];
 
-	session_text(m, line); /* a client shows it on a terminal */
-	report_trace(ctx, channel_arg(from), msg->from_remote != 0, line,
+	if (!s->verbose || s->closed) {
+		session_fault(s, "DIALOGUE that nobody asked for");
+		return;
+	}
+	session_text(m, line);
+	report_trace(ctx, s, msg->from_remote != 0, line,
 	    strlen(line));
+}
+
+/* What a worker dies of that was attacked, or has a fault of ours. */
+static bool
+session_was_crash(int status)
+{
+	static const int signals[] = { SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGSYS,
+		SIGFPE, SIGTRAP };
+
+	for (size_t i = 0; WIFSIGNALED(status) && i < NELEM(signals); i++)
+		if (WTERMSIG(status) == signals[i])
+			return true;
+	return false;
 }
 
 /* Mostly its channel has ended before, and there is nothing left to find. */
@@ -349,8 +355,16 @@ session_gone(void *ctx, struct channel *from, const struct message *m)
 	struct session *s;
 	int status = msg->status;
 
-	(void)from;
+	if (!agents_worker_gone(q, from, msg->session)) {
+		agents_fault(q, from,
+		    "it says that a worker is gone that it "
+		    "was never asked for");
+		return;
+	}
 	count_worker_gone(q, status);
+	if (status != -1 && session_was_crash(status))
+		agents_spoil_channel(q, from);
+	queue_pump_soon(q); /* there is room for another */
 	if (status == -1)
 		log_line(LOG_ERROR, "session %u: no worker could be forked",
 		    msg->session);

@@ -244,7 +244,6 @@ settle(struct queue *q, const struct attempt *a)
 	bool expired;
 	int64_t by_ms = parameters_deadline_ms(a->parameters, a->created_ms);
 
-	outcome.dsn[sizeof(outcome.dsn) - 1] = '\0';
 	if (a->was_in_doubt && outcome.status != OUTCOME_DELIVERED)
 		outcome.in_doubt = 1;
 	if (transient_is(a->id))

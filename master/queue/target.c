@@ -18,6 +18,7 @@
 #include "master/queue/explain.h"
 #include "master/queue/limits.h"
 #include "master/queue/pause.h"
+#include "master/queue/peers.h"
 #include "master/queue/reason.h"
 #include "master/queue/trouble.h"
 
@@ -28,6 +29,7 @@ enum {
 	/* The resolver keeps a failure of the name servers for 5 s: asked before,
 	 * it gives the same answer for each message. */
 	RESOLVE_PAUSE_MS = 6000,
+	RESOLVE_LOST_MS = 10000, /* after its own time was over */
 	TARGET_DEAD_PLANS_MAX = 1000,
 	TARGET_SECURITY_BITS = 8, /* of a destination's variant */
 	TARGET_HOME = 1 << 7,     /* one of those: target_home() */
@@ -148,7 +150,9 @@ target_set_plan(struct target *t, struct plan *plan, uint32_t ttl_s)
 	if (ttl_s > PLAN_TTL_MAX_S)
 		ttl_s = PLAN_TTL_MAX_S;
 	t->plan_until_ms = time_monotonic_ms() + (int64_t)ttl_s * 1000;
-	t->destination->keep_until_ms = t->plan_until_ms;
+	if (t->deaths == 0 ||
+	    t->destination->keep_until_ms < t->plan_until_ms)
+		t->destination->keep_until_ms = t->plan_until_ms;
 }
 
 /* A plan that needs no question: an address, or a Unix socket. */
@@ -213,6 +217,8 @@ target_ask(struct queue *q, struct target *t)
 {
 	if (q->resolver != NULL)
 		t->asks++;
+	t->asked_ms = time_monotonic_ms();
+	t->asked_generation = q->generation;
 	target_question(q, q->transports[t->destination->transport].config,
 	    t->destination->next_hop,
 	    (t->destination->variant & TARGET_HOME) != 0, t->resolve_id);
@@ -462,59 +468,110 @@ target_answered(struct queue *q, struct target *t)
 	schedule_pause(q->schedule, t->destination, false);
 }
 
+/* Asked again, but not for ever. */
+static void
+target_ask_once_more(struct queue *q, struct target *t, const char *why)
+{
+	struct outcome outcome;
+
+	if (t->asks < RESOLVERS_MAX) {
+		target_ask(q, t);
+		return;
+	}
+	target_answered(q, t);
+	settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_RESOLVE, "4.4.3");
+	target_unresolved(q, t, &outcome, why);
+}
+
 /*
- * A new resolver: what the former one did not answer is asked again, but not
- * for ever.  Of the questions that several died over, one may be why; it must
- * not keep all others from an answer.
+ * A new resolver: what the one before did not answer is asked again.  Of the
+ * questions that several died over, one may be why; it must not keep all others
+ * from an answer.
  */
 void
 target_ask_again(struct queue *q)
 {
-	struct outcome outcome;
 	struct target *t, *next;
 
 	explain_ask_again(q);
 	for (t = TAILQ_FIRST(&q->resolving); t != NULL; t = next) {
 		next = TAILQ_NEXT(t, resolving);
-		if (t->asks < RESOLVERS_MAX) {
-			target_ask(q, t);
-			continue;
-		}
-		target_answered(q, t);
-		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_RESOLVE,
-		    "4.4.3");
-		target_unresolved(q, t, &outcome,
+		target_ask_once_more(q, t,
 		    "the resolver died again and again while this was asked");
 	}
 }
 
-/* It goes into log lines, SNI and the dialogue's words as it is. */
-static bool
-target_host_ok(const char *host, size_t size)
+/* One that is lost: a resolver answers within resolver_timeout, and the sweep
+ * looks again and again. */
+void
+target_sweep(struct queue *q)
 {
-	size_t n = strnlen(host, size), i;
+	int64_t late_ms = time_monotonic_ms() - RESOLVE_LOST_MS -
+	    (int64_t)q->config->resolver_timeout * 1000;
+	struct target *t, *next;
 
-	for (i = 0; i < n; i++)
-		if (host[i] <= ' ' || host[i] >= 0x7f)
-			return false;
-	return n < size;
+	for (t = TAILQ_FIRST(&q->resolving); t != NULL; t = next) {
+		next = TAILQ_NEXT(t, resolving);
+		if (t->asked_ms > late_ms)
+			continue;
+		log_line(LOG_WARN, "%s: the resolver has not answered",
+		    t->destination->next_hop);
+		target_ask_once_more(q, t, "the resolver does not answer");
+	}
+	explain_sweep(q, late_ms);
+}
+
+static bool
+target_address_ok(const struct transport *config,
+    const struct plan_address *address)
+{
+	bool loopback = config->allow_loopback ||
+	    config->next_hop.kind != NEXT_HOP_MX;
+
+	if (address->port != config->next_hop.port)
+		return false;
+	if (config->inet_protocols != CONFIG_INET_ALL &&
+	    (config->inet_protocols == CONFIG_INET_IPV4) !=
+		(address->family == AF_INET))
+		return false;
+	return loopback || !plan_is_loopback(address);
+}
+
+/* An address where one of our own listeners has the mail come in would have it
+ * go round: a notice may go there, see target_home(). */
+static bool
+target_is_listener(const struct queue *q, const struct plan_address *address)
+{
+	uint8_t octets[16];
+	const struct config_listener *l = q->config->listeners;
+
+	for (size_t i = 0; i < q->config->nlisteners; i++, l++)
+		if (l->at.kind == NEXT_HOP_ADDRESS &&
+		    l->at.port == address->port &&
+		    inet_pton(address->family, l->at.host, octets) == 1 &&
+		    memcmp(octets, address->addr,
+			address->family == AF_INET ? 4 : 16) == 0)
+			return true;
+	return false;
 }
 
 bool
-target_plan_ok(const struct message *m, uint32_t count)
+target_plan_ok(struct queue *q, const struct transport *config,
+    const struct message *m)
 {
+	const struct msg_resolved *answer = m->payload;
 	struct plan_address address;
-	uint32_t i;
 
-	if (count == 0 || count > PLAN_ADDRESSES_MAX ||
-	    m->tail_len != count * sizeof(address))
-		return false;
-	for (i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < answer->count; i++) {
 		memcpy(&address, m->tail + i * sizeof(address),
 		    sizeof(address));
-		if (!target_host_ok(address.host, sizeof(address.host)) ||
-		    (address.family != AF_INET && address.family != AF_INET6))
-			return false;
+		if (target_address_ok(config, &address) &&
+		    (config->next_hop.kind != NEXT_HOP_MX ||
+			!target_is_listener(q, &address)))
+			continue;
+		peers_fault(q, ROLE_RESOLVER, 0,
+		    "it sent an address that it was not asked for");
+		return false;
 	}
 	return true;
 }
@@ -597,6 +654,16 @@ target_unblame(struct queue *q, struct target *t)
 	trouble_over(q, TROUBLE_LOOP, name);
 }
 
+static bool
+target_answer_ok(struct queue *q, const struct target *t,
+    const struct message *m)
+{
+	const struct transport *config =
+	    q->transports[t->destination->transport].config;
+
+	return config != NULL && target_plan_ok(q, config, m);
+}
+
 static void
 target_take_plan(struct queue *q, struct target *t, const struct message *m)
 {
@@ -605,8 +672,7 @@ target_take_plan(struct queue *q, struct target *t, const struct message *m)
 	struct outcome outcome = answer->outcome;
 	struct plan *plan;
 
-	if (outcome.status == OUTCOME_DELIVERED &&
-	    target_plan_ok(m, answer->count)) {
+	if (outcome.status == OUTCOME_DELIVERED) {
 		if (target_is_refused(q, t, answer->proven != 0))
 			return;
 		plan = plan_new(answer->count);
@@ -616,14 +682,6 @@ target_take_plan(struct queue *q, struct target *t, const struct message *m)
 		target_set_plan(t, plan, answer->ttl_s);
 		target_unblame(q, t);
 		limits_attach_group(q, t);
-		return;
-	}
-	if (outcome.status != OUTCOME_DEFERRED &&
-	    outcome.status != OUTCOME_FAILED) {
-		log_line(LOG_ERROR, "the resolver sent an invalid plan");
-		settle_outcome(&outcome, OUTCOME_DEFERRED, STEP_RESOLVE,
-		    "4.3.0");
-		target_unresolved(q, t, &outcome, "resolver failure");
 		return;
 	}
 	session_text(m, reply);
@@ -648,6 +706,14 @@ target_resolved(void *ctx, struct channel *from, const struct message *m)
 	/* Asked twice over a restart, the first one counted. */
 	if (t == NULL) {
 		(void)explain_resolved(q, m);
+		return;
+	}
+	/* A lie, for which a new resolver comes, or of another configuration:
+	 * asked again, as often as a question may be. */
+	if (t->asked_generation != q->generation ||
+	    !target_answer_ok(q, t, m)) {
+		target_ask_once_more(q, t,
+		    "the resolver's answers cannot be used");
 		return;
 	}
 	target_answered(q, t);

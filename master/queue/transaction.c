@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
+#include "master/queue/action.h"
 #include "master/queue/count.h"
 #include "master/queue/delivered_to.h"
 #include "master/queue/era.h"
@@ -20,6 +21,7 @@
 #include "master/queue/transcript.h"
 
 #define TRANSACTION_RETURNS_MAX 5
+#define TRANSACTION_LONG_MS     10000 /* in hand, not just passing */
 
 struct job *
 transaction_find(const struct session *s, uint64_t id)
@@ -32,6 +34,56 @@ transaction_find(const struct session *s, uint64_t id)
 	return NULL;
 }
 
+/* It goes back into the queue, where an operator wants something of it. */
+static void
+transaction_obey(struct queue *q, const struct session *s,
+    struct schedule_recipient *r)
+{
+	char reply[QUEUE_REPLY_SIZE + 64];
+	struct attempt a = { .id = r->message->id,
+		.index = r->index,
+		.flags = r->message->flags,
+		.created_ms = r->message->created_ms,
+		.attempts = r->attempts,
+		.was_in_doubt = r->in_doubt,
+		.parameters = r->message->parameters,
+		.reverse_path = r->message->reverse_path,
+		.rcpt_parameters = r->parameters,
+		.warned = r->warned,
+		.via = target_via(q, s->target, r),
+		.recipient = r->address,
+		.relay = s->relay,
+		.reply = "",
+		.transport = count_transport(q, s->target),
+		.group = s->target->group };
+
+	if (r->wish == ACT_EXPIRE) {
+		action_fail(&a, reply, sizeof(reply));
+		settle(q, &a);
+	} else {
+		action_carry_out(q, r);
+	}
+	schedule_forget(q->schedule, r);
+}
+
+/* Those of whom nothing is wanted stay. */
+static void
+transaction_obey_all(struct queue *q, const struct session *s,
+    struct schedule_recipients *recipients)
+{
+	struct schedule_recipients all = TAILQ_HEAD_INITIALIZER(all);
+	struct schedule_recipient *r;
+
+	TAILQ_CONCAT(&all, recipients, entry);
+	while ((r = TAILQ_FIRST(&all)) != NULL) {
+		TAILQ_REMOVE(&all, r, entry);
+		if (r->wish == 0)
+			TAILQ_INSERT_TAIL(recipients, r, entry);
+		else
+			transaction_obey(q, s, r);
+	}
+}
+
 /* A reload may have given them another way, or an operator has stopped this one:
  * the store knows which, or that they wait. */
 static void
@@ -40,6 +92,7 @@ transaction_return(struct queue *q, const struct session *s,
 {
 	struct schedule_destination *d = s->target->destination;
 
+	transaction_obey_all(q, s, recipients);
 	if (TAILQ_EMPTY(recipients))
 		return;
 	if (s->generation != q->generation || d->stopped ||
@@ -64,6 +117,8 @@ transaction_free(struct job *job)
 	s->njobs--;
 	s->queue->njobs--;
 	free(job);
+	if (s->njobs == 0 && s->quit_sent)
+		session_watch(s);
 }
 
 /* What is left of a job goes back, and is due as it was before. */
@@ -86,6 +141,57 @@ transaction_give_back(struct job *job)
 	}
 	transaction_return(q, job->session, &back);
 	transaction_free(job);
+}
+
+static struct schedule_recipient *
+transaction_search(const struct queue *q, uint64_t id, uint32_t index,
+    struct job **jobp)
+{
+	struct session *s;
+	struct job *job;
+
+	TAILQ_FOREACH(s, &q->sessions, entry)
+		TAILQ_FOREACH(job, &s->jobs, entry)
+			for (uint32_t i = 0;
+			     job->message->id == id && i < job->nrcpt; i++)
+				if (job->recipients[i] != NULL &&
+				    job->recipients[i]->index == index) {
+					*jobp = job;
+					return job->recipients[i];
+				}
+	return NULL;
+}
+
+struct schedule_recipient *
+transaction_recipient(const struct queue *q, uint64_t id, uint32_t index)
+{
+	struct job *job;
+
+	return transaction_search(q, id, index, &job);
+}
+
+bool
+transaction_take_back(struct queue *q, uint64_t id, uint32_t index)
+{
+	struct session *s;
+	struct job *job;
+
+	if (transaction_search(q, id, index, &job) == NULL || job->sent ||
+	    postpone_has_any(job))
+		return false;
+	s = job->session;
+	transaction_give_back(job);
+	session_rest(s);
+	return true;
+}
+
+bool
+transaction_holds_long(const struct queue *q, uint64_t id, uint32_t index)
+{
+	struct job *job;
+
+	return transaction_search(q, id, index, &job) != NULL &&
+	    time_real_ms() - job->taken_ms >= TRANSACTION_LONG_MS;
 }
 
 static void
@@ -122,6 +228,8 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 	const struct postponed *before = postpone_prefer(job, i, outcome);
 	const struct transport *config = session_config(s);
 	struct schedule_recipient *r = job->recipients[i];
+	char text[QUEUE_REPLY_SIZE + 64];
+	uint8_t wished;
 	struct attempt a = { .id = job->message->id,
 		.index = r->index,
 		.flags = job->message->flags,
@@ -151,7 +259,12 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 		    "session %u: %s: %" PRIX64 ": <%s>: %s: no address is left",
 		    s->number, relay, job->message->id, r->address, reply);
 	a.outcome.again = OUTCOME_AGAIN_NOT;
+	wished = a.outcome.status == OUTCOME_DEFERRED ? r->wish : 0;
+	if (wished == ACT_EXPIRE)
+		action_fail(&a, text, sizeof(text));
 	settle(s->queue, &a);
+	if (wished == ACT_DELETE)
+		action_carry_out(s->queue, r);
 	if (a.outcome.status != OUTCOME_DELIVERED)
 		transcript_outcome(job, r, &a.outcome, a.reply);
 	job->recipients[i] = NULL;

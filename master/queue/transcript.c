@@ -146,8 +146,7 @@ transcript_take(void *ctx, struct channel *from, const struct message *m)
 		if (d->line_begins && (c < '0' || c > '9'))
 			c = '?';
 		d->line_begins = c == '\n';
-		octets[n++] =
-		    (char)((c >= ' ' && c <= '~') || c == '\n' ? c : '?');
+		octets[n++] = (char)c;
 	}
 	add(&d->events, EVENTS_MAX, octets, n);
 }

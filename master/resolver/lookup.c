@@ -418,6 +418,18 @@ begin_literal(struct lookup *l)
 	return true;
 }
 
+/* Without memory for more than the answer. */
+static void
+lookup_refuse(struct lookups *all, uint32_t id)
+{
+	struct msg_resolved answer = { .id = id, .ttl_s = TTL_LEAST_S };
+
+	answer.outcome.status = OUTCOME_DEFERRED;
+	answer.outcome.step = STEP_RESOLVE;
+	(void)strlcpy(answer.outcome.dsn, "4.3.0", sizeof(answer.outcome.dsn));
+	all->done(all->ctx, &answer, NULL, "the resolver is out of memory");
+}
+
 static struct lookup *
 lookup_new(struct lookups *all, const struct msg_resolve *request,
     const char *name)
@@ -452,8 +464,9 @@ lookup_begin(struct lookups *all, const struct msg_resolve *request,
 
 	l = lookup_new(all, request, name);
 	if (l == NULL) {
-		log_line(LOG_ERROR, "no memory to look up %s", name);
-		return; /* who asked asks again when it has waited */
+		log_line(LOG_ERROR, "out of memory: %s is not looked up", name);
+		lookup_refuse(all, request->id);
+		return;
 	}
 	if (begin_literal(l)) {
 		lookup_free_if_done(l);

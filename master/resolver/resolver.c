@@ -39,15 +39,19 @@ resolver_answer(void *ctx, const struct msg_resolved *answer,
     const struct plan_address *addresses, const char *why)
 {
 	struct resolver *r = ctx;
+	char text[1024]; /* a QUEUE_REPLY_SIZE holds it */
 
 	if (r->queue == NULL)
 		return; /* a new queue asks anew */
 	if (answer->outcome.status == OUTCOME_DELIVERED)
 		(void)channel_send(r->queue, MSG_RESOLVED, answer, addresses,
 		    answer->count * sizeof(addresses[0]), -1);
-	else
-		(void)channel_send(r->queue, MSG_RESOLVED, answer, why,
-		    strlen(why), -1);
+	if (answer->outcome.status == OUTCOME_DELIVERED)
+		return;
+	/* Part of it is what name servers said. */
+	(void)log_escape(text, sizeof(text), why, strlen(why));
+	(void)channel_send(r->queue, MSG_RESOLVED, answer, text, strlen(text),
+	    -1);
 }
 
 static void

@@ -7,6 +7,7 @@
 #include "common/message.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,58 @@ check_tail(const struct message *m)
 	assert(memchr(m->tail + at, '\0', m->tail_len - at) == NULL);
 }
 
+/* Where a row has an outcome; 0: nowhere, for it is never first. */
+static size_t
+outcome_at(enum msg_type type)
+{
+	return type == MSG_NEXT        ? offsetof(struct msg_next, outcome)
+	    : type == MSG_OUTCOME      ? offsetof(struct msg_outcome, outcome)
+	    : type == MSG_RESOLVED     ? offsetof(struct msg_resolved, outcome)
+	    : type == MSG_RESULT       ? offsetof(struct msg_result, outcome)
+	    : type == MSG_LISTED       ? offsetof(struct msg_listed, outcome)
+				       : 0;
+}
+
+static void
+check_outcome(const struct outcome *o)
+{
+	const char *s = o->dsn;
+
+	assert(memchr(s, '\0', sizeof(o->dsn)) != NULL);
+	assert(strspn(s, "0123456789.") == strlen(s));
+	assert(o->status <= OUTCOME_FAILED && o->step < STEP_COUNT);
+	assert(o->again < OUTCOME_AGAIN_COUNT && o->code < 1000);
+}
+
+/* What a worker says, and what is said of addresses, tells a terminal nothing. */
+static void
+check_fields(const struct message *m)
+{
+	const struct msg_resolved *r = m->payload;
+	const uint8_t *payload = m->payload;
+	struct plan_address a;
+	size_t at = outcome_at(m->type), i;
+
+	if (at != 0)
+		check_outcome((const struct outcome *)(const void *)(payload +
+		    at));
+	if (m->type == MSG_CLOSED)
+		check_outcome(&((const struct msg_closed *)m->payload)->outcome);
+	if (m->type == MSG_RESOLVED && r->outcome.status == OUTCOME_DELIVERED) {
+		assert(m->tail_len == r->count * sizeof(a) && r->count > 0);
+		for (i = 0; i < r->count; i++) {
+			memcpy(&a, m->tail + i * sizeof(a), sizeof(a));
+			assert(memchr(a.host, '\0', sizeof(a.host)) != NULL);
+			assert(a.port != 0 && a.family != 0);
+		}
+	} else if (msg_descs[m->type].sender == ROLE_WORKER ||
+	    m->type == MSG_RESOLVED) {
+		for (i = 0; i < m->tail_len; i++)
+			assert((m->tail[i] >= ' ' && m->tail[i] < 0x7f) ||
+			    (m->type == MSG_TRANSCRIPT && m->tail[i] == '\n'));
+	}
+}
+
 static void
 check(const struct message *m, const uint8_t *packet, size_t n, unsigned nfds,
     unsigned from, unsigned to)
@@ -49,6 +102,7 @@ check(const struct message *m, const uint8_t *packet, size_t n, unsigned nfds,
 		   m->tail_len) == n);
 	assert(memcmp(again, packet, n) == 0);
 	check_tail(m);
+	check_fields(m);
 }
 
 int

@@ -36,6 +36,7 @@ static const struct {
 	{ STR("\\x0a"), "\\\\x0a", "\\\\x0a" },
 	{ STR("\"quoted\""), "\"quoted\"", "\\\"quoted\\\"" },
 	{ STR("\x7f\x80\xff"), "\\x7f\\x80\\xff", "\\u007f\\u0080\\u00ff" },
+	{ STR("\xc2\x9b"), "\\xc2\\x9b", "\\u009b" },
 	{ STR("M\xc3\xbcnchen"), "M\\xc3\\xbcnchen", "M\xc3\xbcnchen" },
 };
 
@@ -153,6 +154,38 @@ Test(log, a_line_is_one_line_whatever_was_forgotten)
 	caught();
 	release();
 	cr_expect_not_null(strstr(line, ": reply=a??b??[2J?\n"), "%s", line);
+}
+
+/* Of ASCII, of ISO 6429 in UTF-8, and octets that are no UTF-8. */
+static const struct {
+	const char *in;
+	const char *want;
+} controls[] = {
+	{ "a\r\nb\t\033[2J\177", "a??b??[2J?" },
+	{ "\302\233" "2J\302\205.", "??2J??." },
+	{ "\233" "2J\302", "?2J?" },
+	{ "M\303\274nchen \342\202\254 \302\240", "M\303\274nchen \342\202\254 \302\240" },
+};
+
+Test(log, an_event_holds_no_control_character_whatever_it_is_given)
+{
+	static const enum log_format formats[] = { LOG_TEXT, LOG_JSON,
+		LOG_MAILLOG };
+	char want[128];
+
+	for (size_t f = 0; f < NELEM(formats); f++)
+		for (size_t i = 0; i < NELEM(controls); i++) {
+			catch ();
+			log_open("gate", "queue", false, formats[f]);
+			log_event(LOG_INFO, "smtp", controls[i].in);
+			log_line(LOG_WARN, "%s", "next");
+			caught();
+			release();
+			(void)snprintf(want, sizeof(want), "%s\n",
+			    controls[i].want);
+			cr_expect_not_null(strstr(line, want), "row %zu: %s", i,
+			    line);
+		}
 }
 
 Test(log, an_event_names_another_process)

@@ -20,10 +20,42 @@
 static _Alignas(64) uint8_t packet[MSG_PACKET_SIZE];
 static const uint8_t zeros[MSG_PACKET_SIZE];
 
+/* A payload of nothing but zeros, where that can be. */
+static const void *
+payload_of(enum msg_type type)
+{
+	static const struct msg_dial dial = { .family = AF_INET };
+	static const struct msg_resolved none = {
+		.outcome = { .status = OUTCOME_DEFERRED }
+	};
+
+	return type == MSG_DIAL  ? (const void *)&dial
+	    : type == MSG_RESOLVED ? (const void *)&none
+				   : (const void *)zeros;
+}
+
+/* A text, or strings; either of them where anything may be. */
+static const uint8_t *
+tail_of(enum msg_type type)
+{
+	static const enum msg_type texts[] = { MSG_FAULT, MSG_NO_SECRET,
+		MSG_NO_OUTLET, MSG_OUTLET_DONE, MSG_TRACE, MSG_TOLD,
+		MSG_RESOLVED, MSG_NEXT, MSG_OUTCOME, MSG_CLOSED, MSG_TRANSCRIPT,
+		MSG_DIALOGUE };
+	static uint8_t text[MSG_PACKET_SIZE];
+
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 0; i < NELEM(texts); i++)
+		if (texts[i] == type)
+			return text;
+	return zeros;
+}
+
 static uint8_t *
 encode(enum msg_type type, size_t tail_len, size_t *n)
 {
-	*n = message_encode(packet, type, zeros, zeros, tail_len);
+	*n = message_encode(packet, type, payload_of(type), tail_of(type),
+	    tail_len);
 	cr_assert_eq(*n, HEADER_SIZE + msg_descs[type].size + tail_len);
 	return packet;
 }
@@ -183,6 +215,176 @@ Test(message, an_unknown_type_is_refused)
 	}
 }
 
+/* What fields may hold. */
+
+/* One field of a message that is well otherwise. */
+#define AT(structure, member)                                                  \
+	offsetof(struct structure, member), sizeof(((struct structure *)0)->member)
+
+static const struct {
+	enum msg_type type;
+	size_t at;
+	size_t size;
+	const char *octets; /* what it holds; shorter ones end in zeros */
+	size_t n;
+	bool good;
+} field_cases[] = {
+#define IN(text) text, sizeof(text) - 1
+	/* An enhanced code, as each message that has one may bring it. */
+	{ MSG_NEXT, AT(msg_next, outcome.dsn), IN("4.4.1"), true },
+	{ MSG_NEXT, AT(msg_next, outcome.dsn), IN(""), true },
+	{ MSG_NEXT, AT(msg_next, outcome.dsn), IN("5.123.123"), true },
+	{ MSG_NEXT, AT(msg_next, outcome.dsn), IN("4.4.1\n"), false },
+	{ MSG_NEXT, AT(msg_next, outcome.dsn), IN("4.4\033[2J"), false },
+	{ MSG_NEXT, AT(msg_next, outcome.dsn), IN("4.4.1.1.1.1."), false },
+	{ MSG_NEXT, AT(msg_next, outcome.dsn), IN("111111111111"), false },
+	{ MSG_NEXT, AT(msg_next, outcome.dsn), IN("4.4"), false },
+	{ MSG_NEXT, AT(msg_next, outcome.dsn), IN("4..1"), false },
+	{ MSG_NEXT, AT(msg_next, outcome.dsn), IN("3.4.1"), false },
+	{ MSG_NEXT, AT(msg_next, outcome.dsn), IN("4.1234.1"), false },
+	{ MSG_OUTCOME, AT(msg_outcome, outcome.dsn), IN("4\n"), false },
+	{ MSG_CLOSED, AT(msg_closed, outcome.dsn), IN("4\n"), false },
+	{ MSG_RESOLVED, AT(msg_resolved, outcome.dsn), IN("4\n"), false },
+	{ MSG_RESULT, AT(msg_result, outcome.dsn), IN("4\n"), false },
+	{ MSG_LISTED, AT(msg_listed, outcome.dsn), IN("4\n"), false },
+	{ MSG_REFUSED, AT(msg_refused, dsn), IN("4\n"), false },
+	/* The rest of an outcome. */
+	{ MSG_NEXT, AT(msg_next, outcome.status), IN("\3"), false },
+	{ MSG_NEXT, AT(msg_next, outcome.step), IN("\20"), false },
+	{ MSG_NEXT, AT(msg_next, outcome.in_doubt), IN("\2"), false },
+	{ MSG_NEXT, AT(msg_next, outcome.again), IN("\4"), false },
+	{ MSG_NEXT, AT(msg_next, outcome.code), IN("\xe7\3"), true },
+	{ MSG_NEXT, AT(msg_next, outcome.code), IN("\xe8\3"), false },
+	{ MSG_NEXT, AT(msg_next, outcome.offers), IN("\4"), false },
+	{ MSG_NEXT, AT(msg_next, outcome.broke_signature), IN("\2"), false },
+	/* TLS. */
+	{ MSG_NEXT, AT(msg_next, tls.version), IN("TLSv1.3"), true },
+	{ MSG_NEXT, AT(msg_next, tls.version), IN("TLS\n"), false },
+	{ MSG_SESSION_UP, AT(msg_session_up, tls.version), IN("111111111111"),
+	    false },
+	{ MSG_SESSION_UP, AT(msg_session_up, tls.cipher), IN("\033c"), false },
+	{ MSG_SESSION_UP, AT(msg_session_up, tls.on), IN("\2"), false },
+	/* Numbers of few values, and bits. */
+	{ MSG_NEXT, AT(msg_next, again), IN("\4"), false },
+	{ MSG_NEXT, AT(msg_next, learnt), IN("\x10"), false },
+	{ MSG_CLOSED, AT(msg_closed, learnt), IN("\0\1"), false },
+	{ MSG_CLOSED, AT(msg_closed, failed), IN("\0\0\0\1"), false },
+	{ MSG_AGAIN, AT(msg_again, in_doubt), IN("\2"), false },
+	{ MSG_RESOLVED, AT(msg_resolved, blame), IN("\4"), false },
+	{ MSG_RESOLVED, AT(msg_resolved, count), IN("\1"), false },
+	{ MSG_SUBMIT, AT(msg_submit, wait), IN("\3"), false },
+	{ MSG_ACT, AT(msg_act, verb), IN("\7"), false },
+	{ MSG_ASK, AT(msg_ask, what), IN("\7"), false },
+	{ MSG_ASK, AT(msg_ask, kind), IN("\4"), false },
+	{ MSG_DIAL, AT(msg_dial, family), IN("\21"), false },
+	{ MSG_DIAL, AT(msg_dial, path), IN("/a"), true },
+	{ MSG_SESSION, AT(msg_session, tls_level), IN("\4"), false },
+	{ MSG_SESSION, AT(msg_session, ehlo_name), IN("a\nb"), false },
+	{ MSG_FAULT, AT(msg_fault, role), IN("\1"), false },
+#undef IN
+};
+
+Test(message, a_field_holds_what_its_kind_allows_and_nothing_else)
+{
+	const char *why;
+	uint8_t *at;
+	size_t n;
+
+	for (size_t i = 0; i < NELEM(field_cases); i++) {
+		encode(field_cases[i].type, 0, &n);
+		at = packet + HEADER_SIZE + field_cases[i].at;
+		memset(at, 0, field_cases[i].size);
+		memcpy(at, field_cases[i].octets,
+		    field_cases[i].n < field_cases[i].size
+			? field_cases[i].n
+			: field_cases[i].size);
+		why = decode(field_cases[i].type, n,
+		    msg_descs[field_cases[i].type].nfds);
+		cr_expect_eq(why == NULL, field_cases[i].good, "row %zu: %s", i,
+		    why != NULL ? why : "taken");
+	}
+}
+
+static const struct {
+	enum msg_type type;
+	const char *tail;
+	size_t n;
+	bool good;
+} tail_cases[] = {
+#define IN(text) text, sizeof(text) - 1
+	{ MSG_NEXT, IN("450 4.3.2 later ~"), true },
+	{ MSG_NEXT, IN("a\nb"), false },
+	{ MSG_NEXT, IN("a\0b"), false },
+	{ MSG_NEXT, IN("\033[2J"), false },
+	{ MSG_NEXT, IN("M\303\274nchen"), false }, /* it is escaped by then */
+	{ MSG_OUTCOME, IN("a\nb"), false },
+	{ MSG_CLOSED, IN("a\nb"), false },
+	{ MSG_DIALOGUE, IN("a\nb"), false },
+	{ MSG_RESOLVED, IN("a\nb"), false },
+	{ MSG_NO_SECRET, IN("a\nb"), false },
+	{ MSG_TRANSCRIPT, IN("1 x\n2 y\n"), true },
+	{ MSG_TRANSCRIPT, IN("1 x\r\n"), false },
+	{ MSG_JOB, IN("a\0b\0"), true },
+	{ MSG_JOB, IN("a\0b"), false },
+	{ MSG_TOLD, IN("{\"a\":\"M\303\274nchen\"}"), true },
+	{ MSG_TOLD, IN("{\"a\":\"\303\"}"), false },
+#undef IN
+};
+
+Test(message, a_tail_holds_what_its_kind_allows_and_nothing_else)
+{
+	const char *why;
+	size_t n;
+
+	for (size_t i = 0; i < NELEM(tail_cases); i++) {
+		n = message_encode(packet, tail_cases[i].type,
+		    payload_of(tail_cases[i].type), tail_cases[i].tail,
+		    tail_cases[i].n);
+		why = decode(tail_cases[i].type, n,
+		    msg_descs[tail_cases[i].type].nfds);
+		cr_expect_eq(why == NULL, tail_cases[i].good, "row %zu: %s", i,
+		    why != NULL ? why : "taken");
+	}
+}
+
+/* A plan of one address, well but for one thing. */
+static const char *
+decode_plan(uint32_t count, unsigned family, uint16_t port, const char *host,
+    size_t host_size)
+{
+	struct msg_resolved answer = { .count = count };
+	struct plan_address address = { .family = (uint8_t)family,
+		.port = port };
+	size_t n;
+
+	memcpy(address.host, host,
+	    host_size < sizeof(address.host) ? host_size
+					     : sizeof(address.host));
+	n = message_encode(packet, MSG_RESOLVED, &answer, &address,
+	    sizeof(address));
+	return decode(MSG_RESOLVED, n, 0);
+}
+
+Test(message, a_plan_holds_addresses_that_can_be)
+{
+	char endless[MSG_HOST_SIZE];
+
+	memset(endless, 'a', sizeof(endless));
+	cr_expect_null(decode_plan(1, AF_INET, 25, "mx", 3));
+	cr_expect_null(decode_plan(1, AF_INET6, 25, "mx", 3));
+	cr_expect_not_null(decode_plan(0, AF_INET, 25, "mx", 3));
+	cr_expect_not_null(decode_plan(2, AF_INET, 25, "mx", 3));
+	cr_expect_not_null(decode_plan(UINT32_MAX, AF_INET, 25, "mx", 3));
+	cr_expect_not_null(decode_plan(1, AF_UNIX, 25, "mx", 3));
+	cr_expect_not_null(decode_plan(1, 0, 25, "mx", 3));
+	cr_expect_not_null(decode_plan(1, AF_INET, 0, "mx", 3));
+	cr_expect_not_null(decode_plan(1, AF_INET, 25, "", 1));
+	cr_expect_not_null(decode_plan(1, AF_INET, 25, "m x", 4));
+	cr_expect_not_null(decode_plan(1, AF_INET, 25, "m\nx", 4));
+	cr_expect_not_null(
+	    decode_plan(1, AF_INET, 25, endless, sizeof(endless)));
+}
+
 static const struct {
 	const char *octets;
 	size_t len;
@@ -303,8 +505,8 @@ Test(message, every_row_crosses_a_socket_with_its_descriptor, .init = open_pair)
 	for (unsigned t = 0; t < MSG_COUNT; t++) {
 		d = &msg_descs[t];
 		before = count_fds();
-		cr_assert_eq(message_send(pair[0], t, zeros, zeros, d->tail,
-				 d->nfds == 1 ? pair[0] : -1, 0),
+		cr_assert_eq(message_send(pair[0], t, payload_of(t), tail_of(t),
+				 d->tail, d->nfds == 1 ? pair[0] : -1, 0),
 		    0, "%s: %s", d->name, strerror(errno));
 		cr_assert_eq(receive(t, &m, &why), 1, "%s: %s", d->name, why);
 		cr_expect_null(why);

@@ -45,13 +45,22 @@ static const char config_text[] =
     "maximal_queue_lifetime = 1d\n"
     "stop_timeout = 2s\n"
     "inline_body_limit = 1k\n"
+    "resolver_timeout = 1s\n"
     "transport smtp {\n tls_security_level = none\n"
     " initial_destination_concurrency = 1\n"
     " destination_concurrency_limit = 1\n connection_idle_time = 1s\n}\n"
     "transport lmtp {\n protocol = lmtp\n server = \"unix:/run/lmtp\"\n"
     " tls_security_level = none\n"
     " initial_destination_concurrency = 1\n}\n"
+    "transport brief {\n server = \"[192.0.2.9]:25\"\n"
+    " tls_security_level = none\n quit_timeout = 1s\n"
+    " session_timeout = 1s\n initial_destination_concurrency = 1\n}\n"
+    "transport secret {\n server = \"unix:/run/secret\"\n"
+    " tls_security_level = none\n auth_user = u\n"
+    " auth_password_file = \"/nowhere\"\n auth_token_timeout = 1s\n}\n"
+    "route secret.example {\n transport = secret\n}\n"
     "route \"*\" {\n transport = smtp\n}\n"
+    "route brief.example {\n transport = brief\n}\n"
     "route local.example {\n transport = lmtp\n}\n";
 
 static void
@@ -87,6 +96,17 @@ hear(int sock, unsigned to, enum msg_type type)
 	return m;
 }
 
+/* Blocks until the queue's own clock has run out. */
+static struct message
+hear_late(int sock, unsigned to, enum msg_type type)
+{
+	struct timeval tv = { .tv_sec = 20 };
+
+	cr_assert_eq(setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)),
+	    0);
+	return hear(sock, to, type);
+}
+
 static bool
 is_quiet(int sock, int ms)
 {
@@ -99,7 +119,7 @@ static int
 peer_of(unsigned role)
 {
 	struct timeval tv = { .tv_sec = 5 };
-	struct msg_peer peer = { .role = role };
+	struct msg_peer peer = { .role = role, .pid = 42 };
 	int fds[2];
 
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds),
@@ -1045,20 +1065,215 @@ Test(queue, a_worker_writes_no_lines_of_its_own)
 	worker = fork_worker();
 	say(worker, MSG_NEXT, &next);
 	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
-	(void)strlcpy(closed.outcome.dsn, "4\n", sizeof(closed.outcome.dsn));
 	say_fd(worker, MSG_CLOSED, &closed, "x\nforged\033[2J", 12, -1);
-	(void)result();
-	cr_expect(log_will_say("x?forged?[2J"));
-	cr_expect_not(log_says("\nforged"));
-	cr_expect(log_will_say("dsn=4.4.2,"));
+	(void)hear(agent, ROLE_AGENT, MSG_KILL);
+	cr_expect(log_will_say("a text that is not printable"));
+	cr_expect_not(log_says("forged"));
 	(void)close(worker);
+	(void)close(agent);
+	agent = peer_of(ROLE_AGENT);
 	worker = fork_worker();
 	bring_up(worker, false);
 	job = take_job(worker);
 	tell(worker, MSG_BEGUN, job);
 	tell_outcome(worker, job, 0, OUTCOME_DEFERRED, "4\n", "450 later");
 	(void)hear(agent, ROLE_AGENT, MSG_KILL);
+	cr_expect(log_will_say("an outcome that cannot be"));
 	(void)close(worker);
+}
+
+Test(queue, a_question_to_the_resolver_that_is_lost_is_asked_again)
+{
+	struct message m;
+	uint32_t id;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+	(void)accepted();
+	m = hear(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+	id = ((const struct msg_resolve *)m.payload)->id;
+	m = hear_late(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+	cr_expect_eq(((const struct msg_resolve *)m.payload)->id, id);
+	cr_expect(log_will_say("the resolver has not answered"));
+}
+
+Test(queue, a_question_for_a_secret_that_is_lost_is_asked_again)
+{
+	struct message m;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@secret.example", NULL);
+	(void)accepted();
+	(void)hear(master, ROLE_MASTER, MSG_SECRET_ASK);
+	m = hear_late(master, ROLE_MASTER, MSG_SECRET_ASK);
+	cr_expect_eq(((const struct msg_secret_ask *)m.payload)->generation, 1);
+}
+
+Test(queue, a_socket_that_does_not_come_is_asked_for_again_and_given_up)
+{
+	struct msg_next first = { 0 };
+	struct msg_next lost = { .again = NEXT_AGAIN_LOST };
+	struct msg_dial dial;
+	int worker;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@brief.example", NULL);
+	(void)accepted();
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &first);
+	for (int i = 0; i < 3; i++) {
+		struct message m = hear(dialer, ROLE_DIALER, MSG_DIAL);
+
+		dial = *(const struct msg_dial *)m.payload;
+		(void)close(m.fd);
+		cr_expect_eq(dial.port, 25);
+		say(worker, MSG_NEXT, &lost);
+	}
+	cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
+	cr_expect(log_will_say("the dialer gives no socket"));
+	(void)close(worker);
+}
+
+/* Of all recipients; how many are in delivery. */
+static unsigned
+act_on_all(enum act_verb verb)
+{
+	static const char any[6] = "";
+	struct msg_act act = { .request = 90, .verb = (uint8_t)verb };
+	const char *at;
+	char text[1024];
+	struct message m;
+
+	cr_assert_eq(
+	    message_send(intake, MSG_ACT, &act, any, sizeof(any), -1, 0), 0);
+	m = hear(intake, ROLE_INTAKE, MSG_TOLD);
+	(void)snprintf(text, sizeof(text), "%.*s", (int)m.tail_len,
+	    (const char *)m.tail);
+	at = strstr(text, "\"in_delivery\":");
+	cr_assert_neq(at, NULL, "%s", text);
+	return (unsigned)atoi(at + strlen("\"in_delivery\":"));
+}
+
+static uint64_t
+in_queue(void)
+{
+	struct msg_list_end c = counts();
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < RECIPIENT_STATES; i++)
+		n += c.counts[i];
+	return n;
+}
+
+Test(queue, what_a_session_has_sent_nothing_of_is_deleted_at_once)
+{
+	struct msg_next next = { 0 };
+	int worker;
+
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &next);
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	cr_expect_eq(act_on_all(ACT_DELETE), 0);
+	cr_expect(log_will_say("deleted"));
+	cr_expect_eq(in_queue(), 0);
+	(void)close(worker);
+}
+
+Test(queue, what_was_deleted_in_delivery_is_gone_after_its_attempt)
+{
+	uint64_t job;
+	int worker;
+
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	bring_up(worker, false);
+	job = take_job(worker);
+	tell(worker, MSG_BEGUN, job);
+	cr_expect_eq(act_on_all(ACT_DELETE), 1);
+	tell_outcome(worker, job, 0, OUTCOME_DEFERRED, "4.2.0", "450 later");
+	cr_expect(log_will_say("status=deferred ("));
+	cr_expect(log_will_say("deleted"));
+	cr_expect_eq(in_queue(), 0);
+	(void)close(worker);
+}
+
+Test(queue, what_was_deleted_and_is_delivered_all_the_same_is_delivered)
+{
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	cr_expect_eq(act_on_all(ACT_DELETE), 1);
+	deliver(worker, job);
+	cr_expect_eq(result().outcome.status, OUTCOME_DELIVERED);
+	cr_expect_not(log_says("deleted"));
+	(void)close(worker);
+}
+
+/* Its worker dies before it has begun: it goes back, and no further. */
+Test(queue, what_expires_in_delivery_fails_when_it_comes_back)
+{
+	struct msg_result r;
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	cr_expect_eq(act_on_all(ACT_EXPIRE), 1);
+	(void)close(worker);
+	r = result();
+	cr_expect_eq(r.outcome.status, OUTCOME_FAILED);
+	cr_expect_str_eq(r.outcome.dsn, "5.4.7");
+	cr_expect(log_will_say("expired by an operator"));
+}
+
+/* What the resolver cannot know better than the queue. */
+static const struct {
+	int family;
+	uint16_t port;
+	const char *address;
+	const char *why;
+} lying_plans[] = {
+	{ AF_INET, 22, "192.0.2.1", "another port" },
+	{ AF_INET, 25, "127.0.0.1", "loopback" },
+	{ AF_INET, 25, "0.0.0.0", "which leads there too" },
+	{ AF_INET6, 25, "::1", "loopback" },
+	{ AF_INET6, 25, "::", "which leads there too" },
+	{ AF_INET6, 25, "::ffff:127.9.9.9", "loopback by way of IPv6" },
+};
+
+Test(queue, a_resolver_that_lies_is_ended_and_the_next_one_asked)
+{
+	struct msg_resolved answer = { .ttl_s = 60, .count = 1 };
+	struct plan_address address = { .host = "mx.b.example" };
+	struct message m;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+	(void)accepted();
+	for (size_t i = 0; i < NELEM(lying_plans); i++) {
+		m = hear(resolver, ROLE_RESOLVER, MSG_RESOLVE);
+		answer.id = ((const struct msg_resolve *)m.payload)->id;
+		address.family = (uint8_t)lying_plans[i].family;
+		address.port = lying_plans[i].port;
+		cr_assert_eq(inet_pton(address.family, lying_plans[i].address,
+				 address.addr),
+		    1);
+		say_fd(resolver, MSG_RESOLVED, &answer, &address,
+		    sizeof(address), -1);
+		m = hear(master, ROLE_MASTER, MSG_FAULT);
+		cr_expect_eq(((const struct msg_fault *)m.payload)->role,
+		    ROLE_RESOLVER, "%s", lying_plans[i].why);
+		/* A question may come to three, then it is given up. */
+		if (i % 3 == 2) {
+			cr_expect_eq(result().outcome.status, OUTCOME_DEFERRED);
+			(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+			if (i + 1 < NELEM(lying_plans)) {
+				hand_in(2, WAIT_ATTEMPT, 100, "a@c.example",
+				    NULL);
+				(void)accepted();
+			}
+		}
+	}
+	cr_expect(is_quiet(agent, 100), "a session all the same");
 }
 
 Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
@@ -1073,6 +1288,8 @@ Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
 	/* Whether it did what it was sent for, only it knows. */
 	cr_expect_eq(result().outcome.in_doubt, 1);
 	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	(void)close(agent);
+	agent = peer_of(ROLE_AGENT); /* no second one of that */
 	worker = fork_worker();
 	bring_up(worker, false);
 	/* DELIVERED without BEGUN is a lie too. */
@@ -1081,6 +1298,294 @@ Test(queue, a_worker_that_lies_is_ended_and_harms_only_its_own_job)
 	(void)hear(agent, ROLE_AGENT, MSG_KILL);
 	(void)close(worker);
 	cr_expect_eq(counts().counts[RECIPIENT_FAILED], 0);
+}
+
+/* The rules of the channel itself, which are checked before anybody reads what
+ * the message says: each is broken in one way. */
+static void
+break_rule(const void *octets, size_t n, bool with_fd, const char *why)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)octets, n };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct message m;
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	if (with_fd) {
+		mh.msg_control = &control;
+		mh.msg_controllen = sizeof(control);
+		CMSG_FIRSTHDR(&mh)->cmsg_level = SOL_SOCKET;
+		CMSG_FIRSTHDR(&mh)->cmsg_type = SCM_RIGHTS;
+		CMSG_FIRSTHDR(&mh)->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&mh)), &worker, sizeof(int));
+	}
+	cr_assert_eq(sendmsg(worker, &mh, 0), (ssize_t)n);
+	m = hear(agent, ROLE_AGENT, MSG_KILL);
+	cr_expect_eq(((const struct msg_fork *)m.payload)->session, 1);
+	cr_expect(log_will_say(why), "%s", why);
+	/* What it did by then nobody knows. */
+	cr_expect_eq(result().outcome.in_doubt, 1);
+	(void)close(worker);
+}
+
+static const uint8_t *
+packet_of(enum msg_type type, const void *payload, size_t *n)
+{
+	static _Alignas(64) uint8_t out[MSG_PACKET_SIZE];
+
+	*n = message_encode(out, type, payload, NULL, 0);
+	return out;
+}
+
+Test(queue, a_worker_that_sends_an_unknown_type_is_killed)
+{
+	const uint32_t octets[2] = { MSG_COUNT, 0 };
+
+	break_rule(octets, sizeof(octets), false, "unknown type");
+}
+
+Test(queue, a_worker_that_sends_less_than_a_header_is_killed)
+{
+	break_rule("xyz", 3, false, "shorter than a header");
+}
+
+Test(queue, a_worker_that_sends_another_length_than_it_says_is_killed)
+{
+	const struct msg_job_ref ref = { 0 };
+	size_t n;
+	const uint8_t *octets = packet_of(MSG_BEGUN, &ref, &n);
+
+	break_rule(octets, n - 1, false, "length and packet differ");
+}
+
+Test(queue, a_worker_that_sends_a_tail_where_there_is_none_is_killed)
+{
+	const uint32_t octets[5] = { MSG_BEGUN, 12 };
+
+	break_rule(octets, sizeof(octets), false, "wrong size");
+}
+
+Test(queue, a_worker_that_sends_more_than_any_message_is_killed)
+{
+	static uint8_t octets[MSG_PACKET_SIZE + 1];
+
+	break_rule(octets, sizeof(octets), false, "larger than any message");
+}
+
+Test(queue, a_worker_that_speaks_as_another_role_is_killed)
+{
+	const struct msg_gone gone = { .session = 1 };
+	size_t n;
+	const uint8_t *octets = packet_of(MSG_GONE, &gone, &n);
+
+	break_rule(octets, n, false, "wrong direction");
+}
+
+Test(queue, a_worker_that_sends_a_stray_descriptor_is_killed)
+{
+	const struct msg_next next = { 0 };
+	size_t n;
+	const uint8_t *octets = packet_of(MSG_NEXT, &next, &n);
+
+	break_rule(octets, n, true, "wrong number of descriptors");
+}
+
+Test(queue, a_worker_that_says_what_is_out_of_phase_is_killed)
+{
+	const struct msg_session_up up = { 0 };
+	size_t n;
+	const uint8_t *octets = packet_of(MSG_SESSION_UP, &up, &n);
+
+	break_rule(octets, n, false, "SESSION_UP twice");
+}
+
+static void
+say_gone(uint32_t session)
+{
+	struct msg_gone gone = { .session = session };
+
+	say(agent, MSG_GONE, &gone);
+}
+
+/* A worker to brief.example, which has its first address. */
+static int
+brief_worker(void)
+{
+	struct msg_next next = { 0 };
+	int worker;
+
+	hand_in(1, WAIT_ATTEMPT, 100, "a@brief.example", NULL);
+	(void)accepted();
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &next);
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	return worker;
+}
+
+Test(queue, a_worker_that_is_silent_is_killed_and_its_mail_is_tried_again)
+{
+	int worker = brief_worker();
+	struct message m = hear_late(agent, ROLE_AGENT, MSG_KILL);
+
+	cr_expect_eq(((const struct msg_fork *)m.payload)->session, 1);
+	cr_expect(log_will_say("it does not end within session_timeout"));
+	say_gone(1);
+	(void)close(worker);
+	worker = fork_worker(); /* for the same recipient */
+	cr_expect_eq(counts().counts[RECIPIENT_FAILED], 0);
+	(void)close(worker);
+}
+
+Test(queue, a_worker_that_stops_in_mid_message_leaves_as_much_doubt_as_it_said)
+{
+	struct msg_session_up up = { 0 };
+	int worker = brief_worker();
+	struct msg_result r;
+	uint64_t job;
+
+	say(worker, MSG_SESSION_UP, &up);
+	job = take_job(worker);
+	tell(worker, MSG_BEGUN, job);
+	(void)hear_late(agent, ROLE_AGENT, MSG_KILL);
+	r = result();
+	cr_expect_eq(r.outcome.status, OUTCOME_DEFERRED);
+	cr_expect_eq(r.outcome.in_doubt, 0);
+	(void)close(worker);
+}
+
+Test(queue, a_worker_that_said_its_last_and_stays_is_killed)
+{
+	struct msg_closed closed = { .outcome = { .dsn = "2.0.0" } };
+	struct msg_session_up up = { 0 };
+	int worker = brief_worker();
+
+	say(worker, MSG_SESSION_UP, &up);
+	deliver(worker, take_job(worker));
+	say(worker, MSG_CLOSED, &closed);
+	(void)hear_late(agent, ROLE_AGENT, MSG_KILL);
+	cr_expect(log_will_say("it does not end within quit_timeout"));
+	(void)close(worker);
+}
+
+Test(queue, a_worker_whose_session_is_over_counts_until_it_is_gone)
+{
+	struct message m;
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	/* Its end of the channel is closed, and it does not end. */
+	(void)close(worker);
+	worker = fork_worker();
+	m = hear_late(agent, ROLE_AGENT, MSG_KILL);
+	(void)close(worker);
+	cr_expect_eq(((const struct msg_fork *)m.payload)->session, 1);
+	cr_expect(log_will_say("does not end: it is killed"));
+}
+
+Test(queue, an_agent_that_ends_no_worker_is_ended)
+{
+	struct msg_fault fault;
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	tell_outcome(worker, job, 7, OUTCOME_DELIVERED, "2.0.0", "250 ok");
+	(void)hear(agent, ROLE_AGENT, MSG_KILL); /* and no GONE follows */
+	(void)hear(master, ROLE_MASTER, MSG_RENEW);
+	fault = *(const struct msg_fault *)hear_late(master, ROLE_MASTER,
+	    MSG_FAULT)
+		     .payload;
+	cr_expect_eq(fault.role, ROLE_AGENT);
+	cr_expect_eq(fault.pid, 42, "which one of them");
+	(void)close(worker);
+}
+
+/* A reload brings another agent; the one before has its workers yet. */
+Test(queue, a_worker_of_the_agent_before_is_killed_there)
+{
+	uint64_t job;
+	int worker = worker_with_job(&job);
+	int before = agent;
+	struct message m;
+
+	agent = peer_of(ROLE_AGENT);
+	tell_outcome(worker, job, 7, OUTCOME_DELIVERED, "2.0.0", "250 ok");
+	m = hear(before, ROLE_AGENT, MSG_KILL);
+	cr_expect_eq(((const struct msg_fork *)m.payload)->session, 1);
+	(void)close(worker);
+	worker = fork_worker(); /* by the new one */
+	(void)close(worker);
+	/* With its last worker gone nothing keeps the one before. */
+	cr_assert_eq(message_send(before, MSG_GONE,
+			 &(struct msg_gone){ .session = 1 }, NULL, 0, -1, 0),
+	    0);
+	cr_expect_eq(read(before, packet, sizeof(packet)), 0);
+	(void)close(before);
+}
+
+/* Its destination waits for another agent; others do not. */
+Test(queue, a_worker_that_crashes_is_the_last_of_its_agent_for_its_destination)
+{
+	struct msg_gone gone = { .session = 1, .status = SIGSEGV };
+	struct message m;
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	(void)close(worker);
+	say(agent, MSG_GONE, &gone);
+	m = hear(master, ROLE_MASTER, MSG_RENEW);
+	cr_expect_eq(((const struct msg_renew *)m.payload)->pid, 42);
+	hand_in(2, WAIT_QUEUED, 100, "u@local.example", NULL);
+	(void)accepted();
+	m = hear(agent, ROLE_AGENT, MSG_FORK);
+	cr_expect_eq(((const struct msg_fork *)m.payload)->session, 2);
+	worker = m.fd;
+	cr_expect(is_quiet(agent, 2500), "the same agent, once more");
+	(void)close(agent);
+	(void)close(worker);
+	agent = peer_of(ROLE_AGENT);
+	(void)close(fork_worker());
+}
+
+/* An agent that ends as it should is no reason for another. */
+Test(queue, a_worker_that_ends_well_asks_for_no_other_agent)
+{
+	struct msg_gone gone = { .session = 1, .status = 0 };
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	(void)close(worker);
+	say(agent, MSG_GONE, &gone);
+	cr_expect(is_quiet(master, 300), "RENEW for nothing");
+	(void)close(fork_worker());
+}
+
+/* Who tries to take workers over lets mail pass between two attempts. */
+Test(queue, deaths_of_a_destinations_workers_count_across_successes)
+{
+	struct message m;
+	uint64_t job;
+	uint32_t session = 1;
+	int worker = worker_with_job(&job);
+
+	for (int i = 0; i < 2; i++) {
+		deliver(worker, job);
+		hand_in(9, WAIT_QUEUED, 100, "a@b.example", NULL);
+		(void)hear_behind(worker, MSG_JOB);
+		(void)close(worker);
+		say_gone(session);
+		cr_expect(is_quiet(agent, i == 0 ? 700 : 1700),
+		    "death %d", i);
+		m = hear(agent, ROLE_AGENT, MSG_FORK);
+		worker = m.fd;
+		session = ((const struct msg_fork *)m.payload)->session;
+		bring_up(worker, false);
+		job = take_job(worker);
+	}
+	(void)close(worker);
 }
 
 static void

@@ -1474,9 +1474,9 @@ Test(flight, a_failure_makes_it_one_at_once_behind_rset)
 	    "Q COMMITTING 7", "C " FLOWN, "S " OK3, GOT("7"));
 	/* a 503 is its own */
 	RUN(SMTP, UP(CHUNKS), "! number", "! job a@x b@y", "Q COMMITTING 1",
-	    "C " FLOWN, "S 503 no",
-	    "Q 1/0 deferred mail 503 4.0.0 elsewhere: 503 no", "C",
-	    "S 503 no|503 no", "! job a@x b@y", "C RSET|");
+	    "C " FLOWN, "S 503 no", "C", "S 503 no|503 no",
+	    "Q 1/0 deferred mail 503 4.0.0 elsewhere: 503 no",
+	    "! job a@x b@y", "C RSET|");
 	/* and so is another code */
 	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y", "! go",
 	    "Q COMMITTING 5", "C " FLOWN AND FLOWN, "S 551 no|503 no|503 no",
@@ -1503,6 +1503,27 @@ Test(flight, a_spent_connection_gives_back_all_that_follow)
 	    "Q AGAIN 5 spent", "C QUIT|", "S 221 bye", "Q CLOSED spent 3");
 }
 
+/* A server that calls MAIL out of sequence has a transaction open, whosever it is:
+ * where all of the message left, it may be in there. */
+Test(flight, a_message_whose_mail_is_out_of_sequence_is_in_doubt_once_it_left)
+{
+	RUN(SMTP, UP(CHUNKS), "! number", "! job a@x b@y", "Q COMMITTING 1",
+	    "C " FLOWN, "S 503 nested", "! closed",
+	    "Q 1/0 deferred rcpt 0 4.4.2 in-doubt: connection closed by the remote while waiting for the reply to RCPT",
+	    "Q CLOSED deferred rcpt 0 4.4.2: connection closed by the remote while waiting for the reply to RCPT");
+	/* The same of one that comes back, for its connection was spent. */
+	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y", "! go",
+	    "Q COMMITTING 5", "C " FLOWN AND FLOWN,
+	    "S 452 4.5.3 too many messages sent|503 no|503 no",
+	    "Q AGAIN 4 spent", "S 250 ok|503 no", "! closed",
+	    "Q AGAIN 5 spent in-doubt", "Q CLOSED spent 3");
+	/* Any other refusal of MAIL is about its message. */
+	RUN(SMTP, UP(CHUNKS), "! number", "! job a@x b@y", "Q COMMITTING 1",
+	    "C " FLOWN, "S 550 no",
+	    "Q 1/0 failed mail 550 5.0.0: 550 no", "! closed",
+	    "Q CLOSED deferred rcpt 0 4.4.2: connection closed by the remote while waiting for the reply to RCPT");
+}
+
 Test(flight, a_message_taken_without_its_mail_ends_the_session)
 {
 	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y",
@@ -1510,7 +1531,7 @@ Test(flight, a_message_taken_without_its_mail_ends_the_session)
 	    "C " FLOWN AND FLOWN AND FLOWN, "S 250 ok|250 ok|451 spam",
 	    "Q 4/0 deferred final 451 4.0.0 elsewhere: 451 spam",
 	    "S 250 ok|503 nested|250 ok|250 taken",
-	    "Q 5/0 deferred mail 503 4.0.0 elsewhere: 503 nested",
+	    "Q 5/0 deferred final 0 4.5.0 in-doubt: protocol error: MAIL was refused, the message taken: 250 taken",
 	    "Q 6/0 deferred final 0 4.5.0 in-doubt: protocol error: MAIL was refused, the message taken: 250 taken",
 	    "C QUIT|", "S " OK4 "|221 bye",
 	    "Q CLOSED deferred final 0 4.5.0: protocol error: MAIL was refused, the message taken: 250 taken");

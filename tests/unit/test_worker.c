@@ -315,6 +315,43 @@ command(const char *want)
 	cr_assert_str_eq(h.heard, want, "\"%s\", want \"%s\"", h.heard, want);
 }
 
+/* The dialer's answer is lost, and comes late: the address is the same. */
+Test(worker, a_socket_that_does_not_come_is_asked_for_again, .init = set_up)
+{
+	struct sockaddr_in sin = listen_somewhere();
+	struct msg_address address = { .tls_name = "mx.example" };
+	const struct msg_next *next;
+
+	h.conf.timer_ms[TIMER_CONNECT] = 50;
+	h.conf.tls_level = TLS_NONE;
+	start_worker();
+	tell(MSG_ADDRESS, &address, NULL, 0, -1);
+	for (int i = 0; i < 2; i++) {
+		next = expect(MSG_NEXT);
+		cr_expect_eq(next->again, NEXT_AGAIN_LOST);
+		cr_expect_eq(next->has_failure, 0);
+	}
+	/* The answer to the first, and to the second, and to the third. */
+	tell(MSG_ADDRESS, &address, NULL, 0, -1);
+	dial(&sin, "mx.example");
+	h.remote = accept(h.listener, NULL, NULL);
+	reply("220 hi\r\n");
+	command("EHLO me.example\r\n");
+	close(h.queue);
+	expect_exit(WORKER_ALONE);
+}
+
+/* One for each time that it asked. */
+Test(worker, an_address_that_was_not_asked_for_ends_it, .init = set_up)
+{
+	struct msg_address address = { .tls_name = "mx.example" };
+
+	start_worker();
+	tell(MSG_ADDRESS, &address, NULL, 0, -1);
+	tell(MSG_ADDRESS, &address, NULL, 0, -1);
+	expect_exit(WORKER_MISLED);
+}
+
 static void
 start_server_tls(X509 *cert, int version)
 {
