@@ -317,14 +317,22 @@ answer_plan(const char *want)
 	say_fd(resolver, MSG_RESOLVED, &answer, &address, sizeof(address), -1);
 }
 
+/* FORK, after the line to the dialer. */
+static struct message
+hear_fork(void)
+{
+	struct message m = hear(agent, ROLE_AGENT, MSG_LINE);
+
+	(void)close(m.fd);
+	return hear(agent, ROLE_AGENT, MSG_FORK);
+}
+
 static int
 fork_worker(void)
 {
 	struct timeval tv = { .tv_sec = 5 };
-	struct message m = hear(agent, ROLE_AGENT, MSG_LINE);
+	struct message m = hear_fork();
 
-	(void)close(m.fd);
-	m = hear(agent, ROLE_AGENT, MSG_FORK);
 	cr_assert_eq(setsockopt(m.fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)),
 	    0);
 	return m.fd;
@@ -1540,7 +1548,7 @@ Test(queue, a_worker_that_crashes_is_the_last_of_its_agent_for_its_destination)
 	cr_expect_eq(((const struct msg_renew *)m.payload)->pid, 42);
 	hand_in(2, WAIT_QUEUED, 100, "u@local.example", NULL);
 	(void)accepted();
-	m = hear(agent, ROLE_AGENT, MSG_FORK);
+	m = hear_fork();
 	cr_expect_eq(((const struct msg_fork *)m.payload)->session, 2);
 	worker = m.fd;
 	cr_expect(is_quiet(agent, 2500), "the same agent, once more");
@@ -1579,7 +1587,7 @@ Test(queue, deaths_of_a_destinations_workers_count_across_successes)
 		say_gone(session);
 		cr_expect(is_quiet(agent, i == 0 ? 700 : 1700),
 		    "death %d", i);
-		m = hear(agent, ROLE_AGENT, MSG_FORK);
+		m = hear_fork();
 		worker = m.fd;
 		session = ((const struct msg_fork *)m.payload)->session;
 		bring_up(worker, false);
