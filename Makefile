@@ -129,6 +129,7 @@ confine: all
 	@$(MAKE) --no-print-directory $(BUILD)/filters $(BUILD)/inject
 	python3 tests/confine/run.py
 	python3 tests/confine/sizes.py
+	python3 tests/confine/acts.py
 
 $(BUILD)/filters $(BUILD)/inject: $(BUILD)/%: tests/confine/%.c $(BUILD)/libpostern.a
 	@echo "link $@"

@@ -14,15 +14,17 @@
 #include "common/util.h"
 #include "master/queue/clock.h"
 #include "master/queue/notice_internal.h"
+#include "master/queue/transient.h"
 
 enum {
-	DELAY_ROWS = 500, /* looked at in one turn */
+	DELAY_ROWS = 500,      /* looked at in one turn */
+	DELAY_HELD_MS = 10000, /* in hand, not just passing */
 };
 
 struct delay_owed {
 	uint64_t id;
 	uint32_t index;
-	bool active; /* a session has it */
+	struct schedule_recipient *active; /* a session has it; or NULL */
 	struct notice_debt debt;
 };
 
@@ -36,15 +38,11 @@ struct delay_walk {
 	struct delay_owed owed[DELAY_ROWS];
 };
 
-/* What a session has in hand for long waits as well. */
 static bool
-waits(const struct queue *q, const struct store_recipient *recipient)
+waits(const struct store_recipient *recipient)
 {
 	return recipient->state == STORE_QUEUED ||
-	    recipient->state == STORE_DEFERRED ||
-	    (recipient->state == STORE_ACTIVE &&
-		transaction_holds_long(q, recipient->message,
-		    recipient->index));
+	    recipient->state == STORE_DEFERRED;
 }
 
 /* Notes who is to be told; 1: at one who came later. */
@@ -70,30 +68,19 @@ delay_row(const struct store_envelope *envelope,
 	walk->rows++;
 	walk->seen.message = recipient->message;
 	walk->seen.index = recipient->index;
-	owed->debt = notice_policy(notice_rules(walk->queue), &c);
-	if (owed->debt.notice == 0 || !waits(walk->queue, recipient))
+	if (!waits(recipient))
 		return 0;
+	owed->debt = notice_policy(notice_rules(walk->queue), &c);
 	/* Its client hears of each attempt. */
-	if ((report_is_awaited(walk->queue, envelope->id) &&
+	if (owed->debt.notice == 0 ||
+	    (report_is_awaited(walk->queue, envelope->id) &&
 		!notice_is_asked_for(recipient->parameters, NOTICE_DELAYED)))
 		return 0;
 	owed->id = recipient->message;
 	owed->index = recipient->index;
-	owed->active = recipient->state == STORE_ACTIVE;
+	owed->active = NULL;
 	walk->count++;
 	return 0;
-}
-
-/* The end of its attempt is not to say it again. */
-static void
-delay_note(const struct queue *q, const struct delay_owed *owed)
-{
-	struct schedule_recipient *r = NULL;
-
-	if (owed->active)
-		r = transaction_recipient(q, owed->id, owed->index);
-	if (r != NULL)
-		r->warned |= (uint8_t)owed->debt.warned;
 }
 
 /* reminded: a message that all was seen of; 0: none. */
@@ -117,7 +104,10 @@ delay_record(struct queue *q, const struct delay_walk *walk, uint64_t reminded)
 	if (store_commit(q->store) == -1)
 		return -1;
 	for (i = 0; i < walk->count; i++) {
-		delay_note(q, &walk->owed[i]);
+		/* The end of its attempt is not to say it again. */
+		if (walk->owed[i].active != NULL)
+			walk->owed[i].active->warned |=
+			    (uint8_t)walk->owed[i].debt.warned;
 		notice_gather(q, walk->owed[i].id, true);
 	}
 	return 0;
@@ -145,6 +135,58 @@ delay_piece(struct queue *q, struct delay_walk *walk,
 		return -1;
 	*cursor = walk->seen;
 	return ended == 0 && walk->rows == DELAY_ROWS;
+}
+
+static void
+delay_active(struct delay_walk *walk, const struct schedule_message *m,
+    struct schedule_recipient *r)
+{
+	struct notice_case c = { .reverse_path = m->reverse_path,
+		.mail_parameters = m->parameters,
+		.rcpt_parameters = r->parameters,
+		.flags = m->flags,
+		.warned = r->warned,
+		.created_ms = m->created_ms,
+		.now_ms = m->created_ms +
+		    clock_age_ms(&walk->queue->clock, m->created_ms,
+			walk->now_ms),
+		.outcome = { .status = OUTCOME_DEFERRED } };
+	struct delay_owed *owed = &walk->owed[walk->count];
+
+	owed->debt = notice_policy(notice_rules(walk->queue), &c);
+	if (owed->debt.notice == 0 ||
+	    (report_is_awaited(walk->queue, m->id) &&
+		!notice_is_asked_for(r->parameters, NOTICE_DELAYED)))
+		return;
+	owed->id = m->id;
+	owed->index = r->index;
+	owed->active = r;
+	walk->count++;
+}
+
+/* What sessions have had in hand for more than a moment waits as well; the walk
+ * went on without it. */
+static int
+delay_sessions(struct queue *q)
+{
+	static struct delay_walk walk;
+	struct session *s;
+	struct job *job;
+
+	walk.queue = q;
+	walk.now_ms = time_real_ms();
+	walk.count = 0;
+	TAILQ_FOREACH(s, &q->sessions, entry)
+		TAILQ_FOREACH(job, &s->jobs, entry)
+			for (uint32_t i = 0; i < job->nrcpt &&
+			     walk.now_ms - job->taken_ms >= DELAY_HELD_MS &&
+			     !transient_is(job->message->id) &&
+			     walk.count < DELAY_ROWS;
+			     i++)
+				if (job->recipients[i] != NULL)
+					delay_active(&walk, job->message,
+					    job->recipients[i]);
+	return delay_record(q, &walk, 0);
 }
 
 static int
@@ -203,6 +245,9 @@ notices_sweep(struct queue *q)
 {
 	struct notices *n = q->notices;
 
+	if (n->rules.delay_warning_ms > 0 && delay_sessions(q) == -1)
+		log_line(LOG_ERROR, "reading the queue: %s",
+		    store_error(q->store));
 	n->walking = true;
 	notice_arm(n, 0);
 }

@@ -568,8 +568,6 @@ struct schedule_recipient *transaction_recipient(const struct queue *q,
     uint64_t id, uint32_t index);
 /* Its job goes back, where nothing of it was sent; whether it did. */
 bool transaction_take_back(struct queue *q, uint64_t id, uint32_t index);
-/* Whether a session has had it for more than a moment. */
-bool transaction_holds_long(const struct queue *q, uint64_t id, uint32_t index);
 /* relay: the host that it is of; what an earlier host said may count for more. */
 void transaction_settle(struct job *job, uint32_t i,
     const struct outcome *outcome, const char *reply, const char *relay);

@@ -21,7 +21,6 @@
 #include "master/queue/transcript.h"
 
 #define TRANSACTION_RETURNS_MAX 5
-#define TRANSACTION_LONG_MS     10000 /* in hand, not just passing */
 
 struct job *
 transaction_find(const struct session *s, uint64_t id)
@@ -183,15 +182,6 @@ transaction_take_back(struct queue *q, uint64_t id, uint32_t index)
 	transaction_give_back(job);
 	session_rest(s);
 	return true;
-}
-
-bool
-transaction_holds_long(const struct queue *q, uint64_t id, uint32_t index)
-{
-	struct job *job;
-
-	return transaction_search(q, id, index, &job) != NULL &&
-	    time_real_ms() - job->taken_ms >= TRANSACTION_LONG_MS;
 }
 
 static void

@@ -7,7 +7,7 @@
  *	CALL ARG ...         "returns N", "fails ERRNO NAME", or "dies SIGNAL"
  *	send FD HEX [FD2]    sendmsg() of octets, with a descriptor
  *
- * An argument is a number, "text" (a pointer to it, and a NUL) or @HEX (a pointer
+ * An argument is a number, $ (what the call before it returned), "text" (a pointer to it, and a NUL) or @HEX (a pointer
  * to octets).  PID goes on where it was unless it died.  Takes a tracer's rights.
  */
 #include <sys/ptrace.h>
@@ -35,6 +35,7 @@ static pid_t pid;
 static struct user_regs_struct saved;
 static uint8_t scratch[SCRATCH_SIZE];
 static size_t used;
+static uint64_t returned;
 
 static uint64_t
 base(void)
@@ -84,6 +85,8 @@ put_hex(const char *hex)
 static uint64_t
 argument(const char *word)
 {
+	if (word[0] == '$')
+		return returned;
 	if (word[0] == '"')
 		return put(word + 1, strlen(word + 1) + 1);
 	if (word[0] == '@')
@@ -172,6 +175,7 @@ make_call(int call, const uint64_t args[ARGS_MAX])
 	if (ptrace(PTRACE_GETREGS, pid, NULL, &regs) == -1)
 		err(1, "registers");
 	ret = (int64_t)regs.rax;
+	returned = regs.rax;
 	if (ret < 0 && ret > -4096)
 		printf("fails %d %s\n", (int)-ret,
 		    strerrorname_np((int)-ret) != NULL

@@ -446,6 +446,21 @@ def a_delay_of_what_is_never_tried_is_told():
         assert d.log_text().count("status=deferred") <= tried + 1, d.log_text()
 
 
+def a_delay_of_what_a_session_has_in_hand_is_told():
+    """Its server says nothing, and the session waits for it."""
+    silent = Sink()
+    silent.greeting = lambda *a: None
+    more = ('transport silent {\n server = "127.0.0.1:%d"\n'
+            ' tls_security_level = none\n}\n'
+            'route "silent.test" { transport = silent }' % silent.port)
+    with Setting("delay_warning_time = 2s", more=more) as (sink, d):
+        submit(d, ["a@silent.test"])
+        n = one(sink, seconds=40)
+        assert n.actions() == {"a": "delayed"}, n.actions()
+        assert "status=deferred" not in d.log_text(), d.log_text()
+        assert d.queued()[0]["state"] == "active", d.queued()
+
+
 def a_time_that_is_over_is_told_where_it_is_asked_for():
     """RFC 2852, 4.1.3: whatever delay_warning_time says."""
     with Setting() as (sink, d):
@@ -904,6 +919,7 @@ TESTS = (
     a_notice_is_stored_by_dovecot,
     crashes_at_any_time_leave_one_notice_a_message,
     a_delay_of_what_is_never_tried_is_told,
+    a_delay_of_what_a_session_has_in_hand_is_told,
     a_delay_is_told_once,
     a_crash_before_the_notice_loses_none_and_repeats_none,
     one_of_three_fails,
