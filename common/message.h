@@ -178,7 +178,7 @@ struct msg_outlet {
 };
 
 struct msg_request {
-	uint64_t request; /* intake's number for a client's question or job */
+	uint64_t request; /* the number that intake or control gave it */
 };
 
 struct msg_status {

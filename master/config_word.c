@@ -228,6 +228,7 @@ static const struct {
 	{ "syslog_name", config_word_check_name },
 	{ "job_socket_group", config_word_check_name },
 	{ "control_socket_group", config_word_check_name },
+	{ "control_user", config_word_check_name },
 	{ "intake_user", config_word_check_name },
 	{ "queue_user", config_word_check_name },
 	{ "resolver_user", config_word_check_name },

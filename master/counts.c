@@ -35,8 +35,8 @@ struct counts {
 
 /* In the order of the labels. */
 static const unsigned roles[METRICS_LABELS_ROLE] = { ROLE_INTAKE, ROLE_QUEUE,
-	ROLE_RESOLVER, ROLE_DIALER, ROLE_AGENT, ROLE_METRICS,
-	ROLE_SIGNER };
+	ROLE_RESOLVER, ROLE_DIALER, ROLE_AGENT, ROLE_METRICS, ROLE_SIGNER,
+	ROLE_CONTROL };
 
 bool
 counts_wanted(const struct master *m)

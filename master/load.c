@@ -384,6 +384,7 @@ look_up_all(struct loading *l)
 	const struct config *c = ld->config;
 
 	look_up_user(l, "intake_user", c->intake_user, &ld->intake);
+	look_up_user(l, "control_user", c->control_user, &ld->control);
 	look_up_user(l, "queue_user", c->queue_user, &ld->queue);
 	look_up_user(l, "resolver_user", c->resolver_user, &ld->resolver);
 	look_up_user(l, "dialer_user", c->dialer_user, &ld->dialer);

@@ -40,6 +40,7 @@ struct load {
 	struct config *config;
 	int text_fd; /* its text, a sealed memfd */
 	struct load_user intake;
+	struct load_user control;
 	struct load_user queue;
 	struct load_user resolver;
 	struct load_user dialer;

@@ -29,6 +29,7 @@ static const struct {
 	unsigned a, b;
 } links[] = {
 	{ ROLE_INTAKE, ROLE_QUEUE },
+	{ ROLE_CONTROL, ROLE_QUEUE },
 	{ ROLE_INTAKE, ROLE_SIGNER },
 	{ ROLE_QUEUE, ROLE_RESOLVER },
 	{ ROLE_QUEUE, ROLE_DIALER },
@@ -137,14 +138,17 @@ servant_send_listeners(struct servant *s)
 
 	if (m->options->client_fd != -1) {
 		l.kind = LISTENER_CLIENT;
-		send_to(s, MSG_LISTENER, &l, NULL, 0, m->options->client_fd);
-		return;
+		send_to(s, MSG_LISTENER, &l, NULL, 0,
+		    s->desc->role == ROLE_CONTROL ? m->options->control_fd
+						  : m->options->client_fd);
+	} else if (s->desc->role == ROLE_CONTROL) {
+		l.kind = LISTENER_CONTROL;
+		send_to(s, MSG_LISTENER, &l, NULL, 0, m->control_fd);
+	} else {
+		l.kind = LISTENER_JOB;
+		send_to(s, MSG_LISTENER, &l, NULL, 0, m->job_fd);
+		listeners_send(s);
 	}
-	l.kind = LISTENER_JOB;
-	send_to(s, MSG_LISTENER, &l, NULL, 0, m->job_fd);
-	l.kind = LISTENER_CONTROL;
-	send_to(s, MSG_LISTENER, &l, NULL, 0, m->control_fd);
-	listeners_send(s);
 }
 
 void
@@ -186,6 +190,8 @@ send_start(struct servant *s)
 
 	if (s->desc->role == ROLE_INTAKE)
 		user = &ld->intake;
+	else if (s->desc->role == ROLE_CONTROL)
+		user = &ld->control;
 	else if (s->desc->role == ROLE_QUEUE)
 		user = &ld->queue;
 	else if (s->desc->role == ROLE_RESOLVER)
@@ -258,6 +264,8 @@ servant_set_up(struct servant *s)
 		servant_send_listeners(s);
 		keys_send_certificates(s);
 	}
+	if (role == ROLE_CONTROL)
+		servant_send_listeners(s);
 	if (role == ROLE_SIGNER)
 		keys_send_pairs(s);
 	counts_send(s);

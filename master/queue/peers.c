@@ -20,6 +20,8 @@ peers_slot(struct queue *q, unsigned role)
 	switch (role) {
 	case ROLE_INTAKE:
 		return &q->intake;
+	case ROLE_CONTROL:
+		return &q->control;
 	case ROLE_RESOLVER:
 		return &q->resolver;
 	case ROLE_DIALER:
@@ -40,11 +42,18 @@ peers_intake_gone(struct queue *q)
 	submit_clear(q);
 	report_clear(q);
 	transient_cancel_all(q);
-	action_cancel_all(q);
-	ask_cancel_all(q);
 	STAILQ_FOREACH(op, &q->ops, entry)
 		if (op->kind == OP_SUBMIT)
 			op->submission->cancelled = true;
+}
+
+/* Its operators are gone: nobody reads what they asked for. */
+static void
+peers_control_gone(struct queue *q)
+{
+	action_cancel_all(q);
+	ask_cancel_all(q);
+	q->transcript_waiter = 0;
 }
 
 void
@@ -68,6 +77,8 @@ peers_take(void *ctx, struct channel *from, const struct message *m)
 	}
 	if (msg->role == ROLE_INTAKE)
 		peers_intake_gone(q);
+	else if (msg->role == ROLE_CONTROL)
+		peers_control_gone(q);
 	else if (msg->role == ROLE_RESOLVER)
 		target_ask_again(q);
 	else if (msg->role == ROLE_DIALER)
@@ -107,4 +118,6 @@ peers_closed(void *ctx, struct channel *ch, const char *why)
 		peers_fault(q, channel_peer(ch), why);
 	if (channel_peer(ch) == ROLE_INTAKE)
 		peers_intake_gone(q);
+	else if (channel_peer(ch) == ROLE_CONTROL)
+		peers_control_gone(q);
 }

@@ -268,6 +268,7 @@ struct queue_transport {
 struct queue {
 	struct role role;
 	struct channel *intake;
+	struct channel *control; /* operators */
 	struct channel *resolver;
 	struct channel *dialer;
 	struct channel *agent;

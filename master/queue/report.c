@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the intake hears for its clients: results as they fall, the dialogue
- * where one was asked for, and listings of the queue.
+ * What clients get: by the intake results as they fall, and the dialogue where
+ * one was asked for; by the control role listings of the queue.
  */
 #include "master/queue/queue_internal.h"
 
@@ -195,7 +195,7 @@ report_row(struct queue *q, uint64_t request,
 	char tail[8192];
 	size_t len = 0, i;
 
-	if (q->intake == NULL)
+	if (q->control == NULL)
 		return 1;
 	memset(&row, 0, sizeof(row));
 	row.request = request;
@@ -220,7 +220,7 @@ report_row(struct queue *q, uint64_t request,
 	row.nrcpts = envelope->nrcpts;
 	for (i = 0; i < NELEM(strings); i++)
 		(void)message_tail_add(tail, sizeof(tail), &len, strings[i]);
-	return channel_send(q->intake, MSG_LISTED, &row, tail, len, -1);
+	return channel_send(q->control, MSG_LISTED, &row, tail, len, -1);
 }
 
 _Static_assert((int)RECIPIENT_STATES == (int)STORE_STATE_COUNT &&
@@ -232,12 +232,12 @@ report_list_end(struct queue *q, uint64_t request, bool more)
 {
 	struct msg_list_end end;
 
-	if (q->intake == NULL)
+	if (q->control == NULL)
 		return;
 	memset(&end, 0, sizeof(end));
 	end.request = request;
 	end.more = more;
 	store_count_states(q->store, end.counts);
 	end.sessions = q->nsessions;
-	(void)channel_send(q->intake, MSG_LIST_END, &end, NULL, 0, -1);
+	(void)channel_send(q->control, MSG_LIST_END, &end, NULL, 0, -1);
 }

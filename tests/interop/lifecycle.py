@@ -21,7 +21,7 @@ from sink import Sink, slow  # noqa
 
 MESSAGE = b"Subject: test\n\ntext\n"
 IS_ROOT = os.geteuid() == 0
-ROLES = ("intake", "queue", "resolver", "dialer", "agent")
+ROLES = ("intake", "control", "queue", "resolver", "dialer", "agent")
 
 CONFIG = """
 stop_timeout = 20s
@@ -442,7 +442,7 @@ def a_role_that_dies_is_started_again():
         assert restarts == dict.fromkeys(ROLES, 1), restarts
         answers = d.send(["a@x.test"], MESSAGE)
         assert answers[1]["status"] == "delivered", answers
-        assert d.log_text().count("died of signal 9") == 5
+        assert d.log_text().count("died of signal 9") == len(ROLES)
 
 
 def a_role_that_dies_again_waits_longer():

@@ -31,6 +31,7 @@ static char spool[64];
 static pid_t queue_pid = -1;
 static int master = -1;
 static int intake = -1;
+static int control = -1;
 static int resolver = -1;
 static int dialer = -1;
 static int agent = -1;
@@ -142,6 +143,7 @@ start_with(const char *backoff)
 	say_fd(master, MSG_CONFIG, &config, "test.conf", 9, fd);
 	(void)close(fd);
 	intake = peer_of(ROLE_INTAKE);
+	control = peer_of(ROLE_CONTROL);
 	resolver = peer_of(ROLE_RESOLVER);
 	dialer = peer_of(ROLE_DIALER);
 	agent = peer_of(ROLE_AGENT);
@@ -154,6 +156,7 @@ close_peers(void)
 {
 	(void)close(master);
 	(void)close(intake);
+	(void)close(control);
 	(void)close(resolver);
 	(void)close(dialer);
 	(void)close(agent);
@@ -405,7 +408,7 @@ ask_for_rows(uint64_t request, uint32_t limit)
 		.limit = limit };
 
 	cr_assert_eq(
-	    message_send(intake, MSG_ACT, &act, any, sizeof(any), -1, 0), 0);
+	    message_send(control, MSG_ACT, &act, any, sizeof(any), -1, 0), 0);
 }
 
 static struct msg_list_end
@@ -414,7 +417,7 @@ counts(void)
 	struct message m;
 
 	ask_for_rows(77, 0);
-	m = hear(intake, ROLE_INTAKE, MSG_LIST_END);
+	m = hear(control, ROLE_CONTROL, MSG_LIST_END);
 	return *(const struct msg_list_end *)m.payload;
 }
 
@@ -660,9 +663,9 @@ Test(queue, a_crash_of_the_queue_returns_active_mail_in_doubt)
 	start_with("1s");
 	answer_plan("b.example");
 	ask_for_rows(5, 10);
-	m = hear(intake, ROLE_INTAKE, MSG_LISTED);
+	m = hear(control, ROLE_CONTROL, MSG_LISTED);
 	cr_expect_eq(((const struct msg_listed *)m.payload)->in_doubt, 1);
-	(void)hear(intake, ROLE_INTAKE, MSG_LIST_END);
+	(void)hear(control, ROLE_CONTROL, MSG_LIST_END);
 	worker = fork_worker();
 	bring_up(worker, false);
 	deliver(worker, take_job(worker));
@@ -932,6 +935,52 @@ Test(queue, without_an_agent_mail_waits_for_the_next_one)
 	(void)close(fork_worker());
 }
 
+/* Who speaks with strangers may not see or change what is queued. */
+Test(queue, an_intake_that_asks_or_orders_is_ended)
+{
+	static const enum msg_type types[] = { MSG_ACT, MSG_ASK, MSG_STOP,
+		MSG_TRANSCRIPTS };
+	static const uint8_t zeros[512];
+	const struct msg_fault *fault;
+	struct message m;
+	uint8_t octet;
+
+	hand_in(1, WAIT_QUEUED, 100, "u@local.example", NULL);
+	(void)accepted();
+	for (size_t i = 0; i < NELEM(types); i++) {
+		cr_assert_leq(msg_descs[types[i]].size, sizeof(zeros));
+		cr_assert_eq(
+		    message_send(intake, types[i], zeros, NULL, 0, -1, 0), 0);
+		m = hear(master, ROLE_MASTER, MSG_FAULT);
+		fault = m.payload;
+		cr_expect_eq(fault->role, ROLE_INTAKE, "type %zu", i);
+		cr_expect_eq(read(intake, &octet, 1), 0, "nothing is answered");
+		(void)close(intake);
+		intake = peer_of(ROLE_INTAKE);
+	}
+	cr_expect_eq(counts().counts[RECIPIENT_QUEUED] +
+		counts().counts[RECIPIENT_ACTIVE],
+	    1);
+}
+
+/* Both count their requests from 1. */
+Test(queue, a_client_that_leaves_control_leaves_the_intakes_requests_alone)
+{
+	struct msg_request one = { 1 };
+	int worker;
+
+	hand_in(1, WAIT_FINAL, 100, "u@local.example", NULL);
+	(void)accepted();
+	say(control, MSG_CANCEL, &one);
+	(void)counts(); /* it was read */
+	worker = fork_worker();
+	bring_up(worker, true);
+	deliver(worker, take_job(worker));
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULT);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	(void)close(worker);
+}
+
 Test(queue, a_new_intake_may_hand_in)
 {
 	hand_in(1, WAIT_FINAL, 100, "u@local.example", NULL);
@@ -960,7 +1009,7 @@ Test(queue, a_worker_that_is_ended_leaves_doubt)
 	close_peers();
 	start_with("1s");
 	ask_for_rows(5, 10);
-	m = hear(intake, ROLE_INTAKE, MSG_LISTED);
+	m = hear(control, ROLE_CONTROL, MSG_LISTED);
 	cr_expect_eq(((const struct msg_listed *)m.payload)->in_doubt, 1);
 	(void)close(worker);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* See client.h. */
-#include "master/intake/client.h"
+#include "master/clients/client.h"
 
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "common/util.h"
-#include "master/intake/job.h"
 
 /* Answers kept for a client that does not read; over it, it is gone. */
 #define CLIENT_BACKLOG_MAX 16384
@@ -101,7 +100,7 @@ take_fd(struct msghdr *mh, bool *too_many)
 static int
 client_take(struct client *c)
 {
-	static char text[JOB_PACKET_MAX];
+	static char text[CLIENT_PACKET_MAX];
 	union {
 		struct cmsghdr align;
 		uint8_t room[CMSG_SPACE(2 * sizeof(int))];
