@@ -272,7 +272,15 @@ struct msg_result {
 struct msg_trace {
 	uint64_t request;
 	uint8_t from_remote;
-	uint8_t pad[7];
+	uint8_t pad[3];
+	uint32_t lost; /* lines before it, for the intake was too slow */
+};
+
+/* After the last RESULT. */
+struct msg_results_end {
+	uint64_t request;
+	uint32_t lost; /* so many RESULTs were not sent: it was too slow */
+	uint32_t pad;
 };
 
 #define LIST_LIMIT_MAX 1000
@@ -698,6 +706,7 @@ struct msg_transcript {
 
 /* tail: one line without its end, sanitised; secrets and bodies left out. */
 struct msg_dialogue {
+	uint64_t job; /* whose command or reply it is; 0: the session's own */
 	uint8_t from_remote;
 	uint8_t pad[7];
 };

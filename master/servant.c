@@ -24,6 +24,9 @@
 #define RESTART_FIRST_MS 100
 #define RESTART_MOST_MS  30000
 #define RESTART_CALM_MS  60000
+/* Answers to a role that wait for it, before it is asked nothing more. */
+#define ASKING_BRAKE 4096
+
 /* Who speaks with whom. */
 static const struct {
 	unsigned a, b;
@@ -311,6 +314,7 @@ servant_start(struct servant *s)
 		kill(s->pid, SIGKILL);
 		goto failed;
 	}
+	channel_set_brake(s->channel, ASKING_BRAKE);
 	s->ready = false;
 	s->hung = false;
 	s->pinged = s->ponged = 0;

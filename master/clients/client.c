@@ -13,10 +13,11 @@
 
 #include "common/util.h"
 
-/* Answers kept for a client that does not read; over it, it is gone. */
-#define CLIENT_BACKLOG_MAX 16384
-#define CLIENT_OCTETS_MAX  (32 * 1024 * 1024)
-#define CLIENT_FDS_MAX     32 /* of them with a message in memory */
+/* Octets of answers kept for clients that do not read; and of one of them, who is
+ * gone over it.  However many there are, the next may have half of the rest. */
+#define BACKLOG_MAX       (128u * 1024 * 1024)
+#define CLIENT_OCTETS_MAX (32u * 1024 * 1024)
+#define CLIENT_FDS_MAX    32 /* of them with a message in memory */
 /* Packets read before others have their turn. */
 #define CLIENT_BURST 32
 
@@ -50,18 +51,43 @@ struct client {
 
 static LIST_HEAD(, client) clients = LIST_HEAD_INITIALIZER(clients);
 
+/* Of all clients, in the backlog. */
+static size_t all_octets;
+
+static size_t
+answer_size(const struct answer *a)
+{
+	return sizeof(*a) + a->len + 1;
+}
+
+/* Takes the first answer out of the backlog. */
+static void
+answer_drop(struct client *c)
+{
+	struct answer *a = STAILQ_FIRST(&c->backlog);
+
+	STAILQ_REMOVE_HEAD(&c->backlog, entry);
+	c->nbacklog--;
+	c->octets -= answer_size(a);
+	all_octets -= answer_size(a);
+	c->nfds -= a->fd != -1;
+	fd_close(a->fd);
+	free(a);
+}
+
+static bool
+has_room(const struct client *c, size_t size)
+{
+	return size <= CLIENT_OCTETS_MAX - c->octets &&
+	    c->octets + size <= (BACKLOG_MAX - all_octets) / 2;
+}
+
 static void
 client_free(struct client *c)
 {
-	struct answer *a;
-
 	LIST_REMOVE(c, entry);
-
-	while ((a = STAILQ_FIRST(&c->backlog)) != NULL) {
-		STAILQ_REMOVE_HEAD(&c->backlog, entry);
-		fd_close(a->fd);
-		free(a);
-	}
+	while (!STAILQ_EMPTY(&c->backlog))
+		answer_drop(c);
 	if (c->readable != NULL)
 		event_free(c->readable);
 	if (c->writable != NULL)
@@ -213,12 +239,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 				event_add(c->writable, NULL);
 			return;
 		}
-		STAILQ_REMOVE_HEAD(&c->backlog, entry);
-		c->nbacklog--;
-		c->octets -= a->len;
-		c->nfds -= a->fd != -1;
-		fd_close(a->fd);
-		free(a);
+		answer_drop(c);
 	}
 }
 
@@ -250,8 +271,7 @@ client_send_fd(struct client *c, const char *text, int fd)
 	len = strlen(text);
 	if (c->nbacklog == 0 && send_now(c, text, len, fd, &gone))
 		return;
-	a = c->nbacklog < CLIENT_BACKLOG_MAX &&
-		c->octets + len <= CLIENT_OCTETS_MAX &&
+	a = has_room(c, sizeof(*a) + len + 1) &&
 		(fd == -1 || c->nfds < CLIENT_FDS_MAX)
 	    ? malloc(sizeof(*a) + len + 1)
 	    : NULL;
@@ -269,7 +289,8 @@ client_send_fd(struct client *c, const char *text, int fd)
 	memcpy(a->text, text, len + 1);
 	STAILQ_INSERT_TAIL(&c->backlog, a, entry);
 	c->nbacklog++;
-	c->octets += len;
+	c->octets += answer_size(a);
+	all_octets += answer_size(a);
 	c->nfds += fd != -1;
 	event_add(c->writable, NULL);
 }

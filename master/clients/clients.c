@@ -137,6 +137,7 @@ clients_on_queue(struct clients *cs, int fd)
 		request_fail_all(cs);
 	}
 	cs->queue = channel_new(&cs->role, fd, ROLE_QUEUE, NULL);
+	request_release_all(cs); /* nothing waits for this one */
 }
 
 static void
@@ -149,6 +150,16 @@ clients_closed(void *ctx, struct channel *ch, const char *why)
 		return;
 	cs->queue = NULL; /* the master sends another */
 	request_fail_all(cs);
+	request_release_all(cs);
+}
+
+static void
+clients_drained(void *ctx, struct channel *ch)
+{
+	struct clients *cs = ctx;
+
+	if (ch == cs->queue)
+		request_release_all(cs);
 }
 
 static void
@@ -169,6 +180,7 @@ clients_init(struct clients *cs, unsigned self, int parent_fd,
 	role_init(&cs->role, self, parent_fd, handlers, nhandlers, cs,
 	    clients_closed);
 	cs->role.vital = clients_vital;
+	cs->role.drained = clients_drained;
 	cs->drain_timer = evtimer_new(cs->role.base, on_drain_timer, cs);
 	if (cs->drain_timer == NULL || leave_init(cs) == -1)
 		fatal("no memory");

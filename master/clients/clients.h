@@ -62,8 +62,8 @@ struct request {
 	bool transient; /* the queue does not store it */
 	bool of_status; /* the master answers, whatever the queue does */
 	bool of_action; /* a STOP ends it */
-	bool of_tail;   /* what its client does not read in time is dropped */
-	uint64_t lost;  /* so many were, and that was not said */
+	bool of_tail;   /* it watches events, which have no end */
+	uint64_t lost;  /* events, or lines, that were dropped, and not said */
 	char ref[CLIENT_REF_SIZE];
 };
 
@@ -207,6 +207,17 @@ void request_answered(struct clients *cs, struct request *r);
 /* Read no more of a client, whose job was just handed on, while the queue is
  * slow; an answer to it ends that. */
 void request_brake(const struct clients *cs, struct client *c);
+
+/* The same in the middle of a job, which has no answer to come: the channel's
+ * own end of the queue does. */
+void request_brake_half(const struct clients *cs, struct client *c);
+
+/* What the queue was to get is all on its way: read on. */
+void request_release_all(struct clients *cs);
+
+/* Whether something that a client may miss is dropped, for it reads too slowly;
+ * counted in r->lost, with `before` that never came here. */
+bool request_is_lost(struct request *r, uint32_t before);
 
 /* Tell the queue something that is all in its type. */
 void request_send(struct clients *cs, enum msg_type type, uint64_t number);

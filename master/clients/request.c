@@ -24,6 +24,9 @@
 /* Times message_size_limit: over this much in memory, not on disk yet, we stop
  * reading who sends more. */
 #define OCTETS_PAUSE 2
+/* Answers that wait for a slow reader, before events and lines of a dialogue are
+ * dropped. */
+#define LOSSY_BACKLOG 1024
 /* Packets that wait for a slow queue, most with a message's descriptor, before
  * we stop reading who sends more. */
 #define BACKLOG_PAUSE 512
@@ -135,6 +138,34 @@ request_brake(const struct clients *cs, struct client *c)
 		cs->octets >=
 		    OCTETS_PAUSE * (uint64_t)cs->config->message_size_limit))
 		client_pause(c, true);
+}
+
+void
+request_brake_half(const struct clients *cs, struct client *c)
+{
+	if (cs->queue != NULL && channel_backlog(cs->queue) >= BACKLOG_PAUSE)
+		client_pause(c, true);
+}
+
+void
+request_release_all(struct clients *cs)
+{
+	struct client *c;
+
+	for (c = client_next(NULL); c != NULL && !cs->leaving;
+	     c = client_next(c))
+		if (*client_unanswered(c) < UNANSWERED_MAX)
+			client_pause(c, false);
+}
+
+bool
+request_is_lost(struct request *r, uint32_t before)
+{
+	r->lost += before;
+	if (client_backlog(r->client) < LOSSY_BACKLOG)
+		return false;
+	r->lost++;
+	return true;
 }
 
 /* It is on disk, or not taken: it is no load any more, and a stop need not wait. */

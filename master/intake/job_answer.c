@@ -87,3 +87,15 @@ job_answer_trace(const struct message *m)
 	    json_stringn((const char *)m->tail, m->tail_len));
 	return answer_dump(object);
 }
+
+char *
+job_answer_lines_lost(uint64_t count)
+{
+	json_t *object = json_object();
+
+	answer_set_string(object, "from", "us");
+	answer_set_string(object, "line",
+	    "(lines are missing here: they were not read in time)");
+	answer_set_number(object, "lost", count);
+	return answer_dump(object);
+}

@@ -18,5 +18,7 @@ char *job_answer_taken(const char *ref, uint64_t id);
 char *job_answer_result(const char *ref, const struct message *m);
 char *job_answer_results_end(const char *ref, const char *error);
 char *job_answer_trace(const struct message *m);
+/* In the place of so many lines. */
+char *job_answer_lines_lost(uint64_t count);
 
 #endif

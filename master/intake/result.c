@@ -34,7 +34,11 @@ static void
 tell_results_end(struct clients *cs, struct request *r)
 {
 	(void)cs;
-	request_tell(r->client, job_answer_results_end(r->ref, NULL));
+	request_tell(r->client,
+	    job_answer_results_end(r->ref,
+		r->lost > 0 ? "some results were dropped, for they were not "
+			      "read in time: they are in the log"
+			    : NULL));
 }
 
 static void
@@ -86,16 +90,18 @@ result_on_result(void *ctx, struct channel *from, const struct message *m)
 void
 result_on_end(void *ctx, struct channel *from, const struct message *m)
 {
-	const struct msg_request *end = m->payload;
+	const struct msg_results_end *end = m->payload;
 	struct request *r = request_find(ctx, end->request);
 
 	(void)from;
 	if (r == NULL)
 		return;
+	r->lost = end->lost;
 	r->asker->results_end(ctx, r);
 	request_free(ctx, r);
 }
 
+/* A line of the dialogue; or, for a slow reader, how many are missing. */
 void
 result_on_trace(void *ctx, struct channel *from, const struct message *m)
 {
@@ -103,6 +109,10 @@ result_on_trace(void *ctx, struct channel *from, const struct message *m)
 	struct request *r = request_find_of_client(ctx, t->request);
 
 	(void)from;
-	if (r != NULL)
-		request_tell(r->client, job_answer_trace(m));
+	if (r == NULL || request_is_lost(r, t->lost))
+		return;
+	if (r->lost > 0)
+		request_tell(r->client, job_answer_lines_lost(r->lost));
+	r->lost = 0;
+	request_tell(r->client, job_answer_trace(m));
 }

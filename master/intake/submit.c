@@ -207,8 +207,10 @@ end_packet(struct clients *cs, struct client *c, const struct job_packet *job)
 		cancel_begun(cs, c);
 		return;
 	}
-	if (job->more)
+	if (job->more) {
+		request_brake_half(cs, c);
 		return;
+	}
 	*client_begun(c) = NULL;
 	request_send(cs, MSG_SUBMIT_END, r->number);
 	request_brake(cs, c);

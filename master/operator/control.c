@@ -119,6 +119,7 @@ control_packet(struct clients *cs, struct client *c, const char *text,
 	r->of_tail =
 	    command.question == QUESTION_ASK && command.ask.what == ASK_TAIL;
 	send_command(cs, r, &command);
+	request_brake_half(cs, c);
 }
 
 static void

@@ -8,9 +8,6 @@
 #include "common/util.h"
 #include "master/operator/reply_json.h"
 
-/* Answers that wait for who reads events slowly, before some are dropped. */
-#define TAIL_BACKLOG 1024
-
 static void
 tell_refused(struct clients *cs, struct request *r, unsigned code,
     const char *dsn, const char *text)
@@ -88,11 +85,8 @@ reply_is_lost(struct request *r, uint32_t before)
 
 	if (!r->of_tail)
 		return false;
-	r->lost += before;
-	if (client_backlog(r->client) >= TAIL_BACKLOG) {
-		r->lost++;
+	if (request_is_lost(r, before))
 		return true;
-	}
 	if (r->lost > 0) {
 		(void)snprintf(text, sizeof(text),
 		    "{\"event\":\"lost\",\"count\":%llu}",

@@ -14,6 +14,10 @@
 #include "master/queue/queue_internal.h"
 #include "master/queue/transient.h"
 
+/* Answers that wait for intake or control, before nothing more is asked of us:
+ * more than events and lists leave there by themselves. */
+#define FRONT_BRAKE 2048
+
 static struct channel **
 peers_slot(struct queue *q, unsigned role)
 {
@@ -75,6 +79,8 @@ peers_take(void *ctx, struct channel *from, const struct message *m)
 		    strerror(errno));
 		return;
 	}
+	if ((msg->role & ROLE_FRONTS) != 0)
+		channel_set_brake(*slot, FRONT_BRAKE);
 	if (msg->role == ROLE_INTAKE)
 		peers_intake_gone(q);
 	else if (msg->role == ROLE_CONTROL)

@@ -336,8 +336,7 @@ session_dialogue(void *ctx, struct channel *from, const struct message *m)
 	char line[QUEUE_REPLY_SIZE];
 
 	session_text(m, line); /* a client shows it on a terminal */
-	report_trace(ctx, channel_arg(from), msg->from_remote != 0, line,
-	    strlen(line));
+	report_trace(ctx, channel_arg(from), msg, line);
 }
 
 /* Mostly its channel has ended before, and there is nothing left to find. */

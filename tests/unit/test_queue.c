@@ -32,6 +32,7 @@ static pid_t queue_pid = -1;
 static int master = -1;
 static int intake = -1;
 static int control = -1;
+static uint32_t submit_flags; /* of the jobs that are handed in */
 static int resolver = -1;
 static int dialer = -1;
 static int agent = -1;
@@ -252,6 +253,7 @@ hand_in(uint64_t request, uint32_t wait, size_t size, const char *first,
 	struct msg_submit submit = { .request = request,
 		.size = size,
 		.wait = wait,
+		.flags = submit_flags,
 		.uid = 1000 };
 	struct msg_request end = { .request = request };
 	char tail[1024];
@@ -933,6 +935,84 @@ Test(queue, without_an_agent_mail_waits_for_the_next_one)
 	(void)accepted();
 	agent = peer_of(ROLE_AGENT);
 	(void)close(fork_worker());
+}
+
+static void
+say_line(int worker, uint64_t job, const char *line)
+{
+	const struct msg_dialogue dialogue = { .job = job, .from_remote = 1 };
+
+	say_fd(worker, MSG_DIALOGUE, &dialogue, line, strlen(line), -1);
+}
+
+/* The line that the intake gets next, and for which job. */
+static void
+expect_line(uint64_t request, const char *line)
+{
+	struct message m = hear(intake, ROLE_INTAKE, MSG_TRACE);
+
+	cr_expect_eq(((const struct msg_trace *)m.payload)->request, request,
+	    "%s", line);
+	cr_expect_eq(m.tail_len, strlen(line));
+	cr_expect_eq(memcmp(m.tail, line, m.tail_len), 0);
+}
+
+/* Two jobs of different users on one connection. */
+Test(queue, who_watches_sees_its_own_transactions_alone)
+{
+	uint64_t first, second;
+	int worker;
+
+	submit_flags = SUBMIT_VERBOSE;
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+	(void)accepted();
+	hand_in(2, WAIT_ATTEMPT, 100, "c@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &(struct msg_next){ 0 });
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	say_line(worker, 0, "220 hi");
+	expect_line(1, "220 hi");
+	say(worker, MSG_SESSION_UP, &(struct msg_session_up){ 0 });
+	first = take_job(worker);
+	say_line(worker, first, "250 one");
+	deliver(worker, first);
+	expect_line(1, "250 one");
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULT);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	second = take_job(worker);
+	say_line(worker, 0, "250 of another's?");
+	say_line(worker, first, "250 late");
+	say_line(worker, second, "250 two");
+	expect_line(2, "250 two");
+	(void)close(worker);
+}
+
+/* A chatty server and an intake that does nothing: lines are lost, no more. */
+Test(queue, a_dialogue_without_end_costs_lines_alone)
+{
+	const struct msg_trace *trace;
+	struct message m;
+	uint64_t job, seen = 0;
+	int worker;
+
+	submit_flags = SUBMIT_VERBOSE;
+	worker = worker_with_job(&job);
+	for (uint32_t i = 0; i < 70000; i++)
+		say_line(worker, job, "250 more");
+	(void)counts(); /* all are read */
+	deliver(worker, job);
+	do {
+		cr_assert_eq(message_receive(intake, packet, ROLE_QUEUE,
+				 ROLE_INTAKE, 0, &m, &(const char *){ NULL }),
+		    1);
+		trace = m.payload;
+		seen += m.type == MSG_TRACE ? 1 + trace->lost : 0;
+	} while (m.type != MSG_RESULTS_END);
+	cr_expect_leq(seen, 3000);
+	cr_expect_gt(seen, 0);
+	(void)close(worker);
 }
 
 /* Who speaks with strangers may not see or change what is queued. */
