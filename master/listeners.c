@@ -33,6 +33,9 @@ cure(bool is_unix, int error)
 				 "posternd as root, or name another"
 			       : "a port below 1024 is for root: start "
 				 "posternd as root, or name another port";
+	case EPERM:
+		return "its folder belongs to another user, or others may "
+		       "write in it: name a folder of root alone";
 	case EEXIST:
 		return "what is there is no socket: take it away, or name "
 		       "another path";

@@ -966,8 +966,6 @@ Test(queue, who_watches_sees_its_own_transactions_alone)
 	submit_flags = SUBMIT_VERBOSE;
 	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
 	(void)accepted();
-	hand_in(2, WAIT_ATTEMPT, 100, "c@b.example", NULL);
-	(void)accepted();
 	answer_plan("b.example");
 	worker = fork_worker();
 	say(worker, MSG_NEXT, &(struct msg_next){ 0 });
@@ -976,6 +974,8 @@ Test(queue, who_watches_sees_its_own_transactions_alone)
 	expect_line(1, "220 hi");
 	say(worker, MSG_SESSION_UP, &(struct msg_session_up){ 0 });
 	first = take_job(worker);
+	hand_in(2, WAIT_ATTEMPT, 100, "c@b.example", NULL);
+	(void)accepted();
 	say_line(worker, first, "250 one");
 	deliver(worker, first);
 	expect_line(1, "250 one");
