@@ -85,10 +85,13 @@ struct msg_listener {
 
 #define SUBMITTERS_MAX 256
 
-/* Who may submit, besides root; tail: count times uint32_t, user ids. */
+/* tail: count times uint32_t, then trusted times: user ids of those who may
+ * submit besides root, and of those who may name another client or author. */
 struct msg_submitters {
 	uint32_t any; /* 1: whomever the socket's mode lets in */
 	uint32_t count;
+	uint32_t trusted;
+	uint32_t pad;
 };
 
 /* tail: count times uint32_t, then trusted times: user ids of those who may come

@@ -241,6 +241,7 @@ static const struct {
 	{ "bounce_notice_recipient", check_address },
 	{ "delay_notice_recipient", check_address },
 	{ "job_users", check_user },
+	{ "job_authorized_xclient_users", check_user },
 	{ "name_servers", check_name_server },
 	{ "server", check_server },
 	{ "listen", check_listen },

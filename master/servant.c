@@ -154,19 +154,29 @@ servant_send_listeners(struct servant *s)
 	}
 }
 
+/* Users of a list, and who started us. */
+static uint32_t
+add_uids(uint32_t *out, const uint32_t *uids, size_t n)
+{
+	memcpy(out, uids, n * sizeof(*uids));
+	if (n < SUBMITTERS_MAX)
+		out[n++] = geteuid();
+	return (uint32_t)n;
+}
+
 void
 servant_send_submitters(struct servant *s)
 {
 	const struct load *ld = s->master->load;
 	struct msg_submitters sub = { 0 };
-	uint32_t uids[SUBMITTERS_MAX];
+	uint32_t uids[2 * SUBMITTERS_MAX];
 
-	memcpy(uids, ld->submitters, sizeof(uids));
 	sub.any = ld->config->job_users.count == 0;
-	sub.count = (uint32_t)ld->nsubmitters;
-	if (sub.count < SUBMITTERS_MAX)
-		uids[sub.count++] = geteuid(); /* who started us */
-	send_to(s, MSG_SUBMITTERS, &sub, uids, sub.count * sizeof(uids[0]), -1);
+	sub.count = add_uids(uids, ld->submitters, ld->nsubmitters);
+	sub.trusted =
+	    add_uids(uids + sub.count, ld->job_trusted, ld->njob_trusted);
+	send_to(s, MSG_SUBMITTERS, &sub, uids,
+	    (sub.count + sub.trusted) * sizeof(uids[0]), -1);
 }
 
 static void

@@ -42,6 +42,7 @@ struct client {
 	struct request *begun;
 	unsigned unanswered;
 	unsigned open;
+	unsigned errors; /* in a row */
 	enum listener_kind kind;
 	struct ucred cred;
 	int fd; /* -1: closed */
@@ -175,8 +176,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	client_free(c);
 }
 
-static void
-client_fail(struct client *c)
+void
+client_end(struct client *c)
 {
 	c->failed = true;
 	event_active(c->readable, EV_READ, 0);
@@ -234,7 +235,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	while ((a = STAILQ_FIRST(&c->backlog)) != NULL) {
 		if (!send_now(c, a->text, a->len, a->fd, &gone)) {
 			if (gone)
-				client_fail(c);
+				client_end(c);
 			else
 				event_add(c->writable, NULL);
 			return;
@@ -265,7 +266,7 @@ client_send_fd(struct client *c, const char *text, int fd)
 	if (c->fd == -1 || c->failed)
 		return;
 	if (text == NULL) {
-		client_fail(c);
+		client_end(c);
 		return;
 	}
 	len = strlen(text);
@@ -276,13 +277,13 @@ client_send_fd(struct client *c, const char *text, int fd)
 	    ? malloc(sizeof(*a) + len + 1)
 	    : NULL;
 	if (a == NULL) {
-		client_fail(c);
+		client_end(c);
 		return;
 	}
 	a->fd = fd != -1 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 	if (fd != -1 && a->fd == -1) {
 		free(a);
-		client_fail(c);
+		client_end(c);
 		return;
 	}
 	a->len = len;
@@ -401,6 +402,12 @@ unsigned *
 client_unanswered(struct client *c)
 {
 	return &c->unanswered;
+}
+
+unsigned *
+client_errors(struct client *c)
+{
+	return &c->errors;
 }
 
 unsigned *

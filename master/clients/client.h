@@ -49,6 +49,9 @@ void client_send(struct client *c, const char *text);
 /* The same with a descriptor, which stays the caller's. */
 void client_send_fd(struct client *c, const char *text, int fd);
 
+/* Close it, and say `gone`, before the loop's next turn. */
+void client_end(struct client *c);
+
 /* Packets that wait for a slow reader. */
 size_t client_backlog(const struct client *c);
 
@@ -76,5 +79,6 @@ struct share **client_share(struct client *c);
 struct request **client_begun(struct client *c);
 unsigned *client_unanswered(struct client *c);
 unsigned *client_open(struct client *c);
+unsigned *client_errors(struct client *c);
 
 #endif

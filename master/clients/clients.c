@@ -13,6 +13,8 @@
 
 /* How long a stop waits for the queue's last answers. */
 #define DRAIN_MS 2000
+/* How often who is turned away is logged. */
+#define TURNED_AWAY_MS 10000
 
 bool
 clients_are_ending(const struct clients *cs)
@@ -46,8 +48,37 @@ clients_on_gone(void *ctx, struct client *c)
 		role_stop(&cs->role);
 }
 
+/* Who connects again and again does not fill the log. */
 static void
-clients_add(struct clients *cs, int fd, enum listener_kind kind)
+turn_away(struct clients *cs, struct client *c)
+{
+	int64_t now_ms = time_monotonic_ms();
+
+	cs->nturned_away++;
+	if (cs->turned_away_ms == 0 ||
+	    now_ms - cs->turned_away_ms >= TURNED_AWAY_MS) {
+		log_line(LOG_WARN,
+		    "uid %u has too many of the %u connections that there are: "
+		    "%u more are turned away",
+		    client_uid(c), cs->nclients, cs->nturned_away);
+		cs->turned_away_ms = now_ms;
+		cs->nturned_away = 0;
+	}
+	client_close(c);
+}
+
+static bool
+has_place(const struct clients *cs, const struct share *share, uid_t uid)
+{
+	if (uid == 0 || cs->one_client)
+		return cs->nclients < CLIENTS_MAX;
+	/* It is counted in both, once it has joined. */
+	return share_is_fair(share->nclients - 1, cs->nclients,
+	    CLIENTS_MAX - CLIENTS_OF_ROOT);
+}
+
+void
+clients_take(struct clients *cs, int fd, enum listener_kind kind)
 {
 	struct share_key key = { .family = AF_UNIX };
 	struct client *c;
@@ -58,12 +89,14 @@ clients_add(struct clients *cs, int fd, enum listener_kind kind)
 		return;
 	}
 	key.uid = client_uid(c);
-	*client_share(c) = share_join(cs, &key, CLIENTS_OF_USER_MAX);
+	*client_share(c) = share_join(cs, &key, CLIENTS_MAX);
 	if (*client_share(c) == NULL) {
-		log_line(LOG_WARN,
-		    "uid %u has %d clients: one more is turned away",
-		    client_uid(c), CLIENTS_OF_USER_MAX);
-		client_close(c);
+		turn_away(cs, c);
+		return;
+	}
+	if (!has_place(cs, *client_share(c), client_uid(c))) {
+		share_leave(*client_share(c));
+		turn_away(cs, c);
 		return;
 	}
 	cs->nclients++;
@@ -73,22 +106,10 @@ clients_add(struct clients *cs, int fd, enum listener_kind kind)
 }
 
 void
-clients_take(struct clients *cs, int fd, enum listener_kind kind)
-{
-	if (cs->nclients >= CLIENTS_MAX) {
-		log_line(LOG_WARN, "more than %d clients: one is turned away",
-		    CLIENTS_MAX);
-		close(fd);
-		return;
-	}
-	clients_add(cs, fd, kind);
-}
-
-void
 clients_take_only(struct clients *cs, int fd, enum listener_kind kind)
 {
 	cs->one_client = true;
-	clients_add(cs, fd, kind);
+	clients_take(cs, fd, kind);
 }
 
 static void

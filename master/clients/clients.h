@@ -25,8 +25,8 @@ struct clients;
 struct request;
 
 #define CLIENTS_MAX 1024
-/* One user does not keep all others away. */
-#define CLIENTS_OF_USER_MAX 512
+/* Of these, for root: an operator comes in whatever others do. */
+#define CLIENTS_OF_ROOT 32
 /* Clients, and what a role has besides: sessions of LMTP and SMTP. */
 #define SHARES_MAX 2048
 
@@ -90,6 +90,7 @@ struct share_key {
 struct share {
 	struct share_key key;
 	unsigned nclients; /* 0: this one is free */
+	unsigned open;     /* requests */
 	uint64_t octets;   /* of messages that are not on disk yet */
 };
 
@@ -101,6 +102,8 @@ struct clients {
 	struct requests requests;
 	uint64_t last_request;
 	unsigned nclients;
+	unsigned nturned_away;  /* since that was logged last */
+	int64_t turned_away_ms; /* CLOCK_MONOTONIC: when it was */
 	unsigned nothers; /* sessions of LMTP and SMTP, which it ends after */
 	struct share shares[SHARES_MAX];
 	unsigned unanswered; /* of all clients */
@@ -159,6 +162,13 @@ void listener_stop(struct listener *l);
 struct share *share_join(struct clients *cs, const struct share_key *key,
     unsigned most);
 void share_leave(struct share *share);
+
+/*
+ * How many of `most` one user may have, who has `own` of the `used` that there
+ * are: as many as are left after that.  So the first has half, the next half of
+ * the rest, and nobody has all.
+ */
+bool share_is_fair(unsigned own, unsigned used, unsigned most);
 
 /* Whether one more message of theirs may be held in memory. */
 bool share_has_room(const struct clients *cs, const struct share *share);

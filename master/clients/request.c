@@ -21,9 +21,13 @@
  * and in the queue, and a CANCEL where its client goes. */
 #define WAITING_MAX           32768
 #define WAITING_OF_CLIENT_MAX 4096
+/* Of these, for root and for mail that comes in by LMTP and SMTP. */
+#define WAITING_OF_ROOT 4096
 /* Times message_size_limit: over this much in memory, not on disk yet, we stop
  * reading who sends more. */
 #define OCTETS_PAUSE 2
+/* Packets in a row that are refused for good, before their client is cut off. */
+#define ERRORS_MAX 20
 /* Answers that wait for a slow reader, before events and lines of a dialogue are
  * dropped. */
 #define LOSSY_BACKLOG 1024
@@ -56,12 +60,29 @@ request_refuse(struct client *c, const char *ref, unsigned code,
 	log_line(LOG_INFO, "refused: uid=%u pid=%d code=%u text=\"%s\"",
 	    client_uid(c), (int)client_pid(c), code, text);
 	request_tell(c, answer_refused(ref, code, dsn, text));
+	if (client_kind(c) != LISTENER_JOB || code < 500 ||
+	    ++*client_errors(c) != ERRORS_MAX)
+		return;
+	log_line(LOG_WARN,
+	    "uid %u [%d]: %d packets in a row were refused: "
+	    "its connection is closed",
+	    client_uid(c), (int)client_pid(c), ERRORS_MAX);
+	request_tell(c,
+	    answer_refused("", 421, "4.7.0",
+		"too many errors: the connection is closed"));
+	client_end(c);
 }
 
 bool
 request_may_wait(const struct clients *cs, struct client *c)
 {
-	return cs->open < WAITING_MAX &&
+	const struct share *share = *client_share(c);
+
+	if (client_uid(c) == 0)
+		return cs->open < WAITING_MAX &&
+		    *client_open(c) < WAITING_OF_CLIENT_MAX;
+	return share_is_fair(share->open, cs->open,
+		   WAITING_MAX - WAITING_OF_ROOT) &&
 	    *client_open(c) < WAITING_OF_CLIENT_MAX;
 }
 
@@ -84,6 +105,7 @@ request_add(struct clients *cs, const struct asker *asker, struct share *share)
 	r->number = ++cs->last_request;
 	RB_INSERT(requests, &cs->requests, r);
 	cs->open++;
+	share->open++;
 	cs->unanswered++;
 	return r;
 }
@@ -188,6 +210,8 @@ void
 request_answered(struct clients *cs, struct request *r)
 {
 	r->answered = true;
+	if (r->client != NULL)
+		*client_errors(r->client) = 0;
 	if (!r->transient)
 		request_settled(cs, r);
 	else if (r->client != NULL)
@@ -205,6 +229,7 @@ request_free(struct clients *cs, struct request *r)
 		--*client_open(r->client);
 	}
 	cs->open--;
+	r->share->open--;
 	if (cs->leaving && r->client != NULL && *client_open(r->client) == 0)
 		leave_client_done(cs, r->client);
 	RB_REMOVE(requests, &cs->requests, r);

@@ -59,6 +59,12 @@ share_leave(struct share *share)
 }
 
 bool
+share_is_fair(unsigned own, unsigned used, unsigned most)
+{
+	return used < most && own < most - used;
+}
+
+bool
 share_has_room(const struct clients *cs, const struct share *share)
 {
 	uint64_t limit = cs->config->message_size_limit;

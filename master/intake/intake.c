@@ -105,11 +105,12 @@ intake_submitters(void *ctx, struct channel *from, const struct message *m)
 	struct intake *in = ctx;
 
 	(void)from;
-	if (s->count > SUBMITTERS_MAX ||
-	    m->tail_len != s->count * sizeof(in->submitters[0]))
+	if (s->count > SUBMITTERS_MAX || s->trusted > SUBMITTERS_MAX ||
+	    m->tail_len != (s->count + s->trusted) * sizeof(in->submitters[0]))
 		return; /* the master's own check failed: keep what we know */
 	in->submit_any = s->any != 0;
 	in->nsubmitters = s->count;
+	in->ntrusted = s->trusted;
 	memcpy(in->submitters, m->tail, m->tail_len);
 }
 

@@ -51,8 +51,9 @@ struct intake {
 	uint64_t started_s; /* CLOCK_REALTIME */
 	uint64_t last_mail; /* counts them */
 	bool submit_any;
-	uint32_t submitters[SUBMITTERS_MAX];
 	uint32_t nsubmitters;
+	uint32_t ntrusted; /* to name others, after the first nsubmitters */
+	uint32_t submitters[2 * SUBMITTERS_MAX];
 };
 _Static_assert(offsetof(struct intake, clients) == 0, "handlers get either");
 

@@ -78,15 +78,46 @@ submit_send(struct clients *cs, const struct request *r,
 }
 
 static bool
+is_among(uid_t uid, const uint32_t *uids, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (uids[i] == uid)
+			return true;
+	}
+	return uid == 0;
+}
+
+static bool
 may_submit(const struct intake *in, const struct client *c)
 {
-	uid_t uid = client_uid(c);
-	uint32_t i;
+	return in->submit_any || in->clients.one_client ||
+	    is_among(client_uid(c), in->submitters, in->nsubmitters);
+}
 
-	if (in->submit_any || uid == 0 || in->clients.one_client)
-		return true;
-	for (i = 0; i < in->nsubmitters; i++) {
-		if (in->submitters[i] == uid)
+/* A next server may trust what we say of whoever handed the message in or wrote
+ * it (XCLIENT; RFC 4954, 5): that is for those to say whom we trust with it. */
+static bool
+may_name_others(const struct intake *in, const struct client *c)
+{
+	return in->clients.one_client ||
+	    is_among(client_uid(c), in->submitters + in->nsubmitters,
+		in->ntrusted);
+}
+
+static bool
+names_others(const struct job_packet *job)
+{
+	const char *at = job->parameters;
+	struct parameter_word word;
+
+	while (parameters_next(&at, &word)) {
+		if (word.parameter == PARAMETER_COUNT)
+			continue;
+		if (parameter_descs[word.parameter].command ==
+		    PARAMETER_OF_CLIENT)
+			return true;
+		if (word.parameter == PARAMETER_AUTH &&
+		    (word.value_len != 2 || memcmp(word.value, "<>", 2) != 0))
 			return true;
 	}
 	return false;
@@ -236,7 +267,11 @@ job_packet(struct intake *in, struct client *c, const char *text, size_t len,
 		cancel_begun(&in->clients, c);
 		return;
 	}
-	if (begun == NULL)
+	if (begun == NULL && names_others(&job) && !may_name_others(in, c))
+		request_refuse(c, job.ref, 550, "5.7.1",
+		    "your user may not name another client or author: see "
+		    "job_authorized_xclient_users in postern.conf");
+	else if (begun == NULL)
 		begin_job(&in->clients, c, &job, fd);
 	else
 		send_rcpts(&in->clients, begun, job.rcpts, job.rcpts_len);

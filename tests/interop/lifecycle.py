@@ -15,6 +15,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+import daemon  # noqa
 from daemon import (ROLE_UIDS, Daemon, Job, as_plain_user, memfd,  # noqa
                     wait_for)
 from sink import Sink, slow  # noqa
@@ -860,6 +861,93 @@ def only_those_on_the_list_may_submit():
         assert status != 0 and "may not submit" in said, (status, said)
 
 
+def only_those_who_are_trusted_name_others():
+    """Whom a next server takes for the client or the author (XCLIENT, AUTH=)."""
+    who = 'job_authorized_xclient_users = { "61300" }\n' \
+          'job_socket_mode = 0666\n'
+    with Sink() as sink, Daemon(config(sink, who)) as d:
+        def submit(uid, **extra):
+            code = ("import sys; sys.path.insert(0, %r); import daemon, json\n"
+                    "j = daemon.Job(%r)\n"
+                    "j.send(json.loads(%r), daemon.memfd(b'x\\n'))\n"
+                    "print(json.dumps(j.receive()))" % (
+                        os.path.dirname(daemon.__file__), d.dir + "/run/job",
+                        json.dumps({"from": "a@b.test", "rcpts": ["c@x.test"],
+                                    **extra})))
+            r = subprocess.run(
+                ["setpriv", "--reuid=%d" % uid, "--regid=%d" % uid,
+                 "--clear-groups", sys.executable, "-c", code],
+                capture_output=True, timeout=40)
+            assert r.returncode == 0, r.stderr
+            return json.loads(r.stdout)
+        others = ({"client": {"name": "bank.test"}}, {"auth": "ceo@x.test"})
+        for extra in others:
+            answer = submit(61301, **extra)
+            assert answer["status"] == "refused", answer
+            assert answer["dsn"] == "5.7.1", answer
+            assert submit(61300, **extra)["status"] == "queued"
+            assert submit(0, **extra)["status"] == "queued"
+        assert submit(61301, auth="<>")["status"] == "queued"
+        assert submit(61301)["status"] == "queued"
+
+
+def a_user_who_errs_is_cut_off_and_others_are_not():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        bad, good = Job(d.dir + "/run/job"), Job(d.dir + "/run/job")
+        for _ in range(19):
+            bad.send(b"{}")
+            assert bad.receive()["status"] == "refused"
+        bad.send({"from": "a@b.test", "rcpts": ["a@x.test"]}, memfd(MESSAGE))
+        assert bad.receive()["status"] == "queued"  # one of these forgives
+        for _ in range(20):
+            bad.send(b"{}")
+            assert bad.receive()["status"] == "refused"
+        assert "too many errors" in bad.receive()["error"]
+        assert bad.receive() is None
+        good.send({"from": "a@b.test", "rcpts": ["a@x.test"]}, memfd(MESSAGE))
+        assert good.receive()["status"] == "queued"
+
+
+def one_user_does_not_take_all_places():
+    """Of 1,024 connections, and of 32,768 places for results."""
+    with Sink() as sink, Daemon(config(sink, "job_socket_mode = 0666")) as d:
+        code = ("import socket, sys, time\n"
+                "n = 0; keep = []\n"
+                "for _ in range(1100):\n"
+                "    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+                "    s.connect(%r); keep.append(s)\n"
+                "for s in keep:\n"
+                "    s.settimeout(0.3 if n == 0 else 0.001)\n"
+                "    try:\n"
+                "        s.recv(1)\n"
+                "    except TimeoutError:\n"
+                "        n += 1\n"
+                "    except OSError: pass\n"
+                "print(n, flush=True); sys.stdin.read()\n" % (
+                    d.dir + "/run/job"))
+        users = []
+        try:
+            counts = []
+            for uid in (61301, 61302, 61303):
+                p = subprocess.Popen(
+                    ["setpriv", "--reuid=%d" % uid, "--regid=%d" % uid,
+                     "--clear-groups", sys.executable, "-c", code],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                users.append(p)
+                counts.append(int(p.stdout.readline()))
+            assert 400 < counts[0] <= 512, counts
+            assert 100 < counts[1] <= 256 and 50 < counts[2], counts
+            assert "more are turned away" in d.log_text()
+            assert d.log_text().count("turned away") < 30, "the log is full"
+            answers = d.send(["a@x.test"], MESSAGE)  # root
+            assert answers[1]["status"] == "delivered", answers
+            assert d.status(), "operators"
+        finally:
+            for p in users:
+                p.kill()
+                p.wait()
+
+
 def a_socket_closed_by_its_mode_lets_nobody_in():
     with Sink() as sink, Daemon(config(sink, "job_socket_mode = 0600")) as d:
         assert os.stat(d.dir + "/run/job").st_mode & 0o777 == 0o600
@@ -1095,6 +1183,9 @@ def lines_go_to_syslog_and_find_it_again():
 ROOT_ONLY = (a_role_that_lies_to_the_master_takes_nothing_from_it,
              one_user_does_not_keep_the_others_away,
              only_those_on_the_list_may_submit,
+    only_those_who_are_trusted_name_others,
+    a_user_who_errs_is_cut_off_and_others_are_not,
+    one_user_does_not_take_all_places,
              a_socket_closed_by_its_mode_lets_nobody_in,
              lines_go_to_syslog_and_find_it_again)
 
@@ -1146,6 +1237,9 @@ TESTS = (
     a_configuration_that_cannot_be_read_is_refused,
     without_standard_descriptors_it_works_all_the_same,
     only_those_on_the_list_may_submit,
+    only_those_who_are_trusted_name_others,
+    a_user_who_errs_is_cut_off_and_others_are_not,
+    one_user_does_not_take_all_places,
     a_socket_closed_by_its_mode_lets_nobody_in,
     a_dead_destination_delays_no_other,
     json_lines_say_what_text_lines_say,

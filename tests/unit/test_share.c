@@ -50,3 +50,17 @@ Test(share, nobody_fills_memory_for_all)
 	cr_expect(share_has_room(&cs, share[5]));
 	cr_expect(share_has_room(&cs, share[0]));
 }
+
+Test(share, each_has_half_of_what_others_leave)
+{
+	unsigned used = 0, of_one;
+
+	for (unsigned i = 0; i < 5; i++) {
+		for (of_one = 0; share_is_fair(of_one, used, 1000); of_one++)
+			used++;
+		cr_expect_geq(of_one, 1000u >> (i + 1), "%u: %u", i, of_one);
+		cr_expect_leq(of_one, (1000u >> (i + 1)) + 1);
+	}
+	cr_expect_lt(used, 1000);
+	cr_expect_not(share_is_fair(0, 1000, 1000));
+}
