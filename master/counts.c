@@ -109,6 +109,7 @@ open_sockets(struct master *m)
 
 	if (c->metrics_socket[0] != '\0')
 		counts->socket_fd = open_unix(m);
+	listen_refuse_rights(counts->socket_fd); /* -1 is fine */
 	if (c->metrics_listen[0] != '\0')
 		counts->tcp_fd = open_tcp(m);
 }

@@ -162,6 +162,7 @@ files_open(struct master *m)
 	m->control_fd =
 	    open_socket(m, "control", "control_socket", c->control_socket,
 		(mode_t)c->control_socket_mode, m->load->control_group);
+	listen_refuse_rights(m->control_fd); /* jobs alone have any */
 	listeners_open(m);
 }
 

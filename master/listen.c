@@ -22,6 +22,10 @@
 
 #define LISTEN_BACKLOG 256
 
+#ifndef SO_PASSRIGHTS /* Linux 6.16 */
+#define SO_PASSRIGHTS 83
+#endif
+
 /* A kernel answers in the place of a socket that was closed for a minute. */
 static const int keepalive_idle_s = 60;
 static const int keepalive_interval_s = 15;
@@ -185,6 +189,15 @@ out:
 		return -1;
 	}
 	return fd;
+}
+
+void
+listen_refuse_rights(int fd)
+{
+	const int off = 0;
+
+	/* ENOPROTOOPT of a kernel without, EOPNOTSUPP of TCP. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 }
 
 /* The octets of sockaddr filled, or 0. */

@@ -20,6 +20,14 @@
  */
 int listen_open(const char *path, int type, mode_t mode, gid_t gid);
 
+/*
+ * listen_refuse_rights - no client of that socket can pass a descriptor.
+ *
+ * For where none is wanted: to be rid of one may take as long as its sender
+ * likes.  Linux has it from 6.16 on; before, this does nothing.
+ */
+void listen_refuse_rights(int fd);
+
 /* Another mode and group for such a socket; 0, or -1 with errno. */
 int listen_give(const char *path, mode_t mode, gid_t gid);
 

@@ -84,6 +84,7 @@ listeners_open(struct master *m)
 		if (m->listener_fds[i] == -1)
 			fatal("listener %s: %s: %s", l->name, l->listen,
 			    cure(l->at.kind == NEXT_HOP_UNIX, errno));
+		listen_refuse_rights(m->listener_fds[i]);
 		m->nlisteners++;
 	}
 }

@@ -12,12 +12,17 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "master/clients/closer.h"
 
 /* Octets of answers kept for clients that do not read; and of one of them, who is
  * gone over it.  However many there are, the next may have half of the rest. */
 #define BACKLOG_MAX       (128u * 1024 * 1024)
 #define CLIENT_OCTETS_MAX (32u * 1024 * 1024)
 #define CLIENT_FDS_MAX    32 /* of them with a message in memory */
+/* SCM_MAX_FD of the kernel. */
+#define FDS_OF_PACKET_MAX 253
+/* More than a socket's queue holds. */
+#define UNREAD_MAX 16384
 /* Packets read before others have their turn. */
 #define CLIENT_BURST 32
 
@@ -83,23 +88,9 @@ has_room(const struct client *c, size_t size)
 	    c->octets + size <= (BACKLOG_MAX - all_octets) / 2;
 }
 
-static void
-client_free(struct client *c)
-{
-	LIST_REMOVE(c, entry);
-	while (!STAILQ_EMPTY(&c->backlog))
-		answer_drop(c);
-	if (c->readable != NULL)
-		event_free(c->readable);
-	if (c->writable != NULL)
-		event_free(c->writable);
-	fd_close(c->fd);
-	free(c);
-}
-
 /*
- * One descriptor is wanted.  The kernel's room for one is on 64 bits enough for
- * two, so two are taken and closed here; it closes what is beyond.
+ * One descriptor is wanted.  There is room for all that a packet can have, so that
+ * the kernel closes none of them in our name: that may take long.
  */
 static int
 take_fd(struct msghdr *mh, bool *too_many)
@@ -116,11 +107,70 @@ take_fd(struct msghdr *mh, bool *too_many)
 			memcpy(&next, CMSG_DATA(c) + i * sizeof(int),
 			    sizeof(int));
 			*too_many = *too_many || fd != -1;
-			fd_close(fd);
+			closer_close(fd);
 			fd = next;
 		}
 	}
 	return fd;
+}
+
+/* Octets of a packet, and its descriptor, or -1; what recvmsg() says. */
+static ssize_t
+receive(int sock, char *text, size_t size, int *fdp, bool *too_much)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t room[CMSG_SPACE(FDS_OF_PACKET_MAX * sizeof(int))];
+	} control;
+	struct iovec iov = { text, size };
+	struct msghdr mh = { 0 };
+	ssize_t n;
+
+	*fdp = -1;
+	mh.msg_iov = &iov;
+	mh.msg_iovlen = 1;
+	mh.msg_control = &control;
+	mh.msg_controllen = sizeof(control.room);
+	n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n == -1)
+		return -1;
+	*too_much = (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+	*fdp = take_fd(&mh, too_much);
+	return n;
+}
+
+/* What is in packets that nobody has read would be closed with the socket. */
+static void
+close_socket(int sock)
+{
+	bool too_much;
+	char octet;
+	int fd, i;
+
+	if (sock == -1)
+		return;
+	(void)shutdown(sock, SHUT_RD); /* and nothing more gets in */
+	for (i = 0; i < UNREAD_MAX; i++) {
+		if (receive(sock, &octet, sizeof(octet), &fd, &too_much) <= 0 &&
+		    fd == -1)
+			break;
+		closer_close(fd);
+	}
+	fd_close(sock);
+}
+
+static void
+client_free(struct client *c)
+{
+	LIST_REMOVE(c, entry);
+	while (!STAILQ_EMPTY(&c->backlog))
+		answer_drop(c);
+	if (c->readable != NULL)
+		event_free(c->readable);
+	if (c->writable != NULL)
+		event_free(c->writable);
+	close_socket(c->fd);
+	free(c);
 }
 
 /* 1: a packet was handled; 0: none is there; -1: the client is gone. */
@@ -128,27 +178,15 @@ static int
 client_take(struct client *c)
 {
 	static char text[CLIENT_PACKET_MAX];
-	union {
-		struct cmsghdr align;
-		uint8_t room[CMSG_SPACE(2 * sizeof(int))];
-	} control;
-	struct iovec iov = { text, sizeof(text) };
-	struct msghdr mh = { 0 };
 	bool too_much;
 	ssize_t n;
 	int fd;
 
-	mh.msg_iov = &iov;
-	mh.msg_iovlen = 1;
-	mh.msg_control = &control;
-	mh.msg_controllen = sizeof(control.room);
-	n = recvmsg(c->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	n = receive(c->fd, text, sizeof(text), &fd, &too_much);
 	if (n == -1)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
-	too_much = (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
-	fd = take_fd(&mh, &too_much);
 	if (n == 0) {
-		fd_close(fd); /* an empty packet, as good as an end */
+		closer_close(fd); /* an empty packet, as good as an end */
 		return -1;
 	}
 	c->handlers->packet(c->ctx, c, text, (size_t)n, too_much, fd);
@@ -345,7 +383,7 @@ client_close(struct client *c)
 	}
 	event_del(c->readable);
 	event_del(c->writable);
-	fd_close(c->fd);
+	close_socket(c->fd);
 	c->fd = -1;
 }
 

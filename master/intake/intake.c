@@ -22,6 +22,7 @@
 #include "common/role.h"
 #include "common/sandbox.h"
 #include "common/util.h"
+#include "master/clients/closer.h"
 #include "master/config.h"
 #include "master/intake/intake_internal.h"
 #include "master/intake/smtpd.h"
@@ -208,8 +209,11 @@ intake_run(int parent_fd)
 	if (in.clients.config == NULL)
 		fatal("no configuration");
 	sandbox_root(&intake_sandbox, &in.clients.role.start);
-	sandbox_confine(&intake_sandbox, NULL, intake_filter,
-	    NELEM(intake_filter), &ready);
+	sandbox_confine(&intake_sandbox, NULL, NULL, 0, &ready);
+	if (closer_start() == -1)
+		fatal("a thread: %s", strerror(errno));
+	if (filter_enter_threads(intake_filter, NELEM(intake_filter)) == -1)
+		fatal("seccomp filter: %s", strerror(errno));
 	role_loop(&in.clients.role, &ready);
 	_exit(0); /* clients and queue see the ends; there is nothing to save */
 }

@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/clients/closer.h"
 #include "master/intake/copy.h"
 
 /* As many whole recipients of the list as fit; how many octets they take. */
@@ -292,7 +293,7 @@ on_packet(void *ctx, struct client *c, const char *text, size_t len,
 		    "descriptor: continue recipients with \"more\"");
 	else
 		job_packet(in, c, text, len, fd);
-	fd_close(fd);
+	closer_close(fd);
 }
 
 const struct client_handlers submit_handlers = { on_packet, clients_on_gone };

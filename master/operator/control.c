@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/sandbox.h"
 #include "common/util.h"
+#include "master/clients/closer.h"
 #include "master/operator/command.h"
 #include "master/operator/operator_internal.h"
 
@@ -133,7 +134,7 @@ on_packet(void *ctx, struct client *c, const char *text, size_t len,
 		    "the packet is too large, or a descriptor came with it");
 	else
 		control_packet(cs, c, text, len);
-	fd_close(fd);
+	closer_close(fd);
 }
 
 static const struct client_handlers packet_handlers = { on_packet,

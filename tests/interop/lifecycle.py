@@ -677,23 +677,6 @@ def without_descriptors_the_intake_waits_in_peace():
         assert answers[1]["status"] == "delivered", answers
 
 
-def one_user_does_not_keep_the_others_away():
-    with Sink() as sink, Daemon(config(sink)) as d:
-        jobs = [Job(d.dir + "/run/job") for _ in range(520)]
-        wait_for(lambda: "512 clients: one more" in d.log_text(), 10,
-                 "the limit")
-        assert jobs[-1].receive() is None
-        os.chmod(d.dir + "/run/job", 0o777)
-        r = subprocess.run(
-            as_plain_user([d.dir + "/postern", "send", "-c", d.config,
-                           "--from", "", "--wait", "final", "a@x.test"]),
-            input=MESSAGE, capture_output=True, timeout=30)
-        assert r.returncode == 0, r
-        for job in jobs:
-            job.close()
-        wait_for(lambda: d.send(["b@x.test"], MESSAGE) != [], 10, "room")
-
-
 def descriptor_of(pid, fd):
     """A copy of another process's descriptor; None where that is forbidden."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -859,6 +842,75 @@ def only_those_on_the_list_may_submit():
         assert status == 0 and '"delivered"' in said, (status, said)
         status, said = submit(61300)
         assert status != 0 and "may not submit" in said, (status, said)
+
+
+def lingering():
+    """A TCP socket whose close() waits: its peer reads nothing."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    sock = socket.create_connection(listening.getsockname())
+    peer, _ = listening.accept()
+    sock.setblocking(False)
+    try:
+        while True:
+            sock.send(bytes(1 << 16))
+    except BlockingIOError:
+        pass
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                    struct.pack("ii", 1, 30))
+    return sock, (listening, peer)
+
+
+def a_descriptor_that_lingers_freezes_nobody():
+    """It is passed by itself, among many, inside another, and never read."""
+    keep = []
+
+    def one():
+        sock, others = lingering()
+        keep.append(others)
+        return sock
+    with Sink() as sink, Daemon(config(sink)) as d:
+        path, intake = d.dir + "/run/job", d.pids("intake")[0]
+        good = Job(path)
+        job = {"from": "a@b.test", "rcpts": ["a@x.test"]}
+
+        def answers_soon(what):
+            good.sock.settimeout(5)
+            good.send(job, memfd(MESSAGE))
+            assert good.receive()["status"] == "queued", what
+
+        def give(client, sock, fds, *own):
+            """The last copy of each is the intake's to close."""
+            os.kill(intake, signal.SIGSTOP)
+            sock.sendmsg([json.dumps(job).encode()], [
+                (socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                 struct.pack("%di" % len(fds), *fds))])
+            for s in own:
+                s.close()
+            os.kill(intake, signal.SIGCONT)
+            if client is not None:
+                assert client.receive()["status"] == "refused"
+        alone, many, inside, unread = [Job(path) for _ in range(4)]
+        s = one()
+        give(alone, alone.sock, [s.fileno()], s)
+        answers_soon("alone")
+        several = [one() for _ in range(3)]
+        give(many, many.sock, [s.fileno() for s in several], *several)
+        answers_soon("among many")
+        a, b = socket.socketpair()
+        s = one()
+        a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                            struct.pack("i", s.fileno()))])
+        s.close()
+        give(inside, inside.sock, [b.fileno()], a, b)
+        answers_soon("inside another")
+        s = one()
+        os.kill(intake, signal.SIGSTOP)
+        for _ in range(20):
+            unread.send(b"{}")
+        give(None, unread.sock, [s.fileno()], s)
+        answers_soon("never read")
+        assert [p["restarts"] for p in d.status()
+                if p["role"] == "intake"] == [0]
 
 
 def only_those_who_are_trusted_name_others():
@@ -1181,8 +1233,8 @@ def lines_go_to_syslog_and_find_it_again():
 
 
 ROOT_ONLY = (a_role_that_lies_to_the_master_takes_nothing_from_it,
-             one_user_does_not_keep_the_others_away,
-             only_those_on_the_list_may_submit,
+                      only_those_on_the_list_may_submit,
+    a_descriptor_that_lingers_freezes_nobody,
     only_those_who_are_trusted_name_others,
     a_user_who_errs_is_cut_off_and_others_are_not,
     one_user_does_not_take_all_places,
@@ -1230,13 +1282,13 @@ TESTS = (
     a_client_waits_for_so_many_results_and_no_more,
     half_given_jobs_fill_no_memory,
     without_descriptors_the_intake_waits_in_peace,
-    one_user_does_not_keep_the_others_away,
     a_role_that_lies_to_the_master_takes_nothing_from_it,
     a_second_posternd_is_refused,
     what_is_not_ours_is_refused,
     a_configuration_that_cannot_be_read_is_refused,
     without_standard_descriptors_it_works_all_the_same,
     only_those_on_the_list_may_submit,
+    a_descriptor_that_lingers_freezes_nobody,
     only_those_who_are_trusted_name_others,
     a_user_who_errs_is_cut_off_and_others_are_not,
     one_user_does_not_take_all_places,
