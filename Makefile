@@ -51,7 +51,7 @@ OBJS  := $(SRCS:%.c=$(BUILD)/obj/%.o)
 UNIT  := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*.c))
 FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
-	master/intake/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
+	master/operator/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
 .PHONY: all libraries help deps demo check check-mutants unit session interop confine chaos chaos-upgrade fuzz bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check clean FORCE
 
@@ -217,7 +217,7 @@ install: all
 	    ln -sf $(BINDIR)/postern $(DESTDIR)$(LIBDIR)/$$name || exit 1; done
 	install -m 644 master/control/postern.1 master/control/postern-sendmail.1 $(DESTDIR)$(MANDIR)/man1/
 	install -m 644 master/postern.conf.5 master/intake/postern-job.5 \
-	    master/intake/postern-control.5 master/control/postern-transcript.5 \
+	    master/operator/postern-control.5 master/control/postern-transcript.5 \
 	    master/metrics/postern-metrics.5 $(DESTDIR)$(MANDIR)/man5/
 	install -m 644 master/posternd.8 $(DESTDIR)$(MANDIR)/man8/
 	test -e $(DESTDIR)$(SYSCONFDIR)/postern.conf || \

@@ -121,6 +121,18 @@ session_report(struct session *s, enum msg_type type, const void *payload,
 	s->ops->report(s->arg, type, payload, text, strlen(text));
 }
 
+/* Whose transaction a line belongs to: the job in hand, or that of a flight
+ * whose replies come next; 0: none.  Clients see their own alone. */
+static uint64_t
+job_of_line(const struct session *s)
+{
+	const struct flight *f = &s->flight;
+
+	if (s->trans.active)
+		return s->trans.job;
+	return f->departed && f->at < f->count ? f->jobs[f->at].job : 0;
+}
+
 /* A line for whoever watches; the octets are a stranger's, or our own. */
 static void
 show(struct session *s, bool from_remote, const uint8_t *line, size_t n)
@@ -130,6 +142,7 @@ show(struct session *s, bool from_remote, const uint8_t *line, size_t n)
 
 	if (!s->conf.verbose)
 		return;
+	dialogue.job = job_of_line(s);
 	dialogue.from_remote = from_remote;
 	(void)reply_write_sanitized(text, sizeof(text), line, n);
 	session_report(s, MSG_DIALOGUE, &dialogue, text);

@@ -85,10 +85,13 @@ struct msg_listener {
 
 #define SUBMITTERS_MAX 256
 
-/* Who may submit, besides root; tail: count times uint32_t, user ids. */
+/* tail: count times uint32_t, then trusted times: user ids of those who may
+ * submit besides root, and of those who may name another client or author. */
 struct msg_submitters {
 	uint32_t any; /* 1: whomever the socket's mode lets in */
 	uint32_t count;
+	uint32_t trusted;
+	uint32_t pad;
 };
 
 /* tail: count times uint32_t, then trusted times: user ids of those who may come
@@ -190,7 +193,7 @@ struct msg_outlet {
 };
 
 struct msg_request {
-	uint64_t request; /* intake's number for a client's question or job */
+	uint64_t request; /* the number that intake or control gave it */
 };
 
 struct msg_status {
@@ -284,7 +287,15 @@ struct msg_result {
 struct msg_trace {
 	uint64_t request;
 	uint8_t from_remote;
-	uint8_t pad[7];
+	uint8_t pad[3];
+	uint32_t lost; /* lines before it, for the intake was too slow */
+};
+
+/* After the last RESULT. */
+struct msg_results_end {
+	uint64_t request;
+	uint32_t lost; /* so many RESULTs were not sent: it was too slow */
+	uint32_t pad;
 };
 
 #define LIST_LIMIT_MAX 1000
@@ -718,6 +729,7 @@ struct msg_transcript {
 
 /* tail: one line without its end, sanitised; secrets and bodies left out. */
 struct msg_dialogue {
+	uint64_t job; /* whose command or reply it is; 0: the session's own */
 	uint8_t from_remote;
 	uint8_t pad[7];
 };

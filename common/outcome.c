@@ -39,8 +39,8 @@ const char *
 role_name(unsigned role)
 {
 	static const char *const names[] = { "master", "intake", "queue",
-		"resolver", "dialer", "agent", "worker", "metrics",
-		"signer" };
+		"resolver", "dialer", "agent", "worker", "metrics", "signer",
+		"control" };
 	unsigned i;
 
 	for (i = 0; i < NELEM(names); i++) {

@@ -48,9 +48,11 @@ struct channel {
 	void *arg;
 	STAILQ_HEAD(, packet) backlog;
 	size_t nbacklog;
-	int fd; /* -1: closed */
+	size_t brake; /* so many wait: nothing is read; 0: there is none */
+	int fd;       /* -1: closed */
 	unsigned peer;
-	bool busy;       /* inside channel_read */
+	bool busy; /* inside channel_read */
+	bool braked;
 	const char *why; /* we gave it up; the owner is to hear so */
 };
 
@@ -235,6 +237,25 @@ channel_take(struct channel *ch, int flags, const char **why)
 	return -1;
 }
 
+/* Who asks faster than it reads the answers waits with its questions. */
+static void
+channel_brake(struct channel *ch)
+{
+	if (ch->brake == 0 || ch->braked || ch->nbacklog < ch->brake)
+		return;
+	ch->braked = true;
+	event_del(ch->readable);
+}
+
+static void
+channel_release(struct channel *ch)
+{
+	if (!ch->braked)
+		return;
+	ch->braked = false;
+	event_add(ch->readable, NULL);
+}
+
 /* Handles up to `most` packets; may end and free the channel. */
 static void
 channel_read(struct channel *ch, int most)
@@ -245,7 +266,7 @@ channel_read(struct channel *ch, int most)
 
 	ch->busy = true;
 	for (i = 0; i < most && n == 1 && ch->fd != -1 && ch->why == NULL &&
-	     (i == 0 || time_monotonic_ms() < until_ms);
+	     !ch->braked && (i == 0 || time_monotonic_ms() < until_ms);
 	     i++)
 		n = channel_take(ch, MSG_DONTWAIT, &why);
 	ch->busy = false;
@@ -292,12 +313,17 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 				event_add(ch->writable, NULL);
 			else if (errno != EPIPE && errno != ECONNRESET)
 				channel_fail(ch, errno);
-			return; /* the reader meets its end by itself */
+			else /* the reader meets its end by itself */
+				channel_release(ch);
+			return;
 		}
 		STAILQ_REMOVE_HEAD(&ch->backlog, entry);
 		ch->nbacklog--;
 		packet_free(p);
 	}
+	channel_release(ch);
+	if (ch->role->drained != NULL)
+		ch->role->drained(ch->role->ctx, ch);
 }
 
 /* Keeps a packet that the socket does not take now. */
@@ -328,6 +354,7 @@ channel_keep(struct channel *ch, enum msg_type type, const void *payload,
 	STAILQ_INSERT_TAIL(&ch->backlog, p, entry);
 	ch->nbacklog++;
 	event_add(ch->writable, NULL);
+	channel_brake(ch);
 	return 0;
 }
 
@@ -392,6 +419,12 @@ channel_close(struct channel *ch)
 	event_del(ch->writable);
 	fd_close(ch->fd);
 	ch->fd = -1;
+}
+
+void
+channel_set_brake(struct channel *ch, size_t brake)
+{
+	ch->brake = brake;
 }
 
 size_t

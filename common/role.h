@@ -51,6 +51,8 @@ struct role {
 	 * end is not told: it ends the loop.
 	 */
 	void (*closed)(void *ctx, struct channel *ch, const char *why);
+	/* What waited for a channel's socket has all gone out; NULL: no matter. */
+	void (*drained)(void *ctx, struct channel *ch);
 	/* What PONG tells besides that we live; NULL: nothing. */
 	void (*vital)(void *ctx, struct msg_pong *pong);
 	struct event_base *base;
@@ -107,6 +109,14 @@ void channel_close(struct channel *ch);
  */
 int channel_send(struct channel *ch, enum msg_type type, const void *payload,
     const void *tail, size_t tail_len, int fd);
+
+/*
+ * channel_set_brake - read no more while so many packets wait for the socket.
+ *
+ * For one end of a channel alone, the one that answers: two that wait for each
+ * other would wait for good.
+ */
+void channel_set_brake(struct channel *ch, size_t brake);
 
 /* Packets that wait for the socket. */
 size_t channel_backlog(const struct channel *ch);

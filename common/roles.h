@@ -18,15 +18,19 @@ enum role_id {
 	ROLE_WORKER = 1 << 6,
 	ROLE_METRICS = 1 << 7,
 	ROLE_SIGNER = 1 << 8,
+	ROLE_CONTROL = 1 << 9,
 };
 
 /* Those whom the master executes. */
 #define ROLE_SERVANTS                                                          \
 	(ROLE_INTAKE | ROLE_QUEUE | ROLE_RESOLVER | ROLE_DIALER | ROLE_AGENT | \
-	    ROLE_METRICS | ROLE_SIGNER)
+	    ROLE_METRICS | ROLE_SIGNER | ROLE_CONTROL)
+
+/* Those of them that have clients of this machine, or of the network. */
+#define ROLE_FRONTS (ROLE_INTAKE | ROLE_CONTROL)
 
 /* Those of them that read the configuration. */
-#define ROLE_READERS (ROLE_INTAKE | ROLE_QUEUE | ROLE_RESOLVER)
+#define ROLE_READERS (ROLE_INTAKE | ROLE_CONTROL | ROLE_QUEUE | ROLE_RESOLVER)
 
 /* The channel to the parent (master, or the queue for a worker) is this one. */
 #define ROLE_PARENT_FD 3
@@ -43,6 +47,7 @@ const char *role_name(unsigned role);
 
 /* Entry of each role; parent_fd is ours.  Returns the exit status. */
 int intake_run(int parent_fd);
+int control_run(int parent_fd);
 int queue_run(int parent_fd);
 int resolver_run(int parent_fd);
 int dialer_run(int parent_fd);

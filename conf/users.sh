@@ -4,7 +4,7 @@
 # Those that stand stay as they are.
 set -eu
 
-for role in intake queue resolver dialer agent signer metrics; do
+for role in intake control queue resolver dialer agent signer metrics; do
 	user=postern-$role
 	getent passwd "$user" >/dev/null && continue
 	echo "users: creating $user"

@@ -35,8 +35,8 @@ struct counts {
 
 /* In the order of the labels. */
 static const unsigned roles[METRICS_LABELS_ROLE] = { ROLE_INTAKE, ROLE_QUEUE,
-	ROLE_RESOLVER, ROLE_DIALER, ROLE_AGENT, ROLE_METRICS,
-	ROLE_SIGNER };
+	ROLE_RESOLVER, ROLE_DIALER, ROLE_AGENT, ROLE_METRICS, ROLE_SIGNER,
+	ROLE_CONTROL };
 
 bool
 counts_wanted(const struct master *m)
@@ -109,6 +109,7 @@ open_sockets(struct master *m)
 
 	if (c->metrics_socket[0] != '\0')
 		counts->socket_fd = open_unix(m);
+	listen_refuse_rights(counts->socket_fd); /* -1 is fine */
 	if (c->metrics_listen[0] != '\0')
 		counts->tcp_fd = open_tcp(m);
 }

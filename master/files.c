@@ -162,6 +162,7 @@ files_open(struct master *m)
 	m->control_fd =
 	    open_socket(m, "control", "control_socket", c->control_socket,
 		(mode_t)c->control_socket_mode, m->load->control_group);
+	listen_refuse_rights(m->control_fd); /* jobs alone have any */
 	listeners_open(m);
 }
 
@@ -169,8 +170,7 @@ files_open(struct master *m)
 static void
 give_socket(const char *path, mode_t mode, gid_t gid)
 {
-	if (chown(path, (uid_t)-1, gid != (gid_t)-1 ? gid : getegid()) == -1 ||
-	    chmod(path, mode) == -1)
+	if (listen_give(path, mode, gid != (gid_t)-1 ? gid : getegid()) == -1)
 		log_line(LOG_ERROR, "%s: its mode and group stay: %s", path,
 		    strerror(errno));
 }

@@ -84,15 +84,19 @@ take_start(struct master *m, char **words, size_t n, int fd)
 static bool
 take_client(struct master *m, char **words, size_t n, int fd)
 {
-	struct servant *intake = servant_find(m, ROLE_INTAKE);
 	struct msg_listener to = { 0 };
+	struct servant *s;
 
-	if (n < 2 || fd == -1 || intake == NULL || intake->channel == NULL ||
-	    channel_backlog(intake->channel) >= HEIR_CLIENTS_MAX)
-		return false; /* it connects again */
+	if (n < 2 || fd == -1)
+		return false;
 	to.kind =
 	    strcmp(words[1], "control") == 0 ? LISTENER_CONTROL : LISTENER_JOB;
-	(void)channel_send(intake->channel, MSG_CLIENT_CAME, &to, NULL, 0, fd);
+	s = servant_find(m,
+	    to.kind == LISTENER_CONTROL ? ROLE_CONTROL : ROLE_INTAKE);
+	if (s == NULL || s->channel == NULL ||
+	    channel_backlog(s->channel) >= HEIR_CLIENTS_MAX)
+		return false; /* it connects again */
+	(void)channel_send(s->channel, MSG_CLIENT_CAME, &to, NULL, 0, fd);
 	return false;
 }
 

@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -20,6 +21,10 @@
 #include "common/util.h"
 
 #define LISTEN_BACKLOG 256
+
+#ifndef SO_PASSRIGHTS /* Linux 6.16 */
+#define SO_PASSRIGHTS 83
+#endif
 
 /* A kernel answers in the place of a socket that was closed for a minute. */
 static const int keepalive_idle_s = 60;
@@ -62,38 +67,137 @@ clear_stale(const struct sockaddr_un *un)
 	return unlink(un->sun_path);
 }
 
+/*
+ * The folder of a path.  Who else may write in it could put a link in the place of
+ * a socket, and wait for what we do to it, or take its name while we are not there.
+ * -1 with errno: EPERM.
+ */
+static int
+open_folder(const char *path)
+{
+	char folder[PATH_MAX];
+	struct stat st;
+	char *slash;
+	int fd;
+
+	if (strlcpy(folder, path, sizeof(folder)) >= sizeof(folder)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	slash = strrchr(folder, '/');
+	if (slash == NULL)
+		(void)strlcpy(folder, ".", sizeof(folder));
+	else
+		slash[slash == folder ? 1 : 0] = '\0';
+	fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1)
+		return -1;
+	if (fstat(fd, &st) == -1)
+		goto fail;
+	if ((st.st_uid != 0 && st.st_uid != geteuid()) ||
+	    (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+		errno = EPERM;
+		goto fail;
+	}
+	return fd;
+fail:
+	fd_close(fd);
+	return -1;
+}
+
+/* The last part of a path. */
+static const char *
+name_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
+/* Of what is open with O_PATH: that has no name which somebody could change. */
+static int
+give(int fd, mode_t mode, uid_t uid, gid_t gid)
+{
+	char proc[64];
+
+	(void)snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH) == -1)
+		return -1;
+	return chmod(proc, mode);
+}
+
+int
+listen_give(const char *path, mode_t mode, gid_t gid)
+{
+	struct stat st;
+	int folder, fd = -1, ret = -1;
+
+	folder = open_folder(path);
+	if (folder == -1)
+		return -1;
+	fd = openat(folder, name_of(path), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd == -1 || fstat(fd, &st) == -1)
+		goto out;
+	if (!S_ISSOCK(st.st_mode)) {
+		errno = EEXIST;
+		goto out;
+	}
+	ret = give(fd, mode, (uid_t)-1, gid);
+out:
+	fd_close(fd);
+	fd_close(folder);
+	return ret;
+}
+
 int
 listen_open(const char *path, int type, mode_t mode, gid_t gid)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int folder, fd = -1, ret = -1;
 	mode_t mask;
-	int fd = -1, ret = -1;
 
 	if (strlcpy(un.sun_path, path, sizeof(un.sun_path)) >=
 	    sizeof(un.sun_path)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
+	folder = open_folder(path);
+	if (folder == -1)
+		return -1;
 	if (clear_stale(&un) == -1)
-		return -1;
+		goto out;
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd == -1)
-		return -1;
-	mask = umask(0777); /* nobody connects before it is what it shall be */
+	/* What bind() makes has the socket's own mode: no name is changed after
+	 * it, by which something else could be meant. */
+	if (fd == -1 || fchmod(fd, mode) == -1)
+		goto out;
+	mask = umask(0);
 	ret = bind(fd, (struct sockaddr *)&un, sizeof(un));
 	umask(mask);
 	if (ret == -1)
 		goto out;
 	ret = -1;
-	if (chown(path, (uid_t)-1, gid) == -1 || chmod(path, mode) == -1)
+	/* Nobody connects before it is what it is to be: it does not listen. */
+	if (fchownat(folder, name_of(path), (uid_t)-1, gid,
+		AT_SYMLINK_NOFOLLOW) == -1)
 		goto out;
 	ret = listen(fd, LISTEN_BACKLOG);
 out:
+	fd_close(folder);
 	if (ret == -1) {
 		fd_close(fd);
 		return -1;
 	}
 	return fd;
+}
+
+void
+listen_refuse_rights(int fd)
+{
+	const int off = 0;
+
+	/* ENOPROTOOPT of a kernel without, EOPNOTSUPP of TCP. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 }
 
 /* The octets of sockaddr filled, or 0. */
@@ -163,16 +267,33 @@ listen_open_tcp(const char *address, uint16_t port)
 	return fd;
 }
 
+/* One that we have just made, if it is still that. */
+static int
+give_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
+{
+	struct stat st;
+	int fd, ret = -1;
+
+	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd == -1 || fstat(fd, &st) == -1)
+		goto out;
+	if (st.st_uid != geteuid()) {
+		errno = EPERM;
+		goto out;
+	}
+	ret = give(fd, mode, uid, gid); /* whatever the umask is */
+out:
+	fd_close(fd);
+	return ret;
+}
+
 int
 listen_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
 	struct stat st;
 
-	if (mkdir(path, mode) == 0) {
-		if (chmod(path, mode) == -1) /* whatever the umask is */
-			return -1;
-		return uid == (uid_t)-1 ? 0 : chown(path, uid, gid);
-	}
+	if (mkdir(path, mode) == 0)
+		return give_directory(path, mode, uid, gid);
 	if (errno != EEXIST || stat(path, &st) == -1)
 		return -1;
 	if (!S_ISDIR(st.st_mode)) {
@@ -203,12 +324,21 @@ listen_write_pid(int fd)
 int
 listen_pid_file(const char *path)
 {
+	struct stat st;
 	int fd;
 
 	/* Who can open a file can lock it: nobody else may. */
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1)
 		return -1;
+	/* A name that another made may be a second one of any file of ours. */
+	if (fstat(fd, &st) == 0 &&
+	    (!S_ISREG(st.st_mode) || st.st_nlink > 1 ||
+		st.st_uid != geteuid())) {
+		fd_close(fd);
+		errno = EPERM;
+		return -1;
+	}
 	if (fchmod(fd, 0600) == -1 || flock(fd, LOCK_EX | LOCK_NB) == -1 ||
 	    listen_write_pid(fd) == -1) {
 		fd_close(fd);

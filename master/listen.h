@@ -13,10 +13,23 @@
  * SOCK_STREAM.
  *
  * A stale socket there is replaced; one that answers is another posternd's
- * and stays.  gid is (gid_t)-1 for the process's own.  Returns the descriptor,
- * or -1 with errno (EADDRINUSE: it answers).
+ * and stays.  No link is followed, and nothing is made in a folder of another
+ * user than root and us, or in which group or others may write.  gid is
+ * (gid_t)-1 for the process's own.  Returns the descriptor, or -1 with errno
+ * (EADDRINUSE: it answers; EPERM: the folder).
  */
 int listen_open(const char *path, int type, mode_t mode, gid_t gid);
+
+/*
+ * listen_refuse_rights - no client of that socket can pass a descriptor.
+ *
+ * For where none is wanted: to be rid of one may take as long as its sender
+ * likes.  Linux has it from 6.16 on; before, this does nothing.
+ */
+void listen_refuse_rights(int fd);
+
+/* Another mode and group for such a socket; 0, or -1 with errno. */
+int listen_give(const char *path, mode_t mode, gid_t gid);
 
 /*
  * listen_open_tcp - a listening TCP socket at an IPv4 or IPv6 address.

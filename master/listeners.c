@@ -33,6 +33,9 @@ cure(bool is_unix, int error)
 				 "posternd as root, or name another"
 			       : "a port below 1024 is for root: start "
 				 "posternd as root, or name another port";
+	case EPERM:
+		return "its folder belongs to another user, or others may "
+		       "write in it: name a folder of root alone";
 	case EEXIST:
 		return "what is there is no socket: take it away, or name "
 		       "another path";
@@ -81,6 +84,7 @@ listeners_open(struct master *m)
 		if (m->listener_fds[i] == -1)
 			fatal("listener %s: %s: %s", l->name, l->listen,
 			    cure(l->at.kind == NEXT_HOP_UNIX, errno));
+		listen_refuse_rights(m->listener_fds[i]);
 		m->nlisteners++;
 	}
 }

@@ -163,18 +163,30 @@ load_uid(const char *name, uint32_t *uid)
 }
 
 static void
-look_up_submitters(struct loading *l)
+look_up_uids(struct loading *l, const char *param,
+    const struct config_list *users, uint32_t uids[static SUBMITTERS_MAX],
+    size_t *n)
 {
-	const struct config_list *users = &l->load->config->job_users;
-	struct load *ld = l->load;
-
 	for (size_t i = 0; i < users->count && i < SUBMITTERS_MAX; i++) {
-		if (load_uid(users->words[i], &ld->submitters[ld->nsubmitters]))
-			ld->nsubmitters++;
+		if (load_uid(users->words[i], &uids[*n]))
+			(*n)++;
 		else
-			load_wrong(l, 0, "job_users: there is no user %s",
+			load_wrong(l, 0, "%s: there is no user %s", param,
 			    users->words[i]);
 	}
+}
+
+static void
+look_up_submitters(struct loading *l)
+{
+	const struct config *c = l->load->config;
+	struct load *ld = l->load;
+
+	look_up_uids(l, "job_users", &c->job_users, ld->submitters,
+	    &ld->nsubmitters);
+	look_up_uids(l, "job_authorized_xclient_users",
+	    &c->job_authorized_xclient_users, ld->job_trusted,
+	    &ld->njob_trusted);
 }
 
 static bool
@@ -384,6 +396,7 @@ look_up_all(struct loading *l)
 	const struct config *c = ld->config;
 
 	look_up_user(l, "intake_user", c->intake_user, &ld->intake);
+	look_up_user(l, "control_user", c->control_user, &ld->control);
 	look_up_user(l, "queue_user", c->queue_user, &ld->queue);
 	look_up_user(l, "resolver_user", c->resolver_user, &ld->resolver);
 	look_up_user(l, "dialer_user", c->dialer_user, &ld->dialer);

@@ -40,6 +40,7 @@ struct load {
 	struct config *config;
 	int text_fd; /* its text, a sealed memfd */
 	struct load_user intake;
+	struct load_user control;
 	struct load_user queue;
 	struct load_user resolver;
 	struct load_user dialer;
@@ -51,6 +52,8 @@ struct load {
 	gid_t metrics_group;
 	uint32_t submitters[SUBMITTERS_MAX];
 	size_t nsubmitters;
+	uint32_t job_trusted[SUBMITTERS_MAX]; /* job_authorized_xclient_users */
+	size_t njob_trusted;
 	struct load_listener *listeners; /* as many as the configuration's */
 	int *trust_fds;                  /* by config_trust(); -1: not needed */
 	int template_fd; /* bounce_template_file, a sealed memfd; empty: none */

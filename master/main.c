@@ -31,6 +31,7 @@ run_role(const char *name)
 		int (*run)(int parent_fd);
 	} rows[] = {
 		{ ROLE_INTAKE, intake_run },
+		{ ROLE_CONTROL, control_run },
 		{ ROLE_QUEUE, queue_run },
 		{ ROLE_RESOLVER, resolver_run },
 		{ ROLE_DIALER, dialer_run },
@@ -53,6 +54,7 @@ main(int argc, char **argv)
 	struct master_options options = {
 		.config_name = POSTERN_SYSCONFDIR "/postern.conf",
 		.client_fd = -1,
+		.control_fd = -1,
 		.kin_fd = -1,
 	};
 	bool check = false, dump = false;
@@ -61,7 +63,7 @@ main(int argc, char **argv)
 
 	if (fd_open_standard() == -1)
 		return 1; /* and nowhere to say it */
-	while ((c = getopt(argc, argv, "c:djnqr:C:G:V")) != -1) {
+	while ((c = getopt(argc, argv, "c:djnqr:C:G:K:V")) != -1) {
 		switch (c) {
 		case 'c':
 			options.config_name = optarg;
@@ -82,6 +84,12 @@ main(int argc, char **argv)
 			return run_role(optarg);
 		case 'C': /* the same, for `postern deliver` */
 			options.client_fd =
+			    (int)strtonum(optarg, 3, INT_MAX, &error);
+			if (error != NULL)
+				usage();
+			break;
+		case 'K': /* the same, for its questions */
+			options.control_fd =
 			    (int)strtonum(optarg, 3, INT_MAX, &error);
 			if (error != NULL)
 				usage();

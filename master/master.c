@@ -38,6 +38,7 @@ static const struct servant_desc servant_descs[] = {
 	{ ROLE_QUEUE, SANDBOX_NS_ALL },
 	{ ROLE_SIGNER, SANDBOX_NS_ALL },
 	{ ROLE_INTAKE, SANDBOX_NS_ALL },
+	{ ROLE_CONTROL, SANDBOX_NS_ALL },
 	{ ROLE_METRICS, SANDBOX_NS_ALL },
 };
 
@@ -61,13 +62,23 @@ log_end(const struct servant *s, int status)
 		    (int)s->pid, WEXITSTATUS(status));
 }
 
-/* What comes in first ends: who is in the middle of a message is still heard. */
+static bool
+is_running(struct master *m, unsigned role)
+{
+	const struct servant *s = servant_find(m, role);
+
+	return s != NULL && s->pid != -1;
+}
+
+/* What comes in ends first: who is in the middle of a message still gets an
+ * answer. */
 static void
-drain_queue(struct master *m)
+drain_queue_if_alone(struct master *m)
 {
 	struct servant *queue = servant_find(m, ROLE_QUEUE);
 
-	if (queue != NULL)
+	if (queue != NULL && !is_running(m, ROLE_INTAKE) &&
+	    !is_running(m, ROLE_CONTROL))
 		servant_send(queue, MSG_DRAIN);
 }
 
@@ -89,11 +100,11 @@ servant_ended(struct servant *s, int status)
 		servant_free(s);
 		return;
 	}
-	if (m->stopping && s->desc->role == ROLE_INTAKE)
-		drain_queue(m);
+	if (m->stopping && (s->desc->role & ROLE_FRONTS) != 0)
+		drain_queue_if_alone(m);
 	if (m->stopping || upgrade_servant_ended(m, s))
 		return;
-	if (s->desc->role == ROLE_INTAKE && m->options->client_fd != -1) {
+	if ((s->desc->role & ROLE_FRONTS) != 0 && m->options->client_fd != -1) {
 		master_stop(m); /* the one client is gone */
 		return;
 	}
@@ -198,11 +209,10 @@ master_stop(struct master *m)
 	s = servant_find(m, ROLE_QUEUE);
 	if (s != NULL)
 		servant_send(s, MSG_STOPPING);
-	s = servant_find(m, ROLE_INTAKE);
-	if (s != NULL && s->pid != -1)
-		servant_send(s, MSG_DRAIN);
-	else
-		drain_queue(m);
+	TAILQ_FOREACH(s, &m->servants, entry)
+		if ((s->desc->role & ROLE_FRONTS) != 0)
+			servant_send(s, MSG_DRAIN);
+	drain_queue_if_alone(m);
 	stop_rest(m);
 }
 
@@ -405,6 +415,16 @@ append_to_log(int fd)
 		(void)fcntl(fd, F_SETFL, flags | O_APPEND); /* a file has it */
 }
 
+/* Whether the configuration, or the one client, has work for it. */
+static bool
+is_wanted(const struct master *m, unsigned role)
+{
+	if (role == ROLE_METRICS)
+		return m->counts != NULL;
+	return role != ROLE_CONTROL || m->options->client_fd == -1 ||
+	    m->options->control_fd != -1;
+}
+
 int
 master_run(const struct master_options *options)
 {
@@ -453,7 +473,7 @@ master_run(const struct master_options *options)
 	m.granted = spawn_namespaces(SANDBOX_NS_ALL | CLONE_NEWPID);
 	log_weak_walls(&m);
 	for (i = 0; i < NELEM(servant_descs); i++) {
-		if (servant_descs[i].role == ROLE_METRICS && m.counts == NULL)
+		if (!is_wanted(&m, servant_descs[i].role))
 			continue;
 		if (servant_new(&m, &servant_descs[i]) == NULL)
 			fatal("no memory");

@@ -9,6 +9,7 @@
 struct master_options {
 	const char *config_name; /* a file */
 	int client_fd; /* one connected client instead of sockets, or -1; ours */
+	int control_fd; /* where it has questions; -1: it has none */
 	int kin_fd;    /* to the generation that we take over from, or -1 */
 	bool quiet;    /* only warnings and errors are logged */
 	bool json;     /* log lines are JSON, whatever log_format says */

@@ -57,7 +57,8 @@ struct watch {
 	int64_t turned_ms;
 	bool is_up;            /* every role was ready once */
 	struct msg_pong queue; /* as it answered last */
-	uint32_t clients;
+	uint32_t clients;      /* of the intake */
+	uint32_t askers;       /* of the control role */
 	char said[256]; /* the last STATUS */
 };
 
@@ -277,7 +278,7 @@ void upgrade_begin(struct master *m);
 /* ERA_DONE of the queue. */
 void upgrade_era_done(void *ctx, struct channel *from,
     const struct message *msg);
-/* CLIENT_LEFT of the intake. */
+/* CLIENT_LEFT of intake and control. */
 void upgrade_client_left(void *ctx, struct channel *from,
     const struct message *msg);
 /* A role has ended; whether that belongs to our end. */
@@ -306,7 +307,7 @@ void master_stop(struct master *m);
 void status_describe(const struct servant *s, pid_t pid, char *out,
     size_t size);
 
-/* STATUS_ASK of the intake. */
+/* STATUS_ASK of the control role. */
 void status_answer(void *ctx, struct channel *from, const struct message *msg);
 
 /* secrets.c: passwords and tokens, for the queue to hand on. */

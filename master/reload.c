@@ -95,6 +95,12 @@ refuse(struct master *m, struct load *load)
 	load_free(load);
 }
 
+static bool
+is_other(const struct load_user *user, const struct load_user *former)
+{
+	return user->uid != former->uid || user->gid != former->gid;
+}
+
 /* A new one runs as the new user; who dialled asks it again, who scrapes comes
  * again. */
 static void
@@ -103,8 +109,7 @@ replace_where_other(struct master *m, unsigned role,
 {
 	struct servant *s = servant_find(m, role);
 
-	if (s != NULL && load_switches_users() &&
-	    (user->uid != former->uid || user->gid != former->gid))
+	if (s != NULL && load_switches_users() && is_other(user, former))
 		servant_send(s, MSG_DRAIN);
 }
 
@@ -137,6 +142,7 @@ reload_now(struct master *m)
 	struct load_user metrics = m->load->metrics;
 	struct load_user signer = m->load->signer;
 	struct load_user intake = m->load->intake;
+	struct load_user control = m->load->control;
 	struct load *load;
 	struct servant *s;
 
@@ -175,7 +181,7 @@ reload_now(struct master *m)
 	    m->options->config_name, m->generation);
 	/* Its clients stay only where another generation takes them. */
 	if (load_switches_users() &&
-	    (m->load->intake.uid != intake.uid ||
-		m->load->intake.gid != intake.gid))
+	    (is_other(&m->load->intake, &intake) ||
+		is_other(&m->load->control, &control)))
 		upgrade_begin(m);
 }

@@ -24,11 +24,15 @@
 #define RESTART_FIRST_MS 100
 #define RESTART_MOST_MS  30000
 #define RESTART_CALM_MS  60000
+/* Answers to a role that wait for it, before it is asked nothing more. */
+#define ASKING_BRAKE 4096
+
 /* Who speaks with whom. */
 static const struct {
 	unsigned a, b;
 } links[] = {
 	{ ROLE_INTAKE, ROLE_QUEUE },
+	{ ROLE_CONTROL, ROLE_QUEUE },
 	{ ROLE_INTAKE, ROLE_SIGNER },
 	{ ROLE_QUEUE, ROLE_RESOLVER },
 	{ ROLE_QUEUE, ROLE_DIALER },
@@ -154,14 +158,27 @@ servant_send_listeners(struct servant *s)
 
 	if (m->options->client_fd != -1) {
 		l.kind = LISTENER_CLIENT;
-		send_to(s, MSG_LISTENER, &l, NULL, 0, m->options->client_fd);
-		return;
+		send_to(s, MSG_LISTENER, &l, NULL, 0,
+		    s->desc->role == ROLE_CONTROL ? m->options->control_fd
+						  : m->options->client_fd);
+	} else if (s->desc->role == ROLE_CONTROL) {
+		l.kind = LISTENER_CONTROL;
+		send_to(s, MSG_LISTENER, &l, NULL, 0, m->control_fd);
+	} else {
+		l.kind = LISTENER_JOB;
+		send_to(s, MSG_LISTENER, &l, NULL, 0, m->job_fd);
+		listeners_send(s);
 	}
-	l.kind = LISTENER_JOB;
-	send_to(s, MSG_LISTENER, &l, NULL, 0, m->job_fd);
-	l.kind = LISTENER_CONTROL;
-	send_to(s, MSG_LISTENER, &l, NULL, 0, m->control_fd);
-	listeners_send(s);
+}
+
+/* Users of a list, and who started us. */
+static uint32_t
+add_uids(uint32_t *out, const uint32_t *uids, size_t n)
+{
+	memcpy(out, uids, n * sizeof(*uids));
+	if (n < SUBMITTERS_MAX)
+		out[n++] = geteuid();
+	return (uint32_t)n;
 }
 
 void
@@ -169,14 +186,14 @@ servant_send_submitters(struct servant *s)
 {
 	const struct load *ld = s->master->load;
 	struct msg_submitters sub = { 0 };
-	uint32_t uids[SUBMITTERS_MAX];
+	uint32_t uids[2 * SUBMITTERS_MAX];
 
-	memcpy(uids, ld->submitters, sizeof(uids));
 	sub.any = ld->config->job_users.count == 0;
-	sub.count = (uint32_t)ld->nsubmitters;
-	if (sub.count < SUBMITTERS_MAX)
-		uids[sub.count++] = geteuid(); /* who started us */
-	send_to(s, MSG_SUBMITTERS, &sub, uids, sub.count * sizeof(uids[0]), -1);
+	sub.count = add_uids(uids, ld->submitters, ld->nsubmitters);
+	sub.trusted =
+	    add_uids(uids + sub.count, ld->job_trusted, ld->njob_trusted);
+	send_to(s, MSG_SUBMITTERS, &sub, uids,
+	    (sub.count + sub.trusted) * sizeof(uids[0]), -1);
 }
 
 /* Each port and each path of the configuration, once. */
@@ -232,6 +249,8 @@ send_start(struct servant *s)
 
 	if (s->desc->role == ROLE_INTAKE)
 		user = &ld->intake;
+	else if (s->desc->role == ROLE_CONTROL)
+		user = &ld->control;
 	else if (s->desc->role == ROLE_QUEUE)
 		user = &ld->queue;
 	else if (s->desc->role == ROLE_RESOLVER)
@@ -308,6 +327,8 @@ servant_set_up(struct servant *s)
 		servant_send_listeners(s);
 		keys_send_certificates(s);
 	}
+	if (role == ROLE_CONTROL)
+		servant_send_listeners(s);
 	if (role == ROLE_SIGNER)
 		keys_send_pairs(s);
 	counts_send(s);
@@ -354,6 +375,7 @@ servant_start(struct servant *s)
 		kill(s->pid, SIGKILL);
 		goto failed;
 	}
+	channel_set_brake(s->channel, ASKING_BRAKE);
 	s->ready = false;
 	s->hung = false;
 	s->pinged = s->ponged = 0;

@@ -2,7 +2,8 @@
 /*
  * A new generation of posternd: the program that lies on the disk now is executed
  * beside us, gets our listening sockets and starts all its roles.  Once it is up,
- * our queue and our intake let go of all but what their clients wait for, and we
+ *
+ * our queue, our intake and our control role let go of all but what their clients wait for, and we
  * end with the last of that.  Where it does not come up, or goes away before it has
  * all, we go on as if nothing had been.
  */
@@ -61,21 +62,25 @@ upgrade_close(struct master *m)
 	m->kin.fd = -1;
 }
 
-/* An intake that has let go of its clients, and perhaps ended, works again. */
+/* Roles that have let go of their clients, and perhaps ended, work again. */
 static void
 come_back(struct master *m)
 {
-	struct servant *intake = servant_find(m, ROLE_INTAKE);
+	struct servant *s;
 
-	if (m->kin.state < UPGRADE_LEAVING || intake == NULL)
+	if (m->kin.state < UPGRADE_LEAVING)
 		return;
 	if (listen_write_pid(m->pid_file_fd) == -1)
 		log_line(LOG_ERROR, "pid_file %s: %s",
 		    m->load->config->pid_file, strerror(errno));
-	if (intake->channel != NULL)
-		servant_send_listeners(intake);
-	else
-		servant_start(intake);
+	TAILQ_FOREACH(s, &m->servants, entry) {
+		if ((s->desc->role & ROLE_FRONTS) == 0)
+			continue;
+		if (s->channel != NULL)
+			servant_send_listeners(s);
+		else
+			servant_start(s);
+	}
 }
 
 /* The old one goes on; the other, if it lives, ends with the link. */
@@ -204,7 +209,7 @@ static void
 on_up(struct master *m, char **words, size_t n, int fd)
 {
 	const char *error;
-	struct servant *intake = servant_find(m, ROLE_INTAKE);
+	struct servant *s;
 
 	(void)fd;
 	if (m->kin.state != UPGRADE_STARTING || n < 2)
@@ -214,8 +219,9 @@ on_up(struct master *m, char **words, size_t n, int fd)
 	    m->era + 1, (int)m->kin.pid);
 	m->kin.state = UPGRADE_LEAVING;
 	arm(m, UPGRADE_START_S);
-	if (intake != NULL)
-		servant_send(intake, MSG_LEAVE);
+	TAILQ_FOREACH(s, &m->servants, entry)
+		if ((s->desc->role & ROLE_FRONTS) != 0)
+			servant_send(s, MSG_LEAVE);
 	upgrade_send_era(m, ERA_LEAVING);
 }
 
@@ -344,13 +350,11 @@ upgrade_era_done(void *ctx, struct channel *from, const struct message *msg)
 void
 upgrade_client_left(void *ctx, struct channel *from, const struct message *msg)
 {
-	const struct msg_listener *to = msg->payload;
 	struct master *m = ctx;
 
-	(void)from;
 	if (m->kin.state < UPGRADE_LEAVING ||
 	    kin_send(m->kin.fd, msg->fd, "client %s",
-		to->kind == LISTENER_CONTROL ? "control" : "job") == -1)
+		channel_peer(from) == ROLE_CONTROL ? "control" : "job") == -1)
 		log_line(LOG_WARN, "a client could not be handed on");
 	fd_close(msg->fd);
 }
@@ -366,7 +370,7 @@ upgrade_servant_ended(struct master *m, struct servant *s)
 	}
 	if (m->kin.state < UPGRADE_LEAVING)
 		return false;
-	if (s->desc->role == ROLE_INTAKE)
+	if ((s->desc->role & ROLE_FRONTS) != 0)
 		return true; /* its last client has gone, or it died: no more */
 	if (s->desc->role != ROLE_QUEUE)
 		return false;

@@ -107,9 +107,10 @@ say_status(struct master *m)
 	    "%" PRIu32 " sessions, %" PRIu32 " clients; recipients: %" PRIu64
 	    " queued, %" PRIu64 " active, %" PRIu64 " deferred, %" PRIu64
 	    " failed, %" PRIu64 " held",
-	    q->sessions, m->watch.clients, q->counts[RECIPIENT_QUEUED],
-	    q->counts[RECIPIENT_ACTIVE], q->counts[RECIPIENT_DEFERRED],
-	    q->counts[RECIPIENT_FAILED], q->counts[RECIPIENT_HELD]);
+	    q->sessions, m->watch.clients + m->watch.askers,
+	    q->counts[RECIPIENT_QUEUED], q->counts[RECIPIENT_ACTIVE],
+	    q->counts[RECIPIENT_DEFERRED], q->counts[RECIPIENT_FAILED],
+	    q->counts[RECIPIENT_HELD]);
 	if (strcmp(text, m->watch.said) == 0)
 		return;
 	memcpy(m->watch.said, text, sizeof(text));
@@ -255,4 +256,6 @@ watch_pong(void *ctx, struct channel *from, const struct message *msg)
 		m->watch.queue = *pong;
 	else if (s->desc->role == ROLE_INTAKE)
 		m->watch.clients = pong->clients;
+	else if (s->desc->role == ROLE_CONTROL)
+		m->watch.askers = pong->clients;
 }

@@ -21,7 +21,8 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Numbers that no Debian account has; nothing needs to stand in /etc/passwd.
 ROLE_UIDS = {"intake": 61201, "queue": 61202, "resolver": 61203,
-             "dialer": 61204, "agent": 61205, "metrics": 61206, "signer": 61207}
+             "dialer": 61204, "agent": 61205, "metrics": 61206, "signer": 61207,
+             "control": 61208}
 # Whom the tests become for a run without root.
 PLAIN_UID = 61300
 

@@ -183,10 +183,10 @@ take_transcript(struct deliver *d)
 	json_t *part;
 	FILE *f = NULL;
 
-	if (link_send(d->daemon.link_fd, ask, -1) == -1)
+	if (link_send(d->daemon.control_fd, ask, -1) == -1)
 		return;
 	while (!done &&
-	    (part = link_receive(d->daemon.link_fd,
+	    (part = link_receive(d->daemon.control_fd,
 		 time_left(d, started_ms))) != NULL) {
 		done = json_is_true(json_object_get(part, "done"));
 		if (!done && f == NULL && (f = fopen(name, "we")) == NULL) {
@@ -210,7 +210,8 @@ deliver(struct deliver *d)
 {
 	struct ending end = { "", "" };
 
-	if (private_start(&d->daemon, d->config_fd) == -1)
+	if (private_start(&d->daemon, d->config_fd,
+		d->options.transcript != NULL) == -1)
 		return EXIT_DEFERRED;
 	if (link_send_job(d->daemon.link_fd, &d->options.job) == -1)
 		end_for(&end, "4.3.0", "the private posternd did not start");
@@ -233,7 +234,8 @@ run(int argc, char **argv, bool verify)
 	int ret = EXIT_USAGE;
 
 	d.options.job.verify = verify;
-	d.config_fd = d.daemon.link_fd = d.options.job.message_fd = -1;
+	d.config_fd = d.daemon.link_fd = d.daemon.control_fd =
+	    d.options.job.message_fd = -1;
 	if (deliver_options_read(argc, argv, &d.options) == -1)
 		return control_usage(argv[0]);
 	d.options.job.wait = "attempt";

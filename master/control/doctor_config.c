@@ -176,7 +176,8 @@ doctor_users(struct doctor *d)
 	const struct {
 		const char *parameter;
 		const char *name;
-	} rows[] = { { "intake_user", c->intake_user },
+	} rows[] = { { "control_user", c->control_user },
+		{ "intake_user", c->intake_user },
 		{ "queue_user", c->queue_user },
 		{ "resolver_user", c->resolver_user },
 		{ "dialer_user", c->dialer_user },

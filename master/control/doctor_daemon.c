@@ -149,7 +149,7 @@ doctor_daemon(struct doctor *d)
 }
 
 static const char *const role_names[] = { "resolver", "dialer", "agent",
-	"queue", "signer", "intake", "metrics" };
+	"queue", "signer", "intake", "control", "metrics" };
 
 static const json_t *
 find_role(const struct doctor *d, const char *name)

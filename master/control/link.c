@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "master/clients/client.h"
 #include "master/config.h"
-#include "master/intake/job.h"
 
 /* Recipients of one packet: each at most 256 octets, escaped at most twice, and
  * what its object has besides. */
@@ -196,7 +196,7 @@ link_send_job(int fd, const struct link_job *job)
 json_t *
 link_receive(int fd, int timeout_ms)
 {
-	static char text[JOB_PACKET_MAX];
+	static char text[CLIENT_PACKET_MAX];
 	struct pollfd pfd = { fd, POLLIN, 0 };
 	json_t *object;
 	ssize_t n;
@@ -225,7 +225,7 @@ link_receive(int fd, int timeout_ms)
 json_t *
 link_receive_fd(int fd, int *passed_fd)
 {
-	static char text[JOB_PACKET_MAX];
+	static char text[CLIENT_PACKET_MAX];
 	union {
 		struct cmsghdr align;
 		uint8_t room[CMSG_SPACE(sizeof(int))];

@@ -90,37 +90,54 @@ exec_daemon(char *const argv[])
 }
 
 static _Noreturn void
-become_daemon(int config_fd, int client_fd)
+become_daemon(int config_fd, int client_fd, int control_fd)
 {
-	char config[32], client[16];
-	char name[] = "posternd", quiet[] = "-q", c[] = "-c", C[] = "-C";
-	char *argv[] = { name, quiet, c, config, C, client, NULL };
+	char config[32], client[16], control[16];
+	char name[] = "posternd", quiet[] = "-q", c[] = "-c", C[] = "-C",
+	     K[] = "-K";
+	char *argv[] = { name, quiet, c, config, C, client, NULL, NULL, NULL };
 
-	/* Both are to outlive the exec(): the daemon's own from there on. */
+	/* All are to outlive the exec(): the daemon's own from there on. */
 	(void)fcntl(client_fd, F_SETFD, 0);
 	(void)fcntl(config_fd, F_SETFD, 0);
 	(void)snprintf(config, sizeof(config), "/dev/fd/%d", config_fd);
 	(void)snprintf(client, sizeof(client), "%d", client_fd);
+	if (control_fd != -1) {
+		(void)fcntl(control_fd, F_SETFD, 0);
+		(void)snprintf(control, sizeof(control), "%d", control_fd);
+		argv[6] = K;
+		argv[7] = control;
+	}
 	exec_daemon(argv);
 	_exit(1);
 }
 
-int
-private_start(struct private_daemon *d, int config_fd)
+static int
+new_link(int fds[2])
 {
-	int fds[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == 0)
+		return 0;
+	fprintf(stderr, "postern: socketpair: %s\n", strerror(errno));
+	return -1;
+}
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
-		fprintf(stderr, "postern: socketpair: %s\n", strerror(errno));
-		return -1;
+int
+private_start(struct private_daemon *d, int config_fd, bool control)
+{
+	int jobs[2] = { -1, -1 }, questions[2] = { -1, -1 };
+
+	d->pid = -1;
+	if (new_link(jobs) == 0 && (!control || new_link(questions) == 0)) {
+		d->pid = fork();
+		if (d->pid == 0)
+			become_daemon(config_fd, jobs[1], questions[1]);
+		if (d->pid == -1)
+			fprintf(stderr, "postern: fork: %s\n", strerror(errno));
 	}
-	d->pid = fork();
-	if (d->pid == 0)
-		become_daemon(config_fd, fds[1]);
-	close(fds[1]);
-	d->link_fd = fds[0];
-	if (d->pid == -1)
-		fprintf(stderr, "postern: fork: %s\n", strerror(errno));
+	fd_close(jobs[1]);
+	fd_close(questions[1]);
+	d->link_fd = jobs[0];
+	d->control_fd = questions[0];
 	return d->pid == -1 ? -1 : 0;
 }
 
@@ -128,7 +145,8 @@ void
 private_stop(struct private_daemon *d)
 {
 	fd_close(d->link_fd);
-	d->link_fd = -1;
+	fd_close(d->control_fd);
+	d->link_fd = d->control_fd = -1;
 	if (d->pid <= 0)
 		return;
 	while (waitpid(d->pid, NULL, 0) == -1 && errno == EINTR)

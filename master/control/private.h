@@ -6,11 +6,13 @@
 #ifndef POSTERN_MASTER_CONTROL_PRIVATE_H
 #define POSTERN_MASTER_CONTROL_PRIVATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 struct private_daemon {
-	int link_fd; /* -1: none; takes jobs and questions, postern-job(5) */
+	int link_fd;    /* -1: none; takes jobs, postern-job(5) */
+	int control_fd; /* -1: none; takes questions, postern-control(5) */
 	pid_t pid;
 };
 
@@ -29,8 +31,9 @@ struct private_name {
 int private_config(const char *text, size_t len,
     const struct private_name *names);
 
-/* 0, or -1 after a word on stderr. */
-int private_start(struct private_daemon *d, int config_fd);
+/* control: whether there will be questions, too.  0, or -1 after a word on
+ * stderr. */
+int private_start(struct private_daemon *d, int config_fd, bool control);
 
 /* Waits for its end, which is that of its one client. */
 void private_stop(struct private_daemon *d);

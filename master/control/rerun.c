@@ -482,11 +482,11 @@ read_own(const struct private_daemon *d, struct script *own)
 	f = open_memstream(&text, &len);
 	if (f == NULL)
 		return -1;
-	if (link_send(d->link_fd,
+	if (link_send(d->control_fd,
 		json_pack("{s:s,s:b}", "command", "transcripts", "wait", 1),
 		-1) == -1)
 		done = true;
-	while (!done && (row = link_receive(d->link_fd, -1)) != NULL) {
+	while (!done && (row = link_receive(d->control_fd, -1)) != NULL) {
 		done = json_is_true(json_object_get(row, "done"));
 		if (!done)
 			fputs(link_string(row, "text"), f);
@@ -522,7 +522,7 @@ enum rerun_end
 rerun(const struct script *s, const struct play *p, uint16_t port,
     const struct play_timer *hurry, bool verbose)
 {
-	struct private_daemon d = { .link_fd = -1 };
+	struct private_daemon d = { .link_fd = -1, .control_fd = -1 };
 	enum rerun_end end = RERUN_FAILED;
 	char text[CONFIG_SIZE];
 	size_t len, njobs = 0;
@@ -530,7 +530,7 @@ rerun(const struct script *s, const struct play *p, uint16_t port,
 
 	len = write_config(s, p, port, hurry, text, sizeof(text));
 	config_fd = private_config(text, len, NULL);
-	if (config_fd == -1 || private_start(&d, config_fd) == -1)
+	if (config_fd == -1 || private_start(&d, config_fd, true) == -1)
 		goto out;
 	for (size_t i = 0; i < s->nmessages && sent != -1; i++) {
 		sent = send_message(&d, s, &s->messages[i], verbose);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See job.h; with job_value.c, jansson's doorway for what comes in. */
+/* See job.h. */
 #include "master/intake/job.h"
 
 #include <stdlib.h>
@@ -9,16 +9,11 @@
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
-#include "master/intake/job_value.h"
-
-void
-job_init(void)
-{
-	json_object_seed(0);
-}
+#include "master/clients/value.h"
+#include "master/intake/job_parameters.h"
 
 static int
-get_wait(const json_t *object, uint32_t *wait, char error[JOB_ERROR_SIZE])
+get_wait(const json_t *object, uint32_t *wait, char error[VALUE_ERROR_SIZE])
 {
 	static const char *const words[] = { [WAIT_QUEUED] = "queued",
 		[WAIT_ATTEMPT] = "attempt",
@@ -40,7 +35,8 @@ get_wait(const json_t *object, uint32_t *wait, char error[JOB_ERROR_SIZE])
 
 /* A reference or a name that may stand in a log line as it is. */
 static int
-check_printable(const char *name, const char *text, char error[JOB_ERROR_SIZE])
+check_printable(const char *name, const char *text,
+    char error[VALUE_ERROR_SIZE])
 {
 	for (; *text != '\0'; text++) {
 		if (*text < ' ' || *text > '~')
@@ -52,7 +48,7 @@ check_printable(const char *name, const char *text, char error[JOB_ERROR_SIZE])
 
 static int
 refuse_address(const char *what, const char *in, size_t len,
-    enum address_error e, char error[JOB_ERROR_SIZE])
+    enum address_error e, char error[VALUE_ERROR_SIZE])
 {
 	char quote[QUOTE_SIZE];
 
@@ -63,7 +59,7 @@ refuse_address(const char *what, const char *in, size_t len,
 
 static int
 get_from(const json_t *object, struct job_packet *job,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	const json_t *value = json_object_get(object, "from");
 	struct address addr;
@@ -91,7 +87,7 @@ add_string(struct job_packet *job, const char *text)
 
 /* A string, or an object with "address" and what is asked for it. */
 static int
-add_rcpt(struct job_packet *job, json_t *value, char error[JOB_ERROR_SIZE])
+add_rcpt(struct job_packet *job, json_t *value, char error[VALUE_ERROR_SIZE])
 {
 	char parameters[PARAMETERS_RCPT_SIZE] = "";
 	struct address addr;
@@ -119,7 +115,7 @@ add_rcpt(struct job_packet *job, json_t *value, char error[JOB_ERROR_SIZE])
 
 static int
 get_rcpts(const json_t *object, struct job_packet *job,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	json_t *list = json_object_get(object, "rcpts");
 	size_t objects = 0, i;
@@ -147,7 +143,7 @@ get_rcpts(const json_t *object, struct job_packet *job,
 }
 
 static int
-get_flags(const json_t *object, uint32_t *out, char error[JOB_ERROR_SIZE])
+get_flags(const json_t *object, uint32_t *out, char error[VALUE_ERROR_SIZE])
 {
 	static const struct {
 		const char *name;
@@ -173,7 +169,7 @@ get_flags(const json_t *object, uint32_t *out, char error[JOB_ERROR_SIZE])
 /* Without a store nobody but a client that waits hears what became of it. */
 static int
 get_store(const json_t *object, struct job_packet *job,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	bool stored = true;
 
@@ -190,7 +186,7 @@ get_store(const json_t *object, struct job_packet *job,
 
 /* RFC 4865, 5: what no server can do, or none should. */
 static int
-check_hold(const struct job_packet *job, char error[JOB_ERROR_SIZE])
+check_hold(const struct job_packet *job, char error[VALUE_ERROR_SIZE])
 {
 	const char *why = parameters_check_hold(job->parameters,
 	    job->from[0] == '\0', time_real_ms());
@@ -199,7 +195,8 @@ check_hold(const struct job_packet *job, char error[JOB_ERROR_SIZE])
 }
 
 static int
-parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
+parse_first(struct job_packet *job, json_t *object,
+    char error[VALUE_ERROR_SIZE])
 {
 	static const char *const words[] = { "from", "rcpts", "via", "wait",
 		"ref", "more", "verbose", "once", "binary", "smtputf8",
@@ -228,7 +225,7 @@ parse_first(struct job_packet *job, json_t *object, char error[JOB_ERROR_SIZE])
 
 int
 job_parse(struct job_packet *job, const char *text, size_t len, bool begun,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	static const char *const words[] = { "rcpts", "more", NULL };
 	json_t *object;

@@ -12,12 +12,9 @@
 
 #include "common/message.h"
 #include "common/parameters.h"
+#include "master/clients/client.h"
+#include "master/clients/value.h"
 
-#define JOB_PACKET_MAX      65536 /* octets of one packet */
-#define JOB_REF_SIZE        128   /* of the client's own reference, and NUL */
-#define JOB_NAME_SIZE       128   /* of a transport's name, and NUL */
-#define JOB_ERROR_SIZE      512
-#define JOB_TRANSCRIPT_SIZE 32 /* of a transcript's name, and NUL */
 /* The tail of one SUBMIT or SUBMIT_MORE. */
 #define JOB_TAIL_SIZE 32768
 
@@ -30,16 +27,13 @@ struct job_packet {
 	bool smtputf8;  /* UTF-8 in its header asks for SMTPUTF8 */
 	char from[MSG_ADDRESS_SIZE];
 	char parameters[PARAMETERS_MAIL_SIZE]; /* of MAIL */
-	char ref[JOB_REF_SIZE];
-	char via[JOB_NAME_SIZE];
+	char ref[CLIENT_REF_SIZE];
+	char via[VALUE_NAME_SIZE];
 	const char *client; /* with SUBMIT_LOGGED: for the log; borrowed */
 	char *rcpts; /* nrcpts times a path and its parameters; owned */
 	size_t rcpts_len;
 	size_t nrcpts;
 };
-
-/* Once, before the role is confined: jansson opens /dev/urandom. */
-void job_init(void);
 
 /*
  * job_parse - read one packet of the job socket.
@@ -49,7 +43,7 @@ void job_init(void);
  * *job filled (free with job_clear), or -1 with one sentence in error.
  */
 int job_parse(struct job_packet *job, const char *text, size_t len, bool begun,
-    char error[JOB_ERROR_SIZE]);
+    char error[VALUE_ERROR_SIZE]);
 
 void job_clear(struct job_packet *job);
 

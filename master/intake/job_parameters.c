@@ -3,6 +3,8 @@
  * From a job's members to parameters of MAIL and RCPT.  Types are checked here,
  * values by parameters_check().
  */
+#include "master/intake/job_parameters.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -11,7 +13,6 @@
 #include "common/parameters.h"
 #include "common/unitext.h"
 #include "common/util.h"
-#include "master/intake/job_value.h"
 
 #define TEXT_SIZE 512 /* of a client's string; longer ones fit into no line */
 
@@ -32,7 +33,7 @@ spell(const struct spelling *list, size_t n, const char *word)
 
 static int
 add(char text[PARAMETERS_MAIL_SIZE], enum parameter parameter,
-    const char *value, char error[JOB_ERROR_SIZE])
+    const char *value, char error[VALUE_ERROR_SIZE])
 {
 	if (parameters_add(text, PARAMETERS_MAIL_SIZE, parameter, value))
 		return 0;
@@ -44,7 +45,7 @@ add(char text[PARAMETERS_MAIL_SIZE], enum parameter parameter,
 static int
 add_spelled(const json_t *object, const char *name,
     const struct spelling words[2], enum parameter parameter,
-    char text[PARAMETERS_MAIL_SIZE], char error[JOB_ERROR_SIZE])
+    char text[PARAMETERS_MAIL_SIZE], char error[VALUE_ERROR_SIZE])
 {
 	const json_t *value = json_object_get(object, name);
 	const char *wire;
@@ -60,7 +61,7 @@ add_spelled(const json_t *object, const char *name,
 
 static int
 add_ret(const json_t *object, char text[PARAMETERS_MAIL_SIZE],
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	static const struct spelling words[] = { { "full", "FULL" },
 		{ "headers", "HDRS" } };
@@ -71,7 +72,7 @@ add_ret(const json_t *object, char text[PARAMETERS_MAIL_SIZE],
 /* A string that is encoded as xtext; "<>" is none at "auth". */
 static int
 add_xtext(const json_t *object, const char *name, enum parameter parameter,
-    char text[PARAMETERS_MAIL_SIZE], char error[JOB_ERROR_SIZE])
+    char text[PARAMETERS_MAIL_SIZE], char error[VALUE_ERROR_SIZE])
 {
 	char value[TEXT_SIZE] = "";
 
@@ -88,7 +89,7 @@ add_xtext(const json_t *object, const char *name, enum parameter parameter,
 /* A whole number, whatever it is: parameters_check() knows the limits. */
 static int
 add_number(const json_t *object, const char *name, enum parameter parameter,
-    char text[PARAMETERS_MAIL_SIZE], char error[JOB_ERROR_SIZE])
+    char text[PARAMETERS_MAIL_SIZE], char error[VALUE_ERROR_SIZE])
 {
 	const json_t *value = json_object_get(object, name);
 	char digits[32];
@@ -106,7 +107,7 @@ add_number(const json_t *object, const char *name, enum parameter parameter,
 /* A number of RFC 6710, or one of its words for three of them. */
 static int
 add_priority(const json_t *object, char text[PARAMETERS_MAIL_SIZE],
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	static const struct spelling words[] = { { "low", "-4" },
 		{ "normal", "0" }, { "high", "4" } };
@@ -126,7 +127,7 @@ add_priority(const json_t *object, char text[PARAMETERS_MAIL_SIZE],
 
 static int
 add_deliver_by(json_t *object, char text[PARAMETERS_MAIL_SIZE],
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	static const char *const members[] = { "seconds", "mode", "trace",
 		NULL };
@@ -160,7 +161,7 @@ add_deliver_by(json_t *object, char text[PARAMETERS_MAIL_SIZE],
 
 static int
 add_hold_until(const json_t *object, char text[PARAMETERS_MAIL_SIZE],
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	char value[64] = "", date[DATE_SIZE];
 	int64_t seconds;
@@ -180,7 +181,7 @@ add_hold_until(const json_t *object, char text[PARAMETERS_MAIL_SIZE],
 
 static int
 check(const char *text, enum parameter_command command,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	const char *why = parameters_check(text, command);
 
@@ -190,7 +191,7 @@ check(const char *text, enum parameter_command command,
 /* "client": who handed the message in, for XFORWARD and XCLIENT. */
 static int
 add_client(json_t *object, char text[PARAMETERS_MAIL_SIZE],
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	static const char *const words[] = { "name", "address", "port", "helo",
 		"protocol", "login", "source", NULL };
@@ -241,7 +242,7 @@ add_client(json_t *object, char text[PARAMETERS_MAIL_SIZE],
 
 int
 value_mail_parameters(json_t *object, char text[PARAMETERS_MAIL_SIZE],
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	if (add_ret(object, text, error) == -1 ||
 	    add_xtext(object, "envid", PARAMETER_ENVID, text, error) == -1 ||
@@ -258,7 +259,7 @@ value_mail_parameters(json_t *object, char text[PARAMETERS_MAIL_SIZE],
 
 static int
 add_notify(const json_t *object, char text[PARAMETERS_RCPT_SIZE],
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	static const struct spelling words[] = { { "never", "NEVER" },
 		{ "success", "SUCCESS" }, { "failure", "FAILURE" },
@@ -305,7 +306,7 @@ add_utf8_orcpt(char text[PARAMETERS_RCPT_SIZE], const char *type,
 /* "rfc822;bob@example.org": the type goes as it is, the address as xtext. */
 static int
 add_orcpt(const json_t *object, char text[PARAMETERS_RCPT_SIZE],
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	char value[TEXT_SIZE] = "";
 	char type[TEXT_SIZE];
@@ -334,7 +335,7 @@ add_orcpt(const json_t *object, char text[PARAMETERS_RCPT_SIZE],
 
 int
 value_rcpt_parameters(json_t *object, char text[PARAMETERS_RCPT_SIZE],
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	static const char *const members[] = { "address", "notify", "orcpt",
 		NULL };

@@ -42,7 +42,7 @@ smtpd_close(struct smtpd *d)
 	smtpd_mail_clear(d);
 	smtpd_log_disconnect(d);
 	TAILQ_REMOVE(&in->smtpds, d, entry);
-	in->nsmtpds--;
+	in->clients.nothers--;
 	in->mail_listeners[d->listener].nsessions--;
 	share_leave(d->share);
 	event_free(d->readable);
@@ -52,7 +52,7 @@ smtpd_close(struct smtpd *d)
 	free(d->session);
 	free(d->input);
 	free(d);
-	intake_stop_if_done(in);
+	clients_stop_if_done(&in->clients);
 }
 
 static void
@@ -187,7 +187,7 @@ is_spared(struct smtpd *d, bool is_idle)
 {
 	uint32_t mails = smtpd_counts(d->session)[SMTPD_VERB_MAIL].all;
 
-	if (!d->in->leaving)
+	if (!d->in->clients.leaving)
 		return false;
 	if (d->mails_most == 0)
 		d->mails_most = mails + (is_idle ? 1 : 0);
@@ -201,7 +201,8 @@ drain_if_idle(struct smtpd *d)
 	enum smtpd_state state = smtpd_state(d->session);
 	bool is_idle = state < SMTPD_IN_MAIL || state > SMTPD_IN_CHUNKS;
 
-	if (intake_is_ending(d->in) && !is_spared(d, is_idle) && is_idle)
+	if (clients_are_ending(&d->in->clients) && !is_spared(d, is_idle) &&
+	    is_idle)
 		smtpd_end(d->session, "4.3.2", "Service shutting down");
 }
 
@@ -228,7 +229,7 @@ take(struct smtpd *d, const uint8_t *in, size_t n)
 	bool goes_on;
 
 	goes_on = pump(d, in, n);
-	if (goes_on && intake_is_ending(d->in)) {
+	if (goes_on && clients_are_ending(&d->in->clients)) {
 		drain_if_idle(d);
 		goes_on = pump(d, d->input, d->input_len);
 	}
@@ -341,14 +342,14 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		if (d->lingers)
 			continue;
 		d->idle_ms = time_monotonic_ms() + d->timeout_ms;
-		was = in->nsmtpds;
+		was = in->clients.nothers;
 		if (d->tls == NULL)
 			go_on(d, input, (size_t)n);
 		else if (smtpd_wire_feed(d, input, (size_t)n))
 			go_on(d, NULL, 0);
 		else
 			lose(d);
-		if (in->nsmtpds != was || (size_t)n < sizeof(input))
+		if (in->clients.nothers != was || (size_t)n < sizeof(input))
 			return; /* it is gone, or there was no more */
 	}
 }
@@ -404,9 +405,9 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		next = TAILQ_NEXT(d, entry);
 		check_time(d, now_ms);
 	}
-	if (in->leaving)
+	if (in->clients.leaving)
 		smtpd_drain(in);
-	if (in->nsmtpds > 0)
+	if (in->clients.nothers > 0)
 		event_add(in->smtpd_timer, &tick);
 }
 
@@ -424,11 +425,11 @@ join(struct smtpd *d, const struct config_listener *l)
 		key.uid = d->uid;
 	else
 		memcpy(key.addr, d->addr, sizeof(key.addr));
-	if (in->nsmtpds >= SMTPD_SESSIONS_MAX ||
+	if (in->clients.nothers >= SMTPD_SESSIONS_MAX ||
 	    in->mail_listeners[d->listener].nsessions >=
 		(unsigned)l->session_limit)
 		return "too many sessions";
-	d->share = share_join(in, &key, of_client);
+	d->share = share_join(&in->clients, &key, of_client);
 	return d->share != NULL ? NULL : "too many connections from you";
 }
 
@@ -444,7 +445,7 @@ turn_away(struct smtpd *d, const char *why)
 	    d->hostname, why);
 	(void)send(d->fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	log_line(LOG_WARN, "listener %s: %s: %s: turned away",
-	    d->in->config->listeners[d->listener].name, d->peer, why);
+	    d->in->clients.config->listeners[d->listener].name, d->peer, why);
 	fd_close(d->fd);
 	free(d);
 }
@@ -456,10 +457,10 @@ make_session(struct smtpd *d, const struct config_listener *l)
 
 	smtpd_policy_make(d, l, &policy);
 	d->session = malloc(smtpd_session_size(&policy));
-	d->readable = event_new(d->in->role.base, d->fd, EV_READ | EV_PERSIST,
-	    on_readable, d);
-	d->writable =
-	    event_new(d->in->role.base, d->fd, EV_WRITE, on_writable, d);
+	d->readable = event_new(d->in->clients.role.base, d->fd,
+	    EV_READ | EV_PERSIST, on_readable, d);
+	d->writable = event_new(d->in->clients.role.base, d->fd, EV_WRITE,
+	    on_writable, d);
 	if (d->session == NULL || d->readable == NULL || d->writable == NULL ||
 	    event_add(d->readable, NULL) == -1) {
 		free(d->session);
@@ -482,7 +483,7 @@ begin(struct smtpd *d)
 	struct intake *in = d->in;
 
 	TAILQ_INSERT_TAIL(&in->smtpds, d, entry);
-	if (in->nsmtpds++ == 0)
+	if (in->clients.nothers++ == 0)
 		event_add(in->smtpd_timer, &tick);
 	in->mail_listeners[d->listener].nsessions++;
 	d->idle_ms = time_monotonic_ms() + d->timeout_ms;
@@ -496,7 +497,8 @@ void
 smtpd_open(struct intake *in, int fd, size_t listener,
     const struct sockaddr_storage *from)
 {
-	const struct config_listener *l = &in->config->listeners[listener];
+	const struct config_listener *l =
+	    &in->clients.config->listeners[listener];
 	const char *why;
 	struct smtpd *d;
 
@@ -529,7 +531,7 @@ smtpd_init(struct intake *in)
 {
 	TAILQ_INIT(&in->smtpds);
 	in->started_s = (uint64_t)(time_real_ms() / 1000);
-	in->smtpd_timer = evtimer_new(in->role.base, on_tick, in);
+	in->smtpd_timer = evtimer_new(in->clients.role.base, on_tick, in);
 	return in->smtpd_timer != NULL ? 0 : -1;
 }
 

@@ -63,7 +63,7 @@ struct smtpd {
 	int64_t idle_ms;  /* CLOCK_MONOTONIC: when it is silent for too long */
 	int64_t begun_ms; /* of the transaction; 0: none */
 	char hostname[SMTPD_NAME_SIZE];
-	char via[JOB_NAME_SIZE];
+	char via[VALUE_NAME_SIZE];
 
 	/* The client. */
 	int family;

@@ -47,14 +47,14 @@ result_say(struct smtpd_result *result, const struct smtpd_reply *reply)
 static void
 hold(struct smtpd *d, uint64_t size)
 {
-	share_hold(d->in, d->share, size);
+	share_hold(&d->in->clients, d->share, size);
 	d->mail.held += size;
 }
 
 static void
 release(struct smtpd *d)
 {
-	share_release(d->in, d->share, d->mail.held);
+	share_release(&d->in->clients, d->share, d->mail.held);
 	d->mail.held = 0;
 }
 
@@ -64,7 +64,7 @@ smtpd_mail_clear(struct smtpd *d)
 	struct smtpd_mail *m = &d->mail;
 
 	if (m->request != NULL)
-		request_cancel(d->in, m->request);
+		request_cancel(&d->in->clients, m->request);
 	for (size_t i = 0; m->results != NULL && i < m->job.nrcpts; i++)
 		result_clear(&m->results[i]);
 	free(m->results);
@@ -84,11 +84,11 @@ smtpd_mail_sender(struct smtpd *d)
 	struct smtpd_mail *m = &d->mail;
 
 	smtpd_mail_clear(d);
-	if (d->in->queue == NULL) {
+	if (d->in->clients.queue == NULL) {
 		smtpd_refuse(d->session, &queue_away);
 		return;
 	}
-	if (!share_has_room(d->in, d->share)) {
+	if (!share_has_room(&d->in->clients, d->share)) {
 		smtpd_refuse(d->session, &no_room);
 		return;
 	}
@@ -117,7 +117,7 @@ grow_rcpts(struct smtpd *d)
 
 	if (m->rcpts_size - m->job.rcpts_len >= RCPT_MOST)
 		return true;
-	if (!share_has_room(d->in, d->share))
+	if (!share_has_room(&d->in->clients, d->share))
 		return false;
 	rcpts = recallocarray(m->job.rcpts, m->rcpts_size, size, 1);
 	if (rcpts == NULL)
@@ -158,11 +158,11 @@ smtpd_mail_begin(struct smtpd *d)
 {
 	struct smtpd_mail *m = &d->mail;
 
-	if (d->in->queue == NULL) {
+	if (d->in->clients.queue == NULL) {
 		smtpd_refuse(d->session, &queue_away);
 		return;
 	}
-	if (d->final && !request_may_wait_mail(d->in)) {
+	if (d->final && !request_may_wait_mail(&d->in->clients)) {
 		smtpd_refuse(d->session, &too_many_wait);
 		return;
 	}
@@ -195,7 +195,7 @@ smtpd_mail_content(struct smtpd *d)
 
 	if (m->common.done)
 		return;
-	if (!share_has_room(d->in, d->share)) {
+	if (!share_has_room(&d->in->clients, d->share)) {
 		fail(d, &no_room);
 		return;
 	}
@@ -228,7 +228,7 @@ seal(struct smtpd *d, struct copy *copy)
 		fail(d, &no_memory);
 		return false;
 	}
-	if (copy->hops < (uint32_t)d->in->config->hopcount_limit)
+	if (copy->hops < (uint32_t)d->in->clients.config->hopcount_limit)
 		return true;
 	fd_close(copy->fd);
 	fail(d, &loop);
@@ -248,7 +248,7 @@ submit(struct smtpd *d, const struct copy *copy)
 		m->results = calloc(m->job.nrcpts, sizeof(*m->results));
 	r = d->final && m->results == NULL
 	    ? NULL
-	    : request_new_mail(d->in, d, &mail_asker, d->share);
+	    : request_new_mail(&d->in->clients, d, &mail_asker, d->share);
 	if (r == NULL) {
 		fail(d, &no_memory);
 		return;
@@ -260,13 +260,13 @@ submit(struct smtpd *d, const struct copy *copy)
 	r->wait = m->job.wait;
 	r->transient = d->final;
 	strlcpy(r->ref, m->job.ref, sizeof(r->ref));
-	request_hold(d->in, r, copy->size);
+	request_hold(&d->in->clients, r, copy->size);
 	m->request = r;
 	smtpd_log_name(d, client, sizeof(client));
 	m->job.client = client;
-	submit_send(d->in, r, &m->job, copy);
+	submit_send(&d->in->clients, r, &m->job, copy);
 	m->job.client = NULL;
-	request_send(d->in, MSG_SUBMIT_END, r->number);
+	request_send(&d->in->clients, MSG_SUBMIT_END, r->number);
 }
 
 void
@@ -279,7 +279,7 @@ smtpd_mail_end(struct smtpd *d)
 
 	if (verdict != NULL)
 		fail(d, verdict);
-	else if (!m->common.done && d->in->queue == NULL)
+	else if (!m->common.done && d->in->clients.queue == NULL)
 		fail(d, &queue_away);
 	if (!m->common.done && seal(d, &copy)) {
 		submit(d, &copy);
@@ -320,13 +320,13 @@ smtpd_mail_answer(struct smtpd *d)
 /* The answers of the queue. */
 
 static void
-on_accepted(struct intake *in, struct request *r, uint64_t id)
+on_accepted(struct clients *cs, struct request *r, uint64_t id)
 {
 	struct smtpd *d = r->smtpd;
 	struct smtpd_reply reply = { 250, "2.0.0", NULL };
 	char text[64];
 
-	(void)in;
+	(void)cs;
 	d->mail_id = id;
 	if (r->wait != WAIT_QUEUED)
 		return; /* its results follow */
@@ -339,13 +339,13 @@ on_accepted(struct intake *in, struct request *r, uint64_t id)
 }
 
 static void
-on_refused(struct intake *in, struct request *r, unsigned code, const char *dsn,
-    const char *text)
+on_refused(struct clients *cs, struct request *r, unsigned code,
+    const char *dsn, const char *text)
 {
 	const struct smtpd_reply reply = { code, dsn, text };
 	struct smtpd *d = r->smtpd;
 
-	(void)in;
+	(void)cs;
 	result_say(&d->mail.common, &reply);
 	smtpd_log_reject(d, "END-OF-MESSAGE", &reply);
 	d->mail.request = NULL;
@@ -368,7 +368,7 @@ find_result(struct smtpd_mail *m, const char *recipient)
 }
 
 static void
-on_result(struct intake *in, struct request *r, const struct message *m)
+on_result(struct clients *cs, struct request *r, const struct message *m)
 {
 	const struct msg_result *result = m->payload;
 	struct smtpd *d = r->smtpd;
@@ -376,7 +376,7 @@ on_result(struct intake *in, struct request *r, const struct message *m)
 	const char *recipient, *relay, *reply;
 	size_t at = 0;
 
-	(void)in;
+	(void)cs;
 	recipient = message_tail_next(m, &at);
 	relay = message_tail_next(m, &at);
 	reply = message_tail_next(m, &at);
@@ -420,29 +420,29 @@ smtpd_mail_give_up(struct smtpd *d)
 		"perhaps delivered: no result within transaction_timeout: try "
 		"again" };
 
-	request_cancel(d->in, d->mail.request);
+	request_cancel(&d->in->clients, d->mail.request);
 	end_results(d, d->final ? &late_result : &late);
 }
 
 static void
-on_results_end(struct intake *in, struct request *r)
+on_results_end(struct clients *cs, struct request *r)
 {
 	static const struct smtpd_reply none = { 451, "4.3.0",
 		"perhaps delivered: the queue has no result: try again" };
 
-	(void)in;
+	(void)cs;
 	end_results(r->smtpd, &none);
 }
 
 static void
-on_lost(struct intake *in, struct request *r)
+on_lost(struct clients *cs, struct request *r)
 {
 	static const struct smtpd_reply lost = { 451, "4.3.2",
 		"Error: the queue was restarted: try again" };
 	static const struct smtpd_reply lost_result = { 451, "4.3.2",
 		"perhaps delivered: the queue was restarted: try again" };
 
-	(void)in;
+	(void)cs;
 	end_results(r->smtpd, r->smtpd->final ? &lost_result : &lost);
 }
 

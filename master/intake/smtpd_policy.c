@@ -142,7 +142,7 @@ void
 smtpd_policy_make(const struct smtpd *d, const struct config_listener *l,
     struct smtpd_policy *p)
 {
-	const struct config *c = d->in->config;
+	const struct config *c = d->in->clients.config;
 
 	memset(p, 0, sizeof(*p));
 	p->lmtp = d->lmtp;
@@ -181,13 +181,14 @@ has_client_command(const struct config *c)
 void
 smtpd_policy_configure(struct smtpd *d, const struct config_listener *l)
 {
-	const char *name =
-	    l->hostname[0] != '\0' ? l->hostname : d->in->config->hostname;
+	const char *name = l->hostname[0] != '\0'
+	    ? l->hostname
+	    : d->in->clients.config->hostname;
 
 	strlcpy(d->hostname, name[0] != '\0' ? name : "localhost",
 	    sizeof(d->hostname));
 	strlcpy(d->via, l->transport, sizeof(d->via));
-	d->tells_client = has_client_command(d->in->config);
+	d->tells_client = has_client_command(d->in->clients.config);
 	d->lmtp = l->protocol == CONFIG_PROTOCOL_LMTP;
 	d->final = l->answer == CONFIG_ANSWER_FINAL;
 	d->names_remote = l->answer_names_remote;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What clients send: packets are read, messages copied, and both handed on to
- * the queue; questions go to who can answer them.
+ * the queue.
  */
 #include "master/intake/intake_internal.h"
 
@@ -10,8 +10,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
-#include "master/intake/answer.h"
-#include "master/intake/command.h"
+#include "master/clients/closer.h"
 #include "master/intake/copy.h"
 
 /* As many whole recipients of the list as fit; how many octets they take. */
@@ -32,7 +31,7 @@ take_rcpts(const char *list, size_t len, size_t room)
 
 /* Hands a packet's recipients on, in as many messages as it takes. */
 static void
-send_rcpts(struct intake *in, const struct request *r, const char *rcpts,
+send_rcpts(struct clients *cs, const struct request *r, const char *rcpts,
     size_t len)
 {
 	struct msg_request more = { r->number };
@@ -40,7 +39,7 @@ send_rcpts(struct intake *in, const struct request *r, const char *rcpts,
 
 	while (len > 0) {
 		n = take_rcpts(rcpts, len, JOB_TAIL_SIZE);
-		(void)channel_send(in->queue, MSG_SUBMIT_MORE, &more, rcpts, n,
+		(void)channel_send(cs->queue, MSG_SUBMIT_MORE, &more, rcpts, n,
 		    -1);
 		rcpts += n;
 		len -= n;
@@ -48,7 +47,7 @@ send_rcpts(struct intake *in, const struct request *r, const char *rcpts,
 }
 
 void
-submit_send(struct intake *in, const struct request *r,
+submit_send(struct clients *cs, const struct request *r,
     const struct job_packet *job, const struct copy *copy)
 {
 	struct msg_submit submit = { 0 };
@@ -74,21 +73,52 @@ submit_send(struct intake *in, const struct request *r,
 		(void)message_tail_add(tail, sizeof(tail), &len, job->client);
 	n = take_rcpts(job->rcpts, job->rcpts_len, sizeof(tail) - len);
 	memcpy(tail + len, job->rcpts, n);
-	(void)channel_send(in->queue, MSG_SUBMIT, &submit, tail, len + n,
+	(void)channel_send(cs->queue, MSG_SUBMIT, &submit, tail, len + n,
 	    copy->fd);
-	send_rcpts(in, r, job->rcpts + n, job->rcpts_len - n);
+	send_rcpts(cs, r, job->rcpts + n, job->rcpts_len - n);
+}
+
+static bool
+is_among(uid_t uid, const uint32_t *uids, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (uids[i] == uid)
+			return true;
+	}
+	return uid == 0;
 }
 
 static bool
 may_submit(const struct intake *in, const struct client *c)
 {
-	uid_t uid = client_uid(c);
-	uint32_t i;
+	return in->submit_any || in->clients.one_client ||
+	    is_among(client_uid(c), in->submitters, in->nsubmitters);
+}
 
-	if (in->submit_any || uid == 0 || in->one_client)
-		return true;
-	for (i = 0; i < in->nsubmitters; i++) {
-		if (in->submitters[i] == uid)
+/* A next server may trust what we say of whoever handed the message in or wrote
+ * it (XCLIENT; RFC 4954, 5): that is for those to say whom we trust with it. */
+static bool
+may_name_others(const struct intake *in, const struct client *c)
+{
+	return in->clients.one_client ||
+	    is_among(client_uid(c), in->submitters + in->nsubmitters,
+		in->ntrusted);
+}
+
+static bool
+names_others(const struct job_packet *job)
+{
+	const char *at = job->parameters;
+	struct parameter_word word;
+
+	while (parameters_next(&at, &word)) {
+		if (word.parameter == PARAMETER_COUNT)
+			continue;
+		if (parameter_descs[word.parameter].command ==
+		    PARAMETER_OF_CLIENT)
+			return true;
+		if (word.parameter == PARAMETER_AUTH &&
+		    (word.value_len != 2 || memcmp(word.value, "<>", 2) != 0))
 			return true;
 	}
 	return false;
@@ -96,11 +126,11 @@ may_submit(const struct intake *in, const struct client *c)
 
 /* A job that only asks needs no message: its own is empty. */
 static int
-take_message(const struct intake *in, const struct job_packet *job, int fd,
+take_message(const struct clients *cs, const struct job_packet *job, int fd,
     struct copy *copy, uint16_t *code, char error[COPY_ERROR_SIZE])
 {
 	if (fd != -1)
-		return copy_message(fd, in->config->message_size_limit,
+		return copy_message(fd, cs->config->message_size_limit,
 		    (job->flags & SUBMIT_BINARY) != 0, copy, code, error);
 	memset(copy, 0, sizeof(*copy));
 	copy->fd = fd_sealed("body", "", 0);
@@ -113,14 +143,14 @@ take_message(const struct intake *in, const struct job_packet *job, int fd,
 
 /* RFC 5321, 6.3; RFC 3463, 3.5: X.4.6, routing loop detected. */
 static bool
-goes_round(const struct intake *in, const struct copy *copy)
+goes_round(const struct clients *cs, const struct copy *copy)
 {
-	return copy->hops >= (uint32_t)in->config->hopcount_limit;
+	return copy->hops >= (uint32_t)cs->config->hopcount_limit;
 }
 
 /* A job's first packet.  fd is borrowed. */
 static void
-begin_job(struct intake *in, struct client *c, const struct job_packet *job,
+begin_job(struct clients *cs, struct client *c, const struct job_packet *job,
     int fd)
 {
 	char error[COPY_ERROR_SIZE];
@@ -134,29 +164,29 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 		return;
 	}
 	if (job->via[0] != '\0' &&
-	    config_transport(in->config, job->via) == NULL) {
+	    config_transport(cs->config, job->via) == NULL) {
 		request_refuse(c, job->ref, 554, "5.3.5",
 		    "\"via\" names no transport of the configuration");
 		return;
 	}
-	if (in->queue == NULL) {
+	if (cs->queue == NULL) {
 		request_refuse(c, job->ref, 451, "4.3.2",
 		    "the queue is being restarted: try again");
 		return;
 	}
-	if (job->wait != WAIT_QUEUED && !request_may_wait(in, c)) {
+	if (job->wait != WAIT_QUEUED && !request_may_wait(cs, c)) {
 		request_refuse(c, job->ref, 451, "4.3.2",
 		    "too many jobs wait for results: read those that come, or "
 		    "set \"wait\" to \"queued\"");
 		return;
 	}
-	if (!share_has_room(in, *client_share(c))) {
+	if (!share_has_room(cs, *client_share(c))) {
 		request_refuse(c, job->ref, 451, "4.3.2",
 		    "too many octets of your user wait to be whole and on "
 		    "disk: try again");
 		return;
 	}
-	if (take_message(in, job, fd, &copy, &code, error) == -1) {
+	if (take_message(cs, job, fd, &copy, &code, error) == -1) {
 		request_refuse(c, job->ref, code,
 		    code == 552       ? "5.3.4"
 			: code == 451 ? "4.3.0"
@@ -164,8 +194,8 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 		    error);
 		return;
 	}
-	r = goes_round(in, &copy) ? NULL : request_new(in, c);
-	if (goes_round(in, &copy)) {
+	r = goes_round(cs, &copy) ? NULL : request_new(cs, c, &result_asker);
+	if (goes_round(cs, &copy)) {
 		request_refuse(c, job->ref, 554, "5.4.6",
 		    "the message went through too many servers: it goes round "
 		    "in a loop, or hopcount_limit is too low");
@@ -175,45 +205,47 @@ begin_job(struct intake *in, struct client *c, const struct job_packet *job,
 		strlcpy(r->ref, job->ref, sizeof(r->ref));
 		r->wait = job->wait;
 		r->transient = (job->flags & SUBMIT_TRANSIENT) != 0;
-		request_hold(in, r, copy.size);
+		request_hold(cs, r, copy.size);
 		*client_begun(c) = r;
-		submit_send(in, r, job, &copy);
+		submit_send(cs, r, job, &copy);
 	}
 	fd_close(copy.fd);
 }
 
 static void
-cancel_begun(struct intake *in, struct client *c)
+cancel_begun(struct clients *cs, struct client *c)
 {
 	struct request *r = *client_begun(c);
 
 	if (r == NULL)
 		return;
-	request_send(in, MSG_CANCEL, r->number);
-	request_free(in, r);
+	request_send(cs, MSG_CANCEL, r->number);
+	request_free(cs, r);
 }
 
 /* The packet is good, and *client_begun(c) is its job. */
 static void
-end_packet(struct intake *in, struct client *c, const struct job_packet *job)
+end_packet(struct clients *cs, struct client *c, const struct job_packet *job)
 {
 	struct request *r = *client_begun(c);
-	char error[JOB_ERROR_SIZE];
+	char error[VALUE_ERROR_SIZE];
 
 	r->nrcpts += job->nrcpts;
-	if (r->nrcpts > (size_t)in->config->job_recipient_limit) {
+	if (r->nrcpts > (size_t)cs->config->job_recipient_limit) {
 		(void)snprintf(error, sizeof(error),
 		    "more than %d recipients: split the job",
-		    in->config->job_recipient_limit);
+		    cs->config->job_recipient_limit);
 		request_refuse(c, r->ref, 452, "4.5.3", error);
-		cancel_begun(in, c);
+		cancel_begun(cs, c);
 		return;
 	}
-	if (job->more)
+	if (job->more) {
+		request_brake_half(cs, c);
 		return;
+	}
 	*client_begun(c) = NULL;
-	request_send(in, MSG_SUBMIT_END, r->number);
-	request_brake(in, c);
+	request_send(cs, MSG_SUBMIT_END, r->number);
+	request_brake(cs, c);
 }
 
 static void
@@ -221,7 +253,7 @@ job_packet(struct intake *in, struct client *c, const char *text, size_t len,
     int fd)
 {
 	struct request *begun = *client_begun(c);
-	char error[JOB_ERROR_SIZE];
+	char error[VALUE_ERROR_SIZE];
 	struct job_packet job;
 
 	if (!may_submit(in, c)) {
@@ -233,106 +265,20 @@ job_packet(struct intake *in, struct client *c, const char *text, size_t len,
 	if (job_parse(&job, text, len, begun != NULL, error) == -1) {
 		request_refuse(c, begun != NULL ? begun->ref : "", 501, "5.5.4",
 		    error);
-		cancel_begun(in, c);
+		cancel_begun(&in->clients, c);
 		return;
 	}
-	if (begun == NULL)
-		begin_job(in, c, &job, fd);
+	if (begun == NULL && names_others(&job) && !may_name_others(in, c))
+		request_refuse(c, job.ref, 550, "5.7.1",
+		    "your user may not name another client or author: see "
+		    "job_authorized_xclient_users in postern.conf");
+	else if (begun == NULL)
+		begin_job(&in->clients, c, &job, fd);
 	else
-		send_rcpts(in, begun, job.rcpts, job.rcpts_len);
+		send_rcpts(&in->clients, begun, job.rcpts, job.rcpts_len);
 	if (*client_begun(c) != NULL)
-		end_packet(in, c, &job);
+		end_packet(&in->clients, c, &job);
 	job_clear(&job);
-}
-
-static void
-send_transcripts(struct intake *in, const struct request *r,
-    const struct command *command)
-{
-	struct msg_transcripts ask = { 0 };
-
-	ask.request = r->number;
-	ask.whole = command->whole;
-	ask.wait = command->wait_for_end;
-	(void)channel_send(in->queue, MSG_TRANSCRIPTS, &ask, command->name,
-	    strlen(command->name), -1);
-}
-
-static void
-send_command(struct intake *in, const struct request *r,
-    struct command *command)
-{
-	struct msg_request ask = { r->number };
-
-	command->act.request = command->ask.request = r->number;
-	command->act.uid = command->ask.uid = r->uid;
-	switch (command->question) {
-	case QUESTION_ACT:
-		(void)channel_send(in->queue, MSG_ACT, &command->act,
-		    command->tail, command->tail_len, -1);
-		break;
-	case QUESTION_ASK:
-		(void)channel_send(in->queue, MSG_ASK, &command->ask,
-		    command->tail, command->tail_len, -1);
-		break;
-	case QUESTION_TRANSCRIPTS:
-		send_transcripts(in, r, command);
-		break;
-	case QUESTION_STATUS:
-		(void)channel_send(in->role.parent, MSG_STATUS_ASK, &ask, NULL,
-		    0, -1);
-		break;
-	case QUESTION_STOP:
-		break;
-	}
-}
-
-/* Whether a command may become a request; if not, that was said. */
-static bool
-may_ask(struct intake *in, struct client *c, const struct command *command)
-{
-	/* Their end is waited for where there is one: not by a daemon. */
-	if (command->wait_for_end && !in->one_client) {
-		request_refuse(c, "", 501, "5.5.4",
-		    "\"wait\" is for one delivery, not for a daemon");
-		return false;
-	}
-	if (command->question != QUESTION_STATUS && in->queue == NULL) {
-		request_refuse(c, "", 451, "4.3.2",
-		    "the queue is being restarted: try again");
-		return false;
-	}
-	return true;
-}
-
-static void
-control_packet(struct intake *in, struct client *c, const char *text,
-    size_t len)
-{
-	struct command command;
-	char error[JOB_ERROR_SIZE];
-	struct request *r;
-
-	if (command_parse(&command, text, len, time_real_ms(), error) == -1) {
-		request_refuse(c, "", 501, "5.5.4", error);
-		return;
-	}
-	if (!may_ask(in, c, &command))
-		return;
-	if (command.question == QUESTION_STOP) {
-		request_stop_all(in, c);
-		return;
-	}
-	r = request_new(in, c);
-	if (r == NULL) {
-		request_refuse(c, "", 451, "4.3.0", "no memory");
-		return;
-	}
-	r->of_status = command.question == QUESTION_STATUS;
-	r->of_action = command.question == QUESTION_ACT;
-	r->of_tail =
-	    command.question == QUESTION_ASK && command.ask.what == ASK_TAIL;
-	send_command(in, r, &command);
 }
 
 static void
@@ -345,23 +291,9 @@ on_packet(void *ctx, struct client *c, const char *text, size_t len,
 		request_refuse(c, "", 501, "5.5.4",
 		    "the packet is too large, or has more than one "
 		    "descriptor: continue recipients with \"more\"");
-	else if (client_kind(c) == LISTENER_CONTROL ||
-	    (in->one_client && command_is_one(text, len)))
-		control_packet(in, c, text, len);
 	else
 		job_packet(in, c, text, len, fd);
-	fd_close(fd);
+	closer_close(fd);
 }
 
-static void
-on_gone(void *ctx, struct client *c)
-{
-	struct intake *in = ctx;
-
-	request_cancel_all(in, c);
-	intake_client_gone(in, c);
-	if (in->one_client)
-		role_stop(&in->role);
-}
-
-const struct client_handlers submit_handlers = { on_packet, on_gone };
+const struct client_handlers submit_handlers = { on_packet, clients_on_gone };

@@ -218,8 +218,8 @@ action_turn(struct queue *q, struct action *a)
 static bool
 action_must_wait(const struct queue *q, const struct action *a)
 {
-	return a->verb == ACT_LIST && q->intake != NULL &&
-	    channel_backlog(q->intake) > LIST_LIMIT_MAX;
+	return a->verb == ACT_LIST && q->control != NULL &&
+	    channel_backlog(q->control) > LIST_LIMIT_MAX;
 }
 
 void

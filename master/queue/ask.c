@@ -34,8 +34,8 @@ ask_cat(struct queue *q, const struct ask *ask)
 	memset(&body, 0, sizeof(body));
 	body.request = ask->request;
 	body.size = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
-	if (q->intake != NULL)
-		(void)channel_send(q->intake, MSG_BODY, &body, NULL, 0, fd);
+	if (q->control != NULL)
+		(void)channel_send(q->control, MSG_BODY, &body, NULL, 0, fd);
 	fd_close(fd);
 }
 

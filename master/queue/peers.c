@@ -17,12 +17,18 @@
 #include "master/queue/staging.h"
 #include "master/queue/transient.h"
 
+/* Answers that wait for intake or control, before nothing more is asked of us:
+ * more than events and lists leave there by themselves. */
+#define FRONT_BRAKE 2048
+
 static struct channel **
 peers_slot(struct queue *q, unsigned role)
 {
 	switch (role) {
 	case ROLE_INTAKE:
 		return &q->intake;
+	case ROLE_CONTROL:
+		return &q->control;
 	case ROLE_RESOLVER:
 		return &q->resolver;
 	case ROLE_DIALER:
@@ -41,8 +47,6 @@ peers_intake_gone(struct queue *q)
 	submit_clear(q);
 	report_clear(q);
 	transient_cancel_all(q);
-	action_cancel_all(q);
-	ask_cancel_all(q);
 	staging_cancel_all(q);
 	STAILQ_FOREACH(op, &q->ops, entry)
 		if (op->kind == OP_SUBMIT)
@@ -61,6 +65,15 @@ peers_replace(struct queue *q, const struct msg_peer *msg, int fd)
 	return *slot != NULL ? 0 : -1;
 }
 
+/* Its operators are gone: nobody reads what they asked for. */
+static void
+peers_control_gone(struct queue *q)
+{
+	action_cancel_all(q);
+	ask_cancel_all(q);
+	q->transcript_waiter = 0;
+}
+
 void
 peers_take(void *ctx, struct channel *from, const struct message *m)
 {
@@ -77,8 +90,12 @@ peers_take(void *ctx, struct channel *from, const struct message *m)
 		    strerror(errno));
 		return;
 	}
+	if ((msg->role & ROLE_FRONTS) != 0)
+		channel_set_brake(*peers_slot(q, msg->role), FRONT_BRAKE);
 	if (msg->role == ROLE_INTAKE)
 		peers_intake_gone(q);
+	else if (msg->role == ROLE_CONTROL)
+		peers_control_gone(q);
 	else if (msg->role == ROLE_RESOLVER)
 		target_ask_again(q);
 	else if (msg->role == ROLE_DIALER)
@@ -119,4 +136,6 @@ peers_closed(void *ctx, struct channel *ch, const char *why)
 		peers_fault(q, channel_peer(ch), 0, why);
 	if (channel_peer(ch) == ROLE_INTAKE)
 		peers_intake_gone(q);
+	else if (channel_peer(ch) == ROLE_CONTROL)
+		peers_control_gone(q);
 }

@@ -421,6 +421,7 @@ queue_clear(struct queue *q)
 	transient_clear(q);
 	report_clear(q);
 	channel_close(q->intake);
+	channel_close(q->control);
 	channel_close(q->resolver);
 	channel_close(q->dialer);
 	agents_clear(q);

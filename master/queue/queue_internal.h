@@ -231,6 +231,8 @@ struct waiter {
 	uint8_t *told; /* WAIT_ATTEMPT: which had theirs; bits by index */
 	uint32_t nrcpts;
 	bool verbose;
+	uint32_t lines_lost; /* of the dialogue, since one was sent */
+	uint32_t lost;       /* results */
 };
 
 enum queue_op_kind {
@@ -287,6 +289,7 @@ struct queue_transport {
 struct queue {
 	struct role role;
 	struct channel *intake;
+	struct channel *control; /* operators */
 	struct channel *resolver;
 	struct channel *dialer;
 	struct agents *agents; /* agents.h; never NULL */
@@ -442,8 +445,8 @@ void report_deleted(struct queue *q, uint64_t id, uint32_t index,
     const char *recipient);
 /* Whether one waits to be told of each attempt. */
 bool report_is_awaited(const struct queue *q, uint64_t id);
-void report_trace(struct queue *q, struct session *s, bool from_remote,
-    const void *text, size_t n);
+void report_trace(struct queue *q, struct session *s,
+    const struct msg_dialogue *dialogue, const char *line);
 /* LISTED of one recipient; LIST_END. */
 int report_row(struct queue *q, uint64_t request,
     const struct store_envelope *envelope,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the intake hears for its clients: results as they fall, the dialogue
- * where one was asked for, and listings of the queue.
+ * What clients get: by the intake results as they fall, and the dialogue where
+ * one was asked for; by the control role listings of the queue.
  */
 #include "master/queue/queue_internal.h"
 
@@ -13,6 +13,12 @@
 #include "master/queue/notice_policy.h"
 #include "master/queue/reason.h"
 #include "master/queue/route.h"
+
+/* Packets that wait for the intake: over them the dialogue has gaps, and results
+ * are left to the log.  Ends of results always go, for there are WAITING_MAX of
+ * them at most. */
+#define TRACE_BEHIND   1024
+#define RESULTS_BEHIND 16384
 
 static struct waiter *
 report_find(const struct queue *q, uint64_t id)
@@ -92,13 +98,16 @@ report_is_awaited(const struct queue *q, uint64_t id)
 }
 
 static int
-report_send_result(struct queue *q, const struct waiter *w,
-    const struct queue_op *op)
+report_send_result(struct queue *q, struct waiter *w, const struct queue_op *op)
 {
 	struct msg_result result;
 	char tail[4096];
 	size_t len = 0;
 
+	if (channel_backlog(q->intake) >= RESULTS_BEHIND) {
+		w->lost++;
+		return -1;
+	}
 	memset(&result, 0, sizeof(result));
 	result.request = w->request;
 	result.id = w->id;
@@ -116,7 +125,7 @@ report_result(struct queue *q, const struct queue_op *op)
 {
 	uint32_t index = op->outcome.index;
 	struct waiter *w = report_find(q, op->outcome.message);
-	struct msg_request end;
+	struct msg_results_end end;
 	bool last, told;
 
 	if (w == NULL || index >= w->nrcpts || q->intake == NULL ||
@@ -131,6 +140,7 @@ report_result(struct queue *q, const struct queue_op *op)
 		return told;
 	memset(&end, 0, sizeof(end));
 	end.request = w->request;
+	end.lost = w->lost;
 	(void)channel_send(q->intake, MSG_RESULTS_END, &end, NULL, 0, -1);
 	report_drop(q, w);
 	return told;
@@ -151,23 +161,45 @@ report_deleted(struct queue *q, uint64_t id, uint32_t index,
 	(void)report_result(q, &op); /* mostly nobody waits */
 }
 
-/* A line of a session's dialogue, to each client whose job it carries. */
-void
-report_trace(struct queue *q, struct session *s, bool from_remote,
-    const void *text, size_t n)
+static void
+report_line(struct queue *q, struct waiter *w, bool from_remote,
+    const char *line)
 {
-	const struct waiter *w;
-	const struct job *job;
 	struct msg_trace trace;
 
+	if (q->intake == NULL || channel_backlog(q->intake) >= TRACE_BEHIND) {
+		w->lines_lost++;
+		return;
+	}
+	memset(&trace, 0, sizeof(trace));
+	trace.request = w->request;
+	trace.from_remote = from_remote;
+	trace.lost = w->lines_lost;
+	w->lines_lost = 0;
+	(void)channel_send(q->intake, MSG_TRACE, &trace, line, strlen(line),
+	    -1);
+}
+
+/*
+ * A line of a session's dialogue.  One of a transaction is for the client whose
+ * job that is.  One of the session itself is for each client whose job it
+ * carries, until others may have spoken of other people's mail in it.
+ */
+void
+report_trace(struct queue *q, struct session *s,
+    const struct msg_dialogue *dialogue, const char *line)
+{
+	const struct job *job;
+	struct waiter *w;
+
+	if (dialogue->job == 0 && s->up && s->messages > 1)
+		return;
 	TAILQ_FOREACH(job, &s->jobs, entry) {
-		w = report_find(q, job->message->id);
-		if (w == NULL || !w->verbose || q->intake == NULL)
+		if (dialogue->job != 0 && dialogue->job != job->id)
 			continue;
-		memset(&trace, 0, sizeof(trace));
-		trace.request = w->request;
-		trace.from_remote = from_remote;
-		(void)channel_send(q->intake, MSG_TRACE, &trace, text, n, -1);
+		w = report_find(q, job->message->id);
+		if (w != NULL && w->verbose)
+			report_line(q, w, dialogue->from_remote != 0, line);
 	}
 }
 
@@ -195,7 +227,7 @@ report_row(struct queue *q, uint64_t request,
 	char tail[8192];
 	size_t len = 0, i;
 
-	if (q->intake == NULL)
+	if (q->control == NULL)
 		return 1;
 	memset(&row, 0, sizeof(row));
 	row.request = request;
@@ -220,7 +252,7 @@ report_row(struct queue *q, uint64_t request,
 	row.nrcpts = envelope->nrcpts;
 	for (i = 0; i < NELEM(strings); i++)
 		(void)message_tail_add(tail, sizeof(tail), &len, strings[i]);
-	return channel_send(q->intake, MSG_LISTED, &row, tail, len, -1);
+	return channel_send(q->control, MSG_LISTED, &row, tail, len, -1);
 }
 
 _Static_assert((int)RECIPIENT_STATES == (int)STORE_STATE_COUNT &&
@@ -232,12 +264,12 @@ report_list_end(struct queue *q, uint64_t request, bool more)
 {
 	struct msg_list_end end;
 
-	if (q->intake == NULL)
+	if (q->control == NULL)
 		return;
 	memset(&end, 0, sizeof(end));
 	end.request = request;
 	end.more = more;
 	store_count_states(q->store, end.counts);
 	end.sessions = q->nsessions;
-	(void)channel_send(q->intake, MSG_LIST_END, &end, NULL, 0, -1);
+	(void)channel_send(q->control, MSG_LIST_END, &end, NULL, 0, -1);
 }

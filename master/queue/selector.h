@@ -33,7 +33,7 @@ struct selector_way {
 	const char *server;    /* of the transport; "" by MX */
 };
 
-/* NULL with errno: EINVAL where the message is none of an honest intake. */
+/* NULL with errno: EINVAL where the message is none of an honest control role. */
 struct selector *selector_new(const struct message *m);
 void selector_free(struct selector *selector);
 

@@ -328,9 +328,8 @@ session_dialogue(void *ctx, struct channel *from, const struct message *m)
 		session_fault(s, "DIALOGUE that nobody asked for");
 		return;
 	}
-	session_text(m, line);
-	report_trace(ctx, s, msg->from_remote != 0, line,
-	    strlen(line));
+	session_text(m, line); /* a client shows it on a terminal */
+	report_trace(ctx, s, msg, line);
 }
 
 /* What a worker dies of that was attacked, or has a fault of ours. */

@@ -414,27 +414,38 @@ submit_end(void *ctx, struct channel *from, const struct message *m)
 	submission_free(s);
 }
 
+/* The client is gone.  A whole job is on its way to the disk, and is delivered. */
+static void
+submit_cancel_job(struct queue *q, uint64_t request)
+{
+	struct submission *s = submit_find(q, request);
+	struct queue_op *op;
+
+	if (s != NULL)
+		submit_drop(q, s);
+	STAILQ_FOREACH(op, &q->ops, entry)
+		if (op->kind == OP_SUBMIT && op->submission->request == request)
+			op->submission->cancelled = true;
+	staging_cancel(q, request);
+	report_cancel(q, request);
+	transient_cancel(q, request);
+}
+
+/* Each role counts its own requests: one's number is another's too. */
 void
 submit_cancel(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_request *msg = m->payload;
 	struct queue *q = ctx;
-	struct submission *s = submit_find(q, msg->request);
-	struct queue_op *op;
 
-	(void)from;
-	if (s != NULL)
-		submit_drop(q, s);
-	/* A whole one is on its way to the disk, and is delivered. */
-	STAILQ_FOREACH(op, &q->ops, entry)
-		if (op->kind == OP_SUBMIT &&
-		    op->submission->request == msg->request)
-			op->submission->cancelled = true;
-	staging_cancel(q, msg->request);
-	report_cancel(q, msg->request);
-	transient_cancel(q, msg->request);
+	if (channel_peer(from) == ROLE_INTAKE) {
+		submit_cancel_job(q, msg->request);
+		return;
+	}
 	action_cancel(q, msg->request);
 	ask_cancel(q, msg->request);
+	if (q->transcript_waiter == msg->request)
+		q->transcript_waiter = 0;
 }
 
 /* A body in memory spares reading it back; small ones, and not too many. */

@@ -80,7 +80,7 @@ tail_send(struct queue *q, struct tail *tail, const char *object)
 {
 	struct msg_told told;
 
-	if (q->intake == NULL || channel_backlog(q->intake) >= TAIL_BEHIND) {
+	if (q->control == NULL || channel_backlog(q->control) >= TAIL_BEHIND) {
 		tail->lost++;
 		return;
 	}
@@ -88,7 +88,7 @@ tail_send(struct queue *q, struct tail *tail, const char *object)
 	told.request = tail->request;
 	told.lost = tail->lost;
 	tail->lost = 0;
-	(void)channel_send(q->intake, MSG_TOLD, &told, object, strlen(object),
+	(void)channel_send(q->control, MSG_TOLD, &told, object, strlen(object),
 	    -1);
 }
 

@@ -15,7 +15,7 @@
 
 enum {
 	TAILS_MAX = 16,
-	TAIL_BEHIND = 2048, /* packets that wait for the intake */
+	TAIL_BEHIND = 1024, /* packets that wait for the control role */
 };
 
 /* Empty strings are any. */

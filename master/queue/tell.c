@@ -11,12 +11,12 @@ tell(struct queue *q, uint64_t request, const char *json, bool last)
 {
 	struct msg_told told;
 
-	if (q->intake == NULL)
+	if (q->control == NULL)
 		return;
 	memset(&told, 0, sizeof(told));
 	told.request = request;
 	told.last = last;
-	(void)channel_send(q->intake, MSG_TOLD, &told, json, strlen(json), -1);
+	(void)channel_send(q->control, MSG_TOLD, &told, json, strlen(json), -1);
 }
 
 void
@@ -25,13 +25,13 @@ tell_refused(struct queue *q, uint64_t request, uint16_t code, const char *dsn,
 {
 	struct msg_refused msg;
 
-	if (q->intake == NULL)
+	if (q->control == NULL)
 		return;
 	memset(&msg, 0, sizeof(msg));
 	msg.request = request;
 	msg.code = code;
 	(void)strlcpy(msg.dsn, dsn, sizeof(msg.dsn));
-	(void)channel_send(q->intake, MSG_REFUSED, &msg, why, strlen(why), -1);
+	(void)channel_send(q->control, MSG_REFUSED, &msg, why, strlen(why), -1);
 }
 
 void

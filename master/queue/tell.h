@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Answers to ACT and ASK: objects that the intake hands on as they are. */
+/* Answers to ACT and ASK: objects that the control role hands on as they are. */
 #ifndef MASTER_QUEUE_TELL_H
 #define MASTER_QUEUE_TELL_H
 

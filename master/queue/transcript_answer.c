@@ -25,11 +25,11 @@ send_part(struct queue *q, uint64_t request, const struct transcripts_entry *e,
 	transcripts_name(e, name);
 	(void)message_tail_add(tail, sizeof(tail), &len, name); /* fits */
 	n = transcripts_read(q->transcripts, e, at, tail + len, size);
-	if (n <= 0 || q->intake == NULL)
+	if (n <= 0 || q->control == NULL)
 		return 0;
 	len += (size_t)n;
 	tail[len++] = '\0';
-	(void)channel_send(q->intake, MSG_TRANSCRIPT_PART, &head, tail, len,
+	(void)channel_send(q->control, MSG_TRANSCRIPT_PART, &head, tail, len,
 	    -1);
 	return (size_t)n;
 }
@@ -50,8 +50,8 @@ send_end(struct queue *q, uint64_t request, bool more)
 {
 	struct msg_transcripts_end end = { request, more, 0 };
 
-	if (q->intake != NULL)
-		(void)channel_send(q->intake, MSG_TRANSCRIPTS_END, &end, NULL,
+	if (q->control != NULL)
+		(void)channel_send(q->control, MSG_TRANSCRIPTS_END, &end, NULL,
 		    0, -1);
 }
 

@@ -30,7 +30,8 @@ from daemon import ROLE_UIDS, Daemon, Job, Suite, memfd, wait_for  # noqa
 from sink import REFUSED, Sink  # noqa
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "12"))
-ROLES = ("worker", "intake", "queue", "resolver", "dialer", "agent", "master")
+ROLES = ("worker", "intake", "control", "queue", "resolver", "dialer", "agent",
+         "signer", "master")
 CLIENTS = 3
 MEMORY_KIB = 6144  # more than this, after the same work again, is a leak
 

@@ -66,6 +66,7 @@ def expected_calls(path):
 
 FILTERS = {
     "intake": "master/intake/intake_filter.def",
+    "control": "master/operator/control_filter.def",
     "queue": "master/queue/queue_filter.def",
     "resolver": "master/resolver/resolver_filter.def",
     "dialer": "master/dialer/dialer_filter.def",
@@ -109,8 +110,8 @@ def walls(process, plain, log):
     if spaces == ["?"]:
         assert "grants us no namespaces" in log, w
         spaces = ["none"]
-    if spaces != ["none"] and role in ("agent", "worker", "intake", "queue",
-                                       "metrics"):
+    if spaces != ["none"] and role in ("agent", "worker", "intake", "control",
+                                       "queue", "signer", "metrics"):
         for space in ("net", "mnt", "ipc", "uts"):
             assert space in spaces, w
         if role != "queue":

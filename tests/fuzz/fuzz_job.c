@@ -3,8 +3,8 @@
  * Any packet of a client is a job, a continuation or a question, or is refused
  * with a sentence that may stand in a log; what was read keeps its bounds.
  */
-#include "master/intake/command.h"
 #include "master/intake/job.h"
+#include "master/operator/command.h"
 
 #include <assert.h>
 #include <string.h>
@@ -74,7 +74,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	const char *text = (const char *)data;
-	char error[JOB_ERROR_SIZE];
+	char error[VALUE_ERROR_SIZE];
 	static struct command command;
 	struct job_packet job;
 	int begun;

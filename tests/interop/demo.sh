@@ -63,6 +63,7 @@ dialer_user = "61204"
 agent_user = "61205"
 metrics_user = "61206"
 signer_user = "61207"
+control_user = "61208"
 transport dovecot {
 	protocol = lmtp
 	server = "unix:$LMTP_SOCKET"

@@ -121,7 +121,7 @@ def all_is_well():
             assert {r["check"] for r in rows} == set(CHECKS), rows
             r = d.postern("doctor")
             assert r.returncode == 0, r.stdout
-            assert b"ok       roles: all 7 run\n" in r.stdout, r.stdout
+            assert b"ok       roles: all 8 run\n" in r.stdout, r.stdout
         finally:
             d.clear()
             names.sock.close()

@@ -15,13 +15,14 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+import daemon  # noqa
 from daemon import (ROLE_UIDS, Daemon, Job, as_plain_user, memfd,  # noqa
                     wait_for)
 from sink import Sink, slow  # noqa
 
 MESSAGE = b"Subject: test\n\ntext\n"
 IS_ROOT = os.geteuid() == 0
-ROLES = ("intake", "queue", "resolver", "dialer", "agent")
+ROLES = ("intake", "control", "queue", "resolver", "dialer", "agent")
 
 CONFIG = """
 stop_timeout = 20s
@@ -451,7 +452,7 @@ def a_role_that_dies_is_started_again():
         assert restarts == dict.fromkeys(ROLES, 1), restarts
         answers = d.send(["a@x.test"], MESSAGE)
         assert answers[1]["status"] == "delivered", answers
-        assert d.log_text().count("died of signal 9") == 5
+        assert d.log_text().count("died of signal 9") == len(ROLES)
 
 
 def a_role_that_dies_again_waits_longer():
@@ -685,23 +686,6 @@ def without_descriptors_the_intake_waits_in_peace():
         assert answers[1]["status"] == "delivered", answers
 
 
-def one_user_does_not_keep_the_others_away():
-    with Sink() as sink, Daemon(config(sink)) as d:
-        jobs = [Job(d.dir + "/run/job") for _ in range(520)]
-        wait_for(lambda: "512 clients: one more" in d.log_text(), 10,
-                 "the limit")
-        assert jobs[-1].receive() is None
-        os.chmod(d.dir + "/run/job", 0o777)
-        r = subprocess.run(
-            as_plain_user([d.dir + "/postern", "send", "-c", d.config,
-                           "--from", "", "--wait", "final", "a@x.test"]),
-            input=MESSAGE, capture_output=True, timeout=30)
-        assert r.returncode == 0, r
-        for job in jobs:
-            job.close()
-        wait_for(lambda: d.send(["b@x.test"], MESSAGE) != [], 10, "room")
-
-
 def descriptor_of(pid, fd):
     """A copy of another process's descriptor; None where that is forbidden."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -867,6 +851,162 @@ def only_those_on_the_list_may_submit():
         assert status == 0 and '"delivered"' in said, (status, said)
         status, said = submit(61300)
         assert status != 0 and "may not submit" in said, (status, said)
+
+
+def lingering():
+    """A TCP socket whose close() waits: its peer reads nothing."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    sock = socket.create_connection(listening.getsockname())
+    peer, _ = listening.accept()
+    sock.setblocking(False)
+    try:
+        while True:
+            sock.send(bytes(1 << 16))
+    except BlockingIOError:
+        pass
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                    struct.pack("ii", 1, 30))
+    return sock, (listening, peer)
+
+
+def a_descriptor_that_lingers_freezes_nobody():
+    """It is passed by itself, among many, inside another, and never read."""
+    keep = []
+
+    def one():
+        sock, others = lingering()
+        keep.append(others)
+        return sock
+    with Sink() as sink, Daemon(config(sink)) as d:
+        path, intake = d.dir + "/run/job", d.pids("intake")[0]
+        good = Job(path)
+        job = {"from": "a@b.test", "rcpts": ["a@x.test"]}
+
+        def answers_soon(what):
+            good.sock.settimeout(5)
+            good.send(job, memfd(MESSAGE))
+            assert good.receive()["status"] == "queued", what
+
+        def give(client, sock, fds, *own):
+            """The last copy of each is the intake's to close."""
+            os.kill(intake, signal.SIGSTOP)
+            sock.sendmsg([json.dumps(job).encode()], [
+                (socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                 struct.pack("%di" % len(fds), *fds))])
+            for s in own:
+                s.close()
+            os.kill(intake, signal.SIGCONT)
+            if client is not None:
+                assert client.receive()["status"] == "refused"
+        alone, many, inside, unread = [Job(path) for _ in range(4)]
+        s = one()
+        give(alone, alone.sock, [s.fileno()], s)
+        answers_soon("alone")
+        several = [one() for _ in range(3)]
+        give(many, many.sock, [s.fileno() for s in several], *several)
+        answers_soon("among many")
+        a, b = socket.socketpair()
+        s = one()
+        a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                            struct.pack("i", s.fileno()))])
+        s.close()
+        give(inside, inside.sock, [b.fileno()], a, b)
+        answers_soon("inside another")
+        s = one()
+        os.kill(intake, signal.SIGSTOP)
+        for _ in range(20):
+            unread.send(b"{}")
+        give(None, unread.sock, [s.fileno()], s)
+        answers_soon("never read")
+        assert [p["restarts"] for p in d.status()
+                if p["role"] == "intake"] == [0]
+
+
+def only_those_who_are_trusted_name_others():
+    """Whom a next server takes for the client or the author (XCLIENT, AUTH=)."""
+    who = 'job_authorized_xclient_users = { "61300" }\n' \
+          'job_socket_mode = 0666\n'
+    with Sink() as sink, Daemon(config(sink, who)) as d:
+        def submit(uid, **extra):
+            code = ("import sys; sys.path.insert(0, %r); import daemon, json\n"
+                    "j = daemon.Job(%r)\n"
+                    "j.send(json.loads(%r), daemon.memfd(b'x\\n'))\n"
+                    "print(json.dumps(j.receive()))" % (
+                        os.path.dirname(daemon.__file__), d.dir + "/run/job",
+                        json.dumps({"from": "a@b.test", "rcpts": ["c@x.test"],
+                                    **extra})))
+            r = subprocess.run(
+                ["setpriv", "--reuid=%d" % uid, "--regid=%d" % uid,
+                 "--clear-groups", sys.executable, "-c", code],
+                capture_output=True, timeout=40)
+            assert r.returncode == 0, r.stderr
+            return json.loads(r.stdout)
+        others = ({"client": {"name": "bank.test"}}, {"auth": "ceo@x.test"})
+        for extra in others:
+            answer = submit(61301, **extra)
+            assert answer["status"] == "refused", answer
+            assert answer["dsn"] == "5.7.1", answer
+            assert submit(61300, **extra)["status"] == "queued"
+            assert submit(0, **extra)["status"] == "queued"
+        assert submit(61301, auth="<>")["status"] == "queued"
+        assert submit(61301)["status"] == "queued"
+
+
+def a_user_who_errs_is_cut_off_and_others_are_not():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        bad, good = Job(d.dir + "/run/job"), Job(d.dir + "/run/job")
+        for _ in range(19):
+            bad.send(b"{}")
+            assert bad.receive()["status"] == "refused"
+        bad.send({"from": "a@b.test", "rcpts": ["a@x.test"]}, memfd(MESSAGE))
+        assert bad.receive()["status"] == "queued"  # one of these forgives
+        for _ in range(20):
+            bad.send(b"{}")
+            assert bad.receive()["status"] == "refused"
+        assert "too many errors" in bad.receive()["error"]
+        assert bad.receive() is None
+        good.send({"from": "a@b.test", "rcpts": ["a@x.test"]}, memfd(MESSAGE))
+        assert good.receive()["status"] == "queued"
+
+
+def one_user_does_not_take_all_places():
+    """Of 1,024 connections, and of 32,768 places for results."""
+    with Sink() as sink, Daemon(config(sink, "job_socket_mode = 0666")) as d:
+        code = ("import socket, sys, time\n"
+                "n = 0; keep = []\n"
+                "for _ in range(1100):\n"
+                "    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+                "    s.connect(%r); keep.append(s)\n"
+                "for s in keep:\n"
+                "    s.settimeout(0.3 if n == 0 else 0.001)\n"
+                "    try:\n"
+                "        s.recv(1)\n"
+                "    except TimeoutError:\n"
+                "        n += 1\n"
+                "    except OSError: pass\n"
+                "print(n, flush=True); sys.stdin.read()\n" % (
+                    d.dir + "/run/job"))
+        users = []
+        try:
+            counts = []
+            for uid in (61301, 61302, 61303):
+                p = subprocess.Popen(
+                    ["setpriv", "--reuid=%d" % uid, "--regid=%d" % uid,
+                     "--clear-groups", sys.executable, "-c", code],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                users.append(p)
+                counts.append(int(p.stdout.readline()))
+            assert 400 < counts[0] <= 512, counts
+            assert 100 < counts[1] <= 256 and 50 < counts[2], counts
+            assert "more are turned away" in d.log_text()
+            assert d.log_text().count("turned away") < 30, "the log is full"
+            answers = d.send(["a@x.test"], MESSAGE)  # root
+            assert answers[1]["status"] == "delivered", answers
+            assert d.status(), "operators"
+        finally:
+            for p in users:
+                p.kill()
+                p.wait()
 
 
 def a_socket_closed_by_its_mode_lets_nobody_in():
@@ -1102,8 +1242,11 @@ def lines_go_to_syslog_and_find_it_again():
 
 
 ROOT_ONLY = (a_role_that_lies_to_the_master_takes_nothing_from_it,
-             one_user_does_not_keep_the_others_away,
-             only_those_on_the_list_may_submit,
+                      only_those_on_the_list_may_submit,
+    a_descriptor_that_lingers_freezes_nobody,
+    only_those_who_are_trusted_name_others,
+    a_user_who_errs_is_cut_off_and_others_are_not,
+    one_user_does_not_take_all_places,
              a_socket_closed_by_its_mode_lets_nobody_in,
              lines_go_to_syslog_and_find_it_again)
 
@@ -1148,13 +1291,16 @@ TESTS = (
     a_client_waits_for_so_many_results_and_no_more,
     half_given_jobs_fill_no_memory,
     without_descriptors_the_intake_waits_in_peace,
-    one_user_does_not_keep_the_others_away,
     a_role_that_lies_to_the_master_takes_nothing_from_it,
     a_second_posternd_is_refused,
     what_is_not_ours_is_refused,
     a_configuration_that_cannot_be_read_is_refused,
     without_standard_descriptors_it_works_all_the_same,
     only_those_on_the_list_may_submit,
+    a_descriptor_that_lingers_freezes_nobody,
+    only_those_who_are_trusted_name_others,
+    a_user_who_errs_is_cut_off_and_others_are_not,
+    one_user_does_not_take_all_places,
     a_socket_closed_by_its_mode_lets_nobody_in,
     a_dead_destination_delays_no_other,
     json_lines_say_what_text_lines_say,

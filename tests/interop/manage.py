@@ -576,6 +576,43 @@ def slow_listeners_lose_events_not_the_queue():
         tails.clear()
 
 
+def results_that_nobody_reads_end_nobody():
+    """70,000 results for an intake that stands still, then for clients that
+    read late: it and the queue live on, and each client gets an end."""
+    total, a_job = 70000, 17500
+    with Daemon(config()) as d:
+        pause(d, "pause", "--transport", "dead")
+        clients = []
+        for i in range(total // a_job):
+            c = Job(d.dir + "/run/job")
+            rcpts = ["r%d-%d@dead.test" % (i, k) for k in range(a_job)]
+            body = memfd(MESSAGE)
+            for k in range(0, a_job, 500):
+                packet = {"rcpts": rcpts[k:k + 500], "more": k + 500 < a_job}
+                if k == 0:
+                    packet.update({"from": "s@x.test", "wait": "final"})
+                c.send(packet, body if k == 0 else None)
+            os.close(body)
+            assert c.receive()["status"] == "queued"
+            clients.append(c)
+        before = {r: d.pids(r) for r in ("intake", "control", "queue")}
+        os.kill(before["intake"][0], signal.SIGSTOP)
+        try:
+            act(d, "delete", "--yes", "--domain", "dead.test")
+        finally:
+            os.kill(before["intake"][0], signal.SIGCONT)
+        told, ends = 0, []
+        for c in clients:
+            row = {}
+            while not row.get("done"):
+                row = c.receive()
+                told += "recipient" in row
+            ends.append(row.get("error", ""))
+        assert "dropped" in ends[-1], ends
+        assert 10000 < told < 30000, told
+        assert {r: d.pids(r) for r in before} == before
+
+
 def shown(d, transport, key):
     """The rows of top, once that of a transport's destination has such a key."""
     rows = [json.loads(x) for x in
@@ -870,6 +907,8 @@ def run(suite):
     ], 2)
     suite.check("slow listeners lose events, not the queue",
                 slow_listeners_lose_events_not_the_queue)
+    suite.check("results that nobody reads end nobody",
+                results_that_nobody_reads_end_nobody)
     suite.check("a pause costs others nothing", a_pause_costs_others_nothing)
     suite.check("50,000 recipients, and deliveries go on",
                 deliveries_go_on_meanwhile)

@@ -146,7 +146,8 @@ def a_role_that_stands_still_is_found():
             manager = managed(d, d.dir + "/notify",
                               {"WATCHDOG_USEC": "1000000"})
             d.start()
-            for role in ("resolver", "dialer", "agent", "intake", "queue"):
+            for role in ("resolver", "dialer", "agent", "intake",
+                         "control", "queue"):
                 old = d.pids(role)[0]
                 os.kill(old, signal.SIGSTOP)
                 wait_for(lambda: "the %s [%d] has not answered for 2 s" %

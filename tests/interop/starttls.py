@@ -231,7 +231,7 @@ def the_key_is_nowhere_but_with_the_signer(p, _, key):
     if os.geteuid() != 0:
         return
     assert in_memory(os.getpid(), marks), "it is not found where it is"
-    for role in ("intake", "queue", "resolver", "dialer", "agent"):
+    for role in ("intake", "control", "queue", "resolver", "dialer", "agent"):
         for pid in p.daemon.pids(role):
             assert not in_memory(pid, marks), role
 

@@ -278,7 +278,7 @@ class Daemon:
                     'hostname = "%s"\n%s' %
                     (store, self.folder, self.folder, hostname, text))
             if store != "memory" and os.geteuid() == 0:
-                for role in ("intake", "queue", "resolver", "dialer", "agent",
+                for role in ("intake", "control", "queue", "resolver", "dialer", "agent",
                              "signer", "metrics"):
                     f.write("%s_user = nobody\n" % role)
         self.start()

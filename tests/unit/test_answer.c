@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What clients are told is JSON, whatever the message behind it holds. */
-#include "master/intake/answer.h"
+#include "master/intake/job_answer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,8 @@
 #include <jansson.h>
 
 #include "common/util.h"
+#include "master/clients/answer.h"
+#include "master/operator/reply_json.h"
 
 /* The text of an answer as an object; the text is freed. */
 static json_t *
@@ -64,13 +66,13 @@ message_of(enum msg_type type, const void *payload, const char *tail,
 
 Test(answer, a_job_is_queued_under_its_number)
 {
-	json_t *o = read_back(answer_queued("r \"1\"", 0x4f1a09));
+	json_t *o = read_back(job_answer_queued("r \"1\"", 0x4f1a09));
 
 	cr_expect_str_eq(string(o, "status"), "queued");
 	cr_expect_str_eq(string(o, "id"), "4F1A09");
 	cr_expect_str_eq(string(o, "ref"), "r \"1\"");
 	json_decref(o);
-	o = read_back(answer_queued("", UINT64_MAX));
+	o = read_back(job_answer_queued("", UINT64_MAX));
 	cr_expect_str_eq(string(o, "id"), "FFFFFFFFFFFFFFFF");
 	cr_expect_null(json_object_get(o, "ref"));
 	json_decref(o);
@@ -110,7 +112,7 @@ Test(answer, a_result_has_every_member_that_the_manual_names)
 {
 	struct message m =
 	    message_of(MSG_RESULT, &result, result_tail, sizeof(result_tail));
-	json_t *o = read_back(answer_result("r", &m)), *tls;
+	json_t *o = read_back(job_answer_result("r", &m)), *tls;
 
 	cr_expect_str_eq(string(o, "ref"), "r");
 	cr_expect_str_eq(string(o, "id"), "FF");
@@ -142,7 +144,7 @@ Test(answer, a_result_whose_tail_is_cut_is_still_an_object)
 
 		memcpy(tail, result_tail, len);
 		m = message_of(MSG_RESULT, &result, tail, len);
-		o = read_back(answer_result("", &m));
+		o = read_back(job_answer_result("", &m));
 		cr_expect_str_eq(string(o, "recipient"),
 		    len >= sizeof("ana@example.org") ? "ana@example.org" : "");
 		cr_expect_str_eq(string(o, "reply"),
@@ -160,7 +162,7 @@ Test(answer, a_result_full_of_nonsense_is_still_an_object)
 
 	memset(&r, 0xff, sizeof(r)); /* no string in it has an end */
 	m = message_of(MSG_RESULT, &r, "\xff\0\xc3\0\x80", 6);
-	o = read_back(answer_result("", &m));
+	o = read_back(job_answer_result("", &m));
 	cr_expect_str_eq(string(o, "status"), "status?");
 	cr_expect_str_eq(string(o, "step"), "step?");
 	cr_expect_str_eq(string(o, "dsn"), "");
@@ -177,19 +179,19 @@ Test(answer, without_tls_it_is_null)
 	json_t *o;
 
 	r.tls.on = 0;
-	o = read_back(answer_result("", &m));
+	o = read_back(job_answer_result("", &m));
 	cr_expect(json_is_null(json_object_get(o, "tls")));
 	json_decref(o);
 }
 
 Test(answer, the_last_answer_says_done)
 {
-	json_t *o = read_back(answer_results_end("r", NULL));
+	json_t *o = read_back(job_answer_results_end("r", NULL));
 
 	cr_expect_eq(flag(o, "done"), 1);
 	cr_expect_null(json_object_get(o, "error"));
 	json_decref(o);
-	o = read_back(answer_results_end("", "the queue ended"));
+	o = read_back(job_answer_results_end("", "the queue ended"));
 	cr_expect_eq(flag(o, "done"), 1);
 	cr_expect_str_eq(string(o, "error"), "the queue ended");
 	json_decref(o);
@@ -200,14 +202,14 @@ Test(answer, a_line_of_the_dialogue_tells_whose_it_is)
 	static const char line[] = "250 2.0.0 \"ok\"";
 	struct msg_trace t = { .from_remote = 1 };
 	struct message m = message_of(MSG_TRACE, &t, line, strlen(line));
-	json_t *o = read_back(answer_trace(&m));
+	json_t *o = read_back(job_answer_trace(&m));
 
 	cr_expect_str_eq(string(o, "from"), "remote");
 	cr_expect_str_eq(string(o, "line"), line);
 	json_decref(o);
 	t.from_remote = 0;
 	m = message_of(MSG_TRACE, &t, "\xff\0", 2);
-	o = read_back(answer_trace(&m));
+	o = read_back(job_answer_trace(&m));
 	cr_expect_str_eq(string(o, "from"), "us");
 	json_decref(o);
 }
@@ -221,7 +223,7 @@ Test(answer, a_process_is_told_with_its_layers)
 		.last = 1,
 		.since_s = 1700000000 };
 	struct message m = message_of(MSG_STATUS, &s, layers, strlen(layers));
-	json_t *o = read_back(answer_status(&m));
+	json_t *o = read_back(reply_json_status(&m));
 
 	cr_expect_str_eq(string(o, "role"), "resolver");
 	cr_expect_eq(number(o, "pid"), 412);
@@ -232,7 +234,7 @@ Test(answer, a_process_is_told_with_its_layers)
 	json_decref(o);
 	s = (struct msg_status){ 0 };
 	m = message_of(MSG_STATUS, &s, NULL, 0);
-	o = read_back(answer_status(&m));
+	o = read_back(reply_json_status(&m));
 	cr_expect_str_eq(string(o, "role"), "role?");
 	cr_expect_null(json_object_get(o, "since"));
 	cr_expect_eq(flag(o, "done"), 0);
@@ -259,7 +261,7 @@ Test(answer, a_recipient_of_the_queue_is_listed)
 		.uid = 1000 };
 	struct message m =
 	    message_of(MSG_LISTED, &l, listed_tail, sizeof(listed_tail));
-	json_t *o = read_back(answer_listed(&m)), *last;
+	json_t *o = read_back(reply_json_listed(&m)), *last;
 
 	cr_expect_str_eq(string(o, "id"), "10");
 	cr_expect_eq(number(o, "index"), 3);
@@ -278,14 +280,14 @@ Test(answer, a_recipient_of_the_queue_is_listed)
 	cr_expect_str_eq(string(last, "reply"), "451 later");
 	json_decref(o);
 	l.attempts = 0; /* it was decided before any session */
-	o = read_back(answer_listed(&m));
+	o = read_back(reply_json_listed(&m));
 	last = json_object_get(o, "last");
 	cr_expect_str_eq(string(last, "dsn"), "4.2.0");
 	json_decref(o);
 	l.outcome.dsn[0] = '\0'; /* nothing was decided yet */
 	l.state = RECIPIENT_STATES;
 	m = message_of(MSG_LISTED, &l, "a", 1);
-	o = read_back(answer_listed(&m));
+	o = read_back(reply_json_listed(&m));
 	cr_expect_str_eq(string(o, "state"), "state?");
 	cr_expect_str_eq(string(o, "from"), "");
 	cr_expect_null(json_object_get(o, "last"));
@@ -299,7 +301,7 @@ Test(answer, a_list_ends_with_the_counts_of_every_state)
 		.sessions = 7,
 		.more = 1 };
 	struct message m = message_of(MSG_LIST_END, &e, NULL, 0);
-	json_t *o = read_back(answer_list_end(&m)), *counts;
+	json_t *o = read_back(reply_json_list_end(&m)), *counts;
 
 	counts = json_object_get(o, "counts");
 	cr_expect_eq(json_object_size(counts), RECIPIENT_STATES);

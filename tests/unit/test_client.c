@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* A connection of the intake: packets and the descriptors that come along. */
-#include "master/intake/client.h"
+#include "master/clients/client.h"
 
 #include <sys/socket.h>
 #include <sys/uio.h>

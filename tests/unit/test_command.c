@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What may be said on the control socket, and what not. */
-#include "master/intake/command.h"
+#include "master/operator/command.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 #define NOW_MS 1000000000LL
 
-static char error[JOB_ERROR_SIZE];
+static char error[VALUE_ERROR_SIZE];
 static struct command command;
 
 static int

@@ -240,6 +240,9 @@ static const struct filter_rule agent_rules[] = {
 static const struct filter_rule intake_rules[] = {
 #include "master/intake/intake_filter.def"
 };
+static const struct filter_rule control_rules[] = {
+#include "master/operator/control_filter.def"
+};
 static const struct filter_rule queue_rules[] = {
 #include "master/queue/queue_filter.def"
 };
@@ -261,6 +264,7 @@ static const struct list {
 	{ "worker", worker_rules, NELEM(worker_rules) },
 	{ "agent", agent_rules, NELEM(agent_rules) },
 	{ "intake", intake_rules, NELEM(intake_rules) },
+	{ "control", control_rules, NELEM(control_rules) },
 	{ "queue", queue_rules, NELEM(queue_rules) },
 	{ "resolver", resolver_rules, NELEM(resolver_rules) },
 	{ "dialer", dialer_rules, NELEM(dialer_rules) },

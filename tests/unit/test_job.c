@@ -10,7 +10,7 @@
 
 #include "common/util.h"
 
-static char error[JOB_ERROR_SIZE];
+static char error[VALUE_ERROR_SIZE];
 static struct job_packet job;
 
 static int
@@ -292,7 +292,7 @@ Test(job, a_bad_packet_is_refused_with_one_clear_sentence)
 
 Test(job, json_that_nests_without_end_is_refused)
 {
-	static char text[JOB_PACKET_MAX];
+	static char text[CLIENT_PACKET_MAX];
 
 	memset(text, '[', sizeof(text));
 	cr_expect_eq(job_parse(&job, text, sizeof(text), false, error), -1);
@@ -301,24 +301,24 @@ Test(job, json_that_nests_without_end_is_refused)
 
 Test(job, a_packet_full_of_recipients_is_read)
 {
-	static char text[JOB_PACKET_MAX + 64];
+	static char text[CLIENT_PACKET_MAX + 64];
 	size_t len, n = 0;
 
 	len = (size_t)sprintf(text, "{\"from\":\"\",\"rcpts\":[");
-	while (len < JOB_PACKET_MAX - 16) {
+	while (len < CLIENT_PACKET_MAX - 16) {
 		len += (size_t)sprintf(text + len, "%s\"%zu@x\"",
 		    n > 0 ? "," : "", n);
 		n++;
 	}
 	len += (size_t)sprintf(text + len, "]}");
-	cr_assert_leq(len, (size_t)JOB_PACKET_MAX);
+	cr_assert_leq(len, (size_t)CLIENT_PACKET_MAX);
 	cr_assert_eq(job_parse(&job, text, len, false, error), 0, "%s", error);
 	cr_expect_eq(job.nrcpts, n);
 	cr_expect_str_eq(job.rcpts, "0@x");
 	job_clear(&job);
 	/* The same of objects, each with all that it may have. */
 	len = (size_t)sprintf(text, "{\"from\":\"\",\"rcpts\":[");
-	for (n = 0; len < JOB_PACKET_MAX - 640; n++)
+	for (n = 0; len < CLIENT_PACKET_MAX - 640; n++)
 		len += (size_t)sprintf(text + len,
 		    "%s{\"address\":\"b@y\",\"notify\":[\"success\",\"failure\","
 		    "\"delay\"],\"orcpt\":\"rfc822;%0440d\"}",

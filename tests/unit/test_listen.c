@@ -178,6 +178,58 @@ Test(listen, what_is_no_socket_stays)
 	cr_expect(S_ISLNK(mode_of(path)));
 }
 
+/* Whoever may write there could have us change what a link of theirs leads to. */
+Test(listen, a_folder_in_which_others_may_write_is_refused)
+{
+	static const mode_t modes[] = { 0770, 0707, 01777 };
+
+	for (size_t i = 0; i < 3; i++) {
+		cr_assert_eq(chmod(folder, modes[i]), 0);
+		cr_expect_eq(listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1),
+		    -1);
+		cr_expect_eq(errno, EPERM);
+		cr_expect_eq(access(path, F_OK), -1, "nothing is made");
+	}
+	cr_assert_eq(chmod(folder, 0700), 0);
+	if (geteuid() != 0)
+		return;
+	cr_assert_eq(chown(folder, 61001, (gid_t)-1), 0);
+	cr_expect_eq(listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1), -1);
+	cr_expect_eq(errno, EPERM);
+}
+
+Test(listen, a_socket_gets_another_mode_and_a_link_does_not)
+{
+	char target[80];
+	int fd = listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1);
+
+	cr_assert_neq(fd, -1);
+	cr_expect_eq(listen_give(path, 0666, getegid()), 0);
+	cr_expect_eq(mode_of(path), S_IFSOCK | 0666);
+	cr_assert_eq(unlink(path), 0);
+	(void)snprintf(target, sizeof(target), "%s-target", path);
+	close(open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	cr_assert_eq(symlink(target, path), 0);
+	cr_expect_eq(listen_give(path, 0666, getegid()), -1);
+	cr_expect_eq(mode_of(target), S_IFREG | 0600);
+	(void)unlink(target);
+	close(fd);
+}
+
+/* As a name of another user could be. */
+Test(listen, a_pid_file_with_a_second_name_is_not_written)
+{
+	char target[80];
+
+	(void)snprintf(target, sizeof(target), "%s-target", path);
+	close(open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+	cr_assert_eq(link(target, path), 0);
+	cr_expect_eq(listen_pid_file(path), -1);
+	cr_expect_eq(errno, EPERM);
+	cr_expect_eq(mode_of(target), S_IFREG | 0644);
+	(void)unlink(target);
+}
+
 Test(listen, a_path_that_no_address_holds_is_refused)
 {
 	char longer[200] = "/tmp/";

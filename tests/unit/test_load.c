@@ -18,9 +18,10 @@
 #include "common/util.h"
 
 /* Users that need not be in the password file. */
-#define USERS                                                                  \
-	"intake_user = 61001\nqueue_user = 61002\nresolver_user = 61003\n"     \
-	"dialer_user = 61004\nagent_user = 61005 metrics_user = 61006 signer_user = 61007\n"
+#define USERS                                                                               \
+	"intake_user = 61001\nqueue_user = 61002\nresolver_user = 61003\n"                  \
+	"dialer_user = 61004\nagent_user = 61005 metrics_user = 61006 signer_user = 61007 " \
+	"control_user = 61008\n"
 
 static char folder[] = "/tmp/postern-load-XXXXXX";
 static char path[64];
@@ -134,7 +135,8 @@ Test(load, a_missing_user_is_said_for_each_role)
 				 "queue_user = no-such-b\n"
 				 "resolver_user = 61003\ndialer_user = 61004\n"
 				 "agent_user = no-such-c\n"
-				 "metrics_user = 61006 signer_user = 61007\n"));
+				 "metrics_user = 61006 signer_user = 61007\n"
+				 "control_user = 61008\n"));
 	cr_expect_eq(errors.count, 3);
 	expect_line(": intake_user: there is no user no-such-a");
 	expect_line(": queue_user: there is no user no-such-b");
@@ -147,7 +149,8 @@ Test(load, root_is_no_user_for_a_role)
 	cr_expect_null(load_text("intake_user = root\nqueue_user = 0\n"
 				 "resolver_user = 61003\ndialer_user = 61004\n"
 				 "agent_user = 61005\n"
-				 "metrics_user = 61006 signer_user = 61007\n"));
+				 "metrics_user = 61006 signer_user = 61007\n"
+				 "control_user = 61008\n"));
 	cr_expect_eq(errors.count, 2);
 	expect_line(": intake_user: root is root; ");
 	expect_line(": queue_user: 0 is root; ");
@@ -216,7 +219,7 @@ Test(load, a_ca_file_is_opened)
 
 Test(load, the_texts_of_notices_are_read_and_checked)
 {
-	char texts[80], line[256], got[64];
+	char texts[80], line[sizeof(USERS) + 128], got[64];
 	struct load *l;
 	FILE *f;
 
@@ -248,7 +251,7 @@ Test(load, the_texts_of_notices_are_read_and_checked)
 /* The master waits for nobody: not for a writer of a pipe either. */
 Test(load, texts_that_are_no_file_are_refused, .timeout = 10)
 {
-	char texts[80], line[256];
+	char texts[80], line[sizeof(USERS) + 128];
 
 	(void)snprintf(texts, sizeof(texts), "%s/pipe", folder);
 	(void)snprintf(line, sizeof(line),
@@ -337,7 +340,7 @@ Test(load, a_password_that_is_none_is_said_at_the_start)
 /* A token's file may come later, but what is there must be a file. */
 Test(load, a_token_that_can_never_come_is_said_at_the_start)
 {
-	char text[512], want[256];
+	char text[sizeof(USERS) + 512], want[256];
 
 	(void)snprintf(text, sizeof(text),
 	    USERS

@@ -31,6 +31,8 @@ static char spool[64];
 static pid_t queue_pid = -1;
 static int master = -1;
 static int intake = -1;
+static int control = -1;
+static uint32_t submit_flags; /* of the jobs that are handed in */
 static int resolver = -1;
 static int dialer = -1;
 static int agent = -1;
@@ -162,6 +164,7 @@ start_with(const char *backoff)
 	say_fd(master, MSG_CONFIG, &config, "test.conf", 9, fd);
 	(void)close(fd);
 	intake = peer_of(ROLE_INTAKE);
+	control = peer_of(ROLE_CONTROL);
 	resolver = peer_of(ROLE_RESOLVER);
 	dialer = peer_of(ROLE_DIALER);
 	agent = peer_of(ROLE_AGENT);
@@ -174,6 +177,7 @@ close_peers(void)
 {
 	(void)close(master);
 	(void)close(intake);
+	(void)close(control);
 	(void)close(resolver);
 	(void)close(dialer);
 	(void)close(agent);
@@ -269,6 +273,7 @@ hand_in(uint64_t request, uint32_t wait, size_t size, const char *first,
 	struct msg_submit submit = { .request = request,
 		.size = size,
 		.wait = wait,
+		.flags = submit_flags,
 		.uid = 1000 };
 	struct msg_request end = { .request = request };
 	char tail[1024];
@@ -435,7 +440,7 @@ ask_for_rows(uint64_t request, uint32_t limit)
 		.limit = limit };
 
 	cr_assert_eq(
-	    message_send(intake, MSG_ACT, &act, any, sizeof(any), -1, 0), 0);
+	    message_send(control, MSG_ACT, &act, any, sizeof(any), -1, 0), 0);
 }
 
 static struct msg_list_end
@@ -444,7 +449,7 @@ counts(void)
 	struct message m;
 
 	ask_for_rows(77, 0);
-	m = hear(intake, ROLE_INTAKE, MSG_LIST_END);
+	m = hear(control, ROLE_CONTROL, MSG_LIST_END);
 	return *(const struct msg_list_end *)m.payload;
 }
 
@@ -690,9 +695,9 @@ Test(queue, a_crash_of_the_queue_returns_active_mail_in_doubt)
 	start_with("1s");
 	answer_plan("b.example");
 	ask_for_rows(5, 10);
-	m = hear(intake, ROLE_INTAKE, MSG_LISTED);
+	m = hear(control, ROLE_CONTROL, MSG_LISTED);
 	cr_expect_eq(((const struct msg_listed *)m.payload)->in_doubt, 1);
-	(void)hear(intake, ROLE_INTAKE, MSG_LIST_END);
+	(void)hear(control, ROLE_CONTROL, MSG_LIST_END);
 	worker = fork_worker();
 	bring_up(worker, false);
 	deliver(worker, take_job(worker));
@@ -1008,6 +1013,130 @@ Test(queue, without_an_agent_mail_waits_for_the_next_one)
 	(void)close(fork_worker());
 }
 
+static void
+say_line(int worker, uint64_t job, const char *line)
+{
+	const struct msg_dialogue dialogue = { .job = job, .from_remote = 1 };
+
+	say_fd(worker, MSG_DIALOGUE, &dialogue, line, strlen(line), -1);
+}
+
+/* The line that the intake gets next, and for which job. */
+static void
+expect_line(uint64_t request, const char *line)
+{
+	struct message m = hear(intake, ROLE_INTAKE, MSG_TRACE);
+
+	cr_expect_eq(((const struct msg_trace *)m.payload)->request, request,
+	    "%s", line);
+	cr_expect_eq(m.tail_len, strlen(line));
+	cr_expect_eq(memcmp(m.tail, line, m.tail_len), 0);
+}
+
+/* Two jobs of different users on one connection. */
+Test(queue, who_watches_sees_its_own_transactions_alone)
+{
+	uint64_t first, second;
+	int worker;
+
+	submit_flags = SUBMIT_VERBOSE;
+	hand_in(1, WAIT_ATTEMPT, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	say(worker, MSG_NEXT, &(struct msg_next){ 0 });
+	(void)close(hear(dialer, ROLE_DIALER, MSG_DIAL).fd);
+	say_line(worker, 0, "220 hi");
+	expect_line(1, "220 hi");
+	say(worker, MSG_SESSION_UP, &(struct msg_session_up){ 0 });
+	first = take_job(worker);
+	hand_in(2, WAIT_ATTEMPT, 100, "c@b.example", NULL);
+	(void)accepted();
+	say_line(worker, first, "250 one");
+	deliver(worker, first);
+	expect_line(1, "250 one");
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULT);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	second = take_job(worker);
+	say_line(worker, 0, "250 of another's?");
+	say_line(worker, first, "250 late");
+	say_line(worker, second, "250 two");
+	expect_line(2, "250 two");
+	(void)close(worker);
+}
+
+/* A chatty server and an intake that does nothing: lines are lost, no more. */
+Test(queue, a_dialogue_without_end_costs_lines_alone)
+{
+	const struct msg_trace *trace;
+	struct message m;
+	uint64_t job, seen = 0;
+	int worker;
+
+	submit_flags = SUBMIT_VERBOSE;
+	worker = worker_with_job(&job);
+	for (uint32_t i = 0; i < 70000; i++)
+		say_line(worker, job, "250 more");
+	(void)counts(); /* all are read */
+	deliver(worker, job);
+	do {
+		cr_assert_eq(message_receive(intake, packet, ROLE_QUEUE,
+				 ROLE_INTAKE, 0, &m, &(const char *){ NULL }),
+		    1);
+		trace = m.payload;
+		seen += m.type == MSG_TRACE ? 1 + trace->lost : 0;
+	} while (m.type != MSG_RESULTS_END);
+	cr_expect_leq(seen, 3000);
+	cr_expect_gt(seen, 0);
+	(void)close(worker);
+}
+
+/* Who speaks with strangers may not see or change what is queued. */
+Test(queue, an_intake_that_asks_or_orders_is_ended)
+{
+	static const enum msg_type types[] = { MSG_ACT, MSG_ASK, MSG_STOP,
+		MSG_TRANSCRIPTS };
+	static const uint8_t zeros[512];
+	const struct msg_fault *fault;
+	struct message m;
+	uint8_t octet;
+
+	hand_in(1, WAIT_QUEUED, 100, "u@local.example", NULL);
+	(void)accepted();
+	for (size_t i = 0; i < NELEM(types); i++) {
+		cr_assert_leq(msg_descs[types[i]].size, sizeof(zeros));
+		cr_assert_eq(
+		    message_send(intake, types[i], zeros, NULL, 0, -1, 0), 0);
+		m = hear(master, ROLE_MASTER, MSG_FAULT);
+		fault = m.payload;
+		cr_expect_eq(fault->role, ROLE_INTAKE, "type %zu", i);
+		cr_expect_eq(read(intake, &octet, 1), 0, "nothing is answered");
+		(void)close(intake);
+		intake = peer_of(ROLE_INTAKE);
+	}
+	cr_expect_eq(counts().counts[RECIPIENT_QUEUED] +
+		counts().counts[RECIPIENT_ACTIVE],
+	    1);
+}
+
+/* Both count their requests from 1. */
+Test(queue, a_client_that_leaves_control_leaves_the_intakes_requests_alone)
+{
+	struct msg_request one = { 1 };
+	int worker;
+
+	hand_in(1, WAIT_FINAL, 100, "u@local.example", NULL);
+	(void)accepted();
+	say(control, MSG_CANCEL, &one);
+	(void)counts(); /* it was read */
+	worker = fork_worker();
+	bring_up(worker, true);
+	deliver(worker, take_job(worker));
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULT);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	(void)close(worker);
+}
+
 Test(queue, a_new_intake_may_hand_in)
 {
 	hand_in(1, WAIT_FINAL, 100, "u@local.example", NULL);
@@ -1036,7 +1165,7 @@ Test(queue, a_worker_that_is_ended_leaves_doubt)
 	close_peers();
 	start_with("1s");
 	ask_for_rows(5, 10);
-	m = hear(intake, ROLE_INTAKE, MSG_LISTED);
+	m = hear(control, ROLE_CONTROL, MSG_LISTED);
 	cr_expect_eq(((const struct msg_listed *)m.payload)->in_doubt, 1);
 	(void)close(worker);
 }
@@ -1150,8 +1279,8 @@ act_on_all(enum act_verb verb)
 	struct message m;
 
 	cr_assert_eq(
-	    message_send(intake, MSG_ACT, &act, any, sizeof(any), -1, 0), 0);
-	m = hear(intake, ROLE_INTAKE, MSG_TOLD);
+	    message_send(control, MSG_ACT, &act, any, sizeof(any), -1, 0), 0);
+	m = hear(control, ROLE_CONTROL, MSG_TOLD);
 	(void)snprintf(text, sizeof(text), "%.*s", (int)m.tail_len,
 	    (const char *)m.tail);
 	at = strstr(text, "\"in_delivery\":");
@@ -1316,7 +1445,7 @@ break_rule(const void *octets, size_t n, bool with_fd, const char *why)
 	union {
 		struct cmsghdr align;
 		uint8_t room[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
+	} ancillary = { 0 };
 	struct iovec iov = { (void *)(uintptr_t)octets, n };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct message m;
@@ -1324,8 +1453,8 @@ break_rule(const void *octets, size_t n, bool with_fd, const char *why)
 	int worker = worker_with_job(&job);
 
 	if (with_fd) {
-		mh.msg_control = &control;
-		mh.msg_controllen = sizeof(control);
+		mh.msg_control = &ancillary;
+		mh.msg_controllen = sizeof(ancillary);
 		CMSG_FIRSTHDR(&mh)->cmsg_level = SOL_SOCKET;
 		CMSG_FIRSTHDR(&mh)->cmsg_type = SCM_RIGHTS;
 		CMSG_FIRSTHDR(&mh)->cmsg_len = CMSG_LEN(sizeof(int));

@@ -296,6 +296,41 @@ Test(role, a_slow_reader_gets_everything_in_order_with_its_descriptors)
 	cr_expect_eq(t.closed, 0);
 }
 
+/* What it asks for would fill our memory. */
+Test(role, who_asks_and_does_not_read_the_answers_waits)
+{
+	static const struct msg_none none;
+
+	channel_set_brake(t.ch, 10);
+	while (channel_backlog(t.ch) < 10)
+		cr_assert_eq(channel_send(t.ch, MSG_QUIT, &none, NULL, 0, -1),
+		    0);
+	say(MSG_BEGUN, 1);
+	turn();
+	cr_expect_eq(t.nseen, 0);
+	while (recv(t.peer, packet, sizeof(packet), MSG_DONTWAIT) != -1)
+		turn();
+	turn();
+	cr_expect_eq(channel_backlog(t.ch), 0);
+	cr_expect_eq(t.nseen, 1);
+	cr_expect_eq(t.closed, 0);
+}
+
+/* Nothing more is written to it, so nothing else would show its end. */
+Test(role, one_that_waits_and_ends_is_not_kept)
+{
+	static const struct msg_none none;
+
+	channel_set_brake(t.ch, 10);
+	while (channel_backlog(t.ch) < 10)
+		cr_assert_eq(channel_send(t.ch, MSG_QUIT, &none, NULL, 0, -1),
+		    0);
+	close(t.peer);
+	turn();
+	turn();
+	cr_expect_eq(t.closed, 1);
+}
+
 Test(role, a_reader_that_never_reads_is_given_up)
 {
 	static const struct msg_none none;

@@ -80,6 +80,10 @@ report(void *arg, enum msg_type type, const void *payload, const char *tail,
 	if (type == MSG_DIALOGUE)
 		(void)snprintf(line, sizeof(line), "%c: %.*s",
 		    dialogue->from_remote ? 's' : 'c', (int)len, tail);
+	if (numbered && type == MSG_DIALOGUE)
+		(void)snprintf(line, sizeof(line), "%c/%u: %.*s",
+		    dialogue->from_remote ? 's' : 'c',
+		    (unsigned int)dialogue->job, (int)len, tail);
 	if (numbered && (type == MSG_COMMITTING || type == MSG_AGAIN))
 		(void)snprintf(line, sizeof(line), "%s %u",
 		    msg_descs[type].name, (unsigned int)ref->job);
@@ -1380,6 +1384,32 @@ Test(flight, grows_while_all_goes_well)
 	/* What is there leaves, however few. */
 	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! go",
 	    "Q COMMITTING 4", "C " FLOWN, "! go", "S " OK3, GOT("4"), "! go");
+}
+
+#define SAYS(n)                                                                \
+	"Q c/" n ": MAIL FROM:<a@x>", "Q c/" n ": RCPT TO:<b@y>",              \
+	    "Q c/" n ": BDAT 19 LAST"
+#define HEARS(n) "Q s/" n ": 250 ok"
+
+/* A client that watches sees the envelopes of its own jobs alone. */
+Test(flight, each_line_of_the_dialogue_is_that_of_a_job)
+{
+	RUN(CONF(.verbose = 1), "! number", CONNECT, "S 220 hi",
+	    "Q s/0: 220 hi", "Q c/0: EHLO me.example", "C EHLO me.example|",
+	    "S 250-x|250-PIPELINING|250 CHUNKING", "Q s/0: 250-x",
+	    "Q s/0: 250-PIPELINING", "Q s/0: 250 CHUNKING", "Q SESSION_UP",
+	    "! job a@x b@y", SAYS("1"), "Q COMMITTING 1", "C " FLOWN, "S " OK3,
+	    HEARS("1"), HEARS("1"), HEARS("1"), GOT("1"), "! job a@x b@y",
+	    SAYS("2"), "! job a@x b@y", "Q c/3: RSET", SAYS("3"),
+	    "Q COMMITTING 3", "C " FLOWN AND FLOWN, "S " OK3 "|" OK4,
+	    HEARS("2"), HEARS("2"), HEARS("2"), GOT("2"), HEARS("3"),
+	    HEARS("3"), HEARS("3"), HEARS("3"), GOT("3"));
+	RUN(CONF(.verbose = 1), "! number", CONNECT, "S 220 hi",
+	    "Q s/0: 220 hi", "Q c/0: EHLO me.example", "C EHLO me.example|",
+	    "S 250 mx", "Q s/0: 250 mx", "Q SESSION_UP", "! job a@x b@y",
+	    "Q BEGUN", "Q c/1: MAIL FROM:<a@x>", "C MAIL FROM:<a@x>|",
+	    "S 550 no <a@x>", "Q s/1: 550 no <a@x>",
+	    "Q 1/0 failed mail 550 5.0.0: 550 no <a@x>");
 }
 
 Test(flight, needs_both_chunking_and_pipelining)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What each user of this machine, and each address, has of the intake: clients
+ * What each user of this machine, and each address, has of a role: clients
  * and octets in memory.  Nobody has so much that there is nothing left for
  * others.
  */
-#include "master/intake/intake_internal.h"
+#include "master/clients/clients.h"
 
 #include <assert.h>
 #include <string.h>
@@ -25,24 +25,24 @@ is_of(const struct share *share, const struct share_key *key)
 
 /* Theirs, or a free one; there is one for each client that may be. */
 static struct share *
-share_find(struct intake *in, const struct share_key *key)
+share_find(struct clients *cs, const struct share_key *key)
 {
 	struct share *unused = NULL;
 
-	for (size_t i = 0; i < NELEM(in->shares); i++) {
-		if (in->shares[i].nclients == 0)
-			unused = unused != NULL ? unused : &in->shares[i];
-		else if (is_of(&in->shares[i], key))
-			return &in->shares[i];
+	for (size_t i = 0; i < NELEM(cs->shares); i++) {
+		if (cs->shares[i].nclients == 0)
+			unused = unused != NULL ? unused : &cs->shares[i];
+		else if (is_of(&cs->shares[i], key))
+			return &cs->shares[i];
 	}
 	assert(unused != NULL);
 	return unused;
 }
 
 struct share *
-share_join(struct intake *in, const struct share_key *key, unsigned most)
+share_join(struct clients *cs, const struct share_key *key, unsigned most)
 {
-	struct share *share = share_find(in, key);
+	struct share *share = share_find(cs, key);
 
 	if (share->nclients >= most)
 		return NULL;
@@ -59,24 +59,30 @@ share_leave(struct share *share)
 }
 
 bool
-share_has_room(const struct intake *in, const struct share *share)
+share_is_fair(unsigned own, unsigned used, unsigned most)
 {
-	uint64_t limit = in->config->message_size_limit;
+	return used < most && own < most - used;
+}
+
+bool
+share_has_room(const struct clients *cs, const struct share *share)
+{
+	uint64_t limit = cs->config->message_size_limit;
 
 	return share->octets < OCTETS_OF_USER_MAX * limit &&
-	    in->octets < OCTETS_MAX * limit;
+	    cs->octets < OCTETS_MAX * limit;
 }
 
 void
-share_hold(struct intake *in, struct share *share, uint64_t size)
+share_hold(struct clients *cs, struct share *share, uint64_t size)
 {
 	share->octets += size;
-	in->octets += size;
+	cs->octets += size;
 }
 
 void
-share_release(struct intake *in, struct share *share, uint64_t size)
+share_release(struct clients *cs, struct share *share, uint64_t size)
 {
 	share->octets -= size;
-	in->octets -= size;
+	cs->octets -= size;
 }

@@ -4,17 +4,18 @@
  * question or one thing to do.  Reads it; what it means is the queue's business,
  * or the master's.  No I/O.
  */
-#ifndef POSTERN_MASTER_INTAKE_COMMAND_H
-#define POSTERN_MASTER_INTAKE_COMMAND_H
+#ifndef POSTERN_MASTER_OPERATOR_COMMAND_H
+#define POSTERN_MASTER_OPERATOR_COMMAND_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/message.h"
-#include "master/intake/job.h"
+#include "master/clients/value.h"
 
-#define COMMAND_TAIL_SIZE 16384
+#define COMMAND_TAIL_SIZE       16384
+#define COMMAND_TRANSCRIPT_SIZE 32 /* of a transcript's name, and NUL */
 
 /* To which message a command becomes. */
 enum command_question {
@@ -29,7 +30,7 @@ struct command {
 	enum command_question question;
 	struct msg_act act; /* ACT; request and uid are the caller's to fill */
 	struct msg_ask ask; /* ASK; the same */
-	char name[JOB_TRANSCRIPT_SIZE]; /* of a transcript, or empty */
+	char name[COMMAND_TRANSCRIPT_SIZE]; /* of a transcript, or empty */
 	bool whole;
 	bool wait_for_end;
 	size_t tail_len; /* of ACT or ASK */
@@ -43,7 +44,7 @@ struct command {
  * -1 with one sentence in error.
  */
 int command_parse(struct command *command, const char *text, size_t len,
-    int64_t now_ms, char error[JOB_ERROR_SIZE]);
+    int64_t now_ms, char error[VALUE_ERROR_SIZE]);
 
 /* Whether the packet is one of the control socket: its first member says so. */
 bool command_is_one(const char *text, size_t len);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* See job_value.h. */
-#include "master/intake/job_value.h"
+/* See value.h; jansson's doorway for what comes in. */
+#include "master/clients/value.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,19 +8,26 @@
 
 #include "common/log.h"
 
+void
+value_init(void)
+{
+	json_object_seed(0);
+}
+
 int
-value_complain(char error[JOB_ERROR_SIZE], const char *fmt, ...)
+value_complain(char error[VALUE_ERROR_SIZE], const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(error, JOB_ERROR_SIZE, fmt, ap); /* cut short is fine */
+	/* Cut short is fine. */
+	(void)vsnprintf(error, VALUE_ERROR_SIZE, fmt, ap);
 	va_end(ap);
 	return -1;
 }
 
 json_t *
-value_object(const char *text, size_t len, char error[JOB_ERROR_SIZE])
+value_object(const char *text, size_t len, char error[VALUE_ERROR_SIZE])
 {
 	char quote[sizeof(((json_error_t *)NULL)->text) * 2];
 	json_error_t e;
@@ -43,7 +50,7 @@ value_object(const char *text, size_t len, char error[JOB_ERROR_SIZE])
 
 int
 value_string(const json_t *object, const char *name, char *out, size_t size,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	const json_t *value = json_object_get(object, name);
 
@@ -59,7 +66,7 @@ value_string(const json_t *object, const char *name, char *out, size_t size,
 
 int
 value_flag(const json_t *object, const char *name, bool *out,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	const json_t *value = json_object_get(object, name);
 
@@ -74,7 +81,7 @@ value_flag(const json_t *object, const char *name, bool *out,
 
 int
 value_number(const json_t *object, const char *name, uint64_t most,
-    uint64_t *out, char error[JOB_ERROR_SIZE])
+    uint64_t *out, char error[VALUE_ERROR_SIZE])
 {
 	const json_t *value = json_object_get(object, name);
 	json_int_t n;
@@ -92,7 +99,7 @@ value_number(const json_t *object, const char *name, uint64_t most,
 
 int
 value_members(json_t *object, const char *const *words,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	const char *name, *const *w;
 	char quote[QUOTE_SIZE];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The sockets that the master gave us, and who connects to them. */
-#include "master/intake/intake_internal.h"
+/* The sockets that the master gave a role, and who connects to them. */
+#include "master/clients/clients.h"
 
 #include <sys/socket.h>
 
@@ -11,7 +11,6 @@
 
 #include "common/log.h"
 #include "common/util.h"
-#include "master/intake/smtpd.h"
 
 /* How long no client is taken where there is no descriptor for one. */
 #define ACCEPT_PAUSE_MS 1000
@@ -37,7 +36,7 @@ on_accept_again(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!intake_is_ending(l->intake))
+	if (!clients_are_ending(l->clients))
 		event_add(l->event, NULL);
 }
 
@@ -58,28 +57,22 @@ on_connect(evutil_socket_t fd, short what, void *arg)
 			pause_accepting(l);
 		return; /* else it went away again */
 	}
-	if (l->kind == LISTENER_MAIL)
-		smtpd_open(l->intake, client, l->index, &from);
-	else
-		intake_take_client(l->intake, client, l->kind);
+	l->take(l, client, &from);
 }
 
 void
-listener_take(struct intake *in, struct listener *l, int fd,
-    enum listener_kind kind, size_t index)
+listener_take(struct clients *cs, struct listener *l, int fd)
 {
 	if (l->event != NULL) {
 		event_free(l->event);
 		event_free(l->again);
 		fd_close(l->fd);
 	}
-	l->intake = in;
-	l->kind = kind;
-	l->index = index;
+	l->clients = cs;
 	l->fd = fd;
 	l->event =
-	    event_new(in->role.base, fd, EV_READ | EV_PERSIST, on_connect, l);
-	l->again = evtimer_new(in->role.base, on_accept_again, l);
+	    event_new(cs->role.base, fd, EV_READ | EV_PERSIST, on_connect, l);
+	l->again = evtimer_new(cs->role.base, on_accept_again, l);
 	if (l->event == NULL || l->again == NULL ||
 	    event_add(l->event, NULL) == -1)
 		fatal("a listener: %s", strerror(errno));

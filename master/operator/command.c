@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* See command.h. */
-#include "master/intake/command.h"
+#include "master/operator/command.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "common/duration.h"
 #include "common/log.h"
 #include "common/util.h"
-#include "master/intake/job_value.h"
+#include "master/clients/value.h"
 
 #define TOP_DEFAULT 20
 #define TOP_MAX     100
@@ -60,7 +60,7 @@ static const struct word {
 /* A queue id of hexadecimal digits, as text and as number. */
 static int
 read_id(const char *name, const char *word, uint64_t *id,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	size_t n = strspn(word, "0123456789ABCDEFabcdef");
 
@@ -73,7 +73,7 @@ read_id(const char *name, const char *word, uint64_t *id,
 
 static int
 get_id(const json_t *object, const char *name, uint64_t *id,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	char word[20] = "";
 
@@ -83,7 +83,7 @@ get_id(const json_t *object, const char *name, uint64_t *id,
 }
 
 static int
-add(struct command *command, const char *text, char error[JOB_ERROR_SIZE])
+add(struct command *command, const char *text, char error[VALUE_ERROR_SIZE])
 {
 	if (message_tail_add(command->tail, sizeof(command->tail),
 		&command->tail_len, text))
@@ -94,7 +94,7 @@ add(struct command *command, const char *text, char error[JOB_ERROR_SIZE])
 /* Strings of the tail, in the order that its message says. */
 static int
 add_strings(struct command *command, const json_t *object,
-    const char *const *names, size_t n, char error[JOB_ERROR_SIZE])
+    const char *const *names, size_t n, char error[VALUE_ERROR_SIZE])
 {
 	char text[ACT_PATTERN_SIZE];
 	size_t i;
@@ -110,7 +110,7 @@ add_strings(struct command *command, const json_t *object,
 }
 
 static int
-add_id(struct command *command, const char *word, char error[JOB_ERROR_SIZE])
+add_id(struct command *command, const char *word, char error[VALUE_ERROR_SIZE])
 {
 	uint64_t id;
 
@@ -123,7 +123,7 @@ add_id(struct command *command, const char *word, char error[JOB_ERROR_SIZE])
 /* "id" is one, "ids" a list. */
 static int
 add_ids(struct command *command, const json_t *object,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	const json_t *list = json_object_get(object, "ids");
 	const json_t *id = json_object_get(object, "id"), *value;
@@ -152,7 +152,7 @@ add_ids(struct command *command, const json_t *object,
 }
 
 static int
-read_state(const json_t *value, uint32_t *bits, char error[JOB_ERROR_SIZE])
+read_state(const json_t *value, uint32_t *bits, char error[VALUE_ERROR_SIZE])
 {
 	static const char *const names[RECIPIENT_STATES] = { "queued", "active",
 		"delivered", "deferred", "failed", "held" };
@@ -170,7 +170,7 @@ read_state(const json_t *value, uint32_t *bits, char error[JOB_ERROR_SIZE])
 }
 
 static int
-get_states(const json_t *object, uint32_t *bits, char error[JOB_ERROR_SIZE])
+get_states(const json_t *object, uint32_t *bits, char error[VALUE_ERROR_SIZE])
 {
 	const json_t *list = json_object_get(object, "states");
 	size_t i;
@@ -189,7 +189,7 @@ get_states(const json_t *object, uint32_t *bits, char error[JOB_ERROR_SIZE])
 /* Ages in seconds become times of arrival. */
 static int
 get_ages(struct command *command, const json_t *object, int64_t now_ms,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	uint64_t older = 0, younger = 0;
 
@@ -207,7 +207,7 @@ get_ages(struct command *command, const json_t *object, int64_t now_ms,
 
 static int
 get_act(struct command *command, const json_t *object, int64_t now_ms,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	static const char *const names[] = { "sender", "recipient", "reason",
 		"destination", "domain", "to" };
@@ -240,7 +240,7 @@ get_act(struct command *command, const json_t *object, int64_t now_ms,
 /* Of several members that exclude each other, the one that is there. */
 static int
 get_pause(struct command *command, const json_t *object,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	static const char *const names[] = { [PAUSE_ALL] = "all",
 		[PAUSE_TRANSPORT] = "transport",
@@ -271,7 +271,7 @@ get_pause(struct command *command, const json_t *object,
 
 static int
 check_address(const char *what, const char *text, bool is_sender,
-    struct address *addr, char error[JOB_ERROR_SIZE])
+    struct address *addr, char error[VALUE_ERROR_SIZE])
 {
 	enum address_error e = is_sender
 	    ? address_parse_reverse_path(addr, text, strlen(text))
@@ -287,10 +287,10 @@ check_address(const char *what, const char *text, bool is_sender,
 
 static int
 get_explain(struct command *command, const json_t *object,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	char recipient[ACT_PATTERN_SIZE] = "", sender[ACT_PATTERN_SIZE] = "";
-	char via[JOB_NAME_SIZE] = "";
+	char via[VALUE_NAME_SIZE] = "";
 	struct address to, from;
 
 	if (value_string(object, "recipient", recipient, sizeof(recipient),
@@ -309,7 +309,7 @@ get_explain(struct command *command, const json_t *object,
 
 static int
 get_tail(struct command *command, const json_t *object,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	static const char *const names[] = { "recipient", "sender",
 		"destination", "status" };
@@ -322,7 +322,7 @@ get_tail(struct command *command, const json_t *object,
 
 static int
 get_ask(struct command *command, const json_t *object,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	uint64_t limit = TOP_DEFAULT;
 
@@ -355,7 +355,7 @@ get_ask(struct command *command, const json_t *object,
 
 static int
 get_transcripts(struct command *command, const json_t *object,
-    char error[JOB_ERROR_SIZE])
+    char error[VALUE_ERROR_SIZE])
 {
 	return value_string(object, "name", command->name,
 		   sizeof(command->name), error) == -1 ||
@@ -366,7 +366,7 @@ get_transcripts(struct command *command, const json_t *object,
 }
 
 static const struct word *
-find_word(json_t *object, char error[JOB_ERROR_SIZE])
+find_word(json_t *object, char error[VALUE_ERROR_SIZE])
 {
 	char text[16] = "";
 	size_t i;
@@ -392,7 +392,7 @@ command_is_one(const char *text, size_t len)
 
 int
 command_parse(struct command *command, const char *text, size_t len,
-    int64_t now_ms, char error[JOB_ERROR_SIZE])
+    int64_t now_ms, char error[VALUE_ERROR_SIZE])
 {
 	const struct word *word;
 	json_t *object;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* See client.h. */
-#include "master/intake/client.h"
+#include "master/clients/client.h"
 
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -12,12 +12,17 @@
 #include <unistd.h>
 
 #include "common/util.h"
-#include "master/intake/job.h"
+#include "master/clients/closer.h"
 
-/* Answers kept for a client that does not read; over it, it is gone. */
-#define CLIENT_BACKLOG_MAX 16384
-#define CLIENT_OCTETS_MAX  (32 * 1024 * 1024)
-#define CLIENT_FDS_MAX     32 /* of them with a message in memory */
+/* Octets of answers kept for clients that do not read; and of one of them, who is
+ * gone over it.  However many there are, the next may have half of the rest. */
+#define BACKLOG_MAX       (128u * 1024 * 1024)
+#define CLIENT_OCTETS_MAX (32u * 1024 * 1024)
+#define CLIENT_FDS_MAX    32 /* of them with a message in memory */
+/* SCM_MAX_FD of the kernel. */
+#define FDS_OF_PACKET_MAX 253
+/* More than a socket's queue holds. */
+#define UNREAD_MAX 16384
 /* Packets read before others have their turn. */
 #define CLIENT_BURST 32
 /* Others have their turn after so long, too. */
@@ -44,6 +49,7 @@ struct client {
 	struct request *begun;
 	unsigned unanswered;
 	unsigned open;
+	unsigned errors; /* in a row */
 	enum listener_kind kind;
 	struct ucred cred;
 	int fd; /* -1: closed */
@@ -53,29 +59,40 @@ struct client {
 
 static LIST_HEAD(, client) clients = LIST_HEAD_INITIALIZER(clients);
 
-static void
-client_free(struct client *c)
+/* Of all clients, in the backlog. */
+static size_t all_octets;
+
+static size_t
+answer_size(const struct answer *a)
 {
-	struct answer *a;
+	return sizeof(*a) + a->len + 1;
+}
 
-	LIST_REMOVE(c, entry);
+/* Takes the first answer out of the backlog. */
+static void
+answer_drop(struct client *c)
+{
+	struct answer *a = STAILQ_FIRST(&c->backlog);
 
-	while ((a = STAILQ_FIRST(&c->backlog)) != NULL) {
-		STAILQ_REMOVE_HEAD(&c->backlog, entry);
-		fd_close(a->fd);
-		free(a);
-	}
-	if (c->readable != NULL)
-		event_free(c->readable);
-	if (c->writable != NULL)
-		event_free(c->writable);
-	fd_close(c->fd);
-	free(c);
+	STAILQ_REMOVE_HEAD(&c->backlog, entry);
+	c->nbacklog--;
+	c->octets -= answer_size(a);
+	all_octets -= answer_size(a);
+	c->nfds -= a->fd != -1;
+	fd_close(a->fd);
+	free(a);
+}
+
+static bool
+has_room(const struct client *c, size_t size)
+{
+	return size <= CLIENT_OCTETS_MAX - c->octets &&
+	    c->octets + size <= (BACKLOG_MAX - all_octets) / 2;
 }
 
 /*
- * One descriptor is wanted.  The kernel's room for one is on 64 bits enough for
- * two, so two are taken and closed here; it closes what is beyond.
+ * One descriptor is wanted.  There is room for all that a packet can have, so that
+ * the kernel closes none of them in our name: that may take long.
  */
 static int
 take_fd(struct msghdr *mh, bool *too_many)
@@ -92,39 +109,86 @@ take_fd(struct msghdr *mh, bool *too_many)
 			memcpy(&next, CMSG_DATA(c) + i * sizeof(int),
 			    sizeof(int));
 			*too_many = *too_many || fd != -1;
-			fd_close(fd);
+			closer_close(fd);
 			fd = next;
 		}
 	}
 	return fd;
 }
 
-/* 1: a packet was handled; 0: none is there; -1: the client is gone. */
-static int
-client_take(struct client *c)
+/* Octets of a packet, and its descriptor, or -1; what recvmsg() says. */
+static ssize_t
+receive(int sock, char *text, size_t size, int *fdp, bool *too_much)
 {
-	static char text[JOB_PACKET_MAX];
 	union {
 		struct cmsghdr align;
-		uint8_t room[CMSG_SPACE(2 * sizeof(int))];
+		uint8_t room[CMSG_SPACE(FDS_OF_PACKET_MAX * sizeof(int))];
 	} control;
-	struct iovec iov = { text, sizeof(text) };
+	struct iovec iov = { text, size };
 	struct msghdr mh = { 0 };
-	bool too_much;
 	ssize_t n;
-	int fd;
 
+	*fdp = -1;
 	mh.msg_iov = &iov;
 	mh.msg_iovlen = 1;
 	mh.msg_control = &control;
 	mh.msg_controllen = sizeof(control.room);
-	n = recvmsg(c->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n == -1)
+		return -1;
+	*too_much = (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+	*fdp = take_fd(&mh, too_much);
+	return n;
+}
+
+/* What is in packets that nobody has read would be closed with the socket. */
+static void
+close_socket(int sock)
+{
+	bool too_much;
+	char octet;
+	int fd, i;
+
+	if (sock == -1)
+		return;
+	(void)shutdown(sock, SHUT_RD); /* and nothing more gets in */
+	for (i = 0; i < UNREAD_MAX; i++) {
+		if (receive(sock, &octet, sizeof(octet), &fd, &too_much) <= 0 &&
+		    fd == -1)
+			break;
+		closer_close(fd);
+	}
+	fd_close(sock);
+}
+
+static void
+client_free(struct client *c)
+{
+	LIST_REMOVE(c, entry);
+	while (!STAILQ_EMPTY(&c->backlog))
+		answer_drop(c);
+	if (c->readable != NULL)
+		event_free(c->readable);
+	if (c->writable != NULL)
+		event_free(c->writable);
+	close_socket(c->fd);
+	free(c);
+}
+
+/* 1: a packet was handled; 0: none is there; -1: the client is gone. */
+static int
+client_take(struct client *c)
+{
+	static char text[CLIENT_PACKET_MAX];
+	bool too_much;
+	ssize_t n;
+	int fd;
+
+	n = receive(c->fd, text, sizeof(text), &fd, &too_much);
 	if (n == -1)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
-	too_much = (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
-	fd = take_fd(&mh, &too_much);
 	if (n == 0) {
-		fd_close(fd); /* an empty packet, as good as an end */
+		closer_close(fd); /* an empty packet, as good as an end */
 		return -1;
 	}
 	c->handlers->packet(c->ctx, c, text, (size_t)n, too_much, fd);
@@ -155,8 +219,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	client_free(c);
 }
 
-static void
-client_fail(struct client *c)
+void
+client_end(struct client *c)
 {
 	c->failed = true;
 	event_active(c->readable, EV_READ, 0);
@@ -214,17 +278,12 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	while ((a = STAILQ_FIRST(&c->backlog)) != NULL) {
 		if (!send_now(c, a->text, a->len, a->fd, &gone)) {
 			if (gone)
-				client_fail(c);
+				client_end(c);
 			else
 				event_add(c->writable, NULL);
 			return;
 		}
-		STAILQ_REMOVE_HEAD(&c->backlog, entry);
-		c->nbacklog--;
-		c->octets -= a->len;
-		c->nfds -= a->fd != -1;
-		fd_close(a->fd);
-		free(a);
+		answer_drop(c);
 	}
 }
 
@@ -250,32 +309,32 @@ client_send_fd(struct client *c, const char *text, int fd)
 	if (c->fd == -1 || c->failed)
 		return;
 	if (text == NULL) {
-		client_fail(c);
+		client_end(c);
 		return;
 	}
 	len = strlen(text);
 	if (c->nbacklog == 0 && send_now(c, text, len, fd, &gone))
 		return;
-	a = c->nbacklog < CLIENT_BACKLOG_MAX &&
-		c->octets + len <= CLIENT_OCTETS_MAX &&
+	a = has_room(c, sizeof(*a) + len + 1) &&
 		(fd == -1 || c->nfds < CLIENT_FDS_MAX)
 	    ? malloc(sizeof(*a) + len + 1)
 	    : NULL;
 	if (a == NULL) {
-		client_fail(c);
+		client_end(c);
 		return;
 	}
 	a->fd = fd != -1 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 	if (fd != -1 && a->fd == -1) {
 		free(a);
-		client_fail(c);
+		client_end(c);
 		return;
 	}
 	a->len = len;
 	memcpy(a->text, text, len + 1);
 	STAILQ_INSERT_TAIL(&c->backlog, a, entry);
 	c->nbacklog++;
-	c->octets += len;
+	c->octets += answer_size(a);
+	all_octets += answer_size(a);
 	c->nfds += fd != -1;
 	event_add(c->writable, NULL);
 }
@@ -329,7 +388,7 @@ client_close(struct client *c)
 	}
 	event_del(c->readable);
 	event_del(c->writable);
-	fd_close(c->fd);
+	close_socket(c->fd);
 	c->fd = -1;
 }
 
@@ -386,6 +445,12 @@ unsigned *
 client_unanswered(struct client *c)
 {
 	return &c->unanswered;
+}
+
+unsigned *
+client_errors(struct client *c)
+{
+	return &c->errors;
 }
 
 unsigned *

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Connected clients of a Unix socket: packets in, packets out.  What they mean
- * is the intake's business.
+ * is the business of the role that has them.
  */
-#ifndef POSTERN_MASTER_INTAKE_CLIENT_H
-#define POSTERN_MASTER_INTAKE_CLIENT_H
+#ifndef POSTERN_MASTER_CLIENTS_CLIENT_H
+#define POSTERN_MASTER_CLIENTS_CLIENT_H
 
 #include <sys/queue.h>
 #include <sys/types.h>
@@ -17,6 +17,9 @@
 #include "common/message.h"
 
 struct client;
+
+#define CLIENT_PACKET_MAX 65536 /* octets of one packet */
+#define CLIENT_REF_SIZE   128   /* of the client's own reference, and NUL */
 
 /* What a client did.  Inside either call the client may be closed. */
 struct client_handlers {
@@ -46,6 +49,9 @@ void client_send(struct client *c, const char *text);
 /* The same with a descriptor, which stays the caller's. */
 void client_send_fd(struct client *c, const char *text, int fd);
 
+/* Close it, and say `gone`, before the loop's next turn. */
+void client_end(struct client *c);
+
 /* Packets that wait for a slow reader. */
 size_t client_backlog(const struct client *c);
 
@@ -65,7 +71,7 @@ enum listener_kind client_kind(const struct client *c);
 uid_t client_uid(const struct client *c);
 pid_t client_pid(const struct client *c);
 
-/* For the intake's own use: the job that is not yet whole, how many of its
+/* For clients.h alone: the job that is not yet whole, how many of its
  * requests are unanswered, and how many there are. */
 struct request;
 struct share;
@@ -73,5 +79,6 @@ struct share **client_share(struct client *c);
 struct request **client_begun(struct client *c);
 unsigned *client_unanswered(struct client *c);
 unsigned *client_open(struct client *c);
+unsigned *client_errors(struct client *c);
 
 #endif
