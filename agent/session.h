@@ -220,7 +220,7 @@ struct session {
 	struct msg_session conf;
 	struct msg_address address;
 	struct msg_dialed local;
-	uint32_t nasked; /* NEXT that have no ADDRESS yet */
+	uint32_t nasked;   /* NEXT that have no ADDRESS yet */
 	bool is_addressed; /* address is that of the socket to come */
 	uint8_t dial;      /* enum session_dial */
 	int32_t dial_error;

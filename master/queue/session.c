@@ -24,7 +24,7 @@
 enum {
 	SESSION_FIRST_MS = 30000, /* for a fresh worker's first word */
 	SESSION_SLACK_MS = 4000,  /* ours beyond the worker's own timers */
-	SESSION_LAST_MS = 1000,   /* for what it has said, and we have not read */
+	SESSION_LAST_MS = 1000, /* for what it has said, and we have not read */
 };
 
 static void session_overdue(evutil_socket_t fd, short what, void *arg);

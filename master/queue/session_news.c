@@ -329,8 +329,7 @@ session_dialogue(void *ctx, struct channel *from, const struct message *m)
 		return;
 	}
 	session_text(m, line);
-	report_trace(ctx, s, msg->from_remote != 0, line,
-	    strlen(line));
+	report_trace(ctx, s, msg->from_remote != 0, line, strlen(line));
 }
 
 /* What a worker dies of that was attacked, or has a fault of ours. */

@@ -1447,9 +1447,9 @@ Test(queue, an_agent_that_ends_no_worker_is_ended)
 	tell_outcome(worker, job, 7, OUTCOME_DELIVERED, "2.0.0", "250 ok");
 	(void)hear(agent, ROLE_AGENT, MSG_KILL); /* and no GONE follows */
 	(void)hear(master, ROLE_MASTER, MSG_RENEW);
-	fault = *(const struct msg_fault *)hear_late(master, ROLE_MASTER,
-	    MSG_FAULT)
-		     .payload;
+	fault =
+	    *(const struct msg_fault *)hear_late(master, ROLE_MASTER, MSG_FAULT)
+		 .payload;
 	cr_expect_eq(fault.role, ROLE_AGENT);
 	cr_expect_eq(fault.pid, 42, "which one of them");
 	(void)close(worker);
@@ -1529,8 +1529,7 @@ Test(queue, deaths_of_a_destinations_workers_count_across_successes)
 		(void)hear_behind(worker, MSG_JOB);
 		(void)close(worker);
 		say_gone(session);
-		cr_expect(is_quiet(agent, i == 0 ? 700 : 1700),
-		    "death %d", i);
+		cr_expect(is_quiet(agent, i == 0 ? 700 : 1700), "death %d", i);
 		m = hear(agent, ROLE_AGENT, MSG_FORK);
 		worker = m.fd;
 		session = ((const struct msg_fork *)m.payload)->session;
