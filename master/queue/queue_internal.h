@@ -188,6 +188,7 @@ struct session {
 	int64_t cap_ms;   /* from its start, all in all */
 	int64_t quit_ms;  /* for its end alone */
 	bool verbose;     /* SESSION asked for its DIALOGUE */
+	bool noted;       /* and for its TRANSCRIPT */
 	bool overdue;     /* one more turn, and it is killed */
 	struct outcome failure;  /* of addresses so far */
 	char failure_reply[QUEUE_REPLY_SIZE];

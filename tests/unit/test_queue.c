@@ -1355,6 +1355,15 @@ Test(queue, a_worker_that_says_what_is_out_of_phase_is_killed)
 	break_rule(octets, n, false, "SESSION_UP twice");
 }
 
+Test(queue, a_worker_that_tells_its_dialogue_unasked_is_killed)
+{
+	const struct msg_dialogue line = { .from_remote = 1 };
+	size_t n;
+	const uint8_t *octets = packet_of(MSG_DIALOGUE, &line, &n);
+
+	break_rule(octets, n, false, "DIALOGUE that nobody asked for");
+}
+
 static void
 say_gone(uint32_t session)
 {
