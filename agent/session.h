@@ -213,7 +213,7 @@ struct session {
 	struct msg_session conf;
 	struct msg_address address;
 	struct msg_dialed local;
-	uint32_t nasked; /* NEXT that have no ADDRESS yet */
+	uint32_t nasked;   /* NEXT that have no ADDRESS yet */
 	bool is_addressed; /* address is that of the socket to come */
 	struct capabilities caps;
 	uint32_t parameters; /* bits of those that the server offers */

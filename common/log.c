@@ -275,8 +275,9 @@ strip_controls(char *text)
 		if (*text >= ' ' && *text <= '~')
 			continue;
 		span = utf8_span(text, left);
-		if (span > 2 || (span == 2 && ((uint8_t)text[0] != 0xc2 ||
-						  (uint8_t)text[1] >= 0xa0)))
+		if (span > 2 ||
+		    (span == 2 &&
+			((uint8_t)text[0] != 0xc2 || (uint8_t)text[1] >= 0xa0)))
 			continue;
 		*text = '?';
 		span = 1;

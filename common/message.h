@@ -153,7 +153,7 @@ struct msg_ready {
 
 struct msg_fault {
 	uint32_t role; /* enum role_id; tail: what it did */
-	uint32_t pid;  /* which process of it, as in PEER; 0: the one in place */
+	uint32_t pid; /* which process of it, as in PEER; 0: the one in place */
 };
 
 struct msg_renew {

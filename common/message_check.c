@@ -44,7 +44,8 @@ struct field {
 static const struct field fields[] = {
 #define FIELD(message, structure, member, kind, most)                          \
 	{ MSG_##message, FIELD_##kind, offsetof(struct structure, member),     \
-	    sizeof(((struct structure *)NULL)->member), (uint32_t)(most) },
+		sizeof(((struct structure *)NULL)->member),                    \
+		(uint32_t)(most) },
 #define TAIL(message, kind)
 #include "common/message_fields.def"
 #undef FIELD

@@ -138,8 +138,7 @@ action_fail(struct attempt *attempt, char *reply, size_t size)
 	uint8_t in_doubt = attempt->outcome.in_doubt;
 
 	(void)snprintf(reply, size, REASON_OPERATOR "%s",
-	    attempt->reply[0] != '\0' ? attempt->reply
-				      : "no attempt was made");
+	    attempt->reply[0] != '\0' ? attempt->reply : "no attempt was made");
 	attempt->reply = reply;
 	attempt->expired = true;
 	settle_outcome(&attempt->outcome, OUTCOME_FAILED, step, "5.4.7");

@@ -371,7 +371,8 @@ queue_init(struct queue *q, int parent_fd)
 	if (q->troubles == NULL || q->commit_timer == NULL ||
 	    q->pump_timer == NULL || q->stop_timer == NULL ||
 	    q->sweep_timer == NULL || q->action_timer == NULL ||
-	    agents_init(q) == -1 || era_init(q) == -1 || notices_init(q) == -1 || strand_init(q) == -1)
+	    agents_init(q) == -1 || era_init(q) == -1 ||
+	    notices_init(q) == -1 || strand_init(q) == -1)
 		fatal("out of memory");
 }
 

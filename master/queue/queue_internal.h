@@ -91,11 +91,13 @@ struct target {
 	uint32_t resolve_id; /* 0: nothing is asked */
 	uint32_t asks;       /* resolvers that were asked it */
 	int64_t asked_ms;    /* when, last */
-	uint32_t asked_generation; /* of the configuration that it was asked by */
+	uint32_t
+	    asked_generation; /* of the configuration that it was asked by */
 	uint32_t turns;    /* sessions so far, for hosts of equal preference */
 	struct destination_facts facts;
 	struct hosts_tried_kept *tried; /* by the last attempt that failed */
-	uint32_t deaths;   /* seconds with dead workers; forgotten after a while */
+	uint32_t
+	    deaths; /* seconds with dead workers; forgotten after a while */
 	int64_t death_ms;  /* the last of them */
 	uint64_t died_of;  /* agents_serial() of the last one's agent */
 	int64_t failed_ms; /* real; when a session or question failed last */
@@ -183,11 +185,13 @@ struct session {
 	int64_t started_ms;      /* real */
 	int64_t up_ms;           /* real */
 	int64_t started_mono_ms; /* for reuse and the cap */
-	int64_t ends_mono_ms;    /* since when it has nothing to do but end; 0: not */
-	int64_t cap_ms;          /* from its start, all in all */
-	int64_t quit_ms;         /* for its end alone */
-	bool verbose;            /* SESSION asked for its DIALOGUE */
-	bool overdue;            /* one more turn, and it is killed */
+	int64_t
+	    ends_mono_ms; /* since when it has nothing to do but end; 0: not */
+	int64_t cap_ms;   /* from its start, all in all */
+	int64_t quit_ms;  /* for its end alone */
+	bool verbose;     /* SESSION asked for its DIALOGUE */
+	bool noted;       /* and for its TRANSCRIPT */
+	bool overdue;     /* one more turn, and it is killed */
 	struct outcome failure;  /* of addresses so far */
 	char failure_reply[QUEUE_REPLY_SIZE];
 	char failure_relay[MSG_RELAY_SIZE];

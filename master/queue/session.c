@@ -260,7 +260,8 @@ session_introduce(struct session *s, const struct transport *config)
 	msg.verbose =
 	    job != NULL && (job->message->flags & SUBMIT_VERBOSE) != 0;
 	s->verbose = msg.verbose != 0;
-	msg.transcript = transcript_is_wanted(s->queue);
+	s->noted = transcript_is_wanted(s->queue);
+	msg.transcript = s->noted;
 	msg.learns = s->queue->config->broken_server_time > 0;
 	if (channel_send(s->channel, MSG_SESSION, &msg, NULL, 0, -1) == -1)
 		return -1;

@@ -150,8 +150,7 @@ target_set_plan(struct target *t, struct plan *plan, uint32_t ttl_s)
 	if (ttl_s > PLAN_TTL_MAX_S)
 		ttl_s = PLAN_TTL_MAX_S;
 	t->plan_until_ms = time_monotonic_ms() + (int64_t)ttl_s * 1000;
-	if (t->deaths == 0 ||
-	    t->destination->keep_until_ms < t->plan_until_ms)
+	if (t->deaths == 0 || t->destination->keep_until_ms < t->plan_until_ms)
 		t->destination->keep_until_ms = t->plan_until_ms;
 }
 
@@ -525,8 +524,8 @@ static bool
 target_address_ok(const struct transport *config,
     const struct plan_address *address)
 {
-	bool loopback = config->allow_loopback ||
-	    config->next_hop.kind != NEXT_HOP_MX;
+	bool loopback =
+	    config->allow_loopback || config->next_hop.kind != NEXT_HOP_MX;
 
 	if (address->port != config->next_hop.port)
 		return false;

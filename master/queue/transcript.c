@@ -134,8 +134,8 @@ transcript_take(void *ctx, struct channel *from, const struct message *m)
 	size_t n = 0;
 
 	(void)ctx;
-	if (s->closed) {
-		session_fault(s, "TRANSCRIPT behind CLOSED");
+	if (s->closed || !s->noted) {
+		session_fault(s, "TRANSCRIPT after CLOSED, or not asked for");
 		return;
 	}
 	if (d == NULL)

@@ -38,12 +38,12 @@ check_tail(const struct message *m)
 static size_t
 outcome_at(enum msg_type type)
 {
-	return type == MSG_NEXT        ? offsetof(struct msg_next, outcome)
-	    : type == MSG_OUTCOME      ? offsetof(struct msg_outcome, outcome)
-	    : type == MSG_RESOLVED     ? offsetof(struct msg_resolved, outcome)
-	    : type == MSG_RESULT       ? offsetof(struct msg_result, outcome)
-	    : type == MSG_LISTED       ? offsetof(struct msg_listed, outcome)
-				       : 0;
+	return type == MSG_NEXT    ? offsetof(struct msg_next, outcome)
+	    : type == MSG_OUTCOME  ? offsetof(struct msg_outcome, outcome)
+	    : type == MSG_RESOLVED ? offsetof(struct msg_resolved, outcome)
+	    : type == MSG_RESULT   ? offsetof(struct msg_result, outcome)
+	    : type == MSG_LISTED   ? offsetof(struct msg_listed, outcome)
+				   : 0;
 }
 
 static void
@@ -67,10 +67,11 @@ check_fields(const struct message *m)
 	size_t at = outcome_at(m->type), i;
 
 	if (at != 0)
-		check_outcome((const struct outcome *)(const void *)(payload +
-		    at));
+		check_outcome(
+		    (const struct outcome *)(const void *)(payload + at));
 	if (m->type == MSG_CLOSED)
-		check_outcome(&((const struct msg_closed *)m->payload)->outcome);
+		check_outcome(
+		    &((const struct msg_closed *)m->payload)->outcome);
 	if (m->type == MSG_RESOLVED && r->outcome.status == OUTCOME_DELIVERED) {
 		assert(m->tail_len == r->count * sizeof(a) && r->count > 0);
 		for (i = 0; i < r->count; i++) {

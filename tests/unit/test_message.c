@@ -29,7 +29,7 @@ payload_of(enum msg_type type)
 		.outcome = { .status = OUTCOME_DEFERRED }
 	};
 
-	return type == MSG_DIAL  ? (const void *)&dial
+	return type == MSG_DIAL    ? (const void *)&dial
 	    : type == MSG_RESOLVED ? (const void *)&none
 				   : (const void *)zeros;
 }
@@ -219,7 +219,8 @@ Test(message, an_unknown_type_is_refused)
 
 /* One field of a message that is well otherwise. */
 #define AT(structure, member)                                                  \
-	offsetof(struct structure, member), sizeof(((struct structure *)0)->member)
+	offsetof(struct structure, member),                                    \
+	    sizeof(((struct structure *)0)->member)
 
 static const struct {
 	enum msg_type type;

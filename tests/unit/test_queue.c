@@ -1540,6 +1540,15 @@ Test(queue, a_worker_that_says_what_is_out_of_phase_is_killed)
 	break_rule(octets, n, false, "SESSION_UP twice");
 }
 
+Test(queue, a_worker_that_tells_its_dialogue_unasked_is_killed)
+{
+	const struct msg_dialogue line = { .from_remote = 1 };
+	size_t n;
+	const uint8_t *octets = packet_of(MSG_DIALOGUE, &line, &n);
+
+	break_rule(octets, n, false, "DIALOGUE that nobody asked for");
+}
+
 static void
 say_gone(uint32_t session)
 {
@@ -1632,9 +1641,9 @@ Test(queue, an_agent_that_ends_no_worker_is_ended)
 	tell_outcome(worker, job, 7, OUTCOME_DELIVERED, "2.0.0", "250 ok");
 	(void)hear(agent, ROLE_AGENT, MSG_KILL); /* and no GONE follows */
 	(void)hear(master, ROLE_MASTER, MSG_RENEW);
-	fault = *(const struct msg_fault *)hear_late(master, ROLE_MASTER,
-	    MSG_FAULT)
-		     .payload;
+	fault =
+	    *(const struct msg_fault *)hear_late(master, ROLE_MASTER, MSG_FAULT)
+		 .payload;
 	cr_expect_eq(fault.role, ROLE_AGENT);
 	cr_expect_eq(fault.pid, 42, "which one of them");
 	(void)close(worker);

@@ -1505,8 +1505,8 @@ Test(flight, a_failure_makes_it_one_at_once_behind_rset)
 	/* a 503 is its own */
 	RUN(SMTP, UP(CHUNKS), "! number", "! job a@x b@y", "Q COMMITTING 1",
 	    "C " FLOWN, "S 503 no", "C", "S 503 no|503 no",
-	    "Q 1/0 deferred mail 503 4.0.0 elsewhere: 503 no",
-	    "! job a@x b@y", "C RSET|");
+	    "Q 1/0 deferred mail 503 4.0.0 elsewhere: 503 no", "! job a@x b@y",
+	    "C RSET|");
 	/* and so is another code */
 	RUN(SMTP, UP(CHUNKS), TO_FOUR, "! job a@x b@y", "! job a@x b@y", "! go",
 	    "Q COMMITTING 5", "C " FLOWN AND FLOWN, "S 551 no|503 no|503 no",
@@ -1549,8 +1549,8 @@ Test(flight, a_message_whose_mail_is_out_of_sequence_is_in_doubt_once_it_left)
 	    "Q AGAIN 5 spent in-doubt", "Q CLOSED spent 3");
 	/* Any other refusal of MAIL is about its message. */
 	RUN(SMTP, UP(CHUNKS), "! number", "! job a@x b@y", "Q COMMITTING 1",
-	    "C " FLOWN, "S 550 no",
-	    "Q 1/0 failed mail 550 5.0.0: 550 no", "! closed",
+	    "C " FLOWN, "S 550 no", "Q 1/0 failed mail 550 5.0.0: 550 no",
+	    "! closed",
 	    "Q CLOSED deferred rcpt 0 4.4.2: connection closed by the remote while waiting for the reply to RCPT");
 }
 
