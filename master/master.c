@@ -44,6 +44,8 @@ static const struct servant_desc servant_descs[] = {
 
 /* A role asks for a log sink once a second; more often it gets none. */
 #define LOG_SINK_PAUSE_MS 500
+/* A role that was killed at the end of a stop has this long to go. */
+#define KILLED_S 2
 
 static void
 log_end(const struct servant *s, int status)
@@ -172,6 +174,7 @@ on_child(evutil_socket_t fd, short what, void *arg)
 static void
 on_stop_timer(evutil_socket_t fd, short what, void *arg)
 {
+	static const struct timeval again = { KILLED_S, 0 };
 	struct master *m = arg;
 	struct servant *s;
 
@@ -180,10 +183,22 @@ on_stop_timer(evutil_socket_t fd, short what, void *arg)
 	TAILQ_FOREACH(s, &m->servants, entry) {
 		if (s->pid == -1)
 			continue;
-		log_line(LOG_WARN, "the %s did not stop in time: killed",
-		    role_name(s->desc->role));
-		kill(s->pid, SIGKILL);
+		if (!s->killed) {
+			log_line(LOG_WARN,
+			    "the %s did not stop in time: killed",
+			    role_name(s->desc->role));
+			s->killed = true;
+			kill(s->pid, SIGKILL);
+			continue;
+		}
+		/* The kernel closes its files, and one of them makes it wait. */
+		log_line(LOG_ERROR,
+		    "the %s [%d] was killed and does not end: left behind",
+		    role_name(s->desc->role), (int)s->pid);
+		s->pid = -1;
 	}
+	stop_rest(m);
+	event_add(m->stop_timer, &again);
 }
 
 /*

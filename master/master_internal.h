@@ -47,6 +47,7 @@ struct servant {
 	uint64_t ponged;     /* of the last one that was answered */
 	int64_t silent_ms;   /* of our own time, since that PING */
 	bool hung;           /* and killed for it */
+	bool killed;         /* at the end of a stop */
 };
 
 /* watch.c */

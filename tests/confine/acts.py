@@ -80,7 +80,6 @@ class World:
             ("list the processes", [open_ro % "/proc"]),
             ("make a file in /tmp",
              ["openat -100 \"/tmp/postern-act 0x242 0600"]),
-            ("execute a program", ["execve \"/bin/true 0 0"]),
             ("make a socket", ["socket 2 1 0"]),
             ("connect to a port of the machine",
              ["socket 2 1 0", "connect $ %s 16" % address(self.port)]),
@@ -101,21 +100,19 @@ class World:
             ("signal all that it may", ["kill -1 0"]),
             ("trace a process outside",
              ["ptrace 0x4206 %d 0 0" % self.victim.pid]),
-            ("read a process's memory",
-             ["process_vm_readv %d @%s 1 @%s 1 0" % (
-                 self.victim.pid, "00" * 16, "00" * 16)]),
             ("make memory that is code", ["mmap 0 4096 7 0x22 -1 0"]),
-            ("make a namespace", ["unshare 0x10000000"]),
-            ("fork, not as a worker is forked", ["clone 17 0 0 0 0"]),
             ("become root", ["setuid 0"]),
+            ("make a namespace", ["unshare 0x10000000"]),
             ("use io_uring", ["io_uring_setup 8 @" + "00" * 120]),
-            ("use bpf", ["bpf 0 @%s 48" % ("00" * 48)]),
             ("keep a signal handler", ["rt_sigaction 10 0 0 8"]),
-            ("return from a signal that never was", ["rt_sigreturn"]),
             ("truncate its log", ["ftruncate 2 0"]),
             ("overwrite the log's first octets",
              ["lseek 2 0 0"]),
             ("copy the log's descriptor", ["fcntl 2 1030 0"]),
+            # these may be the end of a process that no filter ends
+            ("fork, not as a worker is forked", ["clone 17 0 0 0 0"]),
+            ("return from a signal that never was", ["rt_sigreturn"]),
+            ("execute a program", ["execve \"/bin/true 0 0"]),
         ]
 
 
@@ -157,6 +154,10 @@ transport sink {
 }
 route "*" { transport = sink }
 ''' % self.sink.port)
+        if "unshared" in os.environ.get("POSTERN_ACTS", ""):
+            # one user is all that there is in this namespace
+            self.d.prefix = ["setpriv",
+                             "--bounding-set=-setuid,-setgid,-chown"]
 
     def __enter__(self):
         self.d.start()
@@ -262,7 +263,8 @@ def column(world, find):
             cells[act] = outcome(pid, lines)
         except (AssertionError, OSError, subprocess.TimeoutExpired) as e:
             cells[act] = "?"
-            print("   %s: %s" % (act, str(e)[:100]))
+            print("   %s: %s" % (act, str(e)[:100]), file=sys.stderr)
+            break  # its master waits before it starts another
     return cells
 
 
@@ -310,10 +312,16 @@ def peers_columns(world):
 
         def busy(send):
             """A sending process: another message, where there is none."""
+            def try_to_send():
+                try:
+                    send()
+                except (OSError, subprocess.SubprocessError):
+                    pass  # the process that sent is what an act ended
+
             def find():
                 pid = sender(sink)
                 if pid is None:
-                    threading.Thread(target=send, daemon=True).start()
+                    threading.Thread(target=try_to_send, daemon=True).start()
                     pid = wait_for(lambda: sender(sink), 15, "a delivery")
                 return pid
             return find
@@ -368,6 +376,7 @@ def main():
             suite = Suite()
             suite.skip("act by role", "this host grants no user namespace")
             suite.end()
+        os.environ["POSTERN_ACTS"] = "unshared"
         os.execvp("unshare", ["unshare", "-Ur", sys.executable, *sys.argv])
     suite = Suite()
     with tempfile.TemporaryDirectory() as folder:

@@ -16,6 +16,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 import daemon  # noqa
+import fuse  # noqa
 from daemon import (ROLE_UIDS, Daemon, Job, as_plain_user, memfd,  # noqa
                     wait_for)
 from sink import Sink, slow  # noqa
@@ -922,6 +923,48 @@ def a_descriptor_that_lingers_freezes_nobody():
                 if p["role"] == "intake"] == [0]
 
 
+def a_file_server_that_does_not_answer_freezes_nobody():
+    """FUSE: its server is asked at each close(), and says nothing."""
+    try:
+        mount = fuse.Mount()
+    except ValueError as e:
+        print("(not told: %s)" % e)
+        return
+    child = -1
+    try:
+        with Sink() as sink, Daemon(config(sink).replace(
+                "stop_timeout = 20s", "stop_timeout = 1s")) as d:
+            path = d.dir + "/run/job"
+            child = os.fork()
+            if child == 0:  # its own close() would wait, too
+                try:
+                    os.close(mount.fd)
+                    job = Job(path)
+                    fd = os.open(mount.file, os.O_RDONLY)
+                    for _ in range(3):
+                        job.send({"from": "a@b.test", "rcpts": ["a@x.test"]},
+                                 fd)
+                    signal.pause()
+                finally:
+                    os._exit(1)
+            wait_for(lambda: mount.flushes > 0, 10, "a close()")
+            begun = time.monotonic()
+            for _ in range(5):
+                answers = d.send(["a@x.test"], MESSAGE, wait="queued")
+                assert answers[0]["status"] == "queued", answers
+            assert d.status()
+            assert time.monotonic() - begun < 5
+            assert d.log_text().count("refused: uid=0") == 3
+            begun = time.monotonic()
+            d.stop()
+            assert time.monotonic() - begun < 15, "it does not stop"
+    finally:
+        mount.close()  # which lets go whoever waits for it
+        if child > 0:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
 def only_those_who_are_trusted_name_others():
     """Whom a next server takes for the client or the author (XCLIENT, AUTH=)."""
     who = 'job_authorized_xclient_users = { "61300" }\n' \
@@ -1244,6 +1287,7 @@ def lines_go_to_syslog_and_find_it_again():
 ROOT_ONLY = (a_role_that_lies_to_the_master_takes_nothing_from_it,
                       only_those_on_the_list_may_submit,
     a_descriptor_that_lingers_freezes_nobody,
+    a_file_server_that_does_not_answer_freezes_nobody,
     only_those_who_are_trusted_name_others,
     a_user_who_errs_is_cut_off_and_others_are_not,
     one_user_does_not_take_all_places,
@@ -1298,6 +1342,7 @@ TESTS = (
     without_standard_descriptors_it_works_all_the_same,
     only_those_on_the_list_may_submit,
     a_descriptor_that_lingers_freezes_nobody,
+    a_file_server_that_does_not_answer_freezes_nobody,
     only_those_who_are_trusted_name_others,
     a_user_who_errs_is_cut_off_and_others_are_not,
     one_user_does_not_take_all_places,
