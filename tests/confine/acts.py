@@ -26,8 +26,8 @@ from daemon import ROOT, Daemon, Suite, layers, wait_for  # noqa
 from inject import inject  # noqa
 from sink import Sink  # noqa
 
-ROLES = ("worker", "dialer", "agent", "resolver", "intake", "queue", "signer",
-         "metrics")
+ROLES = ("worker", "dialer", "agent", "resolver", "intake", "control", "queue",
+         "signer", "metrics")
 
 
 def address(port, ip="127.0.0.1"):

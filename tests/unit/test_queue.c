@@ -1115,7 +1115,8 @@ Test(queue, an_intake_that_asks_or_orders_is_ended)
 		intake = peer_of(ROLE_INTAKE);
 	}
 	cr_expect_eq(counts().counts[RECIPIENT_QUEUED] +
-		counts().counts[RECIPIENT_ACTIVE],
+		counts().counts[RECIPIENT_ACTIVE] +
+		counts().counts[RECIPIENT_DEFERRED],
 	    1);
 }
 
