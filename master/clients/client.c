@@ -392,6 +392,18 @@ client_close(struct client *c)
 	c->fd = -1;
 }
 
+void
+client_hand_on(struct client *c)
+{
+	/* Before it is closed: the loop would see to what another has of it. */
+	event_del(c->readable);
+	event_del(c->writable);
+	fd_close(c->fd); /* not shut: nothing ends with our copy */
+	c->fd = -1;
+	if (!c->busy)
+		client_free(c);
+}
+
 struct client *
 client_next(const struct client *c)
 {

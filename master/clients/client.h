@@ -41,6 +41,10 @@ struct client *client_new(struct event_base *base, int fd,
 /* Close it.  Safe inside a handler. */
 void client_close(struct client *c);
 
+/* The same of one whose socket another process has from here on, with all that is
+ * in it. */
+void client_hand_on(struct client *c);
+
 /* Send one packet, now or when its reader has room.  A reader too far behind
  * is closed, and `gone` said, before the loop's next turn.  NULL is fine: what
  * had no memory to be written is a reader lost. */

@@ -35,7 +35,7 @@ hand_on(struct clients *cs, struct client *c)
 	(void)channel_send(cs->role.parent, MSG_CLIENT_LEFT, &to, NULL, 0,
 	    client_fd(c));
 	clients_lose(cs, c);
-	client_close(c);
+	client_hand_on(c);
 }
 
 static void

@@ -162,3 +162,18 @@ Test(client, who_takes_no_descriptors_is_gone)
 	cr_expect(t.gone);
 	cr_expect_leq(count_fds(), before);
 }
+
+/* Another generation has its socket, and what it sent meanwhile. */
+Test(client, one_that_is_handed_on_goes_on_there)
+{
+	int other = dup(client_fd(t.client));
+	char octets[8];
+
+	cr_assert_eq(send(t.peer, "{}", 2, 0), 2);
+	client_hand_on(t.client);
+	cr_expect_eq(recv(other, octets, sizeof(octets), MSG_DONTWAIT), 2);
+	cr_expect_eq(send(t.peer, "{}", 2, MSG_NOSIGNAL), 2);
+	cr_expect_eq(send(other, "{}", 2, MSG_NOSIGNAL), 2);
+	cr_expect_eq(recv(t.peer, octets, sizeof(octets), MSG_DONTWAIT), 2);
+	close(other);
+}
