@@ -300,49 +300,144 @@ config_server(const struct config *config, const char *host, int family,
 	return best;
 }
 
+/* What a value is printed as; NULL: no memory. */
+static char *
+print_value(const struct config_row *row, const void *base)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (f == NULL)
+		return NULL;
+	config_value_print(row, base, f);
+	if (fclose(f) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+static bool
+is_default(const struct config_row *row, const void *base, const void *defaults)
+{
+	char *value = print_value(row, base), *other = NULL;
+	bool same;
+
+	if (defaults != NULL)
+		other = print_value(row, defaults);
+	same = value != NULL && other != NULL && strcmp(value, other) == 0;
+	free(value);
+	free(other);
+	return same;
+}
+
+/* defaults: what is like that is left out; NULL: nothing is. */
 static void
 dump_rows(const struct config_row *row, size_t count, const void *base,
-    const char *indent, FILE *out)
+    const void *defaults, const char *indent, FILE *out)
 {
 	for (size_t i = 0; i < count; i++, row++) {
+		if (defaults != NULL && is_default(row, base, defaults))
+			continue;
 		(void)fprintf(out, "%s%s = ", indent, row->name);
 		config_value_print(row, base, out);
 		(void)fputc('\n', out);
 	}
 }
 
+/* A block of the scope with nothing set in it; NULL: no memory. */
+static void *
+default_block(enum config_scope scope)
+{
+	/* The largest of them. */
+	union {
+		struct transport transport;
+		struct route route;
+		struct config_destination destination;
+		struct config_mx_group mx_group;
+		struct server server;
+		struct config_listener listener;
+	} *block = calloc(1, sizeof(*block));
+
+	for (size_t i = 0; block != NULL && i < scopes[scope].count; i++)
+		(void)config_value_set_default(&scopes[scope].rows[i], block);
+	return block;
+}
+
 static void
 dump_block(const char *kind, const char *title, enum config_scope scope,
-    const void *base, FILE *out)
+    const void *base, bool changed, FILE *out)
 {
+	void *defaults = changed ? default_block(scope) : NULL;
+
 	(void)fprintf(out, "\n%s \"%s\" {\n", kind, title);
-	dump_rows(scopes[scope].rows, scopes[scope].count, base, "\t", out);
+	dump_rows(scopes[scope].rows, scopes[scope].count, base, defaults, "\t",
+	    out);
 	(void)fputs("}\n", out);
+	for (size_t i = 0; defaults != NULL && i < scopes[scope].count; i++)
+		config_value_clear(&scopes[scope].rows[i], defaults);
+	free(defaults);
+}
+
+/* As it is with nothing set but where it runs, which is in other defaults. */
+static struct config *
+default_config(const struct config *c)
+{
+	struct config_errors *errors = calloc(1, sizeof(*errors));
+	struct config *config = NULL;
+	char *text;
+
+	if (errors != NULL &&
+	    asprintf(&text, "run_directory = \"%s\"\n", c->run_directory) !=
+		-1) {
+		config = config_read("", text, strlen(text), errors);
+		free(text);
+	}
+	free(errors);
+	return config;
+}
+
+/* It is its own measure in default_config(). */
+static void
+dump_run_directory(const struct config *c, FILE *out)
+{
+	for (size_t i = 0; i < NELEM(global_rows); i++)
+		if (strcmp(global_rows[i].name, "run_directory") == 0 &&
+		    strcmp(global_rows[i].value, c->run_directory) != 0)
+			(void)fprintf(out, "run_directory = \"%s\"\n",
+			    c->run_directory);
 }
 
 /* Failures to write show in ferror(), which is for who owns out. */
 void
-config_dump(const struct config *c, FILE *out)
+config_dump(const struct config *c, bool changed, FILE *out)
 {
+	struct config *defaults = changed ? default_config(c) : NULL;
 	size_t i;
 
-	dump_rows(global_rows, NELEM(global_rows), c, "", out);
+	dump_rows(global_rows, NELEM(global_rows), c, defaults, "", out);
+	if (changed)
+		dump_run_directory(c, out);
 	for (i = 0; i < c->ntransports; i++)
-		dump_block("transport", c->transports[i].name,
-		    CONFIG_SCOPE_TRANSPORT, &c->transports[i], out);
+		if (!changed || c->transports[i].line > 0)
+			dump_block("transport", c->transports[i].name,
+			    CONFIG_SCOPE_TRANSPORT, &c->transports[i], changed,
+			    out);
 	for (i = 0; i < c->nroutes; i++)
 		dump_block("route", c->routes[i].domain, CONFIG_SCOPE_ROUTE,
-		    &c->routes[i], out);
+		    &c->routes[i], changed, out);
 	for (i = 0; i < c->ndestinations; i++)
 		dump_block("destination", c->destinations[i].domain,
-		    CONFIG_SCOPE_DESTINATION, &c->destinations[i], out);
+		    CONFIG_SCOPE_DESTINATION, &c->destinations[i], changed,
+		    out);
 	for (i = 0; i < c->nmx_groups; i++)
 		dump_block("mx_group", c->mx_groups[i].name,
-		    CONFIG_SCOPE_MX_GROUP, &c->mx_groups[i], out);
+		    CONFIG_SCOPE_MX_GROUP, &c->mx_groups[i], changed, out);
 	for (i = 0; i < c->nservers; i++)
 		dump_block("server", c->servers[i].match.name,
-		    CONFIG_SCOPE_SERVER, &c->servers[i], out);
+		    CONFIG_SCOPE_SERVER, &c->servers[i], changed, out);
 	for (i = 0; i < c->nlisteners; i++)
 		dump_block("listener", c->listeners[i].name,
-		    CONFIG_SCOPE_LISTENER, &c->listeners[i], out);
+		    CONFIG_SCOPE_LISTENER, &c->listeners[i], changed, out);
+	config_free(defaults);
 }

@@ -299,8 +299,9 @@ bool config_wants_login(const struct transport *t);
 enum auth_secret config_secret(const struct transport *t);
 uint32_t config_mechanisms(const struct transport *t);
 
-/* Writes all of it, defaults included, as config_read would take it. */
-void config_dump(const struct config *config, FILE *out);
+/* Writes it as config_read would take it: all of it, defaults included; or, with
+ * changed, what is not at its default. */
+void config_dump(const struct config *config, bool changed, FILE *out);
 
 /* One row of config.def, for the dump and the tests. */
 enum config_scope {

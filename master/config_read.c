@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/address.h"
+#include "master/config_near.h"
 #include "master/config_reader.h"
 #include "master/config_text.h"
 #include "master/config_value.h"
@@ -92,6 +93,48 @@ knows(const struct rows *rows, const struct config_statement *s)
 	return config_row_find(rows, s->name, s->name_len) != NULL;
 }
 
+/* The parameter that is spelt like it, of any block; NULL: none is. */
+static const struct config_row *
+nearest(struct reader *r, const struct config_statement *s)
+{
+	const struct config_row *row, *found = NULL;
+	/* In a short name two wrong letters may be another word. */
+	unsigned most = s->name_len < 8 ? 1 : 2, n;
+
+	for (enum block b = BLOCK_GLOBAL; b < BLOCK_COUNT; b++) {
+		row = r->rows[b].row;
+		for (size_t i = 0; i < r->rows[b].count; i++, row++) {
+			n = config_near_distance(s->name, s->name_len,
+			    row->name, strlen(row->name), most);
+			if (n > most)
+				continue;
+			found = row;
+			most = n > 0 ? n - 1 : 0; /* only what is nearer */
+		}
+	}
+	return found;
+}
+
+static void
+complain_no_parameter(struct reader *r, const struct config_statement *s)
+{
+	int len = s->name_len > 40 ? 40 : (int)s->name_len;
+	const char *here = config_near_postfix(s->name, s->name_len);
+	const struct config_row *near = nearest(r, s);
+
+	if (here != NULL)
+		complain(&r->complaints, s->line, "%.*s is no parameter; %s",
+		    len, s->name, here);
+	else if (near != NULL)
+		complain(&r->complaints, s->line,
+		    "%.*s is no parameter; did you mean %s?", len, s->name,
+		    near->name);
+	else
+		complain(&r->complaints, s->line,
+		    "%.*s is no parameter; postern.conf(5) lists them", len,
+		    s->name);
+}
+
 /* Where an unknown parameter of this block would be known. */
 static void
 complain_unknown(struct reader *r, const struct config_statement *s)
@@ -112,9 +155,7 @@ complain_unknown(struct reader *r, const struct config_statement *s)
 		    "%.*s belongs into a block listener NAME { ... }", len,
 		    s->name);
 	else
-		complain(&r->complaints, s->line,
-		    "%.*s is no parameter; postern.conf(5) lists them", len,
-		    s->name);
+		complain_no_parameter(r, s);
 }
 
 static void

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* posternd: reads its arguments, then is the master or one role. */
 #include <err.h>
+#include <getopt.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,10 +16,14 @@
 
 #define EXIT_USAGE 64
 
+enum {
+	LONG_CHANGED = 256,
+};
+
 static _Noreturn void
 usage(void)
 {
-	fprintf(stderr, "usage: posternd [-djnqV] [-c file]\n");
+	fprintf(stderr, "usage: posternd [-djnqV] [--changed] [-c file]\n");
 	exit(EXIT_USAGE);
 }
 
@@ -57,19 +62,27 @@ main(int argc, char **argv)
 		.control_fd = -1,
 		.kin_fd = -1,
 	};
-	bool check = false, dump = false;
+	static const struct option words[] = {
+		{ "changed", no_argument, NULL, LONG_CHANGED },
+		{ NULL, 0, NULL, 0 },
+	};
+	bool check = false, dump = false, changed = false;
 	const char *error;
 	int c;
 
 	if (fd_open_standard() == -1)
 		return 1; /* and nowhere to say it */
-	while ((c = getopt(argc, argv, "c:djnqr:C:G:K:V")) != -1) {
+	while ((c = getopt_long(argc, argv, "c:djnqr:C:G:K:V", words, NULL)) !=
+	    -1) {
 		switch (c) {
 		case 'c':
 			options.config_name = optarg;
 			break;
 		case 'd':
 			dump = true;
+			break;
+		case LONG_CHANGED:
+			changed = true;
 			break;
 		case 'j':
 			options.json = true;
@@ -107,11 +120,11 @@ main(int argc, char **argv)
 			usage();
 		}
 	}
-	if (optind != argc)
+	if (optind != argc || (changed && !dump))
 		usage();
 	if (check)
 		return master_check(options.config_name) ? 0 : 1;
 	if (dump)
-		return master_dump(options.config_name) ? 0 : 1;
+		return master_dump(options.config_name, changed) ? 0 : 1;
 	return master_run(&options);
 }

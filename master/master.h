@@ -31,6 +31,6 @@ int master_run(const struct master_options *options);
 bool master_check(const char *config_name);
 
 /* Print the configuration with its defaults; whether it is good. */
-bool master_dump(const char *config_name);
+bool master_dump(const char *config_name, bool changed);
 
 #endif

@@ -104,5 +104,7 @@ next_hop_parse(const char *word, uint16_t default_port, struct next_hop *out)
 		return NULL;
 	if (strncmp(word, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
 		return parse_path(word + strlen(UNIX_PREFIX), out);
+	if (word[0] == '/')
+		return "a path is written unix:/PATH";
 	return parse_host(word, out);
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "master/config_doubts.h"
 
 #define SPOOL_FILES_MAX 1000 /* looked at */
 
@@ -89,24 +90,16 @@ look_at_doors(struct doctor *d)
 			    c->listeners[i].name, c->listeners[i].listen);
 }
 
-/* Mail for a domain without a route waits, and then goes back. */
 static void
-look_at_routes(struct doctor *d)
+say_doubt(void *arg, int line, const char *what, const char *cure)
 {
-	const char *domain;
-	size_t gaps;
-	int line;
+	struct doctor *d = arg;
 
-	gaps = config_route_gap(d->config, &line, &domain);
-	if (gaps == 0)
-		return;
-	doctor_say(d, DOCTOR_WARNING,
-	    "name a transport there, unless that mail is to wait; postern "
-	    "explain ADDRESS shows the route of one",
-	    "%s:%d: route %s has transport = none%s: its mail waits in the "
-	    "queue",
-	    d->config_name, line, domain,
-	    gaps > 1 ? ", and it is not the only one" : "");
+	if (line > 0)
+		doctor_say(d, DOCTOR_WARNING, cure, "%s:%d: %s", d->config_name,
+		    line, what);
+	else
+		doctor_say(d, DOCTOR_WARNING, cure, "%s", what);
 }
 
 void
@@ -129,7 +122,7 @@ doctor_configuration(struct doctor *d)
 		return;
 	doctor_find_daemon(d);
 	look_at_doors(d);
-	look_at_routes(d);
+	config_doubts(d->config, say_doubt, d);
 	if (d->findings == 0)
 		doctor_say(d, DOCTOR_WELL, NULL,
 		    "%s: %zu transport%s, %zu listener%s", d->config_name,

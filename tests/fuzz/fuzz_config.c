@@ -20,7 +20,7 @@ dump(const struct config *config, size_t *len)
 	FILE *out = open_memstream(&text, len);
 
 	assert(out != NULL);
-	config_dump(config, out);
+	config_dump(config, false, out);
 	assert(fclose(out) == 0);
 	return text;
 }

@@ -5,6 +5,8 @@
  */
 #include "common/address.h"
 #include "master/config.h"
+#include "master/config_doubts.h"
+#include "master/config_near.h"
 
 #include <sys/socket.h>
 
@@ -37,16 +39,22 @@ read_good(const char *text)
 }
 
 static char *
-dump(const struct config *config)
+dump_what(const struct config *config, bool changed)
 {
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 
 	cr_assert_not_null(out);
-	config_dump(config, out);
+	config_dump(config, changed, out);
 	cr_assert_eq(fclose(out), 0);
 	return text;
+}
+
+static char *
+dump(const struct config *config)
+{
+	return dump_what(config, false);
 }
 
 static char *
@@ -959,4 +967,144 @@ Test(config, the_example_of_the_file_is_right)
 	cr_expect_not_null(config_mx_group(c, "a.mx.example.com"));
 	cr_expect_eq(c->nlisteners, 2);
 	config_free(c);
+}
+
+Test(config, what_is_changed_is_printed_alone_and_means_the_same)
+{
+	static const char text[] =
+	    "run_directory = \"/run/other\"\n"
+	    "process_limit = 7\n"
+	    "job_socket_mode = \"0660\"\n"
+	    "maximal_queue_lifetime = 5d\n" /* the default */
+	    "transport relay { server = \"mail.example.org:587\"\n"
+	    "tls_security_level = encrypt }\n"
+	    "route \"*\" { transport = relay }\n";
+	struct config *config = read_good(text);
+	char *changed = dump_what(config, true), *all = dump(config), *again;
+	struct config *other = read_good(changed);
+
+	again = dump(other);
+	cr_expect_str_eq(all, again);
+	cr_expect_not_null(strstr(changed, "run_directory = \"/run/other\"\n"));
+	cr_expect_not_null(strstr(changed, "process_limit = 7\n"));
+	cr_expect_not_null(strstr(changed, "\ttls_security_level = encrypt\n"),
+	    "%s", changed);
+	cr_expect_null(strstr(changed, "maximal_queue_lifetime"));
+	cr_expect_null(strstr(changed, "job_socket = "));
+	cr_expect_lt(strlen(changed), 400, "%s", changed);
+	free(changed);
+	free(all);
+	free(again);
+	config_free(config);
+	config_free(other);
+}
+
+static const struct {
+	const char *text;
+	const char *want; /* of what is said; "": nothing is */
+} doubted[] = {
+	{ "", "" },
+	{ "hostname = \"localhost.localdomain\"\n", "hostname is localhost" },
+	{ "delay_warning_time = 5d\n", "delay_warning_time is not below" },
+	{ "delay_warning_time = 4h\n", "" },
+	{ "job_socket_group = mail\njob_socket_mode = \"0600\"\n",
+	    "the group may not connect" },
+	{ "job_socket_group = mail\njob_socket_mode = \"0660\"\n", "" },
+	{ "control_socket_group = mail\n", "the group may not connect" },
+	{ "transport t { server = \"mail.example.org:465\" }\n",
+	    "port 465 begins with TLS" },
+	{ "transport t { server = \"mail.example.org:465\"\n"
+	  "tls_wrappermode = yes }\n",
+	    "" },
+	{ "transport t { server = \"mail.example.org:587\"\n"
+	  "tls_wrappermode = yes }\n",
+	    "port 587 begins in clear" },
+	{ "transport t { server = \"127.0.0.1:2525\" }\n"
+	  "listener l { listen = \"127.0.0.1:2525\" }\n",
+	    "our own listener l" },
+	{ "transport t { server = \"localhost:2525\" }\n"
+	  "listener l { listen = \"0.0.0.0:2525\"\n"
+	  "clients = { \"10.0.0.0/8\" } }\n",
+	    "our own listener l" },
+	{ "transport t { server = \"unix:/run/x\"\nprotocol = lmtp }\n"
+	  "listener l { listen = \"unix:/run/x\" }\n",
+	    "our own listener l" },
+	{ "transport t { server = \"127.0.0.1:2526\" }\n"
+	  "listener l { listen = \"127.0.0.1:2525\" }\n",
+	    "" },
+	{ "transport t { server = \"mail.example.org\" }\n"
+	  "route example.org { transport = t }\n",
+	    "there is no route \"*\"" },
+	{ "route \"*\" { transport = none }\n",
+	    "route * has transport = none" },
+};
+
+static char doubts_said[2048];
+
+static void
+note_doubt(void *arg, int line, const char *what, const char *cure)
+{
+	(void)arg;
+	(void)line;
+	cr_expect_neq(cure[0], '\0');
+	(void)strlcat(doubts_said, what, sizeof(doubts_said));
+	(void)strlcat(doubts_said, "\n", sizeof(doubts_said));
+}
+
+Test(config, what_is_mostly_not_meant_is_said)
+{
+	struct config *config;
+
+	for (size_t i = 0; i < NELEM(doubted); i++) {
+		config = read_good(doubted[i].text);
+		doubts_said[0] = '\0';
+		config_doubts(config, note_doubt, NULL);
+		if (doubted[i].want[0] == '\0')
+			cr_expect_str_empty(doubts_said, "row %zu: %s", i,
+			    doubts_said);
+		else
+			cr_expect_not_null(strstr(doubts_said, doubted[i].want),
+			    "row %zu: %s", i, doubts_said);
+		config_free(config);
+	}
+}
+
+static const struct {
+	const char *name;
+	const char *want;
+} misspelt[] = {
+	{ "maximal_queue_lifetme", "did you mean maximal_queue_lifetime?" },
+	{ "maximal_queue_liftime", "did you mean maximal_queue_lifetime?" },
+	{ "hostnmae", "did you mean hostname?" },
+	{ "relayhost", "server = \"HOST\"" },
+	{ "something_else", "postern.conf(5) lists them" },
+	{ "x", "postern.conf(5) lists them" },
+};
+
+Test(config, a_name_that_is_nearly_one_is_answered_with_that)
+{
+	char text[100];
+
+	for (size_t i = 0; i < NELEM(misspelt); i++) {
+		(void)snprintf(text, sizeof(text), "%s = 5\n",
+		    misspelt[i].name);
+		cr_assert_null(read_text(text));
+		cr_expect_not_null(strstr(errors.lines[0], misspelt[i].want),
+		    "%s", errors.lines[0]);
+	}
+}
+
+Test(config, a_distance_counts_what_a_hand_does_wrong)
+{
+	static const struct {
+		const char *a, *b;
+		unsigned want;
+	} rows[] = { { "abc", "abc", 0 }, { "abc", "acb", 1 },
+		{ "abc", "ab", 1 }, { "abc", "abcd", 1 }, { "abc", "axc", 1 },
+		{ "abc", "xyz", 3 }, { "", "ab", 2 }, { "abcdef", "ab", 3 } };
+
+	for (size_t i = 0; i < NELEM(rows); i++)
+		cr_expect_eq(config_near_distance(rows[i].a, strlen(rows[i].a),
+				 rows[i].b, strlen(rows[i].b), 2),
+		    rows[i].want, "row %zu", i);
 }

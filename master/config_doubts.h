@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a configuration may mean, and mostly does not: legal, so it is no error,
+ * but told to who checks it (posternd -n) and who looks for what is wrong
+ * (postern doctor).  Pure.
+ */
+#ifndef MASTER_CONFIG_DOUBTS_H
+#define MASTER_CONFIG_DOUBTS_H
+
+struct config;
+
+/* line: of the file, or 0.  The strings hold until it returns. */
+typedef void (
+    *config_doubt_fn)(void *arg, int line, const char *what, const char *cure);
+
+void config_doubts(const struct config *config, config_doubt_fn say, void *arg);
+
+#endif
