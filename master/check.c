@@ -2,8 +2,6 @@
 /* A configuration and its errors, for people in front of a terminal. */
 #include "master/master_internal.h"
 
-#include <sys/stat.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,25 +42,11 @@ warn_of_doubt(void *arg, int line, const char *what, const char *cure)
 	fprintf(stderr, "%s%s: warning: %s; %s\n", name, where, what, cure);
 }
 
-/* Passwords and tokens that others may read. */
 static void
-warn_of_secrets(const char *name, const struct config *config)
+warn_of_doubts(const char *name, const struct config *config)
 {
-	const struct transport *t = config->transports;
-	const char *path;
-	struct stat st;
-
-	for (size_t i = 0; i < config->ntransports; i++, t++) {
-		path = t->auth_password_file[0] != '\0' ? t->auth_password_file
-							: t->auth_token_file;
-		if (path[0] == '\0' || stat(path, &st) == -1 ||
-		    (st.st_mode & (S_IROTH | S_IWOTH)) == 0)
-			continue;
-		fprintf(stderr,
-		    "%s:%d: warning: transport %s: every local user may read "
-		    "%s; chmod 0600 %s\n",
-		    name, t->line, t->name, path, path);
-	}
+	config_doubts(config, warn_of_doubt, (void *)(uintptr_t)name);
+	config_doubts_of_files(config, warn_of_doubt, (void *)(uintptr_t)name);
 }
 
 bool
@@ -72,10 +56,7 @@ master_check(const char *config_name)
 	bool good = load != NULL;
 
 	if (good)
-		config_doubts(load->config, warn_of_doubt,
-		    (void *)(uintptr_t)config_name);
-	if (good)
-		warn_of_secrets(config_name, load->config);
+		warn_of_doubts(config_name, load->config);
 	load_free(load);
 	return good;
 }

@@ -2,6 +2,8 @@
 /* See config_doubts.h. */
 #include "master/config_doubts.h"
 
+#include <sys/stat.h>
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -157,7 +159,7 @@ doubt_routes(const struct doubts *d)
 {
 	const struct config *c = d->config;
 	const char *domain = "";
-	size_t gaps, i;
+	size_t gaps;
 	int line = 0;
 
 	gaps = config_route_gap(c, &line, &domain);
@@ -168,15 +170,6 @@ doubt_routes(const struct doubts *d)
 		    "route %s has transport = none%s: its mail waits in the "
 		    "queue",
 		    domain, gaps > 1 ? ", and it is not the only one" : "");
-	for (i = 0; i < c->nroutes; i++)
-		if (strcmp(c->routes[i].domain, "*") == 0 &&
-		    c->routes[i].line > 0)
-			return;
-	if (c->nroutes > 1) /* besides the one that is made for the rest */
-		doubt(d, 0,
-		    "route \"*\" { transport = NAME } says where it goes",
-		    "there is no route \"*\": mail for all domains that no route "
-		    "names goes to their own servers (MX), by transport smtp");
 }
 
 void
@@ -195,4 +188,32 @@ config_doubts(const struct config *c, config_doubt_fn say, void *arg)
 	for (i = 0; i < c->nlisteners; i++)
 		doubt_listener(&d, &c->listeners[i]);
 	doubt_routes(&d);
+}
+
+static void
+doubt_secret(const struct doubts *d, const struct transport *t,
+    const char *path)
+{
+	char cure[DOUBT_SIZE];
+	struct stat st;
+
+	if (path[0] == '\0' || stat(path, &st) == -1 ||
+	    (st.st_mode & (S_IROTH | S_IWOTH)) == 0)
+		return;
+	(void)snprintf(cure, sizeof(cure), "chmod 0600 %s", path);
+	doubt(d, t->line, cure, "transport %s: every local user may read %s",
+	    t->name, path);
+}
+
+void
+config_doubts_of_files(const struct config *c, config_doubt_fn say, void *arg)
+{
+	const struct doubts d = { c, say, arg };
+
+	for (size_t i = 0; i < c->ntransports; i++) {
+		doubt_secret(&d, &c->transports[i],
+		    c->transports[i].auth_password_file);
+		doubt_secret(&d, &c->transports[i],
+		    c->transports[i].auth_token_file);
+	}
 }

@@ -2,7 +2,7 @@
 /*
  * What a configuration may mean, and mostly does not: legal, so it is no error,
  * but told to who checks it (posternd -n) and who looks for what is wrong
- * (postern doctor).  Pure.
+ * (postern doctor).
  */
 #ifndef MASTER_CONFIG_DOUBTS_H
 #define MASTER_CONFIG_DOUBTS_H
@@ -13,6 +13,11 @@ struct config;
 typedef void (
     *config_doubt_fn)(void *arg, int line, const char *what, const char *cure);
 
+/* Pure: by the text alone. */
 void config_doubts(const struct config *config, config_doubt_fn say, void *arg);
+
+/* What the files that it names show: passwords and tokens that all may read. */
+void config_doubts_of_files(const struct config *config, config_doubt_fn say,
+    void *arg);
 
 #endif

@@ -123,6 +123,7 @@ doctor_configuration(struct doctor *d)
 	doctor_find_daemon(d);
 	look_at_doors(d);
 	config_doubts(d->config, say_doubt, d);
+	config_doubts_of_files(d->config, say_doubt, d);
 	if (d->findings == 0)
 		doctor_say(d, DOCTOR_WELL, NULL,
 		    "%s: %zu transport%s, %zu listener%s", d->config_name,

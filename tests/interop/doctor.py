@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import subprocess
+import tempfile
 import sys
 import threading
 
@@ -189,6 +190,36 @@ def domains_without_a_route():
         assert r.returncode == 0, r.stderr
         assert b":%d: warning: route * has transport = none" % line \
             in r.stderr, r.stderr
+
+
+def what_is_mostly_not_meant():
+    """posternd -n and the doctor say the same, and what to write instead."""
+    with tempfile.NamedTemporaryFile() as secret:
+        os.chmod(secret.name, 0o644)
+        body = """
+delay_warning_time = 30d
+listener in { listen = "127.0.0.1:10025" }
+transport round { server = "localhost:10025" }
+transport wrapped { server = "mail.example.org:465" }
+transport login {
+	server = "mail.example.org:587"
+	tls_security_level = encrypt
+	auth_user = u
+	auth_password_file = "%s"
+}
+""" % secret.name
+        with Broken(body) as d:
+            r = subprocess.run([d.dir + "/posternd", "-n", "-c", d.config],
+                               capture_output=True)
+            assert r.returncode == 0, r.stderr
+            rows = doctor(d)
+            for what, cure in (
+                    ("delay_warning_time is not below", "delay_warning_time ="),
+                    ("our own listener in", "name the server"),
+                    ("port 465 begins with TLS", "tls_wrappermode = yes"),
+                    ("may read " + secret.name, "chmod 0600")):
+                assert what.encode() in r.stderr, (what, r.stderr)
+                finds(rows, "configuration", "warning", what, cure)
 
 
 def open_doors():
