@@ -596,7 +596,8 @@ def nobody_takes_outcomes():
 
 
 TESTS = (all_is_well, it_runs_without_root, a_plain_installation_is_its_users,
-         no_configuration, a_wrong_configuration, domains_without_a_route, open_doors, no_users,
+         no_configuration, a_wrong_configuration, domains_without_a_route,
+         what_is_mostly_not_meant, open_doors, no_users,
          folders_of_others, no_folder_to_make_it_in, it_does_not_run,
          sockets_of_others, a_socket_that_somebody_removed, a_port_in_use,
          an_address_of_another_machine, a_listener_that_came_later,
