@@ -195,6 +195,8 @@ def domains_without_a_route():
 def what_is_mostly_not_meant():
     """posternd -n and the doctor say the same, and what to write instead."""
     with tempfile.NamedTemporaryFile() as secret:
+        secret.write(b"secret\n")
+        secret.flush()
         os.chmod(secret.name, 0o644)
         body = """
 delay_warning_time = 30d
