@@ -3,6 +3,7 @@
 #include "common/log.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <errno.h>
@@ -31,6 +32,7 @@ static struct {
 	unsigned facility;
 	unsigned least;
 	bool syslog;
+	bool leveled; /* a stream: each line begins with its level */
 	enum log_format format;
 	bool lost;
 	uint64_t dropped; /* lines that it did not take, and none was told of */
@@ -148,6 +150,24 @@ log_set_facility(unsigned facility)
 }
 
 void
+log_set_leveled(bool leveled)
+{
+	sink.leveled = leveled;
+}
+
+bool
+log_is_journal(int fd)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream != NULL &&
+	    sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	    fstat(fd, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
+void
 log_set_least(unsigned level)
 {
 	sink.least = level;
@@ -207,6 +227,17 @@ stamp_utc(time_t now, char *out, size_t size)
 	(void)strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
+/* What systemd takes off a line; the journal has a time of its own. */
+static int
+head_leveled(char *buf, size_t size, enum log_level level, const char *name,
+    const char *process, int pid)
+{
+	if (sink.format == LOG_JSON)
+		return snprintf(buf, size, "<%d>", (int)level);
+	return snprintf(buf, size, "<%d>%s/%s[%d]: ", (int)level, name, process,
+	    pid);
+}
+
 /* The octets in front of the text: priority and time as the sink wants them. */
 static int
 head(char *buf, size_t size, enum log_level level, const char *name,
@@ -215,21 +246,30 @@ head(char *buf, size_t size, enum log_level level, const char *name,
 	time_t now = time(NULL);
 	int pid = sink.pid != 0 ? sink.pid : (int)getpid();
 	char stamp[128];
+	int n = 0;
 
 	if (sink.syslog) { /* the receiver stamps what has no time */
 		return snprintf(buf, size,
 		    "<%d>%s/%s[%d]: ", (int)(sink.facility << 3 | level), name,
 		    process, pid);
 	}
+	if (sink.leveled) {
+		n = head_leveled(buf, size, level, name, process, pid);
+		if (n < 0 || (size_t)n >= size || sink.format != LOG_JSON)
+			return n;
+		buf += n;
+		size -= (size_t)n;
+	}
 	if (sink.format == LOG_MAILLOG)
 		stamp_maillog(now, stamp, sizeof(stamp));
 	else
 		stamp_utc(now, stamp, sizeof(stamp));
 	if (sink.format == LOG_JSON) {
-		return snprintf(buf, size,
-		    "{\"time\":\"%s\",\"process\":\"%s/%s\",\"pid\":%d,"
-		    "\"level\":%d,",
-		    stamp, name, process, pid, (int)level);
+		return n +
+		    snprintf(buf, size,
+			"{\"time\":\"%s\",\"process\":\"%s/%s\",\"pid\":%d,"
+			"\"level\":%d,",
+			stamp, name, process, pid, (int)level);
 	}
 	return snprintf(buf, size, "%s %s/%s[%d]: ", stamp, name, process, pid);
 }

@@ -47,6 +47,13 @@ void log_gather(bool on);
 /* The least grave lines to write; LOG_INFO where nobody says another. */
 void log_set_least(unsigned level);
 
+/* Whether lines to a stream begin with "<N>", their level, and have no time of
+ * their own, but for JSON: what systemd makes entries of its journal from. */
+void log_set_leveled(bool leveled);
+
+/* Whether a descriptor leads to the journal, as JOURNAL_STREAM says. */
+bool log_is_journal(int fd);
+
 /* Of the lines to syslog: mail (2) where nobody says another. */
 void log_set_facility(unsigned facility);
 

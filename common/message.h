@@ -51,7 +51,8 @@ struct msg_log_sink {
 	uint8_t format;   /* enum log_format */
 	uint8_t facility; /* RFC 5424, 6.2.1 */
 	uint8_t least;    /* enum log_level: the least grave to write */
-	uint8_t pad[4];
+	uint8_t leveled;  /* lines of the stream begin with their level */
+	uint8_t pad[3];
 	char name[64]; /* syslog_name of the configuration */
 };
 

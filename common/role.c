@@ -118,6 +118,7 @@ handle_log_sink(struct role *role, const struct message *m)
 	if (dup3(m->fd, STDERR_FILENO, O_CLOEXEC) != -1)
 		log_open(name, role_name(role->self), s->syslog,
 		    (enum log_format)s->format);
+	log_set_leveled(s->leveled != 0);
 	log_set_facility(s->facility);
 	log_set_least(s->least);
 	close(m->fd);

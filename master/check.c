@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/log.h"
 #include "common/util.h"
 #include "master/config_doubts.h"
 #include "master/load.h"
@@ -13,6 +15,7 @@
 struct load *
 check_load(const char *name)
 {
+	const char *level = log_is_journal(STDERR_FILENO) ? "<3>" : "";
 	struct config_errors *errors;
 	struct load *load;
 	size_t i;
@@ -22,9 +25,9 @@ check_load(const char *name)
 		return NULL;
 	load = load_read(name, errors);
 	for (i = 0; i < errors->nlines; i++)
-		fprintf(stderr, "%s\n", errors->lines[i]);
+		fprintf(stderr, "%s%s\n", level, errors->lines[i]);
 	if (errors->count > errors->nlines)
-		fprintf(stderr, "%s: and %zu more\n", name,
+		fprintf(stderr, "%s%s: and %zu more\n", level, name,
 		    errors->count - errors->nlines);
 	free(errors);
 	return load;

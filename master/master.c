@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -459,7 +460,7 @@ master_run(const struct master_options *options)
 	m.load = check_load(options->config_name);
 	if (m.load == NULL) {
 		heir_fail(&m, "the configuration has errors");
-		return 1;
+		return EX_CONFIG;
 	}
 	role_init(&m.role, ROLE_MASTER, -1, master_handlers,
 	    NELEM(master_handlers), &m, on_closed);

@@ -110,6 +110,7 @@ servant_log_sink(struct master *m, struct msg_log_sink *sink, int *fdp)
 	memset(sink, 0, sizeof(*sink));
 	sink->syslog = c->log == CONFIG_LOG_SYSLOG;
 	sink->format = m->options->json ? LOG_JSON : (uint8_t)c->log_format;
+	sink->leveled = log_is_journal(STDERR_FILENO) ? 1 : 0;
 	sink->facility = facilities[c->syslog_facility];
 	sink->least = m->options->quiet ? LOG_WARN : LOG_INFO;
 	strlcpy(sink->name, c->syslog_name, sizeof(sink->name));

@@ -22,6 +22,7 @@ sink_open_ours(struct master *m)
 	if (fd != -1 && dup2(fd, STDERR_FILENO) != -1)
 		log_open(sink.name, "master", sink.syslog,
 		    (enum log_format)sink.format);
+	log_set_leveled(sink.leveled != 0);
 	log_set_facility(sink.facility);
 	log_set_least(sink.least);
 	fd_close(fd);

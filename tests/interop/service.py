@@ -272,6 +272,29 @@ def sockets_that_do_not_fit_are_refused():
             d.clear()
 
 
+def lines_for_the_journal_have_levels_and_no_time():
+    d = Daemon("")
+    try:
+        open(d.log, "ab").close()
+        where = os.stat(d.log)
+        d.environment = dict(os.environ, JOURNAL_STREAM="%d:%d" % (
+            where.st_dev, where.st_ino))
+        d.start()
+        d.stop()
+        for line in d.log_text().splitlines():
+            assert re.match(r"<[346]>posternd?/\w+\[\d+\]: ", line), line
+        with open(d.config, "a") as f:
+            f.write("no_such = 1\n")
+        with open(d.log, "ab") as log:
+            at = log.tell()
+            r = subprocess.run([d.dir + "/posternd", "-c", d.config],
+                               stderr=log, env=d.environment, timeout=30)
+        assert r.returncode == 78, r
+        assert d.log_text()[at:].startswith("<3>"), d.log_text()[at:]
+    finally:
+        d.clear()
+
+
 TESTS = (
     it_tells_of_start_reload_and_stop,
     it_tells_what_there_is_to_do_and_that_it_lives,
@@ -280,6 +303,7 @@ TESTS = (
     sockets_that_are_handed_over_are_used,
     one_socket_may_be_handed_over_alone,
     sockets_that_do_not_fit_are_refused,
+    lines_for_the_journal_have_levels_and_no_time,
 )
 
 

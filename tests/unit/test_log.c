@@ -3,6 +3,7 @@
 #include "common/log.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -225,6 +226,48 @@ Test(log, syslog_gets_the_facility_that_was_set)
 	release();
 	cr_expect_str_eq(line,
 	    "<131>gate/queue[412]: error: x"); /* local0.err */
+}
+
+Test(log, a_line_for_the_journal_begins_with_its_level_and_has_no_time)
+{
+	static const enum log_format formats[] = { LOG_TEXT, LOG_MAILLOG };
+
+	for (size_t f = 0; f < NELEM(formats); f++) {
+		catch ();
+		log_open("postern", "qmgr", false, formats[f]);
+		log_set_leveled(true);
+		log_event(LOG_INFO, "smtp", "1234: to=<a@b>");
+		cr_expect_str_eq(caught(),
+		    "<6>postern/smtp[412]: 1234: to=<a@b>\n");
+		log_line(LOG_WARN, "a disk is full");
+		cr_expect_str_eq(caught(),
+		    "<4>postern/qmgr[412]: warning: a disk is full\n");
+		release();
+	}
+	catch ();
+	log_open("postern", "qmgr", false, LOG_JSON);
+	log_line(LOG_ERROR, "x");
+	cr_expect_eq(strncmp(caught(), "<3>{\"time\":", 11), 0);
+	log_set_leveled(false);
+	release();
+}
+
+Test(log, the_journal_is_known_by_its_device_and_inode)
+{
+	char name[64];
+	struct stat st;
+
+	cr_assert_eq(fstat(2, &st), 0);
+	(void)snprintf(name, sizeof(name), "%llu:%llu",
+	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	cr_assert_eq(setenv("JOURNAL_STREAM", name, 1), 0);
+	cr_expect(log_is_journal(2));
+	cr_assert_eq(setenv("JOURNAL_STREAM", "1:1", 1), 0);
+	cr_expect_not(log_is_journal(2));
+	cr_assert_eq(setenv("JOURNAL_STREAM", "journal", 1), 0);
+	cr_expect_not(log_is_journal(2));
+	cr_assert_eq(unsetenv("JOURNAL_STREAM"), 0);
+	cr_expect_not(log_is_journal(2));
 }
 
 Test(log, a_json_line_is_one_object_whatever_the_text_holds)
