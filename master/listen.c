@@ -67,6 +67,16 @@ clear_stale(const struct sockaddr_un *un)
 	return unlink(un->sun_path);
 }
 
+/* root's own group has no others: so are volumes made for containers, which run
+ * with an id that nobody knows beforehand, in that group. */
+static bool
+is_open_to_others(const struct stat *st)
+{
+	return (st->st_uid != 0 && st->st_uid != geteuid()) ||
+	    (st->st_mode & S_IWOTH) != 0 ||
+	    ((st->st_mode & S_IWGRP) != 0 && st->st_gid != 0);
+}
+
 /*
  * The folder of a path.  Who else may write in it could put a link in the place of
  * a socket, and wait for what we do to it, or take its name while we are not there.
@@ -94,8 +104,7 @@ open_folder(const char *path)
 		return -1;
 	if (fstat(fd, &st) == -1)
 		goto fail;
-	if ((st.st_uid != 0 && st.st_uid != geteuid()) ||
-	    (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+	if (is_open_to_others(&st)) {
 		errno = EPERM;
 		goto fail;
 	}

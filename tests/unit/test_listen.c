@@ -182,8 +182,11 @@ Test(listen, what_is_no_socket_stays)
 Test(listen, a_folder_in_which_others_may_write_is_refused)
 {
 	static const mode_t modes[] = { 0770, 0707, 01777 };
+	int fd;
 
-	for (size_t i = 0; i < 3; i++) {
+	if (geteuid() == 0)
+		cr_assert_eq(chown(folder, 0, 61001), 0);
+	for (size_t i = getegid() == 0 && geteuid() != 0; i < 3; i++) {
 		cr_assert_eq(chmod(folder, modes[i]), 0);
 		cr_expect_eq(listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1),
 		    -1);
@@ -193,6 +196,13 @@ Test(listen, a_folder_in_which_others_may_write_is_refused)
 	cr_assert_eq(chmod(folder, 0700), 0);
 	if (geteuid() != 0)
 		return;
+	/* A volume of a container. */
+	cr_assert_eq(chown(folder, 0, 0), 0);
+	cr_assert_eq(chmod(folder, 0770), 0);
+	fd = listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1);
+	cr_expect_neq(fd, -1);
+	close(fd);
+	(void)unlink(path);
 	cr_assert_eq(chown(folder, 61001, (gid_t)-1), 0);
 	cr_expect_eq(listen_open(path, SOCK_SEQPACKET, 0600, (gid_t)-1), -1);
 	cr_expect_eq(errno, EPERM);
