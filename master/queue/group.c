@@ -91,11 +91,26 @@ group_soon(struct queue *q)
 		group_arm(q, q->config->group_commit_delay);
 }
 
+/* How many rows a change touches, about. */
+static uint32_t
+group_rows(const struct queue_op *op)
+{
+	if (op->kind == OP_SUBMIT)
+		return op->submission->envelope.nrcpts;
+	if (op->kind == OP_STAGING)
+		return staging_rows(op->staging);
+	if (op->kind == OP_ACTIVATE && op->job != NULL)
+		return op->job->nrcpt;
+	return 1;
+}
+
 void
 group_add(struct queue *q, struct queue_op *op)
 {
 	STAILQ_INSERT_TAIL(&q->ops, op, entry);
 	q->nops++;
+	op->rows = group_rows(op);
+	q->nrows += op->rows;
 	group_soon(q);
 }
 
@@ -160,30 +175,10 @@ group_apply(struct queue *q, struct queue_op *op)
 	return 0;
 }
 
-/* How many rows a change touches, about. */
-static uint32_t
-group_rows(const struct queue_op *op)
-{
-	if (op->kind == OP_SUBMIT)
-		return op->submission->envelope.nrcpts;
-	if (op->kind == OP_STAGING)
-		return staging_rows(op->staging);
-	if (op->kind == OP_ACTIVATE && op->job != NULL)
-		return op->job->nrcpt;
-	return 1;
-}
-
 bool
 group_is_short(const struct queue *q)
 {
-	const struct queue_op *op;
-	uint32_t rows = 0;
-
-	if (q->nops > GROUP_ROWS)
-		return false;
-	STAILQ_FOREACH(op, &q->ops, entry)
-		rows += group_rows(op);
-	return rows <= GROUP_ROWS;
+	return q->nrows <= GROUP_ROWS;
 }
 
 /* *failedp: the change that failed; NULL: the commit itself.  *lastp: the last
@@ -199,10 +194,10 @@ group_write(struct queue *q, struct queue_op **failedp, struct queue_op **lastp)
 	if (store_begin(q->store) == -1)
 		return -1;
 	STAILQ_FOREACH(op, &q->ops, entry) {
-		if (rows > 0 && rows + group_rows(op) > GROUP_ROWS &&
+		if (rows > 0 && rows + op->rows > GROUP_ROWS &&
 		    time_monotonic_ms() >= until_ms)
 			break;
-		rows += group_rows(op);
+		rows += op->rows;
 		*lastp = op;
 		if (group_apply(q, op) == 0)
 			continue;
@@ -222,6 +217,7 @@ group_drop(struct queue *q, struct queue_op *op)
 {
 	STAILQ_REMOVE(&q->ops, op, queue_op, entry);
 	q->nops--;
+	q->nrows -= op->rows;
 	submission_free(op->submission);
 	free(op);
 }
@@ -338,6 +334,7 @@ group_tell_transients(struct queue *q)
 			continue;
 		STAILQ_REMOVE(&q->ops, op, queue_op, entry);
 		q->nops--;
+		q->nrows -= op->rows;
 		op->reported = false;
 		STAILQ_INSERT_TAIL(&ops, op, entry);
 	}
@@ -438,6 +435,7 @@ group_take(struct queue *q, struct queue_ops *ops, const struct queue_op *last)
 		STAILQ_REMOVE_HEAD(&q->ops, entry);
 		STAILQ_INSERT_TAIL(ops, op, entry);
 		q->nops--;
+		q->nrows -= op->rows;
 		n++;
 		if (op == last)
 			break;

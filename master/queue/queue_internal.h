@@ -254,6 +254,7 @@ enum queue_op_kind {
 struct queue_op {
 	STAILQ_ENTRY(queue_op) entry;
 	enum queue_op_kind kind;
+	uint32_t rows; /* that it touches, about */
 	bool done; /* in the group that is about to be committed */
 	struct submission *submission;
 	struct staging *staging; /* STAGING; borrowed */
@@ -326,6 +327,7 @@ struct queue {
 	struct rates rates;
 	struct queue_ops ops;
 	uint32_t nops;
+	uint32_t nrows; /* that they touch, about */
 	bool store_fails;   /* the last commit did */
 	void *reserve;      /* group_reserve */
 	bool disk_is_short; /* said in the log */

@@ -39,8 +39,11 @@
 
 enum {
 	BODY = 4096,
-	EVENTS = 64
+	EVENTS = 64,
+	WORKERS_MAX = 4096, /* numbers of descriptors */
 };
+
+static uint32_t session_of[WORKERS_MAX];
 
 static int master, intake, resolver, dialer, agent, poller, body_fd;
 static unsigned long handed_in, accepted, delivered;
@@ -223,27 +226,42 @@ answer_plan(const struct message *m)
 		.ttl_s = 3600,
 		.count = 1 };
 	struct plan_address address = { .family = AF_INET,
-		.port = 25,
+		.port = ask->port,
+		.addr = { 192, 0, 2, 1 },
 		.host = "mx.example" };
 
 	say(resolver, MSG_RESOLVED, &answer, &address, sizeof(address), -1);
 }
 
+/* The agent says that its worker has ended, as it does of each. */
 static void
-adopt_worker(int worker)
+bury_worker(int worker)
+{
+	struct msg_gone gone = { .session = session_of[worker] };
+
+	if (session_of[worker] != 0)
+		say(agent, MSG_GONE, &gone, NULL, 0, -1);
+	session_of[worker] = 0;
+	(void)close(worker);
+}
+
+static void
+adopt_worker(int worker, uint32_t session)
 {
 	struct msg_next next = { 0 };
 	struct msg_session_up up = { 0 };
-
 	struct msg_closed closed = { .failed = 1 };
 
+	if (worker >= WORKERS_MAX)
+		errx(1, "too many workers");
+	session_of[worker] = session;
 	watch(worker);
 	say(worker, MSG_NEXT, &next, NULL, 0, -1);
 	if (fails) {
 		closed.outcome.status = OUTCOME_DEFERRED;
 		(void)strlcpy(closed.outcome.dsn, "4.4.1", OUTCOME_DSN_SIZE);
 		say(worker, MSG_CLOSED, &closed, "connection refused", 18, -1);
-		(void)close(worker);
+		bury_worker(worker);
 		if (delivered++ == 0)
 			first_ms = time_monotonic_ms();
 		return;
@@ -274,7 +292,8 @@ handle(int fd)
 	else if (m.type == MSG_JOB)
 		deliver(fd, ((const struct msg_job *)m.payload)->job);
 	if (m.type == MSG_FORK)
-		adopt_worker(m.fd);
+		adopt_worker(m.fd,
+		    ((const struct msg_fork *)m.payload)->session);
 	else
 		fd_close(m.fd);
 	return m.type != MSG_QUIT;
@@ -295,7 +314,7 @@ turn(void)
 			continue;
 		if (events[i].data.fd == master)
 			errx(1, "the queue ended");
-		(void)close(events[i].data.fd);
+		bury_worker(events[i].data.fd);
 	}
 	while (queued == 0 && handed_in < messages &&
 	    handed_in - delivered < window)
