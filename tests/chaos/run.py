@@ -161,8 +161,11 @@ def kill_role(daemon, role, rng):
         daemon.start()
         return True
     pids = some_of(daemon, role)
-    if pids:
-        os.kill(rng.choice(pids), signal.SIGKILL)
+    try:
+        if pids:
+            os.kill(rng.choice(pids), signal.SIGKILL)
+    except ProcessLookupError:
+        return False  # a worker that has just ended
     return bool(pids)
 
 
