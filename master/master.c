@@ -393,6 +393,7 @@ master_clear(struct master *m)
 	upgrade_close(m);
 	event_free(m->kin.timer);
 	fd_close(m->stderr_fd);
+	fd_close(m->receipts_fd);
 	outlet_clear_run(m);
 	autopsy_close(m);
 	counts_clear(m);
@@ -453,7 +454,7 @@ master_run(const struct master_options *options)
 	m.generation = 1;
 	m.era = 1;
 	m.kin.fd = -1;
-	m.job_fd = m.control_fd = m.pid_file_fd = -1;
+	m.job_fd = m.control_fd = m.pid_file_fd = m.receipts_fd = -1;
 	m.stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	TAILQ_INIT(&m.servants);
 	m.load = check_load(options->config_name);

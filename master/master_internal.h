@@ -126,6 +126,7 @@ struct master {
 	size_t nlistening;
 	int listener_fds[CONFIG_LISTENERS_MAX]; /* of nlisteners */
 	size_t nlisteners;
+	int receipts_fd; /* memory for the queue, and for the next one */
 	int pid_file_fd;
 	int stderr_fd; /* as we were started; descriptor 2 is the log */
 	bool stopping;

@@ -5,6 +5,7 @@
  */
 #include "master/master_internal.h"
 
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <errno.h>
@@ -308,6 +309,22 @@ servant_link(struct servant *s)
 	}
 }
 
+/* The queue says in it which jobs it has, should it die before their clients are
+ * answered; its size is its own matter. */
+static void
+send_receipts(struct servant *s)
+{
+	struct master *m = s->master;
+	struct msg_none none = { 0 };
+
+	if (m->receipts_fd == -1)
+		m->receipts_fd = memfd_create("receipts", MFD_CLOEXEC);
+	if (m->receipts_fd == -1)
+		log_line(LOG_ERROR, "memory for receipts: %s", strerror(errno));
+	else
+		send_to(s, MSG_RECEIPTS, &none, NULL, 0, m->receipts_fd);
+}
+
 /* All that a role is to know, in the order it relies on. */
 static void
 servant_set_up(struct servant *s)
@@ -332,6 +349,8 @@ servant_set_up(struct servant *s)
 	if (role == ROLE_SIGNER)
 		keys_send_pairs(s);
 	counts_send(s);
+	if (role == ROLE_QUEUE)
+		send_receipts(s);
 	if (!s->coming)
 		servant_link(s);
 	send_start(s);

@@ -158,6 +158,7 @@ clients_on_queue(struct clients *cs, int fd)
 		request_fail_all(cs);
 	}
 	cs->queue = channel_new(&cs->role, fd, ROLE_QUEUE, NULL);
+	request_ask_all(cs);
 	request_release_all(cs); /* nothing waits for this one */
 }
 

@@ -57,7 +57,9 @@ struct request {
 	uint64_t
 	    size; /* octets of its message, in memory until it is answered */
 	uint32_t wait;  /* enum submit_wait */
+	bool whole;     /* a job whose SUBMIT_END left: perhaps it is on disk */
 	bool answered;  /* ACCEPTED or REFUSED came */
+	bool asked;     /* of another queue than the one that got it */
 	bool settled;   /* nothing of it is owed any more but results */
 	bool transient; /* the queue does not store it */
 	bool of_status; /* the master answers, whatever the queue does */
@@ -229,6 +231,9 @@ void request_release_all(struct clients *cs);
  * counted in r->lost, with `before` that never came here. */
 bool request_is_lost(struct request *r, uint32_t before);
 
+/* A job is all sent: the queue is to commit it. */
+void request_end_job(struct clients *cs, struct request *r);
+
 /* Tell the queue something that is all in its type. */
 void request_send(struct clients *cs, enum msg_type type, uint64_t number);
 
@@ -244,8 +249,12 @@ void request_stop_all(struct clients *cs, const struct client *c);
 /* Whether a client waits for events alone, which have no end. */
 bool request_only_watches(struct clients *cs, const struct client *c);
 
-/* The queue is dead: what it had not said yes to was not taken. */
+/* The queue is dead: what it had begun to do is over.  Jobs that it may have
+ * committed wait for the next one. */
 void request_fail_all(struct clients *cs);
+
+/* There is another queue: it says which of those jobs are on disk. */
+void request_ask_all(struct clients *cs);
 
 /* Send text, which is freed. */
 void request_tell(struct client *c, char *text);

@@ -308,16 +308,44 @@ request_stop_all(struct clients *cs, const struct client *c)
 }
 
 void
+request_end_job(struct clients *cs, struct request *r)
+{
+	r->whole = true;
+	request_send(cs, MSG_SUBMIT_END, r->number);
+}
+
+/* Only the store knows whether this job is taken. */
+static bool
+is_undecided(const struct request *r)
+{
+	return r->whole && !r->answered && !r->transient;
+}
+
+void
 request_fail_all(struct clients *cs)
 {
 	struct request *r, *next;
 
 	for (r = RB_MIN(requests, &cs->requests); r != NULL; r = next) {
 		next = RB_NEXT(requests, &cs->requests, r);
-		if (r->of_status)
+		if (r->of_status || is_undecided(r))
 			continue;
 		r->asker->lost(cs, r);
 		request_free(cs, r);
+	}
+}
+
+void
+request_ask_all(struct clients *cs)
+{
+	struct request *r;
+
+	RB_FOREACH(r, requests, &cs->requests)
+	{
+		if (!is_undecided(r))
+			continue;
+		r->asked = true;
+		request_send(cs, MSG_SUBMIT_ASK, r->number);
 	}
 }
 

@@ -72,7 +72,10 @@ result_on_accepted(void *ctx, struct channel *from, const struct message *m)
 		return; /* the client is gone */
 	r->asker->accepted(ctx, r, a->id);
 	request_answered(ctx, r);
-	if (r->wait == WAIT_QUEUED)
+	/* This queue does not know that somebody waits. */
+	if (r->asked && r->wait != WAIT_QUEUED)
+		r->asker->lost(ctx, r);
+	if (r->asked || r->wait == WAIT_QUEUED)
 		request_free(ctx, r);
 }
 

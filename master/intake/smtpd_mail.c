@@ -266,7 +266,7 @@ submit(struct smtpd *d, const struct copy *copy)
 	m->job.client = client;
 	submit_send(&d->in->clients, r, &m->job, copy);
 	m->job.client = NULL;
-	request_send(&d->in->clients, MSG_SUBMIT_END, r->number);
+	request_end_job(&d->in->clients, r);
 }
 
 void

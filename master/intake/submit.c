@@ -244,7 +244,7 @@ end_packet(struct clients *cs, struct client *c, const struct job_packet *job)
 		return;
 	}
 	*client_begun(c) = NULL;
-	request_send(cs, MSG_SUBMIT_END, r->number);
+	request_end_job(cs, r);
 	request_brake(cs, c);
 }
 
