@@ -13,6 +13,10 @@
 
 /* How long a stop waits for the queue's last answers. */
 #define DRAIN_MS 2000
+/* How long whoever was told that we stop may take to read it, and how often is
+ * looked whether it did. */
+#define LAST_WORDS_MS      1000
+#define LAST_WORDS_TICK_MS 50
 /* How often who is turned away is logged. */
 #define TURNED_AWAY_MS 10000
 
@@ -25,9 +29,10 @@ clients_are_ending(const struct clients *cs)
 void
 clients_stop_if_done(struct clients *cs)
 {
+	/* Not at once: who calls is in the middle of something. */
 	if (cs->role.phase == PHASE_DRAINING && cs->unanswered == 0 &&
 	    cs->nothers == 0)
-		role_stop(&cs->role);
+		event_active(cs->drain_timer, EV_TIMEOUT, 0);
 }
 
 void
@@ -112,14 +117,68 @@ clients_take_only(struct clients *cs, int fd, enum listener_kind kind)
 	clients_take(cs, fd, kind);
 }
 
+/* Everybody who waits, or is in the middle of something; and nobody is read any
+ * more. */
+static void
+dismiss(struct clients *cs)
+{
+	struct client *c;
+
+	if (cs->dismissed)
+		return;
+	cs->dismissed = true;
+	cs->over_ms = time_monotonic_ms() + LAST_WORDS_MS;
+	if (cs->nothers + cs->unanswered > 0)
+		log_line(LOG_WARN,
+		    "%u jobs or questions and %u sessions of LMTP or SMTP did "
+		    "not end in time: they are told that posternd stops",
+		    cs->unanswered, cs->nothers);
+	if (cs->dismiss_others != NULL)
+		cs->dismiss_others(cs);
+	request_dismiss_all(cs);
+	for (c = client_next(NULL); c != NULL; c = client_next(c))
+		client_pause(c, true);
+}
+
+/* Whether something that was said is not read yet. */
+static bool
+is_unread(const struct clients *cs)
+{
+	const struct client *c;
+
+	for (c = client_next(NULL); c != NULL; c = client_next(c))
+		if (client_backlog(c) > 0)
+			return true;
+	return cs->nothers > 0;
+}
+
 static void
 on_drain_timer(evutil_socket_t fd, short what, void *arg)
 {
+	const struct timeval tick = { .tv_usec = LAST_WORDS_TICK_MS * 1000 };
 	struct clients *cs = arg;
 
 	(void)fd;
 	(void)what;
-	role_stop(&cs->role);
+	dismiss(cs);
+	if (time_monotonic_ms() >= cs->over_ms || !is_unread(cs))
+		role_stop(&cs->role);
+	else
+		event_add(cs->drain_timer, &tick);
+}
+
+void
+clients_end(struct clients *cs)
+{
+	struct client *c;
+
+	if (cs->role.phase != PHASE_DRAINING && cs->role.parent != NULL)
+		return; /* another one of us comes */
+	dismiss(cs);
+	/* With what it sent and we did not read, its kernel would tell it of a
+	 * reset before our words. */
+	while ((c = client_next(NULL)) != NULL)
+		client_close(c);
 }
 
 /* Jobs and questions that the queue has already seen get their answer. */
@@ -133,6 +192,7 @@ clients_drain(struct clients *cs)
 	    cs->config->stop_timeout / 2 > wait.tv_sec)
 		wait.tv_sec = cs->config->stop_timeout / 2;
 	event_add(cs->drain_timer, &wait);
+	request_dismiss_watchers(cs);
 	clients_stop_if_done(cs);
 }
 

@@ -41,6 +41,8 @@ struct asker {
 	void (*results_end)(struct clients *cs, struct request *r);
 	/* The queue is dead. */
 	void (*lost)(struct clients *cs, struct request *r);
+	/* posternd is being stopped, and this is not done. */
+	void (*stopped)(struct clients *cs, struct request *r);
 };
 
 /* One question or job of a client, until nothing more will be said of it. */
@@ -113,6 +115,10 @@ struct clients {
 	uint64_t octets;     /* of messages that are not on disk yet */
 	bool one_client;     /* its end is ours */
 	bool leaving;        /* leave.c */
+	bool dismissed;      /* all were told that we stop; none is read */
+	int64_t over_ms;     /* CLOCK_MONOTONIC: nobody is waited for from then */
+	/* The same for whom it has besides; NULL: nobody. */
+	void (*dismiss_others)(struct clients *cs);
 	struct event *leave_timer;
 	struct event *drain_timer;
 };
@@ -142,8 +148,12 @@ void clients_lose(struct clients *cs, struct client *c);
 /* The same, told by the client itself: nobody waits for its answers. */
 void clients_on_gone(void *ctx, struct client *c);
 
-/* DRAIN came, and nobody new is let in: the role ends once all is answered. */
+/* DRAIN came, and nobody new is let in: the role ends once all is answered, or
+ * once that took too long. */
 void clients_drain(struct clients *cs);
+
+/* The loop is over: whoever still waits is told, where posternd ends with us. */
+void clients_end(struct clients *cs);
 
 /* Messages of the master: handlers of both roles' tables. */
 void clients_on_config(void *ctx, struct channel *from,
@@ -252,6 +262,11 @@ bool request_only_watches(struct clients *cs, const struct client *c);
 /* The queue is dead: what it had begun to do is over.  Jobs that it may have
  * committed wait for the next one. */
 void request_fail_all(struct clients *cs);
+
+/* posternd is being stopped: whoever waits for something is told. */
+void request_dismiss_all(struct clients *cs);
+/* The same of those who watch events, which have no end. */
+void request_dismiss_watchers(struct clients *cs);
 
 /* There is another queue: it says which of those jobs are on disk. */
 void request_ask_all(struct clients *cs);

@@ -174,7 +174,8 @@ request_release_all(struct clients *cs)
 {
 	struct client *c;
 
-	for (c = client_next(NULL); c != NULL && !cs->leaving;
+	for (c = client_next(NULL);
+	     c != NULL && !cs->leaving && !cs->dismissed;
 	     c = client_next(c))
 		if (*client_unanswered(c) < UNANSWERED_MAX)
 			client_pause(c, false);
@@ -333,6 +334,32 @@ request_fail_all(struct clients *cs)
 		r->asker->lost(cs, r);
 		request_free(cs, r);
 	}
+}
+
+static void
+dismiss(struct clients *cs, bool watchers_only)
+{
+	struct request *r, *next;
+
+	for (r = RB_MIN(requests, &cs->requests); r != NULL; r = next) {
+		next = RB_NEXT(requests, &cs->requests, r);
+		if (watchers_only && !r->of_tail)
+			continue;
+		r->asker->stopped(cs, r);
+		request_cancel(cs, r);
+	}
+}
+
+void
+request_dismiss_all(struct clients *cs)
+{
+	dismiss(cs, false);
+}
+
+void
+request_dismiss_watchers(struct clients *cs)
+{
+	dismiss(cs, true);
 }
 
 void

@@ -169,6 +169,11 @@ begin_job(struct clients *cs, struct client *c, const struct job_packet *job,
 		    "\"via\" names no transport of the configuration");
 		return;
 	}
+	if (cs->role.phase == PHASE_DRAINING) {
+		request_refuse(c, job->ref, 451, "4.3.2",
+		    "posternd is being stopped: try again");
+		return;
+	}
 	if (cs->queue == NULL) {
 		request_refuse(c, job->ref, 451, "4.3.2",
 		    "the queue is being restarted: try again");

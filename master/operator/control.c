@@ -84,6 +84,12 @@ may_ask(struct clients *cs, struct client *c, const struct command *command)
 		    "\"wait\" is for one delivery, not for a daemon");
 		return false;
 	}
+	if (command->question != QUESTION_STATUS &&
+	    cs->role.phase == PHASE_DRAINING) {
+		request_refuse(c, "", 451, "4.3.2",
+		    "posternd is being stopped");
+		return false;
+	}
 	if (command->question != QUESTION_STATUS && cs->queue == NULL) {
 		request_refuse(c, "", 451, "4.3.2",
 		    "the queue is being restarted: try again");
@@ -243,5 +249,6 @@ control_run(int parent_fd)
 	sandbox_confine(&control_sandbox, NULL, control_filter,
 	    NELEM(control_filter), &ready);
 	role_loop(&ctl.clients.role, &ready);
+	clients_end(&ctl.clients);
 	_exit(0); /* clients and queue see the ends; there is nothing to save */
 }

@@ -19,6 +19,7 @@ import daemon  # noqa
 import fuse  # noqa
 from daemon import (ROLE_UIDS, Daemon, Job, as_plain_user, memfd,  # noqa
                     wait_for)
+from listener import Client  # noqa
 from sink import Sink, slow  # noqa
 
 MESSAGE = b"Subject: test\n\ntext\n"
@@ -160,6 +161,97 @@ def a_stop_does_not_wait_for_ever():
         sink.greeting = "220 sink.postern.test"
         wait_for(lambda: sink.got(rcpt), 40, "the mail")
         wait_for(lambda: d.queued() == [], 20, "an empty queue")
+
+
+LISTENER = """
+listener mta {
+	listen = "unix:%s/smtp"
+	mode = 0666
+}
+"""
+
+
+def a_stop_tells_whoever_waits():
+    with Sink() as sink:
+        d = Daemon()
+        d.write_config(config(sink) + LISTENER % d.dir)
+        with d:
+            rewrite(d, "stop_timeout = 20s", "stop_timeout = 4s")
+            reload(d)
+            sink.final = None
+            waits, half = Job(d.dir + "/run/job"), Job(d.dir + "/run/job")
+            fd = memfd(MESSAGE)
+            waits.send({"from": "a@b.test", "rcpts": ["w@x.test"],
+                        "wait": "final", "ref": "w"}, fd)
+            assert waits.receive()["status"] == "queued"
+            half.send({"from": "a@b.test", "rcpts": ["h@x.test"],
+                       "more": True, "ref": "h"}, fd)
+            os.close(fd)
+            tail = Job(d.dir + "/run/control")
+            tail.send({"command": "tail"})
+            assert tail.receive() == {"event": "listening"}
+            send = subprocess.Popen(
+                [d.dir + "/postern", "send", "-c", d.config, "--from", "a@b.c",
+                 "--wait", "final", "s@x.test"], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            send.stdin.write(MESSAGE)
+            send.stdin.close()
+            assert send.stdout.readline().startswith(b"queued as ")
+            mta = Client(d.dir + "/smtp")
+            mta.want(b"MAIL FROM:<a@b.test>", "250")
+            mta.want(b"RCPT TO:<m@x.test>", "250")
+            mta.want(b"DATA", "354")
+            mta.sock.sendall(b"Subject: half a message\r\n")
+            assert sink.at_dot.wait(20)
+            d.process.send_signal(signal.SIGTERM)
+            answer = tail.receive()
+            while "event" in answer:
+                answer = tail.receive()
+            assert answer["error"] == "posternd is being stopped", answer
+            answer = half.receive()
+            assert (answer["code"], answer["ref"]) == (451, "h"), answer
+            assert "posternd is being stopped" in answer["error"], answer
+            # No new job meanwhile, and the old one's end is said.
+            answer = waits.receive()
+            assert answer["done"] and answer["ref"] == "w", answer
+            assert "kept and goes on" in answer["error"], answer
+            reply = mta.reply()
+            assert reply.startswith("421 4.3.2 "), reply
+            assert ends(d, 12) == 0
+            assert send.wait(20) == 75, "the exit status of a job in the queue"
+            assert b"kept and goes on" in send.stderr.read()
+            assert waits.receive() is None and half.receive() is None
+            assert "did not stop in time" not in d.log_text()
+            for c in (waits, half, tail):
+                c.close()
+
+
+def a_stop_tells_whom_the_queue_does_not_answer():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        rewrite(d, "stop_timeout = 20s", "stop_timeout = 4s")
+        reload(d)
+        pid = d.pids("queue")[0]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            job, ask = Job(d.dir + "/run/job"), Job(d.dir + "/run/control")
+            fd = memfd(MESSAGE)
+            job.send({"from": "a@b.test", "rcpts": ["w@x.test"], "ref": "w"},
+                     fd)
+            os.close(fd)
+            ask.send({"command": "list"})
+            time.sleep(0.2)
+            d.process.send_signal(signal.SIGTERM)
+            answer = job.receive()
+            assert (answer["code"], answer["ref"]) == (451, "w"), answer
+            assert "perhaps the job is taken" in answer["error"], answer
+            answer = ask.receive()
+            assert "being stopped" in answer["error"], answer
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert ends(d, 12) == 0
+        assert "did not stop in time" not in d.log_text()
+        job.close()
+        ask.close()
 
 
 def a_stop_keeps_what_was_not_begun():
@@ -1311,6 +1403,8 @@ TESTS = (
     a_stop_waits_for_the_final_reply,
     an_interrupt_waits_for_the_final_reply,
     a_stop_does_not_wait_for_ever,
+    a_stop_tells_whoever_waits,
+    a_stop_tells_whom_the_queue_does_not_answer,
     a_stop_keeps_what_was_not_begun,
     a_stop_during_the_start_ends_well,
     a_role_that_dies_during_a_stop_does_not_keep_it,
