@@ -8,6 +8,8 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/clients/answer.h"
+#include "master/clients/closer.h"
 #include "master/clients/value.h"
 #include "master/config_fd.h"
 
@@ -55,21 +57,46 @@ clients_on_gone(void *ctx, struct client *c)
 
 /* Who connects again and again does not fill the log. */
 static void
-turn_away(struct clients *cs, struct client *c)
+log_turned_away(struct clients *cs, const struct client *c, const char *what)
 {
 	int64_t now_ms = time_monotonic_ms();
 
 	cs->nturned_away++;
 	if (cs->turned_away_ms == 0 ||
 	    now_ms - cs->turned_away_ms >= TURNED_AWAY_MS) {
-		log_line(LOG_WARN,
-		    "uid %u has too many of the %u connections that there are: "
-		    "%u more are turned away",
-		    client_uid(c), cs->nclients, cs->nturned_away);
+		log_line(LOG_WARN, "uid %u has too many %s: %u turned away",
+		    client_uid(c), what, cs->nturned_away);
 		cs->turned_away_ms = now_ms;
 		cs->nturned_away = 0;
 	}
+}
+
+static void
+turn_away(struct clients *cs, struct client *c)
+{
+	log_turned_away(cs, c, "of the connections that there are");
 	client_close(c);
+}
+
+/* Each of them takes a descriptor of ours for as long as its user likes. */
+static void
+log_choked(struct clients *cs, const struct client *c)
+{
+	log_turned_away(cs, c,
+	    "descriptors that do not close (FUSE, or sockets that linger)");
+}
+
+void
+clients_check_choked(struct clients *cs, struct client *c)
+{
+	if (!closer_is_choked(client_uid(c)))
+		return;
+	log_choked(cs, c);
+	request_tell(c,
+	    answer_refused("", 421, "4.7.0",
+		"too many of your user's descriptors do not close: the "
+		"connection is closed"));
+	client_end(c);
 }
 
 static bool
@@ -91,6 +118,11 @@ clients_take(struct clients *cs, int fd, enum listener_kind kind)
 	c = client_new(cs->role.base, fd, kind, cs->handlers, cs);
 	if (c == NULL) {
 		log_line(LOG_ERROR, "a client: %s", strerror(errno));
+		return;
+	}
+	if (closer_is_choked(client_uid(c))) {
+		log_choked(cs, c);
+		client_close(c);
 		return;
 	}
 	key.uid = client_uid(c);

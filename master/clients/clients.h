@@ -116,7 +116,7 @@ struct clients {
 	bool one_client;     /* its end is ours */
 	bool leaving;        /* leave.c */
 	bool dismissed;      /* all were told that we stop; none is read */
-	int64_t over_ms;     /* CLOCK_MONOTONIC: nobody is waited for from then */
+	int64_t over_ms;     /* CLOCK_MONOTONIC: when nobody is waited for */
 	/* The same for whom it has besides; NULL: nobody. */
 	void (*dismiss_others)(struct clients *cs);
 	struct event *leave_timer;
@@ -144,6 +144,9 @@ void clients_take_only(struct clients *cs, int fd, enum listener_kind kind);
 
 /* A client is gone: another may come. */
 void clients_lose(struct clients *cs, struct client *c);
+
+/* A client whose descriptors do not close is told so, and ended. */
+void clients_check_choked(struct clients *cs, struct client *c);
 
 /* The same, told by the client itself: nobody waits for its answers. */
 void clients_on_gone(void *ctx, struct client *c);

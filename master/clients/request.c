@@ -174,8 +174,7 @@ request_release_all(struct clients *cs)
 {
 	struct client *c;
 
-	for (c = client_next(NULL);
-	     c != NULL && !cs->leaving && !cs->dismissed;
+	for (c = client_next(NULL); c != NULL && !cs->leaving && !cs->dismissed;
 	     c = client_next(c))
 		if (*client_unanswered(c) < UNANSWERED_MAX)
 			client_pause(c, false);

@@ -224,5 +224,7 @@ intake_run(int parent_fd)
 	role_settle(&in.clients.role);
 	role_loop(&in.clients.role, &ready);
 	clients_end(&in.clients);
+	/* The master sees that we end, whatever a thread of ours waits for. */
+	channel_close(in.clients.role.parent);
 	_exit(0); /* clients and queue see the ends; there is nothing to save */
 }

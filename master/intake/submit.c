@@ -298,7 +298,8 @@ on_packet(void *ctx, struct client *c, const char *text, size_t len,
 		    "descriptor: continue recipients with \"more\"");
 	else
 		job_packet(in, c, text, len, fd);
-	closer_close(fd);
+	closer_close(fd, client_uid(c));
+	clients_check_choked(&in->clients, c);
 }
 
 const struct client_handlers submit_handlers = { on_packet, clients_on_gone };

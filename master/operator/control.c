@@ -140,7 +140,7 @@ on_packet(void *ctx, struct client *c, const char *text, size_t len,
 		    "the packet is too large, or a descriptor came with it");
 	else
 		control_packet(cs, c, text, len);
-	closer_close(fd);
+	closer_close(fd, client_uid(c));
 }
 
 static const struct client_handlers packet_handlers = { on_packet,

@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 import daemon  # noqa
 import fuse  # noqa
-from daemon import (ROLE_UIDS, Daemon, Job, as_plain_user, memfd,  # noqa
+from daemon import (PLAIN_UID, ROLE_UIDS, Daemon, Job, as_plain_user, memfd,  # noqa
                     wait_for)
 from listener import Client  # noqa
 from sink import Sink, slow  # noqa
@@ -1015,6 +1015,129 @@ def a_descriptor_that_lingers_freezes_nobody():
                 if p["role"] == "intake"] == [0]
 
 
+def give_fuse(mount, path, uid, count):
+    """A child that passes the file of a mount so often, and keeps its own."""
+    child = os.fork()
+    if child == 0:  # its own close() would wait, too
+        try:
+            os.close(mount.fd)
+            fd = os.open(mount.file, os.O_RDONLY)
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            job = Job(path)
+            for _ in range(count):
+                try:
+                    job.send({"from": "a@b.test", "rcpts": ["a@x.test"]}, fd)
+                except OSError:
+                    pass  # it is cut off
+            signal.pause()
+        finally:
+            os._exit(1)
+    return child
+
+
+def an_intake_that_does_not_go_is_replaced():
+    """A file server of a client's keeps its process, whatever ends it."""
+    try:
+        mount = fuse.Mount()
+    except ValueError as e:
+        print("(not told: %s)" % e)
+        return
+    children = []
+    try:
+        with Sink() as sink, Daemon(config(
+                sink, "daemon_timeout = 4s\njob_socket_mode = 0666")) as d:
+            path, log = d.dir + "/run/job", d.log_text
+            for n in range(2):
+                intake = d.pids("intake")[0]
+                before = mount.flushes
+                children.append(give_fuse(mount, path, PLAIN_UID, 3))
+                wait_for(lambda: mount.flushes > before, 10, "a close()")
+                os.kill(intake, signal.SIGKILL)
+                wait_for(lambda: log().count("does not go: left behind") > n,
+                         30, "the master to notice")
+                assert "the intake [%d] has ended or was killed" % intake \
+                    in log()
+                wait_for(lambda: d.pids("intake") not in ([], [intake]), 20,
+                         "another intake")
+                assert not is_gone(intake) or is_zombie(intake)
+                wait_for(lambda: log().count("intake [") >= n + 2, 10,
+                         "it to be ready")
+                answers = d.send(["a@x.test"], MESSAGE, wait="queued")
+                assert answers[0]["status"] == "queued", answers
+    finally:
+        end_fuse(mount, children)
+
+
+def is_zombie(pid):
+    """Its threads have not ended: nobody can bury it."""
+    return len(os.listdir("/proc/%d/task" % pid)) > 1
+
+
+def end_fuse(mount, children):
+    mount.close()  # which lets go whoever waits for it
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def who_passes_what_does_not_close_is_turned_away():
+    try:
+        mount = fuse.Mount()
+    except ValueError as e:
+        print("(not told: %s)" % e)
+        return
+    children = []
+    try:
+        with Sink() as sink, Daemon(config(
+                sink, "job_socket_mode = 0666")) as d:
+            path = d.dir + "/run/job"
+            intake = d.pids("intake")[0]
+            # A refused packet is an error, of which one client has few.
+            for _ in range(10):
+                children.append(give_fuse(mount, path, PLAIN_UID, 19))
+            wait_for(lambda: "uid %d has too many descriptors that do not "
+                     "close" % PLAIN_UID in d.log_text(), 20, "the refusal")
+            fds = len(os.listdir("/proc/%d/fd" % intake))
+            assert fds < 64 + 60, "%d descriptors" % fds
+            # Others do not wait for the same thread.
+            good = Job(path)
+            for i in range(15):
+                a, b = os.pipe()
+                good.send({"from": "a@b.test", "rcpts": ["a@x.test"]}, a)
+                os.close(a)
+                assert good.receive()["status"] == "refused"
+                wait_for(lambda: reader_is_gone(b), 5, "its close()")
+                os.close(b)
+            good.send({"from": "a@b.test", "rcpts": ["a@x.test"]},
+                      memfd(MESSAGE))
+            assert good.receive()["status"] == "queued"
+            good.close()
+            end_fuse(mount, children)
+            mount, children = None, []
+            # And once all are closed, that user comes in again.
+
+            def comes_in():
+                child = as_plain_user(
+                    [d.dir + "/postern", "send", "-c", d.config, "--socket",
+                     path, "--from", "a@b.test", "p@x.test"])
+                return subprocess.run(child, input=MESSAGE,
+                                      capture_output=True).returncode == 0
+            wait_for(comes_in, 20, "the user to come in again")
+    finally:
+        if mount is not None:
+            end_fuse(mount, children)
+
+
+def reader_is_gone(fd):
+    try:
+        os.write(fd, b"x")
+    except BrokenPipeError:
+        return True
+    return False
+
+
 def a_file_server_that_does_not_answer_freezes_nobody():
     """FUSE: its server is asked at each close(), and says nothing."""
     try:
@@ -1380,6 +1503,8 @@ ROOT_ONLY = (a_role_that_lies_to_the_master_takes_nothing_from_it,
                       only_those_on_the_list_may_submit,
     a_descriptor_that_lingers_freezes_nobody,
     a_file_server_that_does_not_answer_freezes_nobody,
+    an_intake_that_does_not_go_is_replaced,
+    who_passes_what_does_not_close_is_turned_away,
     only_those_who_are_trusted_name_others,
     a_user_who_errs_is_cut_off_and_others_are_not,
     one_user_does_not_take_all_places,
