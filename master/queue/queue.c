@@ -19,6 +19,7 @@
 #include "common/roles.h"
 #include "common/sandbox.h"
 #include "common/util.h"
+#include "master/descriptors.h"
 #include "master/queue/action.h"
 #include "master/queue/agents.h"
 #include "master/queue/ask.h"
@@ -44,7 +45,6 @@
 #include "master/queue/trouble.h"
 
 enum {
-	QUEUE_BODIES_MAX = 4096,
 	QUEUE_STARTS_MS = 10, /* questions for plans, and new sessions */
 };
 
@@ -315,18 +315,17 @@ queue_message_gone(void *ctx, struct schedule_message *message)
 	q->bodies--;
 }
 
-/* Bodies in memory and sessions take descriptors; the master saw to it that we
- * have as many as we may. */
+/* Bodies, jobs and sessions take descriptors; the master saw to it that we have as
+ * many as we may. */
 static void
 queue_share_descriptors(struct queue *q)
 {
-	struct rlimit limit;
+	struct rlimit limit = { .rlim_cur = 1024 };
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		return;
-	q->bodies_max = limit.rlim_cur / 4 < QUEUE_BODIES_MAX
-	    ? (uint32_t)(limit.rlim_cur / 4)
-	    : QUEUE_BODIES_MAX;
+	(void)getrlimit(RLIMIT_NOFILE, &limit); /* or what most systems have */
+	q->descriptors = limit.rlim_cur;
+	q->bodies_max = descriptors_bodies(limit.rlim_cur);
+	q->half_jobs_max = descriptors_half_jobs(limit.rlim_cur);
 }
 
 static void

@@ -63,7 +63,6 @@ enum {
 	QUEUE_JOBS_AHEAD_MAX = 32,  /* one that drains fast, by flights */
 	QUEUE_JOBS_AHEAD_DATA = 4,  /* and without them */
 	QUEUE_JOBS_SLOW_MS = 1000,  /* a job that took longer: few at once */
-	QUEUE_HALF_JOBS_MAX = 1024, /* envelopes that are not whole yet */
 	QUEUE_BUCKETS = 4096,
 	QUEUE_RETRY_MS = 1000, /* after the store failed */
 	QUEUE_SWEEP_MS = 5000,
@@ -332,6 +331,8 @@ struct queue {
 	bool disk_is_short; /* said in the log */
 	TAILQ_HEAD(, submission) half_jobs;
 	uint32_t nhalf_jobs;
+	uint32_t half_jobs_max; /* envelopes that are not whole yet */
+	uint64_t descriptors;   /* as many as we may have */
 	TAILQ_HEAD(, staging) stagings;     /* staging.h */
 	TAILQ_HEAD(, transient) transients; /* transient.h */
 	uint32_t ntransients;

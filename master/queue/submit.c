@@ -309,8 +309,13 @@ submit_begin(void *ctx, struct channel *from, const struct message *m)
 		submit_drop(q, s);
 		return;
 	}
-	why = q->nhalf_jobs > QUEUE_HALF_JOBS_MAX ? "too many jobs at once"
-						  : submit_read(q, s, m);
+	if (q->nhalf_jobs > q->half_jobs_max) {
+		submit_refuse(q, s->request, 451, "4.3.2",
+		    "too many jobs at once: try again");
+		submit_drop(q, s);
+		return;
+	}
+	why = submit_read(q, s, m);
 	if (why == NULL)
 		return;
 	/* A listener's transport is of the configuration: while that is changed

@@ -343,10 +343,11 @@ route "*" { transport = mx }
     def control_rows(self, n):
         """Read at once, and by one who stops reading in the middle."""
         assert self.d.postern("pause", "--transport", "sink").returncode == 0
-        self.sent(["u%d@x.test" % i for i in range(n)], wait="queued")
+        self.sent(["u%d@rows.test" % i for i in range(n)], wait="queued")
         seen, at = 0, {}
         while at is not None:
-            rows = self.asked({"command": "list", "limit": 1000, **at})
+            rows = self.asked({"command": "list", "domain": "rows.test",
+                               "limit": 1000, **at})
             seen += sum("recipient" in row for row in rows)
             at = {"after": rows[-2]["id"], "after_index": rows[-2]["index"]} \
                 if rows[-1]["more"] else None
@@ -359,7 +360,7 @@ route "*" { transport = mx }
         assert self.asked({"command": "top"}), "behind slow readers"
         for job in slow:
             job.close()
-        self.d.postern("queue", "delete", "--yes", "--domain", "x.test",
+        self.d.postern("queue", "delete", "--yes", "--domain", "rows.test",
                        timeout=180)
         self.d.postern("resume", "--transport", "sink")
 

@@ -676,6 +676,52 @@ def roles_may_open_as_many_files_as_the_hard_limit_says():
             assert words == ("1000", "1000"), (role, words)
 
 
+def there_are_as_many_sessions_as_descriptors_allow():
+    with Sink() as sink:
+        d = Daemon(config(sink, "process_limit = 150").replace(
+            "tls_security_level = none", """tls_security_level = none
+	initial_destination_concurrency = 150
+	destination_concurrency_limit = 150"""))
+        d.prefix = ["prlimit", "--nofile=256:256"]
+        with d:
+            warning = ("process_limit = 150: with 256 open files a process "
+                       "there can be 48 sessions; raise LimitNOFILE=")
+            assert d.log_text().count(warning) == 1, d.log_text()
+            # One that is not known to work gets no more than half.
+            rcpt = queue_up(d)
+            wait_for(lambda: sink.got(rcpt), 20, "the first mail")
+            go = threading.Event()
+            sink.final = lambda *_: go.wait(60) and "250 2.0.0 taken"
+            rcpts = ["a%d@x.test" % i for i in range(120)]
+            job = Job(d.dir + "/run/job")
+            for rcpt in rcpts:
+                fd = memfd(MESSAGE)
+                job.send({"from": "a@b.test", "rcpts": [rcpt]}, fd)
+                os.close(fd)
+                assert job.receive()["status"] == "queued"
+            job.close()
+
+            def top():
+                rows = d.postern("top", "--json").stdout.splitlines()
+                return next(row for row in map(json.loads, rows)
+                            if "sessions_limit" in row)
+            wait_for(lambda: top()["sessions"] == 48, 60, "48 sessions")
+            assert top()["sessions_limit"] == 48, top()
+            assert "48 workers are busy" in d.postern(
+                "explain", "b@x.test").stdout.decode()
+            go.set()
+            wait_for(lambda: all(sink.got(r) for r in rcpts), 60, "the mail")
+            reload(d)
+            wait_for(lambda: d.log_text().count(warning) == 2, 20,
+                     "the warning again")
+            text = d.log_text()
+            assert "Too many open files" not in text and \
+                "error" not in text, text
+            r = d.postern("doctor", "--json")
+            assert b"enough for 48 sessions, where process_limit is 150" in \
+                r.stdout, r.stdout
+
+
 def a_queue_that_stands_still_loses_no_client():
     """More jobs than the intake may have descriptors for."""
     with Sink() as sink, with_open_files(sink, 700, 700) as d:
@@ -1550,6 +1596,7 @@ TESTS = (
     a_client_that_waits_hears_the_first_attempt_or_the_last,
     only_the_last_result_is_the_exit_status,
     roles_may_open_as_many_files_as_the_hard_limit_says,
+    there_are_as_many_sessions_as_descriptors_allow,
     a_queue_that_stands_still_loses_no_client,
     a_client_waits_for_so_many_results_and_no_more,
     half_given_jobs_fill_no_memory,
