@@ -4,6 +4,7 @@ of whatever a configuration, a command, a client, a name server or a remote can
 enlarge.  What a library does only for a large input (asking the kernel for
 memory, a temporary file, a lock) shows here as the death of the role.
 """
+import contextlib
 import json
 import os
 import re
@@ -237,15 +238,26 @@ route "*" { transport = mx }
         self.d.postern("queue", "delete", "--yes", "--from", "a@b.test",
                        timeout=180)
 
+    @contextlib.contextmanager
+    def paused(self):
+        """What is handed in meanwhile stays."""
+        def say(verb):
+            r = self.d.postern(verb, "--transport", "sink")
+            assert r.returncode == 0, r.stderr
+        say("pause")
+        try:
+            yield
+        finally:
+            say("resume")
+
     def queue_rows(self, n):
         """Held, listed, moved and deleted at once, with a pattern."""
-        assert self.d.postern("pause", "--transport", "sink").returncode == 0
-        self.sent(["u%d@x.test" % i for i in range(n)], wait="queued")
-        for verb in ("hold", "release", "retry", "delete"):
-            r = self.d.postern("queue", verb, "--yes", "--domain", "x.test",
-                               timeout=180)
-            assert r.returncode == 0, (verb, r.stderr)
-        self.d.postern("resume", "--transport", "sink")
+        with self.paused():
+            self.sent(["u%d@x.test" % i for i in range(n)], wait="queued")
+            for verb in ("hold", "release", "retry", "delete"):
+                r = self.d.postern("queue", verb, "--yes", "--domain",
+                                   "x.test", timeout=180)
+                assert r.returncode == 0, (verb, r.stderr)
 
     def resolver_hosts(self, n):
         self.file("hosts", b"127.0.0.1 a.test\n" + b"".join(
@@ -340,29 +352,32 @@ route "*" { transport = mx }
             answer = self.asked({"command": command, "ids": ids})[-1]
             assert ("error" in answer) == (n > 500), answer
 
-    def control_rows(self, n):
-        """Read at once, and by one who stops reading in the middle."""
-        assert self.d.postern("pause", "--transport", "sink").returncode == 0
-        self.sent(["u%d@rows.test" % i for i in range(n)], wait="queued")
+    def rows_listed(self, domain):
         seen, at = 0, {}
         while at is not None:
-            rows = self.asked({"command": "list", "domain": "rows.test",
+            rows = self.asked({"command": "list", "domain": domain,
                                "limit": 1000, **at})
             seen += sum("recipient" in row for row in rows)
             at = {"after": rows[-2]["id"], "after_index": rows[-2]["index"]} \
                 if rows[-1]["more"] else None
-        assert seen == n, seen
-        slow = [Job(self.d.dir + "/run/control") for _ in range(4)]
-        for job in slow:
-            for _ in range(20):
-                job.send({"command": "list", "limit": 1000})
-            job.send({"command": "tail"})
-        assert self.asked({"command": "top"}), "behind slow readers"
-        for job in slow:
-            job.close()
-        self.d.postern("queue", "delete", "--yes", "--domain", "rows.test",
-                       timeout=180)
-        self.d.postern("resume", "--transport", "sink")
+        return seen
+
+    def control_rows(self, n):
+        """Read at once, and by some who do not read."""
+        with self.paused():
+            self.sent(["u%d@rows.test" % i for i in range(n)], wait="queued")
+            seen = self.rows_listed("rows.test")
+            assert seen == n, seen
+            slow = [Job(self.d.dir + "/run/control") for _ in range(4)]
+            for job in slow:
+                for _ in range(20):
+                    job.send({"command": "list", "limit": 1000})
+                job.send({"command": "tail"})
+            assert self.asked({"command": "top"}), "beside slow readers"
+            for job in slow:
+                job.close()
+            self.d.postern("queue", "delete", "--yes", "--domain",
+                           "rows.test", timeout=180)
 
     def control_clients(self, n):
         clients = []
