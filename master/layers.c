@@ -77,6 +77,18 @@ read_file(pid_t pid, const char *name, char *buf, size_t size)
 	return n > 0;
 }
 
+bool
+layers_is_dead(pid_t pid)
+{
+	char stat[512];
+	const char *state;
+
+	if (!read_file(pid, "stat", stat, sizeof(stat)))
+		return false;
+	state = strrchr(stat, ')'); /* the name ends here */
+	return state != NULL && strncmp(state, ") Z", 3) == 0;
+}
+
 static void
 add_ids(struct words *w, const char *status)
 {

@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -17,6 +18,9 @@
  * What we may not read is said as "?".  0, or -1 where it is gone.
  */
 int layers_read(pid_t pid, char *out, size_t size);
+
+/* Whether a child of ours has ended, and only threads of it have not. */
+bool layers_is_dead(pid_t pid);
 
 /* The children of a process, at most n; how many there are. */
 size_t layers_children(pid_t pid, pid_t *children, size_t n);

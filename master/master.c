@@ -87,14 +87,12 @@ drain_queue_if_alone(struct master *m)
 
 /* What the end of a role means: a restart, or the end of a stop. */
 static void
-servant_ended(struct servant *s, int status)
+servant_gone(struct servant *s, int status)
 {
 	struct master *m = s->master;
 	int64_t lived_ms = time_monotonic_ms() - s->started_ms;
 
-	log_end(s, status);
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
-		autopsy_begin(m, s->desc->role, s->pid);
+	event_del(s->overdue);
 	channel_close(s->channel);
 	s->channel = NULL;
 	s->pid = -1;
@@ -119,6 +117,15 @@ servant_ended(struct servant *s, int status)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		s->backoff_ms = 0; /* meant: it wants the new configuration */
 	servant_wait(s, lived_ms);
+}
+
+static void
+servant_ended(struct servant *s, int status)
+{
+	log_end(s, status);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		autopsy_begin(s->master, s->desc->role, s->pid);
+	servant_gone(s, status);
 }
 
 static bool
@@ -149,6 +156,21 @@ stop_rest(struct master *m)
 		role_stop(&m->role);
 }
 
+/* The kernel closes its files, and one of them makes it wait. */
+void
+master_leave_behind(struct servant *s)
+{
+	struct master *m = s->master;
+
+	if (s->pid == -1)
+		return;
+	log_line(LOG_ERROR,
+	    "the %s [%d] has ended or was killed, and does not go: left behind",
+	    role_name(s->desc->role), (int)s->pid);
+	servant_gone(s, SIGKILL); /* whenever it goes, it is nobody's */
+	stop_rest(m);
+}
+
 static void
 on_child(evutil_socket_t fd, short what, void *arg)
 {
@@ -177,11 +199,12 @@ on_stop_timer(evutil_socket_t fd, short what, void *arg)
 {
 	static const struct timeval again = { KILLED_S, 0 };
 	struct master *m = arg;
-	struct servant *s;
+	struct servant *s, *next;
 
 	(void)fd;
 	(void)what;
-	TAILQ_FOREACH(s, &m->servants, entry) {
+	for (s = TAILQ_FIRST(&m->servants); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, entry);
 		if (s->pid == -1)
 			continue;
 		if (!s->killed) {
@@ -192,11 +215,7 @@ on_stop_timer(evutil_socket_t fd, short what, void *arg)
 			kill(s->pid, SIGKILL);
 			continue;
 		}
-		/* The kernel closes its files, and one of them makes it wait. */
-		log_line(LOG_ERROR,
-		    "the %s [%d] was killed and does not end: left behind",
-		    role_name(s->desc->role), (int)s->pid);
-		s->pid = -1;
+		master_leave_behind(s);
 	}
 	stop_rest(m);
 	event_add(m->stop_timer, &again);
@@ -253,7 +272,7 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 	if (s->ready) { /* each costs us files of /proc and a line */
 		log_line(LOG_ERROR, "the %s [%d] is ended: READY twice",
 		    role_name(s->desc->role), (int)s->pid);
-		kill(s->pid, SIGKILL);
+		servant_kill(s);
 		return;
 	}
 	s->ready = true;
@@ -302,7 +321,7 @@ handle_fault(void *ctx, struct channel *from, const struct message *msg)
 	log_escape(text, sizeof(text), (const char *)msg->tail, msg->tail_len);
 	log_line(LOG_ERROR, "the %s [%d] is ended: %s", role_name(fault->role),
 	    (int)s->pid, text);
-	kill(s->pid, SIGKILL);
+	servant_kill(s);
 }
 
 /* What the master takes, and in which phase. */
@@ -328,8 +347,12 @@ on_closed(void *ctx, struct channel *ch, const char *why)
 
 	(void)ctx;
 	s->channel = NULL;
-	if (why != NULL && s->pid != -1)
-		kill(s->pid, SIGKILL);
+	if (s->pid == -1)
+		return;
+	if (why != NULL)
+		servant_kill(s);
+	else
+		servant_expect_end(s);
 }
 
 static void
@@ -394,6 +417,7 @@ master_clear(struct master *m)
 	upgrade_close(m);
 	event_free(m->kin.timer);
 	fd_close(m->stderr_fd);
+	fd_close(m->receipts_fd);
 	outlet_clear_run(m);
 	autopsy_close(m);
 	counts_clear(m);
@@ -454,7 +478,7 @@ master_run(const struct master_options *options)
 	m.generation = 1;
 	m.era = 1;
 	m.kin.fd = -1;
-	m.job_fd = m.control_fd = m.pid_file_fd = -1;
+	m.job_fd = m.control_fd = m.pid_file_fd = m.receipts_fd = -1;
 	m.stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	TAILQ_INIT(&m.servants);
 	m.load = check_load(options->config_name);

@@ -30,6 +30,7 @@ struct servant {
 	const struct servant_desc *desc;
 	struct channel *channel; /* NULL: not running */
 	struct event *restart;   /* pending while it waits to be executed */
+	struct event *overdue;   /* pending while its end is waited for */
 	pid_t pid;               /* -1: not running */
 	uint32_t namespaces;     /* granted */
 	uint32_t landlock_abi;
@@ -126,6 +127,7 @@ struct master {
 	size_t nlistening;
 	int listener_fds[CONFIG_LISTENERS_MAX]; /* of nlisteners */
 	size_t nlisteners;
+	int receipts_fd; /* memory for the queue, and for the next one */
 	int pid_file_fd;
 	int stderr_fd; /* as we were started; descriptor 2 is the log */
 	bool stopping;
@@ -143,6 +145,11 @@ void servant_start(struct servant *s);
 
 /* Execute it again after its back-off. */
 void servant_wait(struct servant *s, int64_t lived_ms);
+
+/* Kill it.  And: it is ending, and if it has not gone in some seconds it is left
+ * behind, and another one takes its place. */
+void servant_kill(struct servant *s);
+void servant_expect_end(struct servant *s);
 
 /* The one of a role that is in place; NULL: none. */
 struct servant *servant_find(struct master *m, unsigned role);
@@ -301,6 +308,8 @@ void heir_stopping(struct master *m);
 
 /* master.c */
 void master_stop(struct master *m);
+/* The kernel does not let its process go. */
+void master_leave_behind(struct servant *s);
 
 /* status.c: what `postern status` and the start-up log tell. */
 

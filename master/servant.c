@@ -5,6 +5,7 @@
  */
 #include "master/master_internal.h"
 
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <errno.h>
@@ -24,6 +25,9 @@
 #define RESTART_FIRST_MS 100
 #define RESTART_MOST_MS  30000
 #define RESTART_CALM_MS  60000
+/* A process that is ending has this long to be gone: the kernel closes its files,
+ * and one of them may make it wait (FUSE). */
+#define GONE_S 5
 /* Answers to a role that wait for it, before it is asked nothing more. */
 #define ASKING_BRAKE 4096
 
@@ -309,6 +313,22 @@ servant_link(struct servant *s)
 	}
 }
 
+/* The queue says in it which jobs it has, should it die before their clients are
+ * answered; its size is its own matter. */
+static void
+send_receipts(struct servant *s)
+{
+	struct master *m = s->master;
+	struct msg_none none = { 0 };
+
+	if (m->receipts_fd == -1)
+		m->receipts_fd = memfd_create("receipts", MFD_CLOEXEC);
+	if (m->receipts_fd == -1)
+		log_line(LOG_ERROR, "memory for receipts: %s", strerror(errno));
+	else
+		send_to(s, MSG_RECEIPTS, &none, NULL, 0, m->receipts_fd);
+}
+
 /* All that a role is to know, in the order it relies on. */
 static void
 servant_set_up(struct servant *s)
@@ -333,9 +353,37 @@ servant_set_up(struct servant *s)
 	if (role == ROLE_SIGNER)
 		keys_send_pairs(s);
 	counts_send(s);
+	if (role == ROLE_QUEUE)
+		send_receipts(s);
 	if (!s->coming)
 		servant_link(s);
 	send_start(s);
+}
+
+void
+servant_expect_end(struct servant *s)
+{
+	static const struct timeval gone = { GONE_S, 0 };
+
+	/* The queue's store is locked for as long as it is there. */
+	if (s->pid != -1 && s->desc->role != ROLE_QUEUE &&
+	    !evtimer_pending(s->overdue, NULL))
+		(void)evtimer_add(s->overdue, &gone); /* or a later turn does */
+}
+
+void
+servant_kill(struct servant *s)
+{
+	kill(s->pid, SIGKILL);
+	servant_expect_end(s);
+}
+
+static void
+on_overdue(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	master_leave_behind(arg);
 }
 
 void
@@ -403,6 +451,16 @@ on_restart(evutil_socket_t fd, short what, void *arg)
 	servant_start(s);
 }
 
+static void
+servant_clear(struct servant *s)
+{
+	if (s->restart != NULL)
+		event_free(s->restart);
+	if (s->overdue != NULL)
+		event_free(s->overdue);
+	free(s);
+}
+
 struct servant *
 servant_new(struct master *m, const struct servant_desc *desc)
 {
@@ -415,8 +473,9 @@ servant_new(struct master *m, const struct servant_desc *desc)
 	s->desc = desc;
 	s->pid = -1;
 	s->restart = evtimer_new(m->role.base, on_restart, s);
-	if (s->restart == NULL) {
-		free(s);
+	s->overdue = evtimer_new(m->role.base, on_overdue, s);
+	if (s->restart == NULL || s->overdue == NULL) {
+		servant_clear(s);
 		return NULL;
 	}
 	TAILQ_INSERT_TAIL(&m->servants, s, entry);
@@ -427,7 +486,6 @@ void
 servant_free(struct servant *s)
 {
 	channel_close(s->channel);
-	event_free(s->restart);
 	TAILQ_REMOVE(&s->master->servants, s, entry);
-	free(s);
+	servant_clear(s);
 }

@@ -21,6 +21,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/layers.h"
 #include "master/load.h"
 #include "master/notify.h"
 
@@ -85,6 +86,9 @@ look_at(struct servant *s, int64_t passed_ms)
 		ping(s);
 		return false;
 	}
+	/* While a thread of it is held, it is not told to us as ended. */
+	if (s->hung || layers_is_dead(s->pid))
+		servant_expect_end(s);
 	s->silent_ms += passed_ms;
 	if (s->hung || limit_ms(m) == 0 || s->silent_ms < limit_ms(m))
 		return s->hung;
@@ -93,7 +97,7 @@ look_at(struct servant *s, int64_t passed_ms)
 	    role_name(s->desc->role), (int)s->pid,
 	    m->load->config->daemon_timeout);
 	s->hung = true;
-	kill(s->pid, SIGKILL);
+	servant_kill(s);
 	return true;
 }
 

@@ -95,7 +95,7 @@ has_room(const struct client *c, size_t size)
  * the kernel closes none of them in our name: that may take long.
  */
 static int
-take_fd(struct msghdr *mh, bool *too_many)
+take_fd(struct msghdr *mh, uid_t uid, bool *too_many)
 {
 	struct cmsghdr *c;
 	int fd = -1, next;
@@ -109,7 +109,7 @@ take_fd(struct msghdr *mh, bool *too_many)
 			memcpy(&next, CMSG_DATA(c) + i * sizeof(int),
 			    sizeof(int));
 			*too_many = *too_many || fd != -1;
-			closer_close(fd);
+			closer_close(fd, uid);
 			fd = next;
 		}
 	}
@@ -118,7 +118,7 @@ take_fd(struct msghdr *mh, bool *too_many)
 
 /* Octets of a packet, and its descriptor, or -1; what recvmsg() says. */
 static ssize_t
-receive(int sock, char *text, size_t size, int *fdp, bool *too_much)
+receive(int sock, uid_t uid, char *text, size_t size, int *fdp, bool *too_much)
 {
 	union {
 		struct cmsghdr align;
@@ -137,28 +137,33 @@ receive(int sock, char *text, size_t size, int *fdp, bool *too_much)
 	if (n == -1)
 		return -1;
 	*too_much = (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
-	*fdp = take_fd(&mh, too_much);
+	*fdp = take_fd(&mh, uid, too_much);
 	return n;
 }
 
-/* What is in packets that nobody has read would be closed with the socket. */
+/* What is in packets that nobody has read would be closed with the socket.  Of a
+ * user who has passed too much already it is, by the thread. */
 static void
-close_socket(int sock)
+close_socket(int sock, uid_t uid)
 {
-	bool too_much;
+	bool too_much, is_empty = false;
 	char octet;
 	int fd, i;
 
 	if (sock == -1)
 		return;
 	(void)shutdown(sock, SHUT_RD); /* and nothing more gets in */
-	for (i = 0; i < UNREAD_MAX; i++) {
-		if (receive(sock, &octet, sizeof(octet), &fd, &too_much) <= 0 &&
-		    fd == -1)
-			break;
-		closer_close(fd);
+	for (i = 0; i < UNREAD_MAX && !is_empty && !closer_is_choked(uid);
+	     i++) {
+		is_empty = receive(sock, uid, &octet, sizeof(octet), &fd,
+			       &too_much) <= 0 &&
+		    fd == -1;
+		closer_close(fd, uid);
 	}
-	fd_close(sock);
+	if (is_empty)
+		fd_close(sock);
+	else
+		closer_give(sock, uid);
 }
 
 static void
@@ -171,7 +176,7 @@ client_free(struct client *c)
 		event_free(c->readable);
 	if (c->writable != NULL)
 		event_free(c->writable);
-	close_socket(c->fd);
+	close_socket(c->fd, c->cred.uid);
 	free(c);
 }
 
@@ -184,11 +189,12 @@ client_take(struct client *c)
 	ssize_t n;
 	int fd;
 
-	n = receive(c->fd, text, sizeof(text), &fd, &too_much);
+	n = receive(c->fd, c->cred.uid, text, sizeof(text), &fd, &too_much);
 	if (n == -1)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
 	if (n == 0) {
-		closer_close(fd); /* an empty packet, as good as an end */
+		closer_close(fd,
+		    c->cred.uid); /* an empty packet, as good as an end */
 		return -1;
 	}
 	c->handlers->packet(c->ctx, c, text, (size_t)n, too_much, fd);
@@ -388,7 +394,7 @@ client_close(struct client *c)
 	}
 	event_del(c->readable);
 	event_del(c->writable);
-	close_socket(c->fd);
+	close_socket(c->fd, c->cred.uid);
 	c->fd = -1;
 }
 

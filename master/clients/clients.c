@@ -8,11 +8,17 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/clients/answer.h"
+#include "master/clients/closer.h"
 #include "master/clients/value.h"
 #include "master/config_fd.h"
 
 /* How long a stop waits for the queue's last answers. */
 #define DRAIN_MS 2000
+/* How long whoever was told that we stop may take to read it, and how often is
+ * looked whether it did. */
+#define LAST_WORDS_MS      1000
+#define LAST_WORDS_TICK_MS 50
 /* How often who is turned away is logged. */
 #define TURNED_AWAY_MS 10000
 
@@ -25,9 +31,10 @@ clients_are_ending(const struct clients *cs)
 void
 clients_stop_if_done(struct clients *cs)
 {
+	/* Not at once: who calls is in the middle of something. */
 	if (cs->role.phase == PHASE_DRAINING && cs->unanswered == 0 &&
 	    cs->nothers == 0)
-		role_stop(&cs->role);
+		event_active(cs->drain_timer, EV_TIMEOUT, 0);
 }
 
 void
@@ -50,21 +57,46 @@ clients_on_gone(void *ctx, struct client *c)
 
 /* Who connects again and again does not fill the log. */
 static void
-turn_away(struct clients *cs, struct client *c)
+log_turned_away(struct clients *cs, const struct client *c, const char *what)
 {
 	int64_t now_ms = time_monotonic_ms();
 
 	cs->nturned_away++;
 	if (cs->turned_away_ms == 0 ||
 	    now_ms - cs->turned_away_ms >= TURNED_AWAY_MS) {
-		log_line(LOG_WARN,
-		    "uid %u has too many of the %u connections that there are: "
-		    "%u more are turned away",
-		    client_uid(c), cs->nclients, cs->nturned_away);
+		log_line(LOG_WARN, "uid %u has too many %s: %u turned away",
+		    client_uid(c), what, cs->nturned_away);
 		cs->turned_away_ms = now_ms;
 		cs->nturned_away = 0;
 	}
+}
+
+static void
+turn_away(struct clients *cs, struct client *c)
+{
+	log_turned_away(cs, c, "of the connections that there are");
 	client_close(c);
+}
+
+/* Each of them takes a descriptor of ours for as long as its user likes. */
+static void
+log_choked(struct clients *cs, const struct client *c)
+{
+	log_turned_away(cs, c,
+	    "descriptors that do not close (FUSE, or sockets that linger)");
+}
+
+void
+clients_check_choked(struct clients *cs, struct client *c)
+{
+	if (!closer_is_choked(client_uid(c)))
+		return;
+	log_choked(cs, c);
+	request_tell(c,
+	    answer_refused("", 421, "4.7.0",
+		"too many of your user's descriptors do not close: the "
+		"connection is closed"));
+	client_end(c);
 }
 
 static bool
@@ -86,6 +118,11 @@ clients_take(struct clients *cs, int fd, enum listener_kind kind)
 	c = client_new(cs->role.base, fd, kind, cs->handlers, cs);
 	if (c == NULL) {
 		log_line(LOG_ERROR, "a client: %s", strerror(errno));
+		return;
+	}
+	if (closer_is_choked(client_uid(c))) {
+		log_choked(cs, c);
+		client_close(c);
 		return;
 	}
 	key.uid = client_uid(c);
@@ -112,14 +149,68 @@ clients_take_only(struct clients *cs, int fd, enum listener_kind kind)
 	clients_take(cs, fd, kind);
 }
 
+/* Everybody who waits, or is in the middle of something; and nobody is read any
+ * more. */
+static void
+dismiss(struct clients *cs)
+{
+	struct client *c;
+
+	if (cs->dismissed)
+		return;
+	cs->dismissed = true;
+	cs->over_ms = time_monotonic_ms() + LAST_WORDS_MS;
+	if (cs->nothers + cs->unanswered > 0)
+		log_line(LOG_WARN,
+		    "%u jobs or questions and %u sessions of LMTP or SMTP did "
+		    "not end in time: they are told that posternd stops",
+		    cs->unanswered, cs->nothers);
+	if (cs->dismiss_others != NULL)
+		cs->dismiss_others(cs);
+	request_dismiss_all(cs);
+	for (c = client_next(NULL); c != NULL; c = client_next(c))
+		client_pause(c, true);
+}
+
+/* Whether something that was said is not read yet. */
+static bool
+is_unread(const struct clients *cs)
+{
+	const struct client *c;
+
+	for (c = client_next(NULL); c != NULL; c = client_next(c))
+		if (client_backlog(c) > 0)
+			return true;
+	return cs->nothers > 0;
+}
+
 static void
 on_drain_timer(evutil_socket_t fd, short what, void *arg)
 {
+	const struct timeval tick = { .tv_usec = LAST_WORDS_TICK_MS * 1000 };
 	struct clients *cs = arg;
 
 	(void)fd;
 	(void)what;
-	role_stop(&cs->role);
+	dismiss(cs);
+	if (time_monotonic_ms() >= cs->over_ms || !is_unread(cs))
+		role_stop(&cs->role);
+	else
+		event_add(cs->drain_timer, &tick);
+}
+
+void
+clients_end(struct clients *cs)
+{
+	struct client *c;
+
+	if (cs->role.phase != PHASE_DRAINING && cs->role.parent != NULL)
+		return; /* another one of us comes */
+	dismiss(cs);
+	/* With what it sent and we did not read, its kernel would tell it of a
+	 * reset before our words. */
+	while ((c = client_next(NULL)) != NULL)
+		client_close(c);
 }
 
 /* Jobs and questions that the queue has already seen get their answer. */
@@ -133,6 +224,7 @@ clients_drain(struct clients *cs)
 	    cs->config->stop_timeout / 2 > wait.tv_sec)
 		wait.tv_sec = cs->config->stop_timeout / 2;
 	event_add(cs->drain_timer, &wait);
+	request_dismiss_watchers(cs);
 	clients_stop_if_done(cs);
 }
 
@@ -158,6 +250,7 @@ clients_on_queue(struct clients *cs, int fd)
 		request_fail_all(cs);
 	}
 	cs->queue = channel_new(&cs->role, fd, ROLE_QUEUE, NULL);
+	request_ask_all(cs);
 	request_release_all(cs); /* nothing waits for this one */
 }
 

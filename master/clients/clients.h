@@ -41,6 +41,8 @@ struct asker {
 	void (*results_end)(struct clients *cs, struct request *r);
 	/* The queue is dead. */
 	void (*lost)(struct clients *cs, struct request *r);
+	/* posternd is being stopped, and this is not done. */
+	void (*stopped)(struct clients *cs, struct request *r);
 };
 
 /* One question or job of a client, until nothing more will be said of it. */
@@ -57,7 +59,9 @@ struct request {
 	uint64_t
 	    size; /* octets of its message, in memory until it is answered */
 	uint32_t wait;  /* enum submit_wait */
+	bool whole;     /* a job whose SUBMIT_END left: perhaps it is on disk */
 	bool answered;  /* ACCEPTED or REFUSED came */
+	bool asked;     /* of another queue than the one that got it */
 	bool settled;   /* nothing of it is owed any more but results */
 	bool transient; /* the queue does not store it */
 	bool of_status; /* the master answers, whatever the queue does */
@@ -111,6 +115,10 @@ struct clients {
 	uint64_t octets;     /* of messages that are not on disk yet */
 	bool one_client;     /* its end is ours */
 	bool leaving;        /* leave.c */
+	bool dismissed;      /* all were told that we stop; none is read */
+	int64_t over_ms;     /* CLOCK_MONOTONIC: when nobody is waited for */
+	/* The same for whom it has besides; NULL: nobody. */
+	void (*dismiss_others)(struct clients *cs);
 	struct event *leave_timer;
 	struct event *drain_timer;
 };
@@ -137,11 +145,18 @@ void clients_take_only(struct clients *cs, int fd, enum listener_kind kind);
 /* A client is gone: another may come. */
 void clients_lose(struct clients *cs, struct client *c);
 
+/* A client whose descriptors do not close is told so, and ended. */
+void clients_check_choked(struct clients *cs, struct client *c);
+
 /* The same, told by the client itself: nobody waits for its answers. */
 void clients_on_gone(void *ctx, struct client *c);
 
-/* DRAIN came, and nobody new is let in: the role ends once all is answered. */
+/* DRAIN came, and nobody new is let in: the role ends once all is answered, or
+ * once that took too long. */
 void clients_drain(struct clients *cs);
+
+/* The loop is over: whoever still waits is told, where posternd ends with us. */
+void clients_end(struct clients *cs);
 
 /* Messages of the master: handlers of both roles' tables. */
 void clients_on_config(void *ctx, struct channel *from,
@@ -229,6 +244,9 @@ void request_release_all(struct clients *cs);
  * counted in r->lost, with `before` that never came here. */
 bool request_is_lost(struct request *r, uint32_t before);
 
+/* A job is all sent: the queue is to commit it. */
+void request_end_job(struct clients *cs, struct request *r);
+
 /* Tell the queue something that is all in its type. */
 void request_send(struct clients *cs, enum msg_type type, uint64_t number);
 
@@ -244,8 +262,17 @@ void request_stop_all(struct clients *cs, const struct client *c);
 /* Whether a client waits for events alone, which have no end. */
 bool request_only_watches(struct clients *cs, const struct client *c);
 
-/* The queue is dead: what it had not said yes to was not taken. */
+/* The queue is dead: what it had begun to do is over.  Jobs that it may have
+ * committed wait for the next one. */
 void request_fail_all(struct clients *cs);
+
+/* posternd is being stopped: whoever waits for something is told. */
+void request_dismiss_all(struct clients *cs);
+/* The same of those who watch events, which have no end. */
+void request_dismiss_watchers(struct clients *cs);
+
+/* There is another queue: it says which of those jobs are on disk. */
+void request_ask_all(struct clients *cs);
 
 /* Send text, which is freed. */
 void request_tell(struct client *c, char *text);

@@ -20,11 +20,28 @@
 #define XFS_SUPER_MAGIC 0x58465342
 #endif
 
-static int to_thread = -1;
-static size_t given;
-static atomic_size_t closed;
+enum {
+	CLOSER_THREADS = 4,
+	/* Of one thread; a pipe holds as many, whatever its size. */
+	CLOSER_WAITING_MAX = 1024,
+};
+
+/*
+ * What waits for one thread is all of the user that it works for: who makes it
+ * wait makes nobody else wait, as long as there is a thread for each of those.
+ */
+struct thread {
+	int to; /* numbers of descriptors go there */
+	uid_t uid;
+	size_t given;
+	atomic_size_t closed;
+};
+
+static struct thread threads[CLOSER_THREADS];
+static bool started;
 
 struct ends {
+	struct thread *thread;
 	int fds;   /* numbers of descriptors come from here */
 	int ready; /* one octet goes there: all calls of a start are made */
 };
@@ -34,6 +51,7 @@ static void *
 closer_run(void *arg)
 {
 	const struct ends *ends = arg;
+	struct thread *thread = ends->thread;
 	int fds = ends->fds, fd;
 
 	(void)fd_write(ends->ready, "", 1);
@@ -41,32 +59,33 @@ closer_run(void *arg)
 		if (read(fds, &fd, sizeof(fd)) != (ssize_t)sizeof(fd))
 			continue;
 		(void)close(fd); /* it is gone, whatever it says */
-		atomic_fetch_add(&closed, 1);
+		atomic_fetch_add(&thread->closed, 1);
 	}
 	return NULL;
 }
 
-int
-closer_start(void)
+static int
+start_thread(struct thread *thread)
 {
 	int fds[2] = { -1, -1 }, ready[2] = { -1, -1 }, error, ret = -1;
 	struct ends ends;
-	pthread_t thread;
+	pthread_t id;
 	char octet;
 
 	if (pipe2(fds, O_CLOEXEC) == -1 || pipe2(ready, O_CLOEXEC) == -1 ||
 	    fcntl(fds[1], F_SETFL, O_NONBLOCK) == -1)
 		goto out;
+	ends.thread = thread;
 	ends.fds = fds[0];
 	ends.ready = ready[1];
-	error = pthread_create(&thread, NULL, closer_run, &ends);
+	error = pthread_create(&id, NULL, closer_run, &ends);
 	if (error != 0) {
 		errno = error;
 		goto out;
 	}
 	if (read(ready[0], &octet, 1) != 1)
 		goto out;
-	to_thread = fds[1];
+	thread->to = fds[1];
 	fds[0] = fds[1] = -1; /* for as long as we live */
 	ret = 0;
 out:
@@ -75,6 +94,37 @@ out:
 	fd_close(ready[0]);
 	fd_close(ready[1]);
 	return ret;
+}
+
+int
+closer_start(void)
+{
+	for (size_t i = 0; i < NELEM(threads); i++)
+		if (start_thread(&threads[i]) == -1)
+			return -1;
+	started = true;
+	return 0;
+}
+
+static size_t
+waiting(const struct thread *thread)
+{
+	return thread->given - atomic_load(&thread->closed);
+}
+
+/* Theirs, else one without work, else the one with least. */
+static struct thread *
+thread_of(uid_t uid)
+{
+	struct thread *best = &threads[0];
+
+	for (size_t i = 0; i < NELEM(threads); i++) {
+		if (threads[i].uid == uid && waiting(&threads[i]) > 0)
+			return &threads[i];
+		if (waiting(&threads[i]) < waiting(best))
+			best = &threads[i];
+	}
+	return best;
 }
 
 /* File systems whose close() waits for nobody but this machine's disk. */
@@ -108,23 +158,35 @@ is_harmless(int fd)
 }
 
 void
-closer_close(int fd)
+closer_give(int fd, uid_t uid)
 {
+	struct thread *thread = thread_of(uid);
+
 	if (fd == -1)
 		return;
-	if (to_thread == -1 || is_harmless(fd)) {
+	/* Of so many, there is no other way. */
+	if (!started || waiting(thread) >= CLOSER_WAITING_MAX ||
+	    write(thread->to, &fd, sizeof(fd)) != (ssize_t)sizeof(fd)) {
 		fd_close(fd);
 		return;
 	}
-	/* A pipe holds thousands of these; then there is no other way. */
-	if (write(to_thread, &fd, sizeof(fd)) == (ssize_t)sizeof(fd))
-		given++;
-	else
-		fd_close(fd);
+	thread->uid = uid;
+	thread->given++;
 }
 
-size_t
-closer_waiting(void)
+void
+closer_close(int fd, uid_t uid)
 {
-	return given - atomic_load(&closed);
+	if (fd == -1)
+		return;
+	if (is_harmless(fd))
+		fd_close(fd);
+	else
+		closer_give(fd, uid);
+}
+
+bool
+closer_is_choked(uid_t uid)
+{
+	return started && waiting(thread_of(uid)) >= CLOSER_CHOKED;
 }

@@ -3,15 +3,19 @@
  * The end of descriptors that strangers passed.  close() may wait as long as they
  * like: for a file server of their own (FUSE), for a socket that lingers
  * (SO_LINGER), or for one of these inside a socket.  What is not known to be
- * harmless is closed by a thread that does nothing else.
+ * harmless is closed by threads that do nothing else, and each for one user at a time.
  */
 #ifndef POSTERN_MASTER_CLIENTS_CLOSER_H
 #define POSTERN_MASTER_CLIENTS_CLOSER_H
 
-#include <stddef.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Who has so many descriptors that wait to be closed may pass no more. */
+#define CLOSER_CHOKED 64
 
 /*
- * closer_start - make the thread, of which there is one in a process.
+ * closer_start - make the threads, once in a process.
  *
  * Before it, and in a process without, closer_close() closes by itself.  After
  * confinement and before the filter, which is to hold for all threads.  0, or
@@ -19,10 +23,13 @@
  */
 int closer_start(void);
 
-/* Close fd, now or soon; -1 is fine. */
-void closer_close(int fd);
+/* Close fd, which this user passed, now or soon; -1 is fine. */
+void closer_close(int fd, uid_t uid);
 
-/* How many the thread has not closed yet. */
-size_t closer_waiting(void);
+/* The same by a thread in any case. */
+void closer_give(int fd, uid_t uid);
+
+/* Whether this user passed too many that do not close. */
+bool closer_is_choked(uid_t uid);
 
 #endif

@@ -174,7 +174,7 @@ request_release_all(struct clients *cs)
 {
 	struct client *c;
 
-	for (c = client_next(NULL); c != NULL && !cs->leaving;
+	for (c = client_next(NULL); c != NULL && !cs->leaving && !cs->dismissed;
 	     c = client_next(c))
 		if (*client_unanswered(c) < UNANSWERED_MAX)
 			client_pause(c, false);
@@ -308,16 +308,70 @@ request_stop_all(struct clients *cs, const struct client *c)
 }
 
 void
+request_end_job(struct clients *cs, struct request *r)
+{
+	r->whole = true;
+	request_send(cs, MSG_SUBMIT_END, r->number);
+}
+
+/* Only the store knows whether this job is taken. */
+static bool
+is_undecided(const struct request *r)
+{
+	return r->whole && !r->answered && !r->transient;
+}
+
+void
 request_fail_all(struct clients *cs)
 {
 	struct request *r, *next;
 
 	for (r = RB_MIN(requests, &cs->requests); r != NULL; r = next) {
 		next = RB_NEXT(requests, &cs->requests, r);
-		if (r->of_status)
+		if (r->of_status || is_undecided(r))
 			continue;
 		r->asker->lost(cs, r);
 		request_free(cs, r);
+	}
+}
+
+static void
+dismiss(struct clients *cs, bool watchers_only)
+{
+	struct request *r, *next;
+
+	for (r = RB_MIN(requests, &cs->requests); r != NULL; r = next) {
+		next = RB_NEXT(requests, &cs->requests, r);
+		if (watchers_only && !r->of_tail)
+			continue;
+		r->asker->stopped(cs, r);
+		request_cancel(cs, r);
+	}
+}
+
+void
+request_dismiss_all(struct clients *cs)
+{
+	dismiss(cs, false);
+}
+
+void
+request_dismiss_watchers(struct clients *cs)
+{
+	dismiss(cs, true);
+}
+
+void
+request_ask_all(struct clients *cs)
+{
+	struct request *r;
+
+	RB_FOREACH(r, requests, &cs->requests)
+	{
+		if (!is_undecided(r))
+			continue;
+		r->asked = true;
+		request_send(cs, MSG_SUBMIT_ASK, r->number);
 	}
 }
 

@@ -19,14 +19,15 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "master/clients/clients.h"
 #include "master/control/link.h"
+#include "master/descriptors.h"
 #include "master/queue/archive.h"
 
 enum {
 	INODES_LEAST = 1000,
-	/* Of one worker at the queue: its channel, a body, what is passed. */
-	FILES_A_WORKER = 4,
-	FILES_BESIDES = 256,
+	/* Of the intake: clients of the job socket, and what it has besides. */
+	FILES_BESIDES = CLIENTS_MAX + 100,
 	SPOOL_CHECK_MS = 30000,
 };
 
@@ -196,27 +197,37 @@ files_limit(const struct doctor *d)
 	return getrlimit(RLIMIT_NOFILE, &own) == 0 ? own.rlim_max : UINT64_MAX;
 }
 
+/* A limit is each process's own: the queue has the sessions, the intake those of
+ * listeners. */
 void
 doctor_limits(struct doctor *d)
 {
 	uint64_t have = files_limit(d);
-	uint64_t want =
-	    (uint64_t)d->config->process_limit * FILES_A_WORKER + FILES_BESIDES;
+	uint32_t sessions = descriptors_sessions(have);
+	uint64_t queue = descriptors_wanted((uint32_t)d->config->process_limit);
+	uint64_t intake = FILES_BESIDES;
 
 	for (size_t i = 0; i < d->config->nlisteners; i++)
-		want += (uint64_t)d->config->listeners[i].session_limit;
-	if (have < want)
+		intake += (uint64_t)d->config->listeners[i].session_limit;
+	if (have < queue)
 		doctor_say(d, DOCTOR_WARNING,
 		    "raise LimitNOFILE= of the unit or ulimit -Hn, or lower "
-		    "process_limit or session_limit",
-		    "%" PRIu64 " open files are allowed, process_limit and "
+		    "process_limit",
+		    "%" PRIu64 " open files are allowed: enough for %u "
+		    "sessions, where process_limit is %d; that takes %" PRIu64,
+		    have, sessions, d->config->process_limit, queue);
+	if (have < intake)
+		doctor_say(d, DOCTOR_WARNING,
+		    "raise LimitNOFILE= of the unit or ulimit -Hn, or lower "
+		    "session_limit",
+		    "%" PRIu64 " open files are allowed, clients and "
 		    "session_limit may take %" PRIu64,
-		    have, want);
-	else
+		    have, intake);
+	if (have >= queue && have >= intake)
 		doctor_say(d, DOCTOR_WELL, NULL,
 		    "%" PRIu64 " open files are allowed, %" PRIu64
 		    " may be needed",
-		    have, want);
+		    have, queue > intake ? queue : intake);
 }
 
 void

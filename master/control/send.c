@@ -75,6 +75,19 @@ counts(const struct send_options *o, const json_t *result)
 	    json_is_true(json_object_get(result, "final"));
 }
 
+/* All that will be said was said; with an error not all that there is to say. */
+static int
+end_status(const json_t *answer, const struct control_tally *tally)
+{
+	int status = control_exit_status(tally);
+	const char *error = link_string(answer, "error");
+
+	if (error[0] == '\0')
+		return status;
+	fprintf(stderr, "postern: %s\n", error);
+	return status == EXIT_ALL_WELL ? EXIT_DEFERRED : status;
+}
+
 /* Prints answers until the last one that this job's wait brings. */
 static int
 print_answers(int fd, const struct send_options *o)
@@ -100,7 +113,7 @@ print_answers(int fd, const struct send_options *o)
 		if (strcmp(status, "refused") == 0)
 			ret = print_refusal(answer, o->json);
 		else if (json_is_true(json_object_get(answer, "done")))
-			ret = control_exit_status(&tally);
+			ret = end_status(answer, &tally);
 		else if (strcmp(status, "queued") != 0)
 			control_print_result(answer, o->json,
 			    counts(o, answer) ? &tally : &uncounted);

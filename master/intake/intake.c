@@ -138,6 +138,12 @@ stop_listening(struct intake *in)
 		listener_stop(&in->mail_listeners[i].listener);
 }
 
+static void
+dismiss_sessions(struct clients *cs)
+{
+	smtpd_dismiss((struct intake *)cs);
+}
+
 /* No new clients; jobs that the queue has already seen get their answer. */
 static void
 intake_drain(void *ctx, struct channel *from, const struct message *m)
@@ -201,6 +207,7 @@ intake_run(int parent_fd)
 
 	clients_init(&in.clients, ROLE_INTAKE, parent_fd, intake_handlers,
 	    NELEM(intake_handlers), &submit_handlers);
+	in.clients.dismiss_others = dismiss_sessions;
 	if (starttls_init(&in) == -1)
 		fatal("OpenSSL cannot be used");
 	if (smtpd_init(&in) == -1)
@@ -216,5 +223,8 @@ intake_run(int parent_fd)
 		fatal("seccomp filter: %s", strerror(errno));
 	role_settle(&in.clients.role);
 	role_loop(&in.clients.role, &ready);
+	clients_end(&in.clients);
+	/* The master sees that we end, whatever a thread of ours waits for. */
+	channel_close(in.clients.role.parent);
 	_exit(0); /* clients and queue see the ends; there is nothing to save */
 }

@@ -58,8 +58,27 @@ tell_lost(struct clients *cs, struct request *r)
 			      "goes on, its results are in the log"));
 }
 
+static void
+tell_stopped(struct clients *cs, struct request *r)
+{
+	(void)cs;
+	if (!r->answered)
+		request_refuse(r->client, r->ref, 451, "4.3.2",
+		    r->whole ? "posternd is being stopped, and the queue has "
+			       "not answered: perhaps the job is taken"
+			     : "posternd is being stopped: try again");
+	else
+		request_tell(r->client,
+		    job_answer_results_end(r->ref,
+			r->transient
+			    ? "posternd is being stopped: whoever has no "
+			      "result is perhaps delivered, and was not stored"
+			    : "posternd is being stopped: the job is kept and "
+			      "goes on, its results are in the log"));
+}
+
 const struct asker result_asker = { tell_accepted, tell_refused, tell_result,
-	tell_results_end, tell_lost };
+	tell_results_end, tell_lost, tell_stopped };
 
 void
 result_on_accepted(void *ctx, struct channel *from, const struct message *m)
@@ -72,7 +91,10 @@ result_on_accepted(void *ctx, struct channel *from, const struct message *m)
 		return; /* the client is gone */
 	r->asker->accepted(ctx, r, a->id);
 	request_answered(ctx, r);
-	if (r->wait == WAIT_QUEUED)
+	/* This queue does not know that somebody waits. */
+	if (r->asked && r->wait != WAIT_QUEUED)
+		r->asker->lost(ctx, r);
+	if (r->asked || r->wait == WAIT_QUEUED)
 		request_free(ctx, r);
 }
 

@@ -546,3 +546,20 @@ smtpd_drain(struct intake *in)
 			smtpd_resume(d);
 	}
 }
+
+/* RFC 5321, 3.8: a 421 need not answer a command. */
+void
+smtpd_dismiss(struct intake *in)
+{
+	struct smtpd *d, *next;
+
+	for (d = TAILQ_FIRST(&in->smtpds); d != NULL; d = next) {
+		next = TAILQ_NEXT(d, entry);
+		if (d->last_words || d->lingers)
+			continue;
+		smtpd_log_lost(d, "stop");
+		smtpd_mail_dismiss(d);
+		smtpd_end(d->session, "4.3.2", "Service shutting down");
+		linger(d);
+	}
+}

@@ -20,4 +20,7 @@ void smtpd_open(struct intake *in, int fd, size_t listener,
 /* Sessions without a message are told that we stop; the others finish it. */
 void smtpd_drain(struct intake *in);
 
+/* All are told, wherever they are (RFC 5321, 3.8), and end once they read it. */
+void smtpd_dismiss(struct intake *in);
+
 #endif

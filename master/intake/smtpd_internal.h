@@ -141,6 +141,9 @@ void smtpd_mail_answer(struct smtpd *d);
 /* The queue takes too long. */
 void smtpd_mail_give_up(struct smtpd *d);
 
+/* We stop: what the queue has of it is in doubt. */
+void smtpd_mail_dismiss(struct smtpd *d);
+
 /* The transaction is over, however. */
 void smtpd_mail_clear(struct smtpd *d);
 

@@ -266,7 +266,7 @@ submit(struct smtpd *d, const struct copy *copy)
 	m->job.client = client;
 	submit_send(&d->in->clients, r, &m->job, copy);
 	m->job.client = NULL;
-	request_send(&d->in->clients, MSG_SUBMIT_END, r->number);
+	request_end_job(&d->in->clients, r);
 }
 
 void
@@ -424,6 +424,18 @@ smtpd_mail_give_up(struct smtpd *d)
 	end_results(d, d->final ? &late_result : &late);
 }
 
+void
+smtpd_mail_dismiss(struct smtpd *d)
+{
+	static const struct smtpd_reply stopped = { 421, "4.3.2",
+		"Service shutting down" };
+
+	if (d->mail.request == NULL)
+		return;
+	request_cancel(&d->in->clients, d->mail.request);
+	end_results(d, &stopped);
+}
+
 static void
 on_results_end(struct clients *cs, struct request *r)
 {
@@ -446,5 +458,13 @@ on_lost(struct clients *cs, struct request *r)
 	end_results(r->smtpd, r->smtpd->final ? &lost_result : &lost);
 }
 
+/* Its session was dismissed before. */
+static void
+on_stopped(struct clients *cs, struct request *r)
+{
+	(void)cs;
+	r->smtpd->mail.request = NULL;
+}
+
 static const struct asker mail_asker = { on_accepted, on_refused, on_result,
-	on_results_end, on_lost };
+	on_results_end, on_lost, on_stopped };

@@ -169,6 +169,11 @@ begin_job(struct clients *cs, struct client *c, const struct job_packet *job,
 		    "\"via\" names no transport of the configuration");
 		return;
 	}
+	if (cs->role.phase == PHASE_DRAINING) {
+		request_refuse(c, job->ref, 451, "4.3.2",
+		    "posternd is being stopped: try again");
+		return;
+	}
 	if (cs->queue == NULL) {
 		request_refuse(c, job->ref, 451, "4.3.2",
 		    "the queue is being restarted: try again");
@@ -244,7 +249,7 @@ end_packet(struct clients *cs, struct client *c, const struct job_packet *job)
 		return;
 	}
 	*client_begun(c) = NULL;
-	request_send(cs, MSG_SUBMIT_END, r->number);
+	request_end_job(cs, r);
 	request_brake(cs, c);
 }
 
@@ -293,7 +298,8 @@ on_packet(void *ctx, struct client *c, const char *text, size_t len,
 		    "descriptor: continue recipients with \"more\"");
 	else
 		job_packet(in, c, text, len, fd);
-	closer_close(fd);
+	closer_close(fd, client_uid(c));
+	clients_check_choked(&in->clients, c);
 }
 
 const struct client_handlers submit_handlers = { on_packet, clients_on_gone };

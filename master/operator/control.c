@@ -84,6 +84,12 @@ may_ask(struct clients *cs, struct client *c, const struct command *command)
 		    "\"wait\" is for one delivery, not for a daemon");
 		return false;
 	}
+	if (command->question != QUESTION_STATUS &&
+	    cs->role.phase == PHASE_DRAINING) {
+		request_refuse(c, "", 451, "4.3.2",
+		    "posternd is being stopped");
+		return false;
+	}
 	if (command->question != QUESTION_STATUS && cs->queue == NULL) {
 		request_refuse(c, "", 451, "4.3.2",
 		    "the queue is being restarted: try again");
@@ -134,7 +140,7 @@ on_packet(void *ctx, struct client *c, const char *text, size_t len,
 		    "the packet is too large, or a descriptor came with it");
 	else
 		control_packet(cs, c, text, len);
-	closer_close(fd);
+	closer_close(fd, client_uid(c));
 }
 
 static const struct client_handlers packet_handlers = { on_packet,
@@ -243,5 +249,6 @@ control_run(int parent_fd)
 	sandbox_confine(&control_sandbox, NULL, control_filter,
 	    NELEM(control_filter), &ready);
 	role_loop(&ctl.clients.role, &ready);
+	clients_end(&ctl.clients);
 	_exit(0); /* clients and queue see the ends; there is nothing to save */
 }

@@ -24,8 +24,18 @@ tell_lost(struct clients *cs, struct request *r)
 	    "the queue was restarted: try again");
 }
 
+static void
+tell_stopped(struct clients *cs, struct request *r)
+{
+	(void)cs;
+	request_refuse(r->client, r->ref, 451, "4.3.2",
+	    "posternd is being stopped");
+}
+
 /* Nobody asks for results here. */
-const struct asker reply_asker = { .refused = tell_refused, .lost = tell_lost };
+const struct asker reply_asker = { .refused = tell_refused,
+	.lost = tell_lost,
+	.stopped = tell_stopped };
 
 void
 reply_on_listed(void *ctx, struct channel *from, const struct message *m)

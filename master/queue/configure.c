@@ -4,11 +4,13 @@
  */
 #include "master/queue/configure.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "master/config_fd.h"
+#include "master/descriptors.h"
 #include "master/queue/limits.h"
 #include "master/queue/notice.h"
 #include "master/queue/outlet.h"
@@ -127,6 +129,24 @@ configure_limits(struct queue *q)
 		schedule_set_limits(q->schedule, &q->limits);
 }
 
+/* Our copy says how many there can be, to all that read it here: the scheduler,
+ * top, explain and metrics. */
+static void
+configure_sessions(struct queue *q)
+{
+	uint32_t most = descriptors_sessions(q->descriptors);
+
+	if ((uint32_t)q->config->process_limit <= most)
+		return;
+	log_line(LOG_WARN,
+	    "process_limit = %d: with %" PRIu64
+	    " open files a process there can be %u sessions; raise LimitNOFILE= "
+	    "of the unit (ulimit -Hn) to %" PRIu64 ", or lower process_limit",
+	    q->config->process_limit, q->descriptors, most,
+	    descriptors_wanted((uint32_t)q->config->process_limit));
+	q->config->process_limit = (int)most;
+}
+
 /* The master has checked the text; what fails here leaves the old one. */
 void
 configure_take(void *ctx, struct channel *from, const struct message *m)
@@ -145,6 +165,7 @@ configure_take(void *ctx, struct channel *from, const struct message *m)
 		return;
 	}
 	q->config = config;
+	configure_sessions(q);
 	/* By this one transports are meant, and with them their secrets. */
 	q->generation = ((const struct msg_config *)m->payload)->generation;
 	configure_limits(q);

@@ -14,6 +14,7 @@
 #include "master/queue/agents.h"
 #include "master/queue/ask.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/receipts.h"
 #include "master/queue/staging.h"
 #include "master/queue/transient.h"
 
@@ -92,14 +93,16 @@ peers_take(void *ctx, struct channel *from, const struct message *m)
 	}
 	if ((msg->role & ROLE_FRONTS) != 0)
 		channel_set_brake(*peers_slot(q, msg->role), FRONT_BRAKE);
-	if (msg->role == ROLE_INTAKE)
+	if (msg->role == ROLE_INTAKE) {
 		peers_intake_gone(q);
-	else if (msg->role == ROLE_CONTROL)
+		receipts_of_intake(q->receipts, msg->pid);
+	} else if (msg->role == ROLE_CONTROL) {
 		peers_control_gone(q);
-	else if (msg->role == ROLE_RESOLVER)
+	} else if (msg->role == ROLE_RESOLVER) {
 		target_ask_again(q);
-	else if (msg->role == ROLE_DIALER)
+	} else if (msg->role == ROLE_DIALER) {
 		dial_again(q);
+	}
 	if (q->pump_timer != NULL)
 		queue_pump_soon(q);
 }

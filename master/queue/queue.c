@@ -19,6 +19,7 @@
 #include "common/roles.h"
 #include "common/sandbox.h"
 #include "common/util.h"
+#include "master/descriptors.h"
 #include "master/queue/action.h"
 #include "master/queue/agents.h"
 #include "master/queue/ask.h"
@@ -33,6 +34,7 @@
 #include "master/queue/peers.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/rates_kept.h"
+#include "master/queue/receipts.h"
 #include "master/queue/recovery.h"
 #include "master/queue/route.h"
 #include "master/queue/staging.h"
@@ -43,7 +45,6 @@
 #include "master/queue/trouble.h"
 
 enum {
-	QUEUE_BODIES_MAX = 4096,
 	QUEUE_STARTS_MS = 10, /* questions for plans, and new sessions */
 };
 
@@ -269,6 +270,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_CONFIG, QUEUE_ALWAYS, configure_take },
 	{ MSG_TEMPLATE, QUEUE_ALWAYS, notices_templates },
 	{ MSG_METRICS, PHASE_SETUP, count_take },
+	{ MSG_RECEIPTS, PHASE_SETUP, receipts_take },
 	{ MSG_PEER, QUEUE_ALWAYS, peers_take },
 	{ MSG_STOPPING, PHASE_READY, transient_stop },
 	{ MSG_DRAIN, PHASE_READY, queue_drain },
@@ -276,6 +278,7 @@ static const struct handler queue_handlers[] = {
 	{ MSG_SUBMIT, QUEUE_WORKING, submit_begin },
 	{ MSG_SUBMIT_MORE, QUEUE_WORKING, submit_more },
 	{ MSG_SUBMIT_END, QUEUE_WORKING, submit_end },
+	{ MSG_SUBMIT_ASK, QUEUE_WORKING, receipts_asked },
 	{ MSG_CANCEL, QUEUE_WORKING, submit_cancel },
 	{ MSG_SECRET, QUEUE_WORKING, login_secret },
 	{ MSG_NO_SECRET, QUEUE_WORKING, login_no_secret },
@@ -312,18 +315,17 @@ queue_message_gone(void *ctx, struct schedule_message *message)
 	q->bodies--;
 }
 
-/* Bodies in memory and sessions take descriptors; the master saw to it that we
- * have as many as we may. */
+/* Bodies, jobs and sessions take descriptors; the master saw to it that we have as
+ * many as we may. */
 static void
 queue_share_descriptors(struct queue *q)
 {
-	struct rlimit limit;
+	struct rlimit limit = { .rlim_cur = 1024 };
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		return;
-	q->bodies_max = limit.rlim_cur / 4 < QUEUE_BODIES_MAX
-	    ? (uint32_t)(limit.rlim_cur / 4)
-	    : QUEUE_BODIES_MAX;
+	(void)getrlimit(RLIMIT_NOFILE, &limit); /* or what most systems have */
+	q->descriptors = limit.rlim_cur;
+	q->bodies_max = descriptors_bodies(limit.rlim_cur);
+	q->half_jobs_max = descriptors_half_jobs(limit.rlim_cur);
 }
 
 static void
@@ -377,7 +379,7 @@ queue_init(struct queue *q, int parent_fd)
 }
 
 static void
-queue_open(struct queue *q, const char *spool)
+queue_open(struct queue *q, const char *spool, bool in_memory)
 {
 	struct store_options options = { .spool = spool,
 		.name = q->config->spool_directory,
@@ -390,12 +392,16 @@ queue_open(struct queue *q, const char *spool)
 	struct timeval sweep = { .tv_sec = QUEUE_SWEEP_MS / 1000 };
 	char error[1024];
 
+	if (in_memory)
+		options.spool = ":memory:";
 	if (store_open(&options, &q->store, error, sizeof(error)) == -1)
 		fatal("%s", error);
 	if (options.beside)
 		q->era = ERA_BESIDE; /* its sessions go on */
 	else
 		recovery_run(q);
+	/* With a store in memory all is lost that was taken. */
+	receipts_settle(q->receipts, in_memory ? NULL : q->store);
 	pause_open(q);
 	q->learnt = calloc(LEARNT_MAX, sizeof(*q->learnt));
 	q->schedule = schedule_new(&q->limits, &hooks);
@@ -474,7 +480,7 @@ queue_run(int parent_fd)
 	spool = (q.role.start.namespaces & CLONE_NEWNS) != 0
 	    ? "/"
 	    : q.config->spool_directory;
-	queue_open(&q, in_memory ? ":memory:" : spool);
+	queue_open(&q, spool, in_memory);
 	notices_open(&q);
 	count_open(&q);
 	if (outlet_open(&q) == -1)

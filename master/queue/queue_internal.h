@@ -7,6 +7,7 @@
  *   era.c      two generations with one store
  *   group.c    what is written: one list of changes, one commit, then the news
  *   submit.c   jobs from the intake
+ *   receipts.c which of them are on disk, for the queue after this one
  *   transient.c  jobs that are never stored
  *   report.c   results for clients that wait, and rows of listings
  *   action.c   what an operator does to many recipients (action_row.c, lift.c)
@@ -62,7 +63,6 @@ enum {
 	QUEUE_JOBS_AHEAD_MAX = 32,  /* one that drains fast, by flights */
 	QUEUE_JOBS_AHEAD_DATA = 4,  /* and without them */
 	QUEUE_JOBS_SLOW_MS = 1000,  /* a job that took longer: few at once */
-	QUEUE_HALF_JOBS_MAX = 1024, /* envelopes that are not whole yet */
 	QUEUE_BUCKETS = 4096,
 	QUEUE_RETRY_MS = 1000, /* after the store failed */
 	QUEUE_SWEEP_MS = 5000,
@@ -333,6 +333,8 @@ struct queue {
 	bool disk_is_short; /* said in the log */
 	TAILQ_HEAD(, submission) half_jobs;
 	uint32_t nhalf_jobs;
+	uint32_t half_jobs_max; /* envelopes that are not whole yet */
+	uint64_t descriptors;   /* as many as we may have */
 	TAILQ_HEAD(, staging) stagings;     /* staging.h */
 	TAILQ_HEAD(, transient) transients; /* transient.h */
 	uint32_t ntransients;
@@ -379,6 +381,7 @@ struct queue {
 	struct outlet *outlet;         /* outlet.h */
 	struct metrics_table *metrics; /* count.h; never NULL */
 	struct count_ages *ages;       /* NULL: nobody asks */
+	struct receipts *receipts;     /* NULL: no memory outlives us */
 };
 
 /* queue.c */
@@ -423,11 +426,14 @@ void submit_committed(struct queue *q, struct submission *submission);
 void submit_taken(struct queue *q, struct submission *submission);
 void submit_place(struct queue *q, struct submission *submission,
     uint32_t first, uint32_t end);
-/* Part of the group: it stays this generation's where its client waits. */
+/* Part of the group: its receipt; and it stays this generation's where its client
+ * waits. */
 int submit_keep(struct queue *q, const struct submission *submission);
 /* The store failed with this errno. */
 void submit_refuse_for(struct queue *q, struct submission *submission,
     int error);
+void submit_refuse(struct queue *q, uint64_t request, uint16_t code,
+    const char *dsn, const char *why);
 void submit_refused(struct queue *q, struct submission *submission,
     uint16_t code, const char *dsn, const char *why);
 /* Its times and its lane, as it is committed now. */

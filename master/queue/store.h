@@ -221,6 +221,9 @@ int store_expire_failed(struct store *store, int64_t before_ms, uint32_t limit,
 int store_hasten(struct store *store, const char *domain, uint32_t lane,
     int64_t after_ms, int64_t due_ms, uint32_t limit);
 
+/* 1: this message is there, and was taken at that time; 0: it is not; -1. */
+int store_is_taken(struct store *store, uint64_t message, int64_t created_ms);
+
 /* The body as a memfd sealed against every change; the caller's to close. */
 int store_body_fd(struct store *store, uint64_t message, int *fdp);
 

@@ -87,20 +87,36 @@ store_keep(struct store *store, uint64_t message)
 	return store_run(store, STORE_SQL_KEEP);
 }
 
-int
-store_is_kept(struct store *store, uint64_t message)
+/* Whether the statement finds a row: 1, 0 or -1. */
+static int
+store_finds(struct store *store, enum store_sql which)
 {
-	sqlite3_stmt *sql = store->sql[STORE_SQL_IS_KEPT];
-	int rc;
+	int rc = sqlite3_step(store->sql[which]);
 
-	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)message);
-	rc = sqlite3_step(sql);
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
 		(void)store_fail(store, rc);
-	store_reset(store, STORE_SQL_IS_KEPT);
+	store_reset(store, which);
 	if (rc == SQLITE_ROW)
 		return 1;
 	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+int
+store_is_kept(struct store *store, uint64_t message)
+{
+	(void)sqlite3_bind_int64(store->sql[STORE_SQL_IS_KEPT], 1,
+	    (sqlite3_int64)message);
+	return store_finds(store, STORE_SQL_IS_KEPT);
+}
+
+int
+store_is_taken(struct store *store, uint64_t message, int64_t created_ms)
+{
+	sqlite3_stmt *sql = store->sql[STORE_SQL_IS_TAKEN];
+
+	(void)sqlite3_bind_int64(sql, 1, (sqlite3_int64)message);
+	(void)sqlite3_bind_int64(sql, 2, created_ms);
+	return store_finds(store, STORE_SQL_IS_TAKEN);
 }
 
 int

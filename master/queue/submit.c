@@ -23,6 +23,7 @@
 #include "master/queue/ask.h"
 #include "master/queue/era.h"
 #include "master/queue/notice_policy.h"
+#include "master/queue/receipts.h"
 #include "master/queue/staging.h"
 #include "master/queue/transient.h"
 
@@ -71,6 +72,9 @@ submit_clear(struct queue *q)
 int
 submit_keep(struct queue *q, const struct submission *s)
 {
+	if (s->of_client && !s->cancelled)
+		receipts_note(q->receipts, s->request, s->envelope.id,
+		    s->envelope.created_ms);
 	if (!era_keeps(q) || s->wait == WAIT_QUEUED || s->cancelled)
 		return 0;
 	return store_keep(q->store, s->envelope.id);
@@ -87,7 +91,7 @@ submit_find(struct queue *q, uint64_t request)
 	return NULL;
 }
 
-static void
+void
 submit_refuse(struct queue *q, uint64_t request, uint16_t code, const char *dsn,
     const char *why)
 {
@@ -305,8 +309,13 @@ submit_begin(void *ctx, struct channel *from, const struct message *m)
 		submit_drop(q, s);
 		return;
 	}
-	why = q->nhalf_jobs > QUEUE_HALF_JOBS_MAX ? "too many jobs at once"
-						  : submit_read(q, s, m);
+	if (q->nhalf_jobs > q->half_jobs_max) {
+		submit_refuse(q, s->request, 451, "4.3.2",
+		    "too many jobs at once: try again");
+		submit_drop(q, s);
+		return;
+	}
+	why = submit_read(q, s, m);
 	if (why == NULL)
 		return;
 	/* A listener's transport is of the configuration: while that is changed
@@ -492,6 +501,7 @@ submit_taken(struct queue *q, struct submission *s)
 		rates_add(&q->rates, RATE_ACCEPTED, 1, time_monotonic_ms());
 	}
 	if (!s->cancelled && q->intake != NULL) {
+		receipts_mark(q->receipts, s->request);
 		memset(&accepted, 0, sizeof(accepted));
 		accepted.request = s->request;
 		accepted.id = s->envelope.id;

@@ -4,6 +4,7 @@ of whatever a configuration, a command, a client, a name server or a remote can
 enlarge.  What a library does only for a large input (asking the kernel for
 memory, a temporary file, a lock) shows here as the death of the role.
 """
+import contextlib
 import json
 import os
 import re
@@ -237,15 +238,26 @@ route "*" { transport = mx }
         self.d.postern("queue", "delete", "--yes", "--from", "a@b.test",
                        timeout=180)
 
+    @contextlib.contextmanager
+    def paused(self):
+        """What is handed in meanwhile stays."""
+        def say(verb):
+            r = self.d.postern(verb, "--transport", "sink")
+            assert r.returncode == 0, r.stderr
+        say("pause")
+        try:
+            yield
+        finally:
+            say("resume")
+
     def queue_rows(self, n):
         """Held, listed, moved and deleted at once, with a pattern."""
-        self.d.postern("pause", "sink")
-        self.sent(["u%d@x.test" % i for i in range(n)], wait="queued")
-        for verb in ("hold", "release", "retry", "delete"):
-            r = self.d.postern("queue", verb, "--yes", "--domain", "x.test",
-                               timeout=180)
-            assert r.returncode == 0, (verb, r.stderr)
-        self.d.postern("resume", "sink")
+        with self.paused():
+            self.sent(["u%d@x.test" % i for i in range(n)], wait="queued")
+            for verb in ("hold", "release", "retry", "delete"):
+                r = self.d.postern("queue", verb, "--yes", "--domain",
+                                   "x.test", timeout=180)
+                assert r.returncode == 0, (verb, r.stderr)
 
     def resolver_hosts(self, n):
         self.file("hosts", b"127.0.0.1 a.test\n" + b"".join(
@@ -314,6 +326,83 @@ route "*" { transport = mx }
                 if len(text) <= 60000:
                     job.send(text)
                     assert job.receive()["status"] == "refused"
+        finally:
+            job.close()
+
+    def asked(self, command, job=None):
+        """A command's answers up to its last one."""
+        own = job is None
+        job = job or Job(self.d.dir + "/run/control")
+        job.sock.settimeout(120)
+        answers = []
+        try:
+            job.send(command)
+            while not answers or not (
+                    {"done", "counts", "error"} & set(answers[-1])):
+                answers.append(job.receive())
+                assert answers[-1] is not None, answers[-3:]
+        finally:
+            if own:
+                job.close()
+        return answers
+
+    def control_ids(self, n):
+        ids = ["%X" % (i + 1) for i in range(n)]
+        for command in ("list", "retry", "delete"):
+            answer = self.asked({"command": command, "ids": ids})[-1]
+            assert ("error" in answer) == (n > 500), answer
+
+    def rows_listed(self, domain):
+        seen, at = 0, {}
+        while at is not None:
+            rows = self.asked({"command": "list", "domain": domain,
+                               "limit": 1000, **at})
+            seen += sum("recipient" in row for row in rows)
+            at = {"after": rows[-2]["id"], "after_index": rows[-2]["index"]} \
+                if rows[-1]["more"] else None
+        return seen
+
+    def control_rows(self, n):
+        """Read at once, and by some who do not read."""
+        with self.paused():
+            self.sent(["u%d@rows.test" % i for i in range(n)], wait="queued")
+            seen = self.rows_listed("rows.test")
+            assert seen == n, seen
+            slow = [Job(self.d.dir + "/run/control") for _ in range(4)]
+            for job in slow:
+                for _ in range(20):
+                    job.send({"command": "list", "limit": 1000})
+                job.send({"command": "tail"})
+            assert self.asked({"command": "top"}), "beside slow readers"
+            for job in slow:
+                job.close()
+            self.d.postern("queue", "delete", "--yes", "--domain",
+                           "rows.test", timeout=180)
+
+    def control_clients(self, n):
+        clients = []
+        for _ in range(n):
+            try:
+                clients.append(Job(self.d.dir + "/run/control"))
+                clients[-1].send({"command": "status"})
+            except OSError:
+                pass  # over its bound, and turned away
+        for job in clients:
+            job.close()
+        self.asked({"command": "top"})
+
+    def control_json(self, n):
+        job = Job(self.d.dir + "/run/control")
+        try:
+            for text in (b"[" * n, b'{"a":' * n,
+                         b'{"command":"' + b"x" * n + b'"}',
+                         b'{"command":"list","from":"' + b"x" * n + b'"}',
+                         json.dumps({"x%d" % i: 1.5 for i in range(n)}
+                                    ).encode()):
+                if len(text) <= 60000:
+                    job.send(text)
+                    answer = job.receive()
+                    assert "error" in answer or "counts" in answer, answer
         finally:
             job.close()
 
@@ -412,6 +501,11 @@ ROWS = [
     ("intake", "recipients, octets, lines", "intake_tls",
      (1, 127, 1000, 20000)),
     ("intake", "depth and members of a job", "intake_job",
+     (1, 100, 1000, 50000)),
+    ("control", "ids in a command", "control_ids", (1, 127, 128, 2000)),
+    ("control", "rows of a list", "control_rows", (1, 1000, 20000)),
+    ("control", "clients at once", "control_clients", (1, 100, 1100)),
+    ("control", "depth and members of a command", "control_json",
      (1, 100, 1000, 50000)),
     ("agent", "certificates that are trusted", "agent_trust",
      (1, 127, 128, 300)),

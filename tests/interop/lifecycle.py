@@ -17,8 +17,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 import daemon  # noqa
 import fuse  # noqa
-from daemon import (ROLE_UIDS, Daemon, Job, as_plain_user, memfd,  # noqa
+from daemon import (PLAIN_UID, ROLE_UIDS, Daemon, Job, as_plain_user, memfd,  # noqa
                     wait_for)
+from listener import Client  # noqa
 from sink import Sink, slow  # noqa
 
 MESSAGE = b"Subject: test\n\ntext\n"
@@ -160,6 +161,97 @@ def a_stop_does_not_wait_for_ever():
         sink.greeting = "220 sink.postern.test"
         wait_for(lambda: sink.got(rcpt), 40, "the mail")
         wait_for(lambda: d.queued() == [], 20, "an empty queue")
+
+
+LISTENER = """
+listener mta {
+	listen = "unix:%s/smtp"
+	mode = 0666
+}
+"""
+
+
+def a_stop_tells_whoever_waits():
+    with Sink() as sink:
+        d = Daemon()
+        d.write_config(config(sink) + LISTENER % d.dir)
+        with d:
+            rewrite(d, "stop_timeout = 20s", "stop_timeout = 4s")
+            reload(d)
+            sink.final = None
+            waits, half = Job(d.dir + "/run/job"), Job(d.dir + "/run/job")
+            fd = memfd(MESSAGE)
+            waits.send({"from": "a@b.test", "rcpts": ["w@x.test"],
+                        "wait": "final", "ref": "w"}, fd)
+            assert waits.receive()["status"] == "queued"
+            half.send({"from": "a@b.test", "rcpts": ["h@x.test"],
+                       "more": True, "ref": "h"}, fd)
+            os.close(fd)
+            tail = Job(d.dir + "/run/control")
+            tail.send({"command": "tail"})
+            assert tail.receive() == {"event": "listening"}
+            send = subprocess.Popen(
+                [d.dir + "/postern", "send", "-c", d.config, "--from", "a@b.c",
+                 "--wait", "final", "s@x.test"], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            send.stdin.write(MESSAGE)
+            send.stdin.close()
+            assert send.stdout.readline().startswith(b"queued as ")
+            mta = Client(d.dir + "/smtp")
+            mta.want(b"MAIL FROM:<a@b.test>", "250")
+            mta.want(b"RCPT TO:<m@x.test>", "250")
+            mta.want(b"DATA", "354")
+            mta.sock.sendall(b"Subject: half a message\r\n")
+            assert sink.at_dot.wait(20)
+            d.process.send_signal(signal.SIGTERM)
+            answer = tail.receive()
+            while "event" in answer:
+                answer = tail.receive()
+            assert answer["error"] == "posternd is being stopped", answer
+            answer = half.receive()
+            assert (answer["code"], answer["ref"]) == (451, "h"), answer
+            assert "posternd is being stopped" in answer["error"], answer
+            # No new job meanwhile, and the old one's end is said.
+            answer = waits.receive()
+            assert answer["done"] and answer["ref"] == "w", answer
+            assert "kept and goes on" in answer["error"], answer
+            reply = mta.reply()
+            assert reply.startswith("421 4.3.2 "), reply
+            assert ends(d, 12) == 0
+            assert send.wait(20) == 75, "the exit status of a job in the queue"
+            assert b"kept and goes on" in send.stderr.read()
+            assert waits.receive() is None and half.receive() is None
+            assert "did not stop in time" not in d.log_text()
+            for c in (waits, half, tail):
+                c.close()
+
+
+def a_stop_tells_whom_the_queue_does_not_answer():
+    with Sink() as sink, Daemon(config(sink)) as d:
+        rewrite(d, "stop_timeout = 20s", "stop_timeout = 4s")
+        reload(d)
+        pid = d.pids("queue")[0]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            job, ask = Job(d.dir + "/run/job"), Job(d.dir + "/run/control")
+            fd = memfd(MESSAGE)
+            job.send({"from": "a@b.test", "rcpts": ["w@x.test"], "ref": "w"},
+                     fd)
+            os.close(fd)
+            ask.send({"command": "list"})
+            time.sleep(0.2)
+            d.process.send_signal(signal.SIGTERM)
+            answer = job.receive()
+            assert (answer["code"], answer["ref"]) == (451, "w"), answer
+            assert "perhaps the job is taken" in answer["error"], answer
+            answer = ask.receive()
+            assert "being stopped" in answer["error"], answer
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert ends(d, 12) == 0
+        assert "did not stop in time" not in d.log_text()
+        job.close()
+        ask.close()
 
 
 def a_stop_keeps_what_was_not_begun():
@@ -584,6 +676,52 @@ def roles_may_open_as_many_files_as_the_hard_limit_says():
             assert words == ("1000", "1000"), (role, words)
 
 
+def there_are_as_many_sessions_as_descriptors_allow():
+    with Sink() as sink:
+        d = Daemon(config(sink, "process_limit = 150").replace(
+            "tls_security_level = none", """tls_security_level = none
+	initial_destination_concurrency = 150
+	destination_concurrency_limit = 150"""))
+        d.prefix = ["prlimit", "--nofile=256:256"]
+        with d:
+            warning = ("process_limit = 150: with 256 open files a process "
+                       "there can be 48 sessions; raise LimitNOFILE=")
+            assert d.log_text().count(warning) == 1, d.log_text()
+            # One that is not known to work gets no more than half.
+            rcpt = queue_up(d)
+            wait_for(lambda: sink.got(rcpt), 20, "the first mail")
+            go = threading.Event()
+            sink.final = lambda *_: go.wait(60) and "250 2.0.0 taken"
+            rcpts = ["a%d@x.test" % i for i in range(120)]
+            job = Job(d.dir + "/run/job")
+            for rcpt in rcpts:
+                fd = memfd(MESSAGE)
+                job.send({"from": "a@b.test", "rcpts": [rcpt]}, fd)
+                os.close(fd)
+                assert job.receive()["status"] == "queued"
+            job.close()
+
+            def top():
+                rows = d.postern("top", "--json").stdout.splitlines()
+                return next(row for row in map(json.loads, rows)
+                            if "sessions_limit" in row)
+            wait_for(lambda: top()["sessions"] == 48, 60, "48 sessions")
+            assert top()["sessions_limit"] == 48, top()
+            assert "48 workers are busy" in d.postern(
+                "explain", "b@x.test").stdout.decode()
+            go.set()
+            wait_for(lambda: all(sink.got(r) for r in rcpts), 60, "the mail")
+            reload(d)
+            wait_for(lambda: d.log_text().count(warning) == 2, 20,
+                     "the warning again")
+            text = d.log_text()
+            assert "Too many open files" not in text and \
+                "error" not in text, text
+            r = d.postern("doctor", "--json")
+            assert b"enough for 48 sessions, where process_limit is 150" in \
+                r.stdout, r.stdout
+
+
 def a_queue_that_stands_still_loses_no_client():
     """More jobs than the intake may have descriptors for."""
     with Sink() as sink, with_open_files(sink, 700, 700) as d:
@@ -921,6 +1059,129 @@ def a_descriptor_that_lingers_freezes_nobody():
         answers_soon("never read")
         assert [p["restarts"] for p in d.status()
                 if p["role"] == "intake"] == [0]
+
+
+def give_fuse(mount, path, uid, count):
+    """A child that passes the file of a mount so often, and keeps its own."""
+    child = os.fork()
+    if child == 0:  # its own close() would wait, too
+        try:
+            os.close(mount.fd)
+            fd = os.open(mount.file, os.O_RDONLY)
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            job = Job(path)
+            for _ in range(count):
+                try:
+                    job.send({"from": "a@b.test", "rcpts": ["a@x.test"]}, fd)
+                except OSError:
+                    pass  # it is cut off
+            signal.pause()
+        finally:
+            os._exit(1)
+    return child
+
+
+def an_intake_that_does_not_go_is_replaced():
+    """A file server of a client's keeps its process, whatever ends it."""
+    try:
+        mount = fuse.Mount()
+    except ValueError as e:
+        print("(not told: %s)" % e)
+        return
+    children = []
+    try:
+        with Sink() as sink, Daemon(config(
+                sink, "daemon_timeout = 4s\njob_socket_mode = 0666")) as d:
+            path, log = d.dir + "/run/job", d.log_text
+            for n in range(2):
+                intake = d.pids("intake")[0]
+                before = mount.flushes
+                children.append(give_fuse(mount, path, PLAIN_UID, 3))
+                wait_for(lambda: mount.flushes > before, 10, "a close()")
+                os.kill(intake, signal.SIGKILL)
+                wait_for(lambda: log().count("does not go: left behind") > n,
+                         30, "the master to notice")
+                assert "the intake [%d] has ended or was killed" % intake \
+                    in log()
+                wait_for(lambda: d.pids("intake") not in ([], [intake]), 20,
+                         "another intake")
+                assert not is_gone(intake) or is_zombie(intake)
+                wait_for(lambda: log().count("intake [") >= n + 2, 10,
+                         "it to be ready")
+                answers = d.send(["a@x.test"], MESSAGE, wait="queued")
+                assert answers[0]["status"] == "queued", answers
+    finally:
+        end_fuse(mount, children)
+
+
+def is_zombie(pid):
+    """Its threads have not ended: nobody can bury it."""
+    return len(os.listdir("/proc/%d/task" % pid)) > 1
+
+
+def end_fuse(mount, children):
+    mount.close()  # which lets go whoever waits for it
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def who_passes_what_does_not_close_is_turned_away():
+    try:
+        mount = fuse.Mount()
+    except ValueError as e:
+        print("(not told: %s)" % e)
+        return
+    children = []
+    try:
+        with Sink() as sink, Daemon(config(
+                sink, "job_socket_mode = 0666")) as d:
+            path = d.dir + "/run/job"
+            intake = d.pids("intake")[0]
+            # A refused packet is an error, of which one client has few.
+            for _ in range(10):
+                children.append(give_fuse(mount, path, PLAIN_UID, 19))
+            wait_for(lambda: "uid %d has too many descriptors that do not "
+                     "close" % PLAIN_UID in d.log_text(), 20, "the refusal")
+            fds = len(os.listdir("/proc/%d/fd" % intake))
+            assert fds < 64 + 60, "%d descriptors" % fds
+            # Others do not wait for the same thread.
+            good = Job(path)
+            for i in range(15):
+                a, b = os.pipe()
+                good.send({"from": "a@b.test", "rcpts": ["a@x.test"]}, a)
+                os.close(a)
+                assert good.receive()["status"] == "refused"
+                wait_for(lambda: reader_is_gone(b), 5, "its close()")
+                os.close(b)
+            good.send({"from": "a@b.test", "rcpts": ["a@x.test"]},
+                      memfd(MESSAGE))
+            assert good.receive()["status"] == "queued"
+            good.close()
+            end_fuse(mount, children)
+            mount, children = None, []
+            # And once all are closed, that user comes in again.
+
+            def comes_in():
+                child = as_plain_user(
+                    [d.dir + "/postern", "send", "-c", d.config, "--socket",
+                     path, "--from", "a@b.test", "p@x.test"])
+                return subprocess.run(child, input=MESSAGE,
+                                      capture_output=True).returncode == 0
+            wait_for(comes_in, 20, "the user to come in again")
+    finally:
+        if mount is not None:
+            end_fuse(mount, children)
+
+
+def reader_is_gone(fd):
+    try:
+        os.write(fd, b"x")
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def a_file_server_that_does_not_answer_freezes_nobody():
@@ -1288,6 +1549,8 @@ ROOT_ONLY = (a_role_that_lies_to_the_master_takes_nothing_from_it,
                       only_those_on_the_list_may_submit,
     a_descriptor_that_lingers_freezes_nobody,
     a_file_server_that_does_not_answer_freezes_nobody,
+    an_intake_that_does_not_go_is_replaced,
+    who_passes_what_does_not_close_is_turned_away,
     only_those_who_are_trusted_name_others,
     a_user_who_errs_is_cut_off_and_others_are_not,
     one_user_does_not_take_all_places,
@@ -1311,6 +1574,8 @@ TESTS = (
     a_stop_waits_for_the_final_reply,
     an_interrupt_waits_for_the_final_reply,
     a_stop_does_not_wait_for_ever,
+    a_stop_tells_whoever_waits,
+    a_stop_tells_whom_the_queue_does_not_answer,
     a_stop_keeps_what_was_not_begun,
     a_stop_during_the_start_ends_well,
     a_role_that_dies_during_a_stop_does_not_keep_it,
@@ -1331,6 +1596,7 @@ TESTS = (
     a_client_that_waits_hears_the_first_attempt_or_the_last,
     only_the_last_result_is_the_exit_status,
     roles_may_open_as_many_files_as_the_hard_limit_says,
+    there_are_as_many_sessions_as_descriptors_allow,
     a_queue_that_stands_still_loses_no_client,
     a_client_waits_for_so_many_results_and_no_more,
     half_given_jobs_fill_no_memory,
