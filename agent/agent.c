@@ -98,7 +98,7 @@ agent_peer(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	channel_close(a->queue);
 	agent_lose_queue(a);
-	a->queue = channel_new(&a->role, m->fd, ROLE_QUEUE, NULL);
+	a->queue = role_take_peer(&a->role, m->fd, ROLE_QUEUE, NULL);
 }
 
 static void

@@ -248,13 +248,16 @@ channel_brake(struct channel *ch)
 	event_del(ch->readable);
 }
 
+static void channel_fail(struct channel *ch, int error);
+
 static void
 channel_release(struct channel *ch)
 {
 	if (!ch->braked)
 		return;
 	ch->braked = false;
-	event_add(ch->readable, NULL);
+	if (event_add(ch->readable, NULL) == -1)
+		channel_fail(ch, errno);
 }
 
 /* Handles up to `most` packets; may end and free the channel. */
@@ -310,9 +313,10 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		tail = p->octets + msg_descs[p->type].size;
 		if (message_send(fd, p->type, p->octets, tail, p->tail_len,
 			p->fd, MSG_DONTWAIT) == -1) {
-			if (errno == EAGAIN || errno == ETOOMANYREFS)
-				event_add(ch->writable, NULL);
-			else if (errno != EPIPE && errno != ECONNRESET)
+			if (errno == EAGAIN || errno == ETOOMANYREFS) {
+				if (event_add(ch->writable, NULL) == -1)
+					channel_fail(ch, errno);
+			} else if (errno != EPIPE && errno != ECONNRESET)
 				channel_fail(ch, errno);
 			else /* the reader meets its end by itself */
 				channel_release(ch);
@@ -352,9 +356,13 @@ channel_keep(struct channel *ch, enum msg_type type, const void *payload,
 		free(p);
 		return -1;
 	}
+	if (event_add(ch->writable, NULL) == -1) {
+		packet_free(p);
+		errno = ENOMEM;
+		return -1;
+	}
 	STAILQ_INSERT_TAIL(&ch->backlog, p, entry);
 	ch->nbacklog++;
-	event_add(ch->writable, NULL);
 	channel_brake(ch);
 	return 0;
 }
@@ -404,6 +412,27 @@ channel_new(struct role *role, int fd, unsigned peer, void *arg)
 		channel_free(ch);
 		return NULL;
 	}
+	return ch;
+}
+
+void
+role_lose_peer(struct role *role, unsigned peer)
+{
+	if (role->phase == PHASE_SETUP)
+		fatal("channel to the %s: %s", role_name(peer),
+		    strerror(errno));
+	log_line(LOG_ERROR, "channel to the %s: %s: this process starts anew",
+	    role_name(peer), strerror(errno));
+	role_stop(role);
+}
+
+struct channel *
+role_take_peer(struct role *role, int fd, unsigned peer, void *arg)
+{
+	struct channel *ch = channel_new(role, fd, peer, arg);
+
+	if (ch == NULL)
+		role_lose_peer(role, peer);
 	return ch;
 }
 

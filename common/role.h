@@ -97,6 +97,18 @@ void role_clear(struct role *role);
 struct channel *channel_new(struct role *role, int fd, unsigned peer,
     void *arg);
 
+/*
+ * role_take_peer - channel_new() for what came with PEER.
+ *
+ * Both ends live on where one has no memory or descriptor for it, and the master
+ * sends no other: so NULL is the end of this role, whose next life has new ones.
+ */
+struct channel *role_take_peer(struct role *role, int fd, unsigned peer,
+    void *arg);
+
+/* It cannot be had, for the reason in errno: the end of this role. */
+void role_lose_peer(struct role *role, unsigned peer);
+
 /* End a channel.  Safe inside a handler, and on NULL. */
 void channel_close(struct channel *ch);
 

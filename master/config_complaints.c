@@ -35,6 +35,7 @@ complain(struct complaints *c, int line, const char *format, ...)
 void
 complain_memory(struct complaints *c)
 {
+	c->no_memory = true;
 	complain(c, 0, "out of memory");
 }
 

@@ -6,6 +6,7 @@
 #ifndef MASTER_CONFIG_COMPLAINTS_H
 #define MASTER_CONFIG_COMPLAINTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "master/config.h"
@@ -19,6 +20,7 @@ struct complaints {
 	struct complaint list[CONFIG_ERRORS_MAX]; /* by line */
 	size_t used;
 	size_t count; /* also those that found no room */
+	bool no_memory; /* what was read is not whole: nothing is checked */
 };
 
 /*

@@ -5,6 +5,7 @@
  * config_value.c check each, config_check.c what must fit together.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -205,9 +206,10 @@ open_titled(struct reader *r, const struct config_statement *s)
 		r->skipping = true;
 		return;
 	}
+	errno = 0;
 	r->base = config_block_open(r, title[0]);
 	r->skipping = r->base == NULL;
-	if (r->skipping && r->complaints.count == 0)
+	if (r->skipping && errno == ENOMEM)
 		complain_memory(&r->complaints);
 }
 
@@ -275,7 +277,7 @@ read_statements(struct reader *r, const char *in, size_t len)
 	struct config_text text;
 
 	config_text_init(&text, in, len);
-	for (;;) {
+	while (!r->complaints.no_memory) {
 		switch (config_text_next(&text, &s)) {
 		case CONFIG_TEXT_END:
 			return;
@@ -392,12 +394,16 @@ read_all(struct reader *r, const char *text, size_t len)
 		return;
 	}
 	read_statements(r, text, len);
+	if (r->complaints.no_memory)
+		return; /* a block may lack its name */
 	if (r->block != BLOCK_GLOBAL || r->skipping)
 		complain(&r->complaints, r->block_line,
 		    "this block is not closed by }");
 	block_close(r);
-	if (config_block_add_builtin(r->config) == -1)
+	if (config_block_add_builtin(r->config) == -1) {
 		complain_memory(&r->complaints);
+		return;
+	}
 	config_check_whole(r);
 	if (find_hostname(r->config) == -1)
 		complain_memory(&r->complaints);

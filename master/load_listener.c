@@ -50,8 +50,9 @@ read_pem(struct loading *l, const struct config_listener *listener,
 	if (more == NULL)
 		load_wrong(l, listener->line, "listener %s: %s: %s: %s",
 		    listener->name, param, path, strerror(errno));
-	else
-		all = recallocarray(*text, *len, *len + n + 1, 1);
+	else if ((all = recallocarray(*text, *len, *len + n + 1, 1)) == NULL)
+		load_wrong(l, listener->line, "listener %s: no memory",
+		    listener->name);
 	if (all != NULL) {
 		memcpy(all + *len, more, n);
 		all[*len + n] = '\n';

@@ -138,8 +138,9 @@ run_command(struct servant *queue, const struct config *c)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0)
 		run->pid = execute(c, fds[1]);
 	if (run->pid != -1) {
-		(void)evtimer_add(run->timer, &tv);
 		give(queue, fds[0]);
+		if (evtimer_add(run->timer, &tv) == -1)
+			on_timeout(-1, 0, run); /* it would have no end */
 	} else {
 		refuse(queue, "outcome_command", strerror(errno));
 	}

@@ -283,8 +283,14 @@ link_pair(struct servant *a, struct servant *b)
 	int fds[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
-		log_line(LOG_ERROR, "socketpair: %s", strerror(errno));
-		return; /* the roles say what they miss */
+		/* Neither would ask for the other: one begins again. */
+		log_line(LOG_ERROR,
+		    "the %s [%d] is ended: no channel to the %s: %s",
+		    role_name(a->desc->role), (int)a->pid,
+		    role_name(b->desc->role), strerror(errno));
+		if (a->pid != -1)
+			(void)kill(a->pid, SIGKILL);
+		return;
 	}
 	peer.role = b->desc->role;
 	peer.pid = (uint32_t)b->pid;
@@ -399,7 +405,8 @@ servant_wait(struct servant *s, int64_t lived_ms)
 		s->backoff_ms *= 2;
 	tv.tv_sec = s->backoff_ms / 1000;
 	tv.tv_usec = s->backoff_ms % 1000 * 1000;
-	event_add(s->restart, &tv);
+	if (event_add(s->restart, &tv) == -1)
+		event_active(s->restart, EV_TIMEOUT, 0); /* at once, or never */
 }
 
 void

@@ -283,10 +283,8 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	while ((a = STAILQ_FIRST(&c->backlog)) != NULL) {
 		if (!send_now(c, a->text, a->len, a->fd, &gone)) {
-			if (gone)
+			if (gone || event_add(c->writable, NULL) == -1)
 				client_end(c);
-			else
-				event_add(c->writable, NULL);
 			return;
 		}
 		answer_drop(c);
@@ -342,7 +340,8 @@ client_send_fd(struct client *c, const char *text, int fd)
 	c->octets += answer_size(a);
 	all_octets += answer_size(a);
 	c->nfds += fd != -1;
-	event_add(c->writable, NULL);
+	if (event_add(c->writable, NULL) == -1)
+		client_end(c);
 }
 
 void
@@ -352,8 +351,8 @@ client_pause(struct client *c, bool pause)
 		return;
 	if (pause)
 		event_del(c->readable);
-	else
-		event_add(c->readable, NULL);
+	else if (event_add(c->readable, NULL) == -1)
+		client_end(c);
 }
 
 struct client *

@@ -249,7 +249,7 @@ clients_on_queue(struct clients *cs, int fd)
 		channel_close(cs->queue);
 		request_fail_all(cs);
 	}
-	cs->queue = channel_new(&cs->role, fd, ROLE_QUEUE, NULL);
+	cs->queue = role_take_peer(&cs->role, fd, ROLE_QUEUE, NULL);
 	request_ask_all(cs);
 	request_release_all(cs); /* nothing waits for this one */
 }

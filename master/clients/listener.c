@@ -32,12 +32,13 @@ pause_accepting(struct listener *l)
 static void
 on_accept_again(evutil_socket_t fd, short what, void *arg)
 {
+	const struct timeval tv = { ACCEPT_PAUSE_MS / 1000, 0 };
 	struct listener *l = arg;
 
 	(void)fd;
 	(void)what;
-	if (!clients_are_ending(l->clients))
-		event_add(l->event, NULL);
+	if (!clients_are_ending(l->clients) && event_add(l->event, NULL) == -1)
+		(void)event_add(l->again, &tv); /* fails for no such timer */
 }
 
 static void

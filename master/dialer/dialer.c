@@ -297,7 +297,7 @@ dialer_peer(void *ctx, struct channel *from, const struct message *m)
 
 	(void)from;
 	channel_close(d->queue);
-	d->queue = channel_new(&d->role, m->fd, ROLE_QUEUE, NULL);
+	d->queue = role_take_peer(&d->role, m->fd, ROLE_QUEUE, NULL);
 }
 
 /* Who waits for an answer still asks the next dialer. */

@@ -128,7 +128,7 @@ pump(struct smtpd *d, const uint8_t *in, size_t n)
 
 	for (;;) {
 		event = smtpd_feed(d->session, in, n, &used);
-		in += used;
+		in = n > 0 ? in + used : in; /* which is NULL at the start */
 		n -= used;
 		if (event == SMTPD_CLOSE)
 			return false;
@@ -483,8 +483,9 @@ begin(struct smtpd *d)
 	struct intake *in = d->in;
 
 	TAILQ_INSERT_TAIL(&in->smtpds, d, entry);
-	if (in->clients.nothers++ == 0)
-		event_add(in->smtpd_timer, &tick);
+	in->clients.nothers++;
+	if (!evtimer_pending(in->smtpd_timer, NULL))
+		(void)event_add(in->smtpd_timer, &tick); /* or the next one */
 	in->mail_listeners[d->listener].nsessions++;
 	d->idle_ms = time_monotonic_ms() + d->timeout_ms;
 	smtpd_log_connect(d);

@@ -43,7 +43,9 @@ action_soon(struct queue *q, int64_t ms)
 	struct timeval tv = { .tv_sec = ms / 1000,
 		.tv_usec = ms % 1000 * 1000 };
 
-	(void)evtimer_add(q->action_timer, &tv);
+	/* Nothing else would turn it: at once rather than never. */
+	if (evtimer_add(q->action_timer, &tv) == -1)
+		event_active(q->action_timer, EV_TIMEOUT, 0);
 }
 
 static void

@@ -172,9 +172,10 @@ agents_take(struct queue *q, int fd, uint32_t pid)
 
 	if (agent == NULL) {
 		fd_close(fd);
+		role_lose_peer(&q->role, ROLE_AGENT);
 		return -1;
 	}
-	agent->channel = channel_new(&q->role, fd, ROLE_AGENT, agent);
+	agent->channel = role_take_peer(&q->role, fd, ROLE_AGENT, agent);
 	if (agent->channel == NULL) {
 		free(agent);
 		return -1;

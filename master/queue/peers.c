@@ -62,7 +62,7 @@ peers_replace(struct queue *q, const struct msg_peer *msg, int fd)
 	if (msg->role == ROLE_AGENT)
 		return agents_take(q, fd, msg->pid);
 	channel_close(*slot);
-	*slot = channel_new(&q->role, fd, msg->role, NULL);
+	*slot = role_take_peer(&q->role, fd, msg->role, NULL);
 	return *slot != NULL ? 0 : -1;
 }
 
@@ -86,11 +86,8 @@ peers_take(void *ctx, struct channel *from, const struct message *m)
 		fd_close(m->fd);
 		return;
 	}
-	if (peers_replace(q, msg, m->fd) == -1) {
-		log_line(LOG_ERROR, "channel to %s: %s", role_name(msg->role),
-		    strerror(errno));
-		return;
-	}
+	if (peers_replace(q, msg, m->fd) == -1)
+		return; /* we end */
 	if ((msg->role & ROLE_FRONTS) != 0)
 		channel_set_brake(*peers_slot(q, msg->role), FRONT_BRAKE);
 	if (msg->role == ROLE_INTAKE) {

@@ -315,6 +315,7 @@ session_free(struct session *s)
 static struct session *
 session_new(struct queue *q, struct target *t, int fd, int line_fd)
 {
+	const struct timeval first = { .tv_sec = SESSION_FIRST_MS / 1000 };
 	struct session *s;
 
 	s = calloc(1, sizeof(*s));
@@ -324,7 +325,8 @@ session_new(struct queue *q, struct target *t, int fd, int line_fd)
 	}
 	s->timer = evtimer_new(q->role.base, session_timeout, s);
 	s->clock = evtimer_new(q->role.base, session_overdue, s);
-	if (s->timer == NULL || s->clock == NULL)
+	if (s->timer == NULL || s->clock == NULL ||
+	    evtimer_add(s->clock, &first) == -1)
 		fd_close(fd);
 	else
 		s->channel = channel_new(&q->role, fd, ROLE_WORKER, s);

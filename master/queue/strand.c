@@ -40,7 +40,9 @@ arm(struct strand *s, int64_t ms)
 	struct timeval tv = { .tv_sec = ms / 1000,
 		.tv_usec = ms % 1000 * 1000 };
 
-	(void)evtimer_add(s->timer, &tv);
+	/* Nothing else would turn it: at once rather than never. */
+	if (evtimer_add(s->timer, &tv) == -1)
+		event_active(s->timer, EV_TIMEOUT, 0);
 }
 
 /* One that has a way now, and waits because it had none. */

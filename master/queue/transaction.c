@@ -333,8 +333,10 @@ transaction_body(struct queue *q, const struct job *job, int *fdp, bool *ownp)
 	*fdp = job->message->body_fd;
 	if (*fdp != -1)
 		return 0;
+	if (store_body_fd(q->store, job->message->id, fdp) == -1)
+		return -1;
 	*ownp = true;
-	return store_body_fd(q->store, job->message->id, fdp);
+	return 0;
 }
 
 static bool
@@ -449,25 +451,21 @@ transaction_send(struct queue *q, struct job *job)
 		returned = -1;
 	else if (transaction_is_marked(job))
 		returned = transaction_mark(job, &fd, &own, &size);
-	if (returned == 1) {
+	if (returned == 0) {
+		job->sent = true;
+		/* Where the worker is gone, its channel's end settles the job. */
+		(void)transaction_send_job(job, parameters, fd, size);
+	} else if (returned == 1) {
 		/* RFC 3463, 3.5: X.4.6, routing loop detected. */
 		transaction_refuse(job, OUTCOME_FAILED, "5.4.6",
 		    "the message was delivered to this recipient before, its "
 		    "field Delivered-To says: it goes round in a loop");
-		if (own)
-			fd_close(fd);
-		return;
-	}
-	if (returned == -1) {
+	} else {
 		log_line(LOG_ERROR, "%" PRIX64 ": the body cannot be read: %s",
 		    job->message->id, strerror(errno));
 		transaction_refuse(job, OUTCOME_DEFERRED, "4.3.0",
 		    "the queue cannot read the message");
-		return;
 	}
-	job->sent = true;
-	/* Where the worker is gone, its channel's end settles the job. */
-	(void)transaction_send_job(job, parameters, fd, size);
 	if (own)
 		fd_close(fd);
 }

@@ -99,7 +99,7 @@ resolver_peer(void *ctx, struct channel *from, const struct message *m)
 
 	(void)from;
 	channel_close(r->queue);
-	r->queue = channel_new(&r->role, m->fd, ROLE_QUEUE, NULL);
+	r->queue = role_take_peer(&r->role, m->fd, ROLE_QUEUE, NULL);
 }
 
 static void

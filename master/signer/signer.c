@@ -143,7 +143,7 @@ signer_peer(void *ctx, struct channel *from, const struct message *m)
 
 	(void)from;
 	channel_close(s->intake);
-	s->intake = channel_new(&s->role, m->fd, ROLE_INTAKE, NULL);
+	s->intake = role_take_peer(&s->role, m->fd, ROLE_INTAKE, NULL);
 }
 
 /* The intake's sessions end before us. */

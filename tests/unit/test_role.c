@@ -487,6 +487,24 @@ Test(role, start_tells_who_to_be)
 	cr_expect_eq(t.role.start.gid, 34);
 }
 
+/* A file cannot be waited for, as a socket cannot where memory has run out. */
+Test(role, a_peer_without_a_channel_is_the_end_of_the_role)
+{
+	int fd = memfd_create("no socket", MFD_CLOEXEC);
+
+	cr_expect_null(role_take_peer(&t.role, fd, ROLE_RESOLVER, NULL));
+	cr_expect_eq(fcntl(fd, F_GETFD), -1, "it is closed");
+	cr_expect(event_base_got_break(t.role.base));
+}
+
+Test(role, without_a_peer_that_came_with_the_start_there_is_no_role,
+    .exit_code = 1)
+{
+	t.role.phase = PHASE_SETUP;
+	(void)role_take_peer(&t.role, memfd_create("no socket", MFD_CLOEXEC),
+	    ROLE_RESOLVER, NULL);
+}
+
 Test(role, without_start_there_is_no_role, .exit_code = 1)
 {
 	t.role.phase = PHASE_SETUP;
