@@ -31,7 +31,7 @@ static const struct command {
 	    "[--wait queued|attempt|final] [--ref TEXT] [--binary] [--json] " ENVELOPE
 	    "--from ADDRESS RECIPIENT... < message" },
 	{ "sendmail", control_sendmail,
-	    "postern sendmail [-i] [-t] [-f SENDER] [-F NAME] [-N NOTIFY] "
+	    "postern sendmail [-i] [-t] [-v] [-f SENDER] [-F NAME] [-N NOTIFY] "
 	    "[-R full|hdrs] [-V ENVID] [-C FILE] [RECIPIENT...] < message\n"
 	    "       postern sendmail -bp | -q[R|I WHAT]" },
 	{ "queue", control_queue,

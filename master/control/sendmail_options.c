@@ -118,6 +118,9 @@ take(struct sendmail_options *o, int letter, const char *value, char *why)
 	case 't':
 		o->of_message = true;
 		return 0;
+	case 'v':
+		o->verbose = true;
+		return 0;
 	case '?':
 	case ':':
 		return take_unknown(letter, why);
