@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* posternd: reads its arguments, then is the master or one role. */
 #include <err.h>
+#include <getopt.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,11 +16,31 @@
 
 #define EXIT_USAGE 64
 
+static const char usage_line[] = "usage: posternd [-dhjnqV] [-c file]\n";
+
 static _Noreturn void
 usage(void)
 {
-	fprintf(stderr, "usage: posternd [-djnqV] [-c file]\n");
+	fputs(usage_line, stderr);
 	exit(EXIT_USAGE);
+}
+
+static int
+help(void)
+{
+	fputs(usage_line, stdout);
+	puts("\n"
+	     "  -c file  the configuration, " POSTERN_SYSCONFDIR
+	     "/postern.conf\n"
+	     "  -d       print the configuration with all defaults, and end\n"
+	     "  -j       log JSON lines\n"
+	     "  -n       check the configuration, and end\n"
+	     "  -q       log warnings and errors alone\n"
+	     "  -V       print the version, and end\n"
+	     "  -h       print this, and end\n"
+	     "\nThe master of a mail delivery agent, in the foreground; see "
+	     "posternd(8)");
+	return 0;
 }
 
 /* One role, executed by the master with its channel as descriptor 3. */
@@ -57,13 +78,19 @@ main(int argc, char **argv)
 		.control_fd = -1,
 		.kin_fd = -1,
 	};
+	static const struct option longs[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
 	bool check = false, dump = false;
 	const char *error;
 	int c;
 
 	if (fd_open_standard() == -1)
 		return 1; /* and nowhere to say it */
-	while ((c = getopt(argc, argv, "c:djnqr:C:G:K:V")) != -1) {
+	while ((c = getopt_long(argc, argv, "c:dhjnqr:C:G:K:V", longs, NULL)) !=
+	    -1) {
 		switch (c) {
 		case 'c':
 			options.config_name = optarg;
@@ -71,6 +98,8 @@ main(int argc, char **argv)
 		case 'd':
 			dump = true;
 			break;
+		case 'h':
+			return help();
 		case 'j':
 			options.json = true;
 			break;
@@ -107,8 +136,11 @@ main(int argc, char **argv)
 			usage();
 		}
 	}
-	if (optind != argc)
+	if (optind != argc) {
+		fprintf(stderr, "posternd: %s: one word too many\n",
+		    argv[optind]);
 		usage();
+	}
 	if (check)
 		return master_check(options.config_name) ? 0 : 1;
 	if (dump)

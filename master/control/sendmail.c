@@ -302,6 +302,12 @@ control_sendmail(int argc, char **argv)
 	char why[SENDMAIL_WHY_SIZE];
 	int first;
 
+	/* -h alone; sendmail's has a hop count. */
+	if (argc == 2 &&
+	    (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+		return control_help_for("sendmail");
+	if (control_is_described())
+		return EXIT_USAGE;
 	first = sendmail_options_read(&a, argc, argv, why);
 	if (first == -1) {
 		fprintf(stderr, "sendmail: %s\n", why);

@@ -13,8 +13,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static const char with_value[] = "ABbCDdeFfILNOoPpRrVX";
-static const char alone[] = "cGghimnstUvx";
+static const char with_value[] = "ABbCDdeFfhILNOoPpRrVX";
+static const char alone[] = "cGgimnstUvx";
 
 struct reading {
 	bool fails;
