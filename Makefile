@@ -7,6 +7,8 @@ SBINDIR = $(PREFIX)/sbin
 BINDIR  = $(PREFIX)/bin
 LIBDIR  = $(PREFIX)/lib/postern
 MANDIR  = $(PREFIX)/share/man
+BASHDIR = $(PREFIX)/share/bash-completion/completions
+ZSHDIR  = $(PREFIX)/share/zsh/site-functions
 SYSCONFDIR = /etc/postern
 BUILD   = build
 VERSION := $(shell cat conf/VERSION)
@@ -220,6 +222,10 @@ install: all
 	    master/operator/postern-control.5 master/control/postern-transcript.5 \
 	    master/metrics/postern-metrics.5 $(DESTDIR)$(MANDIR)/man5/
 	install -m 644 master/posternd.8 $(DESTDIR)$(MANDIR)/man8/
+	install -d $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
+	install -m 644 conf/completion/postern.bash $(DESTDIR)$(BASHDIR)/postern
+	ln -sf postern $(DESTDIR)$(BASHDIR)/posternd
+	install -m 644 conf/completion/_postern $(DESTDIR)$(ZSHDIR)/_postern
 	test -e $(DESTDIR)$(SYSCONFDIR)/postern.conf || \
 	    install -m 644 conf/postern.conf $(DESTDIR)$(SYSCONFDIR)/postern.conf
 	install -m 644 conf/bounce.template $(DESTDIR)$(SYSCONFDIR)/bounce.template.default

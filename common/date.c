@@ -136,16 +136,22 @@ date_write(int64_t seconds, char out[DATE_SIZE])
 }
 
 void
-date_write_mail(int64_t seconds, char out[DATE_MAIL_SIZE])
+date_write_mail(int64_t seconds, int32_t east_s, char out[DATE_MAIL_SIZE])
 {
 	static const char days[] = "ThuFriSatSunMonTueWed"; /* of 1970 */
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	int32_t east = east_s / 60 % (24 * 60), size = east < 0 ? -east : east;
 	char date[DATE_SIZE];
 	int month;
 
+	if (seconds + east * 60 < 0)
+		east = size = 0;
+	seconds += east * 60;
 	date_write(seconds, date);
 	month = (date[5] - '0') * 10 + date[6] - '0';
-	(void)snprintf(out, DATE_MAIL_SIZE, "%.3s, %.2s %.3s %.4s %.8s +0000",
+	(void)snprintf(out, DATE_MAIL_SIZE,
+	    "%.3s, %.2s %.3s %.4s %.8s %c%02u%02u",
 	    days + 3 * (seconds / 86400 % 7), date + 8,
-	    months + 3 * (month - 1), date, date + 11);
+	    months + 3 * (month - 1), date, date + 11, east < 0 ? '-' : '+',
+	    (unsigned)(size / 60) % 100, (unsigned)(size % 60));
 }

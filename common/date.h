@@ -17,7 +17,8 @@ void date_write(int64_t seconds, char out[DATE_SIZE]);
 
 #define DATE_MAIL_SIZE 32 /* "Mon, 23 Nov 2026 16:17:08 +0000" and NUL */
 
-/* The same as RFC 5322, 3.3, writes it. */
-void date_write_mail(int64_t seconds, char out[DATE_MAIL_SIZE]);
+/* The same as RFC 5322, 3.3, writes it, at a place that is so many seconds east of
+ * UTC; of those, whole minutes count. */
+void date_write_mail(int64_t seconds, int32_t east_s, char out[DATE_MAIL_SIZE]);
 
 #endif

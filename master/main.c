@@ -20,11 +20,31 @@ enum {
 	LONG_CHANGED = 256,
 };
 
+static const char usage_line[] = "usage: posternd [-dhjnqV] [--changed] [-c file]\n";
+
 static _Noreturn void
 usage(void)
 {
-	fprintf(stderr, "usage: posternd [-djnqV] [--changed] [-c file]\n");
+	fputs(usage_line, stderr);
 	exit(EXIT_USAGE);
+}
+
+static int
+help(void)
+{
+	fputs(usage_line, stdout);
+	puts("\n"
+	     "  -c file  the configuration, " POSTERN_SYSCONFDIR
+	     "/postern.conf\n"
+	     "  -d       print the configuration with all defaults, and end\n"
+	     "  -j       log JSON lines\n"
+	     "  -n       check the configuration, and end\n"
+	     "  -q       log warnings and errors alone\n"
+	     "  -V       print the version, and end\n"
+	     "  -h       print this, and end\n"
+	     "\nThe master of a mail delivery agent, in the foreground; see "
+	     "posternd(8)");
+	return 0;
 }
 
 /* One role, executed by the master with its channel as descriptor 3. */
@@ -62,8 +82,10 @@ main(int argc, char **argv)
 		.control_fd = -1,
 		.kin_fd = -1,
 	};
-	static const struct option words[] = {
+	static const struct option longs[] = {
 		{ "changed", no_argument, NULL, LONG_CHANGED },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
 	bool check = false, dump = false, changed = false;
@@ -72,7 +94,7 @@ main(int argc, char **argv)
 
 	if (fd_open_standard() == -1)
 		return 1; /* and nowhere to say it */
-	while ((c = getopt_long(argc, argv, "c:djnqr:C:G:K:V", words, NULL)) !=
+	while ((c = getopt_long(argc, argv, "c:dhjnqr:C:G:K:V", longs, NULL)) !=
 	    -1) {
 		switch (c) {
 		case 'c':
@@ -84,6 +106,8 @@ main(int argc, char **argv)
 		case LONG_CHANGED:
 			changed = true;
 			break;
+		case 'h':
+			return help();
 		case 'j':
 			options.json = true;
 			break;
@@ -120,8 +144,15 @@ main(int argc, char **argv)
 			usage();
 		}
 	}
-	if (optind != argc || (changed && !dump))
+	if (optind != argc) {
+		fprintf(stderr, "posternd: %s: one word too many\n",
+		    argv[optind]);
 		usage();
+	}
+	if (changed && !dump) {
+		fputs("posternd: --changed is for -d\n", stderr);
+		usage();
+	}
 	if (check)
 		return master_check(options.config_name) ? 0 : 1;
 	if (dump)

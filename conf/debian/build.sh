@@ -28,6 +28,7 @@ fill() {
 
 install_files() {
 	${MAKE:-make} --no-print-directory -s PREFIX=/usr BUILD="$build" \
+		ZSHDIR=/usr/share/zsh/vendor-completions \
 		VERSION="$version" DESTDIR="$root" install >/dev/null
 	for name in sendmail mailq newaliases; do
 		ln -sfn ../../bin/postern "$root/usr/lib/postern/$name"

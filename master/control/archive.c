@@ -26,6 +26,7 @@
 struct archive_options {
 	const char *config_name;
 	const char *spool;
+	bool json;
 };
 
 static void
@@ -90,7 +91,7 @@ become_owner(const char *spool)
 }
 
 static int
-check(const char *spool)
+check(const char *spool, bool json)
 {
 	char error[1024] = "";
 	int faults;
@@ -100,16 +101,17 @@ check(const char *spool)
 		fprintf(stderr, "postern: %s\n", error);
 		return EXIT_DEFERRED;
 	}
-	if (faults > 0) {
+	if (json)
+		printf("{\"faults\":%d}\n", faults);
+	else if (faults > 0)
 		printf("%s: %d faults\n", spool, faults);
-		return EXIT_FAILED;
-	}
-	printf("%s: no fault\n", spool);
-	return EXIT_ALL_WELL;
+	else
+		printf("%s: no fault\n", spool);
+	return faults > 0 ? EXIT_FAILED : EXIT_ALL_WELL;
 }
 
 static int
-export_queue(const char *spool, FILE *file)
+export_queue(const char *spool, FILE *file, bool json)
 {
 	struct archive_sum sum;
 	char error[1024] = "";
@@ -120,14 +122,16 @@ export_queue(const char *spool, FILE *file)
 		return EXIT_DEFERRED;
 	}
 	fprintf(stderr,
-	    "exported %" PRIu64 " messages, %" PRIu64 " recipients; %" PRIu64
-	    " losses\n",
+	    json ? "{\"messages\":%" PRIu64 ",\"recipients\":%" PRIu64
+		   ",\"lost\":%" PRIu64 "}\n"
+		 : "exported %" PRIu64 " messages, %" PRIu64
+		   " recipients; %" PRIu64 " losses\n",
 	    sum.messages, sum.recipients, sum.lost);
 	return sum.lost == 0 ? EXIT_ALL_WELL : EXIT_FAILED;
 }
 
 static int
-import_queue(const char *spool, FILE *file)
+import_queue(const char *spool, FILE *file, bool json)
 {
 	struct archive_sum sum;
 	char error[1024] = "";
@@ -139,8 +143,10 @@ import_queue(const char *spool, FILE *file)
 		    error);
 		return EXIT_DEFERRED;
 	}
-	printf("imported %" PRIu64 " messages, %" PRIu64 " recipients; %" PRIu64
-	       " messages were there\n",
+	printf(json ? "{\"messages\":%" PRIu64 ",\"recipients\":%" PRIu64
+		      ",\"there\":%" PRIu64 "}\n"
+		    : "imported %" PRIu64 " messages, %" PRIu64
+		      " recipients; %" PRIu64 " messages were there\n",
 	    sum.messages, sum.recipients, sum.there);
 	return EXIT_ALL_WELL;
 }
@@ -187,19 +193,21 @@ control_archive(int argc, char **argv)
 					 POSTERN_SYSCONFDIR "/postern.conf" };
 	const struct control_option rows[] = {
 		{ "config", 'c', &o.config_name, NULL },
+		{ "json", 0, NULL, &o.json },
 		{ "spool", 0, &o.spool, NULL },
 	};
 	char spool[4096];
 	FILE *file = NULL;
 	bool imports, exports;
-	int first, ret;
+	int first, words, ret;
 
 	first = control_options(argc, argv, rows, NELEM(rows));
-	if (first == -1 || first == argc)
+	if (!control_words(argc, argv, first, 1, argc, "what to do"))
 		return control_usage("queue");
 	exports = strcmp(argv[first], "export") == 0;
 	imports = strcmp(argv[first], "import") == 0;
-	if (argc - first != (exports || imports ? 2 : 1))
+	words = exports || imports ? 2 : 1;
+	if (!control_words(argc, argv, first, words, words, "the file"))
 		return control_usage("queue");
 	if (exports || imports) {
 		file = open_stream(argv[first + 1], exports);
@@ -217,8 +225,9 @@ control_archive(int argc, char **argv)
 	if (become_owner(spool) == -1)
 		return EXIT_USAGE;
 	if (!exports && !imports)
-		return check(spool);
-	ret = exports ? export_queue(spool, file) : import_queue(spool, file);
+		return check(spool, o.json);
+	ret = exports ? export_queue(spool, file, o.json)
+		      : import_queue(spool, file, o.json);
 	if (fclose(file) != 0 && exports) {
 		fprintf(stderr, "postern: %s: %s\n", argv[first + 1],
 		    strerror(errno));

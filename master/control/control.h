@@ -28,8 +28,28 @@ int control_transcript(int argc, char **argv);
 int control_replay(int argc, char **argv);
 int control_doctor(int argc, char **argv);
 
-/* Says on stderr how subcommand `name` is called; returns EXIT_USAGE. */
+/*
+ * control_usage - say how a subcommand is called.
+ *
+ * On stderr, and EXIT_USAGE; or on stdout, and EXIT_ALL_WELL, where control_options()
+ * was asked for help.
+ */
 int control_usage(const char *name);
+
+/* The function of a subcommand, or NULL. */
+int (*control_find(const char *name))(int argc, char **argv);
+
+/* Help for a subcommand, or the list of all where name is NULL; and what is said
+ * where there is no such subcommand, or none is named. */
+int control_help(const char *name);
+int control_help_for(const char *name); /* of those that there are */
+int control_unknown(const char *name);
+
+/*
+ * control_complete - print what a shell may put in the place of the last word, one a
+ * line: subcommands, options from their tables, values and verbs from their usage.
+ */
+int control_complete(int argc, char **argv);
 
 /* One option of a subcommand: with an argument, or a flag. */
 struct control_option {
@@ -47,6 +67,25 @@ struct control_option {
  */
 int control_options(int argc, char **argv, const struct control_option *rows,
     size_t n);
+
+/*
+ * control_words - whether at least and at most so many words follow the options.
+ *
+ * first is what control_options() returned.  False after a word on stderr (unless it
+ * was said already): what is missing, or which word is one too many.
+ */
+bool control_words(int argc, char **argv, int first, int least, int most,
+    const char *what);
+
+/* The same of an option that has to be there, or not. */
+bool control_has(const char *subcommand, const char *value, const char *option);
+
+/* From now on control_options() passes its rows to a function, and does nothing else;
+ * NULL ends that.  Whether that is so, and whether help was asked for. */
+void control_describe(void (*each)(void *arg, const struct control_option *row),
+    void *arg);
+bool control_is_described(void);
+bool control_wants_help(void);
 
 /* How many recipients came to which end. */
 struct control_tally {

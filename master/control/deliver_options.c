@@ -65,7 +65,8 @@ deliver_options_read(int argc, char **argv, struct deliver_options *o)
 
 	if (o->job.verify && o->job.from == NULL)
 		o->job.from = "";
-	if (first == -1 || o->job.from == NULL || first == argc)
+	if (!control_words(argc, argv, first, 1, argc, "a recipient") ||
+	    !control_has(argv[0], o->job.from, "--from ADDRESS"))
 		return -1;
 	o->job.rcpts = argv + first;
 	o->job.nrcpts = (size_t)(argc - first);

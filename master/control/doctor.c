@@ -137,7 +137,8 @@ control_doctor(int argc, char **argv)
 	};
 	size_t i;
 
-	if (control_options(argc, argv, rows, NELEM(rows)) != argc)
+	if (!control_words(argc, argv,
+		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
 		return control_usage("doctor");
 	for (i = 0; i < NELEM(checks); i++)
 		run_check(&d, &checks[i]);

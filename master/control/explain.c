@@ -369,7 +369,7 @@ control_explain(int argc, char **argv)
 
 	o.config_name = POSTERN_SYSCONFDIR "/postern.conf";
 	first = control_options(argc, argv, rows, NELEM(rows));
-	if (first == -1 || argc - first != 1)
+	if (!control_words(argc, argv, first, 1, 1, "a recipient"))
 		return control_usage("explain");
 	return explain(&o, argv[first]);
 }

@@ -73,7 +73,7 @@ control_status(int argc, char **argv)
 	json_t *row;
 	int fd;
 
-	if (parse(argc, argv, &o) != argc)
+	if (!control_words(argc, argv, parse(argc, argv, &o), 0, 0, ""))
 		return control_usage("status");
 	fd = link_open(link_socket(o.socket, o.config_name, true));
 	if (fd == -1)

@@ -7,8 +7,32 @@
 #include "master/control/control.h"
 
 #define OPTIONS_MAX 48
-/* Behind every letter: the values by which getopt_long() names a row. */
+/* Above every letter: the values by which getopt_long() names a row. */
 #define FIRST_ROW 256
+
+static bool wants_help;
+static void (*describe_each)(void *arg, const struct control_option *row);
+static void *describe_arg;
+
+void
+control_describe(void (*each)(void *arg, const struct control_option *row),
+    void *arg)
+{
+	describe_each = each;
+	describe_arg = arg;
+}
+
+bool
+control_is_described(void)
+{
+	return describe_each != NULL;
+}
+
+bool
+control_wants_help(void)
+{
+	return wants_help;
+}
 
 /* What getopt_long() wants to know of the rows. */
 static void
@@ -30,6 +54,8 @@ describe(const struct control_option *rows, size_t n, struct option *longs,
 			*shorts++ = ':';
 		*shorts = '\0';
 	}
+	longs[n] = (struct option){ "help", no_argument, NULL, 'h' };
+	(void)strlcpy(shorts, "h", 2);
 }
 
 static const struct control_option *
@@ -52,6 +78,7 @@ read_all(int argc, char **argv, const struct control_option *rows, size_t n,
 	int c;
 
 	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		wants_help = wants_help || c == 'h';
 		row = c == '?' ? NULL : find(rows, n, c);
 		if (row == NULL)
 			return -1;
@@ -67,13 +94,15 @@ int
 control_options(int argc, char **argv, const struct control_option *rows,
     size_t n)
 {
-	struct option longs[OPTIONS_MAX + 1] = { 0 };
-	char shorts[2 * OPTIONS_MAX + 1];
+	struct option longs[OPTIONS_MAX + 2] = { 0 };
+	char shorts[2 * OPTIONS_MAX + 2];
 	char *subcommand = argv[0];
 	char name[40];
 	int first;
 
-	if (n > OPTIONS_MAX)
+	for (size_t i = 0; i < n && describe_each != NULL; i++)
+		describe_each(describe_arg, &rows[i]);
+	if (n > OPTIONS_MAX || describe_each != NULL)
 		return -1;
 	describe(rows, n, longs, shorts);
 	(void)snprintf(name, sizeof(name), "postern %s", subcommand);
@@ -81,4 +110,27 @@ control_options(int argc, char **argv, const struct control_option *rows,
 	first = read_all(argc, argv, rows, n, shorts, longs);
 	argv[0] = subcommand;
 	return first;
+}
+
+bool
+control_words(int argc, char **argv, int first, int least, int most,
+    const char *what)
+{
+	if (first == -1 || describe_each != NULL)
+		return false;
+	if (argc - first < least)
+		fprintf(stderr, "postern %s: %s is missing\n", argv[0], what);
+	else if (argc - first > most)
+		fprintf(stderr, "postern %s: %s: one word too many\n", argv[0],
+		    argv[first + most]);
+	return argc - first >= least && argc - first <= most;
+}
+
+bool
+control_has(const char *subcommand, const char *value, const char *option)
+{
+	if (value == NULL)
+		fprintf(stderr, "postern %s: %s is missing\n", subcommand,
+		    option);
+	return value != NULL;
 }

@@ -97,7 +97,8 @@ run(const char *command, int argc, char **argv)
 	};
 
 	o.config_name = POSTERN_SYSCONFDIR "/postern.conf";
-	if (control_options(argc, argv, rows, NELEM(rows)) != argc)
+	if (!control_words(argc, argv,
+		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
 		return control_usage(command);
 	if (o.all + (o.transport != NULL) + (o.destination != NULL) == 1)
 		return say(command, &o);

@@ -381,6 +381,9 @@ check(const char *verb, const struct manage_options *o)
 	    (strcmp(verb, "cat") == 0 && o->selection.nids != 1))
 		return strcmp(verb, "cat") == 0 ? "cat: name one queue id"
 						: "show: name a queue id";
+	if (strcmp(verb, "cat") == 0 && o->json)
+		return "cat: the message is printed as it is: --json is not "
+		       "for it";
 	if (looks && (o->yes || o->dry_run || o->to != NULL))
 		return "--yes, --dry-run and --to are for what changes the "
 		       "queue";
@@ -415,13 +418,14 @@ parse(int argc, char **argv, struct manage_options *o)
 		{ "sender", 0, &s->sender, NULL },
 		{ "socket", 0, &o->socket, NULL },
 		{ "state", 0, &s->state, NULL },
-		{ "to", 0, &o->to, NULL },
 		{ "yes", 'y', NULL, &o->yes },
 		{ "younger", 0, &s->younger, NULL },
+		{ "to", 0, &o->to, NULL }, /* the last: flush has none */
 	};
 
 	o->config_name = POSTERN_SYSCONFDIR "/postern.conf";
-	return control_options(argc, argv, rows, NELEM(rows));
+	return control_options(argc, argv, rows,
+	    NELEM(rows) - (o->flush ? 1 : 0));
 }
 
 static int
@@ -455,6 +459,7 @@ is_for_archive(int argc, char **argv)
 		    strcmp(argv[i], "--spool") == 0)
 			i++;
 		else if (strncmp(argv[i], "-c", 2) != 0 &&
+		    strcmp(argv[i], "--json") != 0 &&
 		    strncmp(argv[i], "--config=", 9) != 0 &&
 		    strncmp(argv[i], "--spool=", 8) != 0)
 			return false;
@@ -475,7 +480,7 @@ control_queue(int argc, char **argv)
 	if (is_for_archive(argc, argv))
 		return control_archive(argc, argv);
 	first = parse(argc, argv, &o);
-	if (first == -1 || first == argc)
+	if (!control_words(argc, argv, first, 1, argc, "what to do"))
 		return control_usage("queue");
 	for (i = 0; i < NELEM(verbs); i++)
 		if (strcmp(argv[first], verbs[i]) == 0)
@@ -501,10 +506,10 @@ control_queue(int argc, char **argv)
 int
 control_flush(int argc, char **argv)
 {
-	struct manage_options o = { 0 };
+	struct manage_options o = { .flush = true };
 	int fd, ret;
 
-	if (parse(argc, argv, &o) != argc || o.to != NULL)
+	if (!control_words(argc, argv, parse(argc, argv, &o), 0, 0, ""))
 		return control_usage("flush");
 	o.progress = o.progress || isatty(STDERR_FILENO);
 	if (selection_is_empty(&o.selection))
@@ -512,7 +517,6 @@ control_flush(int argc, char **argv)
 	fd = link_open(link_socket(o.socket, o.config_name, true));
 	if (fd == -1)
 		return EXIT_DEFERRED;
-	o.flush = true;
 	ret = change(fd, "retry", &o, false);
 	fd_close(fd);
 	return ret;

@@ -71,7 +71,7 @@ tell(int fd, int number, pid_t *pidp)
 
 /* The generation that takes over writes its own id. */
 static int
-wait_for_other(int fd, pid_t old)
+wait_for_other(int fd, pid_t old, bool json)
 {
 	const struct timespec turn = { .tv_nsec = RENEW_TURN_MS * 1000000L };
 	pid_t pid;
@@ -80,7 +80,9 @@ wait_for_other(int fd, pid_t old)
 	for (ms = 0; ms < RENEW_UPGRADE_MS; ms += RENEW_TURN_MS) {
 		pid = read_pid(fd);
 		if (pid != 0 && pid != old) {
-			printf("posternd [%d] has taken over from [%d]\n",
+			printf(json
+				? "{\"pid\":%d,\"old_pid\":%d}\n"
+				: "posternd [%d] has taken over from [%d]\n",
 			    (int)pid, (int)old);
 			return EXIT_ALL_WELL;
 		}
@@ -95,14 +97,17 @@ static int
 renew(int argc, char **argv, const char *name, int number)
 {
 	const char *config_name = POSTERN_SYSCONFDIR "/postern.conf";
+	bool json = false;
 	const struct control_option rows[] = {
 		{ "config", 'c', &config_name, NULL },
+		{ "json", 0, NULL, &json },
 	};
 	struct config *config;
 	int fd, status = EXIT_DEFERRED;
 	pid_t pid;
 
-	if (control_options(argc, argv, rows, NELEM(rows)) != argc)
+	if (!control_words(argc, argv,
+		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
 		return control_usage(name);
 	config = link_config(config_name);
 	if (config == NULL) {
@@ -116,7 +121,9 @@ renew(int argc, char **argv, const char *name, int number)
 	if (fd != -1 && tell(fd, number, &pid) == 0) {
 		status = EXIT_ALL_WELL;
 		if (number == SIGUSR2)
-			status = wait_for_other(fd, pid);
+			status = wait_for_other(fd, pid, json);
+		else if (json)
+			printf("{\"pid\":%d}\n", (int)pid);
 		else
 			printf("posternd [%d] reads %s again: its log says "
 			       "whether it takes it\n",

@@ -33,6 +33,7 @@ struct replay_options {
 	bool fast;
 	bool last;
 	bool verbose;
+	bool json;
 	bool reached; /* the daemon, where it was asked */
 };
 
@@ -42,6 +43,7 @@ parse(int argc, char **argv, struct replay_options *o)
 	const struct control_option rows[] = {
 		{ "config", 'c', &o->config_name, NULL },
 		{ "fast", 0, NULL, &o->fast },
+		{ "json", 0, NULL, &o->json },
 		{ "last", 0, NULL, &o->last },
 		{ "listen", 0, &o->listen, NULL },
 		{ "socket", 0, &o->socket, NULL },
@@ -51,7 +53,8 @@ parse(int argc, char **argv, struct replay_options *o)
 
 	o->config_name = POSTERN_SYSCONFDIR "/postern.conf";
 	first = control_options(argc, argv, rows, NELEM(rows));
-	if (first == -1 || argc - first != (o->last ? 0 : 1))
+	if (!control_words(argc, argv, first, !o->last, !o->last,
+		"--last, a file or an id"))
 		return -1;
 	o->subject = o->last ? NULL : argv[first];
 	return 0;
@@ -185,7 +188,7 @@ stop_server(struct stage *st)
 
 /* For others to connect to. */
 static int
-listen_alone(const struct play *p, const char *where)
+listen_alone(const struct play *p, const char *where, bool json)
 {
 	struct next_hop hop;
 	const char *why = next_hop_parse(where, 0, &hop);
@@ -203,7 +206,9 @@ listen_alone(const struct play *p, const char *where)
 		fprintf(stderr, "postern: %s: %s\n", where, strerror(errno));
 		return EXIT_DEFERRED;
 	}
-	printf("listening on %s port %u\n", hop.host, port);
+	printf(json ? "{\"listening\":\"%s\",\"port\":%u}\n"
+		    : "listening on %s port %u\n",
+	    hop.host, port);
 	fflush(stdout);
 	play_serve(p, fd, true);
 	fd_close(fd);
@@ -215,6 +220,7 @@ static int
 run(const struct replay_options *o, struct script *s, struct stage *st)
 {
 	struct play_timer hurry = { TIMER_COUNT, 0 };
+	const struct rerun_show show = { o->verbose, o->json };
 	int tries = st->play.races ? TRIES : 1;
 	enum rerun_end end;
 
@@ -222,18 +228,23 @@ run(const struct replay_options *o, struct script *s, struct stage *st)
 		play_hurry(&st->play, &hurry);
 	if (rerun_prepare(s, &st->play) == -1 || start_server(st) == -1)
 		return EXIT_DEFERRED;
-	if (st->play.in_clear)
+	if (o->json)
+		printf("{\"in_clear\":%s,\"without_auth\":%s}\n",
+		    st->play.in_clear ? "true" : "false",
+		    st->play.without_auth ? "true" : "false");
+	if (st->play.in_clear && !o->json)
 		printf("what was said inside TLS is said in clear\n");
-	if (st->play.without_auth)
+	if (st->play.without_auth && !o->json)
 		printf("the login is left out\n");
 	do
-		end = rerun(s, &st->play, st->port, &hurry, o->verbose);
+		end = rerun(s, &st->play, st->port, &hurry, &show);
 	while (end == RERUN_DIFFERS && --tries > 0);
 	stop_server(st);
-	if (end == RERUN_SAME)
-		printf("same outcome\n");
-	else if (end == RERUN_DIFFERS)
-		printf("another outcome\n");
+	if (end != RERUN_FAILED && o->json)
+		printf("{\"same\":%s,\"done\":true}\n",
+		    end == RERUN_SAME ? "true" : "false");
+	else if (end != RERUN_FAILED)
+		printf("%s outcome\n", end == RERUN_SAME ? "same" : "another");
 	return end == RERUN_SAME   ? EXIT_ALL_WELL
 	    : end == RERUN_DIFFERS ? EXIT_ANOTHER
 				   : EXIT_DEFERRED;
@@ -265,7 +276,7 @@ control_replay(int argc, char **argv)
 		ret = EXIT_FAILED;
 		goto out;
 	}
-	ret = o.listen != NULL ? listen_alone(&st.play, o.listen)
+	ret = o.listen != NULL ? listen_alone(&st.play, o.listen, o.json)
 			       : run(&o, &s, &st);
 out:
 	play_clear(&st.play);

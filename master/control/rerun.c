@@ -389,32 +389,72 @@ print_then(const struct script_recipient *r)
 	    dsn, outcome_step_name(r->outcome.step), reply);
 }
 
-/* Whose it is, of those that have none yet; compared where one is known. */
+static json_t *
+then_as_object(const struct script_recipient *r)
+{
+	char dsn[4 * sizeof(r->outcome.dsn)], reply[4 * sizeof(r->reply)];
+
+	log_escape(dsn, sizeof(dsn), r->outcome.dsn, strlen(r->outcome.dsn));
+	log_escape(reply, sizeof(reply), r->reply, strlen(r->reply));
+	return json_pack("{s:s,s:b,s:i,s:s,s:s,s:s}", "status",
+	    outcome_status_name(r->outcome.status), "in_doubt",
+	    (int)r->outcome.in_doubt, "code", (int)r->outcome.code, "dsn", dsn,
+	    "step", outcome_step_name(r->outcome.step), "reply", reply);
+}
+
+/* One line: the result as it came, and what it was then where it is another. */
 static void
-take_result(const struct script *s, const struct play *p, bool *had,
-    const json_t *result, enum rerun_end *end)
+print_both(const json_t *result, const struct script_recipient *then)
+{
+	json_t *row = json_copy((json_t *)(uintptr_t)result);
+
+	if (then != NULL)
+		(void)json_object_set_new(row, "then", then_as_object(then));
+	(void)json_dumpf(row, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(row);
+}
+
+/* Whose it is, of those that have none yet; NULL: none of them. */
+static const struct script_recipient *
+claim_recipient(const struct script *s, bool *had, const json_t *result)
 {
 	uint64_t number = strtoull(link_string(result, "ref"), NULL, 10);
+	const struct script_recipient *r;
 
-	print_now(result);
 	for (size_t i = 0; i < s->nrecipients; i++) {
-		const struct script_recipient *r = &s->recipients[i];
-
+		r = &s->recipients[i];
 		if (had[i] || r->number != number ||
 		    strcmp(r->address, link_string(result, "recipient")) != 0)
 			continue;
 		had[i] = true;
-		if (r->has_outcome && !is_same(p, r, result)) {
-			print_then(r);
-			*end = RERUN_DIFFERS;
-		}
+		return r;
+	}
+	return NULL;
+}
+
+/* Compared where one is known. */
+static void
+take_result(const struct script *s, const struct play *p, bool *had,
+    const json_t *result, const struct rerun_show *show, enum rerun_end *end)
+{
+	const struct script_recipient *r = claim_recipient(s, had, result);
+	bool differs = r != NULL && r->has_outcome && !is_same(p, r, result);
+
+	if (differs)
+		*end = RERUN_DIFFERS;
+	if (show->json) {
+		print_both(result, differs ? r : NULL);
 		return;
 	}
+	print_now(result);
+	if (differs)
+		print_then(r);
 }
 
 static enum rerun_end
 take_answers(const struct script *s, const struct play *p,
-    const struct private_daemon *d, size_t njobs, bool verbose)
+    const struct private_daemon *d, size_t njobs, const struct rerun_show *show)
 {
 	enum rerun_end end = RERUN_SAME;
 	bool *had = calloc(s->nrecipients, sizeof(*had));
@@ -423,13 +463,14 @@ take_answers(const struct script *s, const struct play *p,
 	while (had != NULL && njobs > 0 &&
 	    (answer = link_receive(d->link_fd, -1)) != NULL) {
 		if (json_object_get(answer, "recipient") != NULL)
-			take_result(s, p, had, answer, &end);
+			take_result(s, p, had, answer, show, &end);
 		else if (strcmp(link_string(answer, "status"), "refused") == 0)
 			fprintf(stderr, "postern: refused: %s\n",
 			    link_string(answer, "error"));
 		else if (json_is_true(json_object_get(answer, "done")))
 			njobs--;
-		else if (verbose && json_object_get(answer, "line") != NULL)
+		else if (show->verbose &&
+		    json_object_get(answer, "line") != NULL)
 			fprintf(stderr, "%s %s\n",
 			    strcmp(link_string(answer, "from"), "us") == 0
 				? ">"
@@ -498,29 +539,52 @@ read_own(const struct private_daemon *d, struct script *own)
 	return ret;
 }
 
+static void
+print_verdicts(const char *now, const char *then, bool json)
+{
+	char text[4 * SCRIPT_WORD_SIZE * 2];
+	json_t *row;
+
+	if (!json) {
+		printf("the session: %s\n",
+		    now[0] != '\0' ? now : "no failure");
+		if (then != NULL)
+			printf("    then: %s\n", then);
+		return;
+	}
+	log_escape(text, sizeof(text), now, strlen(now));
+	row = json_pack("{s:s}", "session", text);
+	if (then != NULL) {
+		log_escape(text, sizeof(text), then, strlen(then));
+		(void)json_object_set_new(row, "then", json_string(text));
+	}
+	(void)json_dumpf(row, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(row);
+}
+
 /* No recipient says what became of it: what the session made of it does. */
 static enum rerun_end
 compare_verdicts(const struct script *s, const struct play *p,
-    const struct private_daemon *d)
+    const struct private_daemon *d, bool json)
 {
 	char then[SCRIPT_WORD_SIZE * 2], now[SCRIPT_WORD_SIZE * 2] = "";
 	struct script own;
+	bool same;
 
 	last_verdict(s, then, sizeof(then));
 	if (read_own(d, &own) == 0)
 		last_verdict(&own, now, sizeof(now));
 	script_clear(&own);
-	printf("the session: %s\n", now[0] != '\0' ? now : "no failure");
-	if (strcmp(then, now) == 0 ||
-	    (now[0] != '\0' && is_same_text(p, then, now)))
-		return RERUN_SAME;
-	printf("    then: %s\n", then);
-	return RERUN_DIFFERS;
+	same = strcmp(then, now) == 0 ||
+	    (now[0] != '\0' && is_same_text(p, then, now));
+	print_verdicts(now, same ? NULL : then, json);
+	return same ? RERUN_SAME : RERUN_DIFFERS;
 }
 
 enum rerun_end
 rerun(const struct script *s, const struct play *p, uint16_t port,
-    const struct play_timer *hurry, bool verbose)
+    const struct play_timer *hurry, const struct rerun_show *show)
 {
 	struct private_daemon d = { .link_fd = -1, .control_fd = -1 };
 	enum rerun_end end = RERUN_FAILED;
@@ -533,13 +597,13 @@ rerun(const struct script *s, const struct play *p, uint16_t port,
 	if (config_fd == -1 || private_start(&d, config_fd, true) == -1)
 		goto out;
 	for (size_t i = 0; i < s->nmessages && sent != -1; i++) {
-		sent = send_message(&d, s, &s->messages[i], verbose);
+		sent = send_message(&d, s, &s->messages[i], show->verbose);
 		njobs += sent == 1;
 	}
 	if (sent != -1)
-		end = take_answers(s, p, &d, njobs, verbose);
+		end = take_answers(s, p, &d, njobs, show);
 	if (end == RERUN_SAME && !has_outcome(s))
-		end = compare_verdicts(s, p, &d);
+		end = compare_verdicts(s, p, &d, show->json);
 out:
 	private_stop(&d);
 	fd_close(config_fd);

@@ -17,8 +17,14 @@ enum rerun_end {
  */
 int rerun_prepare(struct script *s, const struct play *p);
 
+struct rerun_show {
+	bool verbose; /* the dialogue, on stderr */
+	bool json;    /* what is printed is objects */
+};
+
 /* Deliver them to the server that plays at that port of 127.0.0.1. */
 enum rerun_end rerun(const struct script *s, const struct play *p,
-    uint16_t port, const struct play_timer *hurry, bool verbose);
+    uint16_t port, const struct play_timer *hurry,
+    const struct rerun_show *show);
 
 #endif

@@ -35,7 +35,8 @@ parse(int argc, char **argv, struct send_options *o)
 	};
 	int first = control_options(argc, argv, rows, NELEM(rows));
 
-	if (first == -1 || o->job.from == NULL || first == argc)
+	if (!control_words(argc, argv, first, 1, argc, "a recipient") ||
+	    !control_has(argv[0], o->job.from, "--from ADDRESS"))
 		return -1;
 	o->job.rcpts = argv + first;
 	o->job.nrcpts = (size_t)(argc - first);

@@ -21,6 +21,9 @@
 #include "master/control/link.h"
 #include "master/control/sendmail_options.h"
 
+/* job_recipient_limit, unless we can read another. */
+#define JOB_RECIPIENTS 1000
+
 static int
 complain(const char *what, const char *value, const char *cure)
 {
@@ -82,6 +85,8 @@ find_origin(struct sendmail *s, const char *config_name)
 			(void)strlcpy(s->origin, "localhost",
 			    sizeof(s->origin));
 	}
+	s->job_limit = config != NULL ? (size_t)config->job_recipient_limit
+				      : JOB_RECIPIENTS;
 	config_free(config);
 }
 
@@ -99,41 +104,127 @@ find_user(struct sendmail *s)
 
 /* Sending. */
 
-static int
-say_refused(const json_t *answer)
-{
-	json_int_t code = json_integer_value(json_object_get(answer, "code"));
+/* Of the recipients, in their order: from first to before last. */
+struct part {
+	size_t first, last;
+};
 
-	fprintf(stderr, "sendmail: refused: %s\n",
-	    link_string(answer, "error"));
-	return code >= 500 ? EXIT_FAILED : EXIT_DEFERRED;
+/* What became of all parts so far. */
+struct handing {
+	const struct sendmail *s;
+	const struct sendmail_options *a;
+	int message_fd;
+	size_t limit;                    /* recipients of one job */
+	size_t queued, deferred, failed; /* recipients */
+	bool away;                       /* the daemon is: no use to go on */
+};
+
+/* Which recipients a complaint is about, where they are not all. */
+static void
+name_part(const struct handing *h, const struct part *p)
+{
+	char *const *words = h->s->rcpts.words;
+
+	fputs("sendmail: ", stderr);
+	if (p->last - p->first < h->s->rcpts.n)
+		fprintf(stderr,
+		    "recipients %zu to %zu of %zu (%s to %s): ", p->first + 1,
+		    p->last, h->s->rcpts.n, words[p->first],
+		    words[p->last - 1]);
 }
 
-static int
-hand_over(const struct sendmail *s, const struct sendmail_options *a, int message_fd)
+static bool
+is_too_many(const json_t *answer)
 {
-	struct link_job job = { .from = s->sender,
-		.envelope = a->envelope,
-		.rcpts = s->rcpts.words,
-		.nrcpts = s->rcpts.n,
-		.message_fd = message_fd };
-	json_t *answer = NULL;
-	int fd, ret = EXIT_DEFERRED;
+	return strcmp(link_string(answer, "status"), "refused") == 0 &&
+	    strcmp(link_string(answer, "dsn"), "4.5.3") == 0;
+}
 
-	fd = link_open(link_socket(NULL, a->config_name, false));
-	if (fd == -1)
-		return ret;
-	if (link_send_job(fd, &job) == 0)
+/* The answer to a job of these recipients, the caller's; NULL: none came, which was
+ * said, and will not to those after them. */
+static json_t *
+ask(struct handing *h, struct part *p)
+{
+	struct link_job job = { .from = h->s->sender,
+		.envelope = h->a->envelope,
+		.rcpts = h->s->rcpts.words + p->first,
+		.nrcpts = p->last - p->first,
+		.message_fd = h->message_fd };
+	json_t *answer = NULL;
+	int fd;
+
+	fd = link_open(link_socket(NULL, h->a->config_name, false));
+	if (fd != -1 && link_send_job(fd, &job) == 0)
 		answer = link_receive(fd, -1);
-	if (answer == NULL)
-		fprintf(stderr, "sendmail: posternd closed the connection\n");
-	else if (strcmp(link_string(answer, "status"), "queued") == 0)
-		ret = EXIT_ALL_WELL;
-	else
-		ret = say_refused(answer);
-	json_decref(answer);
+	if (answer == NULL) {
+		h->away = true;
+		p->last = h->s->rcpts.n;
+	}
+	if (answer == NULL && (fd != -1 || p->first > 0)) {
+		name_part(h, p);
+		fputs(fd == -1 ? "not handed over\n"
+			       : "posternd closed the connection\n",
+		    stderr);
+	}
 	fd_close(fd);
-	return ret;
+	return answer;
+}
+
+static void
+take_answer(struct handing *h, const struct part *p, const json_t *answer)
+{
+	json_int_t code = json_integer_value(json_object_get(answer, "code"));
+	size_t n = p->last - p->first;
+
+	if (answer == NULL) {
+		h->deferred += n;
+	} else if (strcmp(link_string(answer, "status"), "queued") == 0) {
+		h->queued += n;
+		if (h->a->verbose)
+			printf("queued as %s: %zu recipient%s\n",
+			    link_string(answer, "id"), n, n == 1 ? "" : "s");
+	} else {
+		name_part(h, p);
+		fprintf(stderr, "refused: %s\n", link_string(answer, "error"));
+		h->deferred += code < 500 ? n : 0;
+		h->failed += code >= 500 ? n : 0;
+	}
+}
+
+/* As many jobs as it takes.  What the daemon allows now may be less than our
+ * configuration says, and need not be readable to us. */
+static int
+hand_over(const struct sendmail *s, const struct sendmail_options *a,
+    int message_fd)
+{
+	struct handing h = { .s = s,
+		.a = a,
+		.message_fd = message_fd,
+		.limit = s->job_limit };
+	struct part p = { 0, 0 };
+	json_t *answer;
+
+	while (p.last < s->rcpts.n && !h.away) {
+		p.first = p.last;
+		p.last = s->rcpts.n - p.first < h.limit ? s->rcpts.n
+							: p.first + h.limit;
+		answer = ask(&h, &p);
+		if (is_too_many(answer) && p.last - p.first > 1) {
+			h.limit = (p.last - p.first) / 2;
+			p.last = p.first;
+		} else {
+			take_answer(&h, &p, answer);
+		}
+		json_decref(answer);
+	}
+	if (h.queued > 0 && h.queued < s->rcpts.n)
+		fprintf(stderr,
+		    "sendmail: %zu of %zu recipients are queued, the others "
+		    "are not: do not send to all again\n",
+		    h.queued, s->rcpts.n);
+	return h.failed > 0  ? EXIT_FAILED
+	    : h.deferred > 0 ? EXIT_DEFERRED
+			     : EXIT_ALL_WELL;
 }
 
 static int
@@ -151,7 +242,7 @@ send_message(const struct sendmail_options *a, int argc, char **argv)
 		ret = sendmail_add(&s, "argument", argv[i], strlen(argv[i]));
 	if (ret == 0 && s.rcpts.n == 0 && !s.of_message)
 		ret = complain("no recipients", "",
-		    "name them, or say -t where they stand in the message");
+		    "name them, or say -t if they are in the message");
 	if (ret == 0)
 		ret = envelope_check(&a->envelope, 1) == 0 ? 0 : EXIT_USAGE;
 	if (ret == 0)
@@ -162,6 +253,8 @@ send_message(const struct sendmail_options *a, int argc, char **argv)
 		    "Bcc: nothing was sent\n");
 		ret = EXIT_DATA_ERROR;
 	}
+	if (ret == 0)
+		ret = sendmail_drop_duplicates(&s);
 	if (ret == 0)
 		ret = hand_over(&s, a, fd);
 	fd_close(fd);
@@ -209,6 +302,12 @@ control_sendmail(int argc, char **argv)
 	char why[SENDMAIL_WHY_SIZE];
 	int first;
 
+	/* -h alone; sendmail's has a hop count. */
+	if (argc == 2 &&
+	    (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+		return control_help_for("sendmail");
+	if (control_is_described())
+		return EXIT_USAGE;
 	first = sendmail_options_read(&a, argc, argv, why);
 	if (first == -1) {
 		fprintf(stderr, "sendmail: %s\n", why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From standard input to the message that is sent: where it ends, which fields it
- * lacks, and which may not leave.
+ * From standard input to the message that is sent: where its lines and where it ends,
+ * which fields it lacks, and which may not leave.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,8 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/date.h"
-#include "common/utf8.h"
 #include "common/util.h"
 #include "master/control/header_field.h"
 #include "master/control/link.h"
@@ -20,37 +18,64 @@
 
 enum {
 	MESSAGE_HEADER_MAX = 1 << 20, /* octets */
-	MESSAGE_TEXT_SIZE = 1200,     /* of one field that we add */
 };
 
-/* What the header has; of two kinds where it was sent again (3.6.6). */
-struct seen {
-	bool resent;
-	bool from[2];
-	bool date[2];
-	bool message_id[2];
+/* Takes octets, writes whole lines. */
+struct line_reader {
+	FILE *out;
+	size_t crs; /* that wait for what follows them */
+	bool dots;
+	enum { AT_START, AT_DOT, IN_LINE } where;
+	bool over;
 };
 
-/* Reads lines up to the end: end of file, or a "." alone where that ends it.
- * -1 with errno. */
-static int
-copy_lines(const struct sendmail *s, FILE *out)
+static void
+end_line(struct line_reader *r)
 {
-	char *line = NULL;
-	size_t size = 0;
-	bool starts = true; /* of a line */
-	ssize_t n;
+	r->over = r->where == AT_DOT && !r->dots;
+	if (r->where == AT_DOT && r->dots)
+		fputc('.', r->out);
+	if (!r->over)
+		fputc('\n', r->out);
+	r->where = AT_START;
+}
 
-	while ((n = getline(&line, &size, stdin)) > 0) {
-		if (!s->dots && starts &&
-		    (strcmp(line, ".\n") == 0 || strcmp(line, ".\r\n") == 0))
-			break;
-		if (fwrite(line, 1, (size_t)n, out) != (size_t)n)
-			break;
-		starts = line[n - 1] == '\n';
+static void
+take_octet(struct line_reader *r, int c)
+{
+	/* Before LF they are one line end; else each is one (Bcc in a line that
+	 * ends so must not be read as another field's). */
+	if (r->crs > 0 && c != '\n' && c != '\r')
+		for (; r->crs > 0 && !r->over; r->crs--)
+			end_line(r);
+	if (r->over || c == EOF)
+		return;
+	if (c == '\r') {
+		r->crs++;
+	} else if (c == '\n') {
+		r->crs = 0;
+		end_line(r);
+	} else if (c == '.' && r->where == AT_START) {
+		r->where = AT_DOT;
+	} else {
+		if (r->where == AT_DOT)
+			fputc('.', r->out);
+		r->where = IN_LINE;
+		fputc(c, r->out);
 	}
-	free(line);
-	return ferror(stdin) || ferror(out) || fflush(out) != 0 ? -1 : 0;
+}
+
+void
+sendmail_read(FILE *in, FILE *out, bool dots)
+{
+	struct line_reader r = { .out = out, .dots = dots };
+	int c;
+
+	while (!r.over && (c = getc_unlocked(in)) != EOF)
+		take_octet(&r, c);
+	take_octet(&r, EOF);
+	if (!r.over && r.where != AT_START)
+		end_line(&r);
 }
 
 /* All of it in a memfd. */
@@ -65,8 +90,10 @@ read_input(const struct sendmail *s)
 		return -1;
 	copy = dup(fd);
 	out = copy != -1 ? fdopen(copy, "w") : NULL;
-	if (out != NULL)
-		ret = copy_lines(s, out);
+	if (out != NULL) {
+		sendmail_read(stdin, out, s->dots);
+		ret = ferror(stdin) || ferror(out) ? -1 : 0;
+	}
 	if (out != NULL && fclose(out) != 0)
 		ret = -1;
 	if (out == NULL)
@@ -79,7 +106,7 @@ read_input(const struct sendmail *s)
 }
 
 static void
-see(struct seen *seen, const struct header_field *f)
+see(struct sendmail_seen *seen, const struct header_field *f)
 {
 	static const char prefix[] = "Resent-";
 	struct header_field rest = *f;
@@ -118,105 +145,45 @@ may_not_leave(const struct header_field *f)
 	    header_field_is(f, "Content-Length");
 }
 
-/* Fields of our own. */
-
-/* As one phrase of RFC 5322, 3.2.5, with the space behind it. */
-static void
-write_phrase(FILE *out, const char *name)
-{
-	const char *c;
-
-	if (name[0] == '\0')
-		return;
-	for (c = name; *c != '\0' && (unsigned char)*c < 0x80; c++)
-		;
-	if (*c != '\0' && utf8_is_valid(name, strlen(name))) {
-		/* RFC 2047, 4.2 and 5: an encoded-word in a phrase. */
-		fputs("=?UTF-8?Q?", out);
-		for (c = name; *c != '\0'; c++) {
-			if ((*c >= 'a' && *c <= 'z') ||
-			    (*c >= 'A' && *c <= 'Z') ||
-			    (*c >= '0' && *c <= '9'))
-				fputc(*c, out);
-			else
-				fprintf(out, "=%02X", (unsigned char)*c);
-		}
-		fputs("?= ", out);
-		return;
-	}
-	fputc('"', out);
-	for (c = name; *c != '\0'; c++) {
-		if (*c == '"' || *c == '\\')
-			fputc('\\', out);
-		fputc(*c >= ' ' && *c < 0x7f ? *c : '?', out);
-	}
-	fputs("\" ", out);
-}
-
-static void
-write_from(FILE *out, const struct sendmail *s, const char *prefix)
-{
-	const char *name = s->full_name;
-
-	fprintf(out, "%sFrom: ", prefix);
-	if (s->sender[0] == '\0') {
-		fprintf(out, "MAILER-DAEMON@%s\n", s->origin);
-		return;
-	}
-	if (name == NULL)
-		name = getenv("NAME");
-	write_phrase(out, name != NULL ? name : "");
-	fprintf(out, "<%s>\n", s->sender);
-}
-
-static void
-write_missing(FILE *out, const struct sendmail *s, const struct seen *seen,
-    time_t now)
-{
-	const char *prefix = seen->resent ? "Resent-" : "";
-	int kind = seen->resent ? 1 : 0;
-	char date[DATE_MAIL_SIZE];
-
-	date_write_mail(now, date);
-	if (!seen->date[kind])
-		fprintf(out, "%sDate: %s\n", prefix, date);
-	if (!seen->from[kind])
-		write_from(out, s, prefix);
-	if (!seen->message_id[kind])
-		fprintf(out, "%sMessage-ID: <%llx.%08x%08x@%s>\n", prefix,
-		    (unsigned long long)now, arc4random(), arc4random(),
-		    s->origin);
-}
-
-/* Clause and order of RFC 5321, 4.4. */
-static void
-write_received(FILE *out, const struct sendmail *s, time_t now)
-{
-	char date[DATE_MAIL_SIZE];
-
-	date_write_mail(now, date);
-	fprintf(out, "Received: by %s (postern, from userid %u);\n\t%s\n",
-	    s->origin, (unsigned)getuid(), date);
-}
-
-/* An mbox's first line is none of the message. */
+/* The first lines of an mbox's message, as UUCP made more of them, are none of it. */
 static size_t
-skip_from_line(const char *in, size_t n)
+skip_from_lines(const char *in, size_t n)
 {
+	size_t at = 0, quote;
 	const char *end;
 
-	if (n < 5 || memcmp(in, "From ", 5) != 0)
-		return 0;
-	end = memchr(in, '\n', n);
-	return end != NULL ? (size_t)(end - in) + 1 : n;
+	for (;;) {
+		quote = at < n && in[at] == '>';
+		if (n - at < quote + 5 ||
+		    memcmp(in + at + quote, "From ", 5) != 0)
+			return at;
+		end = memchr(in + at, '\n', n - at);
+		if (end == NULL)
+			return n;
+		at = (size_t)(end - in) + 1;
+	}
+}
+
+static int
+take_field(struct sendmail *s, const struct header_field *f, bool resent,
+    FILE *out)
+{
+	int status = 0;
+
+	if (s->of_message && names_recipients(f, resent))
+		status = sendmail_add(s, "the message", f->value, f->value_len);
+	if (status == 0 && !may_not_leave(f) &&
+	    sendmail_copy_field(s, f, out) == -1)
+		status = EXIT_DEFERRED;
+	return status;
 }
 
 int
 sendmail_write(struct sendmail *s, time_t now, const char *in, size_t n,
     FILE *out)
 {
-	size_t start = skip_from_line(in, n), at = start;
-	struct seen seen = { 0 };
+	size_t start = skip_from_lines(in, n), at = start;
+	struct sendmail_seen seen = { 0 };
 	struct header_field f;
 	int status;
 
@@ -228,22 +195,14 @@ sendmail_write(struct sendmail *s, time_t now, const char *in, size_t n,
 		    MESSAGE_HEADER_MAX);
 		return EXIT_DATA_ERROR;
 	}
-	write_received(out, s, now);
+	sendmail_received(s, now, out);
 	for (at = start; header_field_next(in, n, &at, &f);) {
-		if (s->of_message && names_recipients(&f, seen.resent)) {
-			status = sendmail_add(s, "the message", f.value,
-			    f.value_len);
-			if (status != 0)
-				return status;
-		}
-		if (may_not_leave(&f))
-			continue;
-		(void)fwrite(f.start, 1, f.size, out);
-		if (f.start[f.size - 1] != '\n')
-			fputc('\n', out); /* it is the last of all octets */
+		status = take_field(s, &f, seen.resent, out);
+		if (status != 0)
+			return status;
 	}
-	write_missing(out, s, &seen, now);
-	if (at == n || (in[at] != '\n' && in[at] != '\r'))
+	sendmail_add_missing(s, &seen, now, out);
+	if (at == n || in[at] != '\n')
 		fputc('\n', out); /* no header, or no body */
 	(void)fwrite(in + at, 1, n - at, out);
 	return 0;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* As sendmail has them; most have no meaning here. */
-#define LETTERS ":A:B:b:C:D:cd:e:F:f:GghI:iL:mN:nO:o:p:q::R:r:stUV:vX:x"
+#define LETTERS ":A:B:b:C:D:cd:e:F:f:Ggh:I:iL:mN:nO:o:p:q::R:r:stUV:vX:x"
 
 static int
 complain(char *why, const char *what, const char *value, const char *cure)
@@ -117,6 +117,9 @@ take(struct sendmail_options *o, int letter, const char *value, char *why)
 		return 0;
 	case 't':
 		o->of_message = true;
+		return 0;
+	case 'v':
+		o->verbose = true;
 		return 0;
 	case '?':
 	case ':':

@@ -30,6 +30,7 @@ struct sendmail_options {
 	struct envelope_options envelope;
 	bool dots;       /* a "." alone on a line does not end the message */
 	bool of_message; /* recipients are in the message, too */
+	bool verbose;    /* print the queue ids */
 };
 
 /*

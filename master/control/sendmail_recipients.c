@@ -7,17 +7,25 @@
 #include <string.h>
 
 #include "common/address.h"
+#include "common/sort.h"
 #include "common/util.h"
 #include "master/control/link.h"
+
+bool
+sendmail_lacks_domain(const char *address)
+{
+	size_t n = strlen(address);
+
+	/* An "@" inside quotes is no domain. */
+	return strrchr(address, '@') == NULL || address[n - 1] == '"';
+}
 
 int
 sendmail_qualify(const struct sendmail *s, char address[MAILBOX_SIZE])
 {
 	struct address addr;
 
-	/* An "@" inside quotes is no domain. */
-	if (strrchr(address, '@') == NULL ||
-	    address[strlen(address) - 1] == '"') {
+	if (sendmail_lacks_domain(address)) {
 		if (strlcat(address, "@", MAILBOX_SIZE) >= MAILBOX_SIZE ||
 		    strlcat(address, s->origin, MAILBOX_SIZE) >= MAILBOX_SIZE)
 			return -1;
@@ -72,5 +80,58 @@ sendmail_add(struct sendmail *s, const char *what, const char *text, size_t n)
 			return EXIT_DEFERRED;
 		}
 	}
+	return 0;
+}
+
+/* Their order: local parts as they are, domains in any letter case. */
+static int
+compare_words(const char *a, const char *b)
+{
+	size_t na = (size_t)(strrchr(a, '@') - a);
+	size_t nb = (size_t)(strrchr(b, '@') - b);
+	int order = memcmp(a, b, na < nb ? na : nb);
+
+	if (order == 0 && na != nb)
+		order = na < nb ? -1 : 1;
+	return order != 0 ? order : strcasecmp(a + na, b + nb);
+}
+
+/* Places of the list; of the same address the first one comes first. */
+static int
+compare_places(const void *a, const void *b)
+{
+	char *const *x = *(char **const *)a, *const *y = *(char **const *)b;
+	int order = compare_words(*x, *y);
+
+	return order != 0 ? order : x < y ? -1 : x > y;
+}
+
+int
+sendmail_drop_duplicates(struct sendmail *s)
+{
+	struct sendmail_list *list = &s->rcpts;
+	char ***places = calloc(list->n + 1, sizeof(*places));
+	size_t i, kept = 0, first = 0;
+
+	if (places == NULL) {
+		fprintf(stderr, "sendmail: no memory\n");
+		return EXIT_DEFERRED;
+	}
+	for (i = 0; i < list->n; i++)
+		places[i] = &list->words[i];
+	sort_array(places, list->n, sizeof(*places), compare_places);
+	for (i = 1; i < list->n; i++) {
+		if (compare_words(*places[first], *places[i]) != 0) {
+			first = i;
+			continue;
+		}
+		free(*places[i]);
+		*places[i] = NULL;
+	}
+	for (i = 0; i < list->n; i++)
+		if (list->words[i] != NULL)
+			list->words[kept++] = list->words[i];
+	list->n = kept;
+	free(places);
 	return 0;
 }

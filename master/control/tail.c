@@ -44,10 +44,12 @@ control_tail(int argc, char **argv)
 	const char *config_name = POSTERN_SYSCONFDIR "/postern.conf";
 	const char *socket = NULL, *sender = NULL, *recipient = NULL;
 	const char *destination = NULL, *id = NULL, *status = NULL;
+	bool json = false;
 	const struct control_option rows[] = {
 		{ "config", 'c', &config_name, NULL },
 		{ "destination", 0, &destination, NULL },
 		{ "id", 0, &id, NULL },
+		{ "json", 0, NULL, &json }, /* as everywhere: it always is */
 		{ "recipient", 0, &recipient, NULL },
 		{ "sender", 0, &sender, NULL },
 		{ "socket", 0, &socket, NULL },
@@ -56,7 +58,8 @@ control_tail(int argc, char **argv)
 	json_t *ask;
 	int fd, ret = EXIT_DEFERRED;
 
-	if (control_options(argc, argv, rows, NELEM(rows)) != argc)
+	if (!control_words(argc, argv,
+		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
 		return control_usage("tail");
 	fd = link_open(link_socket(socket, config_name, true));
 	if (fd == -1)

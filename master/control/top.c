@@ -271,8 +271,9 @@ parse(int argc, char **argv, struct top_options *o, int *limit,
 	o->config_name = POSTERN_SYSCONFDIR "/postern.conf";
 	o->interval = "2s";
 	o->limit = "20";
-	if (control_options(argc, argv, rows, NELEM(rows)) != argc)
-		return control_usage("top");
+	if (!control_words(argc, argv,
+		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
+		return -1;
 	*limit = (int)strtonum(o->limit, 0, 100, &why);
 	*seconds = duration_parse(o->interval);
 	if (why == NULL && *seconds >= 1 && *seconds <= 3600)
@@ -292,7 +293,7 @@ control_top(int argc, char **argv)
 
 	ret = parse(argc, argv, &o, &limit, &seconds);
 	if (ret != 0)
-		return ret;
+		return ret == -1 ? control_usage("top") : ret;
 	fd = link_open(link_socket(o.socket, o.config_name, true));
 	if (fd == -1)
 		return EXIT_DEFERRED;

@@ -157,11 +157,29 @@ transcript_fetch(int fd, const char *id, FILE *out)
 	return done ? 1 : -1;
 }
 
-static int
-show(int fd, const char *id)
+static void
+print_text(const char *text)
 {
-	int found = transcript_fetch(fd, id, stdout);
+	json_t *object = json_pack("{s:s}", "text", text);
 
+	(void)json_dumpf(object, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(object);
+}
+
+static int
+show(int fd, const char *id, bool json)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *whole = json ? open_memstream(&text, &n) : NULL;
+	int found = json && whole == NULL
+	    ? -1
+	    : transcript_fetch(fd, id, json ? whole : stdout);
+
+	if (whole != NULL && fclose(whole) == 0 && found == 1)
+		print_text(text);
+	free(text);
 	if (found == 0)
 		fprintf(stderr, "postern: no transcript%s%s is kept\n",
 		    id != NULL ? " of " : "", id != NULL ? id : "");
@@ -185,13 +203,13 @@ control_transcript(int argc, char **argv)
 
 	o.config_name = POSTERN_SYSCONFDIR "/postern.conf";
 	first = control_options(argc, argv, rows, NELEM(rows));
-	if (first == -1 || argc - first > 1 || (o.last && first < argc))
+	if (!control_words(argc, argv, first, 0, o.last ? 0 : 1, ""))
 		return control_usage("transcript");
 	fd = link_open(link_socket(o.socket, o.config_name, true));
 	if (fd == -1)
 		return EXIT_DEFERRED;
 	if (o.last || first < argc)
-		ret = show(fd, o.last ? NULL : argv[first]);
+		ret = show(fd, o.last ? NULL : argv[first], o.json);
 	else
 		ret = walk(fd, "", name, true, o.json) == 0 ? EXIT_ALL_WELL
 							    : EXIT_DEFERRED;

@@ -27,7 +27,7 @@ received_write(const struct received *r, char out[RECEIVED_SIZE])
 	char date[DATE_MAIL_SIZE];
 	int n;
 
-	date_write_mail(r->when_s, date);
+	date_write_mail(r->when_s, 0, date);
 	n = snprintf(out, RECEIVED_SIZE,
 	    "Received: from %s (%s)%s%s%s\r\n"
 	    "\tby %s (postern) with %s id %s%s%s%s;\r\n"

@@ -23,7 +23,7 @@ put_date(struct notice_writer *w, const char *name, int64_t ms)
 {
 	char date[DATE_MAIL_SIZE];
 
-	date_write_mail(ms / 1000, date);
+	date_write_mail(ms / 1000, 0, date);
 	field_put(w, name);
 	field_put(w, ": ");
 	field_put(w, date);

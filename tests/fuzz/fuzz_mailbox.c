@@ -20,6 +20,7 @@ read_list(const char *in, size_t n)
 		before = list.at;
 		if (mailbox_next(&list, out) == MAILBOX_END)
 			break;
+		assert(list.end >= before && list.end <= list.at);
 		assert(list.at > before && list.at <= n);
 		assert(memchr(out, '\0', sizeof(out)) != NULL);
 		assert(strpbrk(out, "\r\n") == NULL);

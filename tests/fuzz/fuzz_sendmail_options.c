@@ -13,15 +13,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static const char with_value[] = "ABbCDdeFfILNOoPpRrVX";
-static const char alone[] = "cGghimnstUvx";
+static const char with_value[] = "ABbCDdeFfhILNOoPpRrVX";
+static const char alone[] = "cGgimnstUvx";
 
 struct reading {
 	bool fails;
 	enum sendmail_mode mode;
 	const char *sender, *full_name, *config_name, *queue_run;
 	const char *notify, *envid, *ret;
-	bool dots, of_message;
+	bool dots, of_message, verbose;
 	const char *operands[WORDS];
 	int noperands;
 };
@@ -86,6 +86,7 @@ read_cluster(struct reading *r, const char *at, const char *next)
 			r->fails = true;
 		r->dots = r->dots || *at == 'i';
 		r->of_message = r->of_message || *at == 't';
+		r->verbose = r->verbose || *at == 'v';
 	}
 	return 0;
 }
@@ -145,7 +146,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (first == -1)
 		return 0;
 	assert(o.mode == want.mode && o.dots == want.dots &&
-	    o.of_message == want.of_message);
+	    o.of_message == want.of_message && o.verbose == want.verbose);
 	expect_same(o.sender, want.sender);
 	expect_same(o.full_name, want.full_name);
 	expect_same(o.queue_run, want.queue_run);

@@ -11,7 +11,7 @@ from daemon import Suite  # noqa
 
 SUITES = ("run", "login", "injected", "resolver", "lifecycle", "restart", "service", "upgrade",
           "notices", "disk", "archive", "scheduling", "clock", "manage",
-          "transient", "walls", "sendmail", "observe", "reports", "listener",
+          "transient", "walls", "sendmail", "command", "observe", "reports", "listener",
           "starttls", "doctor", "container", "behind_postfix",
           "behind_others", "peers_mx", "beside_postfix", "syntax")
 

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: ISC
 """The sendmail command, over the real posternd."""
+import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from daemon import Daemon, as_plain_user, wait_for  # noqa
+from daemon import ROOT, Daemon, as_plain_user, wait_for  # noqa
 from sink import Sink  # noqa
 
 CONFIG = """
@@ -30,10 +34,10 @@ route "dead.test" { transport = dead }
 class System:
     """A posternd, a sink, and the command under its three names."""
 
-    def __init__(self):
+    def __init__(self, more=""):
         self.sink = Sink()
         self.sink.keywords = ["DSN", "8BITMIME", "SMTPUTF8", "PIPELINING"]
-        self.d = Daemon(CONFIG % self.sink.port)
+        self.d = Daemon(more + CONFIG % self.sink.port)
 
     def __enter__(self):
         self.d.__enter__()
@@ -76,7 +80,8 @@ def cron_calls_it():
         mail, fields, body = s.mail("root@home.test")
         assert mail.commands[0].startswith(b"MAIL FROM:<root@home.test>"), \
             mail.commands
-        assert fields["From"] == ["root (Cron Daemon)"], fields
+        assert fields["From"] == ["root@home.test (Cron Daemon)"], fields
+        assert fields["To"] == ["root@home.test"], fields
         assert body == "hello\r\n..\r\nafter the dot\r\n", body
         assert len(fields["Date"]) == len(fields["Message-ID"]) == 1
         assert "from userid 0" in fields["Received"][0], fields
@@ -161,6 +166,136 @@ def anybody_may_send():
         assert "from userid 0)" not in fields["Received"][0], fields
 
 
+def lines_are_the_same_to_all():
+    """What ends a line for whom we hand over to ends a field for us."""
+    with System() as s:
+        for i, end in enumerate(("\r", "\n", "\r\n", "\r\r\n")):
+            rcpts = ["%s%d@x.test" % (name, i) for name in "ab"]
+            s.run("sendmail", "-t", message=(
+                ">From me Mon" + end + "To: " + rcpts[0] + end +
+                "Bcc: " + rcpts[1] + end + "Subject: s" + end + end +
+                "body" + end).encode())
+            for rcpt in rcpts:
+                _, fields, body = s.mail(rcpt)
+                assert fields["To"] == [rcpts[0]] and "Bcc" not in fields, \
+                    fields
+                assert body == "body\r\n", body
+        s.run("sendmail", "-t", message=b"To: a@x.test\rBcc: secret@x.test"
+              b"\n\nbody\n")
+        for rcpt in ("a@x.test", "secret@x.test"):
+            _, fields, _ = s.mail(rcpt)
+            assert fields["To"] == ["a@x.test"] and "Bcc" not in fields, fields
+
+
+def names_that_mail_programs_write():
+    with System() as s:
+        s.run("sendmail", "-t", "-F", "J\u00f6rg " * 100, "dup@x.test",
+              message=b"To: " + b"Ana " * 300 + b"<a@x.test>,\n"
+              b" \x1b$B$\"<(,\x1b(B <b@x.test>, Ana) <c@x.test>, <d@x.test\n"
+              b"Cc: dup@X.TEST, local\nSubject: s\n\nbody\n")
+        for rcpt in ("a@x.test", "b@x.test", "c@x.test", "d@x.test",
+                     "local@home.test"):
+            mail, fields, _ = s.mail(rcpt)
+            assert fields["Cc"] == ["dup@X.TEST, local@home.test"], fields
+            for line in mail.text.split(b"\r\n"):
+                assert len(line) <= (76 if b"=?" in line else 998), line
+        s.mail("dup@x.test")
+        rcpts = [c for m in s.sink.mails for c in m.commands if b"dup" in c]
+        assert len(rcpts) == 1, rcpts
+
+
+def many_recipients_are_several_jobs():
+    rcpts = ["u%d@x.test" % i for i in range(25)]
+    message = ("To: " + ",".join(rcpts) + "\n\nbody\n").encode()
+    with System("job_recipient_limit = 10\n") as s:
+        r = s.run("sendmail", "-t", "-v", message=message)
+        lines = r.stdout.decode().splitlines()
+        assert [re.sub("as [0-9A-F]+:", "as ID:", line) for line in lines] == \
+            ["queued as ID: %d recipients" % n for n in (10, 10, 5)], lines
+        assert len({line.split()[2] for line in lines}) == 3, lines
+        for rcpt in rcpts:
+            s.mail(rcpt)
+        # What cannot be read, or is old, is found out.
+        other = s.d.config + ".other"
+        with open(s.d.config) as f, open(other, "w") as g:
+            g.write(f.read().replace("job_recipient_limit = 10",
+                                     "job_recipient_limit = 24"))
+        r = s.run("sendmail", "-C", other, "-t", "-v", message=message)
+        assert [int(line.split()[3]) for line in
+                r.stdout.decode().splitlines()] == [6, 6, 6, 6, 1], r.stdout
+
+
+class Answers:
+    """A job socket that gives each job the next answer; a number is a code, and
+    None ends the connection."""
+
+    def __init__(self, path, answers):
+        self.jobs = []
+        self.answers = list(answers)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.bind(path)
+        self.socket.listen()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while self.answers:
+            client, _ = self.socket.accept()
+            if len(self.answers) == 1:
+                self.socket.close()  # before the client can come again
+            rcpts, more = [], True
+            while more:
+                packet = json.loads(client.recv(65536))
+                rcpts += packet["rcpts"]
+                more = packet["more"]
+            self.jobs.append(len(rcpts))
+            answer = self.answers.pop(0)
+            if answer == 250:
+                client.send(b'{"status":"queued","id":"4F%d"}' %
+                            len(self.jobs))
+            elif answer is not None:
+                client.send(json.dumps({
+                    "status": "refused", "code": answer, "error": "no",
+                    "dsn": "4.5.3" if answer == 452 else "5.7.1"}).encode())
+            client.close()
+
+
+def a_part_that_fails_is_named():
+    rcpts = ["u%d@x.test" % i for i in range(5)]
+    for answers, status, jobs, words in (
+            ((250, 550, 250), 69, [2, 2, 1],
+             ["recipients 3 to 4 of 5 (u2@x.test to u3@x.test): refused: no",
+              "3 of 5 recipients are queued"]),
+            ((250, 451, 250), 75, [2, 2, 1],
+             ["recipients 3 to 4 of 5 (u2@x.test to u3@x.test): refused: no",
+              "3 of 5 recipients are queued"]),
+            ((451, 550, 250), 69, [2, 2, 1], ["1 of 5 recipients"]),
+            ((250, 250, None), 75, [2, 2, 1],
+             ["recipients 5 to 5 of 5 (u4@x.test to u4@x.test): posternd "
+              "closed the connection", "4 of 5 recipients"]),
+            ((250,), 75, [2],
+             ["recipients 3 to 5 of 5 (u2@x.test to u4@x.test): not handed",
+              "2 of 5 recipients"]),
+            ((452, 250, 452, 250, 250, 250), 75, [2, 1, 1, 1, 1, 1],
+             ["recipients 2 to 2 of 5 (u1@x.test to u1@x.test): refused: no",
+              "4 of 5 recipients"]),
+            ((250, 250, 250), 0, [2, 2, 1], [])):
+        with tempfile.TemporaryDirectory() as folder:
+            config = os.path.join(folder, "conf")
+            with open(config, "w") as f:
+                f.write('job_recipient_limit = 2\njob_socket = "%s/s"\n' %
+                        folder)
+            server = Answers(folder + "/s", answers)
+            r = subprocess.run(
+                [os.path.join(ROOT, "build/postern"), "sendmail", "-C", config,
+                 "-v", *rcpts], input=b"body\n", capture_output=True,
+                timeout=60, check=False)
+            err = r.stderr.decode()
+            assert r.returncode == status, (answers, r)
+            assert server.jobs == jobs, (answers, server.jobs)
+            assert all(w in err for w in words) and bool(err) == bool(words), \
+                (answers, err)
+
+
 def mailq_and_flush():
     with System() as s:
         assert s.run("mailq").stdout == b"Mail queue is empty\n"
@@ -216,6 +351,12 @@ def run(suite):
         ("sendmail: notifications are asked for",
          notifications_are_asked_for),
         ("sendmail: anybody may send", anybody_may_send),
+        ("sendmail: lines are the same to all", lines_are_the_same_to_all),
+        ("sendmail: names that mail programs write",
+         names_that_mail_programs_write),
+        ("sendmail: many recipients are several jobs",
+         many_recipients_are_several_jobs),
+        ("sendmail: a part that fails is named", a_part_that_fails_is_named),
         ("sendmail: mailq and flush", mailq_and_flush),
         ("sendmail: wrong calls", wrong_calls),
     ])

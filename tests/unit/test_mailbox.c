@@ -38,12 +38,36 @@ static const struct {
 	{ "<>", "!" },
 	{ "a@b <c@d> e", "!" },
 	{ "<a@b> <c@d>", "!" },
-	{ "<a@b", "!" },
-	{ "a@b>", "!" },
+	{ "<a@b> c", "!" },
+	{ "<a b@c>", "!" },
+	{ "a>b@c", "!" },
+	/* Brackets that nothing opened or closed, or that are double. */
+	{ "<a@b", "a@b" },
+	{ "<a@b, c@d", "a@b c@d" },
+	{ "a@b>, c@d", "a@b c@d" },
+	{ "<<a@b>>, c@d", "a@b c@d" },
+	{ "Ana) <a@b>, c@d", "a@b c@d" },
+	{ "Ana (x <a@b>, B (y) <c@d>", "a@b c@d" },
+	{ "Ana] <a@b>, [x <c@d>, e@[192.0.2.1]", "a@b c@d e@[192.0.2.1]" },
+	{ "[list, x] Ana <a@b>", "a@b" },
+	{ "O\"Ana <a@b>, c@d", "a@b c@d" },
+	{ "Ana\1\2 <a@b>", "a@b" },
+	/* ISO-2022-JP, whose octets look like specials: "(),<>\"\\". */
+	{ "\x1b$B$(%,\"<>(\\)\x1b(B <a@b>, c@d", "a@b c@d" },
+	{ "\"\x1b$B\"\\\"\"\x1b(B, x\" <a@b>, c@d", "a@b c@d" },
+	{ "(\x1b$B)(((\x1b(J) a@b", "a@b" },
+	{ "\x1b$(D<<\x1b$@>>\x1b(I,,\x1b(B <a@b>", "a@b" },
+	{ "\x1b$)C\x0e<,\x0f <a@b>", "a@b" },
+	{ "\x1b$B<,\r\n <a@b>, c@d", "a@b c@d" },
+	{ "\x1b$B<,\x1b(B", "!" },
+	{ "\x1b$B<,\x1b(B@b", "!" },
+	{ "\x1b", "!" },
 	{ "\"open", "!" },
 	{ "a (open", "!" },
 	{ "a)b", "!" },
 	{ "a\1b@c", "!" },
+	{ "a@[192.0.2.1", "!" },
+	{ "a@b]", "!" },
 	{ "<x:a@b>", "!" },
 	{ "\"a\\\nb\"@c", "!" },
 };
@@ -56,8 +80,8 @@ Test(mailbox, lists_are_read)
 	size_t i;
 
 	for (i = 0; i < NELEM(lists); i++) {
-		list = (struct mailbox_list){ lists[i].in, strlen(lists[i].in),
-			0 };
+		list = (struct mailbox_list){ .in = lists[i].in,
+			.n = strlen(lists[i].in) };
 		got[0] = '\0';
 		while ((event = mailbox_next(&list, out)) != MAILBOX_END) {
 			if (got[0] != '\0')
@@ -74,7 +98,7 @@ Test(mailbox, lists_are_read)
 Test(mailbox, too_long_is_none)
 {
 	static char in[3 * MAILBOX_SIZE];
-	struct mailbox_list list = { in, sizeof(in), 0 };
+	struct mailbox_list list = { .in = in, .n = sizeof(in) };
 	char out[MAILBOX_SIZE];
 
 	memset(in, 'a', sizeof(in));
@@ -83,6 +107,36 @@ Test(mailbox, too_long_is_none)
 	cr_expect_eq(mailbox_next(&list, out), MAILBOX_ADDRESS);
 	cr_expect_str_eq(out, "b@c");
 	cr_expect_eq(mailbox_next(&list, out), MAILBOX_END);
+}
+
+Test(mailbox, a_name_is_of_any_length)
+{
+	static char in[3 * MAILBOX_SIZE];
+	struct mailbox_list list = { .in = in, .n = sizeof(in) };
+	char out[MAILBOX_SIZE];
+
+	memset(in, 'a', sizeof(in));
+	in[100] = '"';
+	in[sizeof(in) - 100] = '"';
+	memcpy(in + sizeof(in) - 5, "<b@c>", 5);
+	cr_expect_eq(mailbox_next(&list, out), MAILBOX_ADDRESS);
+	cr_expect_str_eq(out, "b@c");
+	cr_expect_eq(mailbox_next(&list, out), MAILBOX_END);
+}
+
+/* Where its domain goes, if it has none. */
+Test(mailbox, the_end_of_an_address_is_known)
+{
+	static const char in[] = "ana (x), B <b > , \"c d\" (y);";
+	static const char *const rest[] = { " (x), ", " > , ", " (y);" };
+	struct mailbox_list list = { .in = in, .n = strlen(in) };
+	char out[MAILBOX_SIZE];
+
+	for (size_t i = 0; i < NELEM(rest); i++) {
+		cr_assert_eq(mailbox_next(&list, out), MAILBOX_ADDRESS);
+		cr_expect_eq(strncmp(in + list.end, rest[i], strlen(rest[i])),
+		    0, "%s", in + list.end);
+	}
 }
 
 Test(header_field, fields_up_to_the_end_of_the_header)
