@@ -36,7 +36,8 @@ help(void)
 	puts("\n"
 	     "  -c file  the configuration, " POSTERN_SYSCONFDIR
 	     "/postern.conf\n"
-	     "  -d       print the configuration with all defaults, and end\n"
+	     "  -d       print the configuration with all defaults, and end;\n"
+	     "           with --changed what is not at its default alone\n"
 	     "  -j       log JSON lines\n"
 	     "  -n       check the configuration, and end\n"
 	     "  -q       log warnings and errors alone\n"
