@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """The postern command by itself: help, complaints, completion."""
+import base64
 import json
 import os
 import re
@@ -8,8 +9,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from daemon import ROOT, Daemon  # noqa
+from daemon import PLAIN_UID, ROOT, Daemon, programs  # noqa
+from sink import Sink  # noqa
 
 POSTERN = os.path.join(ROOT, "build/postern")
 POSTERND = os.path.join(ROOT, "build/posternd")
@@ -162,6 +165,96 @@ def what_is_printed_is_json():
         assert new["old_pid"] == old != new["pid"], new
 
 
+def deliver(*argv, message=b"Subject: x\n\nbody\n", prefix=()):
+    """postern deliver, by a copy of the programs that any user may execute."""
+    postern = os.path.join(programs("build"), "postern")
+    return subprocess.run([*prefix, postern, "deliver", "--tls", "none",
+                           "--json", *argv], input=message,
+                          capture_output=True, timeout=300, check=False)
+
+
+def any_number_of_recipients():
+    rcpts = ["u%d@x.test" % i for i in range(2500)]
+    with Sink() as sink:
+        sink.keywords.append("SMTPUTF8")
+        r = deliver("--server", "127.0.0.1:%d" % sink.port, "--from", "a@b",
+                    *rcpts, rcpts[7], "\u00fc@b\u00fccher.test")
+        results = [json.loads(line) for line in r.stdout.splitlines()]
+        assert r.returncode == 0 and len(results) == 2502, r.stderr
+        got = [rcpt for mail in sink.mails for rcpt in mail.rcpts]
+        assert set(rcpts) <= set(got) and max(
+            len(mail.rcpts) for mail in sink.mails) <= 50, len(got)
+
+
+def a_unix_socket_by_our_own_rights():
+    """Who may connect to it may deliver to it, by whatever name the roles run."""
+    root = os.geteuid() == 0
+    group = 61399
+    cases = [(None, None, 0o600, None, ())]
+    if root:
+        plain = ("setpriv", "--reuid=%d" % PLAIN_UID, "--regid=%d" % PLAIN_UID)
+        cases += [
+            (0, 0, 0o600, 0o711, ()),
+            (0, 0, 0o600, 0o700, ()),
+            (61398, 61398, 0o600, 0o711, ()),
+            (0, group, 0o660, 0o711, ()),
+            (PLAIN_UID, PLAIN_UID, 0o600, 0o711, plain + ("--clear-groups",)),
+            (0, group, 0o660, 0o711, plain + ("--groups=%d" % group,)),
+        ]
+    for uid, gid, mode, folder_mode, prefix in cases:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "socket")
+            with Sink(unix=path) as sink:
+                os.chmod(path, mode)
+                if uid is not None:
+                    os.chown(path, uid, gid)
+                    os.chmod(folder, folder_mode)
+                r = deliver("--lmtp", "--server", "unix:" + path, "--from",
+                            "a@b", "c@d.test", prefix=prefix)
+                assert r.returncode == 0, ((uid, mode, prefix), r)
+                assert len(sink.mails) == 1
+    if root:  # and who may not does not
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o711)
+            path = os.path.join(folder, "socket")
+            with Sink(unix=path) as sink:
+                os.chmod(path, 0o600)
+                r = deliver("--lmtp", "--server", "unix:" + path, "--from",
+                            "a@b", "c@d.test",
+                            prefix=plain + ("--clear-groups",))
+                assert r.returncode == 75 and b"Permission denied" in \
+                    r.stdout, r
+
+
+def options_hold_any_character():
+    with tempfile.TemporaryDirectory() as base:
+        folder = os.path.join(base, "a b'c\\d\"$HOME #e")
+        os.mkdir(folder)
+        os.chmod(base, 0o711)
+        os.chmod(folder, 0o711)
+        path, password = folder + "/so cket", folder + "/pass word"
+        with open(password, "w") as f:
+            f.write("secret\n")
+        os.chmod(password, 0o600)
+        for user in ("CORP\\ana", "a'b", 'a"b', "$HOME", "a b", "#", "j\u00f6rg",
+                     "\\"):
+            with Sink(unix=path) as sink:
+                sink.keywords = ["AUTH PLAIN"]
+                r = deliver("--lmtp", "--server", "unix:" + path, "--user",
+                            user, "--password-file", password, "--auth",
+                            "PLAIN", "--from", "a@b", "c@d.test")
+                want = base64.b64encode(("\0%s\0secret" % user).encode())
+                assert sink.others == [b"AUTH PLAIN " + want + b"\r\n"], \
+                    (user, sink.others, r)
+            os.unlink(path)
+        r = deliver("--server", "127.0.0.1:1", "--user", "a\nb", "--from",
+                    "a@b", "c@d.test")
+        assert r.returncode == 64 and b"control character" in r.stderr, r
+        r = deliver("--server", "127.0.0.1:1", "--user", "${x}", "--from",
+                    "a@b", "c@d.test")
+        assert r.returncode == 64 and b"--user ${x}: holds ${" in r.stderr, r
+
+
 def run(suite):
     suite.check_all([
         ("command: help goes to stdout", help_goes_to_stdout),
@@ -169,4 +262,8 @@ def run(suite):
         ("command: usage has what is read", usage_has_what_is_read),
         ("command: shells complete", shells_complete),
         ("command: what is printed is JSON", what_is_printed_is_json),
+        ("command: any number of recipients", any_number_of_recipients),
+        ("command: a Unix socket by our own rights",
+         a_unix_socket_by_our_own_rights),
+        ("command: options hold any character", options_hold_any_character),
     ])
