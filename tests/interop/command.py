@@ -5,9 +5,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
@@ -103,6 +105,158 @@ def usage_has_what_is_read():
         if "--config" in read:
             assert "[-c FILE" in out, out
         assert said == read - {"--config"}, (command, said ^ read)
+
+
+def page(name):
+    with open(os.path.join(ROOT, name)) as f:
+        return f.read()
+
+
+def section(text, title):
+    return re.search(r"^\.Sh %s\n(.*?)^\.Sh " % title, text,
+                     re.M | re.S).group(1)
+
+
+def synopsis():
+    """The options of each command, as postern(1) has them."""
+    text = page("master/control/postern.1")
+    found = {}
+    for form in section(text, "SYNOPSIS").split(".Nm postern\n")[1:]:
+        names = re.match(r"\.Cm (.*)", form).group(1).split(" | ")
+        options = set(re.findall(r"Fl Fl ([a-z-]+)", form))
+        if ".Op Fl c Ar file" in form:
+            options.add("config")
+        for title, head in (("envelope options", "The envelope options of"),
+                            ("selection", r"\.Ar selection\nis the same"),
+                            ("options of deliver", None)):
+            if ".Op Ar " + title not in form:
+                continue
+            if head is None:
+                options |= found["deliver"]
+                continue
+            part = re.search(head + r"(.*?)^\.El", text,
+                             re.M | re.S).group(1)
+            options |= {o for line in re.findall(r"^\.It (.*)", part, re.M)
+                        for o in re.findall(r"Fl Fl ([a-z-]+)", line)}
+        for name in names:
+            found[name.split()[0]] = found.get(name.split()[0], set()) | options
+    return found
+
+
+def the_manual_has_what_is_read():
+    said = synopsis()
+    for command in commands():
+        if command == "sendmail":
+            continue
+        read = {option[2:] for option in options_of(command)}
+        assert said.pop(command) == read, (command, read)
+    # Those that have no tables.
+    assert set(said) == {"help", "complete"}, said
+    text = page("master/control/postern.1").split(".Sh DESCRIPTION")[1]
+    for command in commands():
+        for option in options_of(command):
+            assert re.search("Fl Fl " + option[2:] + r"\b", text), \
+                (command, option)
+    out = call(POSTERND, "-h")[0]
+    assert set(re.findall(r"^  -(\w)", out, re.M)) == set(
+        re.findall(r"^\.It Fl (\w)\b", page("master/posternd.8"), re.M)), out
+
+
+def the_manual_has_every_exit_status():
+    link = page("master/control/link.h")
+    statuses = set(re.findall(r"EXIT_\w+ =\s+(\d+)", link))
+    said = section(page("master/control/postern.1"), "EXIT STATUS")
+    assert set(re.findall(r"^\.It (\d+)", said, re.M)) == statuses, said
+    said = section(page("master/control/postern-sendmail.1"), "EXIT STATUS")
+    assert set(re.findall(r"\b\d\d?\b", said)) == {"0", "64", "65", "69",
+                                                   "75"}, said
+
+
+def examples_of_the_manual():
+    """The programs of postern-job(5), out of the page: the same as those that are
+    installed, and what they end with."""
+    blocks = [b.replace("\\e", "\\") for b in re.findall(
+        r"^\.Bd -literal\n(.*?)^\.Ed", page("master/intake/postern-job.5"),
+        re.M | re.S)]
+    c, python = blocks[0], blocks[1]
+    source = page("conf/examples/job-client.c")
+    assert source.endswith(c) and page("conf/examples/job-client.py").endswith(
+        python)
+    with tempfile.TemporaryDirectory() as folder:
+        program = folder + "/job-client"
+        with open(folder + "/client.c", "w") as f:
+            f.write(source[:-len(c)] + c)
+        with open(folder + "/client.py", "w") as f:
+            f.write(python)
+        with open(folder + "/message", "w") as f:
+            f.write("Subject: x\n\nbody\n")
+        call(os.environ.get("CC", "cc"), "-Wall", "-Wextra", "-Werror",
+             "-D_GNU_SOURCE", "-o", program, folder + "/client.c")
+        job = json.dumps({"from": "a@b", "rcpts": ["c@d"], "wait": "final"})
+        for i, (answers, status) in enumerate((
+                ([QUEUED, SENT, DONE], 0), ([QUEUED, FAILED, SENT, DONE], 69),
+                ([refused(550)], 69), ([refused(451)], 75), ([], 75),
+                ([QUEUED], 75))):
+            for argv in ((program, job), ("python3", folder + "/client.py",
+                                          "a@b", "c@d")):
+                path = folder + "/s%d%s" % (i, len(argv))
+                answer_one(path, answers)
+                at = 1 if len(argv) == 2 else 2
+                with open(folder + "/message") as f:
+                    r = subprocess.run([*argv[:at], path, *argv[at:]], stdin=f,
+                                       capture_output=True, timeout=60,
+                                       check=False)
+                assert r.returncode == status, (argv, answers, r)
+                assert len(r.stdout.splitlines()) == len(answers), r
+        path = folder + "/queued"
+        answer_one(path, [QUEUED])
+        with open(folder + "/message") as f:
+            subprocess.run([program, path, '{"from":"a@b","rcpts":["c@d"]}'],
+                           stdin=f, stdout=subprocess.DEVNULL, timeout=60,
+                           check=True)
+
+
+QUEUED = {"status": "queued", "id": "4F1A09"}
+SENT = {"id": "4F1A09", "recipient": "c@d", "status": "delivered", "code": 250}
+FAILED = {"id": "4F1A09", "recipient": "c@e", "status": "failed", "code": 550}
+DONE = {"id": "4F1A09", "done": True}
+
+
+def refused(code):
+    return {"status": "refused", "code": code, "dsn": "5.0.0", "error": "no"}
+
+
+def answer_one(path, answers):
+    """A job socket that gives the one job it gets these answers."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    listener.listen()
+
+    def serve():
+        client, _ = listener.accept()
+        client.recv(65536)
+        for answer in answers:
+            client.send(json.dumps(answer, separators=(",", ":")).encode())
+        client.close()
+        listener.close()
+    threading.Thread(target=serve, daemon=True).start()
+
+
+def one_bad_recipient_refuses_the_job():
+    """As postern-job(5) says: nobody of it gets the message."""
+    with Sink() as sink, Daemon(CONFIG.replace(
+            "127.0.0.1:1", "127.0.0.1:%d" % sink.port)) as d:
+        r = d.postern("send", "--json", "--from", "a@b", "good@x.test",
+                      "bad@@x", "fine@x.test", message=b"x\n")
+        answer = json.loads(r.stdout.splitlines()[0])
+        assert r.returncode == 69 and answer["code"] == 501 and \
+            answer["dsn"] == "5.5.4", r
+        # Also in a later packet than the first.
+        r = d.postern("send", "--from", "a@b",
+                      *["u%d@x.test" % i for i in range(150)], "bad@@x",
+                      message=b"x\n")
+        assert r.returncode == 69 and b"refused" in r.stderr, r
+        assert d.queued() == [] and sink.mails == []
 
 
 def shells_complete():
@@ -260,6 +414,12 @@ def run(suite):
         ("command: help goes to stdout", help_goes_to_stdout),
         ("command: a complaint names the word", a_complaint_names_the_word),
         ("command: usage has what is read", usage_has_what_is_read),
+        ("command: the manual has what is read", the_manual_has_what_is_read),
+        ("command: the manual has every exit status",
+         the_manual_has_every_exit_status),
+        ("command: examples of the manual", examples_of_the_manual),
+        ("command: one bad recipient refuses the job",
+         one_bad_recipient_refuses_the_job),
         ("command: shells complete", shells_complete),
         ("command: what is printed is JSON", what_is_printed_is_json),
         ("command: any number of recipients", any_number_of_recipients),
