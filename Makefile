@@ -205,6 +205,7 @@ lint: man-lint
 
 man-lint:
 	mandoc -Tlint -W warning $(PAGES)
+	LC_ALL=C.UTF-8 sh conf/man-quotes.sh $(PAGES)
 
 format:
 	clang-format-14 -i $(wildcard common/*.[ch] agent/*.[ch] master/*.[ch] master/*/*.[ch] tests/*/*.[ch])

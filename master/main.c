@@ -2,6 +2,7 @@
 /* posternd: reads its arguments, then is the master or one role. */
 #include <err.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -82,6 +83,8 @@ main(int argc, char **argv)
 		.client_fd = -1,
 		.control_fd = -1,
 		.kin_fd = -1,
+		.dialer_uid = -1,
+		.dialer_gid = -1,
 	};
 	static const struct option longs[] = {
 		{ "changed", no_argument, NULL, LONG_CHANGED },
@@ -95,8 +98,8 @@ main(int argc, char **argv)
 
 	if (fd_open_standard() == -1)
 		return 1; /* and nowhere to say it */
-	while ((c = getopt_long(argc, argv, "c:dhjnqr:C:G:K:V", longs, NULL)) !=
-	    -1) {
+	while ((c = getopt_long(argc, argv, "c:dhjnqr:C:G:K:U:V", longs,
+		    NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			options.config_name = optarg;
@@ -130,6 +133,11 @@ main(int argc, char **argv)
 			options.control_fd =
 			    (int)strtonum(optarg, 3, INT_MAX, &error);
 			if (error != NULL)
+				usage();
+			break;
+		case 'U': /* the same, for who may use a socket */
+			if (sscanf(optarg, "%" SCNd64 ":%" SCNd64,
+				&options.dialer_uid, &options.dialer_gid) != 2)
 				usage();
 			break;
 		case 'G': /* the same, for a new generation */

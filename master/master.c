@@ -486,6 +486,10 @@ master_run(const struct master_options *options)
 		heir_fail(&m, "the configuration has errors");
 		return EX_CONFIG;
 	}
+	if (options->client_fd != -1 && options->dialer_uid != -1) {
+		m.load->dialer.uid = (uid_t)options->dialer_uid;
+		m.load->dialer.gid = (gid_t)options->dialer_gid;
+	}
 	role_init(&m.role, ROLE_MASTER, -1, master_handlers,
 	    NELEM(master_handlers), &m, on_closed);
 	m.role.phase = PHASE_READY;

@@ -5,12 +5,15 @@
 #define POSTERN_MASTER_MASTER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct master_options {
 	const char *config_name; /* a file */
 	int client_fd; /* one connected client instead of sockets, or -1; ours */
 	int control_fd; /* where it has questions; -1: it has none */
 	int kin_fd;    /* to the generation that we take over from, or -1 */
+	/* Whose rights the dialer has, whatever the configuration says; -1: that. */
+	int64_t dialer_uid, dialer_gid;
 	bool quiet;    /* only warnings and errors are logged */
 	bool json;     /* log lines are JSON, whatever log_format says */
 };

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /* job-client SOCKET JOB < message-file: hands one job in, prints the answers.
- * Standard input must be a file: it is the descriptor that is passed. */
+ * Standard input must be a file: it is the descriptor that is passed.  Ends with 0,
+ * 69 where the job or a recipient failed, or 75 to try again. */
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int
@@ -17,8 +19,9 @@ main(int argc, char **argv)
 	struct sockaddr_un un = { AF_UNIX, "" };
 	struct iovec job = { argv[argc - 1], strlen(argv[argc - 1]) };
 	struct msghdr packet = { NULL, 0, &job, 1, &control, sizeof(control.room), 0 };
-	char answer[65536];
-	int s = socket(AF_UNIX, SOCK_SEQPACKET, 0), fd = 0;
+	static char answer[65536 + 1];
+	int s = socket(AF_UNIX, SOCK_SEQPACKET, 0), fd = 0, status = 0;
+	const char *code;
 	ssize_t n = -1;
 
 	if (argc != 3 || strlen(argv[1]) >= sizeof(un.sun_path))
@@ -27,12 +30,17 @@ main(int argc, char **argv)
 	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
 	if (connect(s, (struct sockaddr *)&un, sizeof(un)) == 0 &&
 	    sendmsg(s, &packet, 0) != -1)
-		while ((n = recv(s, answer, sizeof(answer), 0)) > 0) {
-			printf("%.*s\n", (int)n, answer);
+		while ((n = recv(s, answer, sizeof(answer) - 1, 0)) > 0) {
+			answer[n] = '\0';
+			printf("%s\n", answer);
+			code = strstr(answer, "\"code\":");
+			if (strstr(answer, "\"status\":\"refused\"") != NULL)
+				return code != NULL && atoi(code + 7) < 500 ? 75 : 69;
+			if (strstr(answer, "\"status\":\"failed\"") != NULL)
+				status = 69;
 			if (strstr(argv[2], "\"wait\"") == NULL ||
-			    memmem(answer, (size_t)n, "\"done\"", 6) != NULL ||
-			    memmem(answer, (size_t)n, "\"refused\"", 9) != NULL)
-				return 0;
+			    strstr(answer, "\"done\":true") != NULL)
+				return status;
 		}
 	perror("job-client");
 	return 75;

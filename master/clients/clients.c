@@ -3,6 +3,7 @@
 #include "master/clients/clients.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -64,7 +65,8 @@ log_turned_away(struct clients *cs, const struct client *c, const char *what)
 	cs->nturned_away++;
 	if (cs->turned_away_ms == 0 ||
 	    now_ms - cs->turned_away_ms >= TURNED_AWAY_MS) {
-		log_line(LOG_WARN, "uid %u has too many %s: %u turned away",
+		log_line(LOG_WARN,
+		    "uid %u has too many %s: %u more are turned away",
 		    client_uid(c), what, cs->nturned_away);
 		cs->turned_away_ms = now_ms;
 		cs->nturned_away = 0;
@@ -74,7 +76,11 @@ log_turned_away(struct clients *cs, const struct client *c, const char *what)
 static void
 turn_away(struct clients *cs, struct client *c)
 {
-	log_turned_away(cs, c, "of the connections that there are");
+	char what[64];
+
+	(void)snprintf(what, sizeof(what),
+	    "of the %u connections that there are", cs->nclients);
+	log_turned_away(cs, c, what);
 	client_close(c);
 }
 

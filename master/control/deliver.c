@@ -18,21 +18,30 @@
 
 #include "common/address.h"
 #include "common/outcome.h"
+#include "common/sort.h"
 #include "common/util.h"
 #include "master/control/control.h"
 #include "master/control/deliver_options.h"
 #include "master/control/link.h"
 #include "master/control/private.h"
 
-#define CONFIG_SIZE 8192
+#define CONFIG_SIZE 32768
 /* Beyond --timeout: what a session's own end may take to reach us. */
 #define GRACE_MS 3000
+
+/* A recipient as results name it; the list is in the order of these. */
+struct entry {
+	char *path;
+	size_t at;    /* its place among the options */
+	size_t taken; /* at the first of its path: how many have a result */
+};
 
 struct deliver {
 	struct deliver_options options;
 	struct control_tally tally;
-	bool *decided; /* of each recipient */
-	bool queued;   /* so an end without a result leaves doubt */
+	struct entry *entries; /* of each recipient */
+	bool *decided;         /* the same, in the order of the options */
+	bool queued;           /* so an end without a result leaves doubt */
 	int config_fd;
 	struct private_daemon daemon;
 };
@@ -60,22 +69,78 @@ print_trace(const json_t *line)
 	    link_string(line, "line"));
 }
 
+static int
+compare_entries(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	int order = strcmp(x->path, y->path);
+
+	return order != 0 ? order : x->at < y->at ? -1 : x->at > y->at;
+}
+
+static int
+list_recipients(struct deliver *d)
+{
+	const struct link_job *job = &d->options.job;
+	struct address addr;
+
+	d->decided = calloc(job->nrcpts, sizeof(*d->decided));
+	d->entries = calloc(job->nrcpts, sizeof(*d->entries));
+	for (size_t i = 0; d->entries != NULL && i < job->nrcpts; i++) {
+		(void)address_parse_forward_path(&addr, job->rcpts[i],
+		    strlen(job->rcpts[i]));
+		d->entries[i].at = i;
+		d->entries[i].path = strdup(addr.path);
+		if (d->entries[i].path == NULL)
+			break;
+	}
+	if (d->decided == NULL || d->entries == NULL ||
+	    d->entries[job->nrcpts - 1].path == NULL) {
+		fprintf(stderr, "postern: no memory\n");
+		return -1;
+	}
+	sort_array(d->entries, job->nrcpts, sizeof(*d->entries),
+	    compare_entries);
+	return 0;
+}
+
+static void
+clear_recipients(struct deliver *d)
+{
+	for (size_t i = 0; d->entries != NULL && i < d->options.job.nrcpts; i++)
+		free(d->entries[i].path);
+	free(d->entries);
+	free(d->decided);
+}
+
+/* One of that path has its result; which of several is no matter. */
+static void
+decide(struct deliver *d, const char *path)
+{
+	size_t low = 0, high = d->options.job.nrcpts, middle;
+
+	while (low < high) { /* the first of that path */
+		middle = low + (high - low) / 2;
+		if (strcmp(d->entries[middle].path, path) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == d->options.job.nrcpts)
+		return;
+	middle = low + d->entries[low].taken;
+	if (middle == d->options.job.nrcpts ||
+	    strcmp(d->entries[middle].path, path) != 0)
+		return;
+	d->entries[low].taken++;
+	d->decided[d->entries[middle].at] = true;
+}
+
 /* Drops what belongs to the queue alone, and prints the rest. */
 static void
 take_result(struct deliver *d, json_t *result)
 {
-	const char *rcpt = link_string(result, "recipient");
-	struct address addr;
-	size_t i;
-
-	for (i = 0; i < d->options.job.nrcpts; i++) {
-		(void)address_parse_forward_path(&addr, d->options.job.rcpts[i],
-		    strlen(d->options.job.rcpts[i]));
-		if (!d->decided[i] && strcmp(addr.path, rcpt) == 0) {
-			d->decided[i] = true;
-			break;
-		}
-	}
+	decide(d, link_string(result, "recipient"));
 	(void)json_object_del(result, "id");
 	(void)json_object_del(result, "final");
 	control_print_result(result, d->options.json, &d->tally);
@@ -139,9 +204,8 @@ time_left(const struct deliver *d, int64_t started_ms)
 }
 
 static void
-take_answers(struct deliver *d, struct ending *end)
+take_answers(struct deliver *d, int64_t started_ms, struct ending *end)
 {
-	int64_t started_ms = time_monotonic_ms();
 	json_t *answer;
 	bool done = false;
 
@@ -168,6 +232,29 @@ take_answers(struct deliver *d, struct ending *end)
 			done = json_is_true(json_object_get(answer, "done"));
 		}
 		json_decref(answer);
+	}
+}
+
+/* As many jobs as it takes, one after the other. */
+static void
+send_all(struct deliver *d, struct ending *end)
+{
+	const struct link_job *all = &d->options.job;
+	int64_t started_ms = time_monotonic_ms();
+	struct link_job part = *all;
+	size_t at;
+
+	for (at = 0; at < all->nrcpts && end->why[0] == '\0';
+	     at += part.nrcpts) {
+		part.rcpts = all->rcpts + at;
+		part.nrcpts = all->nrcpts - at < DELIVER_RECIPIENTS
+		    ? all->nrcpts - at
+		    : DELIVER_RECIPIENTS;
+		if (link_send_job(d->daemon.link_fd, &part) == -1)
+			end_for(end, "4.3.0",
+			    "the private posternd did not start");
+		else
+			take_answers(d, started_ms, end);
 	}
 }
 
@@ -208,15 +295,16 @@ take_transcript(struct deliver *d)
 static int
 deliver(struct deliver *d)
 {
+	const char *server = d->options.server;
 	struct ending end = { "", "" };
+	struct private_user user;
+	bool by_socket = server != NULL && strncmp(server, "unix:", 5) == 0 &&
+	    private_socket_user(server + 5, &user);
 
 	if (private_start(&d->daemon, d->config_fd,
-		d->options.transcript != NULL) == -1)
+		d->options.transcript != NULL, by_socket ? &user : NULL) == -1)
 		return EXIT_DEFERRED;
-	if (link_send_job(d->daemon.link_fd, &d->options.job) == -1)
-		end_for(&end, "4.3.0", "the private posternd did not start");
-	else
-		take_answers(d, &end);
+	send_all(d, &end);
 	if (end.why[0] != '\0') {
 		fprintf(stderr, "postern: %s\n", end.why);
 		settle_rest(d, &end);
@@ -240,11 +328,11 @@ run(int argc, char **argv, bool verify)
 		return control_usage(argv[0]);
 	d.options.job.wait = "attempt";
 	d.options.job.once = true;
-	d.decided = calloc(d.options.job.nrcpts, sizeof(*d.decided));
-	if (d.decided == NULL || deliver_options_check(&d.options) == -1 ||
-	    make_config(&d) == -1)
+	if (deliver_options_check(&d.options) == -1 || make_config(&d) == -1)
 		goto out;
 	ret = EXIT_DEFERRED;
+	if (list_recipients(&d) == -1)
+		goto out;
 	signal(SIGPIPE, SIG_IGN);
 	if (!verify)
 		d.options.job.message_fd = link_read_message();
@@ -253,7 +341,7 @@ run(int argc, char **argv, bool verify)
 out:
 	fd_close(d.options.job.message_fd);
 	fd_close(d.config_fd);
-	free(d.decided);
+	clear_recipients(&d);
 	return ret;
 }
 

@@ -98,18 +98,21 @@ check_seconds(const char *option, const char *text, long most)
 	return -1;
 }
 
-/* A word that may stand between quotes in the configuration. */
+/* A word that may be between quotes in the configuration: those of a user or of a
+ * path may hold anything but what would end the line. */
 static int
 check_word(const char *option, const char *text)
 {
 	const char *p;
 
 	for (p = text; p != NULL && *p != '\0'; p++) {
-		if (*p <= ' ' || *p > '~' || *p == '"' || *p == '\\' ||
-		    *p == '$')
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			return deliver_options_complain(option, text,
-			    "holds a character that it may not");
+			    "holds a control character");
 	}
+	if (text != NULL && strstr(text, "${") != NULL)
+		return deliver_options_complain(option, text,
+		    "holds ${, which no configuration may");
 	return 0;
 }
 
@@ -263,11 +266,28 @@ deliver_options_check(const struct deliver_options *o)
 	return -1;
 }
 
+/* Between quotes: single ones, in which only themselves and a backslash mean
+ * anything. */
+static void
+write_quoted(FILE *f, const char *value, size_t n)
+{
+	fputc('\'', f);
+	for (; n > 0; value++, n--) {
+		if (*value == '\'' || *value == '\\')
+			fputc('\\', f);
+		fputc(*value, f);
+	}
+	fputc('\'', f);
+}
+
 static void
 add_string(FILE *f, const char *name, const char *value)
 {
-	if (value != NULL)
-		fprintf(f, "\t%s = \"%s\"\n", name, value);
+	if (value == NULL)
+		return;
+	fprintf(f, "\t%s = ", name);
+	write_quoted(f, value, strlen(value));
+	fputc('\n', f);
 }
 
 /* What is found from here is found by the daemon, too. */
@@ -294,7 +314,8 @@ add_list(FILE *f, const char *name, const char *words)
 	fprintf(f, "\t%s = {", name);
 	for (; *words != '\0'; words += n + (words[n] == ',')) {
 		n = strcspn(words, ",");
-		fprintf(f, "%s \"%.*s\"", first ? "" : ",", (int)n, words);
+		fputs(first ? " " : ", ", f);
+		write_quoted(f, words, n);
 		first = false;
 	}
 	fprintf(f, " }\n");
@@ -327,6 +348,7 @@ deliver_options_write(const struct deliver_options *o, char *text, size_t size)
 	if (f == NULL)
 		return 0;
 	fprintf(f, "queue_store = \"memory\"\nstop_timeout = 2s\n");
+	fprintf(f, "job_recipient_limit = %d\n", DELIVER_RECIPIENTS);
 	fprintf(f, "broken_server_time = 0\ntranscript_keep_time = %s\n",
 	    o->transcript != NULL ? "1d" : "0");
 	if (o->timeout != NULL)

@@ -12,6 +12,9 @@
 #include "master/control/link.h"
 #include "master/control/private.h"
 
+/* Of one job of the private daemon: job_recipient_limit at its most. */
+#define DELIVER_RECIPIENTS 100000
+
 /* Arguments as they stand; NULL: not given. */
 struct deliver_options {
 	struct link_job job;

@@ -3,10 +3,12 @@
 #include "master/control/private.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,12 +92,15 @@ exec_daemon(char *const argv[])
 }
 
 static _Noreturn void
-become_daemon(int config_fd, int client_fd, int control_fd)
+become_daemon(int config_fd, int client_fd, int control_fd,
+    const struct private_user *dialer)
 {
-	char config[32], client[16], control[16];
+	char config[32], client[16], control[16], user[32];
 	char name[] = "posternd", quiet[] = "-q", c[] = "-c", C[] = "-C",
-	     K[] = "-K";
-	char *argv[] = { name, quiet, c, config, C, client, NULL, NULL, NULL };
+	     K[] = "-K", U[] = "-U";
+	char *argv[] = { name, quiet, c, config, C, client, NULL, NULL, NULL,
+		NULL, NULL };
+	size_t n = 6;
 
 	/* All are to outlive the exec(): the daemon's own from there on. */
 	(void)fcntl(client_fd, F_SETFD, 0);
@@ -105,11 +110,48 @@ become_daemon(int config_fd, int client_fd, int control_fd)
 	if (control_fd != -1) {
 		(void)fcntl(control_fd, F_SETFD, 0);
 		(void)snprintf(control, sizeof(control), "%d", control_fd);
-		argv[6] = K;
-		argv[7] = control;
+		argv[n++] = K;
+		argv[n++] = control;
+	}
+	if (dialer != NULL) {
+		(void)snprintf(user, sizeof(user), "%u:%u", dialer->uid,
+		    dialer->gid);
+		argv[n++] = U;
+		argv[n++] = user;
 	}
 	exec_daemon(argv);
 	_exit(1);
+}
+
+/* Whether a user gets to the socket, and may write to it. */
+static bool
+can_connect(const char *path, const struct private_user *user)
+{
+	int status = 1;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(setgroups(0, NULL) == -1 ||
+		    setresgid(user->gid, user->gid, user->gid) == -1 ||
+		    setresuid(user->uid, user->uid, user->uid) == -1 ||
+		    access(path, W_OK) == -1);
+	while (pid > 0 && waitpid(pid, &status, 0) == -1 && errno == EINTR)
+		;
+	return pid > 0 && status == 0;
+}
+
+bool
+private_socket_user(const char *path, struct private_user *user)
+{
+	struct stat st;
+
+	if (geteuid() != 0 || stat(path, &st) == -1)
+		return false;
+	user->uid = st.st_uid;
+	user->gid = st.st_gid;
+	if (!can_connect(path, user))
+		user->uid = 0;
+	return true;
 }
 
 static int
@@ -122,7 +164,8 @@ new_link(int fds[2])
 }
 
 int
-private_start(struct private_daemon *d, int config_fd, bool control)
+private_start(struct private_daemon *d, int config_fd, bool control,
+    const struct private_user *dialer)
 {
 	int jobs[2] = { -1, -1 }, questions[2] = { -1, -1 };
 
@@ -130,7 +173,7 @@ private_start(struct private_daemon *d, int config_fd, bool control)
 	if (new_link(jobs) == 0 && (!control || new_link(questions) == 0)) {
 		d->pid = fork();
 		if (d->pid == 0)
-			become_daemon(config_fd, jobs[1], questions[1]);
+			become_daemon(config_fd, jobs[1], questions[1], dialer);
 		if (d->pid == -1)
 			fprintf(stderr, "postern: fork: %s\n", strerror(errno));
 	}

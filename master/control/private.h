@@ -31,9 +31,25 @@ struct private_name {
 int private_config(const char *text, size_t len,
     const struct private_name *names);
 
-/* control: whether there will be questions, too.  0, or -1 after a word on
- * stderr. */
-int private_start(struct private_daemon *d, int config_fd, bool control);
+/* Whose rights the dialer has. */
+struct private_user {
+	uid_t uid;
+	gid_t gid;
+};
+
+/*
+ * private_socket_user - who may connect to a Unix socket, where we are root.
+ *
+ * Its owner; or root without any capability, where that is the owner or the owner
+ * cannot reach it.  False: we are not root, and our own rights are the dialer's; or
+ * there is no such socket, which the daemon says.
+ */
+bool private_socket_user(const char *path, struct private_user *user);
+
+/* control: whether there will be questions, too.  dialer is NULL for the user of the
+ * configuration.  0, or -1 after a word on stderr. */
+int private_start(struct private_daemon *d, int config_fd, bool control,
+    const struct private_user *dialer);
 
 /* Waits for its end, which is that of its one client. */
 void private_stop(struct private_daemon *d);

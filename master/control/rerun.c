@@ -594,7 +594,7 @@ rerun(const struct script *s, const struct play *p, uint16_t port,
 
 	len = write_config(s, p, port, hurry, text, sizeof(text));
 	config_fd = private_config(text, len, NULL);
-	if (config_fd == -1 || private_start(&d, config_fd, true) == -1)
+	if (config_fd == -1 || private_start(&d, config_fd, true, NULL) == -1)
 		goto out;
 	for (size_t i = 0; i < s->nmessages && sent != -1; i++) {
 		sent = send_message(&d, s, &s->messages[i], show->verbose);

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: ISC
 """The postern command by itself: help, complaints, completion."""
+import base64
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from daemon import ROOT, Daemon  # noqa
+from daemon import PLAIN_UID, ROOT, Daemon, programs  # noqa
+from sink import Sink  # noqa
 
 POSTERN = os.path.join(ROOT, "build/postern")
 POSTERND = os.path.join(ROOT, "build/posternd")
@@ -102,6 +107,158 @@ def usage_has_what_is_read():
         assert said == read - {"--config"}, (command, said ^ read)
 
 
+def page(name):
+    with open(os.path.join(ROOT, name)) as f:
+        return f.read()
+
+
+def section(text, title):
+    return re.search(r"^\.Sh %s\n(.*?)^\.Sh " % title, text,
+                     re.M | re.S).group(1)
+
+
+def synopsis():
+    """The options of each command, as postern(1) has them."""
+    text = page("master/control/postern.1")
+    found = {}
+    for form in section(text, "SYNOPSIS").split(".Nm postern\n")[1:]:
+        names = re.match(r"\.Cm (.*)", form).group(1).split(" | ")
+        options = set(re.findall(r"Fl Fl ([a-z-]+)", form))
+        if ".Op Fl c Ar file" in form:
+            options.add("config")
+        for title, head in (("envelope options", "The envelope options of"),
+                            ("selection", r"\.Ar selection\nis the same"),
+                            ("options of deliver", None)):
+            if ".Op Ar " + title not in form:
+                continue
+            if head is None:
+                options |= found["deliver"]
+                continue
+            part = re.search(head + r"(.*?)^\.El", text,
+                             re.M | re.S).group(1)
+            options |= {o for line in re.findall(r"^\.It (.*)", part, re.M)
+                        for o in re.findall(r"Fl Fl ([a-z-]+)", line)}
+        for name in names:
+            found[name.split()[0]] = found.get(name.split()[0], set()) | options
+    return found
+
+
+def the_manual_has_what_is_read():
+    said = synopsis()
+    for command in commands():
+        if command == "sendmail":
+            continue
+        read = {option[2:] for option in options_of(command)}
+        assert said.pop(command) == read, (command, read)
+    # Those that have no tables.
+    assert set(said) == {"help", "complete"}, said
+    text = page("master/control/postern.1").split(".Sh DESCRIPTION")[1]
+    for command in commands():
+        for option in options_of(command):
+            assert re.search("Fl Fl " + option[2:] + r"\b", text), \
+                (command, option)
+    out = call(POSTERND, "-h")[0]
+    assert set(re.findall(r"^  -(\w)", out, re.M)) == set(
+        re.findall(r"^\.It Fl (\w)\b", page("master/posternd.8"), re.M)), out
+
+
+def the_manual_has_every_exit_status():
+    link = page("master/control/link.h")
+    statuses = set(re.findall(r"EXIT_\w+ =\s+(\d+)", link))
+    said = section(page("master/control/postern.1"), "EXIT STATUS")
+    assert set(re.findall(r"^\.It (\d+)", said, re.M)) == statuses, said
+    said = section(page("master/control/postern-sendmail.1"), "EXIT STATUS")
+    assert set(re.findall(r"\b\d\d?\b", said)) == {"0", "64", "65", "69",
+                                                   "75"}, said
+
+
+def examples_of_the_manual():
+    """The programs of postern-job(5), out of the page: the same as those that are
+    installed, and what they end with."""
+    blocks = [b.replace("\\e", "\\") for b in re.findall(
+        r"^\.Bd -literal\n(.*?)^\.Ed", page("master/intake/postern-job.5"),
+        re.M | re.S)]
+    c, python = blocks[0], blocks[1]
+    source = page("conf/examples/job-client.c")
+    assert source.endswith(c) and page("conf/examples/job-client.py").endswith(
+        python)
+    with tempfile.TemporaryDirectory() as folder:
+        program = folder + "/job-client"
+        with open(folder + "/client.c", "w") as f:
+            f.write(source[:-len(c)] + c)
+        with open(folder + "/client.py", "w") as f:
+            f.write(python)
+        with open(folder + "/message", "w") as f:
+            f.write("Subject: x\n\nbody\n")
+        call(os.environ.get("CC", "cc"), "-Wall", "-Wextra", "-Werror",
+             "-D_GNU_SOURCE", "-o", program, folder + "/client.c")
+        job = json.dumps({"from": "a@b", "rcpts": ["c@d"], "wait": "final"})
+        for i, (answers, status) in enumerate((
+                ([QUEUED, SENT, DONE], 0), ([QUEUED, FAILED, SENT, DONE], 69),
+                ([refused(550)], 69), ([refused(451)], 75), ([], 75),
+                ([QUEUED], 75))):
+            for argv in ((program, job), ("python3", folder + "/client.py",
+                                          "a@b", "c@d")):
+                path = folder + "/s%d%s" % (i, len(argv))
+                answer_one(path, answers)
+                at = 1 if len(argv) == 2 else 2
+                with open(folder + "/message") as f:
+                    r = subprocess.run([*argv[:at], path, *argv[at:]], stdin=f,
+                                       capture_output=True, timeout=60,
+                                       check=False)
+                assert r.returncode == status, (argv, answers, r)
+                assert len(r.stdout.splitlines()) == len(answers), r
+        path = folder + "/queued"
+        answer_one(path, [QUEUED])
+        with open(folder + "/message") as f:
+            subprocess.run([program, path, '{"from":"a@b","rcpts":["c@d"]}'],
+                           stdin=f, stdout=subprocess.DEVNULL, timeout=60,
+                           check=True)
+
+
+QUEUED = {"status": "queued", "id": "4F1A09"}
+SENT = {"id": "4F1A09", "recipient": "c@d", "status": "delivered", "code": 250}
+FAILED = {"id": "4F1A09", "recipient": "c@e", "status": "failed", "code": 550}
+DONE = {"id": "4F1A09", "done": True}
+
+
+def refused(code):
+    return {"status": "refused", "code": code, "dsn": "5.0.0", "error": "no"}
+
+
+def answer_one(path, answers):
+    """A job socket that gives the one job it gets these answers."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    listener.listen()
+
+    def serve():
+        client, _ = listener.accept()
+        client.recv(65536)
+        for answer in answers:
+            client.send(json.dumps(answer, separators=(",", ":")).encode())
+        client.close()
+        listener.close()
+    threading.Thread(target=serve, daemon=True).start()
+
+
+def one_bad_recipient_refuses_the_job():
+    """As postern-job(5) says: nobody of it gets the message."""
+    with Sink() as sink, Daemon(CONFIG.replace(
+            "127.0.0.1:1", "127.0.0.1:%d" % sink.port)) as d:
+        r = d.postern("send", "--json", "--from", "a@b", "good@x.test",
+                      "bad@@x", "fine@x.test", message=b"x\n")
+        answer = json.loads(r.stdout.splitlines()[0])
+        assert r.returncode == 69 and answer["code"] == 501 and \
+            answer["dsn"] == "5.5.4", r
+        # Also in a later packet than the first.
+        r = d.postern("send", "--from", "a@b",
+                      *["u%d@x.test" % i for i in range(150)], "bad@@x",
+                      message=b"x\n")
+        assert r.returncode == 69 and b"refused" in r.stderr, r
+        assert d.queued() == [] and sink.mails == []
+
+
 def shells_complete():
     def complete(*words):
         return call(POSTERN, "complete", *words)[0].split()
@@ -162,11 +319,111 @@ def what_is_printed_is_json():
         assert new["old_pid"] == old != new["pid"], new
 
 
+def deliver(*argv, message=b"Subject: x\n\nbody\n", prefix=()):
+    """postern deliver, by a copy of the programs that any user may execute."""
+    postern = os.path.join(programs("build"), "postern")
+    return subprocess.run([*prefix, postern, "deliver", "--tls", "none",
+                           "--json", *argv], input=message,
+                          capture_output=True, timeout=300, check=False)
+
+
+def any_number_of_recipients():
+    rcpts = ["u%d@x.test" % i for i in range(2500)]
+    with Sink() as sink:
+        sink.keywords.append("SMTPUTF8")
+        r = deliver("--server", "127.0.0.1:%d" % sink.port, "--from", "a@b",
+                    *rcpts, rcpts[7], "\u00fc@b\u00fccher.test")
+        results = [json.loads(line) for line in r.stdout.splitlines()]
+        assert r.returncode == 0 and len(results) == 2502, r.stderr
+        got = [rcpt for mail in sink.mails for rcpt in mail.rcpts]
+        assert set(rcpts) <= set(got) and max(
+            len(mail.rcpts) for mail in sink.mails) <= 50, len(got)
+
+
+def a_unix_socket_by_our_own_rights():
+    """Who may connect to it may deliver to it, by whatever name the roles run."""
+    root = os.geteuid() == 0
+    group = 61399
+    cases = [(None, None, 0o600, None, ())]
+    if root:
+        plain = ("setpriv", "--reuid=%d" % PLAIN_UID, "--regid=%d" % PLAIN_UID)
+        cases += [
+            (0, 0, 0o600, 0o711, ()),
+            (0, 0, 0o600, 0o700, ()),
+            (61398, 61398, 0o600, 0o711, ()),
+            (0, group, 0o660, 0o711, ()),
+            (PLAIN_UID, PLAIN_UID, 0o600, 0o711, plain + ("--clear-groups",)),
+            (0, group, 0o660, 0o711, plain + ("--groups=%d" % group,)),
+        ]
+    for uid, gid, mode, folder_mode, prefix in cases:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "socket")
+            with Sink(unix=path) as sink:
+                os.chmod(path, mode)
+                if uid is not None:
+                    os.chown(path, uid, gid)
+                    os.chmod(folder, folder_mode)
+                r = deliver("--lmtp", "--server", "unix:" + path, "--from",
+                            "a@b", "c@d.test", prefix=prefix)
+                assert r.returncode == 0, ((uid, mode, prefix), r)
+                assert len(sink.mails) == 1
+    if root:  # and who may not does not
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o711)
+            path = os.path.join(folder, "socket")
+            with Sink(unix=path) as sink:
+                os.chmod(path, 0o600)
+                r = deliver("--lmtp", "--server", "unix:" + path, "--from",
+                            "a@b", "c@d.test",
+                            prefix=plain + ("--clear-groups",))
+                assert r.returncode == 75 and b"Permission denied" in \
+                    r.stdout, r
+
+
+def options_hold_any_character():
+    with tempfile.TemporaryDirectory() as base:
+        folder = os.path.join(base, "a b'c\\d\"$HOME #e")
+        os.mkdir(folder)
+        os.chmod(base, 0o711)
+        os.chmod(folder, 0o711)
+        path, password = folder + "/so cket", folder + "/pass word"
+        with open(password, "w") as f:
+            f.write("secret\n")
+        os.chmod(password, 0o600)
+        for user in ("CORP\\ana", "a'b", 'a"b', "$HOME", "a b", "#", "j\u00f6rg",
+                     "\\"):
+            with Sink(unix=path) as sink:
+                sink.keywords = ["AUTH PLAIN"]
+                r = deliver("--lmtp", "--server", "unix:" + path, "--user",
+                            user, "--password-file", password, "--auth",
+                            "PLAIN", "--from", "a@b", "c@d.test")
+                want = base64.b64encode(("\0%s\0secret" % user).encode())
+                assert sink.others == [b"AUTH PLAIN " + want + b"\r\n"], \
+                    (user, sink.others, r)
+            os.unlink(path)
+        r = deliver("--server", "127.0.0.1:1", "--user", "a\nb", "--from",
+                    "a@b", "c@d.test")
+        assert r.returncode == 64 and b"control character" in r.stderr, r
+        r = deliver("--server", "127.0.0.1:1", "--user", "${x}", "--from",
+                    "a@b", "c@d.test")
+        assert r.returncode == 64 and b"--user ${x}: holds ${" in r.stderr, r
+
+
 def run(suite):
     suite.check_all([
         ("command: help goes to stdout", help_goes_to_stdout),
         ("command: a complaint names the word", a_complaint_names_the_word),
         ("command: usage has what is read", usage_has_what_is_read),
+        ("command: the manual has what is read", the_manual_has_what_is_read),
+        ("command: the manual has every exit status",
+         the_manual_has_every_exit_status),
+        ("command: examples of the manual", examples_of_the_manual),
+        ("command: one bad recipient refuses the job",
+         one_bad_recipient_refuses_the_job),
         ("command: shells complete", shells_complete),
         ("command: what is printed is JSON", what_is_printed_is_json),
+        ("command: any number of recipients", any_number_of_recipients),
+        ("command: a Unix socket by our own rights",
+         a_unix_socket_by_our_own_rights),
+        ("command: options hold any character", options_hold_any_character),
     ])

@@ -61,7 +61,7 @@ def h_values_that_are_none(t):
             (("--timeout", "0"), "--timeout 0"),
             (("--timeout", "soon"), "--timeout soon"),
             (("--step-timeout", "-1"), "--step-timeout -1"),
-            (("--tls-name", "a b"), "--tls-name a b"),
+            (("--tls-name", "a b"), "--tls-name: a b"),
             (("--tls-name", "a\x1b[31mb"), "--tls-name a.x1b"),
             (("--ca", "/a\"b"), "--ca")):
         run = t.deliver(t.serve(), *options)
