@@ -878,6 +878,77 @@ Test(config, file_and_manual_have_every_parameter_of_a_block)
 	    "\n# Listeners: ", ".Sh LISTENERS\n");
 }
 
+/* What the manual has to say of the values of a row, or a part of it. */
+static void
+man_limits(const struct config_row *row, char *out, size_t size)
+{
+	unsigned long long least = row->least, most = row->most;
+
+	switch (row->type) {
+	case CONFIG_TYPE_STRING:
+	case CONFIG_TYPE_PATH:
+		(void)snprintf(out, size, "at most %llu octets", most);
+		break;
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_SIZE:
+		(void)snprintf(out, size, ".Pq %llu to %llu", least, most);
+		break;
+	case CONFIG_TYPE_DURATION:
+		(void)snprintf(out, size, ".Pq %llus to %llus", least, most);
+		break;
+	case CONFIG_TYPE_BOOL:
+		(void)snprintf(out, size, ".Pq yes, no");
+		break;
+	case CONFIG_TYPE_ENUM: /* its first word; bars are commas there */
+		(void)snprintf(out, size, ".Pq %.*s",
+		    (int)strcspn(row->unit, "|"), row->unit);
+		break;
+	case CONFIG_TYPE_LIST:
+		(void)snprintf(out, size, "at most %llu", most);
+		break;
+	case CONFIG_TYPE_MODE:
+		(void)snprintf(out, size, "%04llo to %04llo", least, most);
+		break;
+	}
+}
+
+Test(config, the_manual_has_the_limits_of_every_parameter)
+{
+	static const struct {
+		enum config_scope scope;
+		const char *section;
+	} scopes[] = {
+		{ CONFIG_SCOPE_GLOBAL, ".Nm" },
+		{ CONFIG_SCOPE_TRANSPORT, ".Sh TRANSPORTS\n" },
+		{ CONFIG_SCOPE_ROUTE, ".Sh ROUTES\n" },
+		{ CONFIG_SCOPE_DESTINATION, ".Sh DESTINATIONS\n" },
+		{ CONFIG_SCOPE_MX_GROUP, ".Sh GROUPS OF MAIL SERVERS\n" },
+		{ CONFIG_SCOPE_SERVER, ".Sh SERVERS\n" },
+		{ CONFIG_SCOPE_LISTENER, ".Sh LISTENERS\n" },
+	};
+	const struct config_row *row;
+	char line[300], item[2048];
+	const char *at;
+	size_t count;
+
+	for (size_t i = 0; i < NELEM(scopes); i++) {
+		row = config_rows(scopes[i].scope, &count);
+		for (; count > 0; count--, row++) {
+			man_line(row, line, sizeof(line));
+			at = strstr(slurp("master/postern.conf.5"),
+			    scopes[i].section);
+			at = at != NULL ? strstr(at, line) : NULL;
+			cr_assert_not_null(at, "%s%s", scopes[i].section, line);
+			at += strlen(line);
+			(void)snprintf(item, sizeof(item), "%.*s",
+			    (int)(strstr(at, "\n.It") - at), at);
+			man_limits(row, line, sizeof(line));
+			cr_expect_not_null(strstr(item, line), "%s: %s",
+			    row->name, line);
+		}
+	}
+}
+
 Test(config, routes_destinations_and_groups_have_limits_of_their_own)
 {
 	struct config *c = read_good(
