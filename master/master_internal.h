@@ -36,6 +36,7 @@ struct servant {
 	uint32_t landlock_abi;
 	bool landlock_shown;
 	bool ready;
+	bool was_killed; /* by us: its end is waited for */
 	bool was_ready; /* once, since the master's start */
 	bool retired;
 	bool coming; /* it takes the place of another one once it is ready */

@@ -381,15 +381,25 @@ void
 servant_kill(struct servant *s)
 {
 	kill(s->pid, SIGKILL);
+	s->was_killed = true;
 	servant_expect_end(s);
 }
 
+/* What closed its channel and goes on without us is no dying process: it is
+ * killed before it is given up. */
 static void
 on_overdue(evutil_socket_t fd, short what, void *arg)
 {
+	struct servant *s = arg;
+
 	(void)fd;
 	(void)what;
-	master_leave_behind(arg);
+	if (s->pid == -1)
+		return;
+	if (s->was_killed)
+		master_leave_behind(s);
+	else
+		servant_kill(s);
 }
 
 void
@@ -420,6 +430,7 @@ servant_start(struct servant *s)
 	s->namespaces = s->desc->namespaces & m->granted;
 	if (s->namespaces != 0)
 		s->namespaces |= m->granted & CLONE_NEWUSER;
+	s->was_killed = false;
 	s->pid = spawn_role(role_name(s->desc->role), fds[1], s->namespaces);
 	if (s->pid == -1)
 		goto failed;

@@ -163,9 +163,7 @@ action_is_current(struct queue *q, const struct action *a)
 {
 	if (a->dry || a->verb == ACT_LIST)
 		return true;
-	if (q->nops > 0)
-		group_commit(q);
-	return q->nops == 0;
+	return group_settle(q);
 }
 
 static void

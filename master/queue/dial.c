@@ -350,8 +350,8 @@ dial_spare_messages(struct session *s)
 	    q->transports[s->target->destination->transport].name;
 
 	bool is_mx = config != NULL && config->next_hop.kind == NEXT_HOP_MX;
-	bool is_tls = s->failure.step == STEP_STARTTLS ||
-	    s->failure.step == STEP_TLS;
+	bool is_tls =
+	    s->failure.step == STEP_STARTTLS || s->failure.step == STEP_TLS;
 
 	if (s->failure.status != OUTCOME_FAILED || (is_mx && !is_tls) ||
 	    target_security(s->target) == SECURITY_REQUIRED ||
@@ -416,11 +416,11 @@ dial_leave(struct session *s, bool same)
 {
 	struct job *job;
 
-	TAILQ_FOREACH(job, &s->jobs, entry) {
+	TAILQ_FOREACH(job, &s->jobs, entry)
 		if (job->begun)
 			return false;
+	TAILQ_FOREACH(job, &s->jobs, entry)
 		job->sent = false;
-	}
 	s->up = false;
 	s->flights = false;
 	s->leaves = true;
@@ -518,7 +518,8 @@ dial_next(void *ctx, struct channel *from, const struct message *m)
 	 * for the end, once more where a QUIT of ours is on its way, and where
 	 * no socket came. */
 	s->lost += msg->again == NEXT_AGAIN_LOST;
-	if (++s->asked > 3 * s->plan->count + 2 + s->lost) {
+	if (++s->asked > 3 * s->plan->count + 2 + s->lost ||
+	    s->lost > DIAL_LOST_MAX + 1) {
 		session_fault(s, "asked for more addresses than there are");
 		return;
 	}

@@ -495,6 +495,24 @@ group_commit(struct queue *q)
 	queue_pump_soon(q);
 }
 
+bool
+group_settle(struct queue *q)
+{
+	uint32_t left = q->nops, before;
+
+	while (left > 0 && q->nops > 0) {
+		before = q->nops;
+		group_commit(q);
+		if (q->store_fails)
+			return false;
+		/* What its news have added is for the next one. */
+		left -= before > q->nops && before - q->nops < left
+		    ? before - q->nops
+		    : left;
+	}
+	return true;
+}
+
 /* What never reached the disk is as if it had not been; for the end. */
 void
 group_clear(struct queue *q)

@@ -300,9 +300,8 @@ fail_turn(struct queue *q)
 static bool
 write_and_tell(struct queue *q, bool *busyp)
 {
-	if (q->nops > 0)
-		group_commit(q); /* else a debt is on its way to the disk */
-	*busyp = q->nops > 0;
+	/* Else a debt is on its way to the disk. */
+	*busyp = !group_settle(q);
 	if (*busyp)
 		return true;
 	/* Who needs no mail is out of the way before others are gathered. */

@@ -328,6 +328,7 @@ struct queue {
 	struct queue_ops ops;
 	uint32_t nops;
 	uint32_t nrows; /* that they touch, about */
+	int64_t refilled_ms; /* refill.c: its last turn */
 	bool store_fails;   /* the last commit did */
 	void *reserve;      /* group_reserve */
 	bool disk_is_short; /* said in the log */
@@ -408,6 +409,8 @@ void group_commit(struct queue *q);
 struct queue_op *group_new_outcome(struct queue *q, size_t text_size);
 /* Fills the reserve again; false: not now. */
 bool group_reserve(struct queue *q);
+/* As many commits as all that waits now takes; false: the store fails. */
+bool group_settle(struct queue *q);
 /* One follows soon, for what is not among the changes (rates_kept.h). */
 void group_soon(struct queue *q);
 /* Whether one group_commit() takes all that waits. */

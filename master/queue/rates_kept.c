@@ -13,7 +13,8 @@ enum {
 	KEPT_SWEEP_MS = 60000,
 };
 
-/* A clock that was set back must not stop mail for longer. */
+/* A clock that was set back must not stop mail for longer, besides what an empty
+ * bucket takes. */
 #define KEPT_MOST_US INT64_C(86400000000)
 
 /* A rate that is changed begins anew. */
@@ -38,8 +39,6 @@ kept_left_us(struct queue *q, const struct limit *limit, size_t i,
 	if (store_get_rate(q->store, name, &full_us) == -1)
 		return -1;
 	*left_usp = full_us > now_us ? full_us - now_us : 0;
-	if (*left_usp > KEPT_MOST_US)
-		*left_usp = KEPT_MOST_US;
 	return 0;
 }
 
@@ -48,7 +47,7 @@ rates_kept_restore(struct queue *q, struct limit *limit)
 {
 	int64_t now_us = time_real_ms() * 1000;
 	int64_t now_ms = time_monotonic_ms();
-	int64_t left_us;
+	int64_t left_us, most_us;
 	size_t i;
 
 	for (i = 0; i < limit->nrates; i++) {
@@ -57,6 +56,10 @@ rates_kept_restore(struct queue *q, struct limit *limit)
 			    store_error(q->store));
 			return;
 		}
+		most_us = KEPT_MOST_US +
+		    rate_cost_us(&limit->rates[i], limit->rates[i].burst);
+		if (left_us > most_us)
+			left_us = most_us;
 		if (left_us > 0)
 			rate_set_left(&limit->buckets[i], &limit->rates[i],
 			    left_us, now_ms);

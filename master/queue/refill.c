@@ -311,9 +311,7 @@ refill_row(const struct store_envelope *envelope,
 bool
 refill_is_current(struct queue *q)
 {
-	if (q->nops > 0)
-		group_commit(q);
-	return q->nops == 0; /* else the store fails, and we wait */
+	return group_settle(q); /* else the store fails, and we wait */
 }
 
 /* Fetches of a source what is due and has room, at most so many. */
@@ -528,9 +526,12 @@ refill_run(struct queue *q)
 {
 	if (q->draining || !era_schedules(q))
 		return;
-	/* The store does not say yet what we know; each commit comes here. */
-	if (!group_is_short(q))
+	/* The store does not say yet what we know; each commit comes here.  But
+	 * under a load that has no end the others have their turn too. */
+	if (!group_is_short(q) &&
+	    time_monotonic_ms() < q->refilled_ms + REFILL_SCAN_PAUSE_MS)
 		return;
+	q->refilled_ms = time_monotonic_ms();
 	/* Known sources and unknown ones are first by turns. */
 	q->scan_first = !q->scan_first;
 	if (!q->scan_first)

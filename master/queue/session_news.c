@@ -354,6 +354,9 @@ session_gone(void *ctx, struct channel *from, const struct message *m)
 	struct session *s;
 	int status = msg->status;
 
+	/* With its last worker an agent of before goes too. */
+	if (status != -1 && session_was_crash(status))
+		agents_spoil_channel(q, from);
 	if (!agents_worker_gone(q, from, msg->session)) {
 		agents_fault(q, from,
 		    "it says that a worker is gone that it "
@@ -361,8 +364,6 @@ session_gone(void *ctx, struct channel *from, const struct message *m)
 		return;
 	}
 	count_worker_gone(q, status);
-	if (status != -1 && session_was_crash(status))
-		agents_spoil_channel(q, from);
 	queue_pump_soon(q); /* there is room for another */
 	if (status == -1)
 		log_line(LOG_ERROR, "session %u: no worker could be forked",

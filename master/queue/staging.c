@@ -31,8 +31,9 @@ struct staging {
 	enum staging_phase phase;
 	uint64_t id; /* 0: none of it is on disk yet */
 	int64_t created_ms;
-	uint32_t end; /* of its recipients */
-	uint32_t at;  /* of this phase: where its next part begins */
+	uint32_t end;      /* of its recipients */
+	uint32_t at;       /* of this phase: where its next part begins */
+	uint32_t released; /* of the part that is being committed */
 };
 
 static uint32_t
@@ -147,7 +148,7 @@ staging_apply(struct queue *q, struct staging *st)
 		return staging_take(q, st);
 	case STAGING_RELEASES:
 		if (store_release_part(q->store, st->id, st->at, end,
-			st->created_ms) == -1)
+			st->created_ms, &st->released) == -1)
 			return -1;
 		break;
 	case STAGING_REMOVES:
@@ -158,11 +159,13 @@ staging_apply(struct queue *q, struct staging *st)
 	return end == st->end ? store_end_staged(q->store, st->id) : 0;
 }
 
-/* Those of this part are due: they are told of, or found by a scan. */
+/* Those of this part are due: they are told of, or found by a scan where an
+ * operator has deleted, held or moved some of them on disk meanwhile. */
 static void
 staging_place(struct queue *q, struct staging *st)
 {
-	if (st->submission != NULL)
+	if (st->submission != NULL &&
+	    st->released == staging_part_end(st) - st->at)
 		submit_place(q, st->submission, st->at, staging_part_end(st));
 	else
 		refill_clock_set(q);
@@ -228,6 +231,17 @@ staging_refuse(struct queue *q, struct staging *st, int error)
 	st->end = st->at; /* of what is on disk */
 	st->at = 0;
 	event_active(st->timer, EV_TIMEOUT, 0);
+}
+
+uint32_t
+staging_recipients(const struct queue *q)
+{
+	const struct staging *st;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(st, &q->stagings, entry)
+		n += st->end;
+	return n;
 }
 
 void

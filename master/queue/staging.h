@@ -34,6 +34,9 @@ void staging_refuse(struct queue *q, struct staging *staging, int error);
 /* How many rows its next part changes. */
 unsigned staging_rows(const struct staging *staging);
 
+/* Of all that are on their way. */
+uint32_t staging_recipients(const struct queue *q);
+
 /* Its client is gone, or all clients are; what is whole is delivered. */
 void staging_cancel(struct queue *q, uint64_t request);
 void staging_cancel_all(struct queue *q);

@@ -182,8 +182,9 @@ int store_stage(struct store *store, const struct store_envelope *envelope,
     uint32_t end, uint64_t *idp);
 int store_add_staged(struct store *store, const struct store_envelope *envelope,
     int body_fd);
+/* *countp: how many; an operator may have changed others meanwhile. */
 int store_release_part(struct store *store, uint64_t message, uint32_t first,
-    uint32_t end, int64_t due_ms);
+    uint32_t end, int64_t due_ms, uint32_t *countp);
 int store_unstage_part(struct store *store, uint64_t message, uint32_t first,
     uint32_t end);
 int store_end_staged(struct store *store, uint64_t message);

@@ -242,11 +242,14 @@ store_add_staged(struct store *store, const struct store_envelope *envelope,
 
 int
 store_release_part(struct store *store, uint64_t message, uint32_t first,
-    uint32_t end, int64_t due_ms)
+    uint32_t end, int64_t due_ms, uint32_t *countp)
 {
 	(void)sqlite3_bind_int64(store->sql[STORE_SQL_RELEASE_PART], 4, due_ms);
-	return store_run_part(store, STORE_SQL_RELEASE_PART, message, first,
-	    end);
+	if (store_run_part(store, STORE_SQL_RELEASE_PART, message, first,
+		end) == -1)
+		return -1;
+	*countp = (uint32_t)sqlite3_changes(store->db);
+	return 0;
 }
 
 int

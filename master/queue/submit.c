@@ -28,7 +28,10 @@
 #include "master/queue/transient.h"
 
 enum {
-	SUBMIT_ADDRESSES_FIRST = 16
+	SUBMIT_ADDRESSES_FIRST = 16,
+	/* Recipients of jobs on their way to the disk; one job may have more.  All
+	 * that is to be written waits with them. */
+	SUBMIT_WAITING_MAX = 20000,
 };
 
 void
@@ -273,6 +276,13 @@ submit_read(struct queue *q, struct submission *s, const struct message *m)
 	return submit_read_recipients(q, s, m, &at);
 }
 
+/* The disk is slower than those who hand in. */
+static bool
+submit_is_full(const struct queue *q)
+{
+	return q->nrows + staging_recipients(q) > SUBMIT_WAITING_MAX;
+}
+
 void
 submit_begin(void *ctx, struct channel *from, const struct message *m)
 {
@@ -309,7 +319,7 @@ submit_begin(void *ctx, struct channel *from, const struct message *m)
 		submit_drop(q, s);
 		return;
 	}
-	if (q->nhalf_jobs > q->half_jobs_max) {
+	if (q->nhalf_jobs > q->half_jobs_max || submit_is_full(q)) {
 		submit_refuse(q, s->request, 451, "4.3.2",
 		    "too many jobs at once: try again");
 		submit_drop(q, s);
@@ -414,6 +424,12 @@ submit_end(void *ctx, struct channel *from, const struct message *m)
 		transient_begin(q, s);
 		return;
 	}
+	if (submit_is_full(q)) {
+		submit_refuse(q, s->request, 451, "4.3.2",
+		    "too many jobs at once: try again");
+		submit_drop(q, s);
+		return;
+	}
 	TAILQ_REMOVE(&q->half_jobs, s, entry);
 	q->nhalf_jobs--;
 	submit_finish_envelope(q, &s->envelope);
@@ -464,7 +480,7 @@ submit_keep_body(struct queue *q, struct submission *s)
 	struct schedule_message *message;
 
 	message = schedule_find_message(q->schedule, s->envelope.id);
-	if (message == NULL || message->body_fd != -1 ||
+	if (message == NULL || message->body_fd != -1 || s->body_fd == -1 ||
 	    q->bodies >= q->bodies_max ||
 	    s->envelope.size > q->config->inline_body_limit)
 		return;

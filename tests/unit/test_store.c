@@ -317,6 +317,7 @@ Test(store, a_message_in_parts_is_due_part_by_part)
 {
 	struct store_staged found = { 0 };
 	uint64_t id = stage(true);
+	uint32_t n = 0;
 
 	cr_expect_eq(due("x.test"), 0);
 	store_close(store);
@@ -326,12 +327,12 @@ Test(store, a_message_in_parts_is_due_part_by_part)
 	cr_expect_eq(found.end, 3);
 	cr_expect_eq(found.created_ms, 1000);
 	cr_assert_eq(store_begin(store), 0);
-	cr_assert_eq(store_release_part(store, id, 0, 1, 1000), 0);
+	cr_assert_eq(store_release_part(store, id, 0, 1, 1000, &n), 0);
 	cr_assert_eq(store_commit(store), 0);
 	cr_expect_eq(due("x.test"), 1);
 	cr_expect_eq(due("z.test"), 0);
 	cr_assert_eq(store_begin(store), 0);
-	cr_assert_eq(store_release_part(store, id, 1, 3, 1000), 0);
+	cr_assert_eq(store_release_part(store, id, 1, 3, 1000, &n), 0);
 	cr_assert_eq(store_end_staged(store, id), 0);
 	cr_assert_eq(store_commit(store), 0);
 	cr_expect_eq(due("z.test"), 1);
