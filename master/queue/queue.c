@@ -129,8 +129,11 @@ queue_finish(struct queue *q)
 {
 	if (q->nsessions > 0)
 		return;
-	group_commit(q);
-	/* Of much, each commit takes some, and pumps again. */
+	/* It pumps again, which with nothing to write would have no end, nor let
+	 * a timer run. */
+	if (q->nops > 0 || rates_kept_are_due(q))
+		group_commit(q);
+	/* Of much, each commit takes some. */
 	if (!q->store_fails && (q->nops > 0 || !TAILQ_EMPTY(&q->stagings)))
 		return;
 	role_stop(&q->role);

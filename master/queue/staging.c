@@ -227,6 +227,7 @@ staging_refuse(struct queue *q, struct staging *st, int error)
 	st->phase = STAGING_REMOVES;
 	st->end = st->at; /* of what is on disk */
 	st->at = 0;
+	event_active(st->timer, EV_TIMEOUT, 0);
 }
 
 void
