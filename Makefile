@@ -53,7 +53,7 @@ FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/operator/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
-.PHONY: all libraries help deps demo check check-mutants unit session interop confine chaos chaos-upgrade fuzz bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check clean FORCE
+.PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check clean FORCE
 
 all: $(BUILD)/posternd $(BUILD)/postern
 
@@ -61,7 +61,7 @@ help:
 	@echo "make           build $(BUILD)/posternd and $(BUILD)/postern"
 	@echo "make deps      install the Debian packages that are missing"
 	@echo "make demo      deliver to a private Dovecot and Postfix, step by step"
-	@echo "make check     all tests; or one kind: unit session interop confine chaos fuzz"
+	@echo "make check     all tests; or one kind: unit session interop confine chaos fuzz faults"
 	@echo "make check-mutants   plant faults one by one; which test finds each"
 	@echo "make bench     speed and memory, figures only; or bench-run bench-queued bench-postfix bench-isolation bench-turns"
 	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
@@ -176,6 +176,27 @@ fuzz:
 	@$(MAKE) --no-print-directory $(PARALLEL) $(FUZZ:%=$(BUILD)/fuzz/%)
 	@sh tests/fuzz/run.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ)
 
+# The n-th call of ours fails, under both sanitizers; see tests/faults/faults.h.
+# FAULTS_ALL=1 takes each n, FAULTS_SEED= the same ones again, FAULTS_ONLY= some
+# scenarios.
+FAULTS := $(wildcard tests/faults/*.c)
+FAULTS_OPTIONS = $(if $(FAULTS_ALL),-a) $(FAULTS_SEED:%=-s %) $(FAULTS_ONLY)
+WRAPPED = $(shell awk -f tests/faults/wrapped.awk tests/faults/wrapped.def)
+
+$(BUILD)/faults: $(FAULTS) tests/faults/faults.h tests/faults/wrapped.def $(FUZZ_LIB)
+	@echo "link $@"
+	@$(FUZZ_CC) $(filter-out -MMD -MP,$(CPPFLAGS)) -Wall -Wextra -Werror $(SAN) -fsanitize=fuzzer-no-link $(WRAPPED) \
+	    -o $@ $(FAULTS) $(FUZZ_LIB) $(LIBS)
+
+faults: $(BUILD)/faults
+	$(BUILD)/faults $(FAULTS_OPTIONS)
+
+# The unit tests with both sanitizers, and leaks; but for those in unit.sh.
+unit-sanitized: $(FUZZ_LIB)
+	@$(MAKE) --no-print-directory -s $(PARALLEL) CC=$(FUZZ_CC) WARN= BUILD=$(BUILD)/fuzz/lib \
+	    HARD="$(SAN) -fsanitize=fuzzer-no-link -fPIE" LDFLAGS="$(SAN)" $(BUILD)/fuzz/lib/unit
+	sh tests/faults/unit.sh $(BUILD)/fuzz/lib/unit
+
 # Faults that are planted, and the tests that find them: by hand and every night.
 # MUTANTS= names some of tests/mutants.
 check-mutants: all $(BUILD)/unit
@@ -245,6 +266,6 @@ deb-check: deb-lint
 
 clean:
 	rm -rf $(BUILD)/deb $(BUILD)/obj $(BUILD)/attacks $(BUILD)/analyzer $(BUILD)/debug $(BUILD)/fuzz $(BUILD)/libpostern.a \
-	    $(BUILD)/posternd $(BUILD)/postern $(BUILD)/unit $(BUILD)/filters $(BUILD)/inject
+	    $(BUILD)/posternd $(BUILD)/postern $(BUILD)/unit $(BUILD)/filters $(BUILD)/inject $(BUILD)/faults
 
 -include $(OBJS:.o=.d) $(UNIT:.o=.d) $(MAINS:%.c=$(BUILD)/obj/%.d)
