@@ -7,5 +7,6 @@
 #   queue/a_dialogue_without_end...   counts by which of two sides is faster
 # usage: unit.sh PROGRAM
 set -u
-ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 exec "$1" -j2 \
+LSAN_OPTIONS=suppressions=tests/faults/leaks.supp:print_suppressions=0 \
+	ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 exec "$1" -j2 \
 	--filter='!(@(worker|filter|sandbox|layers)/*|queue/a_dialogue_without_end*)'
