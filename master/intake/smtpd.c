@@ -176,7 +176,8 @@ linger(struct smtpd *d)
 	d->lingers = true;
 	d->idle_ms = time_monotonic_ms() + LINGER_MS;
 	d->timeout_ms = LINGER_MS;
-	event_add(d->readable, NULL);
+	if (event_add(d->readable, NULL) == -1)
+		smtpd_close(d);
 }
 
 /* While another generation takes over, a 421 to who has just come, or has just made
@@ -268,7 +269,8 @@ go_on(struct smtpd *d, const uint8_t *in, size_t n)
 	}
 	if (d->paused && can_take(d) && !smtpd_wire_has_output(d)) {
 		d->paused = false;
-		event_add(d->readable, NULL);
+		if (event_add(d->readable, NULL) == -1)
+			lose(d);
 	}
 }
 

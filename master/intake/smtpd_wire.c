@@ -63,10 +63,8 @@ smtpd_wire_flush(struct smtpd *d)
 		done = send(d->fd, out, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (done == -1 && errno == EINTR)
 			continue;
-		if (done == -1 && errno == EAGAIN) {
-			event_add(d->writable, NULL);
-			return true;
-		}
+		if (done == -1 && errno == EAGAIN)
+			return event_add(d->writable, NULL) == 0;
 		if (done == -1)
 			return false;
 		written(d, (size_t)done);

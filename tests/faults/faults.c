@@ -34,10 +34,10 @@
 
 enum {
 	JOBS_MAX = 64,
-	FAILED = 70,     /* status of faults_fail() */
-	SANITIZER = 77,  /* and of a sanitizer's finding */
-	LIMIT_S = 60,    /* for one run */
-	SHOWN_MAX = 10,  /* failures of a scenario that are shown */
+	FAILED = 70,    /* status of faults_fail() */
+	SANITIZER = 77, /* and of a sanitizer's finding */
+	LIMIT_S = 60,   /* for one run */
+	SHOWN_MAX = 10, /* failures of a scenario that are shown */
 };
 
 enum kind {
@@ -443,8 +443,8 @@ show(const struct run *r, int status)
 	ssize_t n;
 
 	if (r->state->fired > 0)
-		__sanitizer_symbolize_pc((char *)r->state->where - 1, "%f %s:%l", where,
-		    sizeof(where));
+		__sanitizer_symbolize_pc((char *)r->state->where - 1,
+		    "%f %s:%l", where, sizeof(where));
 	printf("FAILED %s: -n %llu%s: %s in %s%s: %s %d\n", at_work->name,
 	    (unsigned long long)r->n, r->forever ? "" : " -o", r->state->name,
 	    where, r->forever ? ", from then on" : "",
@@ -547,9 +547,9 @@ scenario_run(const struct scenario *s, uint64_t most)
 	reap_all();
 	printf("%s: %llu calls, each %s of them, once and from then on: "
 	       "%u passed, %u failed in %lld s\n",
-	    s->name, (unsigned long long)calls,
-	    step == 1 ? "one" : "few", passed - before_passed,
-	    failed - before_failed, (long long)(time(NULL) - began));
+	    s->name, (unsigned long long)calls, step == 1 ? "one" : "few",
+	    passed - before_passed, failed - before_failed,
+	    (long long)(time(NULL) - began));
 	(void)fflush(stdout);
 }
 

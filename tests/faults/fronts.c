@@ -38,8 +38,9 @@ enum {
 
 struct client {
 	int fd; /* -1: none, or gone */
-	const char *const *script; /* what follows once it was answered; or NULL */
-	unsigned yes;              /* answers that something was taken */
+	const char *const
+	    *script;  /* what follows once it was answered; or NULL */
+	unsigned yes; /* answers that something was taken */
 	unsigned answers;
 };
 
@@ -173,7 +174,8 @@ answer_submit_end(uint64_t request)
 	struct msg_result result = { .request = request,
 		.id = 0x100000,
 		.final = 1 };
-	static const char tail[] = "a@b.example\0mx[192.0.2.1]:25\0" "250 ok";
+	static const char tail[] = "a@b.example\0mx[192.0.2.1]:25\0"
+				   "250 ok";
 
 	accepted++;
 	say(queue, MSG_ACCEPTED, &yes, NULL, 0, -1);
@@ -197,8 +199,8 @@ answer_act(const struct msg_act *act)
 	const struct msg_listed row = { .request = act->request,
 		.id = 0x100000,
 		.nrcpts = 1 };
-	static const char tail[] =
-	    "s@e.example\0a@b.example\0mx\0" "450 later\0ref\0\0\0via";
+	static const char tail[] = "s@e.example\0a@b.example\0mx\0"
+				   "450 later\0ref\0\0\0via";
 
 	if (act->verb != ACT_LIST) {
 		tell(act->request);
@@ -363,8 +365,8 @@ take_answer(struct client *c)
 	text[n] = '\0';
 	c->answers++;
 	/* Of a job, of a message for each recipient, of a question. */
-	c->yes += count_words(text, "\"queued\"") +
-	    count_words(text, "queued as");
+	c->yes +=
+	    count_words(text, "\"queued\"") + count_words(text, "queued as");
 	if (is_control)
 		c->yes += count_words(text, "\"done\"");
 	if (c->script != NULL && *c->script != NULL)
@@ -395,8 +397,7 @@ turn(int ms)
 	for (int i = 0; i < n; i++) {
 		if (take(events[i].data.fd))
 			continue;
-		(void)epoll_ctl(poller, EPOLL_CTL_DEL, events[i].data.fd,
-		    NULL);
+		(void)epoll_ctl(poller, EPOLL_CTL_DEL, events[i].data.fd, NULL);
 		if (events[i].data.fd == master)
 			role_is_gone = true;
 	}
@@ -408,8 +409,8 @@ settle_down(void)
 {
 	int64_t until_ms = time_monotonic_ms() + WAIT_MS;
 
-	while (!role_is_gone && time_monotonic_ms() < until_ms &&
-	    turn(QUIET_MS))
+	while (
+	    !role_is_gone && time_monotonic_ms() < until_ms && turn(QUIET_MS))
 		;
 }
 
@@ -534,8 +535,8 @@ start(int (*run)(int), unsigned role)
 	is_control = role == ROLE_CONTROL;
 	role_is_gone = role_is_ready = false;
 	role_start(run, role);
-	while (!role_is_gone && !role_is_ready &&
-	    time_monotonic_ms() < until_ms)
+	while (
+	    !role_is_gone && !role_is_ready && time_monotonic_ms() < until_ms)
 		(void)turn(50);
 }
 
@@ -596,7 +597,8 @@ control_scenario(void)
 {
 	static const char *const script[] = {
 		"{\"command\":\"list\",\"limit\":10}",
-		"{\"command\":\"status\"}", "{\"command\":\"cat\",\"id\":\"100000\"}",
+		"{\"command\":\"status\"}",
+		"{\"command\":\"cat\",\"id\":\"100000\"}",
 		"{\"command\":\"transcripts\"}", "{\"command\":\"top\"}",
 		"{\"command\":\"hold\",\"recipient\":\"*@b.example\"}",
 		"{\"command\":\"explain\",\"recipient\":\"a@b.example\"}",

@@ -33,10 +33,10 @@
 enum {
 	EVENTS = 16,
 	REQUESTS = 32,
-	RCPTS = 600, /* more than come in one part; see staging.c */
-	QUIET_MS = 60,    /* nothing more comes, we take it */
-	WAIT_MS = 1500,   /* for what should come, while calls fail */
-	LAST_MS = 15000,  /* for the second role to have done all */
+	RCPTS = 600,     /* more than come in one part; see staging.c */
+	QUIET_MS = 60,   /* nothing more comes, we take it */
+	WAIT_MS = 1500,  /* for what should come, while calls fail */
+	LAST_MS = 15000, /* for the second role to have done all */
 	LOG_FD = 100,
 };
 
@@ -223,9 +223,7 @@ static void
 answer_plan(const struct message *m)
 {
 	const struct msg_resolve *ask = m->payload;
-	struct msg_resolved answer = { .id = ask->id,
-		.ttl_s = 60,
-		.count = 1 };
+	struct msg_resolved answer = { .id = ask->id, .ttl_s = 60, .count = 1 };
 	struct plan_address address = { .family = AF_INET,
 		.port = 25,
 		.addr = { 192, 0, 2, 1 },
@@ -468,8 +466,8 @@ settle_down(int quiet_ms)
 {
 	int64_t until_ms = time_monotonic_ms() + WAIT_MS;
 
-	while (!role_is_gone && time_monotonic_ms() < until_ms &&
-	    turn(quiet_ms))
+	while (
+	    !role_is_gone && time_monotonic_ms() < until_ms && turn(quiet_ms))
 		;
 }
 
@@ -487,8 +485,8 @@ await_answers(void)
 {
 	int64_t until_ms = time_monotonic_ms() + WAIT_MS;
 
-	while (!role_is_gone && !all_answered() &&
-	    time_monotonic_ms() < until_ms)
+	while (
+	    !role_is_gone && !all_answered() && time_monotonic_ms() < until_ms)
 		(void)turn(50);
 }
 
@@ -658,8 +656,8 @@ check_last(void)
 		while (!role_is_gone && !jobs[last].is_final[0] &&
 		    !jobs[last].refused && time_monotonic_ms() < until_ms)
 			(void)turn(50);
-	} while (!role_is_gone && jobs[last].refused &&
-	    requests < REQUESTS - 1);
+	} while (
+	    !role_is_gone && jobs[last].refused && requests < REQUESTS - 1);
 	if (!role_is_gone && !jobs[last].is_final[0]) {
 		print_log();
 		faults_fail("a job after the fault is not delivered");
@@ -739,4 +737,5 @@ parts_run(void)
 }
 
 const struct scenario queue_scenarios[] = { { "queue_mail", mail_run },
-	{ "queue_acts", acts_run }, { "queue_parts", parts_run }, { NULL, NULL } };
+	{ "queue_acts", acts_run }, { "queue_parts", parts_run },
+	{ NULL, NULL } };

@@ -129,8 +129,7 @@ drive(void)
 		d = destination(i % DESTINATIONS);
 		if (d != NULL)
 			take(d, i % 4 == 0);
-		if (i % 8 == 0 &&
-		    schedule_is_loaded(schedule, i / 2 + 1, 2) &&
+		if (i % 8 == 0 && schedule_is_loaded(schedule, i / 2 + 1, 2) &&
 		    schedule_withdraw(schedule, i / 2 + 1, 2))
 			waiting--;
 		(void)schedule_pick(schedule, 10, i);
