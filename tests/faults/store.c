@@ -96,6 +96,7 @@ add_in_parts(void)
 		.parameters = "",
 		.ref = "",
 		.via = "" };
+	uint32_t n;
 
 	for (uint32_t at = 0; at < STAGED; at += 3) {
 		if (store_begin(store) == -1)
@@ -119,7 +120,7 @@ add_in_parts(void)
 	is_taken = store_commit(store) == 0;
 	if (!is_taken || store_begin(store) == -1)
 		return;
-	if (store_release_part(store, staged_id, 0, STAGED, 2000) == -1 ||
+	if (store_release_part(store, staged_id, 0, STAGED, 2000, &n) == -1 ||
 	    store_end_staged(store, staged_id) == -1) {
 		store_rollback(store);
 		return;
