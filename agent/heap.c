@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Tuning of the C library's heap; the measurements stand in DESIGN.md. */
+/* Tuning of the C library's heap, so that a worker shares its agent's pages. */
 #include "agent/heap.h"
 
 #include <malloc.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The session with one destination as a state machine (DESIGN, "The session").
+ * The session with one destination as a state machine.
  * Pure: what comes from the remote and the queue goes in as events, what is to
  * be done goes out through struct session_ops and the buffer out.  The worker
  * beneath it owns the sockets and the clock.

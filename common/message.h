@@ -378,7 +378,7 @@ struct msg_body {
 	uint64_t size;
 };
 
-/* The states of a recipient (DESIGN, "The queue"). */
+/* The states of a recipient. */
 enum recipient_state {
 	RECIPIENT_QUEUED,
 	RECIPIENT_ACTIVE,

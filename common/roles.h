@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The roles of posternd (DESIGN, "Processes"): one bit each, so that a row of
+ * The roles of posternd: one bit each, so that a row of
  * messages.def can name several senders or receivers.  The entry of each role
  * is declared here and not in its own header, because the main program must
  * reach them all while master/ and agent/ never include each other.

@@ -155,7 +155,7 @@ void servant_expect_end(struct servant *s);
 /* The one of a role that is in place; NULL: none. */
 struct servant *servant_find(struct master *m, unsigned role);
 
-/* It is ready, and is to hear of those that it speaks with. */
+/* It is ready: its channels to the other roles are made. */
 void servant_link(struct servant *s);
 
 /* The process of a role, retired or not; pid 0: as above. */

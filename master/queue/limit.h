@@ -44,7 +44,7 @@ struct limit {
 	bool changed;
 	int64_t taken[LIMIT_RATES_MAX];
 	int64_t left_us[LIMIT_RATES_MAX]; /* the owner's, while it is kept */
-	char *name; /* whose it is, or NULL: nothing is kept; freed with it */
+	char *name; /* under which its rates are kept; NULL: they are not.  Owned */
 	struct rate rates[LIMIT_RATES_MAX];
 	struct rate_bucket buckets[LIMIT_RATES_MAX];
 	size_t nrates;

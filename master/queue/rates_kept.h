@@ -12,7 +12,7 @@
 struct limit;
 struct queue;
 
-/* A limit that has its rates now; name says whose it is, and outlives it. */
+/* Fills the buckets of a limit as they were kept under its name. */
 void rates_kept_restore(struct queue *q, struct limit *limit);
 
 /* Whether something was taken that is not on disk yet. */
