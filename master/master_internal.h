@@ -36,7 +36,6 @@ struct servant {
 	uint32_t landlock_abi;
 	bool landlock_shown;
 	bool ready;
-	bool was_killed; /* by us: its end is waited for */
 	bool was_ready; /* once, since the master's start */
 	bool retired;
 	bool coming; /* it takes the place of another one once it is ready */
@@ -49,7 +48,7 @@ struct servant {
 	uint64_t ponged;     /* of the last one that was answered */
 	int64_t silent_ms;   /* of our own time, since that PING */
 	bool hung;           /* and killed for it */
-	bool killed;         /* at the end of a stop */
+	bool killed;         /* by us: its end is waited for */
 };
 
 /* watch.c */

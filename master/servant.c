@@ -381,7 +381,7 @@ void
 servant_kill(struct servant *s)
 {
 	kill(s->pid, SIGKILL);
-	s->was_killed = true;
+	s->killed = true;
 	servant_expect_end(s);
 }
 
@@ -396,7 +396,7 @@ on_overdue(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (s->pid == -1)
 		return;
-	if (s->was_killed)
+	if (s->killed)
 		master_leave_behind(s);
 	else
 		servant_kill(s);
@@ -430,7 +430,7 @@ servant_start(struct servant *s)
 	s->namespaces = s->desc->namespaces & m->granted;
 	if (s->namespaces != 0)
 		s->namespaces |= m->granted & CLONE_NEWUSER;
-	s->was_killed = false;
+	s->killed = false;
 	s->pid = spawn_role(role_name(s->desc->role), fds[1], s->namespaces);
 	if (s->pid == -1)
 		goto failed;
