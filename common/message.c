@@ -6,12 +6,15 @@
 #include "common/message.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/closer.h"
 #include "common/message_check.h"
 
 #define MASTER   ROLE_MASTER
@@ -29,7 +32,8 @@
 
 const struct msg_desc msg_descs[MSG_COUNT] = {
 #define MSG(name, from, to, payload, tail, fds)                                \
-	[MSG_##name] = { #name, from, to, sizeof(payload), tail, fds },
+	[MSG_##name] = { #name, from, to, sizeof(payload), tail, fds,          \
+		(fds) != FD_NONE },
 #include "common/messages.def"
 #undef MSG
 };
@@ -121,6 +125,28 @@ take_fds(struct msghdr *mh, int fds[FDS_MAX])
 	return n;
 }
 
+/* NULL, or what is wrong. */
+static const char *
+check_fd(enum fd_kind kind, int fd)
+{
+	struct stat st;
+
+	switch (kind) {
+	case FD_MEMFD:
+		if (fcntl(fd, F_GET_SEALS) == -1) /* only these have them */
+			return "its descriptor is no memfd";
+		break;
+	case FD_SOCKET:
+		if (fstat(fd, &st) == -1 || !S_ISSOCK(st.st_mode))
+			return "its descriptor is no socket";
+		break;
+	case FD_NONE:
+	case FD_ANY:
+		break;
+	}
+	return NULL;
+}
+
 int
 message_receive(int sock, uint8_t *buf, unsigned from, unsigned to, int flags,
     struct message *m, const char **why)
@@ -152,12 +178,14 @@ message_receive(int sock, uint8_t *buf, unsigned from, unsigned to, int flags,
 		*why = "too many descriptors";
 	else
 		*why = message_decode(m, buf, (size_t)n, nfds, from, to);
+	if (*why == NULL && nfds > 0)
+		*why = check_fd(msg_descs[m->type].fd, fds[0]);
 	if (*why == NULL) {
 		m->fd = nfds > 0 ? fds[0] : -1;
 		return 1;
 	}
 	for (i = 0; i < nfds; i++)
-		close(fds[i]);
+		closer_close(fds[i], CLOSER_ROLES);
 	errno = EPROTO;
 	return -1;
 }

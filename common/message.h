@@ -735,6 +735,15 @@ struct msg_dialogue {
 	uint8_t pad[7];
 };
 
+/* What a packet's descriptor must be.  Of any other kind close() may wait for
+ * whoever made it: FUSE, SO_LINGER. */
+enum fd_kind {
+	FD_NONE,
+	FD_ANY, /* its sender is trusted, or its receiver alone would wait */
+	FD_MEMFD,
+	FD_SOCKET, /* its receiver gives it to closer_give() */
+};
+
 /* One row of messages.def. */
 struct msg_desc {
 	const char *name;
@@ -742,6 +751,7 @@ struct msg_desc {
 	unsigned receiver;
 	size_t size;
 	size_t tail;
+	enum fd_kind fd;
 	unsigned nfds;
 };
 
@@ -780,7 +790,8 @@ const char *message_decode(struct message *m, const uint8_t *buf, size_t n,
  *
  * buf holds MSG_PACKET_SIZE octets, 8-aligned; flags go to recvmsg().  Returns
  * 1 with *m filled (its fd is the caller's), 0 at end of file, -1 with errno:
- * EPROTO and *why set where the packet broke a rule (its descriptors closed).
+ * EPROTO and *why set where the packet broke a rule; its descriptors are closed
+ * by closer_close().
  */
 int message_receive(int sock, uint8_t *buf, unsigned from, unsigned to,
     int flags, struct message *m, const char **why);

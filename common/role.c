@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/closer.h"
 #include "common/log.h"
 #include "common/sort.h"
 #include "common/util.h"
@@ -61,11 +62,22 @@ packet_free(struct packet *p)
 {
 	if (p == NULL)
 		return;
-	fd_close(p->fd);
+	closer_close(p->fd, CLOSER_ROLES);
 	if (p->type == MSG_LOGIN)
 		explicit_bzero(p->octets,
 		    msg_descs[p->type].size + p->tail_len);
 	free(p);
+}
+
+/* What nobody read of it ends too: from who holds descriptors of strangers, by a
+ * thread. */
+static void
+socket_close(int fd, unsigned peer)
+{
+	if ((peer & ROLE_FRONTS) != 0)
+		closer_give(fd, CLOSER_ROLES);
+	else
+		fd_close(fd);
 }
 
 static void
@@ -81,7 +93,7 @@ channel_free(struct channel *ch)
 		event_free(ch->readable);
 	if (ch->writable != NULL)
 		event_free(ch->writable);
-	fd_close(ch->fd);
+	socket_close(ch->fd, ch->peer);
 	free(ch);
 }
 
@@ -206,7 +218,7 @@ dispatch(struct channel *ch, const struct message *m)
 			return NULL;
 		}
 	}
-	fd_close(m->fd);
+	closer_close(m->fd, CLOSER_ROLES);
 	return "a message out of phase";
 }
 
@@ -447,7 +459,7 @@ channel_close(struct channel *ch)
 	}
 	event_del(ch->readable);
 	event_del(ch->writable);
-	fd_close(ch->fd);
+	socket_close(ch->fd, ch->peer);
 	ch->fd = -1;
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/closer.h"
 #include "common/log.h"
 #include "common/util.h"
 #include "master/inherit.h"
@@ -97,7 +98,8 @@ take_client(struct master *m, char **words, size_t n, int fd)
 	    channel_backlog(s->channel) >= HEIR_CLIENTS_MAX)
 		return false; /* it connects again */
 	(void)channel_send(s->channel, MSG_CLIENT_CAME, &to, NULL, 0, fd);
-	return false;
+	closer_give(fd, CLOSER_ROLES);
+	return true;
 }
 
 static bool
@@ -171,7 +173,7 @@ on_kin(evutil_socket_t sock, short what, void *arg)
 	n = kin_receive(sock, text, &fd, MSG_DONTWAIT);
 	if (n == 1) {
 		if (!take_word(m, text, fd))
-			fd_close(fd);
+			closer_close(fd, CLOSER_ROLES);
 	} else if (n == 0 || errno != EAGAIN) {
 		old_ended(m);
 	}
@@ -191,7 +193,7 @@ heir_receive(struct master *m)
 		if (kin_receive(m->kin.fd, text, &fd, 0) != 1)
 			return false;
 		if (!take_word(m, text, fd))
-			fd_close(fd);
+			closer_close(fd, CLOSER_ROLES);
 	}
 	m->kin.readable =
 	    event_new(m->role.base, m->kin.fd, EV_READ | EV_PERSIST, on_kin, m);

@@ -17,6 +17,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/closer.h"
 #include "common/log.h"
 #include "common/role.h"
 #include "common/sandbox.h"
@@ -499,6 +500,8 @@ master_run(const struct master_options *options)
 	sink_open_ours(&m);
 	if (power_limit() == -1)
 		fatal("capabilities: %s", strerror(errno));
+	if (closer_start() == -1)
+		fatal("a thread: %s", strerror(errno));
 	append_to_log(m.stderr_fd);
 	if (why != NULL)
 		fatal("%s", why);

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/closer.h"
 #include "common/log.h"
 #include "common/roles.h"
 #include "common/util.h"
@@ -352,11 +353,16 @@ upgrade_client_left(void *ctx, struct channel *from, const struct message *msg)
 {
 	struct master *m = ctx;
 
-	if (m->kin.state < UPGRADE_LEAVING ||
-	    kin_send(m->kin.fd, msg->fd, "client %s",
-		channel_peer(from) == ROLE_CONTROL ? "control" : "job") == -1)
+	if (m->kin.state < UPGRADE_LEAVING) {
+		log_line(LOG_ERROR, "the %s is ended: it left unasked",
+		    role_name(channel_peer(from)));
+		servant_kill(channel_arg(from));
+	} else if (kin_send(m->kin.fd, msg->fd, "client %s",
+		       channel_peer(from) == ROLE_CONTROL ? "control"
+							  : "job") == -1) {
 		log_line(LOG_WARN, "a client could not be handed on");
-	fd_close(msg->fd);
+	}
+	closer_give(msg->fd, CLOSER_ROLES);
 }
 
 bool

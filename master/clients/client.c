@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "common/util.h"
-#include "master/clients/closer.h"
+#include "common/closer.h"
 
 /* Octets of answers kept for clients that do not read; and of one of them, who is
  * gone over it.  However many there are, the next may have half of the rest. */

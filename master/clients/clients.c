@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/clients/answer.h"
-#include "master/clients/closer.h"
+#include "common/closer.h"
 #include "master/clients/value.h"
 #include "master/config_fd.h"
 

@@ -22,7 +22,7 @@
 #include "common/role.h"
 #include "common/sandbox.h"
 #include "common/util.h"
-#include "master/clients/closer.h"
+#include "common/closer.h"
 #include "master/config.h"
 #include "master/intake/intake_internal.h"
 #include "master/intake/smtpd.h"

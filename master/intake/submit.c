@@ -10,7 +10,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
-#include "master/clients/closer.h"
+#include "common/closer.h"
 #include "master/intake/copy.h"
 
 /* As many whole recipients of the list as fit; how many octets they take. */

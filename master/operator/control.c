@@ -17,7 +17,7 @@
 #include "common/log.h"
 #include "common/sandbox.h"
 #include "common/util.h"
-#include "master/clients/closer.h"
+#include "common/closer.h"
 #include "master/operator/command.h"
 #include "master/operator/operator_internal.h"
 
@@ -246,8 +246,11 @@ control_run(int parent_fd)
 	if (ctl.clients.config == NULL)
 		fatal("no configuration");
 	sandbox_root(&control_sandbox, &ctl.clients.role.start);
-	sandbox_confine(&control_sandbox, NULL, control_filter,
-	    NELEM(control_filter), &ready);
+	sandbox_confine(&control_sandbox, NULL, NULL, 0, &ready);
+	if (closer_start() == -1)
+		fatal("a thread: %s", strerror(errno));
+	if (filter_enter_threads(control_filter, NELEM(control_filter)) == -1)
+		fatal("seccomp filter: %s", strerror(errno));
 	role_loop(&ctl.clients.role, &ready);
 	clients_end(&ctl.clients);
 	_exit(0); /* clients and queue see the ends; there is nothing to save */

@@ -13,8 +13,11 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <errno.h>
 #include <string.h>
 
+#include "common/closer.h"
+#include "common/filter.h"
 #include "common/log.h"
 #include "common/roles.h"
 #include "common/sandbox.h"
@@ -489,7 +492,11 @@ queue_run(int parent_fd)
 	if (outlet_open(&q) == -1)
 		fatal("outcome reports: %s", store_error(q.store));
 	transcript_open(&q, in_memory ? NULL : spool);
-	sandbox_confine(&box, spool, queue_filter, NELEM(queue_filter), &ready);
+	sandbox_confine(&box, spool, NULL, 0, &ready);
+	if (closer_start() == -1)
+		fatal("a thread: %s", strerror(errno));
+	if (filter_enter_threads(queue_filter, NELEM(queue_filter)) == -1)
+		fatal("seccomp filter: %s", strerror(errno));
 	queue_watch_clock(&q);
 	if (q.era == ERA_ALONE)
 		staging_recover(&q);

@@ -2,17 +2,20 @@
 /* Every row of messages.def, told honestly and in each way it can be false. */
 #include "common/message.h"
 
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
 
+#include "common/closer.h"
 #include "common/util.h"
 
 #define HEADER_SIZE 8 /* type and length, 32 bits each */
@@ -489,6 +492,22 @@ send_raw(size_t n, unsigned nfds)
 	    strerror(errno));
 }
 
+/* A descriptor that the row may have; -1 where it has none. */
+static int
+descriptor_of(const struct msg_desc *d)
+{
+	switch (d->fd) {
+	case FD_NONE:
+		return -1;
+	case FD_MEMFD:
+		return memfd_create("body", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	case FD_ANY:
+	case FD_SOCKET:
+		break;
+	}
+	return dup(pair[0]);
+}
+
 static int
 receive(enum msg_type type, struct message *m, const char **why)
 {
@@ -502,13 +521,16 @@ Test(message, every_row_crosses_a_socket_with_its_descriptor, .init = open_pair)
 	struct message m;
 	const char *why;
 	unsigned before;
+	int fd;
 
 	for (unsigned t = 0; t < MSG_COUNT; t++) {
 		d = &msg_descs[t];
 		before = count_fds();
+		fd = descriptor_of(d);
 		cr_assert_eq(message_send(pair[0], t, payload_of(t), tail_of(t),
-				 d->tail, d->nfds == 1 ? pair[0] : -1, 0),
+				 d->tail, fd, 0),
 		    0, "%s: %s", d->name, strerror(errno));
+		fd_close(fd);
 		cr_assert_eq(receive(t, &m, &why), 1, "%s: %s", d->name, why);
 		cr_expect_null(why);
 		cr_expect_eq(m.tail_len, d->tail);
@@ -621,4 +643,87 @@ Test(message, to_a_side_that_is_gone_nothing_is_sent_and_no_signal_comes,
 	cr_expect_eq(message_send(pair[0], MSG_DRAIN, zeros, NULL, 0, -1, 0),
 	    -1);
 	cr_expect_eq(errno, EPIPE);
+}
+
+/* One descriptor, which the row does not want. */
+static const struct {
+	enum msg_type type;
+	bool memfd; /* else a pipe's end */
+	const char *why;
+} wrong_kinds[] = {
+	{ MSG_SUBMIT, false, "its descriptor is no memfd" },
+	{ MSG_CLIENT_LEFT, false, "its descriptor is no socket" },
+	{ MSG_CLIENT_LEFT, true, "its descriptor is no socket" },
+};
+
+Test(message, a_descriptor_of_another_kind_breaks_a_rule, .init = open_pair)
+{
+	unsigned before = count_fds();
+	struct message m;
+	const char *why;
+	int fds[2];
+
+	for (size_t i = 0; i < NELEM(wrong_kinds); i++) {
+		enum msg_type t = wrong_kinds[i].type;
+
+		cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+		if (wrong_kinds[i].memfd) {
+			close(fds[0]);
+			fds[0] = memfd_create("x", MFD_CLOEXEC);
+		}
+		cr_assert_eq(message_send(pair[0], t, payload_of(t), tail_of(t),
+				 msg_descs[t].tail, fds[0], 0),
+		    0);
+		close(fds[0]);
+		close(fds[1]);
+		cr_expect_eq(receive(t, &m, &why), -1, "row %zu", i);
+		cr_expect_str_eq(why, wrong_kinds[i].why, "row %zu", i);
+		cr_expect_eq(count_fds(), before, "row %zu", i);
+	}
+}
+
+/* A connection with unsent data, whose last close() waits for two minutes. */
+static int
+open_lingering(int *peer)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 120 };
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	socklen_t len = sizeof(at);
+	static char full[65536];
+	int l, fd;
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	l = socket(AF_INET, SOCK_STREAM, 0);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	cr_assert_eq(bind(l, (struct sockaddr *)&at, len), 0);
+	cr_assert_eq(listen(l, 1), 0);
+	cr_assert_eq(getsockname(l, (struct sockaddr *)&at, &len), 0);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&at, len), 0);
+	*peer = accept(l, NULL, NULL);
+	close(l);
+	while (send(fd, full, sizeof(full), MSG_DONTWAIT) > 0)
+		;
+	cr_assert_eq(
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	return fd;
+}
+
+/* Without a thread for it, this takes two minutes. */
+Test(message, what_breaks_a_rule_is_not_waited_for, .init = open_pair,
+    .timeout = 60)
+{
+	struct message m;
+	const char *why;
+	int fd, peer;
+
+	cr_assert_eq(closer_start(), 0);
+	fd = open_lingering(&peer);
+	cr_assert_eq(message_send(pair[0], MSG_SUBMIT, payload_of(MSG_SUBMIT),
+			 tail_of(MSG_SUBMIT), msg_descs[MSG_SUBMIT].tail, fd,
+			 0),
+	    0);
+	close(fd);
+	cr_expect_eq(receive(MSG_SUBMIT, &m, &why), -1);
+	cr_expect_str_eq(why, "its descriptor is no memfd");
+	close(peer);
 }

@@ -5,11 +5,14 @@
  * (SO_LINGER), or for one of these inside a socket.  What is not known to be
  * harmless is closed by threads that do nothing else, and each for one user at a time.
  */
-#ifndef POSTERN_MASTER_CLIENTS_CLOSER_H
-#define POSTERN_MASTER_CLIENTS_CLOSER_H
+#ifndef POSTERN_COMMON_CLOSER_H
+#define POSTERN_COMMON_CLOSER_H
 
 #include <stdbool.h>
 #include <sys/types.h>
+
+/* The user of what another role passed, which may be a stranger's by now. */
+#define CLOSER_ROLES ((uid_t)-1)
 
 /* Who has so many descriptors that wait to be closed may pass no more. */
 #define CLOSER_CHOKED 64
