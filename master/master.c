@@ -98,6 +98,8 @@ servant_gone(struct servant *s, int status)
 	s->channel = NULL;
 	s->pid = -1;
 	counts_role_ended(m, s->desc->role, status);
+	if (s->desc->role == ROLE_QUEUE)
+		renew_queue_gone(m);
 	if (s->retired || s->coming) { /* the queue asks again */
 		servant_free(s);
 		return;
@@ -331,6 +333,7 @@ static const struct handler master_handlers[] = {
 	{ MSG_LOG_REOPEN, PHASE_READY, handle_log_reopen },
 	{ MSG_FAULT, PHASE_READY, handle_fault },
 	{ MSG_RENEW, PHASE_READY, renew_begin },
+	{ MSG_DISMISSED, PHASE_READY, renew_dismissed },
 	{ MSG_KEY_READY, PHASE_READY, keys_ready },
 	{ MSG_STATUS_ASK, PHASE_READY, status_answer },
 	{ MSG_ERA_DONE, PHASE_READY, upgrade_era_done },

@@ -219,6 +219,13 @@ void reload_now(struct master *m);
 void renew_begin(void *ctx, struct channel *from, const struct message *msg);
 /* The new one is ready. */
 void renew_ready(struct servant *s);
+
+/* MSG_DISMISSED: nothing keeps that agent. */
+void renew_dismissed(void *ctx, struct channel *from,
+    const struct message *msg);
+
+/* The queue is gone, and all sessions with it. */
+void renew_queue_gone(struct master *m);
 /* Reload, or stop: it is not needed any more. */
 void renew_cancel(struct master *m);
 

@@ -69,6 +69,36 @@ renew_ready(struct servant *s)
 		servant_send(old, MSG_DRAIN);
 }
 
+/* It has been sent DRAIN; an agent that is in place is not meant. */
+static void
+expect_end(struct servant *s)
+{
+	if (s->retired && s->pid != -1)
+		servant_expect_end(s);
+}
+
+void
+renew_dismissed(void *ctx, struct channel *from, const struct message *msg)
+{
+	const struct msg_renew *renew = msg->payload;
+	struct servant *s = servant_process(ctx, ROLE_AGENT, renew->pid);
+
+	(void)from;
+	if (s != NULL)
+		expect_end(s);
+}
+
+void
+renew_queue_gone(struct master *m)
+{
+	struct servant *s;
+
+	TAILQ_FOREACH(s, &m->servants, entry) {
+		if (s->desc->role == ROLE_AGENT)
+			expect_end(s);
+	}
+}
+
 void
 renew_cancel(struct master *m)
 {

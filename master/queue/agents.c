@@ -136,14 +136,19 @@ agents_free(struct agents *a, struct agent *agent)
 }
 
 /* One of those before, once its last worker is gone, waits for nothing but the
- * end of our channel. */
+ * end of our channel.  The master sees to it that it does end. */
 static void
-agents_dismiss(struct agents *a, struct agent *agent)
+agents_dismiss(struct queue *q, struct agent *agent)
 {
-	if (agent == a->current || agent->workers > 0)
+	struct msg_renew msg = { .pid = agent->pid };
+
+	if (agent == q->agents->current || agent->workers > 0)
 		return;
 	channel_close(agent->channel);
-	agents_free(a, agent);
+	if (q->role.parent != NULL)
+		(void)channel_send(q->role.parent, MSG_DISMISSED, &msg, NULL, 0,
+		    -1);
+	agents_free(q->agents, agent);
 }
 
 void
@@ -186,7 +191,7 @@ agents_take(struct queue *q, int fd, uint32_t pid)
 	a->nagents++;
 	a->current = agent;
 	if (before != NULL)
-		agents_dismiss(a, before);
+		agents_dismiss(q, before);
 	return 0;
 }
 
@@ -384,7 +389,7 @@ agents_worker_gone(struct queue *q, const struct channel *from,
 	if (w == NULL)
 		return false;
 	agents_lose_worker(a, w);
-	agents_dismiss(a, agent);
+	agents_dismiss(q, agent);
 	return true;
 }
 

@@ -160,7 +160,26 @@ def agents_are_replaced_by_use():
         assert "error:" not in log and "warning: session" not in log, log
 
 
+def an_agent_of_before_does_not_outlive_its_queue():
+    """The next queue knows nothing of it, and the watchdog has an hour."""
+    s = Sink()
+    s.greeting = silent
+    with Daemon(config([s], "daemon_timeout = 3600s")) as p:
+        p.send(["a@d0.test"], MESSAGE, wait="queued")
+        agent, = p.pids("agent")
+        stop_workers(p, 1)
+        reload(p)
+        wait_for(lambda: p.pids("agent") != [agent], what="another agent")
+        os.kill(agent, signal.SIGSTOP)
+        os.kill(p.pids("queue")[0], signal.SIGKILL)
+        wait_for(lambda: not is_alive(agent), 30, "the end of the agent")
+        s.greeting = "220 sink.postern.test"
+        wait_for(lambda: p.queued() == [], 30, "the mail")
+
+
 TESTS = (
+    ("an agent of before does not outlive its queue",
+     an_agent_of_before_does_not_outlive_its_queue),
     ("three stopped workers of three hold no place", stopped_workers_hold_no_place),
     ("a stopped agent is ended with its workers", a_stopped_agent_is_ended),
     ("a worker of the agent before a reload is killed",

@@ -1675,6 +1675,8 @@ Test(queue, a_worker_of_the_agent_before_is_killed_there)
 	    0);
 	cr_expect_eq(read(before, packet, sizeof(packet)), 0);
 	(void)close(before);
+	m = hear(master, ROLE_MASTER, MSG_DISMISSED);
+	cr_expect_eq(((const struct msg_renew *)m.payload)->pid, 42);
 }
 
 /* Its destination waits for another agent; others do not. */
