@@ -46,6 +46,7 @@ struct client {
 	size_t octets; /* of the backlog */
 	size_t nfds;   /* in the backlog */
 	struct share *share;
+	struct client_requests requests;
 	struct request *begun;
 	unsigned unanswered;
 	unsigned open;
@@ -456,6 +457,12 @@ struct request **
 client_begun(struct client *c)
 {
 	return &c->begun;
+}
+
+struct client_requests *
+client_requests(struct client *c)
+{
+	return &c->requests;
 }
 
 unsigned *

@@ -75,10 +75,12 @@ enum listener_kind client_kind(const struct client *c);
 uid_t client_uid(const struct client *c);
 pid_t client_pid(const struct client *c);
 
-/* For clients.h alone: the job that is not yet whole, how many of its
- * requests are unanswered, and how many there are. */
+/* For clients.h alone: its requests, the job that is not yet whole, how many of
+ * its requests are unanswered, and how many there are. */
 struct request;
 struct share;
+LIST_HEAD(client_requests, request);
+struct client_requests *client_requests(struct client *c);
 struct share **client_share(struct client *c);
 struct request **client_begun(struct client *c);
 unsigned *client_unanswered(struct client *c);

@@ -48,6 +48,7 @@ struct asker {
 /* One question or job of a client, until nothing more will be said of it. */
 struct request {
 	RB_ENTRY(request) entry;
+	LIST_ENTRY(request) of_client;
 	const struct asker *asker;
 	struct client *client; /* NULL: it came by LMTP or SMTP */
 	struct smtpd *smtpd;   /* then this is who brought it */
@@ -251,16 +252,16 @@ void request_end_job(struct clients *cs, struct request *r);
 void request_send(struct clients *cs, enum msg_type type, uint64_t number);
 
 /* A client is gone, and nobody waits for its answers. */
-void request_cancel_all(struct clients *cs, const struct client *c);
+void request_cancel_all(struct clients *cs, struct client *c);
 
 /* The same of one request. */
 void request_cancel(struct clients *cs, struct request *r);
 
 /* A client wants its actions to go no further. */
-void request_stop_all(struct clients *cs, const struct client *c);
+void request_stop_all(struct clients *cs, struct client *c);
 
 /* Whether a client waits for events alone, which have no end. */
-bool request_only_watches(struct clients *cs, const struct client *c);
+bool request_only_watches(struct client *c);
 
 /* The queue is dead: what it had begun to do is over.  Jobs that it may have
  * committed wait for the next one. */

@@ -53,7 +53,7 @@ leave_turn(evutil_socket_t fd, short what, void *arg)
 		if (client_is_idle(c)) {
 			hand_on(cs, c);
 		} else if (client_kind(c) == LISTENER_CONTROL &&
-		    request_only_watches(cs, c)) {
+		    request_only_watches(c)) {
 			request_cancel_all(cs, c);
 			clients_lose(cs, c);
 			client_close(c);

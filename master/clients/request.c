@@ -120,6 +120,7 @@ request_new(struct clients *cs, struct client *c, const struct asker *asker)
 	r->client = c;
 	r->uid = client_uid(c);
 	r->pid = (uint32_t)client_pid(c);
+	LIST_INSERT_HEAD(client_requests(c), r, of_client);
 	++*client_open(c);
 	if (++*client_unanswered(c) == UNANSWERED_MAX)
 		client_pause(c, true);
@@ -226,6 +227,7 @@ request_free(struct clients *cs, struct request *r)
 	if (r->client != NULL) {
 		if (*client_begun(r->client) == r)
 			*client_begun(r->client) = NULL;
+		LIST_REMOVE(r, of_client);
 		--*client_open(r->client);
 	}
 	cs->open--;
@@ -269,42 +271,35 @@ request_cancel(struct clients *cs, struct request *r)
 }
 
 void
-request_cancel_all(struct clients *cs, const struct client *c)
+request_cancel_all(struct clients *cs, struct client *c)
 {
 	struct request *r, *next;
 
-	for (r = RB_MIN(requests, &cs->requests); r != NULL; r = next) {
-		next = RB_NEXT(requests, &cs->requests, r);
-		if (r->client == c)
-			request_cancel(cs, r);
+	for (r = LIST_FIRST(client_requests(c)); r != NULL; r = next) {
+		next = LIST_NEXT(r, of_client);
+		request_cancel(cs, r);
 	}
 }
 
 bool
-request_only_watches(struct clients *cs, const struct client *c)
+request_only_watches(struct client *c)
 {
-	struct request *r;
-	bool watches = false;
+	const struct request *r;
 
-	RB_FOREACH(r, requests, &cs->requests)
-	{
-		if (r->client != c)
-			continue;
+	LIST_FOREACH(r, client_requests(c), of_client)
 		if (!r->of_tail)
 			return false;
-		watches = true;
-	}
-	return watches;
+	return !LIST_EMPTY(client_requests(c));
 }
 
 void
-request_stop_all(struct clients *cs, const struct client *c)
+request_stop_all(struct clients *cs, struct client *c)
 {
-	struct request *r;
+	const struct request *r;
 
-	RB_FOREACH(r, requests, &cs->requests)
-	if (r->client == c && r->of_action)
-		request_send(cs, MSG_STOP, r->number);
+	LIST_FOREACH(r, client_requests(c), of_client)
+		if (r->of_action)
+			request_send(cs, MSG_STOP, r->number);
 }
 
 void

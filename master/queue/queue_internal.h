@@ -227,6 +227,7 @@ struct submission {
 /* Who waits for results. */
 struct waiter {
 	LIST_ENTRY(waiter) by_id;
+	LIST_ENTRY(waiter) by_request;
 	TAILQ_ENTRY(waiter) entry;
 	uint64_t request;
 	uint64_t id;
@@ -346,6 +347,7 @@ struct queue {
 	uint64_t last_transient;
 	TAILQ_HEAD(, waiter) waiters;
 	LIST_HEAD(, waiter) waiters_by_id[QUEUE_BUCKETS];
+	LIST_HEAD(, waiter) waiters_by_request[QUEUE_BUCKETS];
 	TAILQ_HEAD(, target) resolving;
 	LIST_HEAD(, target) resolving_by_id[QUEUE_BUCKETS];
 	TAILQ_HEAD(, session) sessions;

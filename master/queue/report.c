@@ -35,6 +35,7 @@ static void
 report_drop(struct queue *q, struct waiter *w)
 {
 	LIST_REMOVE(w, by_id);
+	LIST_REMOVE(w, by_request);
 	TAILQ_REMOVE(&q->waiters, w, entry);
 	free(w->told);
 	free(w);
@@ -60,6 +61,8 @@ report_wait(struct queue *q, const struct submission *s, uint64_t id)
 	w->nrcpts = s->envelope.nrcpts;
 	w->verbose = (s->envelope.flags & SUBMIT_VERBOSE) != 0;
 	LIST_INSERT_HEAD(&q->waiters_by_id[id % QUEUE_BUCKETS], w, by_id);
+	LIST_INSERT_HEAD(&q->waiters_by_request[s->request % QUEUE_BUCKETS], w,
+	    by_request);
 	TAILQ_INSERT_TAIL(&q->waiters, w, entry);
 	return 0;
 }
@@ -69,7 +72,8 @@ report_cancel(struct queue *q, uint64_t request)
 {
 	struct waiter *w;
 
-	TAILQ_FOREACH(w, &q->waiters, entry)
+	LIST_FOREACH(w, &q->waiters_by_request[request % QUEUE_BUCKETS],
+	    by_request)
 		if (w->request == request)
 			break;
 	if (w != NULL)
