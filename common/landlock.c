@@ -103,11 +103,11 @@ landlock_enter(const char *below, const struct landlock_ports *ports)
 	struct ruleset rs;
 	const struct abi *abi;
 	long version;
-	int fd, ret = -1;
+	int error, fd, ret = -1;
 
 	version = syscall(CALL_CREATE_RULESET, NULL, 0, CREATE_VERSION);
 	if (version == -1)
-		return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -1;
+		return 0;
 	abi = &abis[(size_t)version < NELEM(abis) ? (size_t)version
 						  : NELEM(abis) - 1];
 	rs.access_fs = abi->access_fs;
@@ -115,16 +115,32 @@ landlock_enter(const char *below, const struct landlock_ports *ports)
 	rs.scoped = abi->scoped;
 	fd = (int)syscall(CALL_CREATE_RULESET, &rs, abi->size, 0);
 	if (fd == -1)
-		return -1;
+		return 0;
 	if (below != NULL && allow_below(fd, below, abi->access_fs) == -1)
 		goto out;
 	if (ports != NULL && abi->access_net != 0 &&
 	    allow_ports(fd, ports) == -1)
 		goto out;
-	if (syscall(CALL_RESTRICT_SELF, fd, 0) == -1)
-		goto out;
-	ret = (int)version;
+	ret = syscall(CALL_RESTRICT_SELF, fd, 0) == -1 ? 0 : (int)version;
 out:
+	error = errno;
 	fd_close(fd);
+	errno = error;
 	return ret;
+}
+
+const char *
+landlock_word(int error)
+{
+	switch (error) {
+	case ENOSYS:
+		return "kernel";
+	case EOPNOTSUPP:
+		return "boot";
+	case EPERM:
+	case EACCES:
+		return "refused";
+	default:
+		return "error";
+	}
 }

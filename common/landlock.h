@@ -22,9 +22,15 @@ struct landlock_ports {
  * TCP bind and connect but for those of ports (NULL: none), abstract Unix sockets and signals
  * to processes outside, as far as this kernel knows them.
  *
- * Needs no_new_privs.  Returns the ABI in force, 0 where the kernel has no
- * Landlock, -1 with errno.
+ * Needs no_new_privs.  Returns the ABI in force; 0 where there is no Landlock,
+ * with errno: ENOSYS, the kernel has none; EOPNOTSUPP, it was not started with it;
+ * others, EPERM mostly, a filter round us refuses it; -1 with errno for what is
+ * wrong with `below` and ports.
  */
 int landlock_enter(const char *below, const struct landlock_ports *ports);
+
+/* Such an errno as one word: "kernel", "boot", "refused"; an errno of another
+ * kind is "error". */
+const char *landlock_word(int error);
 
 #endif

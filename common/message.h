@@ -150,6 +150,7 @@ struct msg_ready {
 	uint32_t
 	    landlock_shown; /* 1: an open() that the user's rights allow was
 	                            seen refused before the filter went on */
+	uint32_t landlock_error; /* errno: why there is none; 0: there is */
 };
 
 struct msg_fault {

@@ -181,6 +181,7 @@ sandbox_confine(const struct sandbox *box, const char *files_root,
 	if (abi == -1)
 		fatal("Landlock: %s", strerror(errno));
 	ready->landlock_abi = (uint32_t)abi;
+	ready->landlock_error = abi == 0 ? (uint32_t)errno : 0;
 	/* A folder that everybody may open: who cannot is behind Landlock. */
 	fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ready->landlock_shown = fd == -1 && errno == EACCES && !box->root_files;

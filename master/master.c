@@ -264,6 +264,19 @@ on_stop_signal(evutil_socket_t number, short what, void *arg)
 	master_stop(m);
 }
 
+/* Once, though it is said by each role. */
+static void
+log_no_landlock(struct master *m, int error)
+{
+	if (m->landlock_said)
+		return;
+	m->landlock_said = true;
+	log_line(m->options->client_fd == -1 ? LOG_WARN : LOG_INFO,
+	    "this host grants us no Landlock (%s): the other layers hold; "
+	    "postern doctor names the cure",
+	    strerror(error));
+}
+
 static void
 handle_ready(void *ctx, struct channel *from, const struct message *msg)
 {
@@ -285,6 +298,9 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 		heir_queue_ready(s->master);
 	s->landlock_abi = ready->landlock_abi;
 	s->landlock_shown = ready->landlock_shown != 0;
+	s->landlock_error = (int)ready->landlock_error;
+	if (s->landlock_abi == 0)
+		log_no_landlock(s->master, s->landlock_error);
 	watch_ready(s->master);
 	status_describe(s, s->pid, layers, sizeof(layers));
 	log_line(LOG_INFO, "%s [%d] ready: %s", role_name(s->desc->role),
@@ -442,10 +458,14 @@ log_weak_walls(const struct master *m)
 		log_line(level,
 		    "we are root without the right to become another user: "
 		    "the roles have no capabilities, but share our user");
-	if (m->granted == 0)
+	if (m->refusal.step != NULL)
 		log_line(level,
-		    "this host grants us no namespaces: the other layers "
-		    "stand alone");
+		    "this host grants us %s: %s is refused (%s): the other "
+		    "layers hold; postern doctor names the cure",
+		    m->granted == 0 ? "no namespaces"
+				    : "namespaces, but no root of its own for "
+				      "a role",
+		    m->refusal.step, strerror(m->refusal.error));
 }
 
 /* A file that our lines go to is only ever appended to, whatever a role that has
@@ -520,7 +540,7 @@ master_run(const struct master_options *options)
 	autopsy_open(&m);
 	secrets_renew(&m);
 	watch_open(&m);
-	m.granted = spawn_namespaces(SANDBOX_NS_ALL | CLONE_NEWPID);
+	m.granted = spawn_namespaces(SANDBOX_NS_ALL | CLONE_NEWPID, &m.refusal);
 	log_weak_walls(&m);
 	for (i = 0; i < NELEM(servant_descs); i++) {
 		if (!is_wanted(&m, servant_descs[i].role))

@@ -15,6 +15,7 @@
 #include "master/inherit.h"
 #include "master/load.h"
 #include "master/master.h"
+#include "master/spawn.h"
 
 /* A role that the master executes, and the namespaces it makes for it. */
 struct servant_desc {
@@ -34,6 +35,7 @@ struct servant {
 	pid_t pid;               /* -1: not running */
 	uint32_t namespaces;     /* granted */
 	uint32_t landlock_abi;
+	int landlock_error; /* errno: why there is none */
 	bool landlock_shown;
 	bool ready;
 	bool was_ready; /* once, since the master's start */
@@ -121,6 +123,8 @@ struct master {
 	struct event *log_timer; /* while syslog is looked for */
 	uint32_t generation;
 	uint32_t granted; /* namespaces that this host grants */
+	struct spawn_refusal refusal; /* why not all */
+	bool landlock_said;           /* that there is none */
 	int job_fd;
 	int control_fd;
 	struct listening listening[INHERIT_MAX]; /* all of us */

@@ -173,31 +173,86 @@ enter_user_namespace(uint32_t namespaces, uid_t uid, gid_t gid)
 	return map_ourselves(uid, gid) == -1 ? -1 : keep_capabilities();
 }
 
-uint32_t
-spawn_namespaces(uint32_t wanted)
+/* How far a child came, which its exit status says; 0: all was granted. */
+enum probe_step {
+	PROBE_DONE,
+	PROBE_CLONE,
+	PROBE_MAP,
+	PROBE_MOUNT
+};
+
+static const char *const probe_steps[] = { NULL, "clone", "uid_map", "mount" };
+
+/* In the child: its errno goes to out. */
+static enum probe_step
+probe_inside(uint32_t wanted, uid_t uid, gid_t gid, int out)
+{
+	enum probe_step step = PROBE_DONE;
+	int error;
+
+	if (enter_user_namespace(wanted, uid, gid) == -1)
+		step = PROBE_MAP;
+	else if ((wanted & CLONE_NEWNS) != 0 &&
+	    (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1 ||
+		mount("none", "/tmp", "tmpfs", MS_RDONLY, NULL) == -1))
+		step = PROBE_MOUNT;
+	error = errno;
+	if (step != PROBE_DONE)
+		(void)fd_write(out, &error, sizeof(error));
+	return step;
+}
+
+static enum probe_step
+probe(uint32_t wanted, int *error)
 {
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
-	int status;
+	int status, fds[2];
 	pid_t pid;
 
-	if (uid != 0)
-		wanted |= CLONE_NEWUSER;
-	pid = fork_into(wanted);
-	if (pid == -1)
-		return 0;
-	if (pid == 0) {
-		if (enter_user_namespace(wanted, uid, gid) == -1 ||
-		    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1 ||
-		    mount("none", "/tmp", "tmpfs", MS_RDONLY, NULL) == -1)
-			_exit(1);
-		_exit(0);
+	*error = 0;
+	if (pipe2(fds, O_CLOEXEC) == -1) {
+		*error = errno;
+		return PROBE_CLONE;
 	}
+	pid = fork_into(wanted);
+	if (pid == 0)
+		_exit((int)probe_inside(wanted, uid, gid, fds[1]));
+	if (pid == -1)
+		*error = errno;
+	fd_close(fds[1]);
+	if (pid != -1 &&
+	    read(fds[0], error, sizeof(*error)) != (ssize_t)sizeof(*error))
+		*error = 0;
+	fd_close(fds[0]);
+	if (pid == -1)
+		return PROBE_CLONE;
 	while (waitpid(pid, &status, 0) == -1) {
 		if (errno != EINTR)
-			return 0;
+			return PROBE_CLONE;
 	}
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? wanted : 0;
+	return WIFEXITED(status) &&
+		WEXITSTATUS(status) < (int)NELEM(probe_steps)
+	    ? (enum probe_step)WEXITSTATUS(status)
+	    : PROBE_CLONE;
+}
+
+uint32_t
+spawn_namespaces(uint32_t wanted, struct spawn_refusal *refusal)
+{
+	enum probe_step step;
+	int error;
+
+	if (geteuid() != 0)
+		wanted |= CLONE_NEWUSER;
+	step = probe(wanted, &refusal->error);
+	refusal->step = probe_steps[step];
+	if (step == PROBE_DONE)
+		return wanted;
+	if (step != PROBE_MOUNT)
+		return 0;
+	wanted &= ~(uint32_t)CLONE_NEWNS;
+	return probe(wanted, &error) == PROBE_DONE ? wanted : 0;
 }
 
 /* Each session and each client takes descriptors: as many as we may have.  The

@@ -28,14 +28,20 @@ const char *spawn_path(void);
  */
 int spawn_generation(char *const argv[], int fd, int err_fd);
 
+/* Why a host does not grant all namespaces. */
+struct spawn_refusal {
+	const char *step; /* NULL: it does; else "clone", "uid_map", "mount" */
+	int error;        /* errno */
+};
+
 /*
  * spawn_namespaces - which of `wanted` (CLONE_NEW* bits) this host grants us.
  *
  * Tries them in a child that mounts something, since some hosts grant the
- * namespace and then nothing inside it.  All, or 0.  Without root the answer
- * includes CLONE_NEWUSER.
+ * namespace and then nothing inside it: then all but CLONE_NEWNS.  Else all, or 0;
+ * *refusal says why.  Without root the answer includes CLONE_NEWUSER.
  */
-uint32_t spawn_namespaces(uint32_t wanted);
+uint32_t spawn_namespaces(uint32_t wanted, struct spawn_refusal *refusal);
 
 /*
  * spawn_role - execute `posternd -r name` with fd as its channel to us.

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/landlock.h"
 #include "common/util.h"
 #include "master/layers.h"
 
@@ -26,10 +27,15 @@ status_describe(const struct servant *s, pid_t pid, char *out, size_t size)
 	if (s == NULL)
 		return;
 	if (s->landlock_abi == 0)
-		(void)snprintf(out + len, size - len, " landlock=no");
+		(void)snprintf(out + len, size - len, " landlock=no,%s",
+		    landlock_word(s->landlock_error));
 	else
 		(void)snprintf(out + len, size - len, " landlock=abi-%u%s",
 		    s->landlock_abi, s->landlock_shown ? ",seen" : "");
+	len = strlen(out);
+	if (s->master->refusal.step != NULL)
+		(void)snprintf(out + len, size - len, " namespaces_refused=%s",
+		    s->master->refusal.step);
 }
 
 /* Which generation it is of, behind what /proc tells. */

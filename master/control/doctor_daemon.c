@@ -208,6 +208,11 @@ word_of(const char *layers, const char *key, char *out, size_t size)
 	return out;
 }
 
+#define NO_LANDLOCK "files and TCP are kept from it by fewer walls"
+#define NO_NAMESPACES                                                          \
+	"it sees the machine's files, network and processes, though its "      \
+	"filter keeps it from using them"
+
 /* What every role must have, the value that shows it, and what it means where it
  * is missing. */
 static const struct wall {
@@ -227,43 +232,73 @@ static const struct wall {
 	    "this ought not to be: report it" },
 	{ "caps", "none", NULL, DOCTOR_FAULT, "it has rights of root",
 	    "this ought not to be: report it" },
-	{ "landlock", NULL, "no", DOCTOR_WARNING,
-	    "files and TCP are kept from it by fewer walls",
-	    "boot a kernel from 5.13 on with landlock in CONFIG_LSM or lsm=" },
-	{ "namespaces", NULL, "none", DOCTOR_WARNING,
-	    "it sees the machine's files, network and processes, though its "
-	    "filter keeps it from using them",
-	    "start posternd as root, or allow user namespaces (sysctl "
-	    "user.max_user_namespaces, kernel.unprivileged_userns_clone; in a "
-	    "container they need the engine's leave)" },
+	{ "landlock", NULL, "no,kernel", DOCTOR_WARNING, NO_LANDLOCK,
+	    "use a kernel from 5.13 on with Landlock; in a container, an "
+	    "engine whose filter knows it" },
+	{ "landlock", NULL, "no,boot", DOCTOR_WARNING, NO_LANDLOCK,
+	    "add landlock to the kernel's command line (lsm=landlock,...) and "
+	    "start the machine again" },
+	{ "landlock", NULL, "no,refused", DOCTOR_WARNING, NO_LANDLOCK,
+	    "the filter of the container or of the service refuses it: let "
+	    "landlock_create_ruleset, landlock_add_rule and "
+	    "landlock_restrict_self through (a seccomp profile of the "
+	    "engine, SystemCallFilter= of the unit)" },
+	{ "landlock", NULL, "no,error", DOCTOR_WARNING, NO_LANDLOCK,
+	    "posternd's log has the reason, where it starts" },
+	{ "namespaces_refused", NULL, "clone", DOCTOR_WARNING, NO_NAMESPACES,
+	    "start posternd as root with CAP_SYS_ADMIN, or allow user "
+	    "namespaces (sysctl user.max_user_namespaces, "
+	    "kernel.unprivileged_userns_clone, "
+	    "kernel.apparmor_restrict_unprivileged_userns; in a container the "
+	    "engine's seccomp profile, in a unit RestrictNamespaces=)" },
+	{ "namespaces_refused", NULL, "uid_map", DOCTOR_WARNING, NO_NAMESPACES,
+	    "start posternd as root: a user namespace is granted here, and "
+	    "nothing inside it" },
+	{ "namespaces_refused", NULL, "mount", DOCTOR_WARNING,
+	    "it sees the machine's files, though its filter and Landlock keep "
+	    "it from opening them",
+	    "let it mount inside its own namespace: AppArmor and the engine's "
+	    "seccomp profile forbid it here" },
 };
 
-static void
-look_at_walls(struct doctor *d, const char *role, const char *layers)
+static bool
+wall_is_good(const struct wall *wall, const char *value)
 {
-	char value[128];
-	size_t i;
+	if (value[0] == '\0' || strcmp(value, "?") == 0)
+		return true;
+	return wall->good != NULL ? strcmp(value, wall->good) == 0
+				  : strcmp(value, wall->bad) != 0;
+}
 
-	for (i = 0; i < NELEM(walls); i++) {
-		(void)word_of(layers, walls[i].key, value, sizeof(value));
-		if (strcmp(value, "?") == 0)
-			doctor_say(d, DOCTOR_SKIPPED, NULL,
-			    "%s of the %s: not even posternd may see it here; "
-			    "its log says at the start what the host grants",
-			    walls[i].key, role);
-		if (value[0] == '\0' || strcmp(value, "?") == 0)
+static void
+look_at_wall(struct doctor *d, const struct wall *wall)
+{
+	char value[128], bad[128] = "", roles[256] = "", unseen[256] = "";
+	const json_t *row;
+	char *list;
+
+	for (size_t i = 0; i < NELEM(role_names); i++) {
+		row = find_role(d, role_names[i]);
+		if (row == NULL)
 			continue;
-		if (walls[i].good != NULL ? strcmp(value, walls[i].good) == 0
-					  : strcmp(value, walls[i].bad) != 0)
+		(void)word_of(link_string(row, "layers"), wall->key, value,
+		    sizeof(value));
+		list = strcmp(value, "?") == 0 ? unseen : roles;
+		if (list == roles && wall_is_good(wall, value))
 			continue;
-		doctor_say(d, walls[i].level, walls[i].cure,
-		    "the %s has %s=%s: %s", role, walls[i].key, value,
-		    walls[i].meaning);
+		(void)strlcpy(bad, value, sizeof(bad));
+		if (list[0] != '\0')
+			(void)strlcat(list, ", ", sizeof(roles));
+		(void)strlcat(list, role_names[i], sizeof(roles));
 	}
-	(void)word_of(layers, "uid", value, sizeof(value));
-	if (strcmp(value, "0") == 0)
-		doctor_say(d, DOCTOR_FAULT, "see users above",
-		    "the %s runs as root", role);
+	if (unseen[0] != '\0')
+		doctor_say(d, DOCTOR_SKIPPED, NULL,
+		    "%s of %s: not even posternd may see it here; its log says "
+		    "at the start what the host grants",
+		    wall->key, unseen);
+	if (roles[0] != '\0')
+		doctor_say(d, wall->level, wall->cure, "%s=%s of %s: %s",
+		    wall->key, bad, roles, wall->meaning);
 }
 
 void
@@ -273,11 +308,17 @@ doctor_walls(struct doctor *d)
 	const json_t *row;
 	size_t i;
 
+	for (i = 0; i < NELEM(walls); i++)
+		look_at_wall(d, &walls[i]);
 	for (i = 0; i < NELEM(role_names); i++) {
 		row = find_role(d, role_names[i]);
 		if (row == NULL)
 			continue;
-		look_at_walls(d, role_names[i], link_string(row, "layers"));
+		(void)word_of(link_string(row, "layers"), "uid", value,
+		    sizeof(value));
+		if (strcmp(value, "0") == 0)
+			doctor_say(d, DOCTOR_FAULT, "see users above",
+			    "the %s runs as root", role_names[i]);
 		(void)word_of(link_string(row, "layers"), "landlock", value,
 		    sizeof(value));
 	}

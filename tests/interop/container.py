@@ -19,9 +19,17 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from daemon import ROOT, ROLE_UIDS, Suite, layers, programs, wait_for  # noqa
+from daemon import (ROOT, ROLE_UIDS, Daemon, Suite, layers, programs,  # noqa
+                    wait_for)  # noqa
 from sink import Sink  # noqa
 
+TO_SINK = """
+transport sink {
+	server = "127.0.0.1:%d"
+	tls_security_level = none
+}
+route "*" { transport = sink }
+"""
 UID = 1000770042  # as OpenShift gives them out
 FOLDER = os.path.join(ROOT, "conf/container")
 # What the default filters of engines refuse to those without capabilities.
@@ -95,8 +103,17 @@ def it_has_the_libraries_that_the_programs_want():
                 (library, owner)
 
 
+LANDLOCK = ("landlock_create_ruleset", "landlock_add_rule",
+            "landlock_restrict_self")
+
+
 def confine_as_engines_do():
     """Between fork and exec: what they do last."""
+    refuse_calls(REFUSED)
+
+
+def refuse_calls(names, namespaces=True):
+    """Each answers EPERM, and so do the namespaces of clone()."""
     lib = ctypes.CDLL("libseccomp.so.2")
     lib.seccomp_init.restype = ctypes.c_void_p
     ctx = ctypes.c_void_p(lib.seccomp_init(ctypes.c_uint32(0x7fff0000)))
@@ -106,12 +123,12 @@ def confine_as_engines_do():
         _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int),
                     ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
 
-    for name in REFUSED:
+    for name in names:
         number = lib.seccomp_syscall_resolve_name(name.encode())
         assert lib.seccomp_rule_add_array(ctx, refuse, number, 0, None) == 0
     number = lib.seccomp_syscall_resolve_name(b"clone")
     for flag in (0x10000000, 0x20000, 0x40000000, 0x8000000, 0x4000000,
-                 0x20000000):
+                 0x20000000) if namespaces else ():
         one = (Compare * 1)(Compare(0, 7, flag, flag))  # masked, equal
         assert lib.seccomp_rule_add_array(ctx, refuse, number, 1, one) == 0
     # whose flags no filter can read
@@ -119,6 +136,16 @@ def confine_as_engines_do():
         ctx, ctypes.c_uint32(0x00050000 | 38),
         lib.seccomp_syscall_resolve_name(b"clone3"), 0, None) == 0
     assert lib.seccomp_load(ctx) == 0
+
+
+def refusing(arguments):
+    """A program's beginning that calls refuse_calls() in a Python of its own."""
+    with open(__file__) as f:
+        text = f.read()
+    begin = text.index("def confine_as_engines_do")
+    end = text.index("def refusing")
+    return ("import ctypes, os, sys\nREFUSED = %r\n" % (REFUSED,) +
+            text[begin:end] + "refuse_calls(%s)\n" % arguments)
 
 
 class Container:
@@ -157,13 +184,8 @@ class Container:
 
     @staticmethod
     def launcher():
-        with open(__file__) as f:
-            text = f.read()
-        begin = text.index("def confine_as_engines_do")
-        end = text.index("class Container")
-        return ("import ctypes, os\nREFUSED = %r\n" % (REFUSED,) +
-                text[begin:end] + "confine_as_engines_do()\n"
-                "os.umask(0o022)\nos.execv('/opt/posternd', "
+        return (refusing("REFUSED") + "os.umask(0o022)\n"
+                "os.execv('/opt/posternd', "
                 "['posternd', '-c', '/opt/postern.conf'])\n")
 
     def log_text(self):
@@ -246,8 +268,47 @@ def it_says_which_volume_is_not_writable():
         c.clear()
 
 
+# What a host refuses with EPERM, and what posternd then is to say: in its log, of
+# each role, and the doctor.
+HOSTS = (
+    (LANDLOCK, False, b"grants us no Landlock (Operation not permitted)",
+     ("landlock", "no,refused"), b"SystemCallFilter="),
+    (("unshare",), True, b"grants us no namespaces: clone is refused "
+     b"(Operation not permitted)", ("namespaces", "none"),
+     b"RestrictNamespaces="),
+    (("mount",), False, b"no root of its own for a role: mount is refused "
+     b"(Operation not permitted)", ("namespaces_refused", "mount"),
+     b"AppArmor"),
+    (LANDLOCK + ("mount",), True, b"grants us no namespaces",
+     ("landlock", "no,refused"), b"RestrictNamespaces="),
+)
+
+
+def it_runs_with_the_layers_that_the_host_grants():
+    for names, namespaces, line, (key, value), cure in HOSTS:
+        with Sink() as sink, Daemon(TO_SINK % sink.port) as d:
+            d.prefix = [sys.executable, "-c",
+                        refusing("%r, %r" % (names, namespaces)) +
+                        "os.execv(sys.argv[1], sys.argv[1:])\n"]
+            d.stop()
+            d.start()
+            assert line.decode() in d.log_text(), (names, d.log_text())
+            for row in d.status():
+                if row["role"] in ROLE_UIDS:
+                    held = layers(row)
+                    assert held[key] == value, (names, row)
+                    assert held["seccomp"] == "filter", row
+            end = d.send(["a@b.test"], b"Subject: x\n\nx\n")[-1]
+            assert end["status"] == "delivered", (names, end)
+            r = subprocess.run([programs("build") + "/postern", "doctor", "-c",
+                                d.config], capture_output=True, timeout=120)
+            assert cure in r.stdout, (names, r.stdout)
+            assert r.stdout.count(cure) == 1, (names, r.stdout)
+
+
 TESTS = (the_file_is_well_formed, it_has_the_libraries_that_the_programs_want)
-AS_ROOT = (it_runs_without_any_power, it_says_which_volume_is_not_writable)
+AS_ROOT = (it_runs_with_the_layers_that_the_host_grants,
+           it_runs_without_any_power, it_says_which_volume_is_not_writable)
 
 
 def run(suite):

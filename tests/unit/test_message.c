@@ -280,6 +280,8 @@ static const struct {
 	{ MSG_ACT, AT(msg_act, verb), IN("\7"), false },
 	{ MSG_ASK, AT(msg_ask, what), IN("\7"), false },
 	{ MSG_ASK, AT(msg_ask, kind), IN("\4"), false },
+	{ MSG_READY, AT(msg_ready, landlock_error), IN("\1"), true },
+	{ MSG_READY, AT(msg_ready, landlock_error), IN("\0\0\1"), false },
 	{ MSG_DIAL, AT(msg_dial, family), IN("\21"), false },
 	{ MSG_DIAL, AT(msg_dial, path), IN("/a"), true },
 	{ MSG_SESSION, AT(msg_session, tls_level), IN("\4"), false },
