@@ -2,6 +2,8 @@
 # Builds build/posternd and build/postern; `make help` lists the rest.
 
 CC      = gcc
+AR      = ar
+PKG_CONFIG = pkg-config
 PREFIX  = /usr/local
 SBINDIR = $(PREFIX)/sbin
 BINDIR  = $(PREFIX)/bin
@@ -32,8 +34,8 @@ endif
 PKGS := libssl libcrypto libbsd-overlay libseccomp sqlite3 jansson libconfuse libevent_core libcap libidn2 libgsasl
 PATHS := -DPOSTERN_SBINDIR='"$(SBINDIR)"' -DPOSTERN_SYSCONFDIR='"$(SYSCONFDIR)"' \
 	-DPOSTERN_VERSION='"$(VERSION)"'
-CPPFLAGS = -std=c11 -D_GNU_SOURCE -MMD -MP -I. $(PATHS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lunbound
+CPPFLAGS = -std=c11 -D_GNU_SOURCE -MMD -MP -I. $(PATHS) $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lunbound
 
 # Every file below common/, agent/ and master/ but the two mains is in one
 # archive, which the programs and the tests link.
@@ -83,7 +85,7 @@ $(BUILD)/postern: $(BUILD)/obj/master/control/postern.o $(BUILD)/libpostern.a
 # q, not r: two files of one name stand in it.
 $(BUILD)/libpostern.a: $(OBJS)
 	@rm -f $@
-	@ar qcs $@ $^
+	@$(AR) qcs $@ $^
 
 # The paths and the version are compiled in: another PREFIX builds anew.
 $(BUILD)/paths: FORCE
@@ -94,7 +96,7 @@ $(BUILD)/paths: FORCE
 $(BUILD)/obj/master/main.o $(BUILD)/obj/master/metrics/render.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard master/control/*.c)): $(BUILD)/paths
 
 libraries:
-	@pkg-config --exists $(PKGS) || { echo "libraries are missing: make deps"; exit 1; }
+	@$(PKG_CONFIG) --exists $(PKGS) || { echo "libraries are missing: make deps"; exit 1; }
 
 $(BUILD)/obj/%.o: %.c Makefile | libraries
 	@mkdir -p $(@D)

@@ -182,7 +182,7 @@ is_plain_utf8(const char *text)
 	const char *c;
 
 	for (c = text; *c != '\0'; c++)
-		if ((*c >= 0 && *c < ' ') || *c == 0x7f)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			return false;
 	return utf8_is_valid(text, (size_t)(c - text));
 }
