@@ -119,7 +119,8 @@ __wrap_sendmsg(int fd, const struct msghdr *m, int flags)
 		return -1;
 	}
 	if ((flags & MSG_DONTWAIT) != 0 && !faults_go_on() &&
-	    faults_fails(SEND, "sendmsg (EAGAIN)", __builtin_return_address(0))) {
+	    faults_fails(SEND, "sendmsg (EAGAIN)",
+		__builtin_return_address(0))) {
 		errno = EAGAIN;
 		return -1;
 	}

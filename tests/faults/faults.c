@@ -445,7 +445,7 @@ int
 main(int argc, char *argv[])
 {
 	static const struct scenario *const single[] = { &config_scenario,
-		&schedule_scenario, &store_scenario,
+		&job_scenario, &schedule_scenario, &store_scenario,
 		&worker_scenario };
 	int64_t only = -1;
 	uint64_t most = 100;

@@ -30,17 +30,18 @@
 #include "common/role.h"
 #include "master/spawn.h"
 
-#define SLOTS    16
-#define FEW      64 /* a limit of no more descriptors is the worker's */
+#define SLOTS       16
+#define FEW         64 /* a limit of no more descriptors is the worker's */
 #define UNSANITIZED __attribute__((no_sanitize("address", "undefined")))
-#define FILENAME "faults"
+#define FILENAME    "faults"
 
 /* Written by tests/session/faults.py, shared by all processes of one case. */
 struct plan {
 	char role[16]; /* one of whose calls fails, or "" */
 	uint64_t at;   /* the number of that call */
 	uint64_t fired;
-	uint64_t where; /* it was made from, as an address of the program's file */
+	uint64_t
+	    where; /* it was made from, as an address of the program's file */
 	char name[32];
 	struct slot {
 		char role[16];
@@ -65,7 +66,8 @@ static bool is_armed, is_role;
 UNSANITIZED const char *
 __asan_default_options(void)
 {
-	static char options[] = "log_path=sanitizer.0123456789abcdef:"
+	static char options[] =
+	    "log_path=sanitizer.0123456789abcdef:"
 	    "exitcode=77:detect_leaks=1:allocator_may_return_null=1:"
 	    "handle_abort=1:handle_segv=1:handle_sigbus=1:handle_sigill=1:"
 	    "handle_sigfpe=1:detect_stack_use_after_return=0:"
