@@ -205,8 +205,8 @@ unit-sanitized: $(FUZZ_LIB)
 # fails; SESSION_OPTIONS="--seed N" repeats them, SANITIZED_SAMPLE=0 is all.
 SANITIZED := $(BUILD)/sanitized
 PROGRAM := tests/faults/program.c tests/faults/calls.c
-SANITIZED_SAMPLE = 150
-FAULTS_SAMPLE = 40
+SANITIZED_SAMPLE = 120
+FAULTS_SAMPLE = 16
 UNWALLED = $(shell awk -f tests/faults/wrapped.awk tests/faults/wrapped.def tests/faults/walls.def)
 SYMBOLIZER = $(shell command -v llvm-symbolizer-14 || command -v llvm-symbolizer)
 
