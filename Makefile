@@ -57,7 +57,7 @@ FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/operator/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
-.PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check clean FORCE
+.PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session session-sanitized session-faults interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check clean FORCE
 
 all: $(BUILD)/posternd $(BUILD)/postern
 
@@ -66,6 +66,7 @@ help:
 	@echo "make deps      install the Debian packages that are missing"
 	@echo "make demo      deliver to a private Dovecot and Postfix, step by step"
 	@echo "make check     all tests; or one kind: unit session interop confine chaos fuzz faults"
+	@echo "make session-sanitized session-faults   session tests with both sanitizers; and one call fails"
 	@echo "make check-mutants   plant faults one by one; which test finds each"
 	@echo "make bench     speed and memory, figures only; or bench-run bench-queued bench-postfix bench-isolation bench-turns"
 	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
@@ -183,11 +184,11 @@ fuzz:
 # The n-th call of ours fails, under both sanitizers; see tests/faults/faults.h.
 # FAULTS_ALL=1 takes each n, FAULTS_SEED= the same ones again, FAULTS_ONLY= some
 # scenarios.
-FAULTS := $(wildcard tests/faults/*.c)
+FAULTS := $(filter-out %/program.c,$(wildcard tests/faults/*.c))
 FAULTS_OPTIONS = $(if $(FAULTS_ALL),-a) $(FAULTS_SEED:%=-s %) $(FAULTS_ONLY)
 WRAPPED = $(shell awk -f tests/faults/wrapped.awk tests/faults/wrapped.def)
 
-$(BUILD)/faults: $(FAULTS) tests/faults/faults.h tests/faults/wrapped.def $(FUZZ_LIB)
+$(BUILD)/faults: $(FAULTS) tests/faults/faults.h tests/faults/calls.h tests/faults/wrapped.def $(FUZZ_LIB)
 	@echo "link $@"
 	@$(FUZZ_CC) $(filter-out -MMD -MP,$(CPPFLAGS)) -Wall -Wextra -Werror $(SAN) -fsanitize=fuzzer-no-link $(WRAPPED) \
 	    -o $@ $(FAULTS) $(FUZZ_LIB) $(LIBS)
@@ -200,6 +201,30 @@ unit-sanitized: $(FUZZ_LIB)
 	@$(MAKE) --no-print-directory -s $(PARALLEL) CC=$(FUZZ_CC) WARN= BUILD=$(BUILD)/fuzz/lib \
 	    HARD="$(SAN) -fsanitize=fuzzer-no-link -fPIE" LDFLAGS="$(SAN)" $(BUILD)/fuzz/lib/unit
 	sh tests/faults/unit.sh $(BUILD)/fuzz/lib/unit
+
+# The programs with both sanitizers, without walls, for the session tests; see
+# tests/faults/program.c.  A sample of the cases, and another in which a call
+# fails; SESSION_OPTIONS="--seed N" repeats them, SANITIZED_SAMPLE=0 is all.
+SANITIZED := $(BUILD)/sanitized
+PROGRAM := tests/faults/program.c tests/faults/calls.c
+SANITIZED_SAMPLE = 120
+FAULTS_SAMPLE = 16
+UNWALLED = $(shell awk -f tests/faults/wrapped.awk tests/faults/wrapped.def tests/faults/walls.def)
+SYMBOLIZER = $(shell command -v llvm-symbolizer-14 || command -v llvm-symbolizer)
+
+$(SANITIZED)/posternd: master/main.c
+$(SANITIZED)/postern: master/control/postern.c
+$(SANITIZED)/posternd $(SANITIZED)/postern: $(PROGRAM) tests/faults/calls.h tests/faults/wrapped.def tests/faults/walls.def $(FUZZ_LIB)
+	@mkdir -p $(@D)
+	@echo "link $@"
+	@$(FUZZ_CC) $(filter-out -MMD -MP,$(CPPFLAGS)) -Wall -Wextra -Werror $(SAN) -fsanitize=fuzzer-no-link $(UNWALLED) \
+	    -DSYMBOLIZER='"$(SYMBOLIZER)"' -o $@ $(filter %.c,$^) $(FUZZ_LIB) $(LIBS)
+
+session-sanitized: $(SANITIZED)/posternd $(SANITIZED)/postern
+	BUILD=$(SANITIZED) python3 tests/session/run.py --slower 6 --sample $(SANITIZED_SAMPLE) $(SESSION_OPTIONS)
+
+session-faults: $(SANITIZED)/posternd $(SANITIZED)/postern
+	BUILD=$(SANITIZED) python3 tests/session/faults.py --sample $(FAULTS_SAMPLE) $(SESSION_OPTIONS)
 
 # Faults that are planted, and the tests that find them: by hand and every night.
 # MUTANTS= names some of tests/mutants.
@@ -274,7 +299,7 @@ deb-check: deb-lint
 	python3 tests/interop/package.py $(DEB) $(BUILD)/deb/next/postern.deb
 
 clean:
-	rm -rf $(BUILD)/deb $(BUILD)/obj $(BUILD)/attacks $(BUILD)/analyzer $(BUILD)/debug $(BUILD)/fuzz $(BUILD)/libpostern.a \
+	rm -rf $(BUILD)/deb $(BUILD)/obj $(BUILD)/attacks $(BUILD)/analyzer $(BUILD)/debug $(BUILD)/fuzz $(SANITIZED) $(BUILD)/libpostern.a \
 	    $(BUILD)/posternd $(BUILD)/postern $(BUILD)/unit $(BUILD)/filters $(BUILD)/inject $(BUILD)/faults
 
 -include $(OBJS:.o=.d) $(UNIT:.o=.d) $(MAINS:%.c=$(BUILD)/obj/%.d)

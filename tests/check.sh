@@ -50,6 +50,8 @@ run "chaos tests, killed processes" $make -s chaos CHAOS_SEED=1
 run "package, built and looked through" $make -s -j2 deb-lint
 run "fault injection, each call fails" $make -s -j2 faults FAULTS_SEED=1
 run "unit tests, both sanitizers" $make -s -j2 unit-sanitized
+run "session tests, both sanitizers" $make -s -j2 session-sanitized SESSION_OPTIONS="--seed 1"
+run "session tests, one call fails" $make -s -j2 session-faults SESSION_OPTIONS="--seed 1"
 run "fuzz targets, a short run" $make -s -j2 fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-3}"
 
 [ -z "$broken" ] || echo "failed:$broken"

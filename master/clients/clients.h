@@ -282,6 +282,10 @@ void request_tell(struct client *c, char *text);
 void request_refuse(struct client *c, const char *ref, unsigned code,
     const char *dsn, const char *text);
 
+/* The same for a packet that cannot be read (value.h): errno says whose fault
+ * that is. */
+void request_refuse_packet(struct client *c, const char *ref, const char *why);
+
 /* REFUSED of the queue: a handler of both roles' tables. */
 void request_on_refused(void *ctx, struct channel *from,
     const struct message *m);

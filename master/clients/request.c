@@ -7,6 +7,7 @@
 
 #include <sys/cdefs.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,15 @@ request_refuse(struct client *c, const char *ref, unsigned code,
 	    answer_refused("", 421, "4.7.0",
 		"too many errors: the connection is closed"));
 	client_end(c);
+}
+
+void
+request_refuse_packet(struct client *c, const char *ref, const char *why)
+{
+	if (errno == ENOMEM) /* ours, not the client's: no outcome for good */
+		request_refuse(c, ref, 451, "4.3.0", why);
+	else
+		request_refuse(c, ref, 501, "5.5.4", why);
 }
 
 bool

@@ -2,15 +2,34 @@
 /* See value.h; jansson's doorway for what comes in. */
 #include "master/clients/value.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
 
+/*
+ * Whether jansson was refused memory.  It looks at some of its own calls alone:
+ * a string that could not grow is read without one of its octets.
+ */
+static bool lacks_memory;
+
+static void *
+value_malloc(size_t n)
+{
+	void *p = malloc(n);
+
+	if (p == NULL)
+		lacks_memory = true;
+	return p;
+}
+
 void
 value_init(void)
 {
+	json_set_alloc_funcs(value_malloc, free);
 	json_object_seed(0);
 }
 
@@ -23,6 +42,15 @@ value_complain(char error[VALUE_ERROR_SIZE], const char *fmt, ...)
 	/* Cut short is fine. */
 	(void)vsnprintf(error, VALUE_ERROR_SIZE, fmt, ap);
 	va_end(ap);
+	errno = EINVAL;
+	return -1;
+}
+
+int
+value_complain_memory(char error[VALUE_ERROR_SIZE])
+{
+	(void)value_complain(error, "no memory: try again");
+	errno = ENOMEM;
 	return -1;
 }
 
@@ -33,7 +61,13 @@ value_object(const char *text, size_t len, char error[VALUE_ERROR_SIZE])
 	json_error_t e;
 	json_t *object;
 
+	lacks_memory = false;
 	object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
+	if (lacks_memory) {
+		json_decref(object); /* NULL is fine */
+		(void)value_complain_memory(error);
+		return NULL;
+	}
 	if (object == NULL) {
 		log_escape(quote, sizeof(quote), e.text, strlen(e.text));
 		(void)value_complain(error, "octet %d: no JSON: %s", e.position,

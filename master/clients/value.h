@@ -2,6 +2,7 @@
 /*
  * Members of a client's JSON object, read one by one; what is wrong with one is
  * a sentence in error, and -1.  A member that is not there leaves *out alone.
+ * errno is EINVAL, or ENOMEM where the packet may be right and is to come again.
  */
 #ifndef POSTERN_MASTER_CLIENTS_VALUE_H
 #define POSTERN_MASTER_CLIENTS_VALUE_H
@@ -15,12 +16,16 @@
 #define VALUE_NAME_SIZE  128 /* of a transport's name, and NUL */
 #define QUOTE_SIZE       128 /* of a client's word, escaped, inside an error */
 
-/* Once, before the role is confined: jansson opens /dev/urandom. */
+/* Once, before the role is confined: jansson opens /dev/urandom, and takes its
+ * memory from here. */
 void value_init(void);
 
 /* Fills error, and returns -1. */
 int value_complain(char error[VALUE_ERROR_SIZE], const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* The same, where it is not the client's fault. */
+int value_complain_memory(char error[VALUE_ERROR_SIZE]);
 
 /* The JSON object that a packet must be; the caller's to json_decref(), or NULL.
  */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* postern: finds the subcommand. */
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/util.h"
@@ -26,6 +28,22 @@ is_word(const char *word, const char *a, const char *b)
 	return strcmp(word, a) == 0 || strcmp(word, b) == 0;
 }
 
+/*
+ * What jansson cannot have it leaves out: a recipient of a job, or that it is to
+ * want TLS.  Nothing is better, and the caller tries again.
+ */
+static void *
+json_memory(size_t n)
+{
+	void *p = malloc(n);
+
+	if (p == NULL) {
+		fprintf(stderr, "postern: no memory: try again\n");
+		exit(EXIT_DEFERRED);
+	}
+	return p;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -33,6 +51,7 @@ main(int argc, char **argv)
 
 	if (fd_open_standard() == -1)
 		return EXIT_DEFERRED; /* and nowhere to say it */
+	json_set_alloc_funcs(json_memory, free);
 	if (argc > 0 && is_sendmail(argv[0]))
 		return control_sendmail(argc, argv);
 	if (argc < 2)

@@ -134,7 +134,7 @@ get_rcpts(const json_t *object, struct job_packet *job,
 	    json_array_size(list) * (MSG_ADDRESS_SIZE + 1) +
 		objects * PARAMETERS_RCPT_SIZE);
 	if (job->rcpts == NULL)
-		return value_complain(error, "no memory");
+		return value_complain_memory(error);
 	for (i = 0; i < json_array_size(list); i++) {
 		if (add_rcpt(job, json_array_get(list, i), error) == -1)
 			return -1;

@@ -268,7 +268,7 @@ job_packet(struct intake *in, struct client *c, const char *text, size_t len,
 		return;
 	}
 	if (job_parse(&job, text, len, begun != NULL, error) == -1) {
-		request_refuse(c, begun != NULL ? begun->ref : "", 501, "5.5.4",
+		request_refuse_packet(c, begun != NULL ? begun->ref : "",
 		    error);
 		cancel_begun(&in->clients, c);
 		return;

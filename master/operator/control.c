@@ -107,7 +107,7 @@ control_packet(struct clients *cs, struct client *c, const char *text,
 	struct request *r;
 
 	if (command_parse(&command, text, len, time_real_ms(), error) == -1) {
-		request_refuse(c, "", 501, "5.5.4", error);
+		request_refuse_packet(c, "", error);
 		return;
 	}
 	if (!may_ask(cs, c, &command))

@@ -188,6 +188,20 @@ submit_add_recipient(struct submission *s, const char *address,
 	return 0;
 }
 
+/* Why a job cannot be read that may be right: by these very pointers. */
+static const char no_memory[] = "out of memory";
+static const char no_body[] = "the body cannot be read";
+
+/* Only what is wrong with the job itself is for good. */
+static void
+submit_refuse_read(struct queue *q, const struct submission *s, const char *why)
+{
+	if (why == no_memory || why == no_body)
+		submit_refuse(q, s->request, 451, "4.3.0", why);
+	else
+		submit_refuse(q, s->request, 554, "5.5.4", why);
+}
+
 /* Reads recipients up to the end of the tail.  NULL, or why not. */
 static const char *
 submit_read_recipients(const struct queue *q, struct submission *s,
@@ -208,7 +222,7 @@ submit_read_recipients(const struct queue *q, struct submission *s,
 		    (uint32_t)q->config->job_recipient_limit)
 			return "too many recipients";
 		if (submit_add_recipient(s, address, parameters) == -1)
-			return "out of memory";
+			return no_memory;
 	}
 	return NULL;
 }
@@ -238,7 +252,7 @@ submit_read_strings(struct submission *s, const struct message *m, size_t *at)
 	if (s->reverse_path == NULL || s->mail_parameters == NULL ||
 	    s->ref == NULL || s->via == NULL ||
 	    (s->logged && s->client == NULL))
-		return "out of memory";
+		return no_memory;
 	s->envelope.reverse_path = s->reverse_path;
 	s->envelope.parameters = s->mail_parameters;
 	s->envelope.ref = s->ref;
@@ -247,17 +261,20 @@ submit_read_strings(struct submission *s, const struct message *m, size_t *at)
 }
 
 /* Nobody may change or cut a body while a worker reads it. */
-static bool
-submit_body_ok(const struct queue *q, int fd, uint64_t size)
+static const char *
+submit_check_body(const struct queue *q, int fd, uint64_t size)
 {
 	struct stat st;
 	int seals;
 
 	seals = fcntl(fd, F_GET_SEALS);
-	if (seals == -1 || (seals & FD_SEALS) != FD_SEALS)
-		return false;
-	return fstat(fd, &st) == 0 && (uint64_t)st.st_size == size &&
-	    size <= q->config->message_size_limit + SUBMIT_TRACE_MAX;
+	if (seals != -1 && fstat(fd, &st) == -1)
+		return no_body;
+	if (seals == -1 || (seals & FD_SEALS) != FD_SEALS ||
+	    (uint64_t)st.st_size != size ||
+	    size > q->config->message_size_limit + SUBMIT_TRACE_MAX)
+		return "the body is not sealed, or not of its size";
+	return NULL;
 }
 
 static const char *
@@ -266,8 +283,9 @@ submit_read(struct queue *q, struct submission *s, const struct message *m)
 	const char *why;
 	size_t at = 0;
 
-	if (!submit_body_ok(q, s->body_fd, s->envelope.size))
-		return "the body is not sealed, or not of its size";
+	why = submit_check_body(q, s->body_fd, s->envelope.size);
+	if (why != NULL)
+		return why;
 	why = submit_read_strings(s, m, &at);
 	if (why != NULL)
 		return why;
@@ -334,7 +352,7 @@ submit_begin(void *ctx, struct channel *from, const struct message *m)
 	    config_transport(q->config, s->via) == NULL)
 		submit_refuse(q, s->request, 451, "4.3.5", why);
 	else
-		submit_refuse(q, s->request, 554, "5.5.4", why);
+		submit_refuse_read(q, s, why);
 	submit_drop(q, s);
 }
 
@@ -354,7 +372,7 @@ submit_more(void *ctx, struct channel *from, const struct message *m)
 	why = submit_read_recipients(q, s, m, &at);
 	if (why == NULL)
 		return;
-	submit_refuse(q, s->request, 554, "5.5.4", why);
+	submit_refuse_read(q, s, why);
 	submit_drop(q, s);
 }
 

@@ -12,17 +12,14 @@
 
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <err.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
-#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/sandbox.h"
+#include "calls.h"
 
 enum {
 	JOBS_MAX = 64,
@@ -40,15 +37,6 @@ enum {
 	SHOWN_MAX = 10, /* failures of a scenario that are shown */
 };
 
-enum kind {
-	NONE,
-	MEMORY,
-	FD,
-	SEND,
-	STORE,
-	IO,
-};
-
 /* One for each process that runs at a time; its children share it. */
 struct state {
 	uint64_t calls; /* so far, while armed */
@@ -56,7 +44,7 @@ struct state {
 	uint64_t fired; /* so many did */
 	void *where;
 	char name[32];
-	enum kind kind; /* of what failed, and goes on failing */
+	enum fault_kind kind; /* of what failed, and goes on failing */
 	bool forever;
 	bool is_asked_to_end;
 };
@@ -69,8 +57,8 @@ static void role_ends(void);
 
 /* The calls. */
 
-static bool
-fails(enum kind kind, const char *name, void *where)
+bool
+faults_fails(enum fault_kind kind, const char *name, void *where)
 {
 	uint64_t n;
 
@@ -91,119 +79,17 @@ fails(enum kind kind, const char *name, void *where)
 	return true;
 }
 
-/* clang-format off */
-#define WRAP(kind, type, name, parameters, arguments, bad, error)              \
-	type __real_##name parameters;                                         \
-	type __wrap_##name parameters;                                         \
-	type __wrap_##name parameters                                          \
-	{                                                                      \
-		if (fails(kind, #name, __builtin_return_address(0))) {         \
-			errno = error;                                         \
-			return bad;                                            \
-		}                                                              \
-		return __real_##name arguments;                                \
-	}
-#define WRAP_BY_HAND(name)
-#include "wrapped.def"
-#undef WRAP
-/* clang-format on */
+bool
+faults_go_on(void)
+{
+	return state->forever;
+}
 
-int __real_open(const char *path, int flags, ...);
-int __wrap_open(const char *path, int flags, mode_t mode);
-int __real_openat(int at, const char *path, int flags, ...);
-int __wrap_openat(int at, const char *path, int flags, mode_t mode);
-int __real_fcntl(int fd, int command, ...);
-int __wrap_fcntl(int fd, int command, long value);
-int __wrap_asprintf(char **text, const char *format, ...);
-ssize_t __real_sendmsg(int fd, const struct msghdr *m, int flags);
-ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags);
-ssize_t __real_write(int fd, const void *p, size_t n);
-ssize_t __wrap_write(int fd, const void *p, size_t n);
 _Noreturn void __real__exit(int status);
 _Noreturn void __wrap__exit(int status);
 _Noreturn void __real_exit(int status);
 _Noreturn void __wrap_exit(int status);
 void __lsan_do_leak_check(void);
-void __wrap_sandbox_root(const struct sandbox *box,
-    const struct msg_start *start);
-void __wrap_sandbox_confine(const struct sandbox *box, const char *files_root,
-    const struct filter_rule *rules, size_t n, struct msg_ready *ready);
-
-int
-__wrap_open(const char *path, int flags, mode_t mode)
-{
-	if (fails(FD, "open", __builtin_return_address(0))) {
-		errno = EMFILE;
-		return -1;
-	}
-	return __real_open(path, flags, mode);
-}
-
-int
-__wrap_openat(int at, const char *path, int flags, mode_t mode)
-{
-	if (fails(FD, "openat", __builtin_return_address(0))) {
-		errno = EMFILE;
-		return -1;
-	}
-	return __real_openat(at, path, flags, mode);
-}
-
-int
-__wrap_fcntl(int fd, int command, long value)
-{
-	if ((command == F_DUPFD_CLOEXEC || command == F_DUPFD) &&
-	    fails(FD, "fcntl", __builtin_return_address(0))) {
-		errno = EMFILE;
-		return -1;
-	}
-	return __real_fcntl(fd, command, value);
-}
-
-int
-__wrap_asprintf(char **text, const char *format, ...)
-{
-	va_list ap;
-	int n;
-
-	if (fails(MEMORY, "asprintf", __builtin_return_address(0))) {
-		*text = NULL;
-		errno = ENOMEM;
-		return -1;
-	}
-	va_start(ap, format);
-	n = vasprintf(text, format, ap);
-	va_end(ap);
-	return n;
-}
-
-/* Two ways to fail: for good, and for once, after which it waits. */
-ssize_t
-__wrap_sendmsg(int fd, const struct msghdr *m, int flags)
-{
-	if (fails(SEND, "sendmsg", __builtin_return_address(0))) {
-		errno = ENOBUFS;
-		return -1;
-	}
-	if ((flags & MSG_DONTWAIT) != 0 && !state->forever &&
-	    fails(SEND, "sendmsg (EAGAIN)", __builtin_return_address(0))) {
-		errno = EAGAIN;
-		return -1;
-	}
-	return __real_sendmsg(fd, m, flags);
-}
-
-/* But for the log's, which has to say the rest. */
-ssize_t
-__wrap_write(int fd, const void *p, size_t n)
-{
-	if (fd != STDERR_FILENO &&
-	    fails(IO, "write", __builtin_return_address(0))) {
-		errno = ENOSPC;
-		return -1;
-	}
-	return __real_write(fd, p, n);
-}
 
 /* fatal() frees nothing, and need not. */
 _Noreturn void
@@ -226,25 +112,6 @@ __wrap__exit(int status)
 	}
 	(void)fflush(NULL);
 	__real__exit(status);
-}
-
-/* The sanitizers work inside no walls; filters they have none (filter.h). */
-void
-__wrap_sandbox_root(const struct sandbox *box, const struct msg_start *start)
-{
-	(void)box;
-	(void)start;
-}
-
-void
-__wrap_sandbox_confine(const struct sandbox *box, const char *files_root,
-    const struct filter_rule *rules, size_t n, struct msg_ready *ready)
-{
-	(void)box;
-	(void)files_root;
-	(void)rules;
-	(void)n;
-	memset(ready, 0, sizeof(*ready));
 }
 
 const char *__asan_default_options(void);
@@ -313,14 +180,6 @@ faults_role_may_end(void)
 	state->is_asked_to_end = true;
 }
 
-static void *
-json_malloc(size_t n)
-{
-	if (fails(MEMORY, "malloc of jansson", __builtin_return_address(0)))
-		return NULL;
-	return __real_malloc(n);
-}
-
 void
 faults_fail(const char *format, ...)
 {
@@ -343,7 +202,7 @@ faults_descriptors(void)
 
 	(void)getrlimit(RLIMIT_NOFILE, &limit);
 	for (int fd = 3; fd < (int)limit.rlim_cur; fd++)
-		if (__real_fcntl(fd, F_GETFD, 0) != -1)
+		if (fcntl(fd, F_GETFD, 0) != -1)
 			n++;
 	return n;
 }
@@ -586,7 +445,8 @@ int
 main(int argc, char *argv[])
 {
 	static const struct scenario *const single[] = { &config_scenario,
-		&schedule_scenario, &store_scenario, &worker_scenario };
+		&job_scenario, &schedule_scenario, &store_scenario,
+		&worker_scenario };
 	int64_t only = -1;
 	uint64_t most = 100;
 	bool forever = true;
@@ -622,7 +482,7 @@ main(int argc, char *argv[])
 	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (role_descriptors == MAP_FAILED)
 		err(1, "mmap");
-	json_set_alloc_funcs(json_malloc, free);
+	json_set_alloc_funcs(calls_json_malloc, free);
 	(void)setrlimit(RLIMIT_NOFILE,
 	    &(struct rlimit){ .rlim_cur = 256, .rlim_max = 256 });
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -19,8 +19,8 @@ struct scenario {
 	void (*run)(void);
 };
 
-extern const struct scenario config_scenario, schedule_scenario, store_scenario,
-    worker_scenario, queue_scenarios[], front_scenarios[];
+extern const struct scenario config_scenario, job_scenario, schedule_scenario,
+    store_scenario, worker_scenario, queue_scenarios[], front_scenarios[];
 
 /* From here on calls count; in a child too, which counts on from here. */
 void faults_arm(void);

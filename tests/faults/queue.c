@@ -405,6 +405,8 @@ take(int fd)
 	} else if (m.type == MSG_REFUSED && fd == intake) {
 		const struct msg_refused *r = m.payload;
 
+		if (r->code >= 500) /* all that we hand in is right */
+			faults_fail("a job was refused for good: %u", r->code);
 		jobs[r->request].refused = true;
 	} else if (m.type == MSG_RESOLVE)
 		answer_plan(&m);

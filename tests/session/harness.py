@@ -6,6 +6,7 @@ A test is a function of one Case.  It starts servers, runs `postern deliver`
 does not is an AssertionError, which run.py prints with the transcripts.
 """
 import array
+import glob
 import json
 import os
 import re
@@ -92,6 +93,7 @@ class Case:
 
     replaying = False  # each delivery that fails is replayed
     all_replays = []   # "same" or "cannot", of all cases
+    slower = 1         # so many times as slow as usual may the programs be
 
     def __init__(self, name, folder, certs):
         self.name = name
@@ -237,8 +239,8 @@ class Case:
         if isinstance(run.status, int) and run.status < 0:
             raise AssertionError("postern died of signal %d" % -run.status)
 
-    @staticmethod
-    def within(run, seconds):
+    def within(self, run, seconds):
+        seconds *= self.slower
         if run.seconds > seconds:
             raise AssertionError("%.1f s, want at most %.1f s" %
                                  (run.seconds, seconds))
@@ -255,6 +257,22 @@ class Case:
         for s in self.servers:
             s.stop()
 
+    def findings(self):
+        """What the sanitizers of a build that has them found."""
+        texts = []
+        for path in sorted(glob.glob(os.path.join(self.folder, "**",
+                                                  "sanitizer.*"),
+                                     recursive=True)):
+            with open(path, encoding="utf-8", errors="replace") as f:
+                texts.append(f.read())
+        return texts
+
+    def unsound(self):
+        found = self.findings()
+        if found:
+            raise AssertionError("%d findings of a sanitizer\n%s" % (
+                len(found), "\n".join(x[:6000] for x in found[:3])))
+
     def report(self):
         return "\n".join([str(r) for r in self.runs[-3:]] +
                          [s.transcript() for s in self.servers[-3:]] +
@@ -266,6 +284,7 @@ class Daemon:
 
     def __init__(self, case, text, hostname, store):
         self.case = case
+        self.was_killed = False  # it did not stop
         self.folder = os.path.join(case.folder, "d%d" % len(case.daemons))
         os.mkdir(self.folder)
         os.mkdir(os.path.join(self.folder, "run"))
@@ -288,7 +307,7 @@ class Daemon:
             self.process = subprocess.Popen(
                 [os.path.join(BUILD, "posternd"), "-c", self.config],
                 stdin=subprocess.DEVNULL, stdout=f, stderr=f,
-                start_new_session=True)
+                start_new_session=True, cwd=self.case.folder)
         self._await_socket()
 
     def _await_socket(self):
@@ -322,6 +341,7 @@ class Daemon:
             try:
                 self.process.wait(20)
             except subprocess.TimeoutExpired:
+                self.was_killed = True
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
 
