@@ -44,6 +44,8 @@ add_rules(scmp_filter_ctx ctx, const struct filter_rule *rules, size_t n)
 	int e;
 
 	for (i = 0; i < n; i++) {
+		if (rules[i].call < 0)
+			continue; /* this architecture has no such call */
 		e = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, rules[i].call,
 		    rules[i].nargs, rules[i].args);
 		if (e != 0 && e != -EEXIST) {
