@@ -209,16 +209,19 @@ print_destination(const json_t *d)
 		return;
 	if (json_is_true(json_object_get(d, "known")))
 		printf("destination: %s: %lld of %lld session%s it may have "
-		       "now, %lld message%s waiting in memory, %lld failure%s "
-		       "in a row\n",
+		       "now, %lld recipient%s waiting, %lld failure%s in a "
+		       "row, %lld deferred in the last minute\n",
 		    link_string(d, "next_hop"), manage_number(d, "sessions"),
 		    manage_number(d, "concurrency"),
 		    plural(manage_number(d, "concurrency")), waiting,
-		    plural(waiting), failures, plural(failures));
+		    plural(waiting), failures, plural(failures),
+		    manage_number(d, "deferred_60s"));
 	else
-		printf("destination: %s: no mail for it is in hand, nothing is "
-		       "known against it\n",
-		    link_string(d, "next_hop"));
+		printf("destination: %s: %lld recipient%s waiting, none in "
+		       "hand, nothing is known against it\n",
+		    link_string(d, "next_hop"), waiting, plural(waiting));
+	if (link_string(d, "last_reply")[0] != '\0')
+		printf("last reply:  %s\n", link_string(d, "last_reply"));
 	print_held(json_object_get(d, "limits"));
 	printf("waiting:     %lld%s recipient%s of the domain, %lld of them in "
 	       "memory\n",

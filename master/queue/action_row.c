@@ -20,6 +20,7 @@
 #include "master/queue/queue_internal.h"
 #include "master/queue/reason.h"
 #include "master/queue/route.h"
+#include "master/queue/summary.h"
 
 static const struct action_kind {
 	const char *name;
@@ -41,6 +42,7 @@ static const struct action_kind {
 	    1 << STORE_QUEUED | 1 << STORE_DEFERRED | 1 << STORE_HELD, false },
 	[ACT_MOVE] = { "move", "moved",
 	    1 << STORE_QUEUED | 1 << STORE_DEFERRED | 1 << STORE_HELD, true },
+	[ACT_SUMMARY] = { "summary", NULL, 0, false },
 };
 
 const char *
@@ -205,6 +207,10 @@ action_take(struct action *a, const struct store_envelope *envelope,
 		}
 		a->shown++;
 		return report_row(a->queue, a->request, envelope, recipient);
+	}
+	if (a->verb == ACT_SUMMARY) {
+		summary_take(a, envelope, recipient);
+		return 0;
 	}
 	if (!era_is_ours(a->queue, envelope->id) ||
 	    (recipient->state == STORE_ACTIVE &&

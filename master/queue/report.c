@@ -260,7 +260,8 @@ _Static_assert((int)RECIPIENT_STATES == (int)STORE_STATE_COUNT &&
     "the states of the store are those of the messages");
 
 void
-report_list_end(struct queue *q, uint64_t request, bool more)
+report_list_end(struct queue *q, uint64_t request, bool more,
+    enum act_unknown unknown)
 {
 	struct msg_list_end end;
 
@@ -269,6 +270,7 @@ report_list_end(struct queue *q, uint64_t request, bool more)
 	memset(&end, 0, sizeof(end));
 	end.request = request;
 	end.more = more;
+	end.unknown = unknown;
 	store_count_states(q->store, end.counts);
 	end.sessions = q->nsessions;
 	(void)channel_send(q->control, MSG_LIST_END, &end, NULL, 0, -1);
