@@ -90,6 +90,13 @@ top_weight(const struct queue *q, const struct schedule_destination *d)
 	return (uint64_t)top_waiting(q, d) + d->sessions + (d->failures > 0);
 }
 
+static bool
+top_is_room(const struct top_row *best, uint32_t n, uint32_t limit,
+    uint64_t weight)
+{
+	return n < limit || (n > 0 && best[n - 1].weight < weight);
+}
+
 /* Into its place among the busiest; one that is no busier than the last of a full
  * list has none. */
 static void
@@ -98,7 +105,7 @@ top_insert(struct top_row *best, uint32_t *n, uint32_t limit,
 {
 	uint32_t i;
 
-	if (limit == 0 || (*n == limit && best[*n - 1].weight >= row->weight))
+	if (!top_is_room(best, *n, limit, row->weight))
 		return;
 	i = *n < limit ? (*n)++ : *n - 1;
 	for (; i > 0 && best[i - 1].weight < row->weight; i--)
@@ -127,7 +134,7 @@ top_choose(struct queue *q, struct top_row *best, uint32_t limit)
 	while (census != NULL && (row.row = census_next(census, &at)) != NULL) {
 		row.weight = census_waiting(row.row);
 		if (row.row->transport >= q->ntransports || row.weight == 0 ||
-		    (n == limit && best[n - 1].weight >= row.weight))
+		    !top_is_room(best, n, limit, row.weight))
 			continue;
 		d = schedule_find_destination(q->schedule, row.row->transport,
 		    row.row->name, row.row->variant);

@@ -689,6 +689,12 @@ def all_of_the_queue_is_counted():
         assert (e["waiting"], e["domain_waiting"]) == (3000, 3000), e
         words = d.postern("explain", "x@dead.test").stdout.decode()
         assert "3000 recipients waiting" in words, words
+        # Nothing of it is in memory, and no row is wanted
+        assert json.loads(d.postern("top", "--json", "--limit", "0").stdout
+                          .splitlines()[0])["counts"]["deferred"] >= 1
+        r = d.postern("status")
+        assert r.returncode == 0 and b"queue: 3003 recipients wait: " in \
+            r.stdout, r
         # Summaries
         rows, end = summary(d, "destination")
         assert end["recipients"] == 3003 and end["rows"] == 2, end
