@@ -118,6 +118,7 @@ config_free(struct config *config)
 	if (config == NULL)
 		return;
 	blocks_clear(config);
+	config_places_clear(&config->places);
 	clear_rows(CONFIG_SCOPE_GLOBAL, config);
 	free(config->transports);
 	free(config->routes);

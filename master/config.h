@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "common/auth.h"
+#include "master/config_places.h"
 #include "master/next_hop.h"
 #include "master/server_match.h"
 
@@ -197,6 +198,7 @@ struct config_listener {
 };
 
 struct config {
+	struct config_places places; /* where its lines are from */
 	struct transport *transports; /* in the file's order */
 	size_t ntransports;
 	struct route *routes; /* sorted by domain */

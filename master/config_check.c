@@ -232,13 +232,16 @@ resolve_routes(struct reader *r)
 {
 	struct config *c = r->config;
 	struct route *route = c->routes;
+	char where[CONFIG_PLACE_SIZE];
 
 	sort_array(c->routes, c->nroutes, sizeof(*route), route_order);
 	for (size_t i = 0; i < c->nroutes; i++, route++) {
 		if (i > 0 && route_compare(route - 1, route) == 0)
 			complain(&r->complaints,
-			    route[0].line, "route %s stands already on line %d",
-			    route->domain, route[-1].line);
+			    route[0].line, "route %s is already defined on %s",
+			    route->domain,
+			    config_places_line(&r->places, route[-1].line,
+				where));
 		if (!route->has_lifetime)
 			route->maximal_queue_lifetime =
 			    c->maximal_queue_lifetime;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "master/config_include.h"
 #include "master/notice_template.h"
 #include "master/secret_file.h"
 
@@ -24,6 +25,7 @@ void
 load_wrong(struct loading *l, int line, const char *fmt, ...)
 {
 	struct config_errors *e = l->errors;
+	const char *file;
 	char *out;
 	va_list ap;
 	int n;
@@ -32,42 +34,18 @@ load_wrong(struct loading *l, int line, const char *fmt, ...)
 	if (e->nlines == CONFIG_ERRORS_MAX)
 		return;
 	out = e->lines[e->nlines++];
-	if (line > 0)
-		n = snprintf(out, CONFIG_ERROR_SIZE, "%s:%d: ", l->name, line);
-	else
+	if (line > 0) {
+		line = config_places_find(&l->load->config->places, l->name,
+		    line, &file);
+		n = snprintf(out, CONFIG_ERROR_SIZE, "%s:%d: ", file, line);
+	} else {
 		n = snprintf(out, CONFIG_ERROR_SIZE, "%s: ", l->name);
+	}
 	if (n < 0 || n >= CONFIG_ERROR_SIZE)
 		return;
 	va_start(ap, fmt);
 	(void)vsnprintf(out + n, (size_t)(CONFIG_ERROR_SIZE - n), fmt, ap);
 	va_end(ap);
-}
-
-/* The whole file, at most CONFIG_TEXT_MAX octets and one. */
-static char *
-read_text(struct loading *l, size_t *len)
-{
-	FILE *f;
-	char *text;
-
-	f = fopen(l->name, "re");
-	if (f == NULL) {
-		load_wrong(l, 0, "cannot be opened: %s", strerror(errno));
-		return NULL;
-	}
-	text = malloc(CONFIG_TEXT_MAX + 2);
-	if (text != NULL) {
-		*len = fread(text, 1, CONFIG_TEXT_MAX + 1, f);
-		if (ferror(f)) {
-			load_wrong(l, 0, "cannot be read: %s", strerror(errno));
-			free(text);
-			text = NULL;
-		}
-	} else {
-		load_wrong(l, 0, "no memory to read it");
-	}
-	fclose(f);
-	return text;
 }
 
 bool
@@ -432,8 +410,10 @@ load_read(const char *name, struct config_errors *errors)
 	}
 	l.load->text_fd = -1;
 	l.load->template_fd = -1;
-	text = read_text(&l, &len);
-	if (text != NULL)
+	text = config_include_read(name, &len);
+	if (text == NULL)
+		load_wrong(&l, 0, "cannot be opened: %s", strerror(errno));
+	else
 		l.load->config = config_read(name, text, len, errors);
 	if (l.load->config != NULL) {
 		l.load->text_fd = fd_sealed("configuration", text, len);

@@ -9,6 +9,7 @@
 #include "common/address.h"
 #include "common/duration.h"
 #include "common/util.h"
+#include "master/config_include.h"
 #include "master/control/control.h"
 #include "master/control/link.h"
 #include "master/control/manage.h"
@@ -265,22 +266,18 @@ static struct config *
 read_config(const char *name)
 {
 	struct config_errors *errors = calloc(1, sizeof(*errors));
-	char *text = malloc(CONFIG_TEXT_MAX);
 	struct config *config = NULL;
-	FILE *f = fopen(name, "re");
-	size_t n, i;
+	size_t n = 0, i;
+	char *text = config_include_read(name, &n);
 
-	if (f == NULL || text == NULL || errors == NULL) {
+	if (text == NULL || errors == NULL) {
 		perror(name);
 		goto out;
 	}
-	n = fread(text, 1, CONFIG_TEXT_MAX, f);
 	config = config_read(name, text, n, errors);
 	for (i = 0; i < errors->nlines; i++)
 		fprintf(stderr, "postern: %s\n", errors->lines[i]);
 out:
-	if (f != NULL)
-		fclose(f);
 	free(text);
 	free(errors);
 	return config;
