@@ -249,7 +249,7 @@ resolve_routes(struct reader *r)
 		if (route->leads_to == NULL && route->transport[0] != '\0' &&
 		    strcmp(route->transport, CONFIG_NO_TRANSPORT) != 0)
 			complain(&r->complaints, route->line,
-			    "transport: there is no transport %s in this file",
+			    "transport: the configuration has no transport %s",
 			    route->transport);
 	}
 }
@@ -374,7 +374,7 @@ check_global(struct reader *r)
 	if (c->bounce_transport[0] != '\0' &&
 	    config_transport(c, c->bounce_transport) == NULL)
 		complain(&r->complaints, config_line_of(r, "bounce_transport"),
-		    "bounce_transport: there is no transport %s in this file",
+		    "bounce_transport: the configuration has no transport %s",
 		    c->bounce_transport);
 	check_metrics(r);
 	check_outcomes(r);

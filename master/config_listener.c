@@ -81,8 +81,8 @@ check_network(const char *word, bool everybody, struct server_match *match)
 	if (!everybody &&
 	    match->bits <
 		(match->family == AF_INET ? BITS_LEAST_IPV4 : BITS_LEAST_IPV6))
-		return "so wide a network makes an open relay; who means it "
-		       "adds the word everybody";
+		return "so wide a network makes an open relay; add "
+		       "\"everybody\" if that is intended";
 	return NULL;
 }
 

@@ -350,6 +350,9 @@ reader_start(struct reader *r)
 	if (r->config == NULL)
 		return -1;
 	r->base = r->config;
+	r->config->lines = calloc(global->count, sizeof(int));
+	if (r->config->lines == NULL)
+		return -1;
 	for (size_t i = 0; i < global->count; i++) {
 		if (config_value_set_default(&global->row[i], r->config) == -1)
 			return -1;
@@ -466,6 +469,8 @@ config_read(const char *name, const char *text, size_t len,
 	if (r->complaints.count == 0) {
 		config = r->config;
 		r->config = NULL;
+		memcpy(config->lines, r->seen[BLOCK_GLOBAL],
+		    r->rows[BLOCK_GLOBAL].count * sizeof(config->lines[0]));
 		config->places = r->places;
 		memset(&r->places, 0, sizeof(r->places));
 	}

@@ -21,31 +21,45 @@
 #include "master/notice_template.h"
 #include "master/secret_file.h"
 
+/* Of a global parameter that the words begin with: where that is set. */
+static int
+line_of(const struct loading *l, const char *what)
+{
+	char name[64];
+
+	if (l->load == NULL || l->load->config == NULL)
+		return 0;
+	(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(what, ":"),
+	    what);
+	return config_line(l->load->config, name);
+}
+
 void
 load_wrong(struct loading *l, int line, const char *fmt, ...)
 {
 	struct config_errors *e = l->errors;
-	const char *file;
-	char *out;
+	char what[CONFIG_ERROR_SIZE], *out;
+	const char *file = l->name;
 	va_list ap;
-	int n;
 
 	e->count++;
 	if (e->nlines == CONFIG_ERRORS_MAX)
 		return;
 	out = e->lines[e->nlines++];
+	va_start(ap, fmt);
+	(void)vsnprintf(what, sizeof(what), fmt, ap); /* cut at worst */
+	va_end(ap);
+	if (line == 0)
+		line = line_of(l, what);
 	if (line > 0) {
 		line = config_places_find(&l->load->config->places, l->name,
 		    line, &file);
-		n = snprintf(out, CONFIG_ERROR_SIZE, "%s:%d: ", file, line);
+		(void)snprintf(out, CONFIG_ERROR_SIZE, "%.200s:%d: ", file,
+		    line);
 	} else {
-		n = snprintf(out, CONFIG_ERROR_SIZE, "%s: ", l->name);
+		(void)snprintf(out, CONFIG_ERROR_SIZE, "%.200s: ", file);
 	}
-	if (n < 0 || n >= CONFIG_ERROR_SIZE)
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(out + n, (size_t)(CONFIG_ERROR_SIZE - n), fmt, ap);
-	va_end(ap);
+	(void)strlcat(out, what, CONFIG_ERROR_SIZE);
 }
 
 bool
