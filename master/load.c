@@ -426,7 +426,11 @@ load_read(const char *name, struct config_errors *errors)
 	l.load->template_fd = -1;
 	text = config_include_read(name, &len);
 	if (text == NULL)
-		load_wrong(&l, 0, "cannot be opened: %s", strerror(errno));
+		load_wrong(&l, 0,
+		    errno == ENOENT || errno == EACCES
+			? "cannot be opened: %s"
+			: "cannot be read: %s",
+		    strerror(errno));
 	else
 		l.load->config = config_read(name, text, len, errors);
 	if (l.load->config != NULL) {

@@ -458,7 +458,7 @@ static const struct {
 	{ "transport none {}", "f:1: transport none: in a route this word" },
 	{ "listener l { listen = unix:/l transport = none }",
 	    "f:1: listener l: transport: there is no transport none" },
-	{ "route a.org {\ntransport = nix\n}", "f:2: transport: there is no" },
+	{ "route a.org {\ntransport = nix\n}", "f:2: transport: the config" },
 	{ "\nroute a.org {\n}", "f:2: route a.org: write transport = NAME" },
 	{ "route a..b { transport = smtp }", "f:1: route a..b: no legal" },
 	{ "route * { transport = smtp }", "f:1: a character" },
