@@ -84,7 +84,8 @@ action_expire(struct action *a, const struct store_envelope *envelope,
 	    last[0] != '\0' ? last : "no attempt was made");
 	attempt.reply = reply;
 	attempt.expired = true;
-	settle_outcome(&attempt.outcome, OUTCOME_FAILED, step, "5.4.7");
+	settle_outcome(&attempt.outcome, OUTCOME_FAILED,
+	    reason_step(recipient->step, step), "5.4.7");
 	attempt.outcome.code = (uint16_t)recipient->code;
 	settle(a->queue, &attempt);
 }

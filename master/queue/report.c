@@ -243,7 +243,7 @@ report_row(struct queue *q, uint64_t request,
 	    (recipient->warned & NOTICE_KEPT) != 0;
 	settle_outcome(&row.outcome,
 	    row.kept != 0 ? OUTCOME_FAILED : report_status(recipient->state),
-	    step, recipient->dsn);
+	    reason_step(recipient->step, step), recipient->dsn);
 	row.outcome.code = (uint16_t)recipient->code;
 	row.outcome.in_doubt = recipient->in_doubt;
 	row.uid = envelope->uid;

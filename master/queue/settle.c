@@ -158,6 +158,7 @@ settle_plan(struct queue *q, const struct attempt *a,
 	to->begun = a->begun || a->tried;
 	to->in_doubt = outcome->in_doubt != 0;
 	to->code = outcome->code;
+	to->step = outcome->step;
 	to->finished_ms = now_ms;
 	if (outcome->status == OUTCOME_DELIVERED ||
 	    (a->flags & SUBMIT_ONCE) != 0) {

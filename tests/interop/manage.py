@@ -739,6 +739,25 @@ def all_of_the_queue_is_counted():
         assert len([x for x in lines if "recipients: " in x]) == 1, lines
 
 
+def the_step_is_that_of_the_attempt():
+    """Also where no server said anything, and after a restart."""
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        sink.rcpt = "450 4.7.1 come back"
+        d.send(["a@dead.test", "b@dead.test"], MESSAGE, wait="attempt")
+        d.send(["a@good.test"], MESSAGE, wait="attempt")
+        pause(d, "pause", "--all")
+        want = {"a@dead.test": "connect", "b@dead.test": "connect",
+                "a@good.test": "rcpt"}
+        for _ in range(2):
+            assert {r["recipient"]: r["last"]["step"] for r in d.queued()} == \
+                want, d.queued()
+            crash(d)
+        act(d, "expire", "--recipient", "a@dead.test")
+        row = [r for r in d.queued() if r["recipient"] == "a@dead.test"][0]
+        assert (row["state"], row["last"]["step"]) == ("failed", "connect"), \
+            row
+
+
 def names_that_do_not_exist():
     with Sink() as sink, Daemon(config(sink.port)) as d:
         fill(d, 1)
@@ -1047,6 +1066,7 @@ def run(suite):
         ("explain says what would happen, and why", explanations),
         ("top shows destinations, sessions, rates", top_shows_all),
         ("all of the queue is counted", all_of_the_queue_is_counted),
+        ("the step is that of the attempt", the_step_is_that_of_the_attempt),
         ("names that do not exist are said", names_that_do_not_exist),
         ("a pause for a name that no mail has is accepted, and said",
          a_pause_for_a_name_that_no_mail_has),
