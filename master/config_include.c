@@ -128,8 +128,8 @@ resolve_path(const char *from, const char *path, char out[static PATH_MAX])
 	if (path[0] == '/' || slash == NULL)
 		n = snprintf(out, PATH_MAX, "%s", path);
 	else
-		n = snprintf(out, PATH_MAX, "%.*s/%s", (int)(slash - from), from,
-		    path);
+		n = snprintf(out, PATH_MAX, "%.*s/%s", (int)(slash - from),
+		    from, path);
 	return n > 0 && n < PATH_MAX;
 }
 
@@ -139,7 +139,8 @@ why_not(struct assembly *a, const struct stat *st)
 	unsigned i;
 
 	for (i = 0; i <= a->depth; i++)
-		if (a->open[i].dev == st->st_dev && a->open[i].ino == st->st_ino)
+		if (a->open[i].dev == st->st_dev &&
+		    a->open[i].ino == st->st_ino)
 			return "it includes itself, by a file that it includes "
 			       "or at once";
 	if (a->depth == CONFIG_INCLUDE_DEPTH)
@@ -168,8 +169,8 @@ include_file(struct assembly *a, const char *path)
 	if (why == NULL) {
 		text = fd_read_all(fd, CONFIG_TEXT_MAX, &n);
 		if (text == NULL)
-			why = errno == EFBIG ? "it is too long"
-					     : strerror(errno);
+			why =
+			    errno == EFBIG ? "it is too long" : strerror(errno);
 		else if (memchr(text, '\0', n) != NULL)
 			why = "an octet NUL stands in it; this is no text";
 	}

@@ -115,7 +115,8 @@ census_keep_reply(struct census_row *row,
     const struct store_recipient *recipient, const char *reply)
 {
 	if (reply[0] == '\0' ||
-	    (row->reply != NULL && row->reply->time_ms > recipient->finished_ms))
+	    (row->reply != NULL &&
+		row->reply->time_ms > recipient->finished_ms))
 		return;
 	if (row->reply == NULL)
 		row->reply = malloc(sizeof(*row->reply));

@@ -17,9 +17,10 @@ enum {
 	CENSUS_AGES = 10,         /* the buckets of qshape(1) */
 	CENSUS_NAME_SIZE = 512,   /* a longer name is cut */
 	CENSUS_REPLY_SIZE = 256,
-	CENSUS_NO_TRANSPORT = UINT32_MAX - 1, /* no way leads anywhere */
-	CENSUS_OF_DOMAIN = UINT32_MAX, /* a row of a domain, whatever its way */
 };
+
+#define CENSUS_NO_TRANSPORT (UINT32_MAX - 1) /* no way leads anywhere */
+#define CENSUS_OF_DOMAIN    UINT32_MAX /* a domain's row, whatever its way */
 
 struct census;
 
@@ -36,7 +37,7 @@ struct census_row {
 	uint32_t states[STORE_STATE_COUNT];
 	uint32_t ages[CENSUS_AGES]; /* of all of them */
 	uint32_t total;
-	int64_t oldest_ms; /* real; when it was taken over */
+	int64_t oldest_ms;          /* real; when it was taken over */
 	struct census_reply *reply; /* NULL: none has one */
 	char name[];
 };

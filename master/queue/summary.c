@@ -378,9 +378,8 @@ summary_wait(struct queue *q, const struct message *m)
 
 	if (summary_is_fresh(q))
 		return false;
-	ask = s->nasks < SUMMARY_ASKS_MAX
-	    ? malloc(sizeof(*ask) + m->tail_len)
-	    : NULL;
+	ask = s->nasks < SUMMARY_ASKS_MAX ? malloc(sizeof(*ask) + m->tail_len)
+					  : NULL;
 	if (ask == NULL)
 		return false; /* by what is known */
 	if (s->walk == NULL) {

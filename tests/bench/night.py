@@ -122,10 +122,11 @@ def night(folder, program, ports):
         print("turns of the loops, from the start on:")
         for pid, row in turns.read().items():
             if pid in roles:
-                print("  %-9s longest turn %7.1f ms   over 50 ms: %d, of them "
-                      "while operators asked: %d   of %d" % (
-                          roles[pid], row[1] / 1e6, row[3],
-                          row[3] - before[pid][3], row[0]))
+                was = before.get(pid, (0,) * 4)
+                print("  %-9s longest turn %6.1f ms; over 50 ms %d of %d while "
+                      "the queue was filled, %d of %d while operators asked"
+                      % (roles[pid], row[1] / 1e6, was[3], was[0],
+                         row[3] - was[3], row[0] - was[0]))
 
 
 def main():

@@ -7,13 +7,15 @@ write.  All answers go to build/mistakes.txt.
 """
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from daemon import ROOT, Daemon  # noqa
+from daemon import ROOT, Daemon, wait_for  # noqa
+from sink import Sink  # noqa
 
 RELAY = 'transport relay { server = "192.0.2.1"%s }\n'
 LISTENER = 'listener in { listen = "127.0.0.1:10025"%s }\n'
@@ -178,6 +180,47 @@ def every_mistake_is_answered():
     assert len(MISTAKES) >= 40
 
 
+def included_files_are_part_of_it():
+    """At the start, at a reload, for the roles, the commands and the doctor."""
+    with Sink() as sink:
+        d = Daemon('include = "conf.d"\n')
+        folder = os.path.join(d.dir, "conf.d")
+        part = os.path.join(folder, "10-relay.conf")
+        os.mkdir(folder)
+        with open(part, "w") as f:
+            f.write('\ncontrol_socket = "$run_directory/ctl"\n'
+                    'transport relay { server = "127.0.0.1:%d"\n'
+                    'tls_security_level = none }\n'
+                    'route "*" { transport = relay }\n' % sink.port)
+        with d:
+            assert len(d.status()) == d.roles + 1, d.status()
+            answers = d.send(["a@b.test"], b"Subject: s\n\n", wait="final")
+            assert answers[-1]["status"] == "delivered", answers
+            # A reload reads it again, and names it where it is wrong
+            with open(part, "a") as f:
+                f.write("route c.test { transport = nosuch }\n")
+            d.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: part + ":6: transport: " in d.log_text(),
+                     what="the file and its line in the log")
+            os.unlink(part)
+            with open(os.path.join(folder, "20.conf"), "w") as f:
+                f.write('control_socket = "$run_directory/ctl"\n'
+                        'route "*" { transport = none }\n')
+            os.chmod(f.name, 0o664)
+            r = d.postern("reload")
+            assert r.returncode == 0, r
+            wait_for(lambda: ", generation 2" in d.log_text(),
+                     what="the reload")
+            lines = answer_doctor(d)
+            assert any(f.name + " has mode 0664" in x for x in lines), lines
+            assert any(f.name + ":2: route *" in x for x in lines), lines
+            r = subprocess.run([d.dir + "/posternd", "-d", "--changed", "-c",
+                                d.config], capture_output=True)
+            assert b"/ctl" in r.stdout and b"include" not in r.stdout, r
+
+
 def run(suite):
+    suite.check("included files are part of the configuration",
+                included_files_are_part_of_it)
     suite.check("every mistake is answered, and in its line",
                 every_mistake_is_answered)

@@ -92,10 +92,11 @@ Test(config_include, a_file_and_a_folder_stand_in_the_place_of_their_line)
 	struct config *config;
 	const char *file;
 
-	put("postern.conf", "hostname = a.example\n"
-			    "include = conf.d # all\n"
-			    "include = 'one more' transport z" TRANSPORT
-			    "minimal_backoff_time = 9s\n");
+	put("postern.conf",
+	    "hostname = a.example\n"
+	    "include = conf.d # all\n"
+	    "include = 'one more' transport z" TRANSPORT
+	    "minimal_backoff_time = 9s\n");
 	put("conf.d/20.conf", "transport b" TRANSPORT);
 	put("conf.d/10.conf", "\n\ntransport a" TRANSPORT "include = ../x");
 	put("conf.d/30.conf.old", "nonsense");
@@ -152,7 +153,8 @@ Test(config_include, no_file_is_in_itself)
 	put("b", "include = a\n");
 	cr_expect_null(read_main());
 	cr_expect_eq(errors.nlines, 2);
-	cr_expect_not_null(strstr(errors.lines[0], "postern.conf:1: include: "));
+	cr_expect_not_null(
+	    strstr(errors.lines[0], "postern.conf:1: include: "));
 	cr_expect_not_null(strstr(errors.lines[1], "b:1: include: "));
 	cr_expect_not_null(strstr(errors.lines[1], "it includes itself"));
 }
