@@ -436,6 +436,8 @@ check(const char *verb, const struct manage_options *o)
 		       "queue";
 	if (o->by != NULL && !sums)
 		return "--by is for summary";
+	if (sums && o->selection.nids > MANAGE_IDS_A_PACKET)
+		return "summary: name at most 500 queue ids";
 	if (o->limit != NULL && !lists && !sums)
 		return "--limit is for list, show and summary";
 	if ((strcmp(verb, "move") == 0) != (o->to != NULL))

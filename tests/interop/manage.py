@@ -785,6 +785,7 @@ def names_that_do_not_exist():
                 (("queue", "delete", "--limit", "1"), "--limit is for"),
                 (("queue", "summary", "--by", "size"), "destination, domain"),
                 (("queue", "list", "--by", "age"), "--by is for summary"),
+                (("queue", "summary", *["A"] * 501), "at most 500"),
                 (("tail", "--status", "delivered"), "deferred"),
                 (("tail", "--id", "xyz"), "hexadecimal")):
             r = d.postern(*args)
