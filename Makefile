@@ -68,7 +68,7 @@ help:
 	@echo "make check     all tests; or one kind: unit session interop confine chaos fuzz faults"
 	@echo "make session-sanitized session-faults   session tests with both sanitizers; and one call fails"
 	@echo "make check-mutants   plant faults one by one; which test finds each"
-	@echo "make bench     speed and memory, figures only; or bench-run bench-queued bench-postfix bench-isolation bench-turns"
+	@echo "make bench     speed and memory, figures only; or bench-run bench-queued bench-postfix bench-isolation bench-turns bench-night"
 	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
 	@echo "make lint      gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
 	@echo "make install   programs, manuals, configuration, users (DESTDIR, PREFIX)"
@@ -149,12 +149,12 @@ chaos-upgrade: all
 	python3 tests/chaos/upgrade_load.py $(UPGRADES) $(CHAOS_SEED)
 
 # One after the other, for each wants the machine for itself; see tests/bench/*.py.
-BENCHES := run queued postfix isolation turns
+BENCHES := run queued postfix isolation turns night
 
 bench:
 	@for name in $(BENCHES); do $(MAKE) --no-print-directory bench-$$name || exit 1; done
 
-bench-run bench-queued bench-postfix bench-turns: all
+bench-run bench-queued bench-postfix bench-turns bench-night: all
 	python3 tests/bench/$(@:bench-%=%).py
 
 bench-isolation: all

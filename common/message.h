@@ -310,7 +310,26 @@ enum act_verb {
 	ACT_DELETE,
 	ACT_EXPIRE,
 	ACT_MOVE,
+	ACT_SUMMARY, /* counts; changes nothing */
 	ACT_VERBS,
+};
+
+/* What of a selection names nothing. */
+enum act_unknown {
+	ACT_UNKNOWN_NONE,
+	ACT_UNKNOWN_DESTINATION,
+	ACT_UNKNOWN_DOMAIN,
+	ACT_UNKNOWN_KINDS,
+};
+
+/* What a SUMMARY counts by. */
+enum summary_by {
+	SUMMARY_DESTINATION,
+	SUMMARY_DOMAIN,
+	SUMMARY_REASON,
+	SUMMARY_SENDER,
+	SUMMARY_AGE,
+	SUMMARY_BYS,
 };
 
 #define ACT_IDS_MAX      500
@@ -335,7 +354,8 @@ struct msg_act {
 	uint32_t uid;         /* of the client */
 	uint8_t verb;         /* enum act_verb */
 	uint8_t dry;          /* 1: count, and show the first ones */
-	uint8_t pad[6];
+	uint8_t by;           /* SUMMARY: enum summary_by */
+	uint8_t pad[5];
 };
 
 enum ask_what {
@@ -416,6 +436,8 @@ struct msg_list_end {
 	    counts[RECIPIENT_STATES]; /* of recipients in the whole queue */
 	uint32_t sessions;            /* live workers */
 	uint32_t more;                /* 1: the limit cut the answer short */
+	uint32_t unknown;             /* enum act_unknown */
+	uint32_t pad;
 };
 
 /*

@@ -33,23 +33,34 @@ check_load(const char *name)
 	return load;
 }
 
+struct doubted {
+	const char *name;
+	const struct config *config;
+};
+
 /* It may be meant so; whoever writes it sees what it means. */
 static void
 warn_of_doubt(void *arg, int line, const char *what, const char *cure)
 {
-	const char *name = arg;
+	const struct doubted *d = arg;
+	const char *file = d->name;
 	char where[16] = "";
 
-	if (line > 0)
+	if (line > 0) {
+		line = config_places_find(&d->config->places, d->name, line,
+		    &file);
 		(void)snprintf(where, sizeof(where), ":%d", line);
-	fprintf(stderr, "%s%s: warning: %s; %s\n", name, where, what, cure);
+	}
+	fprintf(stderr, "%s%s: warning: %s; %s\n", file, where, what, cure);
 }
 
 static void
 warn_of_doubts(const char *name, const struct config *config)
 {
-	config_doubts(config, warn_of_doubt, (void *)(uintptr_t)name);
-	config_doubts_of_files(config, warn_of_doubt, (void *)(uintptr_t)name);
+	struct doubted d = { name, config };
+
+	config_doubts(config, warn_of_doubt, &d);
+	config_doubts_of_files(config, warn_of_doubt, &d);
 }
 
 bool

@@ -75,6 +75,15 @@ config_rows(enum config_scope scope, size_t *count)
 	return scopes[scope].rows;
 }
 
+int
+config_line(const struct config *config, const char *parameter)
+{
+	for (size_t i = 0; i < NELEM(global_rows); i++)
+		if (strcmp(global_rows[i].name, parameter) == 0)
+			return config->lines != NULL ? config->lines[i] : 0;
+	return 0;
+}
+
 static void
 clear_rows(enum config_scope scope, void *base)
 {
@@ -118,6 +127,8 @@ config_free(struct config *config)
 	if (config == NULL)
 		return;
 	blocks_clear(config);
+	config_places_clear(&config->places);
+	free(config->lines);
 	clear_rows(CONFIG_SCOPE_GLOBAL, config);
 	free(config->transports);
 	free(config->routes);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "common/auth.h"
+#include "master/config_places.h"
 #include "master/next_hop.h"
 #include "master/server_match.h"
 
@@ -197,6 +198,8 @@ struct config_listener {
 };
 
 struct config {
+	struct config_places places; /* where its lines are from */
+	int *lines; /* of the global parameters that are set; config_line() */
 	struct transport *transports; /* in the file's order */
 	size_t ntransports;
 	struct route *routes; /* sorted by domain */
@@ -337,6 +340,9 @@ struct config_row {
 	const char *text;
 	size_t offset; /* of the member in the scope's struct */
 };
+
+/* The line that sets a global parameter; 0: none does, or it is no such parameter. */
+int config_line(const struct config *config, const char *parameter);
 
 /* The rows of a scope, and how many; static storage. */
 const struct config_row *config_rows(enum config_scope scope, size_t *count);

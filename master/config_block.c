@@ -120,6 +120,7 @@ static void *
 open_transport(struct reader *r, const char *title)
 {
 	struct config *c = r->config;
+	char where[CONFIG_PLACE_SIZE];
 	const char *wrong = config_word_check_name(title);
 
 	if (wrong == NULL && strcmp(title, CONFIG_NO_TRANSPORT) == 0)
@@ -131,8 +132,9 @@ open_transport(struct reader *r, const char *title)
 	for (size_t i = 0; i < c->ntransports; i++) {
 		if (strcmp(c->transports[i].name, title) == 0)
 			complain(&r->complaints, r->block_line,
-			    "transport %s stands already on line %d", title,
-			    c->transports[i].line);
+			    "transport %s is already defined on %s", title,
+			    config_places_line(&r->places,
+			        c->transports[i].line, where));
 	}
 	if (c->ntransports < CONFIG_TRANSPORTS_MAX)
 		return transport_add(c, title, r->block_line);
@@ -173,6 +175,7 @@ static void *
 open_server(struct reader *r, const char *title)
 {
 	struct config *c = r->config;
+	char where[CONFIG_PLACE_SIZE];
 	struct server_match match;
 	const char *wrong = server_match_parse(title, &match);
 
@@ -182,8 +185,9 @@ open_server(struct reader *r, const char *title)
 	for (size_t i = 0; i < c->nservers && wrong == NULL; i++) {
 		if (strcmp(c->servers[i].match.name, match.name) == 0)
 			complain(&r->complaints, r->block_line,
-			    "server %s stands already on line %d", match.name,
-			    c->servers[i].line);
+			    "server %s is already defined on %s", match.name,
+			    config_places_line(&r->places,
+			        c->servers[i].line, where));
 	}
 	if (c->nservers < CONFIG_SERVERS_MAX)
 		return server_add(c, &match, r->block_line);
@@ -196,6 +200,7 @@ static void *
 open_destination(struct reader *r, char *title)
 {
 	struct config *c = r->config;
+	char where[CONFIG_PLACE_SIZE];
 	const struct config_destination *other;
 
 	lower(title);
@@ -205,8 +210,9 @@ open_destination(struct reader *r, char *title)
 		    "destination %.80s: no legal domain", title);
 	else if (other != NULL)
 		complain(&r->complaints, r->block_line,
-		    "destination %s stands already on line %d", title,
-		    other->line);
+		    "destination %s is already defined on %s", title,
+		    config_places_line(&r->places,
+		        other->line, where));
 	if (c->ndestinations < CONFIG_DESTINATIONS_MAX)
 		return destination_add(c, title, r->block_line);
 	complain(&r->complaints, r->block_line, "more than %d destinations",
@@ -218,6 +224,7 @@ static void *
 open_mx_group(struct reader *r, const char *title)
 {
 	struct config *c = r->config;
+	char where[CONFIG_PLACE_SIZE];
 	const char *wrong = config_word_check_name(title);
 
 	if (title[0] == '\0' || wrong != NULL)
@@ -226,8 +233,9 @@ open_mx_group(struct reader *r, const char *title)
 	for (size_t i = 0; i < c->nmx_groups; i++) {
 		if (strcmp(c->mx_groups[i].name, title) == 0)
 			complain(&r->complaints, r->block_line,
-			    "mx_group %s stands already on line %d", title,
-			    c->mx_groups[i].line);
+			    "mx_group %s is already defined on %s", title,
+			    config_places_line(&r->places,
+			        c->mx_groups[i].line, where));
 	}
 	if (c->nmx_groups < CONFIG_MX_GROUPS_MAX)
 		return mx_group_add(c, title, r->block_line);

@@ -232,13 +232,16 @@ resolve_routes(struct reader *r)
 {
 	struct config *c = r->config;
 	struct route *route = c->routes;
+	char where[CONFIG_PLACE_SIZE];
 
 	sort_array(c->routes, c->nroutes, sizeof(*route), route_order);
 	for (size_t i = 0; i < c->nroutes; i++, route++) {
 		if (i > 0 && route_compare(route - 1, route) == 0)
 			complain(&r->complaints,
-			    route[0].line, "route %s stands already on line %d",
-			    route->domain, route[-1].line);
+			    route[0].line, "route %s is already defined on %s",
+			    route->domain,
+			    config_places_line(&r->places, route[-1].line,
+				where));
 		if (!route->has_lifetime)
 			route->maximal_queue_lifetime =
 			    c->maximal_queue_lifetime;
@@ -246,7 +249,7 @@ resolve_routes(struct reader *r)
 		if (route->leads_to == NULL && route->transport[0] != '\0' &&
 		    strcmp(route->transport, CONFIG_NO_TRANSPORT) != 0)
 			complain(&r->complaints, route->line,
-			    "transport: there is no transport %s in this file",
+			    "transport: the configuration has no transport %s",
 			    route->transport);
 	}
 }
@@ -371,7 +374,7 @@ check_global(struct reader *r)
 	if (c->bounce_transport[0] != '\0' &&
 	    config_transport(c, c->bounce_transport) == NULL)
 		complain(&r->complaints, config_line_of(r, "bounce_transport"),
-		    "bounce_transport: there is no transport %s in this file",
+		    "bounce_transport: the configuration has no transport %s",
 		    c->bounce_transport);
 	check_metrics(r);
 	check_outcomes(r);

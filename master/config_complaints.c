@@ -41,12 +41,17 @@ complain_memory(struct complaints *c)
 
 void
 complaints_report(const struct complaints *c, const char *name,
-    struct config_errors *errors)
+    const struct config_places *places, struct config_errors *errors)
 {
+	const char *file;
+	int line;
+
 	errors->count = c->count;
 	errors->nlines = c->used;
-	for (size_t i = 0; i < c->used; i++)
+	for (size_t i = 0; i < c->used; i++) {
+		line = config_places_find(places, name, c->list[i].line, &file);
 		(void)snprintf(errors->lines[i], /* cut at worst */
-		    sizeof(errors->lines[i]), "%.100s:%d: %s", name,
-		    c->list[i].line, c->list[i].what);
+		    sizeof(errors->lines[i]), "%.100s:%d: %s", file, line,
+		    c->list[i].what);
+	}
 }

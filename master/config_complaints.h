@@ -32,8 +32,8 @@ void complain(struct complaints *complaints, int line, const char *format, ...)
 
 void complain_memory(struct complaints *complaints);
 
-/* Writes them out, each with the file's name. */
+/* Writes them out, each with its file and the line there. */
 void complaints_report(const struct complaints *complaints, const char *name,
-    struct config_errors *errors);
+    const struct config_places *places, struct config_errors *errors);
 
 #endif

@@ -47,7 +47,8 @@ doubt_name(const struct doubts *d)
 
 	if (strcasecmp(name, "localhost") == 0 ||
 	    strncasecmp(name, "localhost.", 10) == 0)
-		doubt(d, 0, "hostname = the name that DNS has for this host",
+		doubt(d, config_line(d->config, "hostname"),
+		    "hostname = the name that DNS has for this host",
 		    "hostname is %s: many servers refuse mail from a host of "
 		    "that name",
 		    name);
@@ -60,7 +61,8 @@ doubt_times(const struct doubts *d)
 
 	if (c->delay_warning_time > 0 &&
 	    c->delay_warning_time >= c->maximal_queue_lifetime)
-		doubt(d, 0, "delay_warning_time = 4h, or 0 for none",
+		doubt(d, config_line(c, "delay_warning_time"),
+		    "delay_warning_time = 4h, or 0 for none",
 		    "delay_warning_time is not below maximal_queue_lifetime: "
 		    "mail is returned before anybody is told of a delay");
 }
@@ -69,12 +71,17 @@ static void
 doubt_group(const struct doubts *d, const char *socket, const char *group,
     int mode)
 {
-	char cure[128];
+	char cure[128], parameter[64];
 
 	if (group[0] == '\0' || (mode & 020) != 0)
 		return;
 	(void)snprintf(cure, sizeof(cure), "%s_mode = 0660", socket);
-	doubt(d, 0, cure,
+	/* The mode, if it is set; else what is more than the default allows. */
+	(void)snprintf(parameter, sizeof(parameter), "%s_mode", socket);
+	if (config_line(d->config, parameter) == 0)
+		(void)snprintf(parameter, sizeof(parameter), "%s_group",
+		    socket);
+	doubt(d, config_line(d->config, parameter), cure,
 	    "%s_group is %s, but %s_mode is %04o: the group may not connect",
 	    socket, group, socket, (unsigned)mode);
 }

@@ -45,6 +45,7 @@ config_listener_open(struct reader *r, const char *title)
 {
 	struct config *c = r->config;
 	const char *wrong = config_word_check_name(title);
+	char where[CONFIG_PLACE_SIZE];
 
 	if (title[0] == '\0' || wrong != NULL)
 		complain(&r->complaints, r->block_line, "listener %.80s: %s",
@@ -52,8 +53,9 @@ config_listener_open(struct reader *r, const char *title)
 	for (size_t i = 0; i < c->nlisteners; i++) {
 		if (strcmp(c->listeners[i].name, title) == 0)
 			complain(&r->complaints, r->block_line,
-			    "listener %s stands already on line %d", title,
-			    c->listeners[i].line);
+			    "listener %s is already defined on %s", title,
+			    config_places_line(&r->places,
+			        c->listeners[i].line, where));
 	}
 	if (c->nlisteners < CONFIG_LISTENERS_MAX)
 		return listener_add(c, title, r->block_line);
@@ -79,8 +81,8 @@ check_network(const char *word, bool everybody, struct server_match *match)
 	if (!everybody &&
 	    match->bits <
 		(match->family == AF_INET ? BITS_LEAST_IPV4 : BITS_LEAST_IPV6))
-		return "so wide a network makes an open relay; who means it "
-		       "adds the word everybody";
+		return "so wide a network makes an open relay; add "
+		       "\"everybody\" if that is intended";
 	return NULL;
 }
 

@@ -142,7 +142,13 @@ complain_unknown(struct reader *r, const struct config_statement *s)
 {
 	int len = s->name_len > 40 ? 40 : (int)s->name_len;
 
-	if (r->block != BLOCK_TRANSPORT && knows(&r->rows[BLOCK_TRANSPORT], s))
+	if (s->name_len == strlen("include") &&
+	    memcmp(s->name, "include", s->name_len) == 0)
+		complain(&r->complaints, s->line,
+		    r->block != BLOCK_GLOBAL
+			? "include belongs outside of every block"
+			: "include is for files");
+	else if (r->block != BLOCK_TRANSPORT && knows(&r->rows[BLOCK_TRANSPORT], s))
 		complain(&r->complaints, s->line,
 		    "%.*s belongs into a block transport NAME { ... }%s", len,
 		    s->name,
@@ -163,7 +169,7 @@ static void
 statement_set(struct reader *r, const struct config_statement *s)
 {
 	const struct config_row *row;
-	char *const *words;
+	char *const *words, where[CONFIG_PLACE_SIZE];
 	size_t count;
 	int *seen;
 
@@ -174,8 +180,8 @@ statement_set(struct reader *r, const struct config_statement *s)
 	}
 	seen = config_seen_line(r, row);
 	if (*seen != 0) {
-		complain(&r->complaints, s->line,
-		    "%s is set already, on line %d", row->name, *seen);
+		complain(&r->complaints, s->line, "%s is set already, on %s",
+		    row->name, config_places_line(&r->places, *seen, where));
 		return;
 	}
 	*seen = s->line;
@@ -216,12 +222,15 @@ open_titled(struct reader *r, const struct config_statement *s)
 static void
 statement_open(struct reader *r, const struct config_statement *s)
 {
+	char where[CONFIG_PLACE_SIZE];
+
 	if (r->block != BLOCK_GLOBAL || r->skipping) {
 		if (!r->skipping)
 			complain(&r->complaints, s->line,
 			    "a block cannot stand in another; is the one "
-			    "from line %d closed?",
-			    r->block_line);
+			    "from %s closed?",
+			    config_places_line(&r->places, r->block_line,
+				where));
 		r->depth++;
 		return;
 	}
@@ -341,6 +350,9 @@ reader_start(struct reader *r)
 	if (r->config == NULL)
 		return -1;
 	r->base = r->config;
+	r->config->lines = calloc(global->count, sizeof(int));
+	if (r->config->lines == NULL)
+		return -1;
 	for (size_t i = 0; i < global->count; i++) {
 		if (config_value_set_default(&global->row[i], r->config) == -1)
 			return -1;
@@ -362,6 +374,7 @@ reader_free(struct reader *r)
 	for (enum block b = BLOCK_GLOBAL; b < BLOCK_COUNT; b++)
 		config_syntax_free(r->syntax[b]);
 	config_free(r->config);
+	config_places_clear(&r->places);
 	free(r);
 }
 
@@ -386,6 +399,27 @@ text_is_sound(struct reader *r, const char *text, size_t len)
 	return false;
 }
 
+/* What config_include.c could not include. */
+static void
+complain_marked(struct reader *r, const char *text, size_t len)
+{
+	const size_t mark_len = sizeof(CONFIG_WRONG_MARK) - 1;
+	const char *end = text + len, *at = text, *eol;
+	int line = 1;
+
+	for (; at < end; at = eol + 1, line++) {
+		eol = memchr(at, '\n', (size_t)(end - at));
+		if (eol == NULL)
+			eol = end;
+		/* Its place was set to the statement's just before. */
+		if ((size_t)(eol - at) > mark_len &&
+		    memcmp(at, CONFIG_WRONG_MARK, mark_len) == 0)
+			complain(&r->complaints, line, "%.*s",
+			    (int)((size_t)(eol - at) - mark_len),
+			    at + mark_len);
+	}
+}
+
 static void
 read_all(struct reader *r, const char *text, size_t len)
 {
@@ -393,6 +427,11 @@ read_all(struct reader *r, const char *text, size_t len)
 		complain_memory(&r->complaints);
 		return;
 	}
+	if (config_places_read(&r->places, text, len) == -1) {
+		complain_memory(&r->complaints);
+		return;
+	}
+	complain_marked(r, text, len);
 	read_statements(r, text, len);
 	if (r->complaints.no_memory)
 		return; /* a block may lack its name */
@@ -426,10 +465,14 @@ config_read(const char *name, const char *text, size_t len,
 	}
 	if (text_is_sound(r, text, len))
 		read_all(r, text, len);
-	complaints_report(&r->complaints, name, errors);
+	complaints_report(&r->complaints, name, &r->places, errors);
 	if (r->complaints.count == 0) {
 		config = r->config;
 		r->config = NULL;
+		memcpy(config->lines, r->seen[BLOCK_GLOBAL],
+		    r->rows[BLOCK_GLOBAL].count * sizeof(config->lines[0]));
+		config->places = r->places;
+		memset(&r->places, 0, sizeof(r->places));
 	}
 	reader_free(r);
 	return config;

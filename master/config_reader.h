@@ -47,6 +47,7 @@ struct rows {
 
 struct reader {
 	struct config *config;
+	struct config_places places; /* the configuration's, at the end */
 	struct complaints complaints;
 	struct rows rows[BLOCK_COUNT];
 	struct config_syntax *syntax[BLOCK_COUNT];

@@ -17,57 +17,49 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "master/config_include.h"
 #include "master/notice_template.h"
 #include "master/secret_file.h"
+
+/* Of a global parameter that the words begin with: where that is set. */
+static int
+line_of(const struct loading *l, const char *what)
+{
+	char name[64];
+
+	if (l->load == NULL || l->load->config == NULL)
+		return 0;
+	(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(what, ":"),
+	    what);
+	return config_line(l->load->config, name);
+}
 
 void
 load_wrong(struct loading *l, int line, const char *fmt, ...)
 {
 	struct config_errors *e = l->errors;
-	char *out;
+	char what[CONFIG_ERROR_SIZE], *out;
+	const char *file = l->name;
 	va_list ap;
-	int n;
 
 	e->count++;
 	if (e->nlines == CONFIG_ERRORS_MAX)
 		return;
 	out = e->lines[e->nlines++];
-	if (line > 0)
-		n = snprintf(out, CONFIG_ERROR_SIZE, "%s:%d: ", l->name, line);
-	else
-		n = snprintf(out, CONFIG_ERROR_SIZE, "%s: ", l->name);
-	if (n < 0 || n >= CONFIG_ERROR_SIZE)
-		return;
 	va_start(ap, fmt);
-	(void)vsnprintf(out + n, (size_t)(CONFIG_ERROR_SIZE - n), fmt, ap);
+	(void)vsnprintf(what, sizeof(what), fmt, ap); /* cut at worst */
 	va_end(ap);
-}
-
-/* The whole file, at most CONFIG_TEXT_MAX octets and one. */
-static char *
-read_text(struct loading *l, size_t *len)
-{
-	FILE *f;
-	char *text;
-
-	f = fopen(l->name, "re");
-	if (f == NULL) {
-		load_wrong(l, 0, "cannot be opened: %s", strerror(errno));
-		return NULL;
-	}
-	text = malloc(CONFIG_TEXT_MAX + 2);
-	if (text != NULL) {
-		*len = fread(text, 1, CONFIG_TEXT_MAX + 1, f);
-		if (ferror(f)) {
-			load_wrong(l, 0, "cannot be read: %s", strerror(errno));
-			free(text);
-			text = NULL;
-		}
+	if (line == 0)
+		line = line_of(l, what);
+	if (line > 0) {
+		line = config_places_find(&l->load->config->places, l->name,
+		    line, &file);
+		(void)snprintf(out, CONFIG_ERROR_SIZE, "%.200s:%d: ", file,
+		    line);
 	} else {
-		load_wrong(l, 0, "no memory to read it");
+		(void)snprintf(out, CONFIG_ERROR_SIZE, "%.200s: ", file);
 	}
-	fclose(f);
-	return text;
+	(void)strlcat(out, what, CONFIG_ERROR_SIZE);
 }
 
 bool
@@ -432,8 +424,14 @@ load_read(const char *name, struct config_errors *errors)
 	}
 	l.load->text_fd = -1;
 	l.load->template_fd = -1;
-	text = read_text(&l, &len);
-	if (text != NULL)
+	text = config_include_read(name, &len);
+	if (text == NULL)
+		load_wrong(&l, 0,
+		    errno == ENOENT || errno == EACCES
+			? "cannot be opened: %s"
+			: "cannot be read: %s",
+		    strerror(errno));
+	else
 		l.load->config = config_read(name, text, len, errors);
 	if (l.load->config != NULL) {
 		l.load->text_fd = fd_sealed("configuration", text, len);

@@ -44,9 +44,10 @@ static const struct command {
 	    "       postern sendmail -bp | -q[R|I WHAT]" },
 	{ "queue", control_queue, "look at what is queued, and change it",
 	    "postern queue [-c FILE] [--socket PATH] [--json] [--dry-run] "
-	    "[--yes] [--progress] [--to TRANSPORT] " SELECTION
+	    "[--yes] [--progress] [--to TRANSPORT] [--limit ROWS] "
+	    "[--by destination|domain|reason|sender|age] " SELECTION
 	    "list | show | cat | hold | release | retry | delete | expire | "
-	    "move [ID...]\n"
+	    "move | summary [ID...]\n"
 	    "       postern queue [-c FILE | --spool DIRECTORY] [--json] check | "
 	    "export FILE | import FILE" },
 	{ "flush", control_flush, "try all that waits now",

@@ -16,6 +16,7 @@
 
 #include "common/util.h"
 #include "master/config_doubts.h"
+#include "master/config_include.h"
 
 #define SPOOL_FILES_MAX 1000 /* looked at */
 
@@ -25,18 +26,14 @@ static struct config *
 read_alone(const char *name)
 {
 	struct config_errors *errors = calloc(1, sizeof(*errors));
-	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	struct config *config = NULL;
-	char *text = NULL;
 	size_t n = 0;
+	char *text = config_include_read(name, &n);
 
-	if (fd != -1)
-		text = fd_read_all(fd, CONFIG_TEXT_MAX, &n);
 	if (text != NULL && errors != NULL)
 		config = config_read(name, text, n, errors);
 	free(text);
 	free(errors);
-	fd_close(fd);
 	return config;
 }
 
@@ -94,12 +91,45 @@ static void
 say_doubt(void *arg, int line, const char *what, const char *cure)
 {
 	struct doctor *d = arg;
+	const char *file;
 
-	if (line > 0)
-		doctor_say(d, DOCTOR_WARNING, cure, "%s:%d: %s", d->config_name,
-		    line, what);
-	else
+	if (line > 0) {
+		line = config_places_find(&d->config->places, d->config_name,
+		    line, &file);
+		doctor_say(d, DOCTOR_WARNING, cure, "%s:%d: %s", file, line,
+		    what);
+	} else {
 		doctor_say(d, DOCTOR_WARNING, cure, "%s", what);
+	}
+}
+
+/* Who may change a file of the configuration decides what root starts. */
+static void
+look_at_file(struct doctor *d, const char *name)
+{
+	struct stat st;
+
+	if (stat(name, &st) == -1)
+		return; /* and that was said */
+	if ((st.st_mode & 022) != 0)
+		doctor_say(d, DOCTOR_FAULT, "chmod go-w that file",
+		    "%s has mode %04o: others may change the configuration",
+		    name, (unsigned)st.st_mode & 07777);
+	else if (d->switches && st.st_uid != 0)
+		doctor_say(d, DOCTOR_WARNING, "chown root that file",
+		    "%s belongs to user %u, who may change the configuration",
+		    name, (unsigned)st.st_uid);
+}
+
+static void
+look_at_files(struct doctor *d)
+{
+	const char *file;
+	size_t at = 0;
+
+	look_at_file(d, d->config_name);
+	while ((file = config_places_next(&d->config->places, &at)) != NULL)
+		look_at_file(d, file);
 }
 
 void
@@ -121,6 +151,7 @@ doctor_configuration(struct doctor *d)
 	if (d->config == NULL)
 		return;
 	doctor_find_daemon(d);
+	look_at_files(d);
 	look_at_doors(d);
 	config_doubts(d->config, say_doubt, d);
 	config_doubts_of_files(d->config, say_doubt, d);

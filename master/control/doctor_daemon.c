@@ -352,6 +352,22 @@ look_at_pauses(struct doctor *d)
 	json_decref(rows);
 }
 
+/* It takes mail, or says that it will, but not what waits for it. */
+static void
+look_at_throttled(struct doctor *d, const json_t *row, const char *cure)
+{
+	long long waiting = manage_number(row, "waiting");
+	long long deferred = manage_number(row, "deferred_60s");
+
+	if (waiting < QUEUE_GROWS_FROM || deferred == 0)
+		return;
+	doctor_say(d, DOCTOR_WARNING, cure,
+	    "%lld recipients wait for %s, which deferred %lld in the last "
+	    "minute: %s",
+	    waiting, link_string(row, "next_hop"), deferred,
+	    link_string(row, "last_reply"));
+}
+
 static void
 look_at_destination(struct doctor *d, const json_t *row)
 {
@@ -363,10 +379,17 @@ look_at_destination(struct doctor *d, const json_t *row)
 		    "auth_password_file or auth_token_command of its transport "
 		    "is to blame: the log names it",
 		    "mail to %s waits for a secret to log in with", name);
-	if (manage_number(row, "blocked_until_ms") <= time_real_ms())
+	/* A server of the configuration has its transport's name. */
+	if (strcmp(name, link_string(row, "transport")) == 0)
+		(void)snprintf(cure, sizeof(cure),
+		    "postern explain --via %s ADDRESS", name);
+	else
+		(void)snprintf(cure, sizeof(cure),
+		    "postern explain postmaster@%s", name);
+	if (manage_number(row, "blocked_until_ms") <= time_real_ms()) {
+		look_at_throttled(d, row, cure);
 		return;
-	(void)snprintf(cure, sizeof(cure), "postern explain postmaster@%s",
-	    name);
+	}
 	doctor_say(d, DOCTOR_WARNING, cure,
 	    "%lld recipients wait for %s, which rests: %s",
 	    manage_number(row, "waiting"), name, link_string(row, "reason"));

@@ -9,6 +9,7 @@
 #include "common/address.h"
 #include "common/duration.h"
 #include "common/util.h"
+#include "master/config_include.h"
 #include "master/control/control.h"
 #include "master/control/link.h"
 #include "master/control/manage.h"
@@ -209,16 +210,19 @@ print_destination(const json_t *d)
 		return;
 	if (json_is_true(json_object_get(d, "known")))
 		printf("destination: %s: %lld of %lld session%s it may have "
-		       "now, %lld message%s waiting in memory, %lld failure%s "
-		       "in a row\n",
+		       "now, %lld recipient%s waiting, %lld failure%s in a "
+		       "row, %lld deferred in the last minute\n",
 		    link_string(d, "next_hop"), manage_number(d, "sessions"),
 		    manage_number(d, "concurrency"),
 		    plural(manage_number(d, "concurrency")), waiting,
-		    plural(waiting), failures, plural(failures));
+		    plural(waiting), failures, plural(failures),
+		    manage_number(d, "deferred_60s"));
 	else
-		printf("destination: %s: no mail for it is in hand, nothing is "
-		       "known against it\n",
-		    link_string(d, "next_hop"));
+		printf("destination: %s: %lld recipient%s waiting, none in "
+		       "hand, nothing is known against it\n",
+		    link_string(d, "next_hop"), waiting, plural(waiting));
+	if (link_string(d, "last_reply")[0] != '\0')
+		printf("last reply:  %s\n", link_string(d, "last_reply"));
 	print_held(json_object_get(d, "limits"));
 	printf("waiting:     %lld%s recipient%s of the domain, %lld of them in "
 	       "memory\n",
@@ -262,22 +266,18 @@ static struct config *
 read_config(const char *name)
 {
 	struct config_errors *errors = calloc(1, sizeof(*errors));
-	char *text = malloc(CONFIG_TEXT_MAX);
 	struct config *config = NULL;
-	FILE *f = fopen(name, "re");
-	size_t n, i;
+	size_t n = 0, i;
+	char *text = config_include_read(name, &n);
 
-	if (f == NULL || text == NULL || errors == NULL) {
+	if (text == NULL || errors == NULL) {
 		perror(name);
 		goto out;
 	}
-	n = fread(text, 1, CONFIG_TEXT_MAX, f);
 	config = config_read(name, text, n, errors);
 	for (i = 0; i < errors->nlines; i++)
 		fprintf(stderr, "postern: %s\n", errors->lines[i]);
 out:
-	if (f != NULL)
-		fclose(f);
 	free(text);
 	free(errors);
 	return config;

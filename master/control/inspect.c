@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * postern status: what holds the daemon, what an operator has paused, and which
- * notices nobody got.
+ * postern status: what holds the daemon, what an operator has paused, how much is
+ * in the queue, and which notices nobody got.
  */
 #include <stdio.h>
 #include <string.h>
@@ -41,9 +41,35 @@ print_process(const json_t *row)
 	    link_string(row, "layers"));
 }
 
-/* What failed, and nobody could be told of: it is easily overlooked. */
+/* What waits on disk. */
 static void
-print_kept(int fd, bool json)
+print_counts(const json_t *counts, bool json)
+{
+	json_t *row;
+
+	if (counts == NULL)
+		return;
+	if (!json) {
+		printf("queue: %lld recipients wait: queued=%lld deferred=%lld; "
+		       "active=%lld failed=%lld held=%lld\n",
+		    manage_number(counts, "queued") +
+			manage_number(counts, "deferred"),
+		    manage_number(counts, "queued"),
+		    manage_number(counts, "deferred"),
+		    manage_number(counts, "active"),
+		    manage_number(counts, "failed"),
+		    manage_number(counts, "held"));
+		return;
+	}
+	row = json_pack("{s:O}", "counts", counts);
+	manage_print_json(row);
+	json_decref(row);
+}
+
+/* How much is in the queue; and what failed, and nobody could be told of: it is
+ * easily overlooked. */
+static void
+print_queue(int fd, bool json)
 {
 	bool done = false;
 	json_t *row;
@@ -54,6 +80,7 @@ print_kept(int fd, bool json)
 	while (!done && (row = link_receive(fd, PAUSES_MS)) != NULL) {
 		done = json_is_true(json_object_get(row, "done")) ||
 		    manage_is_refusal(row);
+		print_counts(json_object_get(row, "counts"), json);
 		if (manage_number(row, "kept") > 0 && json)
 			printf("{\"kept\":%lld}\n", manage_number(row, "kept"));
 		else if (manage_number(row, "kept") > 0)
@@ -93,7 +120,7 @@ control_status(int argc, char **argv)
 	if (!done && !refused)
 		fprintf(stderr, "postern: posternd closed the connection\n");
 	if (done && pause_print(fd, o.json, PAUSES_MS) == 0)
-		print_kept(fd, o.json);
+		print_queue(fd, o.json);
 	fd_close(fd);
 	return done ? EXIT_ALL_WELL : EXIT_DEFERRED;
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "master/config_include.h"
 #include "master/clients/client.h"
 #include "master/config.h"
 
@@ -53,25 +54,19 @@ link_config(const char *config_name)
 {
 	struct config_errors *errors = NULL;
 	struct config *config = NULL;
-	char *text = NULL;
-	FILE *f;
 	size_t n;
+	char *text = config_include_read(config_name, &n);
 
-	f = fopen(config_name, "re");
-	if (f == NULL)
+	if (text == NULL)
 		return NULL; /* it need not be readable to a client */
-	text = malloc(CONFIG_TEXT_MAX);
 	errors = calloc(1, sizeof(*errors));
-	if (text != NULL && errors != NULL) {
-		n = fread(text, 1, CONFIG_TEXT_MAX, f);
+	if (errors != NULL)
 		config = config_read(config_name, text, n, errors);
-	}
 	if (errors != NULL && errors->nlines > 0)
 		fprintf(stderr, "postern: %s: taking the defaults\n",
 		    errors->lines[0]);
 	free(errors);
 	free(text);
-	fclose(f);
 	return config;
 }
 

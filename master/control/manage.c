@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "master/control/link.h"
@@ -68,4 +69,41 @@ manage_page(int fd, json_t *cursor, void (*each)(void *arg, const json_t *row),
 	if (row == NULL)
 		return -1;
 	return json_is_true(json_object_get(row, "more"));
+}
+
+long long
+manage_limit(const struct manage_options *o, long long most, long long fallback)
+{
+	const char *why;
+	long long limit;
+
+	if (o->limit == NULL)
+		return fallback;
+	limit = strtonum(o->limit, 0, most, &why);
+	if (why == NULL)
+		return limit;
+	fprintf(stderr, "postern: --limit %s: a number of rows from 0 to %lld\n",
+	    o->limit, most);
+	return -1;
+}
+
+bool
+manage_is_unknown(const json_t *end, const struct manage_options *o)
+{
+	const char *what = link_string(end, "unknown");
+
+	if (strcmp(what, "destination") == 0)
+		fprintf(stderr,
+		    "postern: destination %s: no mail in the queue goes there, "
+		    "and the configuration has no transport, server or route "
+		    "of that name\n",
+		    o->selection.destination);
+	else if (strcmp(what, "domain") == 0)
+		fprintf(stderr,
+		    "postern: domain %s: no mail in the queue is for it, and "
+		    "the configuration has no route of that name\n",
+		    o->selection.domain);
+	else
+		return false;
+	return true;
 }

@@ -5,6 +5,7 @@
  *   selection.c  which recipients are meant: options to JSON, one for all verbs
  *   rows.c       rows of the queue, as words
  *   manage.c     questions and their answers
+ *   summary.c    postern queue summary
  *   queue.c      postern queue: list, show, cat, and every change
  */
 #ifndef POSTERN_MASTER_CONTROL_MANAGE_H
@@ -33,6 +34,8 @@ struct manage_options {
 	const char *config_name;
 	const char *socket;
 	const char *to;
+	const char *by;
+	const char *limit;
 	struct selection selection;
 	bool json;
 	bool dry_run;
@@ -42,6 +45,18 @@ struct manage_options {
 };
 
 #define MANAGE_IDS_A_PACKET 500
+
+/* -1 after a word on stderr; fallback where none was given. */
+long long manage_limit(const struct manage_options *o, long long most,
+    long long fallback);
+
+/* What an answer says that nothing is called so: that on stderr, and true. */
+bool manage_is_unknown(const json_t *end, const struct manage_options *o);
+
+/* summary.c: postern queue summary; an exit status. */
+int summary_run(int fd, const struct manage_options *o);
+/* Whether --by can be so; false after a word on stderr. */
+bool summary_check(const struct manage_options *o);
 
 /*
  * selection_add - add what is selected to a command.

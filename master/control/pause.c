@@ -68,6 +68,11 @@ say(const char *command, const struct pause_options *o)
 		return EXIT_DEFERRED;
 	}
 	end = manage_ask(fd, ask);
+	if (strcmp(link_string(end, "unknown"), "destination") == 0)
+		fprintf(stderr,
+		    "postern: destination %s is paused, but no mail in the "
+		    "queue goes there now: is that its name?\n",
+		    o->destination);
 	if (end != NULL && o->json)
 		manage_print_json(end);
 	else if (end != NULL && manage_number(end, "changed") == 0)

@@ -22,6 +22,7 @@ struct tally {
 	long long looked_at;
 	bool stopped;
 	bool for_good;  /* it was refused, and will be again */
+	bool unknown;   /* the name that was given is none, and that was said */
 	char until[24]; /* the last message that is meant */
 };
 
@@ -51,7 +52,9 @@ print_row(const json_t *row, const struct manage_options *o, bool whole)
 struct listing {
 	const struct manage_options *o;
 	bool whole;
-	size_t nrows;
+	long long limit; /* -1: none */
+	long long nrows;
+	json_t *end; /* the last answer: the sums */
 };
 
 static void
@@ -63,21 +66,68 @@ list_row(void *arg, const json_t *row)
 	l->nrows++;
 }
 
-/* 1: there is more, 0: that was all, -1: it failed and has been said. */
-static int
-list_page(int fd, struct listing *l, json_t *cursor)
+static bool
+list_is_full(const struct listing *l)
 {
-	json_t *end;
-	int more = manage_page(fd, cursor, list_row, l, &end);
+	return l->limit != -1 && l->nrows >= l->limit;
+}
 
-	if (more == 0 && l->o->json)
-		manage_print_json(end);
-	else if (more == 0 && !l->whole)
-		rows_print_counts(end);
-	json_decref(end);
-	if (more == 0 && !l->whole && pause_print(fd, l->o->json, -1) == -1)
-		return -1;
-	return more;
+/* All pages of a packet of ids.  False where it failed, and that was said. */
+static bool
+list_packet(int fd, struct listing *l, json_t *cursor)
+{
+	long long rows;
+	json_t *end;
+	int more;
+
+	do {
+		rows = l->limit != -1 && l->limit - l->nrows < LIST_PAGE
+		    ? l->limit - l->nrows
+		    : LIST_PAGE;
+		(void)json_object_set_new(cursor, "limit", json_integer(rows));
+		more = manage_page(fd, cursor, list_row, l, &end);
+		if (more == -1)
+			return false;
+		json_decref(l->end);
+		l->end = end;
+	} while (more == 1 && !list_is_full(l));
+	return true;
+}
+
+/* Once, however many answers there were. */
+static int
+list_sums(int fd, const struct listing *l)
+{
+	if (l->o->json)
+		manage_print_json(l->end);
+	else if (!l->whole)
+		rows_print_counts(l->end);
+	if (!l->o->json && json_is_true(json_object_get(l->end, "more")))
+		printf("there are more: --limit shows as many as it says\n");
+	return l->whole ? 0 : pause_print(fd, l->o->json, -1);
+}
+
+static int
+list_packets(int fd, struct listing *l)
+{
+	const struct selection *s = &l->o->selection;
+	json_t *cursor;
+	size_t first = 0;
+	bool went;
+
+	do {
+		cursor = json_pack("{s:s}", "command", "list");
+		if (selection_add(cursor, s, first) == -1) {
+			json_decref(cursor);
+			return EXIT_USAGE;
+		}
+		went = list_packet(fd, l, cursor);
+		json_decref(cursor);
+		if (!went)
+			return EXIT_DEFERRED;
+		first += MANAGE_IDS_A_PACKET;
+	} while (first < s->nids && !list_is_full(l));
+	return list_sums(fd, l) == -1 ? EXIT_DEFERRED : EXIT_ALL_WELL;
 }
 
 static int
@@ -85,30 +135,22 @@ list(int fd, const struct manage_options *o, bool whole)
 {
 	struct listing l = { .o = o, .whole = whole };
 	const struct selection *s = &o->selection;
-	json_t *cursor;
-	size_t first = 0;
-	int more;
+	int ret;
 
-	do {
-		cursor = json_pack("{s:s,s:i}", "command", "list", "limit",
-		    LIST_PAGE);
-		if (selection_add(cursor, s, first) == -1) {
-			json_decref(cursor);
-			return EXIT_USAGE;
+	l.limit = manage_limit(o, INT32_MAX, -1);
+	ret = list_packets(fd, &l);
+	if (ret == EXIT_ALL_WELL && l.nrows == 0 && l.limit != 0) {
+		if (manage_is_unknown(l.end, o))
+			ret = EXIT_FAILED;
+		if (s->nids > 0) {
+			fprintf(stderr,
+			    "postern: %s is not in the queue%s\n", s->ids[0],
+			    s->nids > 1 ? ", nor are the others" : "");
+			ret = EXIT_FAILED;
 		}
-		do {
-			more = list_page(fd, &l, cursor);
-		} while (more == 1);
-		json_decref(cursor);
-		if (more == -1)
-			return EXIT_DEFERRED;
-		first += MANAGE_IDS_A_PACKET;
-	} while (first < s->nids);
-	if (l.nrows > 0 || s->nids == 0)
-		return EXIT_ALL_WELL;
-	fprintf(stderr, "postern: %s is not in the queue%s\n", s->ids[0],
-	    s->nids > 1 ? ", nor are the others" : "");
-	return EXIT_FAILED;
+	}
+	json_decref(l.end);
+	return ret;
 }
 
 /* Changes. */
@@ -188,6 +230,8 @@ act_once(int fd, const char *verb, const struct manage_options *o, json_t *act,
 		t->in_delivery += manage_number(row, "in_delivery");
 		t->looked_at += manage_number(row, "looked_at");
 		t->stopped = json_is_true(json_object_get(row, "stopped"));
+		if (!t->unknown && manage_is_unknown(row, o))
+			t->unknown = true;
 		if (t->until[0] == '\0')
 			(void)strlcpy(t->until, link_string(row, "until"),
 			    sizeof(t->until));
@@ -310,9 +354,9 @@ change(int fd, const char *verb, const struct manage_options *o, bool asks)
 		ret = act(fd, verb, o, true, o->dry_run, &counted);
 		if (ret != 0)
 			return act_status(ret, &counted);
-		if (o->dry_run || counted.stopped) {
+		if (o->dry_run || counted.stopped || counted.unknown) {
 			print_tally(verb, o, true, &counted);
-			return EXIT_ALL_WELL;
+			return counted.unknown ? EXIT_FAILED : EXIT_ALL_WELL;
 		}
 		if (counted.recipients > MANY &&
 		    !is_wanted(verb, counted.recipients))
@@ -326,6 +370,8 @@ change(int fd, const char *verb, const struct manage_options *o, bool asks)
 	print_tally(verb, o, false, &done);
 	if (done.recipients == 0 && o->selection.nids > 0)
 		return explain_none(verb, &o->selection, &done);
+	if (done.unknown)
+		return EXIT_FAILED;
 	return done.stopped ? EXIT_DEFERRED : EXIT_ALL_WELL;
 }
 
@@ -374,8 +420,9 @@ refuse(const char *why)
 static const char *
 check(const char *verb, const struct manage_options *o)
 {
-	bool looks = strcmp(verb, "list") == 0 || strcmp(verb, "show") == 0 ||
-	    strcmp(verb, "cat") == 0;
+	bool sums = strcmp(verb, "summary") == 0;
+	bool lists = strcmp(verb, "list") == 0 || strcmp(verb, "show") == 0;
+	bool looks = lists || sums || strcmp(verb, "cat") == 0;
 
 	if ((strcmp(verb, "show") == 0 && o->selection.nids == 0) ||
 	    (strcmp(verb, "cat") == 0 && o->selection.nids != 1))
@@ -387,6 +434,12 @@ check(const char *verb, const struct manage_options *o)
 	if (looks && (o->yes || o->dry_run || o->to != NULL))
 		return "--yes, --dry-run and --to are for what changes the "
 		       "queue";
+	if (o->by != NULL && !sums)
+		return "--by is for summary";
+	if (sums && o->selection.nids > MANAGE_IDS_A_PACKET)
+		return "summary: name at most 500 queue ids";
+	if (o->limit != NULL && !lists && !sums)
+		return "--limit is for list, show and summary";
 	if ((strcmp(verb, "move") == 0) != (o->to != NULL))
 		return o->to != NULL ? "--to is for move"
 				     : "move: name the transport, with --to";
@@ -399,7 +452,7 @@ check(const char *verb, const struct manage_options *o)
 }
 
 static const char *const verbs[] = { "list", "show", "cat", "hold", "release",
-	"retry", "delete", "expire", "move" };
+	"retry", "delete", "expire", "move", "summary" };
 
 static int
 parse(int argc, char **argv, struct manage_options *o)
@@ -420,12 +473,15 @@ parse(int argc, char **argv, struct manage_options *o)
 		{ "state", 0, &s->state, NULL },
 		{ "yes", 'y', NULL, &o->yes },
 		{ "younger", 0, &s->younger, NULL },
-		{ "to", 0, &o->to, NULL }, /* the last: flush has none */
+		/* flush has none of these. */
+		{ "by", 0, &o->by, NULL },
+		{ "limit", 0, &o->limit, NULL },
+		{ "to", 0, &o->to, NULL },
 	};
 
 	o->config_name = POSTERN_SYSCONFDIR "/postern.conf";
 	return control_options(argc, argv, rows,
-	    NELEM(rows) - (o->flush ? 1 : 0));
+	    NELEM(rows) - (o->flush ? 3 : 0));
 }
 
 static int
@@ -438,6 +494,8 @@ run(const char *verb, const struct manage_options *o)
 		return EXIT_DEFERRED;
 	if (strcmp(verb, "list") == 0 || strcmp(verb, "show") == 0)
 		ret = list(fd, o, verb[0] == 's');
+	else if (strcmp(verb, "summary") == 0)
+		ret = summary_run(fd, o);
 	else if (strcmp(verb, "cat") == 0)
 		ret = cat(fd, o->selection.ids[0]);
 	else
@@ -496,6 +554,8 @@ control_queue(int argc, char **argv)
 	if (why != NULL)
 		return refuse(why);
 	/* Wrong words are said before anything is asked. */
+	if (manage_limit(&o, INT32_MAX, 0) == -1 || !summary_check(&o))
+		return EXIT_USAGE;
 	probe = json_object();
 	ret = selection_add(probe, &o.selection, 0);
 	json_decref(probe);

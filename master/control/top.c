@@ -94,8 +94,10 @@ describe_reason(const json_t *row, char *out, size_t size)
 {
 	const json_t *held = json_object_get(row, "held_by");
 
-	if (held == NULL || link_string(row, "reason")[0] != '\0')
+	if (link_string(row, "reason")[0] != '\0')
 		(void)strlcpy(out, link_string(row, "reason"), size);
+	else if (held == NULL)
+		(void)strlcpy(out, link_string(row, "last_reply"), size);
 	else
 		(void)snprintf(out, size, "%s of %s %s",
 		    manage_number(held, "wait_ms") > 0 ? "the rate"
@@ -139,10 +141,11 @@ print_destination(const json_t *row, int columns)
 	describe_block(row, block, sizeof(block));
 	describe_reason(row, reason, sizeof(reason));
 	(void)snprintf(line, sizeof(line),
-	    "%-12.12s %-28.28s %7lld %4lld/%-4lld %-13.13s %s",
+	    "%-12.12s %-28.28s %7lld %9lld %4lld/%-4lld %-13.13s %s",
 	    link_string(row, "transport"), link_string(row, "next_hop"),
-	    manage_number(row, "waiting"), manage_number(row, "sessions"),
-	    manage_number(row, "concurrency"), block, reason);
+	    manage_number(row, "waiting"), manage_number(row, "deferred_60s"),
+	    manage_number(row, "sessions"), manage_number(row, "concurrency"),
+	    block, reason);
 	print_line(line, columns);
 }
 
@@ -168,6 +171,8 @@ print_row(const json_t *row, const char *former, int columns)
 	const char *kind = link_string(row, "top");
 	char line[512];
 
+	if (strcmp(kind, "counting") == 0)
+		return; /* it takes a while */
 	if (strcmp(kind, "queue") == 0) {
 		print_queue(row, columns);
 		return;
@@ -184,7 +189,7 @@ print_row(const json_t *row, const char *former, int columns)
 			? "SESSION DESTINATION                  STATE       "
 			  " SENT HAND      AGE TLS     RELAY"
 			: "TRANSPORT    DESTINATION                  WAITING "
-			  "SESSIONS  STATE         REASON");
+			  "DEFER/MIN SESSIONS  STATE         REASON");
 		puts("");
 		print_line(line, columns);
 	}

@@ -16,6 +16,9 @@
 #define TOP_DEFAULT 20
 #define TOP_MAX     100
 
+#define LIST_DEFAULT    100 /* rows */
+#define SUMMARY_DEFAULT 20
+
 static const char *const no_members[] = { "command", NULL };
 static const char *const transcript_members[] = { "command", "name", "whole",
 	"wait", NULL };
@@ -23,6 +26,9 @@ static const char *const act_members[] = { "command", "id", "ids", "sender",
 	"recipient", "reason", "destination", "domain", "states", "older",
 	"younger", "until", "after", "after_index", "limit", "dry_run", "to",
 	NULL };
+static const char *const summary_members[] = { "command", "by", "id", "ids",
+	"sender", "recipient", "reason", "destination", "domain", "states",
+	"older", "younger", "until", "limit", NULL };
 static const char *const cat_members[] = { "command", "id", NULL };
 static const char *const pause_members[] = { "command", "all", "transport",
 	"destination", "name", NULL };
@@ -47,6 +53,7 @@ static const struct word {
 	{ "delete", QUESTION_ACT, ACT_DELETE, act_members },
 	{ "expire", QUESTION_ACT, ACT_EXPIRE, act_members },
 	{ "move", QUESTION_ACT, ACT_MOVE, act_members },
+	{ "summary", QUESTION_ACT, ACT_SUMMARY, summary_members },
 	{ "stop", QUESTION_STOP, 0, no_members },
 	{ "cat", QUESTION_ASK, ASK_CAT, cat_members },
 	{ "pause", QUESTION_ASK, ASK_PAUSE, pause_members },
@@ -205,6 +212,28 @@ get_ages(struct command *command, const json_t *object, int64_t now_ms,
 	return 0;
 }
 
+/* What a summary counts by. */
+static int
+get_by(struct command *command, const json_t *object,
+    char error[VALUE_ERROR_SIZE])
+{
+	static const char *const names[SUMMARY_BYS] = { "destination", "domain",
+		"reason", "sender", "age" };
+	char word[16] = "destination";
+	size_t i;
+
+	if (value_string(object, "by", word, sizeof(word), error) == -1)
+		return -1;
+	for (i = 0; i < SUMMARY_BYS; i++)
+		if (strcmp(word, names[i]) == 0) {
+			command->act.by = (uint8_t)i;
+			return 0;
+		}
+	return value_complain(error,
+	    "\"by\" must be \"destination\", \"domain\", \"reason\", "
+	    "\"sender\" or \"age\"");
+}
+
 static int
 get_act(struct command *command, const json_t *object, int64_t now_ms,
     char error[VALUE_ERROR_SIZE])
@@ -212,7 +241,9 @@ get_act(struct command *command, const json_t *object, int64_t now_ms,
 	static const char *const names[] = { "sender", "recipient", "reason",
 		"destination", "domain", "to" };
 	struct msg_act *act = &command->act;
-	uint64_t limit = 100, after_index = 0;
+	uint64_t after_index = 0;
+	uint64_t limit =
+	    act->verb == ACT_SUMMARY ? SUMMARY_DEFAULT : LIST_DEFAULT;
 	bool dry = false, moves = act->verb == ACT_MOVE;
 
 	if (get_id(object, "after", &act->after_id, error) == -1 ||
@@ -231,6 +262,8 @@ get_act(struct command *command, const json_t *object, int64_t now_ms,
 		return value_complain(error,
 		    moves ? "\"to\" must name the transport to move to"
 			  : "\"to\" belongs to \"move\"");
+	if (act->verb == ACT_SUMMARY && get_by(command, object, error) == -1)
+		return -1;
 	act->limit = (uint32_t)limit;
 	act->after_index = (uint32_t)after_index;
 	act->dry = dry;

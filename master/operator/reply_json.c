@@ -150,6 +150,10 @@ reply_json_list_end(const struct message *m)
 	(void)json_object_set_new(object, "counts", counts);
 	answer_set_number(object, "sessions", e->sessions);
 	(void)json_object_set_new(object, "more", json_boolean(e->more));
+	if (e->unknown != ACT_UNKNOWN_NONE)
+		answer_set_string(object, "unknown",
+		    e->unknown == ACT_UNKNOWN_DOMAIN ? "domain"
+						     : "destination");
 	(void)json_object_set_new(object, "done", json_true());
 	return answer_dump(object);
 }

@@ -10,11 +10,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/json_out.h"
 #include "common/log.h"
 #include "common/util.h"
+#include "master/queue/census.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/summary.h"
 #include "master/queue/tell.h"
 
 static void
@@ -23,6 +26,7 @@ action_free(struct queue *q, struct action *a)
 	TAILQ_REMOVE(&q->actions, a, entry);
 	q->nactions--;
 	selector_free(a->selector);
+	census_free(a->census);
 	free(a);
 }
 
@@ -48,6 +52,46 @@ action_soon(struct queue *q, int64_t ms)
 		event_active(q->action_timer, EV_TIMEOUT, 0);
 }
 
+/* Whether the configuration has a name; a route to all has none. */
+static bool
+action_is_configured(const struct queue *q, const char *name)
+{
+	const struct route *route = config_route_of(q->config, name);
+	size_t i;
+
+	for (i = 0; i < q->config->ntransports; i++)
+		if (strcasecmp(q->config->transports[i].server, name) == 0)
+			return true;
+	return config_transport(q->config, name) != NULL ||
+	    (route != NULL && strcmp(route->domain, "*") != 0);
+}
+
+/* What names nothing, neither here nor in the configuration. */
+static enum act_unknown
+action_unknown(const struct action *a)
+{
+	const struct selector *s = a->selector;
+
+	if (a->named || !a->at_end || s->nids > 0)
+		return ACT_UNKNOWN_NONE;
+	if (s->destination[0] != '\0' &&
+	    !action_is_configured(a->queue, s->destination))
+		return ACT_UNKNOWN_DESTINATION;
+	if (s->domain[0] != '\0' && !action_is_configured(a->queue, s->domain))
+		return ACT_UNKNOWN_DOMAIN;
+	return ACT_UNKNOWN_NONE;
+}
+
+void
+action_unknown_out(const struct action *a, struct json_out *out)
+{
+	enum act_unknown unknown = action_unknown(a);
+
+	if (unknown != ACT_UNKNOWN_NONE)
+		json_out_string(out, "unknown",
+		    unknown == ACT_UNKNOWN_DOMAIN ? "domain" : "destination");
+}
+
 static void
 action_tell(struct queue *q, struct action *a, bool last)
 {
@@ -65,6 +109,7 @@ action_tell(struct queue *q, struct action *a, bool last)
 	json_out_number(&out, "looked_at", (int64_t)a->seen);
 	if (last) {
 		json_out_bool(&out, "stopped", a->stopped);
+		action_unknown_out(a, &out);
 		tell_id(&out, "until", a->selector->until_id);
 		json_out_bool(&out, "done", true);
 	}
@@ -86,14 +131,34 @@ action_log(const struct action *a)
 static void
 action_end(struct queue *q, struct action *a)
 {
-	if (a->verb == ACT_LIST) {
+	if (a->verb == ACT_SUMMARY) {
+		summary_end(q, a);
+	} else if (a->verb == ACT_LIST) {
 		if (!a->cancelled)
-			report_list_end(q, a->request, a->more);
+			report_list_end(q, a->request, a->more,
+			    action_unknown(a));
 	} else {
 		action_log(a);
 		action_tell(q, a, true);
 	}
 	action_free(q, a);
+}
+
+/* Whether it has the names that are meant, whatever else is asked of it. */
+static bool
+action_has_names(struct action *a, const struct store_envelope *envelope,
+    const struct store_recipient *recipient)
+{
+	const struct selector *s = a->selector;
+	struct selector_way way;
+
+	if (s->domain[0] != '\0' &&
+	    strcasecmp(s->domain, recipient->domain) != 0)
+		return false;
+	if (s->destination[0] == '\0')
+		return true;
+	action_way(a->queue, envelope, recipient, &way);
+	return selector_fits_way(s, &way);
 }
 
 /* Another answer than 0 ends a turn, and the row that gave it was taken. */
@@ -110,6 +175,8 @@ action_row(const struct store_envelope *envelope,
 		return 1;
 	}
 	a->seen++;
+	if (!a->named)
+		a->named = action_has_names(a, envelope, recipient);
 	if (selector_fits(a->selector, envelope, recipient)) {
 		if (a->selector->destination[0] != '\0') {
 			action_way(a->queue, envelope, recipient, &way);
@@ -157,11 +224,18 @@ action_walk(struct queue *q, struct action *a)
 	return ret;
 }
 
+/* Whether it changes anything. */
+static bool
+action_changes(const struct action *a)
+{
+	return !a->dry && a->verb != ACT_LIST && a->verb != ACT_SUMMARY;
+}
+
 /* False: the store fails now. */
 static bool
 action_is_current(struct queue *q, const struct action *a)
 {
-	if (a->dry || a->verb == ACT_LIST)
+	if (!action_changes(a))
 		return true;
 	return group_settle(q);
 }
@@ -186,6 +260,8 @@ action_commit(struct queue *q, struct action *a)
 static void
 action_turn(struct queue *q, struct action *a)
 {
+	int64_t begun_ms;
+
 	if (a->stopped || a->cancelled || a->at_end) {
 		action_end(q, a);
 		return;
@@ -194,12 +270,14 @@ action_turn(struct queue *q, struct action *a)
 		action_soon(q, QUEUE_RETRY_MS);
 		return;
 	}
-	a->turn_until_ms = time_monotonic_ms() + ACTION_TURN_MS;
+	begun_ms = time_monotonic_ms();
+	a->turn_until_ms = begun_ms + ACTION_TURN_MS;
 	if (action_walk(q, a) == -1) {
 		log_line(LOG_ERROR, "reading the queue: %s",
 		    store_error(q->store));
 		a->stopped = true;
 	}
+	a->work_ms += time_monotonic_ms() - begun_ms;
 	if (a->len > 0)
 		action_commit(q, a);
 	if (a->committing)
@@ -208,10 +286,13 @@ action_turn(struct queue *q, struct action *a)
 		action_end(q, a);
 		return;
 	}
-	if (a->verb != ACT_LIST &&
+	if (a->is_census)
+		summary_progress(q, a);
+	else if (a->verb != ACT_LIST &&
 	    time_monotonic_ms() - a->told_ms >= ACTION_TELL_MS)
 		action_tell(q, a, false);
-	action_soon(q, 0);
+	/* What nobody asked for leaves as much time to all else as it takes. */
+	action_soon(q, a->is_census ? ACTION_TURN_MS : 0);
 }
 
 /* A reader that is behind is waited for. */
@@ -320,6 +401,7 @@ action_new(struct queue *q, const struct message *m)
 	a->request = act->request;
 	a->uid = act->uid;
 	a->verb = (enum act_verb)act->verb;
+	a->by = (enum summary_by)act->by;
 	a->dry = act->dry != 0 && a->verb != ACT_LIST;
 	a->limit = act->limit < LIST_LIMIT_MAX ? act->limit : LIST_LIMIT_MAX;
 	if (a->dry)
@@ -333,9 +415,43 @@ action_new(struct queue *q, const struct message *m)
 	a->at_end = (a->verb == ACT_LIST && a->limit == 0) ||
 	    (a->selector->nids > 0 && a->next_id == a->selector->nids);
 	a->told_ms = time_monotonic_ms();
+	if (a->verb == ACT_SUMMARY) {
+		a->census = census_new(time_real_ms());
+		if (a->census == NULL) {
+			selector_free(a->selector);
+			free(a);
+			return NULL;
+		}
+	}
 	/* What comes in later is not meant. */
 	if (a->verb != ACT_LIST && a->selector->until_id == 0)
 		a->selector->until_id = store_last_id(q->store);
+	return a;
+}
+
+struct action *
+action_count(struct queue *q)
+{
+	struct action *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return NULL;
+	a->selector = selector_new_of_all();
+	a->census = census_new(time_real_ms());
+	if (a->selector == NULL || a->census == NULL) {
+		selector_free(a->selector);
+		census_free(a->census);
+		free(a);
+		return NULL;
+	}
+	a->queue = q;
+	a->verb = ACT_SUMMARY;
+	a->by = SUMMARY_DESTINATION;
+	a->is_census = true;
+	a->selector->until_id = store_last_id(q->store);
+	TAILQ_INSERT_TAIL(&q->actions, a, entry);
+	q->nactions++;
+	action_soon(q, 0);
 	return a;
 }
 

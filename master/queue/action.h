@@ -28,6 +28,8 @@ enum {
 };
 
 struct attempt;
+struct census;
+struct json_out;
 struct queue;
 struct queue_op;
 struct schedule_recipient;
@@ -63,14 +65,23 @@ struct action {
 	struct selector *selector;
 	struct store_cursor cursor;
 	uint64_t seen;
+	bool named; /* some of it has the destination or domain that is meant */
 	uint64_t done;
 	uint64_t busy; /* a session had them: untouched */
 	int64_t told_ms;
 	int64_t turn_until_ms;
+	/* SUMMARY (summary.h). */
+	enum summary_by by;
+	bool is_census; /* nobody asked for it; for TOP and EXPLAIN */
+	struct census *census;
+	int64_t work_ms; /* without the pauses between turns */
 	char lifted[STORE_DOMAIN_SIZE]; /* the domain that was freed last */
 	uint32_t len;
 	struct action_row rows[ACTION_PIECE];
 };
+
+/* The walk of summary.h; NULL: no memory for it. */
+struct action *action_count(struct queue *q);
 
 /* ACT and STOP. */
 void action_begin(void *ctx, struct channel *from, const struct message *m);
@@ -81,6 +92,9 @@ void action_cancel(struct queue *q, uint64_t request);
 void action_cancel_all(struct queue *q);
 void action_clear(struct queue *q);
 void action_turns(evutil_socket_t fd, short what, void *arg);
+
+/* A member that says that there is nothing of the name that was given. */
+void action_unknown_out(const struct action *a, struct json_out *out);
 
 /* Its piece, as a change of the group, and once that is on disk. */
 int action_apply(struct queue *q, struct action *a);

@@ -20,6 +20,7 @@
 #include "master/queue/queue_internal.h"
 #include "master/queue/reason.h"
 #include "master/queue/route.h"
+#include "master/queue/summary.h"
 
 static const struct action_kind {
 	const char *name;
@@ -41,6 +42,7 @@ static const struct action_kind {
 	    1 << STORE_QUEUED | 1 << STORE_DEFERRED | 1 << STORE_HELD, false },
 	[ACT_MOVE] = { "move", "moved",
 	    1 << STORE_QUEUED | 1 << STORE_DEFERRED | 1 << STORE_HELD, true },
+	[ACT_SUMMARY] = { "summary", NULL, 0, false },
 };
 
 const char *
@@ -82,7 +84,8 @@ action_expire(struct action *a, const struct store_envelope *envelope,
 	    last[0] != '\0' ? last : "no attempt was made");
 	attempt.reply = reply;
 	attempt.expired = true;
-	settle_outcome(&attempt.outcome, OUTCOME_FAILED, step, "5.4.7");
+	settle_outcome(&attempt.outcome, OUTCOME_FAILED,
+	    reason_step(recipient->step, step), "5.4.7");
 	attempt.outcome.code = (uint16_t)recipient->code;
 	settle(a->queue, &attempt);
 }
@@ -205,6 +208,10 @@ action_take(struct action *a, const struct store_envelope *envelope,
 		}
 		a->shown++;
 		return report_row(a->queue, a->request, envelope, recipient);
+	}
+	if (a->verb == ACT_SUMMARY) {
+		summary_take(a, envelope, recipient);
+		return 0;
 	}
 	if (!era_is_ours(a->queue, envelope->id) ||
 	    (recipient->state == STORE_ACTIVE &&

@@ -51,6 +51,7 @@ static const struct row_column of_recipient[] = {
 	{ "attempts", UINT32_MAX, 0 },
 	{ "in_doubt", 1, 0 },
 	{ "code", 999, 0 },
+	{ "step", STEP_COUNT - 1, 0 },
 	{ "lane", UINT32_MAX, 0 },
 	{ "notice", UINT8_MAX, 0 },
 	{ "warned", UINT8_MAX, 0 },

@@ -12,6 +12,7 @@
 #include "master/queue/explain.h"
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/summary.h"
 #include "master/queue/tail.h"
 #include "master/queue/tell.h"
 #include "master/queue/top.h"
@@ -53,7 +54,20 @@ void
 ask_begin(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_ask *msg = m->payload;
-	struct queue *q = ctx;
+
+	(void)from;
+	/* How much waits for a destination is counted first. */
+	if (((msg->what == ASK_TOP && msg->limit > 0) ||
+		msg->what == ASK_EXPLAIN) &&
+	    summary_wait(ctx, m))
+		return;
+	ask_answer(ctx, m);
+}
+
+void
+ask_answer(struct queue *q, const struct message *m)
+{
+	const struct msg_ask *msg = m->payload;
 	struct ask ask = { .request = msg->request,
 		.id = msg->id,
 		.limit = msg->limit,
@@ -63,7 +77,6 @@ ask_begin(void *ctx, struct channel *from, const struct message *m)
 		&ask.status };
 	size_t at = 0, i;
 
-	(void)from;
 	for (i = 0; i < NELEM(strings); i++) {
 		*strings[i] = message_tail_next(m, &at);
 		if (*strings[i] == NULL)
@@ -80,6 +93,7 @@ void
 ask_cancel(struct queue *q, uint64_t request)
 {
 	tail_cancel(q, request);
+	summary_cancel(q, request);
 	explain_cancel(q, request);
 }
 
@@ -87,5 +101,6 @@ void
 ask_cancel_all(struct queue *q)
 {
 	tail_cancel_all(q);
+	summary_cancel_all(q);
 	explain_cancel_all(q);
 }

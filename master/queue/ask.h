@@ -22,6 +22,8 @@ struct ask {
 };
 
 void ask_begin(void *ctx, struct channel *from, const struct message *m);
+/* One that waited for something (summary.h). */
+void ask_answer(struct queue *q, const struct message *m);
 
 /* The client is gone, or all of them are. */
 void ask_cancel(struct queue *q, uint64_t request);

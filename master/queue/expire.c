@@ -102,8 +102,9 @@ expire_row(const struct store_envelope *envelope,
 		return ret;
 	a.tried = true;
 	settle_outcome(&a.outcome, OUTCOME_DEFERRED,
-	    reason_take(reply, sizeof(reply), (unsigned)recipient->code,
-		recipient->reply),
+	    reason_step(recipient->step,
+		reason_take(reply, sizeof(reply), (unsigned)recipient->code,
+		    recipient->reply)),
 	    "4.4.7");
 	a.outcome.code = (uint16_t)recipient->code;
 	a.reply = reply[0] != '\0' ? reply : EXPIRE_UNTRIED;

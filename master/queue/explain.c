@@ -21,6 +21,7 @@
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
 #include "master/queue/route.h"
+#include "master/queue/summary.h"
 #include "master/queue/tell.h"
 #include "master/queue/top.h"
 
@@ -77,14 +78,8 @@ explain_why(struct explanation *e, const char *verdict, const char *fmt, ...)
 static const struct schedule_destination *
 explain_find(struct queue *q, const struct explanation *e)
 {
-	const struct schedule_destination *d;
-
-	for (d = schedule_first_destination(q->schedule); d != NULL;
-	     d = TAILQ_NEXT(d, entry))
-		if (d->transport == e->index && d->variant == e->variant &&
-		    strcmp(d->next_hop, e->next_hop) == 0)
-			return d;
-	return NULL;
+	return schedule_find_destination(q->schedule, e->index, e->next_hop,
+	    e->variant);
 }
 
 /* Where it goes; false where it goes nowhere. */
@@ -235,8 +230,8 @@ explain_waits(struct queue *q, struct explanation *e)
 		    "the destination rests for %s more after %u failure%s "
 		    "in a row, then one session probes it; new mail does so "
 		    "before: %s",
-		    duration_format((left_ms + 999) / 1000, left), d->failures,
-		    d->failures == 1 ? "" : "s", t != NULL ? t->reply : "");
+		    duration_format((left_ms + 999) / 1000, left), d->failed,
+		    d->failed == 1 ? "" : "s", t != NULL ? t->reply : "");
 	if (d->sessions >= d->feedback.concurrency)
 		explain_why(e, "wait",
 		    "it has %u of the %u sessions that it may have now: the "
@@ -248,11 +243,24 @@ explain_waits(struct queue *q, struct explanation *e)
 		    "yet");
 }
 
+/* Of a destination of which nothing is in memory. */
+static void
+explain_stored(struct queue *q, struct explanation *e)
+{
+	int64_t waiting =
+	    summary_waiting_for(q, e->index, e->variant, e->next_hop);
+
+	if (waiting != -1)
+		json_out_number(&e->out, "waiting", waiting);
+	summary_reply_out(q, &e->out, e->index, e->variant, e->next_hop);
+}
+
 static void
 explain_destination(struct queue *q, struct explanation *e)
 {
 	const struct schedule_domain *domain =
 	    schedule_find_domain(q->schedule, e->domain);
+	int64_t waiting;
 	uint32_t n = 0;
 
 	json_out_object(&e->out, "destination");
@@ -260,10 +268,16 @@ explain_destination(struct queue *q, struct explanation *e)
 	json_out_bool(&e->out, "known", e->destination != NULL);
 	if (e->destination != NULL)
 		top_destination_out(q, &e->out, e->destination);
+	else
+		explain_stored(q, e);
 	limit_report_list(q, &e->out, explain_limit_user(e), e->next_hop);
-	if (store_count_waiting(q->store, e->domain, EXPLAIN_COUNT_MAX, &n) ==
-	    0)
-		json_out_number(&e->out, "domain_waiting", n);
+	waiting = summary_waiting_of_domain(q, e->domain);
+	/* Where too many domains wait, one may have no number of its own. */
+	if (waiting <= 0 &&
+	    store_count_waiting(q->store, e->domain, EXPLAIN_COUNT_MAX, &n) ==
+		0)
+		waiting = n;
+	json_out_number(&e->out, "domain_waiting", waiting);
 	if (n == EXPLAIN_COUNT_MAX)
 		json_out_bool(&e->out, "domain_waiting_more", true);
 	json_out_number(&e->out, "domain_in_memory",

@@ -172,14 +172,38 @@ pause_is_destination(const struct queue *q, const char *name, char *why,
 	return false;
 }
 
-static void
-pause_tell_end(struct queue *q, uint64_t request, uint32_t changed)
+/* Whether a route to all is the only thing that leads there, and no mail does. */
+static bool
+pause_is_unheard_of(const struct queue *q, const struct ask *ask)
 {
-	char text[64];
+	const struct route *route;
+	uint32_t n = 0;
+	size_t i;
 
-	(void)snprintf(text, sizeof(text), "{\"changed\":%u,\"done\":true}",
-	    changed);
-	tell(q, request, text, true);
+	if (ask->kind != PAUSE_DESTINATION)
+		return false;
+	for (i = 0; i < q->config->ntransports; i++)
+		if (strcasecmp(q->config->transports[i].server, ask->name) == 0)
+			return false;
+	route = config_route_of(q->config, ask->name);
+	return route != NULL && strcmp(route->domain, "*") == 0 &&
+	    store_count_waiting(q->store, ask->name, 1, &n) == 0 && n == 0;
+}
+
+static void
+pause_tell_end(struct queue *q, const struct ask *ask, uint32_t changed,
+    bool unheard_of)
+{
+	struct json_out out;
+	char text[128];
+
+	json_out_begin(&out, text, sizeof(text));
+	json_out_number(&out, "changed", changed);
+	if (unheard_of)
+		json_out_string(&out, "unknown", "destination");
+	json_out_bool(&out, "done", true);
+	(void)json_out_end(&out);
+	tell(q, ask->request, text, true);
 }
 
 static void
@@ -192,6 +216,22 @@ pause_log(const struct ask *ask, const char *what, const struct pause *p)
 	    pause_kind_name(p->kind), name[0] != '\0' ? " " : "", name);
 }
 
+/* With the names that there are, as far as they fit. */
+static const char *
+pause_no_transport(const struct queue *q, const char *name, char *why,
+    size_t size)
+{
+	size_t i;
+
+	(void)snprintf(why, size,
+	    "no such transport is in the configuration: %s; there are", name);
+	for (i = 0; i < q->config->ntransports; i++) {
+		(void)strlcat(why, i > 0 ? ", " : " ", size);
+		(void)strlcat(why, q->config->transports[i].name, size);
+	}
+	return why;
+}
+
 /* Why it cannot be paused; NULL: it can. */
 static const char *
 pause_refuse(struct queue *q, const struct ask *ask, char *why, size_t size)
@@ -200,7 +240,7 @@ pause_refuse(struct queue *q, const struct ask *ask, char *why, size_t size)
 		return "say what: all, a transport or a destination";
 	if (ask->kind == PAUSE_TRANSPORT &&
 	    config_transport(q->config, ask->name) == NULL)
-		return "no such transport is in the configuration";
+		return pause_no_transport(q, ask->name, why, size);
 	if (ask->kind == PAUSE_DESTINATION &&
 	    !pause_is_destination(q, ask->name, why, size))
 		return why;
@@ -221,7 +261,7 @@ pause_ask(struct queue *q, const struct ask *ask)
 		return;
 	}
 	if (pause_find(q, ask->kind, ask->name) != NULL) {
-		pause_tell_end(q, ask->request, 0);
+		pause_tell_end(q, ask, 0, false);
 		return;
 	}
 	if (store_set_pause(q->store, ask->kind, ask->name, now_ms) == -1) {
@@ -232,7 +272,7 @@ pause_ask(struct queue *q, const struct ask *ask)
 	(void)pause_add(q->pauses, ask->kind, ask->name, now_ms);
 	pause_log(ask, "pause", &q->pauses->list[q->pauses->n - 1]);
 	pause_apply(q);
-	pause_tell_end(q, ask->request, 1);
+	pause_tell_end(q, ask, 1, pause_is_unheard_of(q, ask));
 }
 
 static bool
@@ -242,6 +282,26 @@ pause_is_meant(const struct pause *p, const struct ask *ask)
 		return true;
 	return (ask->kind == PAUSE_ANY || ask->kind == p->kind) &&
 	    strcasecmp(p->name, ask->name) == 0;
+}
+
+/* What was named is not paused: what is, as far as it fits. */
+static void
+pause_tell_none(struct queue *q, const struct ask *ask)
+{
+	char why[400];
+	uint32_t i;
+
+	(void)snprintf(why, sizeof(why), "%s is not paused; %s", ask->name,
+	    q->pauses->n > 0 ? "paused: " : "nothing is");
+	for (i = 0; i < q->pauses->n; i++) {
+		const struct pause *p = &q->pauses->list[i];
+
+		(void)strlcat(why, i > 0 ? ", " : "", sizeof(why));
+		(void)strlcat(why, pause_kind_name(p->kind), sizeof(why));
+		(void)strlcat(why, p->name[0] != '\0' ? " " : "", sizeof(why));
+		(void)strlcat(why, p->name, sizeof(why));
+	}
+	tell_refused(q, ask->request, 550, "5.5.4", why);
 }
 
 void
@@ -270,10 +330,9 @@ pause_ask_resume(struct queue *q, const struct ask *ask)
 		tell_refused(q, ask->request, 451, "4.3.0",
 		    "the queue cannot be written");
 	else if (changed == 0 && ask->kind != PAUSE_ALL)
-		tell_refused(q, ask->request, 550, "5.5.4",
-		    "this is not paused");
+		pause_tell_none(q, ask);
 	else
-		pause_tell_end(q, ask->request, changed);
+		pause_tell_end(q, ask, changed, false);
 }
 
 void

@@ -42,6 +42,7 @@
 #include "master/queue/route.h"
 #include "master/queue/staging.h"
 #include "master/queue/strand.h"
+#include "master/queue/summary.h"
 #include "master/queue/transcript.h"
 #include "master/queue/transcripts.h"
 #include "master/queue/transient.h"
@@ -356,6 +357,7 @@ queue_init(struct queue *q, int parent_fd)
 	TAILQ_INIT(&q->sessions);
 	TAILQ_INIT(&q->actions);
 	TAILQ_INIT(&q->tails);
+	summary_open(q);
 	TAILQ_INIT(&q->explains);
 	LIST_INIT(&q->named_limits);
 	q->started_ms = time_monotonic_ms();
@@ -430,6 +432,7 @@ queue_clear(struct queue *q)
 	staging_clear(q);
 	action_clear(q);
 	ask_cancel_all(q);
+	summary_clear(q);
 	submit_clear(q);
 	transient_clear(q);
 	report_clear(q);

@@ -11,7 +11,8 @@
  *   transient.c  jobs that are never stored
  *   report.c   results for clients that wait, and rows of listings
  *   action.c   what an operator does to many recipients (action_row.c, lift.c)
- *   ask.c      what an operator wants to know; pause.c what he stops
+ *   ask.c      what an operator wants to know; pause.c what he stops; summary.c
+ *              how much of it there is (census.c)
  *   tail.c     events as they fall, for the log and for who listens; count.c
  *              what is counted of them, and of all else
  *   refill.c   from the store into memory; expire.c  what waited too long
@@ -95,6 +96,7 @@ struct target {
 	    asked_generation; /* of the configuration that it was asked by */
 	uint32_t turns;    /* sessions so far, for hosts of equal preference */
 	struct destination_facts facts;
+	struct minute deferred;         /* recipients, of late */
 	struct hosts_tried_kept *tried; /* by the last attempt that failed */
 	uint32_t
 	    deaths; /* seconds with dead workers; forgotten after a while */
@@ -317,6 +319,7 @@ struct queue {
 	struct event *stop_timer;
 	struct event *action_timer;
 	TAILQ_HEAD(, action) actions; /* action.c */
+	struct summary *summary;      /* summary.h; never NULL */
 	uint32_t nactions;
 	struct pauses *pauses;     /* pause.h */
 	struct strand *strand;     /* strand.h */
@@ -468,7 +471,8 @@ void report_trace(struct queue *q, struct session *s,
 int report_row(struct queue *q, uint64_t request,
     const struct store_envelope *envelope,
     const struct store_recipient *recipient);
-void report_list_end(struct queue *q, uint64_t request, bool more);
+void report_list_end(struct queue *q, uint64_t request, bool more,
+    enum act_unknown unknown);
 
 /* tail.c: to the log, to whoever listens, and to the counts. */
 void event_tell(struct queue *q, struct event *event);
@@ -675,6 +679,7 @@ struct attempt {
 	struct tls_info tls;
 	int64_t delays_ms[4];
 	const char *transport; /* NULL: it has none */
+	struct target *target; /* NULL: none had a part in it */
 	unsigned group;        /* of metrics.h */
 };
 

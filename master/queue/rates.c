@@ -41,3 +41,37 @@ rates_sum(struct rates *rates, enum rate_kind kind, uint32_t seconds,
 		sum += rates->counts[(rates->second - i) % RATES_SECONDS][kind];
 	return sum;
 }
+
+static void
+minute_turn(struct minute *minute, int64_t now_ms)
+{
+	int64_t ten = now_ms / 10000;
+
+	if (ten - minute->ten >= MINUTE_TENS) {
+		memset(minute->counts, 0, sizeof(minute->counts));
+		minute->ten = ten;
+	}
+	while (minute->ten < ten) {
+		minute->ten++;
+		minute->counts[minute->ten % MINUTE_TENS] = 0;
+	}
+}
+
+void
+minute_add(struct minute *minute, uint32_t n, int64_t now_ms)
+{
+	minute_turn(minute, now_ms);
+	minute->counts[minute->ten % MINUTE_TENS] += n;
+}
+
+uint64_t
+minute_sum(struct minute *minute, int64_t now_ms)
+{
+	uint64_t sum = 0;
+	int64_t i;
+
+	minute_turn(minute, now_ms);
+	for (i = 0; i < 6 && i <= minute->ten; i++)
+		sum += minute->counts[(minute->ten - i) % MINUTE_TENS];
+	return sum;
+}

@@ -30,4 +30,20 @@ void rates_add(struct rates *rates, enum rate_kind kind, uint32_t n,
 uint64_t rates_sum(struct rates *rates, enum rate_kind kind, uint32_t seconds,
     int64_t now_ms);
 
+/* The same of one kind in little room, by tens of seconds, for what there may be
+ * very many of.  Zeroed to begin with. */
+enum {
+	MINUTE_TENS = 8, /* a power of two above 6, for the one that runs */
+};
+
+struct minute {
+	int64_t ten;
+	uint32_t counts[MINUTE_TENS];
+};
+
+void minute_add(struct minute *minute, uint32_t n, int64_t now_ms);
+
+/* Of the last minute, give or take ten seconds. */
+uint64_t minute_sum(struct minute *minute, int64_t now_ms);
+
 #endif

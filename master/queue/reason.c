@@ -87,6 +87,12 @@ reason_take(char *out, size_t size, unsigned code, const char *kept)
 	return step;
 }
 
+unsigned
+reason_step(unsigned stored, unsigned taken)
+{
+	return stored != STEP_QUEUE && stored < STEP_COUNT ? stored : taken;
+}
+
 void
 reason_tell(char *out, size_t size, const struct outcome *outcome,
     const char *relay, const char *reply)

@@ -35,6 +35,10 @@ void reason_keep(char *out, size_t size, const struct outcome *outcome,
  * where there is none. */
 unsigned reason_take(char *out, size_t size, unsigned code, const char *kept);
 
+/* The step of an attempt as the store has it; where it has none, from before it kept
+ * one, that which reason_take() found. */
+unsigned reason_step(unsigned stored, unsigned taken);
+
 /* For people: "delivery time expired: host mx.example.org[192.0.2.1]:25 said: 421
  * busy (in reply to RCPT TO command)". */
 void reason_tell(char *out, size_t size, const struct outcome *outcome,

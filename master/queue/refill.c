@@ -87,6 +87,7 @@ refill_settle_blocked(struct queue *q, const struct store_envelope *envelope,
 	a.relay = t->relay;
 	a.reply = reply;
 	a.transport = count_transport(q, t);
+	a.target = t;
 	a.group = t->group;
 	a.outcome = t->outcome;
 	a.suspended = true;

@@ -247,7 +247,7 @@ report_row(struct queue *q, uint64_t request,
 	    (recipient->warned & NOTICE_KEPT) != 0;
 	settle_outcome(&row.outcome,
 	    row.kept != 0 ? OUTCOME_FAILED : report_status(recipient->state),
-	    step, recipient->dsn);
+	    reason_step(recipient->step, step), recipient->dsn);
 	row.outcome.code = (uint16_t)recipient->code;
 	row.outcome.in_doubt = recipient->in_doubt;
 	row.uid = envelope->uid;
@@ -264,7 +264,8 @@ _Static_assert((int)RECIPIENT_STATES == (int)STORE_STATE_COUNT &&
     "the states of the store are those of the messages");
 
 void
-report_list_end(struct queue *q, uint64_t request, bool more)
+report_list_end(struct queue *q, uint64_t request, bool more,
+    enum act_unknown unknown)
 {
 	struct msg_list_end end;
 
@@ -273,6 +274,7 @@ report_list_end(struct queue *q, uint64_t request, bool more)
 	memset(&end, 0, sizeof(end));
 	end.request = request;
 	end.more = more;
+	end.unknown = unknown;
 	store_count_states(q->store, end.counts);
 	end.sessions = q->nsessions;
 	(void)channel_send(q->control, MSG_LIST_END, &end, NULL, 0, -1);

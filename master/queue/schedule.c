@@ -140,6 +140,22 @@ schedule_set_transport(struct schedule *schedule, uint32_t transport,
 }
 
 struct schedule_destination *
+schedule_find_destination(const struct schedule *schedule, uint32_t transport,
+    const char *next_hop, uint32_t variant)
+{
+	struct schedule_destination *destination;
+
+	LIST_FOREACH(destination,
+	    &schedule->by_next_hop[schedule_hash(next_hop, transport)], hash)
+		if (destination->transport == transport &&
+		    (destination->variant == variant ||
+			variant == SCHEDULE_ANY_VARIANT) &&
+		    strcmp(destination->next_hop, next_hop) == 0)
+			return destination;
+	return NULL;
+}
+
+struct schedule_destination *
 schedule_destination(struct schedule *schedule, uint32_t transport,
     const char *next_hop, uint32_t variant)
 {
@@ -148,12 +164,11 @@ schedule_destination(struct schedule *schedule, uint32_t transport,
 	size_t size = strlen(next_hop) + 1;
 	size_t i;
 
+	destination =
+	    schedule_find_destination(schedule, transport, next_hop, variant);
+	if (destination != NULL)
+		return destination;
 	bucket = &schedule->by_next_hop[schedule_hash(next_hop, transport)];
-	LIST_FOREACH(destination, bucket, hash)
-		if (destination->transport == transport &&
-		    destination->variant == variant &&
-		    strcmp(destination->next_hop, next_hop) == 0)
-			return destination;
 	if (transport >= schedule->ntransports) {
 		errno = EINVAL;
 		return NULL;

@@ -168,6 +168,7 @@ struct schedule_destination {
 	uint32_t waiting;  /* groups */
 	uint32_t sessions; /* live, or being made */
 	uint32_t failures; /* rests in a row, without any success */
+	uint32_t failed;   /* sessions and questions in a row, as those */
 	uint32_t probes;   /* that failed, as long */
 	bool probing;      /* what comes back next is a probe's */
 	bool brief;        /* its rest is */
@@ -322,6 +323,12 @@ void schedule_end_rests(struct schedule *schedule);
  * alone share nothing but their transport's process limit. */
 struct schedule_destination *schedule_destination(struct schedule *schedule,
     uint32_t transport, const char *next_hop, uint32_t variant);
+
+/* Finds alone; SCHEDULE_ANY_VARIANT: one of them.  NULL: there is none. */
+#define SCHEDULE_ANY_VARIANT UINT32_MAX
+struct schedule_destination *schedule_find_destination(
+    const struct schedule *schedule, uint32_t transport, const char *next_hop,
+    uint32_t variant);
 
 struct schedule_destination *schedule_first_destination(
     struct schedule *schedule);

@@ -288,6 +288,7 @@ schedule_succeeded(struct schedule *schedule,
 	bool was_dead = destination->failures > 0;
 
 	destination->failures = destination->probes = 0;
+	destination->failed = 0;
 	destination->probing = false;
 	destination->proven = destination->sessions > 0;
 	feedback_success(&destination->feedback,
@@ -376,6 +377,7 @@ schedule_failed(struct schedule *schedule,
 	int64_t until_ms = destination->blocked_until_ms;
 	int64_t keep_ms = schedule->limits.minimal_backoff_ms;
 
+	destination->failed++;
 	/* One that was begun before it was dead: that is known already. */
 	if (is_resting && !destination->probing)
 		return true;

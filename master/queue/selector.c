@@ -88,6 +88,17 @@ selector_new(const struct message *m)
 	return s;
 }
 
+struct selector *
+selector_new_of_all(void)
+{
+	struct selector *s = calloc(1, sizeof(*s));
+
+	if (s != NULL)
+		s->sender = s->recipient = s->reason = s->destination =
+		    s->domain = s->to = "";
+	return s;
+}
+
 void
 selector_free(struct selector *selector)
 {

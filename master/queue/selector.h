@@ -35,6 +35,8 @@ struct selector_way {
 
 /* NULL with errno: EINVAL where the message is none of an honest control role. */
 struct selector *selector_new(const struct message *m);
+/* Of all there is; NULL: no memory. */
+struct selector *selector_new_of_all(void);
 void selector_free(struct selector *selector);
 
 /* All but the destination, which is asked last: it takes a route. */

@@ -158,6 +158,7 @@ settle_plan(struct queue *q, const struct attempt *a,
 	to->begun = a->begun || a->tried;
 	to->in_doubt = outcome->in_doubt != 0;
 	to->code = outcome->code;
+	to->step = outcome->step;
 	to->finished_ms = now_ms;
 	if (outcome->status == OUTCOME_DELIVERED ||
 	    (a->flags & SUBMIT_ONCE) != 0) {
@@ -250,6 +251,8 @@ settle(struct queue *q, const struct attempt *a)
 		transient_settled(q, a->id, a->index);
 	expired = settle_lifetime(q, a, now_ms, &outcome, reply, sizeof(reply));
 	reason_keep(kept, sizeof(kept), &outcome, reply);
+	if (outcome.status == OUTCOME_DEFERRED && a->target != NULL)
+		minute_add(&a->target->deferred, 1, time_monotonic_ms());
 	op = group_new_outcome(q,
 	    strlen(a->recipient) + strlen(a->relay) + strlen(reply) +
 		strlen(kept) + strlen(a->reverse_path) + 5);

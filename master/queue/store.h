@@ -69,6 +69,7 @@ struct store_recipient {
 	int64_t finished_ms; /* of the last attempt's end; 0: there was none */
 	uint32_t attempts;
 	int code; /* of the last reply, or 0 */
+	uint32_t step; /* where the last attempt was decided; the caller's */
 	bool in_doubt;
 	uint32_t warned; /* the delays that have been told of; caller's bits */
 	uint32_t lane;   /* whose turn it is within the domain */
@@ -90,6 +91,7 @@ struct store_outcome {
 	int64_t next_attempt_ms; /* QUEUED and DEFERRED */
 	int64_t finished_ms;     /* the end of the attempt */
 	int code;
+	uint32_t step; /* goes with dsn, as code does */
 	bool in_doubt; /* perhaps delivered; once set, it stays */
 	bool begun;    /* false: the attempt never began and is not counted */
 	uint32_t

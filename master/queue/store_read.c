@@ -14,7 +14,7 @@
 #include "master/queue/store_internal.h"
 
 enum {
-	STORE_LATE_DEADLINE = 27, /* LOAD_LATE: the column after ROW_COLUMNS */
+	STORE_LATE_DEADLINE = 28, /* LOAD_LATE: the column after ROW_COLUMNS */
 };
 
 static const char *
@@ -58,6 +58,7 @@ store_read_row(sqlite3_stmt *sql, struct store_envelope *envelope,
 	recipient->via = store_column_text(sql, 24);
 	recipient->notice = (uint32_t)sqlite3_column_int64(sql, 25);
 	recipient->warned = (uint32_t)sqlite3_column_int64(sql, 26);
+	recipient->step = (uint32_t)sqlite3_column_int64(sql, 27);
 }
 
 int

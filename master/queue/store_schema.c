@@ -87,6 +87,11 @@ enum {
 	"CREATE TABLE IF NOT EXISTS rate (name TEXT PRIMARY KEY,"              \
 	" full INTEGER NOT NULL) WITHOUT ROWID;"
 
+/* At which step the last attempt was decided (outcome.h).  Nothing but what people are
+ * told depends on it, so it has no version of its own either: an older posternd names
+ * the columns that it writes, and leaves this one alone. */
+#define STEP "ALTER TABLE recipient ADD COLUMN step INTEGER;"
+
 /* AUTOINCREMENT: who gets a report knows by its number whether he had it. */
 #define REPORT_4                                                               \
 	"CREATE TABLE report (id INTEGER PRIMARY KEY AUTOINCREMENT,"           \
@@ -170,6 +175,20 @@ fail:
 }
 
 static int
+schema_add_step(struct store *store)
+{
+	static const char *const step[] = { STEP };
+	int64_t n = 0;
+
+	if (store_pragma(store,
+		"SELECT count(*) FROM pragma_table_info('recipient')"
+		" WHERE name = 'step'",
+		&n) == -1)
+		return -1;
+	return n > 0 ? 0 : schema_change(store, step, NELEM(step));
+}
+
+static int
 schema_refuse(int64_t version, const char *path, char *error, size_t error_size)
 {
 	if (version < 1)
@@ -223,7 +242,9 @@ store_schema(struct store *store, const char *path, char *error,
 	    store_pragma(store, "PRAGMA user_version", &version) == -1)
 		return -1;
 	if (tables == 0 && version == 0)
-		return schema_change(store, whole, NELEM(whole));
+		return schema_change(store, whole, NELEM(whole)) == 0
+		    ? schema_add_step(store)
+		    : -1;
 	if (application != STORE_APPLICATION_ID) {
 		(void)snprintf(error, error_size,
 		    "%s: not a queue of postern; move it away or name another "
@@ -249,5 +270,7 @@ store_schema(struct store *store, const char *path, char *error,
 	if (version != STORE_SCHEMA_VERSION &&
 	    schema_upgrade(store, version, path, error, error_size) == -1)
 		return -1;
-	return schema_change(store, held, NELEM(held));
+	if (schema_change(store, held, NELEM(held)) == -1)
+		return -1;
+	return schema_add_step(store);
 }

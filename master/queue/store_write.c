@@ -384,6 +384,10 @@ store_set_outcome(struct store *store, const struct store_outcome *outcome,
 		(void)sqlite3_bind_int(sql, 6, outcome->code);
 	else
 		(void)sqlite3_bind_null(sql, 6);
+	if (outcome->dsn != NULL)
+		(void)sqlite3_bind_int64(sql, 14, outcome->step);
+	else
+		(void)sqlite3_bind_null(sql, 14);
 	(void)sqlite3_bind_int(sql, 7, outcome->in_doubt ? 1 : 0);
 	store_bind_text(sql, 8, outcome->dsn);
 	store_bind_text(sql, 9, outcome->reply);

@@ -61,6 +61,29 @@ tail_status(const struct event *event)
 	return "";
 }
 
+/* All that tail_status() may say. */
+#define STATUS_WORDS                                                           \
+	"accepted, active, sent, deferred, bounced, deliverable, "             \
+	"undeliverable, expired, removed, held, released, deleted, moved, "    \
+	"notice, kept"
+
+bool
+tail_has_status(const char *pattern)
+{
+	static const char words[] = STATUS_WORDS;
+	char word[16];
+	size_t at, n;
+
+	for (at = 0; words[at] != '\0'; at += n + strspn(words + at + n, ", ")) {
+		n = strcspn(words + at, ",");
+		memcpy(word, words + at, n);
+		word[n] = '\0';
+		if (pattern_matches(pattern, word))
+			return true;
+	}
+	return pattern[0] == '\0';
+}
+
 bool
 tail_wants(const struct tail_filter *filter, const struct event *event)
 {
@@ -149,6 +172,11 @@ tail_ask(struct queue *q, const struct ask *ask)
 	struct tail *tail;
 	char *at;
 
+	if (!tail_has_status(ask->status)) {
+		tell_refused(q, ask->request, 501, "5.5.4",
+		    "no event has such a status: they are " STATUS_WORDS);
+		return;
+	}
 	tail = q->ntails < TAILS_MAX
 	    ? calloc(1,
 		  sizeof(*tail) + strlen(ask->name) + strlen(ask->sender) +

@@ -315,6 +315,7 @@ target_settle(struct queue *q, struct target *t,
 		a.warned = r->warned;
 		a.via = target_via(q, t, r);
 		a.transport = count_transport(q, t);
+		a.target = t;
 		a.group = t->group;
 		a.relay = relay;
 		a.reply = reply;

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "common/util.h"
+#include "master/queue/census.h"
 #include "master/queue/limit_report.h"
 #include "master/queue/pause.h"
 #include "master/queue/queue_internal.h"
+#include "master/queue/summary.h"
 #include "master/queue/tell.h"
 #include "master/queue/trouble.h"
 
@@ -66,47 +68,107 @@ top_queue(struct queue *q, const struct ask *ask)
 	tell(q, ask->request, text, false);
 }
 
+/* One that is in memory, or has mail on disk alone. */
+struct top_row {
+	uint64_t weight;
+	const struct schedule_destination *destination; /* NULL: on disk */
+	const struct census_row *row;                   /* then of this */
+};
+
+static int64_t
+top_waiting(const struct queue *q, const struct schedule_destination *d)
+{
+	int64_t waiting = summary_waiting(q, d);
+
+	return waiting != -1 ? waiting : d->waiting;
+}
+
 /* How busy: who waits counts, and who works. */
 static uint64_t
-top_weight(const struct schedule_destination *d)
+top_weight(const struct queue *q, const struct schedule_destination *d)
 {
-	return (uint64_t)d->waiting + d->sessions + (d->failures > 0);
+	return (uint64_t)top_waiting(q, d) + d->sessions + (d->failures > 0);
+}
+
+static bool
+top_is_room(const struct top_row *best, uint32_t n, uint32_t limit,
+    uint64_t weight)
+{
+	return n < limit || (n > 0 && best[n - 1].weight < weight);
+}
+
+/* Into its place among the busiest; one that is no busier than the last of a full
+ * list has none. */
+static void
+top_insert(struct top_row *best, uint32_t *n, uint32_t limit,
+    const struct top_row *row)
+{
+	uint32_t i;
+
+	if (!top_is_room(best, *n, limit, row->weight))
+		return;
+	i = *n < limit ? (*n)++ : *n - 1;
+	for (; i > 0 && best[i - 1].weight < row->weight; i--)
+		best[i] = best[i - 1];
+	best[i] = *row;
 }
 
 /* The busiest in order; how many. */
 static uint32_t
-top_choose(struct queue *q, const struct schedule_destination **best,
-    uint32_t limit)
+top_choose(struct queue *q, struct top_row *best, uint32_t limit)
 {
+	const struct census *census = summary_census(q);
 	const struct schedule_destination *d;
-	uint32_t n = 0, i;
+	struct top_row row = { 0 };
+	uint32_t n = 0, at = 0;
 
 	for (d = schedule_first_destination(q->schedule); d != NULL;
 	     d = TAILQ_NEXT(d, entry)) {
-		if (d->data == NULL || limit == 0 ||
-		    (n == limit && top_weight(best[n - 1]) >= top_weight(d)))
+		if (d->data == NULL)
 			continue;
-		best[n < limit ? n : n - 1] = d;
-		i = n < limit ? n++ : n - 1;
-		for (; i > 0 && top_weight(best[i - 1]) < top_weight(d); i--)
-			best[i] = best[i - 1];
-		best[i] = d;
+		row.destination = d;
+		row.weight = top_weight(q, d);
+		top_insert(best, &n, limit, &row);
+	}
+	row.destination = NULL;
+	while (census != NULL && (row.row = census_next(census, &at)) != NULL) {
+		row.weight = census_waiting(row.row);
+		if (row.row->transport >= q->ntransports || row.weight == 0 ||
+		    !top_is_room(best, n, limit, row.weight))
+			continue;
+		d = schedule_find_destination(q->schedule, row.row->transport,
+		    row.row->name, row.row->variant);
+		if (d == NULL || d->data == NULL)
+			top_insert(best, &n, limit, &row);
 	}
 	return n;
+}
+
+static void
+top_pause_out(const struct queue *q, struct json_out *out, uint32_t transport,
+    const char *next_hop)
+{
+	const struct pause *pause = pause_of(q, transport, next_hop);
+
+	if (pause == NULL)
+		return;
+	json_out_string(out, "paused", pause_kind_name(pause->kind));
+	json_out_number(out, "paused_since_ms", pause->since_ms);
 }
 
 void
 top_destination_out(const struct queue *q, struct json_out *out,
     const struct schedule_destination *d)
 {
-	const struct target *t = d->data;
-	const struct pause *pause = pause_of(q, d->transport, d->next_hop);
+	struct target *t = d->data;
 	int64_t left_ms = d->blocked_until_ms - time_monotonic_ms();
 
-	json_out_number(out, "waiting", d->waiting);
+	json_out_number(out, "waiting", top_waiting(q, d));
+	json_out_number(out, "in_memory", d->waiting);
 	json_out_number(out, "sessions", d->sessions);
 	json_out_number(out, "concurrency", d->feedback.concurrency);
-	json_out_number(out, "failures", d->failures);
+	json_out_number(out, "failures", d->failed);
+	json_out_number(out, "rests", d->failures);
 	if (left_ms > 0)
 		json_out_number(out, "blocked_until_ms",
 		    time_real_ms() + left_ms);
@@ -121,27 +183,48 @@ top_destination_out(const struct queue *q, struct json_out *out,
 	if (d->waiting > 0)
 		limit_report_held(q, out, &d->limited,
 		    d->sessions > 0 ? LIMIT_SEND : LIMIT_CONNECT, d->next_hop);
-	if (pause != NULL) {
-		json_out_string(out, "paused", pause_kind_name(pause->kind));
-		json_out_number(out, "paused_since_ms", pause->since_ms);
-	}
+	if (t != NULL)
+		json_out_number(out, "deferred_60s",
+		    (int64_t)minute_sum(&t->deferred, time_monotonic_ms()));
+	summary_reply_out(q, out, d->transport, d->variant, d->next_hop);
+	top_pause_out(q, out, d->transport, d->next_hop);
+}
+
+/* Of a destination of which nothing is in memory. */
+static void
+top_stored_out(const struct queue *q, struct json_out *out,
+    const struct census_row *row)
+{
+	json_out_number(out, "waiting", census_waiting(row));
+	json_out_number(out, "in_memory", 0);
+	json_out_number(out, "sessions", 0);
+	summary_reply_out(q, out, row->transport, row->variant, row->name);
+	top_pause_out(q, out, row->transport, row->name);
 }
 
 static void
 top_destinations(struct queue *q, const struct ask *ask, uint32_t limit)
 {
-	const struct schedule_destination *best[TOP_ROWS_MAX];
+	struct top_row best[TOP_ROWS_MAX];
 	uint32_t n = top_choose(q, best, limit), i;
+	const struct schedule_destination *d;
 	struct json_out out;
 	char text[4096];
 
 	for (i = 0; i < n; i++) {
+		d = best[i].destination;
 		json_out_begin(&out, text, sizeof(text));
 		json_out_string(&out, "top", "destination");
 		json_out_string(&out, "transport",
-		    q->transports[best[i]->transport].name);
-		json_out_string(&out, "next_hop", best[i]->next_hop);
-		top_destination_out(q, &out, best[i]);
+		    q->transports[d != NULL ? d->transport
+					    : best[i].row->transport]
+			.name);
+		json_out_string(&out, "next_hop",
+		    d != NULL ? d->next_hop : best[i].row->name);
+		if (d != NULL)
+			top_destination_out(q, &out, d);
+		else
+			top_stored_out(q, &out, best[i].row);
 		(void)json_out_end(&out);
 		tell(q, ask->request, text, false);
 	}

@@ -54,6 +54,7 @@ transaction_obey(struct queue *q, const struct session *s,
 		.relay = s->relay,
 		.reply = "",
 		.transport = count_transport(q, s->target),
+		.target = s->target,
 		.group = s->target->group };
 
 	if (r->wish == ACT_EXPIRE) {
@@ -238,6 +239,7 @@ transaction_settle(struct job *job, uint32_t i, const struct outcome *outcome,
 		.outcome = before != NULL ? before->outcome : *outcome,
 		.tls = s->tls,
 		.transport = count_transport(s->queue, s->target),
+		.target = s->target,
 		.group = s->target->group };
 
 	a.lmtp = session_protocol(config) == SESSION_LMTP;

@@ -132,7 +132,6 @@ def selections():
                 (("--destination", "dead"), 6),
                 (("--destination", "127.0.0.1:1"), 6),
                 (("--destination", "sink"), 1),
-                (("--destination", "nowhere"), 0),
                 (("--reason", "4.7.*"), 1), (("--reason", "GREYlist"), 1),
                 (("--reason", "4.4.*"), 6), (("--reason", "refused"), 6),
                 (("--state", "deferred"), 7), (("--state", "held,failed"), 0),
@@ -660,6 +659,173 @@ def top_shows_all():
             assert r.returncode == 64 and part in r.stderr.decode(), r
 
 
+def summary(d, by, *args, status=0):
+    r = d.postern("queue", "--json", "summary", "--by", by, *args)
+    assert r.returncode == status, (by, args, r)
+    rows = [json.loads(line) for line in r.stdout.splitlines()]
+    assert rows[-1]["summary"] == "sum" and rows[-1]["done"], rows
+    return rows[:-1], rows[-1]
+
+
+def all_of_the_queue_is_counted():
+    """With memory for a hundred, three thousand wait on disk."""
+    with Sink() as sink, Daemon(config(
+            sink.port, extra="qmgr_recipient_active_limit = 100")) as d:
+        sink.rcpt = "450 4.7.1 <x@y>: greylisted, come back"
+        many(d, 3000, "dead.test", 3000)
+        for i in range(3):
+            d.send(["x%d@good.test" % i], MESSAGE, wait="queued",
+                   sender="s%d@x.test" % i)
+        pause(d, "pause", "--transport", "sink")
+        wait_for(lambda: not states(d, "active"), what="nothing in hand")
+        rows = [json.loads(line) for line in
+                d.postern("top", "--json").stdout.splitlines()]
+        by = {r["next_hop"]: r for r in rows
+              if r.get("top") == "destination"}
+        assert by["dead"]["waiting"] == 3000, by
+        assert by["sink"]["waiting"] == 3, by
+        assert by["dead"]["in_memory"] <= 100, by
+        e = explained(d, "x@dead.test")["destination"]
+        assert (e["waiting"], e["domain_waiting"]) == (3000, 3000), e
+        words = d.postern("explain", "x@dead.test").stdout.decode()
+        assert "3000 recipients waiting" in words, words
+        # Nothing of it is in memory, and no row is wanted
+        assert json.loads(d.postern("top", "--json", "--limit", "0").stdout
+                          .splitlines()[0])["counts"]["deferred"] >= 1
+        r = d.postern("status")
+        assert r.returncode == 0 and b"queue: 3003 recipients wait: " in \
+            r.stdout, r
+        # Summaries
+        rows, end = summary(d, "destination")
+        assert end["recipients"] == 3003 and end["rows"] == 2, end
+        assert sum(end["ages"]) == end["ages"][0] == 3003, end
+        assert [(r["transport"], r["recipients"]) for r in rows] == \
+            [("dead", 3000), ("sink", 3)], rows
+        rows, end = summary(d, "domain", "--domain", "good.test")
+        assert [(r["domain"], r["recipients"]) for r in rows] == \
+            [("good.test", 3)], rows
+        rows, end = summary(d, "sender", "--limit", "2")
+        assert len(rows) == 2 and end["rows"] == 4 and end["shown"] == 2, end
+        assert rows[0]["recipients"] == 3000, rows
+        rows, end = summary(d, "age")
+        assert [(r["below_minutes"], r["recipients"]) for r in rows] == \
+            [(5, 3003)], rows
+        rows, end = summary(d, "reason", "--destination", "dead")
+        assert sum(r["recipients"] for r in rows) == 3000, rows
+        assert any("refused" in r["reason"] for r in rows), rows
+        words = d.postern("queue", "summary").stdout.decode()
+        for part in ("TOTAL", "dead (127.0.0.1:1)", "1280+", "3003",
+                     "last reply: ", "paused by an operator"):
+            assert part in words, (part, words)
+        for by in ("reason", "age", "domain", "sender"):
+            r = d.postern("queue", "summary", "--by", by)
+            assert r.returncode == 0 and b"3003" in r.stdout, r
+        # The rate and the last word of one that defers
+        pause(d, "resume", "--all")
+        wait_for(lambda: summary(d, "destination", "--destination", "sink")
+                 [0][0].get("now", {}).get("deferred_60s"), what="deferrals")
+        row = summary(d, "destination", "--destination", "sink")[0][0]
+        assert "greylisted" in row["last_reply"], row
+        assert row["now"]["deferred_60s"] >= 1, row
+        # Rows as many as are wanted, sums once
+        r = d.postern("queue", "list", "--limit", "7")
+        lines = r.stdout.decode().splitlines()
+        assert len([x for x in lines if " to=<" in x]) == 7, lines
+        assert len([x for x in lines if "recipients: " in x]) == 1, lines
+        assert any("there are more" in x for x in lines), lines
+        ids = sorted({r["id"] for r in d.queued()})
+        lines = d.postern("queue", "list",
+                          *(ids * 600)[:1200]).stdout.decode().splitlines()
+        assert len([x for x in lines if "recipients: " in x]) == 1, lines
+
+
+def the_step_is_that_of_the_attempt():
+    """Also where no server said anything, and after a restart."""
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        sink.rcpt = "450 4.7.1 come back"
+        d.send(["a@dead.test", "b@dead.test"], MESSAGE, wait="attempt")
+        d.send(["a@good.test"], MESSAGE, wait="attempt")
+        pause(d, "pause", "--all")
+        want = {"a@dead.test": "connect", "b@dead.test": "connect",
+                "a@good.test": "rcpt"}
+        for _ in range(2):
+            assert {r["recipient"]: r["last"]["step"] for r in d.queued()} == \
+                want, d.queued()
+            crash(d)
+        act(d, "expire", "--recipient", "a@dead.test")
+        row = [r for r in d.queued() if r["recipient"] == "a@dead.test"][0]
+        assert (row["state"], row["last"]["step"]) == ("failed", "connect"), \
+            row
+
+
+def names_that_do_not_exist():
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        fill(d, 1)
+        for args in (("queue", "list"), ("queue", "summary"),
+                     ("queue", "hold", "--yes"), ("queue", "delete", "-n"),
+                     ("flush",)):
+            r = d.postern(*args, "--destination", "nosuch")
+            assert r.returncode == 69, (args, r)
+            assert b"destination nosuch: no mail in the queue goes there" \
+                in r.stderr, (args, r)
+            r = d.postern(*args, "--domain", "nosuch.test")
+            assert r.returncode == 69 and b"domain nosuch.test: no mail" in \
+                r.stderr, (args, r)
+            # The configuration has them, or some mail does
+            for known in (("--destination", "other"),
+                          ("--domain", "good.test"),
+                          ("--domain", "dead.test", "--state", "held")):
+                r = d.postern(*args, *known)
+                assert r.returncode == 0 and not r.stderr, (args, known, r)
+        for args, part in (
+                (("pause", "--transport", "nosuch"), "sink"),
+                (("resume", "--transport", "nosuch"), "not paused"),
+                (("resume", "--destination", "nosuch"), "not paused"),
+                (("queue", "list", "--limit", "many"), "number of rows"),
+                (("queue", "delete", "--limit", "1"), "--limit is for"),
+                (("queue", "summary", "--by", "size"), "destination, domain"),
+                (("queue", "list", "--by", "age"), "--by is for summary"),
+                (("queue", "summary", *["A"] * 501), "at most 500"),
+                (("tail", "--status", "delivered"), "deferred"),
+                (("tail", "--id", "xyz"), "hexadecimal")):
+            r = d.postern(*args)
+            assert r.returncode in (64, 69) and part in r.stderr.decode(), \
+                (args, r)
+
+
+def a_pause_for_a_name_that_no_mail_has():
+    body = """
+name_servers = "127.0.0.1@1"
+transport mx { tls_security_level = may }
+route "*" { transport = mx }
+route "known.test" { transport = mx }
+"""
+    with Daemon(body) as d:
+        r = d.postern("pause", "--destination", "nosuch")
+        assert r.returncode == 0 and b"no mail in the queue" in r.stderr, r
+        r = d.postern("pause", "--destination", "known.test")
+        assert r.returncode == 0 and not r.stderr, r
+
+
+def failures_are_counted_one_by_one():
+    """Three of them make a cohort, and one rest."""
+    with Daemon(config() + """
+transport three {
+	server = "127.0.0.1:1"
+	tls_security_level = none
+	initial_destination_concurrency = 1
+	destination_concurrency_failed_cohort_limit = 3
+}
+route "three.test" { transport = three }
+""") as d:
+        for i in range(3):
+            d.send(["a%d@three.test" % i], MESSAGE, wait="attempt")
+        e = wait_for(lambda: rests(d, "x@three.test"), what="a rest")
+        assert e["destination"]["failures"] == 3, e
+        assert e["destination"]["rests"] == 1, e
+        assert "after 3 failures in a row" in e["why"][0], e
+
+
 def top_on_a_terminal():
     with Daemon(config()) as d:
         pid, fd = pty.fork()
@@ -765,7 +931,7 @@ route "unix.test" { transport = local }
             "rates": [{"rate": "9 messages/second burst 9", "left": 9,
                        "wait_ms": 0}]}, limits
         top = d.postern("top", "--once").stdout.decode()
-        assert re.search(r"\nrated +rated +1 +[01]/5 +rate (59m\d+s|1h0m) +"
+        assert re.search(r"\nrated +rated +1 +0 +[01]/5 +rate (59m\d+s|1h0m) +"
                          r"the rate of transport rated\n", top), top
         held = [r["held_by"] for r in map(json.loads, d.postern(
             "top", "--once", "--json").stdout.splitlines()) if "held_by" in r]
@@ -900,6 +1066,12 @@ def run(suite):
         ("postern tail", tail_command),
         ("explain says what would happen, and why", explanations),
         ("top shows destinations, sessions, rates", top_shows_all),
+        ("all of the queue is counted", all_of_the_queue_is_counted),
+        ("the step is that of the attempt", the_step_is_that_of_the_attempt),
+        ("names that do not exist are said", names_that_do_not_exist),
+        ("a pause for a name that no mail has is accepted, and said",
+         a_pause_for_a_name_that_no_mail_has),
+        ("failures are counted one by one", failures_are_counted_one_by_one),
         ("top on a terminal", top_on_a_terminal),
         ("what a session has in hand is left alone",
          what_a_session_has_is_left_alone),

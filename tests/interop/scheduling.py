@@ -596,7 +596,7 @@ transport dead {
         with Daemon(body) as d:
             # More than a probe takes: the others are due, and wait.
             bulk(d, 200, sender="a@lists.test", via="dead")
-            wait_for(lambda: destination(d, "dead").get("failures", 0) > 1 and
+            wait_for(lambda: destination(d, "dead").get("rests", 0) > 1 and
                      rest_of(d, "dead") > 5, 60, "a long rest")
             seen = dead.connections
             for i in range(3):

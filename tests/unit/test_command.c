@@ -52,6 +52,8 @@ static const struct {
 	{ "{\"command\":\"delete\"}", QUESTION_ACT, ACT_DELETE },
 	{ "{\"command\":\"expire\"}", QUESTION_ACT, ACT_EXPIRE },
 	{ "{\"command\":\"move\",\"to\":\"b\"}", QUESTION_ACT, ACT_MOVE },
+	{ "{\"command\":\"summary\",\"by\":\"age\"}", QUESTION_ACT,
+	    ACT_SUMMARY },
 	{ "{\"command\":\"pauses\"}", QUESTION_ASK, ASK_PAUSES },
 	{ "{\"command\":\"top\"}", QUESTION_ASK, ASK_TOP },
 	{ "{\"command\":\"tail\"}", QUESTION_ASK, ASK_TAIL },

@@ -27,7 +27,7 @@ static const struct {
 	{ "listener 'a b' { }", "f:1: listener a b: a name has letters" },
 	{ "listener a {\nlisten = \"127.0.0.1:25\"\n}\n"
 	  "listener a {\nlisten = \"127.0.0.1:26\"\n}",
-	    "f:4: listener a stands already on line 1" },
+	    "f:4: listener a is already defined on line 1" },
 	{ "listener a {\nlisten = \"localhost:25\"\n}",
 	    "f:2: listen: localhost:25: write an address, not a name" },
 	{ "listener a {\nlisten = \"127.0.0.1\"\n}",

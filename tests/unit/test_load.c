@@ -138,9 +138,9 @@ Test(load, a_missing_user_is_said_for_each_role)
 				 "metrics_user = 61006 signer_user = 61007\n"
 				 "control_user = 61008\n"));
 	cr_expect_eq(errors.count, 3);
-	expect_line(": intake_user: there is no user no-such-a");
-	expect_line(": queue_user: there is no user no-such-b");
-	expect_line(": agent_user: there is no user no-such-c");
+	expect_line(":1: intake_user: there is no user no-such-a");
+	expect_line(":2: queue_user: there is no user no-such-b");
+	expect_line(":5: agent_user: there is no user no-such-c");
 }
 
 Test(load, root_is_no_user_for_a_role)
@@ -152,8 +152,8 @@ Test(load, root_is_no_user_for_a_role)
 				 "metrics_user = 61006 signer_user = 61007\n"
 				 "control_user = 61008\n"));
 	cr_expect_eq(errors.count, 2);
-	expect_line(": intake_user: root is root; ");
-	expect_line(": queue_user: 0 is root; ");
+	expect_line(":1: intake_user: root is root; ");
+	expect_line(":2: queue_user: 0 is root; ");
 }
 
 Test(load, missing_groups_and_submitters_are_said)
@@ -162,9 +162,9 @@ Test(load, missing_groups_and_submitters_are_said)
 				       "control_socket_group = no-such-h\n"
 				       "job_users = {no-such-u, root}\n"));
 	cr_expect_eq(errors.count, 3);
-	expect_line(": job_socket_group: there is no group no-such-g");
-	expect_line(": control_socket_group: there is no group no-such-h");
-	expect_line(": job_users: there is no user no-such-u");
+	expect_line(":6: job_socket_group: there is no group no-such-g");
+	expect_line(":7: control_socket_group: there is no group no-such-h");
+	expect_line(":8: job_users: there is no user no-such-u");
 }
 
 Test(load, a_missing_ca_file_is_said_with_the_line_of_its_transport)
@@ -227,7 +227,7 @@ Test(load, the_texts_of_notices_are_read_and_checked)
 	(void)snprintf(line, sizeof(line),
 	    USERS "bounce_template_file = \"%s\"\n", texts);
 	cr_expect_null(load_text(line));
-	expect_line(": bounce_template_file: ");
+	expect_line(":6: bounce_template_file: ");
 	f = fopen(texts, "w");
 	cr_assert_not_null(f);
 	(void)fputs("# c\ndelay = <<E\n", f);
@@ -258,7 +258,7 @@ Test(load, texts_that_are_no_file_are_refused, .timeout = 10)
 	    USERS "bounce_template_file = \"%s\"\n", texts);
 	cr_assert_eq(mkfifo(texts, 0600), 0);
 	cr_expect_null(load_text(line));
-	expect_line(": bounce_template_file: ");
+	expect_line(":6: bounce_template_file: ");
 	(void)unlink(texts);
 }
 

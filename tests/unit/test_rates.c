@@ -32,3 +32,24 @@ Test(rates, after_a_long_silence_nothing_is_left)
 	cr_expect_eq(rates_sum(&rates, RATE_ACCEPTED, 60, 9000000), 0);
 	cr_expect_eq(rates_sum(&rates, RATE_ACCEPTED, 60, 9000001), 0);
 }
+
+Test(rates, a_minute_counts_about_sixty_seconds)
+{
+	struct minute minute = { 0 };
+
+	cr_expect_eq(minute_sum(&minute, 1000000), 0);
+	minute_add(&minute, 3, 1000000);
+	minute_add(&minute, 4, 1009999);
+	cr_expect_eq(minute_sum(&minute, 1010000), 7);
+	minute_add(&minute, 1, 1030000);
+	cr_expect_eq(minute_sum(&minute, 1050000), 8);
+	cr_expect_eq(minute_sum(&minute, 1060000), 1);
+	cr_expect_eq(minute_sum(&minute, 1089999), 1);
+	cr_expect_eq(minute_sum(&minute, 1090000), 0);
+	minute_add(&minute, 2, 9000000);
+	cr_expect_eq(minute_sum(&minute, 9000000), 2);
+	/* A clock that stands still, or begins. */
+	memset(&minute, 0, sizeof(minute));
+	minute_add(&minute, 5, 0);
+	cr_expect_eq(minute_sum(&minute, 0), 5);
+}
