@@ -211,14 +211,13 @@ config_check_listener(struct reader *r, struct config_listener *l)
 		    "(RFC 2033, 5); name another port");
 }
 
-static bool
-same_place(const struct config_listener *a, const struct config_listener *b)
+bool
+config_same_place(const struct next_hop *a, const struct next_hop *b)
 {
-	if (a->at.kind != b->at.kind || a->at.port != b->at.port)
+	if (a->kind != b->kind || a->port != b->port)
 		return false;
-	return a->at.kind == NEXT_HOP_UNIX
-	    ? strcmp(a->at.path, b->at.path) == 0
-	    : strcmp(a->at.host, b->at.host) == 0;
+	return a->kind == NEXT_HOP_UNIX ? strcmp(a->path, b->path) == 0
+					: strcmp(a->host, b->host) == 0;
 }
 
 void
@@ -240,7 +239,7 @@ config_check_listeners(struct reader *r)
 			    "outside of listeners",
 			    l->name);
 		for (size_t j = 0; j < i && l->listen[0] != '\0'; j++)
-			if (same_place(l, &c->listeners[j]))
+			if (config_same_place(&l->at, &c->listeners[j].at))
 				complain(&r->complaints, l->line,
 				    "listener %s: listener %s has that place",
 				    l->name, c->listeners[j].name);
@@ -298,18 +297,4 @@ config_listens_on(const struct config *config, uint16_t port)
 		if (l->at.kind != NEXT_HOP_UNIX && l->at.port == port)
 			return true;
 	return false;
-}
-
-bool
-config_listeners_same(const struct config *a, const struct config *b)
-{
-	const struct config_listener *l = a->listeners, *m = b->listeners;
-
-	if (a->nlisteners != b->nlisteners)
-		return false;
-	for (size_t i = 0; i < a->nlisteners; i++, l++, m++)
-		if (strcmp(l->name, m->name) != 0 || !same_place(l, m) ||
-		    l->mode != m->mode || strcmp(l->group, m->group) != 0)
-			return false;
-	return true;
 }

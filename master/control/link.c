@@ -49,29 +49,41 @@ link_open(const char *path)
 }
 
 struct config *
-link_config(const char *config_name)
+link_read_config(const char *config_name, struct config_errors *errors)
 {
-	struct config_errors *errors = NULL;
 	struct config *config = NULL;
 	char *text = NULL;
 	FILE *f;
 	size_t n;
 
+	errors->count = errors->nlines = 0;
 	f = fopen(config_name, "re");
 	if (f == NULL)
-		return NULL; /* it need not be readable to a client */
+		return NULL;
 	text = malloc(CONFIG_TEXT_MAX);
-	errors = calloc(1, sizeof(*errors));
-	if (text != NULL && errors != NULL) {
+	if (text != NULL) {
 		n = fread(text, 1, CONFIG_TEXT_MAX, f);
 		config = config_read(config_name, text, n, errors);
 	}
-	if (errors != NULL && errors->nlines > 0)
+	free(text);
+	fclose(f);
+	return config;
+}
+
+struct config *
+link_config(const char *config_name)
+{
+	struct config_errors *errors = calloc(1, sizeof(*errors));
+	struct config *config = NULL;
+
+	if (errors == NULL)
+		return NULL;
+	/* It need not be readable to a client. */
+	config = link_read_config(config_name, errors);
+	if (errors->nlines > 0)
 		fprintf(stderr, "postern: %s: taking the defaults\n",
 		    errors->lines[0]);
 	free(errors);
-	free(text);
-	fclose(f);
 	return config;
 }
 

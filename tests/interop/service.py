@@ -265,7 +265,7 @@ def sockets_that_do_not_fit_are_refused():
                 r = subprocess.run(d.prefix + [d.dir + "/posternd", "-c",
                                                d.config], pass_fds=d.pass_fds,
                                    capture_output=True, timeout=60)
-                assert r.returncode == 1, r
+                assert r.returncode == 78, r
                 assert reason in r.stderr.decode(), (reason, r.stderr)
                 s.close()
         finally:
