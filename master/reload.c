@@ -64,9 +64,10 @@ give_verdict(struct master *m, const char *pid_file, bool good)
 		.reasons = m->reload.reasons };
 
 	event_del(m->reload.timer);
+	/* First: who asked may be the service manager's own command. */
+	watch_reloaded(m, good);
 	if (verdict_write(pid_file, &v) == -1)
 		log_line(LOG_ERROR, "%s.reload: %s", pid_file, strerror(errno));
-	watch_reloaded(m, good);
 }
 
 static void
