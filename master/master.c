@@ -114,8 +114,9 @@ servant_gone(struct servant *s, int status)
 		master_stop(m);
 		return;
 	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		s->backoff_ms = 0; /* meant: it wants the new configuration */
+	s->is_meant = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	if (s->is_meant)
+		s->backoff_ms = 0; /* it wants the new configuration */
 	servant_wait(s, lived_ms);
 }
 

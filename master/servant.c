@@ -467,7 +467,8 @@ on_restart(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	s->restarts++;
+	if (!s->is_meant)
+		s->restarts++; /* something is wrong with it */
 	servant_start(s);
 }
 

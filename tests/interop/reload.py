@@ -227,6 +227,8 @@ def metrics_come_move_and_go():
         wait_for(lambda: "postern_config_reloads" in scrape(("127.0.0.1", b)))
         wait_for(lambda: "postern_config_reloads" in scrape(p.path("other")))
         p.reload("")
+        # who begins anew for a configuration did not die
+        assert all(s["restarts"] == 0 for s in p.d.status()), p.d.status()
         assert not listens(("127.0.0.1", b))
         assert not os.path.exists(p.path("other"))
         wait_for(lambda: "postern_config_reloads" in scrape(p.path("metrics")))
