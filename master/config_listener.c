@@ -40,15 +40,32 @@ listener_add(struct config *config, const char *name, int line)
 	return l->name != NULL ? l : NULL;
 }
 
+/* NULL, or why a listener cannot be called so.  Sockets are handed over by their
+ * names, to another generation too, and these are of others. */
+static const char *
+check_name(const char *name)
+{
+	static const char *const taken[] = { "job", "control",
+		"metrics_socket", "metrics_listen" };
+
+	if (name[0] == '\0')
+		return "a listener needs a name";
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		if (strcmp(name, taken[i]) == 0)
+			return "that is the name of another socket: choose "
+			       "another";
+	return config_word_check_name(name);
+}
+
 void *
 config_listener_open(struct reader *r, const char *title)
 {
 	struct config *c = r->config;
-	const char *wrong = config_word_check_name(title);
+	const char *wrong = check_name(title);
 
-	if (title[0] == '\0' || wrong != NULL)
+	if (wrong != NULL)
 		complain(&r->complaints, r->block_line, "listener %.80s: %s",
-		    title, wrong != NULL ? wrong : "a listener needs a name");
+		    title, wrong);
 	for (size_t i = 0; i < c->nlisteners; i++) {
 		if (strcmp(c->listeners[i].name, title) == 0)
 			complain(&r->complaints, r->block_line,

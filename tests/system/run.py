@@ -31,7 +31,8 @@ CONFIG = "/etc/postern/postern.conf"
 LINES = 12  # of an output, in the transcript
 BURST = 25000
 SINK = r'''
-import socket, sys, threading
+import os, socket, sys, threading
+open("/root/sink.pid", "w").write(str(os.getpid()))
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind(("127.0.0.1", 2500)); s.listen(64)
 def serve(c):
@@ -217,9 +218,10 @@ class Machine:
     def halt(self):
         if self.process is not None and self.process.poll() is None:
             if self.leader is not None:
-                self.run("systemctl poweroff")
+                # it was not begun by that systemd, which would wait for it
+                self.run("kill $(cat /root/sink.pid); systemctl poweroff")
             try:
-                self.process.wait(90)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <criterion/criterion.h>
@@ -177,4 +178,20 @@ Test(config_listener, a_listener_is_found_again_by_its_place)
 		config_free(new);
 	}
 	config_free(old);
+}
+
+Test(config_listener, a_name_of_another_socket_is_refused)
+{
+	static const char *const names[] = { "job", "control",
+		"metrics_socket", "metrics_listen" };
+	char text[128];
+
+	for (size_t i = 0; i < NELEM(names); i++) {
+		(void)snprintf(text, sizeof(text),
+		    "listener %s { listen = \"unix:/x\" }", names[i]);
+		cr_expect_null(config_read("f", text, strlen(text), &errors));
+		cr_assert_eq(errors.nlines, 1);
+		cr_expect_not_null(
+		    strstr(errors.lines[0], "name of another socket"));
+	}
 }
