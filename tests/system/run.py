@@ -139,6 +139,9 @@ class Machine:
             f.write("mail\n")
         with open(self.root + "/etc/hosts", "w") as f:
             f.write("127.0.0.1 localhost\n127.0.1.1 mail.postern.test mail\n")
+        # there is no network to wait for
+        os.symlink("/dev/null", self.root + "/etc/systemd/system/"
+                   "systemd-networkd-wait-online.service")
         self.process = self.leader = None
 
     def boot(self):
