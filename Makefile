@@ -11,6 +11,9 @@ LIBDIR  = $(PREFIX)/lib/postern
 MANDIR  = $(PREFIX)/share/man
 BASHDIR = $(PREFIX)/share/bash-completion/completions
 ZSHDIR  = $(PREFIX)/share/zsh/site-functions
+UNITDIR = $(PREFIX)/lib/systemd/system
+DOCDIR  = $(PREFIX)/share/doc/postern
+EXAMPLEDIR = $(DOCDIR)/examples
 SYSCONFDIR = /etc/postern
 BUILD   = build
 VERSION := $(shell cat conf/VERSION)
@@ -57,7 +60,7 @@ FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/operator/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
-.PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session session-sanitized session-faults interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check clean FORCE
+.PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session session-sanitized session-faults interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check system-check clean FORCE
 
 all: $(BUILD)/posternd $(BUILD)/postern
 
@@ -71,8 +74,9 @@ help:
 	@echo "make bench     speed and memory, figures only; or bench-run bench-queued bench-postfix bench-isolation bench-turns bench-night"
 	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
 	@echo "make lint      gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
-	@echo "make install   programs, manuals, configuration, users (DESTDIR, PREFIX)"
+	@echo "make install   programs, manuals, units, examples, configuration, users (DESTDIR, PREFIX, UNITDIR, DOCDIR)"
 	@echo "make deb       $(DEB), a package for Debian 12; make deb-check tries it in a fresh root"
+	@echo "make system-check   the first hour in a fresh Debian 12 under a live systemd: minutes, and root"
 	@echo "make clean     remove what was built; build/peers stays"
 
 $(BUILD)/posternd: $(BUILD)/obj/master/main.o $(BUILD)/libpostern.a
@@ -278,8 +282,16 @@ install: all
 	test -e $(DESTDIR)$(SYSCONFDIR)/postern.conf || \
 	    install -m 644 conf/postern.conf $(DESTDIR)$(SYSCONFDIR)/postern.conf
 	install -m 644 conf/bounce.template $(DESTDIR)$(SYSCONFDIR)/bounce.template.default
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(EXAMPLEDIR)
+	for unit in postern.service postern.socket; do \
+	    sed -e 's|/usr/local/sbin/|$(SBINDIR)/|' -e 's|/usr/local/bin/|$(BINDIR)/|' conf/$$unit \
+		>$(DESTDIR)$(UNITDIR)/$$unit && \
+	    chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
+	install -m 644 conf/examples/* conf/grafana/* conf/prometheus/* $(DESTDIR)$(EXAMPLEDIR)/
+	install -m 755 conf/users.sh $(DESTDIR)$(LIBDIR)/users
 	@if [ -z "$(DESTDIR)" ]; then sh conf/users.sh; \
-	    else echo "install: DESTDIR is set: create the users with conf/users.sh on the target"; fi
+	    if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; \
+	    else echo "install: DESTDIR is set: create the users with $(LIBDIR)/users on the target"; fi
 
 # A build of its own, for the paths are others; VERSION= makes another version.
 DEB = $(BUILD)/deb/postern_$(VERSION)_$(shell dpkg --print-architecture 2>/dev/null).deb
@@ -297,6 +309,13 @@ deb-check: deb-lint
 	@sh conf/deps.sh root
 	@$(MAKE) --no-print-directory deb VERSION=$(VERSION).999 DEB=$(BUILD)/deb/next/postern.deb
 	python3 tests/interop/package.py $(DEB) $(BUILD)/deb/next/postern.deb
+
+# The README's first hour, by the package and by make install, in a container with
+# a systemd of its own; build/system.transcript has all that was typed and said.
+system-check:
+	@sh conf/deps.sh system
+	@$(MAKE) --no-print-directory deb
+	python3 tests/system/run.py $(DEB)
 
 clean:
 	rm -rf $(BUILD)/deb $(BUILD)/obj $(BUILD)/attacks $(BUILD)/analyzer $(BUILD)/debug $(BUILD)/fuzz $(SANITIZED) $(BUILD)/libpostern.a \

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -434,6 +435,18 @@ fatal(const char *fmt, ...)
 	va_end(ap);
 	release();
 	exit(1);
+}
+
+void
+fatal_config(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_va(LOG_ERROR, fmt, ap);
+	va_end(ap);
+	release();
+	exit(EX_CONFIG);
 }
 
 char *

@@ -100,4 +100,9 @@ char *log_escape_json(char *out, size_t size, const char *in, size_t n);
 _Noreturn void fatal(const char *fmt, ...)
     __attribute__((format(printf, 1, 2)));
 
+/* The same with status 78, for what only another configuration puts right: a
+ * service manager need not try again. */
+_Noreturn void fatal_config(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
+
 #endif

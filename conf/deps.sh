@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 # Installs what building and testing need and the machine lacks: Debian 12's
 # packages.  Without root it prints the one command to run.  An argument, a
-# group, limits it: build, check, lint, deb or root; none means all.
+# group, limits it: build, check, lint, deb, root or system; none means all.
 set -eu
 
 build="gcc make pkg-config libc6-dev libssl-dev libbsd-dev libseccomp-dev
@@ -12,6 +12,7 @@ check="libcriterion-dev clang-14 libclang-rt-14-dev mandoc python3 openssl
 	ca-certificates util-linux npm"
 deb="dpkg-dev lintian"
 root="debootstrap"
+system="debootstrap systemd-container"
 lint="clang-tidy-14 clang-14 cppcheck mandoc"
 
 case "${1-all}" in
@@ -20,9 +21,10 @@ check) wanted="$build $check $deb" ;;
 lint) wanted="$build $lint" ;;
 deb) wanted="$build $deb" ;;
 root) wanted="$build $deb $root" ;;
+system) wanted="$build $deb $system" ;;
 all) wanted="$build $check $lint $deb $root" ;;
 *)
-	echo "usage: deps.sh [build | check | lint | deb | root]" >&2
+	echo "usage: deps.sh [build | check | lint | deb | root | system]" >&2
 	exit 64
 	;;
 esac

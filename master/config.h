@@ -287,8 +287,8 @@ bool config_listener_trusts(const struct config_listener *l, int family,
 /* Whether a listener of the file has a TCP port of that number, at any address. */
 bool config_listens_on(const struct config *config, uint16_t port);
 
-/* Whether two files want the same sockets: what a reload cannot change. */
-bool config_listeners_same(const struct config *a, const struct config *b);
+/* Whether two listeners would be one socket, as far as their words say it. */
+bool config_same_place(const struct next_hop *a, const struct next_hop *b);
 
 /*
  * The number under which the agent keeps what transports[i] trusts: that of the

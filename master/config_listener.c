@@ -40,16 +40,33 @@ listener_add(struct config *config, const char *name, int line)
 	return l->name != NULL ? l : NULL;
 }
 
+/* NULL, or why a listener cannot be called so.  Sockets are handed over by their
+ * names, to another generation too, and these are of others. */
+static const char *
+check_name(const char *name)
+{
+	static const char *const taken[] = { "job", "control",
+		"metrics_socket", "metrics_listen" };
+
+	if (name[0] == '\0')
+		return "a listener needs a name";
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		if (strcmp(name, taken[i]) == 0)
+			return "that is the name of another socket: choose "
+			       "another";
+	return config_word_check_name(name);
+}
+
 void *
 config_listener_open(struct reader *r, const char *title)
 {
 	struct config *c = r->config;
-	const char *wrong = config_word_check_name(title);
+	const char *wrong = check_name(title);
 	char where[CONFIG_PLACE_SIZE];
 
-	if (title[0] == '\0' || wrong != NULL)
+	if (wrong != NULL)
 		complain(&r->complaints, r->block_line, "listener %.80s: %s",
-		    title, wrong != NULL ? wrong : "a listener needs a name");
+		    title, wrong);
 	for (size_t i = 0; i < c->nlisteners; i++) {
 		if (strcmp(c->listeners[i].name, title) == 0)
 			complain(&r->complaints, r->block_line,
@@ -213,14 +230,13 @@ config_check_listener(struct reader *r, struct config_listener *l)
 		    "(RFC 2033, 5); name another port");
 }
 
-static bool
-same_place(const struct config_listener *a, const struct config_listener *b)
+bool
+config_same_place(const struct next_hop *a, const struct next_hop *b)
 {
-	if (a->at.kind != b->at.kind || a->at.port != b->at.port)
+	if (a->kind != b->kind || a->port != b->port)
 		return false;
-	return a->at.kind == NEXT_HOP_UNIX
-	    ? strcmp(a->at.path, b->at.path) == 0
-	    : strcmp(a->at.host, b->at.host) == 0;
+	return a->kind == NEXT_HOP_UNIX ? strcmp(a->path, b->path) == 0
+					: strcmp(a->host, b->host) == 0;
 }
 
 void
@@ -242,7 +258,7 @@ config_check_listeners(struct reader *r)
 			    "outside of listeners",
 			    l->name);
 		for (size_t j = 0; j < i && l->listen[0] != '\0'; j++)
-			if (same_place(l, &c->listeners[j]))
+			if (config_same_place(&l->at, &c->listeners[j].at))
 				complain(&r->complaints, l->line,
 				    "listener %s: listener %s has that place",
 				    l->name, c->listeners[j].name);
@@ -300,18 +316,4 @@ config_listens_on(const struct config *config, uint16_t port)
 		if (l->at.kind != NEXT_HOP_UNIX && l->at.port == port)
 			return true;
 	return false;
-}
-
-bool
-config_listeners_same(const struct config *a, const struct config *b)
-{
-	const struct config_listener *l = a->listeners, *m = b->listeners;
-
-	if (a->nlisteners != b->nlisteners)
-		return false;
-	for (size_t i = 0; i < a->nlisteners; i++, l++, m++)
-		if (strcmp(l->name, m->name) != 0 || !same_place(l, m) ||
-		    l->mode != m->mode || strcmp(l->group, m->group) != 0)
-			return false;
-	return true;
 }

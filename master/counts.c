@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What is counted: memory that outlives each role, made here and handed out, and
- * the sockets where the metrics role tells it.
+ * What is counted: memory that outlives each role, made here and handed out.  It
+ * is there where nobody is told, too, for a reload may bring somebody.
  *
  * Who counts may write its own table; the metrics role gets descriptors that
  * nobody can write through, whatever becomes of it.
@@ -9,7 +9,6 @@
 #include "master/master_internal.h"
 
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -22,15 +21,11 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/util.h"
-#include "master/listen.h"
-#include "master/metrics_listen.h"
 
 struct counts {
 	struct metrics_table *own;
 	int fds[METRICS_WRITERS];      /* to write */
 	int read_fds[METRICS_WRITERS]; /* the same, to read */
-	int socket_fd;                 /* -1: none */
-	int tcp_fd;
 };
 
 /* In the order of the labels. */
@@ -39,12 +34,11 @@ static const unsigned roles[METRICS_LABELS_ROLE] = { ROLE_INTAKE, ROLE_QUEUE,
 	ROLE_CONTROL };
 
 bool
-counts_wanted(const struct master *m)
+counts_are_told(const struct master *m)
 {
-	const struct config *c = m->load->config;
-
 	return m->options->client_fd == -1 &&
-	    (c->metrics_socket[0] != '\0' || c->metrics_listen[0] != '\0');
+	    (sockets_fd(m, SOCKET_METRICS, 0) != -1 ||
+		sockets_fd(m, SOCKET_METRICS_TCP, 0) != -1);
 }
 
 /* Nobody can make it larger or smaller, under whoever reads it. */
@@ -63,70 +57,18 @@ make_table(int *fdp, int *read_fdp)
 	return *read_fdp != -1 ? 0 : -1;
 }
 
-static int
-open_unix(struct master *m)
-{
-	const struct config *c = m->load->config;
-	int fd = files_inherit_unix(m, "metrics_socket", SOCK_STREAM,
-	    c->metrics_socket);
-
-	if (fd != -1)
-		return fd;
-	fd = listen_open(c->metrics_socket, SOCK_STREAM, c->metrics_socket_mode,
-	    m->load->metrics_group);
-	if (fd == -1)
-		files_complain("metrics_socket", c->metrics_socket);
-	files_made(m, "metrics_socket", fd);
-	return fd;
-}
-
-static int
-open_tcp(struct master *m)
-{
-	const struct config *c = m->load->config;
-	struct sockaddr_storage at;
-	socklen_t len = 0;
-	bool loopback;
-	int fd;
-
-	(void)metrics_listen_parse(c->metrics_listen, &at, &len, &loopback);
-	fd = files_inherit(m, "metrics_listen", SOCK_STREAM,
-	    (const struct sockaddr *)&at, len); /* which was checked */
-	if (fd != -1)
-		return fd;
-	fd = metrics_listen_tcp(c->metrics_listen);
-	if (fd == -1)
-		files_complain("metrics_listen", c->metrics_listen);
-	files_made(m, "metrics_listen", fd);
-	return fd;
-}
-
-static void
-open_sockets(struct master *m)
-{
-	const struct config *c = m->load->config;
-	struct counts *counts = m->counts;
-
-	if (c->metrics_socket[0] != '\0')
-		counts->socket_fd = open_unix(m);
-	listen_refuse_rights(counts->socket_fd); /* -1 is fine */
-	if (c->metrics_listen[0] != '\0')
-		counts->tcp_fd = open_tcp(m);
-}
-
 void
 counts_open(struct master *m)
 {
 	struct counts *counts;
 	int i;
 
-	if (!counts_wanted(m))
+	if (m->options->client_fd != -1)
 		return;
 	counts = calloc(1, sizeof(*counts));
 	if (counts == NULL)
 		fatal("no memory");
 	m->counts = counts;
-	counts->socket_fd = counts->tcp_fd = -1;
 	for (i = 0; i < METRICS_WRITERS; i++)
 		counts->fds[i] = counts->read_fds[i] = -1;
 	for (i = 0; i < METRICS_WRITERS; i++)
@@ -135,7 +77,6 @@ counts_open(struct master *m)
 	counts->own = metrics_map(counts->fds[METRICS_OF_MASTER], true);
 	if (counts->own == NULL)
 		fatal("memory for metrics: %s", strerror(errno));
-	open_sockets(m);
 	metrics_set(counts->own, METRIC_STARTED, 0,
 	    (uint64_t)time_real_ms() / 1000);
 	metrics_set(counts->own, METRIC_GENERATION, 0, m->generation);
@@ -149,10 +90,6 @@ counts_clear(struct master *m)
 
 	if (counts == NULL)
 		return;
-	if (counts->socket_fd != -1 && files_is_ours(m, "metrics_socket"))
-		(void)unlink(m->load->config->metrics_socket);
-	fd_close(counts->socket_fd);
-	fd_close(counts->tcp_fd);
 	for (i = 0; i < METRICS_WRITERS; i++) {
 		fd_close(counts->fds[i]);
 		fd_close(counts->read_fds[i]);
@@ -166,18 +103,22 @@ counts_clear(struct master *m)
 static void
 send_to_metrics(struct servant *s, const struct counts *counts)
 {
+	static const enum socket_kind kinds[] = { SOCKET_METRICS,
+		SOCKET_METRICS_TCP };
 	struct msg_metrics msg = { 0 };
 	struct msg_none none = { 0 };
+	size_t i;
+	int fd;
 
 	for (; msg.writer < METRICS_WRITERS; msg.writer++)
 		servant_send_message(s, MSG_METRICS, &msg, NULL, 0,
 		    counts->read_fds[msg.writer]);
-	if (counts->socket_fd != -1)
-		servant_send_message(s, MSG_METRICS_LISTENER, &none, NULL, 0,
-		    counts->socket_fd);
-	if (counts->tcp_fd != -1)
-		servant_send_message(s, MSG_METRICS_LISTENER, &none, NULL, 0,
-		    counts->tcp_fd);
+	for (i = 0; i < NELEM(kinds); i++) {
+		fd = sockets_fd(s->master, kinds[i], 0);
+		if (fd != -1)
+			servant_send_message(s, MSG_METRICS_LISTENER, &none,
+			    NULL, 0, fd);
+	}
 }
 
 void

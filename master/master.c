@@ -117,8 +117,9 @@ servant_gone(struct servant *s, int status)
 		master_stop(m);
 		return;
 	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		s->backoff_ms = 0; /* meant: it wants the new configuration */
+	s->is_meant = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	if (s->is_meant)
+		s->backoff_ms = 0; /* it wants the new configuration */
 	servant_wait(s, lived_ms);
 }
 
@@ -302,6 +303,7 @@ handle_ready(void *ctx, struct channel *from, const struct message *msg)
 	if (s->landlock_abi == 0)
 		log_no_landlock(s->master, s->landlock_error);
 	watch_ready(s->master);
+	reload_look(s->master);
 	status_describe(s, s->pid, layers, sizeof(layers));
 	log_line(LOG_INFO, "%s [%d] ready: %s", role_name(s->desc->role),
 	    (int)s->pid, layers);
@@ -433,6 +435,7 @@ master_clear(struct master *m)
 	event_free(m->stop_timer);
 	event_free(m->log_timer);
 	watch_close(m);
+	reload_close(m);
 	files_close(m);
 	upgrade_close(m);
 	event_free(m->kin.timer);
@@ -484,9 +487,40 @@ static bool
 is_wanted(const struct master *m, unsigned role)
 {
 	if (role == ROLE_METRICS)
-		return m->counts != NULL;
+		return counts_are_told(m);
 	return role != ROLE_CONTROL || m->options->client_fd == -1 ||
 	    m->options->control_fd != -1;
+}
+
+static const struct servant_desc *
+desc_of(unsigned role)
+{
+	size_t i;
+
+	for (i = 0; servant_descs[i].role != role; i++)
+		continue;
+	return &servant_descs[i];
+}
+
+void
+master_renew_metrics(struct master *m, bool has_other_sockets)
+{
+	struct servant *s = servant_find(m, ROLE_METRICS);
+
+	if (s == NULL && is_wanted(m, ROLE_METRICS)) {
+		s = servant_new(m, desc_of(ROLE_METRICS));
+		if (s == NULL) {
+			log_line(LOG_ERROR, "no memory for the metrics role");
+			return;
+		}
+		s->was_ready = true; /* one that fails is no reason to stop */
+		servant_start(s);
+	} else if (s != NULL && has_other_sockets) {
+		s->retired = !is_wanted(m, ROLE_METRICS);
+		servant_send(s, MSG_DRAIN); /* it ends, and has the others then */
+		if (s->retired && s->pid == -1)
+			servant_free(s);
+	}
 }
 
 int
@@ -502,7 +536,7 @@ master_run(const struct master_options *options)
 	m.generation = 1;
 	m.era = 1;
 	m.kin.fd = -1;
-	m.job_fd = m.control_fd = m.pid_file_fd = m.receipts_fd = -1;
+	m.pid_file_fd = m.receipts_fd = -1;
 	m.stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	TAILQ_INIT(&m.servants);
 	m.load = check_load(options->config_name);
@@ -535,7 +569,7 @@ master_run(const struct master_options *options)
 		fatal("the old generation does not say what is ours");
 	files_open(&m);
 	counts_open(&m);
-	files_none_left();
+	reload_open(&m);
 	watch_signals(&m);
 	autopsy_open(&m);
 	secrets_renew(&m);

@@ -48,9 +48,11 @@ struct servant {
 	int64_t log_sent_ms; /* CLOCK_MONOTONIC; as it asked last */
 	uint64_t pinged;     /* serial of the last PING */
 	uint64_t ponged;     /* of the last one that was answered */
+	uint64_t asked;      /* of the one that followed a reload */
 	int64_t silent_ms;   /* of our own time, since that PING */
 	bool hung;           /* and killed for it */
 	bool killed;         /* by us: its end is waited for */
+	bool is_meant;       /* it ended by itself, to begin anew */
 };
 
 /* watch.c */
@@ -99,11 +101,45 @@ struct kin {
 	size_t nformer;
 };
 
-/* A socket that listens, under the name by which it is handed on. */
+enum socket_kind {
+	SOCKET_JOB,
+	SOCKET_CONTROL,
+	SOCKET_METRICS,
+	SOCKET_METRICS_TCP,
+	SOCKET_LISTENER,
+};
+
+/* A socket that listens. */
 struct listening {
-	char name[64];
-	int fd;    /* its owner's */
-	bool lent; /* somebody else removes it from the file system */
+	enum socket_kind kind;
+	size_t listener; /* LISTENER: which of the configuration's; else 0 */
+	char name[64];   /* under which it is handed on */
+	char what[192];  /* as errors name it */
+	int type;
+	struct sockaddr_storage at;
+	socklen_t at_len;
+	mode_t mode; /* of a Unix socket */
+	gid_t gid;   /* (gid_t)-1: our own */
+	int fd;
+	bool lent;      /* somebody else removes it from the file system */
+	bool is_given;  /* mode and group are to be changed */
+	bool was_there; /* before this configuration */
+	bool stays;     /* in the next one */
+	bool is_parked; /* it does not listen, for another is to */
+};
+
+struct socket_list {
+	struct listening rows[INHERIT_MAX];
+	size_t count;
+};
+_Static_assert(CONFIG_LISTENERS_MAX + 4 <= INHERIT_MAX, "a row for each");
+
+/* reload.c: what is said of a reload to who asked for it. */
+struct reload {
+	int64_t begun_ns; /* CLOCK_MONOTONIC */
+	struct event *timer; /* pending while the roles take it over */
+	char reasons[8192];
+	size_t len;
 };
 
 struct master {
@@ -125,12 +161,8 @@ struct master {
 	uint32_t granted; /* namespaces that this host grants */
 	struct spawn_refusal refusal; /* why not all */
 	bool landlock_said;           /* that there is none */
-	int job_fd;
-	int control_fd;
-	struct listening listening[INHERIT_MAX]; /* all of us */
-	size_t nlistening;
-	int listener_fds[CONFIG_LISTENERS_MAX]; /* of nlisteners */
-	size_t nlisteners;
+	struct socket_list sockets; /* all that we listen at */
+	struct reload reload;
 	int receipts_fd; /* memory for the queue, and for the next one */
 	int pid_file_fd;
 	int stderr_fd; /* as we were started; descriptor 2 is the log */
@@ -193,29 +225,39 @@ void autopsy_close(struct master *m);
 /* files.c: what we hold in the file system; what cannot be had is fatal. */
 void files_open(struct master *m);
 void files_close(struct master *m);
-/* A socket that was handed to us under this name; -1: there is none.  One that
- * will not do is fatal. */
-int files_inherit(struct master *m, const char *name, int type,
-    const struct sockaddr *address, socklen_t len);
-int files_inherit_unix(struct master *m, const char *name, int type,
-    const char *path);
-/* One that we made ourselves, to be handed on under this name. */
-void files_made(struct master *m, const char *name, int fd);
-/* Whether its name in the file system is ours to remove or change. */
-bool files_is_ours(const struct master *m, const char *name);
-/* All that was handed to us was taken; else it is fatal. */
-void files_none_left(void);
-/* The end of the start: errno, said so that it can be mended. */
-_Noreturn void files_complain(const char *what, const char *where);
-/* As another configuration wants it; -1, with the reason logged: it cannot be
- * had, and nothing changed. */
+/* Whether the names in the file system are ours to remove, and not another
+ * generation's. */
+bool files_are_ours(const struct master *m);
+/* Folder and pid file as another configuration wants them; -1, with the reason
+ * said: it cannot be had, and nothing changed. */
 int files_change(struct master *m, const struct load *load);
+
+/* sockets.c: what we listen at. */
+
+/* All of the configuration's; ends the process where one cannot be. */
+void sockets_open(struct master *m);
+void sockets_close(struct master *m);
+/* The descriptor, which stays ours; -1: there is none. */
+int sockets_fd(const struct master *m, enum socket_kind kind, size_t listener);
+/* Those of another configuration, which nobody accepts from yet.  NULL: they
+ * cannot be had, the reasons were said, and nothing changed. */
+struct socket_list *sockets_prepare(struct master *m, const struct load *load);
+/* They are ours now, and the others closed; which kinds changed, in bits. */
+unsigned sockets_take(struct master *m, struct socket_list *new);
+void sockets_abandon(struct master *m, struct socket_list *new);
 
 /* check.c: load_read, with the errors on stderr; NULL where there are any. */
 struct load *check_load(const char *name);
 
 /* reload.c */
+void reload_open(struct master *m);
+void reload_close(struct master *m);
 void reload_now(struct master *m);
+/* Why a configuration is refused: for the log, and for who asked. */
+void reload_complain(struct master *m, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* A role is ready, or answered: perhaps all have taken the configuration over. */
+void reload_look(struct master *m);
 
 /* renew.c: another agent in the place of one whose memory is known too well. */
 
@@ -238,6 +280,8 @@ void watch_open(struct master *m);
 void watch_close(struct master *m);
 void watch_arm(struct master *m);
 void watch_ready(struct master *m); /* one more role is */
+/* A PING now, whose answer says that all before it was taken. */
+void watch_ask(struct servant *s);
 void watch_reloading(const struct master *m);
 void watch_reloaded(struct master *m, bool good);
 void watch_upgrade_failed(struct master *m);
@@ -250,13 +294,7 @@ void servant_send_message(struct servant *s, enum msg_type type,
 
 /* listeners.c: where mail comes in, for the intake. */
 
-/* Open all of the configuration's; ends the process where one cannot be. */
-void listeners_open(struct master *m);
-
-/* Close them, and take the Unix sockets away. */
-void listeners_close(struct master *m);
-
-/* The sockets, once in the intake's life; and who may come to them. */
+/* The sockets; and who may come to them. */
 void listeners_send(struct servant *s);
 void listeners_send_users(struct servant *s);
 /* outlet.c: who is to have outcome reports, for the queue. */
@@ -275,13 +313,13 @@ void keys_send_certificates(struct servant *s);
 /* KEY_READY of the signer. */
 void keys_ready(void *ctx, struct channel *from, const struct message *msg);
 
-/* counts.c: what is counted, and the sockets where the metrics role tells it. */
+/* counts.c: what is counted, and by whom the metrics role is asked. */
 
-/* Opens them; ends the process where that fails. */
+/* Makes the tables; ends the process where that fails. */
 void counts_open(struct master *m);
 void counts_clear(struct master *m);
 /* Whether there is to be a metrics role. */
-bool counts_wanted(const struct master *m);
+bool counts_are_told(const struct master *m);
 /* What a role is to have of them. */
 void counts_send(struct servant *s);
 /* A role is ready, or ended. */
@@ -319,6 +357,9 @@ void heir_stopping(struct master *m);
 
 /* master.c */
 void master_stop(struct master *m);
+/* The metrics role, as the configuration has it now: it comes or goes, or comes
+ * again where its sockets are others. */
+void master_renew_metrics(struct master *m, bool has_other_sockets);
 /* The kernel does not let its process go. */
 void master_leave_behind(struct servant *s);
 

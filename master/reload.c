@@ -1,19 +1,171 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A new configuration while all goes on: it is read whole and checked, and then
- * taken over, or refused with every reason and nothing changed.
+ * A new configuration while all goes on: it is read whole and checked, its sockets
+ * are opened, and then it is taken over, or refused with every reason and nothing
+ * changed.  Once all roles have it, or it is refused, a file beside the pid file
+ * says so, for who asked: see verdict.h.
  */
 #include "master/master_internal.h"
 
 #include <sys/queue.h>
 
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/log.h"
 #include "common/role.h"
 #include "common/util.h"
 #include "master/load.h"
+#include "master/verdict.h"
+
+enum {
+	RELOAD_WAIT_S = 20, /* for the roles to take it over */
+	RELOAD_LINE = 1024,
+};
+
+/* Saying what came of it. */
+
+static void
+add_reason(struct reload *r, const char *line)
+{
+	int n = snprintf(r->reasons + r->len, sizeof(r->reasons) - r->len,
+	    "%s\n", line);
+
+	if (n > 0 && (size_t)n < sizeof(r->reasons) - r->len)
+		r->len += (size_t)n;
+	else
+		r->reasons[r->len] = '\0'; /* the log has it */
+}
+
+void
+reload_complain(struct master *m, const char *fmt, ...)
+{
+	char line[RELOAD_LINE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	log_line(LOG_ERROR, "%s", line);
+	add_reason(&m->reload, line);
+}
+
+/* The service manager hears it, too. */
+static void
+give_verdict(struct master *m, const char *pid_file, bool good)
+{
+	struct verdict v = { .begun_ns = m->reload.begun_ns,
+		.generation = m->generation,
+		.taken = good && m->reload.len == 0,
+		.reasons = m->reload.reasons };
+
+	event_del(m->reload.timer);
+	/* First: who asked may be the service manager's own command. */
+	watch_reloaded(m, good);
+	if (verdict_write(pid_file, &v) == -1)
+		log_line(LOG_ERROR, "%s.reload: %s", pid_file, strerror(errno));
+}
+
+static void
+complain_of_keys(struct master *m)
+{
+	const struct load *ld = m->load;
+
+	for (size_t i = 0; i < ld->config->nlisteners; i++)
+		if (ld->listeners[i].pair_fd != -1 &&
+		    !ld->listeners[i].pair_is_good)
+			reload_complain(m,
+			    "listener %s: tls_cert_file and tls_key_file are "
+			    "not used, see the log: the previous ones stay, or "
+			    "there is no TLS",
+			    ld->config->listeners[i].name);
+}
+
+/* Every role has read all that it was sent, or is a new one. */
+static bool
+is_taken_over(const struct servant *s)
+{
+	return s->retired || (s->ready && s->ponged >= s->asked);
+}
+
+void
+reload_look(struct master *m)
+{
+	const struct servant *s;
+
+	if (m->reload.timer == NULL || !evtimer_pending(m->reload.timer, NULL))
+		return;
+	TAILQ_FOREACH(s, &m->servants, entry)
+		if (!is_taken_over(s))
+			return;
+	complain_of_keys(m);
+	give_verdict(m, m->load->config->pid_file, true);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct master *m = arg;
+	const struct servant *s;
+
+	(void)fd;
+	(void)what;
+	TAILQ_FOREACH(s, &m->servants, entry)
+		if (!is_taken_over(s))
+			reload_complain(m,
+			    "the %s has not taken the configuration over in "
+			    "%d s",
+			    role_name(s->desc->role), RELOAD_WAIT_S);
+	complain_of_keys(m);
+	give_verdict(m, m->load->config->pid_file, true);
+}
+
+void
+reload_open(struct master *m)
+{
+	m->reload.timer = evtimer_new(m->role.base, on_timer, m);
+	if (m->reload.timer == NULL)
+		fatal("no memory");
+}
+
+void
+reload_close(struct master *m)
+{
+	if (files_are_ours(m))
+		verdict_remove(m->load->config->pid_file);
+	event_free(m->reload.timer);
+	m->reload.timer = NULL;
+}
+
+static void
+begin(struct master *m)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* it cannot fail */
+	m->reload.begun_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	m->reload.len = 0;
+	m->reload.reasons[0] = '\0';
+	event_del(m->reload.timer);
+}
+
+static void
+wait_for_roles(struct master *m)
+{
+	const struct timeval wait = { .tv_sec = RELOAD_WAIT_S };
+	struct servant *s;
+
+	TAILQ_FOREACH(s, &m->servants, entry)
+		if (s->ready && !s->retired)
+			watch_ask(s);
+	(void)event_add(m->reload.timer, &wait); /* or nobody is answered */
+}
+
+/* Taking it over. */
 
 /* The agent has its trust at start only: a new one takes the new sessions. */
 static void
@@ -37,24 +189,23 @@ replace_agent(struct master *m)
 }
 
 static void
-log_errors(const struct config_errors *errors)
+complain_of_all(struct master *m, const struct config_errors *errors)
 {
 	size_t i;
 
 	for (i = 0; i < errors->nlines; i++)
-		log_line(LOG_ERROR, "%s", errors->lines[i]);
+		reload_complain(m, "%s", errors->lines[i]);
 	if (errors->count > errors->nlines)
-		log_line(LOG_ERROR, "and %zu errors more",
+		reload_complain(m, "and %zu errors more",
 		    errors->count - errors->nlines);
 }
 
 /*
- * The sockets belong to the listeners; the spool is moved by nobody while it is
- * written to, and is its user's.  Names each of them that changed; whether none
- * did.
+ * The spool is moved by nobody while it is written to, and is its user's.  Names
+ * each of them that changed; whether none did.
  */
 static bool
-may_change(const struct config *old, const struct config *new)
+may_change(struct master *m, const struct config *old, const struct config *new)
 {
 	const struct {
 		const char *name;
@@ -64,15 +215,6 @@ may_change(const struct config *old, const struct config *new)
 		    strcmp(old->spool_directory, new->spool_directory) != 0 },
 		{ "queue_store", old->queue_store != new->queue_store },
 		{ "queue_user", strcmp(old->queue_user, new->queue_user) != 0 },
-		{ "job_socket", strcmp(old->job_socket, new->job_socket) != 0 },
-		{ "control_socket",
-		    strcmp(old->control_socket, new->control_socket) != 0 },
-		{ "a listener's name, place, mode or group",
-		    !config_listeners_same(old, new) },
-		{ "metrics_socket",
-		    strcmp(old->metrics_socket, new->metrics_socket) != 0 },
-		{ "metrics_listen",
-		    strcmp(old->metrics_listen, new->metrics_listen) != 0 },
 	};
 	bool good = true;
 	size_t i;
@@ -80,7 +222,7 @@ may_change(const struct config *old, const struct config *new)
 	for (i = 0; i < NELEM(rows); i++) {
 		if (!rows[i].changed)
 			continue;
-		log_line(LOG_ERROR, "%s cannot change in a reload: restart",
+		reload_complain(m, "%s cannot change in a reload: restart",
 		    rows[i].name);
 		good = false;
 	}
@@ -91,14 +233,16 @@ static void
 refuse(struct master *m, struct load *load)
 {
 	counts_reload(m, false);
-	log_line(LOG_ERROR, "reload refused: the former configuration goes on");
+	log_line(LOG_ERROR,
+	    "reload refused: the previous configuration goes on");
 	load_free(load);
+	give_verdict(m, m->load->config->pid_file, false);
 }
 
 static bool
-is_other(const struct load_user *user, const struct load_user *former)
+is_other(const struct load_user *user, const struct load_user *before)
 {
-	return user->uid != former->uid || user->gid != former->gid;
+	return user->uid != before->uid || user->gid != before->gid;
 }
 
 /* A new one runs as the new user; who dialled asks it again, who scrapes comes
@@ -113,47 +257,97 @@ replace_where_other(struct master *m, unsigned role,
 		servant_send(s, MSG_DRAIN);
 }
 
+/* The sockets are another generation's as well, which knows nothing of ours. */
+static bool
+is_upgrading(const struct master *m)
+{
+	return m->kin.state != UPGRADE_NONE ||
+	    (m->kin.is_heir && m->kin.fd != -1);
+}
+
+static bool
+get_sockets(struct master *m, const struct load *load,
+    struct socket_list **socketsp)
+{
+	size_t i;
+
+	*socketsp = sockets_prepare(m, load);
+	if (*socketsp == NULL)
+		return false;
+	for (i = 0; i < (*socketsp)->count && is_upgrading(m); i++) {
+		if ((*socketsp)->rows[i].was_there)
+			continue;
+		reload_complain(m,
+		    "%s: a socket cannot be added while two generations run: "
+		    "reload once the old one has ended",
+		    (*socketsp)->rows[i].what);
+		return false;
+	}
+	return true;
+}
+
 /* NULL: it was refused, and that was said. */
 static struct load *
-read_new(struct master *m)
+read_new(struct master *m, struct socket_list **socketsp)
 {
 	struct config_errors *errors = calloc(1, sizeof(*errors));
 	struct load *load = NULL;
+	bool good = false;
 
+	*socketsp = NULL;
 	if (errors != NULL)
 		load = load_read(m->options->config_name, errors);
-	if (load == NULL) {
-		if (errors != NULL)
-			log_errors(errors);
-		refuse(m, NULL);
-	} else if (!may_change(m->load->config, load->config) ||
-	    files_change(m, load) == -1) {
-		refuse(m, load);
-		load = NULL;
-	}
+	else
+		reload_complain(m, "no memory");
+	if (load != NULL)
+		good = may_change(m, m->load->config, load->config) &&
+		    get_sockets(m, load, socketsp) &&
+		    files_change(m, load) == 0;
+	else if (errors != NULL)
+		complain_of_all(m, errors);
 	free(errors);
-	return load;
+	if (good)
+		return load;
+	if (*socketsp != NULL)
+		sockets_abandon(m, *socketsp);
+	refuse(m, load);
+	return NULL;
 }
 
-void
-reload_now(struct master *m)
+/* To a role that goes on: all of the configuration that is its matter. */
+static void
+send_all(struct servant *s, unsigned other_sockets)
+{
+	unsigned role = s->desc->role;
+
+	if ((role & ROLE_READERS) != 0)
+		servant_send_config(s);
+	if (role == ROLE_DIALER)
+		servant_send_reach(s);
+	if (role == ROLE_SIGNER)
+		keys_send_pairs(s);
+	if (role == ROLE_INTAKE) {
+		servant_send_submitters(s);
+		listeners_send_users(s);
+	}
+	/* Who may come is known before anybody does. */
+	if ((role == ROLE_INTAKE &&
+		(other_sockets & (1u << SOCKET_JOB | 1u << SOCKET_LISTENER)) !=
+		    0) ||
+	    (role == ROLE_CONTROL &&
+		(other_sockets & 1u << SOCKET_CONTROL) != 0))
+		servant_send_listeners(s);
+}
+
+static void
+take_over(struct master *m, struct load *load, struct socket_list *sockets)
 {
 	struct load_user dialer = m->load->dialer;
 	struct load_user metrics = m->load->metrics;
 	struct load_user signer = m->load->signer;
-	struct load_user intake = m->load->intake;
-	struct load_user control = m->load->control;
-	struct load *load;
+	unsigned other_sockets = sockets_take(m, sockets);
 	struct servant *s;
 
-	if (m->stopping || m->options->client_fd != -1)
-		return;
-	watch_reloading(m);
-	load = read_new(m);
-	if (load == NULL) {
-		watch_reloaded(m, false);
-		return;
-	}
 	load_free(m->load);
 	m->load = load;
 	m->generation++;
@@ -164,21 +358,32 @@ reload_now(struct master *m)
 	replace_where_other(m, ROLE_DIALER, &dialer, &m->load->dialer);
 	replace_where_other(m, ROLE_SIGNER, &signer, &m->load->signer);
 	replace_where_other(m, ROLE_METRICS, &metrics, &m->load->metrics);
-	TAILQ_FOREACH(s, &m->servants, entry) {
-		if ((s->desc->role & ROLE_READERS) != 0)
-			servant_send_config(s);
-		if (s->desc->role == ROLE_DIALER)
-			servant_send_reach(s);
-		if (s->desc->role == ROLE_SIGNER)
-			keys_send_pairs(s);
-		if (s->desc->role == ROLE_INTAKE) {
-			servant_send_submitters(s);
-			listeners_send_users(s);
-		}
-	}
-	watch_reloaded(m, true);
+	master_renew_metrics(m,
+	    (other_sockets &
+		(1u << SOCKET_METRICS | 1u << SOCKET_METRICS_TCP)) != 0);
+	TAILQ_FOREACH(s, &m->servants, entry)
+		send_all(s, other_sockets);
 	log_line(LOG_INFO, "reloaded %s, generation %u",
 	    m->options->config_name, m->generation);
+	wait_for_roles(m);
+}
+
+void
+reload_now(struct master *m)
+{
+	struct load_user intake = m->load->intake;
+	struct load_user control = m->load->control;
+	struct socket_list *sockets;
+	struct load *load;
+
+	if (m->stopping || m->options->client_fd != -1)
+		return;
+	begin(m);
+	watch_reloading(m);
+	load = read_new(m, &sockets);
+	if (load == NULL)
+		return;
+	take_over(m, load, sockets);
 	/* Its clients stay only where another generation takes them. */
 	if (load_switches_users() &&
 	    (is_other(&m->load->intake, &intake) ||

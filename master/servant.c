@@ -168,10 +168,12 @@ servant_send_listeners(struct servant *s)
 						  : m->options->client_fd);
 	} else if (s->desc->role == ROLE_CONTROL) {
 		l.kind = LISTENER_CONTROL;
-		send_to(s, MSG_LISTENER, &l, NULL, 0, m->control_fd);
+		send_to(s, MSG_LISTENER, &l, NULL, 0,
+		    sockets_fd(m, SOCKET_CONTROL, 0));
 	} else {
 		l.kind = LISTENER_JOB;
-		send_to(s, MSG_LISTENER, &l, NULL, 0, m->job_fd);
+		send_to(s, MSG_LISTENER, &l, NULL, 0,
+		    sockets_fd(m, SOCKET_JOB, 0));
 		listeners_send(s);
 	}
 }
@@ -445,7 +447,7 @@ servant_start(struct servant *s)
 	channel_set_brake(s->channel, ASKING_BRAKE);
 	s->ready = false;
 	s->hung = false;
-	s->pinged = s->ponged = 0;
+	s->pinged = s->ponged = s->asked = 0;
 	s->started_ms = time_monotonic_ms();
 	s->started_real_ms = time_real_ms();
 	servant_set_up(s);
@@ -465,7 +467,8 @@ on_restart(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	s->restarts++;
+	if (!s->is_meant)
+		s->restarts++; /* something is wrong with it */
 	servant_start(s);
 }
 

@@ -148,10 +148,10 @@ hand_over(struct master *m)
 	int fd = m->kin.fd;
 	size_t i;
 
-	for (i = 0; i < m->nlistening; i++) {
-		if (kin_send(fd, m->listening[i].fd, "listener %s %s",
-			m->listening[i].name,
-			m->listening[i].lent ? "lent" : "ours") == -1)
+	for (i = 0; i < m->sockets.count; i++) {
+		if (kin_send(fd, m->sockets.rows[i].fd, "listener %s %s",
+			m->sockets.rows[i].name,
+			m->sockets.rows[i].lent ? "lent" : "ours") == -1)
 			return -1;
 	}
 	if (kin_send(fd, m->pid_file_fd, "pid-file %s",

@@ -73,6 +73,17 @@ ping(struct servant *s)
 		(void)channel_send(s->channel, MSG_PING, &p, NULL, 0, -1);
 }
 
+void
+watch_ask(struct servant *s)
+{
+	/* One that is silent does not gain time by this. */
+	int64_t silent_ms = s->ponged != s->pinged ? s->silent_ms : 0;
+
+	ping(s);
+	s->silent_ms = silent_ms;
+	s->asked = s->pinged;
+}
+
 /* Whether it is being ended, and has not gone yet. */
 static bool
 look_at(struct servant *s, int64_t passed_ms)
@@ -254,6 +265,7 @@ watch_pong(void *ctx, struct channel *from, const struct message *msg)
 	if (pong->serial != s->pinged)
 		return; /* an answer to nothing */
 	s->ponged = pong->serial;
+	reload_look(m);
 	if (s->retired)
 		return;
 	if (s->desc->role == ROLE_QUEUE)

@@ -28,17 +28,13 @@ fill() {
 
 install_files() {
 	${MAKE:-make} --no-print-directory -s PREFIX=/usr BUILD="$build" \
-		ZSHDIR=/usr/share/zsh/vendor-completions \
+		ZSHDIR=/usr/share/zsh/vendor-completions UNITDIR=/lib/systemd/system \
 		VERSION="$version" DESTDIR="$root" install >/dev/null
 	for name in sendmail mailq newaliases; do
 		ln -sfn ../../bin/postern "$root/usr/lib/postern/$name"
 	done
-	install -m 755 conf/users.sh "$root/usr/lib/postern/users"
 	strip --strip-unneeded -R .comment -R .note "$root/usr/sbin/posternd" \
 		"$root/usr/bin/postern"
-	install -d "$root/lib/systemd/system"
-	sed 's|/usr/local/sbin|/usr/sbin|' conf/postern.service \
-		>"$root/lib/systemd/system/postern.service"
 	find "$root/usr/share/man" -type f -exec gzip -9nf {} +
 }
 
@@ -49,9 +45,6 @@ install_documents() {
 	fill "$here/changelog.in" | gzip -9n >"$doc/changelog.gz"
 	mv "$root/etc/postern/bounce.template.default" \
 		"$doc/examples/bounce.template"
-	install -m 644 conf/examples/job-client.c conf/examples/job-client.py \
-		conf/postern.socket conf/grafana/postern.json \
-		conf/prometheus/postern.rules.yml "$doc/examples/"
 }
 
 # dpkg-shlibdeps wants to stand in a source package; and it does not see what the

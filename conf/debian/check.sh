@@ -29,10 +29,15 @@ lints() {
 
 holds() {
 	for path in usr/sbin/posternd usr/bin/postern etc/postern/postern.conf \
-		lib/systemd/system/postern.service usr/lib/postern/users \
+		lib/systemd/system/postern.service \
+		lib/systemd/system/postern.socket usr/lib/postern/users \
 		usr/share/man/man8/posternd.8.gz usr/share/man/man1/postern.1.gz \
 		usr/share/man/man5/postern.conf.5.gz; do
 		[ -f "$work/root/$path" ] || { echo "$path is not in it"; return 1; }
+	done
+	for path in conf/examples/* conf/grafana/* conf/prometheus/*; do
+		cmp "$path" "$work/root/usr/share/doc/postern/examples/${path##*/}" ||
+			return 1
 	done
 	for name in sendmail mailq newaliases; do
 		[ "$(readlink "$work/root/usr/lib/postern/$name")" = \
@@ -54,10 +59,12 @@ same_version() {
 unit_fits() {
 	unit=$work/root/lib/systemd/system/postern.service
 	! grep -q /usr/local "$unit" &&
-		grep -q '^ExecStart=/usr/sbin/posternd$' "$unit" || return 1
+		grep -q '^ExecStart=/usr/sbin/posternd$' "$unit" &&
+		grep -q '^ExecReload=/usr/bin/postern reload$' "$unit" || return 1
 	command -v systemd-analyze >/dev/null || return 0
-	install -d "$work/units" && sed "s|/usr/sbin/posternd|$work/root&|" "$unit" \
+	install -d "$work/units" && sed "s|/usr/s*bin/postern|$work/root&|" "$unit" \
 		>"$work/units/postern.service" &&
+		cp "${unit%.service}.socket" "$work/units/" &&
 		out=$(systemd-analyze verify --man=no "$work/units/postern.service" \
 			2>&1 | grep postern.service || :)
 	[ -z "$out" ] || { echo "$out"; return 1; }
@@ -87,7 +94,7 @@ scripts_are_plain() {
 
 dpkg-deb -x "$package" "$work/root" || exit 1
 check "lintian finds no error and no warning" lints
-check "it has the programs, links, manuals, unit and configuration" holds
+check "it has the programs, links, manuals, units, examples and configuration" holds
 check "its configuration is all at the defaults" is_safe
 check "programs and package are of one version" same_version
 check "the unit names what is in it" unit_fits

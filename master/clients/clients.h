@@ -172,6 +172,10 @@ void listener_take(struct clients *cs, struct listener *l, int fd);
 /* Nobody new is let in. */
 void listener_stop(struct listener *l);
 
+/* The same for good; its descriptor is the caller's from here on.  False: it has
+ * none. */
+bool listener_detach(struct listener *l);
+
 /* share.c: what each user, or address, has of us. */
 
 /* One client more.  NULL: it has `most` already. */

@@ -64,19 +64,29 @@ on_connect(evutil_socket_t fd, short what, void *arg)
 void
 listener_take(struct clients *cs, struct listener *l, int fd)
 {
-	if (l->event != NULL) {
-		event_free(l->event);
-		event_free(l->again);
-		fd_close(l->fd);
-	}
+	int old = l->fd;
+
+	if (listener_detach(l))
+		fd_close(old);
 	l->clients = cs;
 	l->fd = fd;
 	l->event =
 	    event_new(cs->role.base, fd, EV_READ | EV_PERSIST, on_connect, l);
 	l->again = evtimer_new(cs->role.base, on_accept_again, l);
 	if (l->event == NULL || l->again == NULL ||
-	    event_add(l->event, NULL) == -1)
+	    (!clients_are_ending(cs) && event_add(l->event, NULL) == -1))
 		fatal("a listener: %s", strerror(errno));
+}
+
+bool
+listener_detach(struct listener *l)
+{
+	if (l->event == NULL)
+		return false;
+	event_free(l->event);
+	event_free(l->again);
+	l->event = l->again = NULL;
+	return true;
 }
 
 void

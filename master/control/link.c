@@ -50,23 +50,34 @@ link_open(const char *path)
 }
 
 struct config *
-link_config(const char *config_name)
+link_read_config(const char *config_name, struct config_errors *errors)
 {
-	struct config_errors *errors = NULL;
 	struct config *config = NULL;
 	size_t n;
 	char *text = config_include_read(config_name, &n);
 
+	errors->count = errors->nlines = 0;
 	if (text == NULL)
-		return NULL; /* it need not be readable to a client */
-	errors = calloc(1, sizeof(*errors));
-	if (errors != NULL)
-		config = config_read(config_name, text, n, errors);
-	if (errors != NULL && errors->nlines > 0)
+		return NULL;
+	config = config_read(config_name, text, n, errors);
+	free(text);
+	return config;
+}
+
+struct config *
+link_config(const char *config_name)
+{
+	struct config_errors *errors = calloc(1, sizeof(*errors));
+	struct config *config = NULL;
+
+	if (errors == NULL)
+		return NULL;
+	/* It need not be readable to a client. */
+	config = link_read_config(config_name, errors);
+	if (errors->nlines > 0)
 		fprintf(stderr, "postern: %s: taking the defaults\n",
 		    errors->lines[0]);
 	free(errors);
-	free(text);
 	return config;
 }
 

@@ -21,6 +21,7 @@ enum exit_status {
 	EXIT_DEFERRED = 75, /* some are deferred, or the daemon is away */
 	EXIT_NOT_CONFIRMED =
 	    77, /* many would be changed, and nobody said yes */
+	EXIT_BAD_CONFIG = 78, /* it was not taken over */
 };
 
 struct config;
@@ -53,6 +54,12 @@ int link_open(const char *path);
  */
 const char *link_socket(const char *given, const char *config_name,
     bool control);
+
+/* A configuration as a client reads it; NULL, with the errors there are in its text,
+ * or none and errno where it cannot be read. */
+struct config_errors;
+struct config *link_read_config(const char *config_name,
+    struct config_errors *errors);
 
 /* The configuration, the caller's to free; NULL where it is not there, may not be
  * read, or is wrong, which is said. */

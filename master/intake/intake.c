@@ -42,22 +42,11 @@ take_job_client(struct listener *l, int fd, const struct sockaddr_storage *from)
 }
 
 static void
-take_mail_client(struct listener *l, int fd,
-    const struct sockaddr_storage *from)
-{
-	struct intake *in = (struct intake *)l->clients;
-	const struct mail_listener *of = (const struct mail_listener *)l;
-
-	smtpd_open(in, fd, (size_t)(of - in->mail_listeners), from);
-}
-
-static void
 intake_listener(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_listener *given = m->payload;
 	struct intake *in = ctx;
 	const struct config *config = in->clients.config;
-	struct listener *of;
 
 	(void)from;
 	if (given->kind == LISTENER_CLIENT) {
@@ -70,9 +59,7 @@ intake_listener(void *ctx, struct channel *from, const struct message *m)
 		listener_take(&in->clients, &in->listener, m->fd);
 	} else if (given->kind == LISTENER_MAIL && config != NULL &&
 	    given->index < config->nlisteners) {
-		of = &in->mail_listeners[given->index].listener;
-		of->take = take_mail_client;
-		listener_take(&in->clients, of, m->fd);
+		moved_take(in, given->index, m->fd);
 	} else {
 		fatal("a listener that is none of the intake's");
 	}
@@ -183,7 +170,7 @@ intake_client_came(void *ctx, struct channel *from, const struct message *m)
 
 /* What the intake takes, and in which of its phases. */
 static const struct handler intake_handlers[] = {
-	{ MSG_CONFIG, PHASE_SETUP | WORKING, clients_on_config },
+	{ MSG_CONFIG, PHASE_SETUP | WORKING, moved_on_config },
 	{ MSG_SUBMITTERS, PHASE_SETUP | WORKING, intake_submitters },
 	{ MSG_LISTENER, PHASE_SETUP | PHASE_READY, intake_listener },
 	{ MSG_CERTIFICATE, PHASE_CONFINED | WORKING, starttls_certificate },

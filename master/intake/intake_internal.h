@@ -30,6 +30,8 @@ _Static_assert(CLIENTS_MAX + SMTPD_SESSIONS_MAX <= SHARES_MAX,
 /* Of LMTP or SMTP. */
 struct mail_listener {
 	struct listener listener; /* first: its take() gets that */
+	char name[VALUE_NAME_SIZE];
+	struct next_hop at; /* by which a reload finds it again */
 	struct tls_server *tls;   /* NULL: no certificate */
 	unsigned nsessions;
 	/* Of a Unix socket. */
@@ -39,13 +41,17 @@ struct mail_listener {
 	uint32_t uids[MAIL_LISTENER_UIDS_MAX];
 };
 
+/* Where sessions are whose listener a reload took away: they end when idle. */
+#define LISTENER_GONE CONFIG_LISTENERS_MAX
+
 struct intake {
 	struct clients clients;  /* first: handlers get either */
 	int signer_fd;           /* who holds the keys; -1: nobody */
 	int64_t signer_rests_ms; /* CLOCK_MONOTONIC: it is not asked until then */
 	uint32_t last_sign;
 	struct listener listener; /* of the job socket */
-	struct mail_listener mail_listeners[CONFIG_LISTENERS_MAX];
+	/* In the configuration's order, and LISTENER_GONE. */
+	struct mail_listener mail_listeners[CONFIG_LISTENERS_MAX + 1];
 	TAILQ_HEAD(, smtpd) smtpds;
 	struct event *smtpd_timer;
 	uint64_t started_s; /* CLOCK_REALTIME */
@@ -64,6 +70,14 @@ void submit_send(struct clients *cs, const struct request *r,
     const struct job_packet *job, const struct copy *copy);
 
 extern const struct client_handlers submit_handlers;
+
+/* moved.c: a configuration with other listeners. */
+
+/* CONFIG of the master.  Handler of the intake's table. */
+void moved_on_config(void *ctx, struct channel *from, const struct message *m);
+
+/* The listener of that number, where fd listens. */
+void moved_take(struct intake *in, size_t index, int fd);
 
 /* result.c: what the queue says of a job: handlers of the intake's table. */
 void result_on_accepted(void *ctx, struct channel *from,

@@ -196,14 +196,20 @@ is_spared(struct smtpd *d, bool is_idle)
 	    time_monotonic_ms() < d->idle_ms - d->timeout_ms + SPARE_MS;
 }
 
+static bool
+is_ending(const struct smtpd *d)
+{
+	return clients_are_ending(&d->in->clients) ||
+	    d->listener == LISTENER_GONE;
+}
+
 static void
 drain_if_idle(struct smtpd *d)
 {
 	enum smtpd_state state = smtpd_state(d->session);
 	bool is_idle = state < SMTPD_IN_MAIL || state > SMTPD_IN_CHUNKS;
 
-	if (clients_are_ending(&d->in->clients) && !is_spared(d, is_idle) &&
-	    is_idle)
+	if (is_ending(d) && !is_spared(d, is_idle) && is_idle)
 		smtpd_end(d->session, "4.3.2", "Service shutting down");
 }
 
@@ -230,7 +236,7 @@ take(struct smtpd *d, const uint8_t *in, size_t n)
 	bool goes_on;
 
 	goes_on = pump(d, in, n);
-	if (goes_on && clients_are_ending(&d->in->clients)) {
+	if (goes_on && is_ending(d)) {
 		drain_if_idle(d);
 		goes_on = pump(d, d->input, d->input_len);
 	}
@@ -546,6 +552,25 @@ smtpd_drain(struct intake *in)
 	for (d = TAILQ_FIRST(&in->smtpds); d != NULL; d = next) {
 		next = TAILQ_NEXT(d, entry);
 		if (!d->last_words && !d->lingers)
+			smtpd_resume(d);
+	}
+}
+
+void
+smtpd_move(struct intake *in, const size_t *to)
+{
+	struct smtpd *d, *next;
+
+	for (size_t i = 0; i <= LISTENER_GONE; i++)
+		in->mail_listeners[i].nsessions = 0;
+	TAILQ_FOREACH(d, &in->smtpds, entry) {
+		d->listener = to[d->listener];
+		in->mail_listeners[d->listener].nsessions++;
+	}
+	for (d = TAILQ_FIRST(&in->smtpds); d != NULL; d = next) {
+		next = TAILQ_NEXT(d, entry);
+		if (d->listener == LISTENER_GONE && !d->last_words &&
+		    !d->lingers)
 			smtpd_resume(d);
 	}
 }

@@ -17,6 +17,10 @@ int smtpd_init(struct intake *in);
 void smtpd_open(struct intake *in, int fd, size_t listener,
     const struct sockaddr_storage *from);
 
+/* Listener i of each session is to[i] from here on; those of LISTENER_GONE end
+ * once they have no message in hand. */
+void smtpd_move(struct intake *in, const size_t *to);
+
 /* Sessions without a message are told that we stop; the others finish it. */
 void smtpd_drain(struct intake *in);
 

@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from daemon import Suite  # noqa
 
-SUITES = ("run", "login", "injected", "resolver", "lifecycle", "restart", "service", "upgrade",
+SUITES = ("run", "login", "injected", "resolver", "lifecycle", "reload", "restart", "service", "upgrade",
           "notices", "disk", "archive", "scheduling", "clock", "manage",
           "transient", "walls", "sendmail", "command", "observe", "reports", "listener",
           "starttls", "doctor", "mistakes", "container", "behind_postfix",

@@ -332,14 +332,18 @@ def a_reload_spares_the_session_it_meets():
         assert len(old.mails) == len(new.mails) == 1
 
 
-def a_reload_moves_nothing_that_is_open():
+def a_reload_does_not_move_the_spool_nor_take_what_is_not_ours():
     with Sink() as sink, Daemon(config(sink)) as d:
         other = d.dir + "/not-ours"
         with open(other, "w") as f:
             f.write("1")
-        for line in ('queue_user = "61299"',
-                     'job_socket = "%s"' % other,
-                     'spool_directory = "%s"' % other):
+        for line, reason in (
+                ('queue_user = "61299"',
+                 "queue_user cannot change in a reload"),
+                ('job_socket = "%s"' % other,
+                 "job_socket %s: what is there is no socket" % other),
+                ('spool_directory = "%s"' % other,
+                 "spool_directory cannot change in a reload")):
             name = line.split()[0]
             with open(d.config) as f:
                 text = f.read()
@@ -347,9 +351,9 @@ def a_reload_moves_nothing_that_is_open():
                 f.write("\n".join(old for old in text.splitlines()
                                   if not old.startswith(name)))
                 f.write("\n" + line + "\n")
-            d.process.send_signal(signal.SIGHUP)
-            wait_for(lambda: name + " cannot change in a reload" in
-                     d.log_text(), what="the refusal of " + name)
+            r = d.postern("reload")
+            assert r.returncode == 78 and reason in r.stderr.decode(), r
+            assert reason in d.log_text()
             with open(d.config, "w") as f:
                 f.write(text)
         assert "reloaded" not in d.log_text()
@@ -377,15 +381,16 @@ def a_refused_reload_names_all_that_is_wrong():
                 'route "x.test" { transport = nowhere }\n',
                 "nonsense", "process_limit", "nowhere")
         refused(re.sub("queue_user.*", 'queue_user = "61299"', good) +
-                'control_socket = "%s/c"\n' % d.dir,
-                "queue_user cannot change", "control_socket cannot change")
+                'control_socket = "%s/c"\nqueue_store = memory\n' % d.dir,
+                "queue_user cannot change", "queue_store cannot change")
+        assert not os.path.exists(d.dir + "/c")
         refused(good + 'pid_file = "%s/none/pid"\n' % d.dir, "none/pid: No")
         assert d.send(["a@x.test"], MESSAGE)[-1].get("done") or \
             sink.got("a@x.test")
         assert os.path.exists(d.dir + "/run/posternd.pid")
 
 
-def a_reload_takes_all_but_listeners_over():
+def a_reload_takes_users_limits_and_files_over():
     """Users, limits, files and name servers, while a session goes on."""
     with Sink() as sink, Daemon(config(sink)) as d:
         sink.final = None
@@ -1581,9 +1586,9 @@ TESTS = (
     a_role_that_dies_during_a_stop_does_not_keep_it,
     with_the_master_everything_ends,
     a_reload_spares_the_session_it_meets,
-    a_reload_moves_nothing_that_is_open,
+    a_reload_does_not_move_the_spool_nor_take_what_is_not_ours,
     a_refused_reload_names_all_that_is_wrong,
-    a_reload_takes_all_but_listeners_over,
+    a_reload_takes_users_limits_and_files_over,
     a_reload_strands_nobody,
     a_server_of_ours_that_refuses_sessions_fails_no_mail,
     a_reload_changes_the_form_of_log_lines,

@@ -10,12 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from daemon import Daemon, wait_for  # noqa
+from daemon import ROOT, Daemon, wait_for  # noqa
 from lifecycle import MESSAGE, config, queue_up, rewrite  # noqa
 from sink import Sink, slow  # noqa
 
@@ -244,6 +245,51 @@ def one_socket_may_be_handed_over_alone():
             d.clear()
 
 
+def a_socket_that_was_handed_over_gets_the_group_that_is_named():
+    with Sink() as sink:
+        d = Daemon(config(sink, "job_socket_mode = 0666"))
+        try:
+            os.mkdir(d.dir + "/run")
+            job = listening(d.dir + "/run/job")
+            control = listening(d.dir + "/run/control")
+            os.chmod(d.dir + "/run/job", 0o600)
+            os.chmod(d.dir + "/run/control", 0o660)
+            launch(d, ["job", "control"], [job, control])
+            d.start()
+            mode = os.stat(d.dir + "/run/job").st_mode & 0o777
+            assert mode == 0o666, oct(mode)
+            # of the other the configuration says nothing
+            mode = os.stat(d.dir + "/run/control").st_mode & 0o777
+            assert mode == 0o660, oct(mode)
+            rewrite(d, "job_socket_mode = 0666", "job_socket_mode = 0606")
+            assert d.postern("reload").returncode == 0
+            mode = os.stat(d.dir + "/run/job").st_mode & 0o777
+            assert mode == 0o606, oct(mode)
+        finally:
+            d.clear()
+
+
+def a_reload_does_not_move_what_was_handed_over():
+    with Sink() as sink:
+        d = Daemon(config(sink, "# here"))
+        try:
+            os.mkdir(d.dir + "/run")
+            job = listening(d.dir + "/run/job")
+            launch(d, ["job"], [job])
+            d.start()
+            rewrite(d, "# here", 'job_socket = "%s/run/j"' % d.dir)
+            r = d.postern("reload")
+            assert r.returncode == 78, r
+            assert b"the service manager holds it" in r.stderr, r
+            assert not os.path.exists(d.dir + "/run/j")
+            rewrite(d, 'job_socket = "%s/run/j"' % d.dir, "")
+            assert d.postern("reload").returncode == 0
+            answers = d.send(["a@x.test"], MESSAGE)
+            assert answers[1]["status"] == "delivered", answers
+        finally:
+            d.clear()
+
+
 def sockets_that_do_not_fit_are_refused():
     with Sink() as sink:
         d = Daemon(config(sink))
@@ -265,7 +311,7 @@ def sockets_that_do_not_fit_are_refused():
                 r = subprocess.run(d.prefix + [d.dir + "/posternd", "-c",
                                                d.config], pass_fds=d.pass_fds,
                                    capture_output=True, timeout=60)
-                assert r.returncode == 1, r
+                assert r.returncode == 78, r
                 assert reason in r.stderr.decode(), (reason, r.stderr)
                 s.close()
         finally:
@@ -295,6 +341,38 @@ def lines_for_the_journal_have_levels_and_no_time():
         d.clear()
 
 
+def make_install_fills_a_folder_for_a_package():
+    """Units, users, every example; each at the place that its variable names."""
+    with tempfile.TemporaryDirectory() as folder:
+        def install(*variables):
+            r = subprocess.run(["make", "-s", "install", "DESTDIR=" + folder,
+                                *variables], cwd=ROOT, capture_output=True,
+                               text=True, timeout=300)
+            assert r.returncode == 0, r
+        install()
+        share = folder + "/usr/local/share/doc/postern/examples/"
+        for name in ("examples", "grafana", "prometheus"):
+            for each in os.listdir(os.path.join(ROOT, "conf", name)):
+                assert os.path.exists(share + each), each
+        for path in ("sbin/posternd", "bin/postern", "lib/postern/users",
+                     "share/man/man8/posternd.8",
+                     "lib/systemd/system/postern.socket"):
+            assert os.path.exists(folder + "/usr/local/" + path), path
+        with open(folder + "/usr/local/lib/systemd/system/"
+                  "postern.service") as f:
+            text = f.read()
+        assert "\nExecStart=/usr/local/sbin/posternd\n" in text
+        assert "\nExecReload=/usr/local/bin/postern reload\n" in text
+        # what an operator wrote stays
+        with open(folder + "/etc/postern/postern.conf", "w") as f:
+            f.write("# mine\n")
+        install("UNITDIR=/units", "EXAMPLEDIR=/examples")
+        with open(folder + "/etc/postern/postern.conf") as f:
+            assert f.read() == "# mine\n"
+        assert os.path.exists(folder + "/units/postern.service")
+        assert os.path.exists(folder + "/examples/postern.json")
+
+
 TESTS = (
     it_tells_of_start_reload_and_stop,
     it_tells_what_there_is_to_do_and_that_it_lives,
@@ -304,6 +382,9 @@ TESTS = (
     one_socket_may_be_handed_over_alone,
     sockets_that_do_not_fit_are_refused,
     lines_for_the_journal_have_levels_and_no_time,
+    a_socket_that_was_handed_over_gets_the_group_that_is_named,
+    a_reload_does_not_move_what_was_handed_over,
+    make_install_fills_a_folder_for_a_package,
 )
 
 

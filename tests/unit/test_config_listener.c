@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <criterion/criterion.h>
@@ -148,7 +149,7 @@ Test(config_listener, nobody_comes_in_whom_the_file_does_not_name)
 	}
 }
 
-Test(config_listener, a_reload_may_change_all_but_the_place)
+Test(config_listener, a_listener_is_found_again_by_its_place)
 {
 	static const char base[] =
 	    "listener a { listen = \"unix:/x\"\nsmtpd_timeout = 9s }";
@@ -158,12 +159,11 @@ Test(config_listener, a_reload_may_change_all_but_the_place)
 	} rows[] = {
 		{ base, true },
 		{ "listener a { listen = \"unix:/x\"\nanswer = final }", true },
-		{ "listener b { listen = \"unix:/x\" }", false },
+		{ "listener b { listen = \"unix:/x\" }", true },
 		{ "listener a { listen = \"unix:/y\" }", false },
-		{ "listener a { listen = \"unix:/x\"\nmode = 0666 }", false },
-		{ "listener a { listen = \"unix:/x\"\ngroup = g }", false },
+		{ "listener a { listen = \"unix:/x\"\nmode = 0666 }", true },
 		{ "listener a { listen = \"127.0.0.1:25\" }", false },
-		{ "", false },
+		{ "listener a { listen = \"[::1]:25\" }", false },
 	};
 	struct config *old = read_text(base), *new;
 
@@ -171,9 +171,27 @@ Test(config_listener, a_reload_may_change_all_but_the_place)
 	for (size_t i = 0; i < NELEM(rows); i++) {
 		new = read_text(rows[i].text);
 		cr_assert_not_null(new);
-		cr_expect_eq(config_listeners_same(old, new), rows[i].same,
+		cr_expect_eq(config_same_place(&old->listeners[0].at,
+				 &new->listeners[0].at),
+		    rows[i].same,
 		    "%s", rows[i].text);
 		config_free(new);
 	}
 	config_free(old);
+}
+
+Test(config_listener, a_name_of_another_socket_is_refused)
+{
+	static const char *const names[] = { "job", "control",
+		"metrics_socket", "metrics_listen" };
+	char text[128];
+
+	for (size_t i = 0; i < NELEM(names); i++) {
+		(void)snprintf(text, sizeof(text),
+		    "listener %s { listen = \"unix:/x\" }", names[i]);
+		cr_expect_null(config_read("f", text, strlen(text), &errors));
+		cr_assert_eq(errors.nlines, 1);
+		cr_expect_not_null(
+		    strstr(errors.lines[0], "name of another socket"));
+	}
 }
