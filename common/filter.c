@@ -44,7 +44,7 @@ add_rules(scmp_filter_ctx ctx, const struct filter_rule *rules, size_t n)
 	int e;
 
 	for (i = 0; i < n; i++) {
-		if (rules[i].call < 0)
+		if (rules[i].call < __NR_SCMP_ERROR)
 			continue; /* this architecture has no such call */
 		e = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, rules[i].call,
 		    rules[i].nargs, rules[i].args);

@@ -178,10 +178,12 @@ enum probe_step {
 	PROBE_DONE,
 	PROBE_CLONE,
 	PROBE_MAP,
-	PROBE_MOUNT
+	PROBE_MOUNT,
+	PROBE_PIVOT,
 };
 
-static const char *const probe_steps[] = { NULL, "clone", "uid_map", "mount" };
+static const char *const probe_steps[] = { NULL, "clone", "uid_map", "mount",
+	"pivot_root" };
 
 /* In the child: its errno goes to out. */
 static enum probe_step
@@ -196,6 +198,11 @@ probe_inside(uint32_t wanted, uid_t uid, gid_t gid, int out)
 	    (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1 ||
 		mount("none", "/tmp", "tmpfs", MS_RDONLY, NULL) == -1))
 		step = PROBE_MOUNT;
+	/* On the file system that the kernel unpacks at its start it is not to
+	 * be had. */
+	else if ((wanted & CLONE_NEWNS) != 0 &&
+	    (chdir("/tmp") == -1 || syscall(SYS_pivot_root, ".", ".") == -1))
+		step = PROBE_PIVOT;
 	error = errno;
 	if (step != PROBE_DONE)
 		(void)fd_write(out, &error, sizeof(error));
@@ -249,7 +256,7 @@ spawn_namespaces(uint32_t wanted, struct spawn_refusal *refusal)
 	refusal->step = probe_steps[step];
 	if (step == PROBE_DONE)
 		return wanted;
-	if (step != PROBE_MOUNT)
+	if (step != PROBE_MOUNT && step != PROBE_PIVOT)
 		return 0;
 	wanted &= ~(uint32_t)CLONE_NEWNS;
 	return probe(wanted, &error) == PROBE_DONE ? wanted : 0;

@@ -30,7 +30,8 @@ int spawn_generation(char *const argv[], int fd, int err_fd);
 
 /* Why a host does not grant all namespaces. */
 struct spawn_refusal {
-	const char *step; /* NULL: it does; else "clone", "uid_map", "mount" */
+	const char *step; /* NULL: it does; else "clone", "uid_map", "mount",
+	                     "pivot_root" */
 	int error;        /* errno */
 };
 

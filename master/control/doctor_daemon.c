@@ -259,6 +259,11 @@ static const struct wall {
 	    "it from opening them",
 	    "let it mount inside its own namespace: AppArmor and the engine's "
 	    "seccomp profile forbid it here" },
+	{ "namespaces_refused", NULL, "pivot_root", DOCTOR_WARNING,
+	    "it sees the machine's files, though its filter and Landlock keep "
+	    "it from opening them",
+	    "let it call pivot_root(), which a seccomp profile forbids here; on "
+	    "an initial RAM disk it is not to be had" },
 };
 
 static bool

@@ -42,7 +42,7 @@ mkdir -p "$guest/bin" "$guest/usr/bin" "$guest/usr/lib/$triplet" "$guest/etc" \
 	"$guest/var/spool" "$guest/usr/lib/postern"
 ln -s usr/lib "$guest/lib"
 cp "$root/usr/bin/busybox" "$guest/bin/"
-for name in sh mount ifconfig sleep grep sed cat kill poweroff pidof sort head cut tr; do
+for name in sh mount ifconfig sleep grep sed cat kill poweroff pidof sort head cut tr mkdir cp switch_root; do
 	ln -s busybox "$guest/bin/$name"
 done
 cp "$base/obj/posternd" "$base/obj/postern" "$guest/usr/bin/"
