@@ -60,7 +60,7 @@ FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/operator/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
-.PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session session-sanitized session-faults interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check system-check clean FORCE
+.PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session session-sanitized session-faults interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check system-check arch-build arch-check clean FORCE
 
 all: $(BUILD)/posternd $(BUILD)/postern
 
@@ -77,6 +77,7 @@ help:
 	@echo "make install   programs, manuals, units, examples, configuration, users (DESTDIR, PREFIX, UNITDIR, DOCDIR)"
 	@echo "make deb       $(DEB), a package for Debian 12; make deb-check tries it in a fresh root"
 	@echo "make system-check   the first hour in a fresh Debian 12 under a live systemd: minutes, and root"
+	@echo "make arch-check   arm64 and riscv64, cross-built and run in emulated machines"
 	@echo "make clean     remove what was built; build/peers stays"
 
 $(BUILD)/posternd: $(BUILD)/obj/master/main.o $(BUILD)/libpostern.a
@@ -316,6 +317,17 @@ system-check:
 	@sh conf/deps.sh system
 	@$(MAKE) --no-print-directory deb
 	python3 tests/system/run.py $(DEB)
+
+# Other architectures, with Debian's cross compilers and packages; arch-build builds
+# for those whose packages root.sh has fetched, or for all with ARCHS named.
+ARCHS = $(patsubst $(BUILD)/arch/%/complete,%,$(wildcard $(BUILD)/arch/*/complete))
+arch-build:
+	@[ -n "$(ARCHS)" ] || echo "skipped: no packages of another architecture are here (make arch-check)"
+	@for arch in $(ARCHS); do sh tests/arch/build.sh $$arch && echo "$$arch: built without warnings" || exit 1; done
+
+# Builds them and runs both in emulated machines: minutes, and root for what is missing.
+arch-check:
+	@for arch in arm64 riscv64; do sh tests/arch/run.sh $$arch || exit 1; done
 
 clean:
 	rm -rf $(BUILD)/deb $(BUILD)/obj $(BUILD)/attacks $(BUILD)/analyzer $(BUILD)/debug $(BUILD)/fuzz $(SANITIZED) $(BUILD)/libpostern.a \

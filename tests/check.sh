@@ -39,6 +39,7 @@ run() {
 
 run "build with gcc" $make -s -j2 CC=gcc all
 run "build with clang" $make -s -j2 CC=clang-14 BUILD=build/clang all
+run "other architectures, where their packages are" $make -s arch-build
 run "manuals" $make -s man-lint
 run "unit tests" $make -s -j2 unit
 # The seeds are fixed here, so that a failure is one of the change at hand; alone,
