@@ -71,7 +71,7 @@ help:
 	@echo "make check     all tests; or one kind: unit session interop confine chaos fuzz faults"
 	@echo "make session-sanitized session-faults   session tests with both sanitizers; and one call fails"
 	@echo "make check-mutants   plant faults one by one; which test finds each"
-	@echo "make bench     speed and memory, figures only; or bench-run bench-queued bench-postfix bench-isolation bench-turns bench-night"
+	@echo "make bench     speed and memory, figures only; or bench-run bench-queued bench-postfix bench-isolation bench-turns bench-night bench-checks"
 	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
 	@echo "make lint      gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
 	@echo "make install   programs, manuals, units, examples, configuration, users (DESTDIR, PREFIX, UNITDIR, DOCDIR)"
@@ -154,12 +154,12 @@ chaos-upgrade: all
 	python3 tests/chaos/upgrade_load.py $(UPGRADES) $(CHAOS_SEED)
 
 # One after the other, for each wants the machine for itself; see tests/bench/*.py.
-BENCHES := run queued postfix isolation turns night
+BENCHES := run queued postfix isolation turns night checks
 
 bench:
 	@for name in $(BENCHES); do $(MAKE) --no-print-directory bench-$$name || exit 1; done
 
-bench-run bench-queued bench-postfix bench-turns bench-night: all
+bench-run bench-queued bench-postfix bench-turns bench-night bench-checks: all
 	python3 tests/bench/$(@:bench-%=%).py
 
 bench-isolation: all
