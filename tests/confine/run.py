@@ -58,6 +58,9 @@ def expected_calls(path):
     """The names of a .def list, with those it includes."""
     with open(os.path.join(ROOT, path)) as f:
         text = f.read()
+    # What only other architectures have: calls that are missing there.
+    if os.uname().machine == "x86_64":
+        text = re.sub(r"^#ifndef __NR_.*?^#endif$", "", text, flags=re.M | re.S)
     names = set(re.findall(r"^ALLOW\((\w+),", text, re.M))
     for include in re.findall(r'^#include "(.*)"', text, re.M):
         names |= expected_calls(include)
