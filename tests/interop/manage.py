@@ -460,6 +460,9 @@ def pauses_that_make_no_sense():
                 (("pause", "--transport", "nowhere"), "no such", 69),
                 (("pause", "--destination", "good.test"), "transport sink",
                  69),
+                # the name under which listings show its mail
+                (("pause", "--destination", "sink"),
+                 "pause --transport sink", 69),
                 (("resume", "--transport", "sink"), "not paused", 69),
                 (("pause", "all"), "usage", 64)):
             assert part in pause(d, *args, status=status), args
