@@ -261,7 +261,10 @@ say_missing_folder(struct doctor *d, const char *parameter, const char *path)
 		    parameter, path);
 	else if (d->runs)
 		doctor_say(d, DOCTOR_FAULT,
-		    "restart posternd, and find out who removed it",
+		    strcmp(parameter, "spool_directory") == 0
+			? "postern flush delivers what can still be delivered; "
+			  "then restart posternd, and find out who removed it"
+			: "restart posternd, and find out who removed it",
 		    "%s %s: it is gone, although posternd runs", parameter,
 		    path);
 	free(copy);
