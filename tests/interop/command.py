@@ -208,6 +208,16 @@ def examples_of_the_manual():
                                        check=False)
                 assert r.returncode == status, (argv, answers, r)
                 assert len(r.stdout.splitlines()) == len(answers), r
+        for argv, status in (((program, folder + "/none", job), 75),
+                             ((program,), 64),
+                             (("python3", folder + "/client.py"), 64),
+                             (("python3", folder + "/client.py",
+                               folder + "/none", "a@b", "c@d"), 75)):
+            with open(folder + "/message") as f:
+                r = subprocess.run(argv, stdin=f, capture_output=True,
+                                   timeout=60, check=False)
+            assert r.returncode == status and \
+                b"Traceback" not in r.stderr, (argv, r)
         path = folder + "/queued"
         answer_one(path, [QUEUED])
         with open(folder + "/message") as f:
