@@ -35,8 +35,12 @@ open_pid_file(const struct config *config)
 	int fd = open(config->pid_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd == -1) {
-		fprintf(stderr, "postern: %s: %s: is posternd running?\n",
-		    config->pid_file, strerror(errno));
+		fprintf(stderr, "postern: %s: %s%s\n", config->pid_file,
+		    strerror(errno),
+		    errno == EACCES
+			? ": only root and the user that started posternd may "
+			  "do this"
+			: ": is posternd running, with this configuration?");
 	} else if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
 		fprintf(stderr, "postern: %s: posternd is not running\n",
 		    config->pid_file);

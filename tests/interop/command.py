@@ -329,6 +329,19 @@ def what_is_printed_is_json():
         assert new["old_pid"] == old != new["pid"], new
 
 
+def a_reload_without_the_right_to_it_says_so():
+    """The daemon runs: the pid file is not for every user."""
+    if os.geteuid() != 0:
+        return
+    with Daemon(CONFIG) as d:
+        r = subprocess.run(["setpriv", "--reuid=61300", "--regid=61300",
+                            "--clear-groups", d.dir + "/postern", "reload",
+                            "-c", d.config], capture_output=True, timeout=60,
+                           check=False)
+        assert r.returncode == 75 and b"only root and the user" in r.stderr \
+            and b"is posternd running" not in r.stderr, r
+
+
 def a_named_configuration_is_not_replaced_by_the_default():
     """-c with a wrong name must not lead to the daemon of the default file."""
     with tempfile.TemporaryDirectory() as folder:
@@ -454,6 +467,8 @@ def run(suite):
          one_bad_recipient_refuses_the_job),
         ("command: shells complete", shells_complete),
         ("command: what is printed is JSON", what_is_printed_is_json),
+        ("command: a reload without the right to it says so",
+         a_reload_without_the_right_to_it_says_so),
         ("command: a named configuration is not replaced by the default",
          a_named_configuration_is_not_replaced_by_the_default),
         ("command: any number of recipients", any_number_of_recipients),
