@@ -170,7 +170,13 @@ def wrong_words():
             if "usage" not in r.stderr.decode():
                 assert r.stderr.count(b"\n") == 1, r.stderr
         r = d.postern("queue", "move", "--to", "nowhere", "--recipient", "*")
-        assert r.returncode == 69 and b"no transport" in r.stderr, r
+        assert r.returncode == 69 and b"no transport nowhere" in r.stderr, r
+        r = d.postern("send", "--from", "a@b.test", "--via", "nowhere",
+                      "c@d.test")
+        assert r.returncode == 69 and b"no transport nowhere" in r.stderr, r
+        r = d.postern("send", "--from", "a@b.test", "--wait", "ever",
+                      "c@d.test")
+        assert r.returncode == 64 and b"--wait: must be" in r.stderr, r
         # What is a verb of the spool elsewhere is a word like others here.
         for name in ("check", "import", "export"):
             r = d.postern("queue", "list", "--sender", name)
