@@ -187,8 +187,8 @@ say_no_user(struct doctor *d, const char *parameter, const char *name)
 
 	(void)snprintf(cure, sizeof(cure),
 	    "useradd --system --user-group --no-create-home --home-dir "
-	    "/nonexistent --shell /usr/sbin/nologin %s (conf/users.sh makes "
-	    "them all), or name another user",
+	    "/nonexistent --shell /usr/sbin/nologin %s (" POSTERN_LIBDIR
+	    "/users makes them all), or name another user",
 	    name);
 	doctor_say(d, DOCTOR_FAULT, cure, "%s: there is no user %s", parameter,
 	    name);
