@@ -133,13 +133,14 @@ print_verdict(const struct verdict *v, pid_t pid, const char *config_name,
 	if (json)
 		print_json(v, pid);
 	else if (v->taken)
-		printf("posternd [%d] has taken %s over: generation %u\n",
+		printf("posternd [%d] has taken %s over: configuration "
+		       "generation %u\n",
 		    (int)pid, config_name, v->generation);
 	if (v->taken)
 		return EXIT_ALL_WELL;
 	fprintf(stderr,
 	    "%spostern: posternd [%d]: %s is not in force as it is: "
-	    "generation %u goes on\n",
+	    "configuration generation %u goes on\n",
 	    v->reasons, (int)pid, config_name, v->generation);
 	return EXIT_BAD_CONFIG;
 }
