@@ -438,6 +438,20 @@ def all_and_destinations_are_paused():
         wait_for(lambda: states(d, "deferred"), 10, "the other's attempt")
 
 
+def a_pause_is_shown_where_nothing_is_in_memory():
+    with Sink() as sink, Daemon(config(sink.port) +
+                                "qmgr_recipient_active_limit = 1\n") as d:
+        sink.final = slow(8, "250 2.0.0 taken")
+        d.send(["a@good.test"], MESSAGE, wait="queued")
+        assert sink.at_dot.wait(10)  # memory is full for so long
+        pause(d, "pause", "--transport", "dead")
+        d.send(["b@dead.test"], MESSAGE, wait="queued")
+        for command in (("queue", "summary", "--destination", "dead"),
+                        ("top", "--once")):
+            r = d.postern(*command)
+            assert b"paused" in r.stdout.split(b"dead", 1)[1], r
+
+
 def a_paused_session_finishes_its_message():
     with Sink() as sink, Daemon(config(
             sink.port, sink="initial_destination_concurrency = 1\n"
@@ -1070,6 +1084,8 @@ def run(suite):
         ("all and destinations are paused", all_and_destinations_are_paused),
         ("a paused session finishes its message",
          a_paused_session_finishes_its_message),
+        ("manage: a pause is shown where nothing is in memory",
+         a_pause_is_shown_where_nothing_is_in_memory),
         ("pauses that make no sense", pauses_that_make_no_sense),
         ("events are told as they fall", events_are_told),
         ("postern tail", tail_command),
