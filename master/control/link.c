@@ -99,8 +99,8 @@ link_say_unusable(const char *config_name, const struct config_errors *errors,
 		fprintf(stderr, "postern: %s: %s\n", config_name,
 		    strerror(error));
 	fprintf(stderr,
-	    "postern: so it is not known where the socket is: correct -c, or "
-	    "name the socket by --socket\n");
+	    "postern: the socket is not known without it: name the file that "
+	    "posternd was started with\n");
 }
 
 const char *
