@@ -479,8 +479,7 @@ action_begin(void *ctx, struct channel *from, const struct message *m)
 	if (a->verb == ACT_MOVE &&
 	    config_transport(q->config, a->selector->to) == NULL) {
 		(void)snprintf(why, sizeof(why),
-		    "the configuration has no transport %s",
-		    a->selector->to);
+		    "the configuration has no transport %s", a->selector->to);
 		tell_refused(q, act->request, 501, "5.3.5", why);
 		selector_free(a->selector);
 		free(a);

@@ -166,8 +166,8 @@ pause_is_destination(const struct queue *q, const char *name, char *why,
 	if (named != NULL &&
 	    (route == NULL || strcmp(route->domain, "*") == 0)) {
 		(void)snprintf(why, size,
-		    "%s is a transport: use postern pause --transport %s",
-		    name, named->name);
+		    "%s is a transport: use postern pause --transport %s", name,
+		    named->name);
 		return false;
 	}
 	t = config_route(q->config, name);
