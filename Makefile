@@ -36,6 +36,7 @@ endif
 # libunbound's own file asks for what only a static link needs: it is named below.
 PKGS := libssl libcrypto libbsd-overlay libseccomp sqlite3 jansson libconfuse libevent_core libcap libidn2 libgsasl
 PATHS := -DPOSTERN_SBINDIR='"$(SBINDIR)"' -DPOSTERN_SYSCONFDIR='"$(SYSCONFDIR)"' \
+	-DPOSTERN_LIBDIR='"$(LIBDIR)"' \
 	-DPOSTERN_VERSION='"$(VERSION)"'
 CPPFLAGS = -std=c11 -D_GNU_SOURCE -MMD -MP -I. $(PATHS) $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lunbound
@@ -96,8 +97,8 @@ $(BUILD)/libpostern.a: $(OBJS)
 # The paths and the version are compiled in: another PREFIX builds anew.
 $(BUILD)/paths: FORCE
 	@mkdir -p $(@D)
-	@echo "$(PREFIX) $(SBINDIR) $(SYSCONFDIR) $(VERSION)" | cmp -s - $@ || \
-	    echo "$(PREFIX) $(SBINDIR) $(SYSCONFDIR) $(VERSION)" >$@
+	@echo "$(PREFIX) $(SBINDIR) $(LIBDIR) $(SYSCONFDIR) $(VERSION)" | cmp -s - $@ || \
+	    echo "$(PREFIX) $(SBINDIR) $(LIBDIR) $(SYSCONFDIR) $(VERSION)" >$@
 
 $(BUILD)/obj/master/main.o $(BUILD)/obj/master/metrics/render.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard master/control/*.c)): $(BUILD)/paths
 

@@ -141,8 +141,8 @@ why_not(struct assembly *a, const struct stat *st)
 	for (i = 0; i <= a->depth; i++)
 		if (a->open[i].dev == st->st_dev &&
 		    a->open[i].ino == st->st_ino)
-			return "it includes itself, by a file that it includes "
-			       "or at once";
+			return "it includes itself, directly or through "
+			       "another file";
 	if (a->depth == CONFIG_INCLUDE_DEPTH)
 		return "files include files too deeply: at most 8 in one "
 		       "another";

@@ -83,7 +83,9 @@ config_places_line(const struct config_places *places, int line,
     char out[static CONFIG_PLACE_SIZE])
 {
 	const char *file;
-	int own = config_places_find(places, "", line, &file);
+	int own = config_places_find(places,
+	    places->count > 0 && places->name != NULL ? places->name : "", line,
+	    &file);
 
 	if (file[0] == '\0')
 		(void)snprintf(out, CONFIG_PLACE_SIZE, "line %d", own);

@@ -28,6 +28,7 @@ struct config_place {
 struct config_places {
 	struct config_place *list;
 	size_t count;
+	const char *name; /* of the named file, while it is read; borrowed */
 };
 
 /* All of a text; -1 for want of memory. */
@@ -39,7 +40,8 @@ void config_places_clear(struct config_places *places);
 int config_places_find(const struct config_places *places, const char *name,
     int line, const char **file);
 
-/* "line 7", or "line 7 of FILE" where that is not the one that was named. */
+/* "line 7", or "line 7 of FILE" where the configuration has several: the reader of a
+ * complaint about one of them must not look in another. */
 const char *config_places_line(const struct config_places *places, int line,
     char out[static CONFIG_PLACE_SIZE]);
 

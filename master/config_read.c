@@ -180,7 +180,7 @@ statement_set(struct reader *r, const struct config_statement *s)
 	}
 	seen = config_seen_line(r, row);
 	if (*seen != 0) {
-		complain(&r->complaints, s->line, "%s is set already, on %s",
+		complain(&r->complaints, s->line, "%s is already set on %s",
 		    row->name, config_places_line(&r->places, *seen, where));
 		return;
 	}
@@ -463,8 +463,10 @@ config_read(const char *name, const char *text, size_t len,
 		    sizeof(errors->lines[0]), "%.100s:0: out of memory", name);
 		return NULL;
 	}
+	r->places.name = name;
 	if (text_is_sound(r, text, len))
 		read_all(r, text, len);
+	r->places.name = NULL;
 	complaints_report(&r->complaints, name, &r->places, errors);
 	if (r->complaints.count == 0) {
 		config = r->config;

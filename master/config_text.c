@@ -256,7 +256,7 @@ set(struct config_text *text, struct config_statement *statement)
 
 	if (token.kind == TOKEN_END || token.line != statement->line)
 		return bad(text, statement, statement->line,
-		    "no value stands behind =; write \"\" for none");
+		    "there is no value after =; write \"\" for none");
 	(void)next_token(text); /* the one we have seen */
 	statement->value = token.at;
 	statement->value_len = token.len;

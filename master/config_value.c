@@ -54,9 +54,9 @@ static const char *
 number_shape(enum config_type type)
 {
 	if (type == CONFIG_TYPE_DURATION)
-		return "digits, and s, m, h or d behind them";
+		return "digits, and s, m, h or d after them";
 	if (type == CONFIG_TYPE_SIZE)
-		return "digits, and k or m behind them where meant";
+		return "digits, and k or m after them for larger units";
 	return "digits alone";
 }
 

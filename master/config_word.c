@@ -203,7 +203,7 @@ check_retry(const char *word)
 	int64_t ms;
 
 	return retry_parse(word, &ms) ? NULL
-				      : "write digits, and s, m, h or d behind "
+				      : "write digits, and s, m, h or d after "
 					"them: 1s to 100d";
 }
 

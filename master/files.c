@@ -24,8 +24,8 @@ complain(const char *what, const char *where)
 		    what, where);
 	case EPERM:
 		fatal("%s %s: it belongs to another user, or others may write "
-		      "in it: give it to the right one alone, or name another "
-		      "place",
+		      "in it: postern doctor prints the commands that put this "
+		      "right; or name another place",
 		    what, where);
 	default:
 		fatal("%s %s: %s", what, where, strerror(errno));

@@ -76,8 +76,8 @@ parse_bits(const char *digits, struct server_match *out)
 
 	if (digits[0] == '\0' || strlen(digits) > 3 ||
 	    digits[strspn(digits, "0123456789")] != '\0' || bits > most)
-		return most == 32 ? "the number behind / must be 0 to 32"
-				  : "the number behind / must be 0 to 128";
+		return most == 32 ? "the number after / must be 0 to 32"
+				  : "the number after / must be 0 to 128";
 	out->bits = (uint8_t)bits;
 	if (!ends_with_its_bits(out))
 		return "the address has bits behind those that / counts; "

@@ -1,10 +1,19 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: ISC
 """job-client.py SOCKET FROM RECIPIENT... < message-file: waits for the end.
-Ends with 0, 69 where the job or a recipient failed, or 75 to try again."""
+Ends with 0, 69 where the job or a recipient failed, 75 to try again, or 64 where
+a word is missing."""
 import array, json, socket, sys
+if len(sys.argv) < 4:
+    print("usage: job-client.py SOCKET FROM RECIPIENT... < message-file",
+          file=sys.stderr)
+    sys.exit(64)
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-s.connect(sys.argv[1])
+try:
+    s.connect(sys.argv[1])
+except OSError as e:
+    print("%s: %s" % (sys.argv[1], e.strerror), file=sys.stderr)
+    sys.exit(75)
 job = {"from": sys.argv[2], "rcpts": sys.argv[3:], "wait": "final"}
 s.sendmsg([json.dumps(job).encode()],
           [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])

@@ -119,7 +119,8 @@ control_help_for(const char *name)
 {
 	const struct command *c = find(name);
 
-	printf("usage: %s\n\n%s; see postern(1)\n", c->usage, c->summary);
+	printf("usage: %s\n\n%s; see %s(1)\n", c->usage, c->summary,
+	    strcmp(name, "sendmail") == 0 ? "postern-sendmail" : "postern");
 	return EXIT_ALL_WELL;
 }
 

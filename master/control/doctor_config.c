@@ -187,8 +187,8 @@ say_no_user(struct doctor *d, const char *parameter, const char *name)
 
 	(void)snprintf(cure, sizeof(cure),
 	    "useradd --system --user-group --no-create-home --home-dir "
-	    "/nonexistent --shell /usr/sbin/nologin %s (conf/users.sh makes "
-	    "them all), or name another user",
+	    "/nonexistent --shell /usr/sbin/nologin %s (" POSTERN_LIBDIR
+	    "/users makes them all), or name another user",
 	    name);
 	doctor_say(d, DOCTOR_FAULT, cure, "%s: there is no user %s", parameter,
 	    name);
@@ -261,7 +261,10 @@ say_missing_folder(struct doctor *d, const char *parameter, const char *path)
 		    parameter, path);
 	else if (d->runs)
 		doctor_say(d, DOCTOR_FAULT,
-		    "restart posternd, and find out who removed it",
+		    strcmp(parameter, "spool_directory") == 0
+			? "postern flush delivers what can still be delivered; "
+			  "then restart posternd, and find out who removed it"
+			: "restart posternd, and find out who removed it",
 		    "%s %s: it is gone, although posternd runs", parameter,
 		    path);
 	free(copy);

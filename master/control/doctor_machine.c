@@ -325,7 +325,7 @@ doctor_sendmail(struct doctor *d)
 
 	if (to == NULL)
 		doctor_say(d, DOCTOR_WELL, NULL,
-		    "there is no %s; ours is in /usr/lib/postern", usual);
+		    "there is no %s; ours is in " POSTERN_LIBDIR, usual);
 	else if (strcmp(name, "postern") == 0)
 		doctor_say(d, DOCTOR_WELL, NULL, "%s is ours", usual);
 	else if (d->config != NULL && d->config->nlisteners > 0)
@@ -334,7 +334,8 @@ doctor_sendmail(struct doctor *d)
 		    to);
 	else
 		doctor_say(d, DOCTOR_WARNING,
-		    "point programs at /usr/lib/postern/sendmail, or have that "
+		    "point programs at " POSTERN_LIBDIR
+		    "/sendmail, or have that "
 		    "MTA hand its mail to a listener",
 		    "%s is another's (%s): what calls it does not come to us",
 		    usual, to);

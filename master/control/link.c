@@ -30,6 +30,8 @@ link_open(const char *path)
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int fd;
 
+	if (path == NULL)
+		return -1; /* link_socket has said why */
 	if (strlcpy(un.sun_path, path, sizeof(un.sun_path)) >=
 	    sizeof(un.sun_path)) {
 		fprintf(stderr, "postern: %s: the path is too long\n", path);
@@ -81,17 +83,45 @@ link_config(const char *config_name)
 	return config;
 }
 
+/*
+ * A file that was named is the only one that knows the socket: the default one may
+ * be that of another posternd, whose queue was not meant.
+ */
+static void
+link_say_unusable(const char *config_name, const struct config_errors *errors,
+    int error)
+{
+	size_t i;
+
+	for (i = 0; i < errors->nlines; i++)
+		fprintf(stderr, "postern: %s\n", errors->lines[i]);
+	if (errors->nlines == 0)
+		fprintf(stderr, "postern: %s: %s\n", config_name,
+		    strerror(error));
+	fprintf(stderr,
+	    "postern: the socket is not known without it: name the file that "
+	    "posternd was started with\n");
+}
+
 const char *
 link_socket(const char *given, const char *config_name, bool control)
 {
 	static char path[108];
+	static struct config_errors errors;
 	struct config *config;
+	bool named =
+	    strcmp(config_name, POSTERN_SYSCONFDIR "/postern.conf") != 0;
 
 	if (given != NULL)
 		return given;
 	strlcpy(path, control ? "/run/postern/control" : "/run/postern/job",
 	    sizeof(path));
-	config = link_config(config_name);
+	config = named ? link_read_config(config_name, &errors)
+		       : link_config(config_name);
+	if (config == NULL && named) {
+		link_say_unusable(config_name, &errors, errno);
+		return NULL;
+	}
 	if (config != NULL)
 		strlcpy(path,
 		    control ? config->control_socket : config->job_socket,

@@ -43,14 +43,16 @@ struct link_job {
 };
 
 /*
- * link_open - connect to a socket.  On failure says on stderr what to do, and
- * returns -1.
+ * link_open - connect to a socket; NULL: there is none.  On failure says on stderr
+ * what to do, unless link_socket has, and returns -1.
  */
 int link_open(const char *path);
 
 /*
  * link_socket - the path of the daemon's job or control socket: given, or from
- * the configuration, or the default one.  Static storage.
+ * the configuration, or the default one.  NULL, with the reason on stderr, where a
+ * configuration that is not the default one cannot be read or has errors.  Static
+ * storage.
  */
 const char *link_socket(const char *given, const char *config_name,
     bool control);

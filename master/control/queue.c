@@ -103,7 +103,7 @@ list_sums(int fd, const struct listing *l)
 	else if (!l->whole)
 		rows_print_counts(l->end);
 	if (!l->o->json && json_is_true(json_object_get(l->end, "more")))
-		printf("there are more: --limit shows as many as it says\n");
+		printf("there are more rows: --limit N prints up to N\n");
 	return l->whole ? 0 : pause_print(fd, l->o->json, -1);
 }
 

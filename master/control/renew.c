@@ -35,8 +35,12 @@ open_pid_file(const struct config *config)
 	int fd = open(config->pid_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd == -1) {
-		fprintf(stderr, "postern: %s: %s: is posternd running?\n",
-		    config->pid_file, strerror(errno));
+		fprintf(stderr, "postern: %s: %s%s\n", config->pid_file,
+		    strerror(errno),
+		    errno == EACCES
+			? ": only root and the user that started posternd may "
+			  "do this"
+			: ": is posternd running, with this configuration?");
 	} else if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
 		fprintf(stderr, "postern: %s: posternd is not running\n",
 		    config->pid_file);
@@ -129,13 +133,14 @@ print_verdict(const struct verdict *v, pid_t pid, const char *config_name,
 	if (json)
 		print_json(v, pid);
 	else if (v->taken)
-		printf("posternd [%d] has taken %s over: generation %u\n",
+		printf("posternd [%d] has taken %s over: configuration "
+		       "generation %u\n",
 		    (int)pid, config_name, v->generation);
 	if (v->taken)
 		return EXIT_ALL_WELL;
 	fprintf(stderr,
 	    "%spostern: posternd [%d]: %s is not in force as it is: "
-	    "generation %u goes on\n",
+	    "configuration generation %u goes on\n",
 	    v->reasons, (int)pid, config_name, v->generation);
 	return EXIT_BAD_CONFIG;
 }

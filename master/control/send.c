@@ -127,6 +127,16 @@ print_answers(int fd, const struct send_options *o)
 	return ret;
 }
 
+static int
+check_wait(const char *wait)
+{
+	if (wait == NULL || strcmp(wait, "queued") == 0 ||
+	    strcmp(wait, "attempt") == 0 || strcmp(wait, "final") == 0)
+		return 0;
+	fprintf(stderr, "postern: --wait: must be queued, attempt or final\n");
+	return -1;
+}
+
 int
 control_send(int argc, char **argv)
 {
@@ -136,7 +146,8 @@ control_send(int argc, char **argv)
 
 	if (parse(argc, argv, &o) == -1)
 		return control_usage("send");
-	if (envelope_check(&o.job.envelope, o.job.nrcpts) == -1)
+	if (check_wait(o.job.wait) == -1 ||
+	    envelope_check(&o.job.envelope, o.job.nrcpts) == -1)
 		return EXIT_USAGE;
 	o.job.message_fd = link_read_message();
 	if (o.job.message_fd == -1)

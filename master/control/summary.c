@@ -76,7 +76,7 @@ name_destination(const json_t *row, char *out, size_t size)
 	const char *hop = link_string(row, "next_hop");
 
 	if (transport[0] == '\0')
-		(void)snprintf(out, size, "%s (no way leads there)", hop);
+		(void)snprintf(out, size, "%s (no route)", hop);
 	else if (strcmp(transport, hop) == 0)
 		(void)snprintf(out, size, "%s (%s)", transport,
 		    link_string(row, "server"));

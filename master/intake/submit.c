@@ -165,8 +165,9 @@ begin_job(struct clients *cs, struct client *c, const struct job_packet *job,
 	}
 	if (job->via[0] != '\0' &&
 	    config_transport(cs->config, job->via) == NULL) {
-		request_refuse(c, job->ref, 554, "5.3.5",
-		    "\"via\" names no transport of the configuration");
+		(void)snprintf(error, sizeof(error),
+		    "the configuration has no transport %s", job->via);
+		request_refuse(c, job->ref, 554, "5.3.5", error);
 		return;
 	}
 	if (cs->role.phase == PHASE_DRAINING) {

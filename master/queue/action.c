@@ -461,6 +461,7 @@ action_begin(void *ctx, struct channel *from, const struct message *m)
 	const struct msg_act *act = m->payload;
 	struct queue *q = ctx;
 	struct action *a;
+	char why[128];
 
 	(void)from;
 	if (q->nactions >= ACTIONS_MAX) {
@@ -477,8 +478,9 @@ action_begin(void *ctx, struct channel *from, const struct message *m)
 	}
 	if (a->verb == ACT_MOVE &&
 	    config_transport(q->config, a->selector->to) == NULL) {
-		tell_refused(q, act->request, 501, "5.3.5",
-		    "\"to\" names no transport of the configuration");
+		(void)snprintf(why, sizeof(why),
+		    "the configuration has no transport %s", a->selector->to);
+		tell_refused(q, act->request, 501, "5.3.5", why);
 		selector_free(a->selector);
 		free(a);
 		return;

@@ -285,6 +285,25 @@ group_keep_room(struct queue *q)
 		(void)group_refuse(q, NULL, ENOSPC);
 }
 
+/* A yes would hold only as long as this process lives. */
+static void
+group_keep_promises(struct queue *q)
+{
+	if (!group_has_submission(q))
+		return;
+	if (!store_is_removed(q->store)) {
+		q->spool_is_removed = false;
+		return;
+	}
+	if (!q->spool_is_removed)
+		log_line(LOG_ERROR,
+		    "queue.db was removed from spool_directory, or replaced: "
+		    "jobs are refused; what is queued is still delivered, and "
+		    "lost when posternd stops: postern flush, then restart");
+	q->spool_is_removed = true;
+	(void)group_refuse(q, NULL, ESTALE);
+}
+
 /* True: there is another way to go on. */
 static bool
 group_make_room(struct queue *q, int error)
@@ -464,6 +483,7 @@ group_commit(struct queue *q)
 	int64_t start_us = time_monotonic_us();
 	int error;
 
+	group_keep_promises(q);
 	group_keep_room(q);
 	while ((!STAILQ_EMPTY(&q->ops) || rates_kept_are_due(q)) &&
 	    group_write(q, &failed, &last) == -1) {

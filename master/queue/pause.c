@@ -145,30 +145,42 @@ pause_find(struct queue *q, enum pause_kind kind, const char *name)
 	return NULL;
 }
 
-/* Whether any mail goes there; if not, why holds what to say instead. */
+/*
+ * Whether any mail goes there; if not, why holds what to say instead.
+ *
+ * The queue's listings show a transport with a server under the transport's own name.
+ * As a domain that name would be one of the route for all, and the pause would stop
+ * nothing.
+ */
 static bool
 pause_is_destination(const struct queue *q, const char *name, char *why,
     size_t size)
 {
-	const struct transport *t;
+	const struct transport *t, *named = config_transport(q->config, name);
+	const struct route *route = config_route_of(q->config, name);
 	size_t i;
 
 	for (i = 0; i < q->config->ntransports; i++)
 		if (strcasecmp(q->config->transports[i].server, name) == 0)
 			return true;
+	if (named != NULL &&
+	    (route == NULL || strcmp(route->domain, "*") == 0)) {
+		(void)snprintf(why, size,
+		    "%s is a transport: use postern pause --transport %s", name,
+		    named->name);
+		return false;
+	}
 	t = config_route(q->config, name);
 	if (t != NULL && t->next_hop.kind == NEXT_HOP_MX)
 		return true;
-	if (config_transport(q->config, name) != NULL)
-		(void)snprintf(why, size, "%s is a transport: pause it as such",
-		    name);
-	else if (t == NULL)
+	if (t == NULL)
 		(void)snprintf(why, size, "no route leads there");
 	else
 		(void)snprintf(why, size,
-		    "mail for this domain goes by transport %s to %s: pause "
-		    "the one or the other",
-		    t->name, t->server);
+		    "mail for %s uses transport %s: use postern pause "
+		    "--transport %s, or --destination %s, which also pauses "
+		    "other mail to that server",
+		    name, t->name, t->name, t->server);
 	return false;
 }
 

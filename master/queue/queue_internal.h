@@ -336,6 +336,7 @@ struct queue {
 	bool store_fails;   /* the last commit did */
 	void *reserve;      /* group_reserve */
 	bool disk_is_short; /* said in the log */
+	bool spool_is_removed; /* said in the log */
 	TAILQ_HEAD(, submission) half_jobs;
 	uint32_t nhalf_jobs;
 	uint32_t half_jobs_max; /* envelopes that are not whole yet */

@@ -414,6 +414,10 @@ bool store_keep_reserve(struct store *store);
 /* Whether the reserve is in use, which is not for new messages. */
 bool store_is_tight(const struct store *store);
 
+/* Whether the database was removed or replaced: what is written goes to a file that
+ * has no name, and is lost when this process ends. */
+bool store_is_removed(const struct store *store);
+
 /* What the engine said of the last failure; for the log, never NULL. */
 const char *store_error(const struct store *store);
 

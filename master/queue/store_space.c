@@ -133,3 +133,14 @@ store_is_tight(const struct store *store)
 {
 	return store->is_tight;
 }
+
+bool
+store_is_removed(const struct store *store)
+{
+	int moved = 0;
+
+	return store->bodies_fd != -1 &&
+	    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED,
+		&moved) == SQLITE_OK &&
+	    moved != 0;
+}

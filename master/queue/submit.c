@@ -122,7 +122,9 @@ void
 submit_refuse_for(struct queue *q, struct submission *s, int error)
 {
 	if (error == ENOSPC || error == EDQUOT)
-		submit_refused(q, s, 452, "4.3.1", "the queue's disk is full");
+		submit_refused(q, s, 452, "4.3.1",
+		    "the spool's disk is full, or has less room than "
+		    "queue_minfree");
 	else
 		submit_refused(q, s, 451, "4.3.0",
 		    "the queue cannot be written");

@@ -187,10 +187,11 @@ summary_destination_out(struct queue *q, struct json_out *out,
 		json_out_string(out, "server", t->config->server);
 	d = schedule_find_destination(q->schedule, row->transport, row->name,
 	    SCHEDULE_ANY_VARIANT);
-	if (d == NULL)
-		return;
 	json_out_object(out, "now");
-	top_destination_out(q, out, d);
+	if (d != NULL)
+		top_destination_out(q, out, d);
+	else
+		top_stored_out(q, out, row);
 	json_out_close(out);
 }
 

@@ -190,8 +190,7 @@ top_destination_out(const struct queue *q, struct json_out *out,
 	top_pause_out(q, out, d->transport, d->next_hop);
 }
 
-/* Of a destination of which nothing is in memory. */
-static void
+void
 top_stored_out(const struct queue *q, struct json_out *out,
     const struct census_row *row)
 {

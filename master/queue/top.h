@@ -18,4 +18,10 @@ void top_ask(struct queue *q, const struct ask *ask);
 void top_destination_out(const struct queue *q, struct json_out *out,
     const struct schedule_destination *d);
 
+/* The same of one of which nothing is in memory, as far as that is known: how many
+ * wait, its last reply, and whether it is paused. */
+struct census_row;
+void top_stored_out(const struct queue *q, struct json_out *out,
+    const struct census_row *row);
+
 #endif

@@ -208,6 +208,16 @@ def examples_of_the_manual():
                                        check=False)
                 assert r.returncode == status, (argv, answers, r)
                 assert len(r.stdout.splitlines()) == len(answers), r
+        for argv, status in (((program, folder + "/none", job), 75),
+                             ((program,), 64),
+                             (("python3", folder + "/client.py"), 64),
+                             (("python3", folder + "/client.py",
+                               folder + "/none", "a@b", "c@d"), 75)):
+            with open(folder + "/message") as f:
+                r = subprocess.run(argv, stdin=f, capture_output=True,
+                                   timeout=60, check=False)
+            assert r.returncode == status and \
+                b"Traceback" not in r.stderr, (argv, r)
         path = folder + "/queued"
         answer_one(path, [QUEUED])
         with open(folder + "/message") as f:
@@ -319,6 +329,42 @@ def what_is_printed_is_json():
         assert new["old_pid"] == old != new["pid"], new
 
 
+def a_reload_without_the_right_to_it_says_so():
+    """The daemon runs: the pid file is not for every user."""
+    if os.geteuid() != 0:
+        return
+    with Daemon(CONFIG) as d:
+        r = subprocess.run(["setpriv", "--reuid=61300", "--regid=61300",
+                            "--clear-groups", d.dir + "/postern", "reload",
+                            "-c", d.config], capture_output=True, timeout=60,
+                           check=False)
+        assert r.returncode == 75 and b"only root and the user" in r.stderr \
+            and b"is posternd running" not in r.stderr, r
+
+
+def a_named_configuration_is_not_replaced_by_the_default():
+    """-c with a wrong name must not lead to the daemon of the default file."""
+    with tempfile.TemporaryDirectory() as folder:
+        broken = os.path.join(folder, "broken.conf")
+        with open(broken, "w") as f:
+            f.write("hostname = x\nhostname =\n")
+        for name, part in ((os.path.join(folder, "none.conf"),
+                            "No such file"), (broken, "broken.conf:2: ")):
+            for argv in (("queue", "list"), ("status",), ("top", "--once"),
+                         ("flush",), ("pause", "--all"), ("tail",),
+                         ("transcript",), ("explain", "a@b.test"),
+                         ("send", "--from", "a@b.test", "c@d.test")):
+                r = subprocess.run([POSTERN, argv[0], "-c", name, *argv[1:]],
+                                   stdin=subprocess.DEVNULL,
+                                   capture_output=True, timeout=60,
+                                   check=False)
+                said = r.stderr.decode()
+                assert r.returncode == 75 and part in said and \
+                    "/run/postern" not in said and \
+                    "the socket is not known" in said, \
+                    (argv, r)
+
+
 def deliver(*argv, message=b"Subject: x\n\nbody\n", prefix=()):
     """postern deliver, by a copy of the programs that any user may execute."""
     postern = os.path.join(programs("build"), "postern")
@@ -422,6 +468,10 @@ def run(suite):
          one_bad_recipient_refuses_the_job),
         ("command: shells complete", shells_complete),
         ("command: what is printed is JSON", what_is_printed_is_json),
+        ("command: a reload without the right to it says so",
+         a_reload_without_the_right_to_it_says_so),
+        ("command: a named configuration is not replaced by the default",
+         a_named_configuration_is_not_replaced_by_the_default),
         ("command: any number of recipients", any_number_of_recipients),
         ("command: a Unix socket by our own rights",
          a_unix_socket_by_our_own_rights),

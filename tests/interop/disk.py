@@ -2,6 +2,7 @@
 """What a queue does whose disk is full, read-only or damaged."""
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -237,6 +238,29 @@ def a_start_on_a_read_only_disk_says_so():
             d.takes_again()
 
 
+def a_removed_spool_takes_no_more_mail():
+    """No job is acknowledged that a restart would not find."""
+    with Sink() as sink:
+        sink.rcpt = "450 4.2.0 later"
+        with Daemon(CONFIG % ("0", sink.port)) as d:
+            first = d.send(["first@x.test"], MESSAGE, wait="attempt")
+            assert first[0]["status"] == "queued", first
+            shutil.rmtree(d.dir + "/spool")
+            for _ in range(2):
+                answer = d.send(["n@x.test"], MESSAGE, wait="queued")[0]
+                assert answer["status"] == "refused" and \
+                    answer["code"] == 451, answer
+            assert d.log_text().count("queue.db was removed") == 1
+            sink.rcpt = "250 2.1.5 ok"
+            d.postern("flush")
+            wait_for(lambda: sink.got("first@x.test"), what="what was queued")
+            assert sink.got("n@x.test") == []
+            d.stop()
+            d.start()
+            d.send(["again@x.test"], MESSAGE)
+            assert sink.got("again@x.test")
+
+
 TESTS = (
     a_full_disk_refuses_and_recovers,
     a_disk_that_others_fill_lets_out_what_is_queued,
@@ -245,8 +269,8 @@ TESTS = (
     a_disk_that_turns_read_only_loses_nothing,
     what_is_not_stored_needs_no_disk,
     a_start_on_a_read_only_disk_says_so,
+    a_removed_spool_takes_no_more_mail,
 )
-
 
 
 def can_mount(kind):
@@ -264,7 +288,7 @@ def run(suite):
     mounts = can_mount(Disk)
     for test in TESTS:
         name = test.__name__.replace("_", " ")
-        if not mounts:
+        if not mounts and test is not a_removed_spool_takes_no_more_mail:
             suite.skip(name, "needs to mount a tmpfs")
         elif (test in (a_disk_that_turns_read_only_loses_nothing,
                        what_is_not_stored_needs_no_disk) and

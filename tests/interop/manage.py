@@ -170,7 +170,13 @@ def wrong_words():
             if "usage" not in r.stderr.decode():
                 assert r.stderr.count(b"\n") == 1, r.stderr
         r = d.postern("queue", "move", "--to", "nowhere", "--recipient", "*")
-        assert r.returncode == 69 and b"no transport" in r.stderr, r
+        assert r.returncode == 69 and b"no transport nowhere" in r.stderr, r
+        r = d.postern("send", "--from", "a@b.test", "--via", "nowhere",
+                      "c@d.test")
+        assert r.returncode == 69 and b"no transport nowhere" in r.stderr, r
+        r = d.postern("send", "--from", "a@b.test", "--wait", "ever",
+                      "c@d.test")
+        assert r.returncode == 64 and b"--wait: must be" in r.stderr, r
         # What is a verb of the spool elsewhere is a word like others here.
         for name in ("check", "import", "export"):
             r = d.postern("queue", "list", "--sender", name)
@@ -432,6 +438,20 @@ def all_and_destinations_are_paused():
         wait_for(lambda: states(d, "deferred"), 10, "the other's attempt")
 
 
+def a_pause_is_shown_where_nothing_is_in_memory():
+    with Sink() as sink, Daemon(config(sink.port) +
+                                "qmgr_recipient_active_limit = 1\n") as d:
+        sink.final = slow(8, "250 2.0.0 taken")
+        d.send(["a@good.test"], MESSAGE, wait="queued")
+        assert sink.at_dot.wait(10)  # memory is full for so long
+        pause(d, "pause", "--transport", "dead")
+        d.send(["b@dead.test"], MESSAGE, wait="queued")
+        for command in (("queue", "summary", "--destination", "dead"),
+                        ("top", "--once")):
+            r = d.postern(*command)
+            assert b"paused" in r.stdout.split(b"dead", 1)[1], r
+
+
 def a_paused_session_finishes_its_message():
     with Sink() as sink, Daemon(config(
             sink.port, sink="initial_destination_concurrency = 1\n"
@@ -460,6 +480,9 @@ def pauses_that_make_no_sense():
                 (("pause", "--transport", "nowhere"), "no such", 69),
                 (("pause", "--destination", "good.test"), "transport sink",
                  69),
+                # the name under which listings show its mail
+                (("pause", "--destination", "sink"),
+                 "pause --transport sink", 69),
                 (("resume", "--transport", "sink"), "not paused", 69),
                 (("pause", "all"), "usage", 64)):
             assert part in pause(d, *args, status=status), args
@@ -1061,6 +1084,8 @@ def run(suite):
         ("all and destinations are paused", all_and_destinations_are_paused),
         ("a paused session finishes its message",
          a_paused_session_finishes_its_message),
+        ("manage: a pause is shown where nothing is in memory",
+         a_pause_is_shown_where_nothing_is_in_memory),
         ("pauses that make no sense", pauses_that_make_no_sense),
         ("events are told as they fall", events_are_told),
         ("postern tail", tail_command),

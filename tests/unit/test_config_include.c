@@ -125,7 +125,7 @@ Test(config_include, what_is_wrong_names_its_own_file_and_line)
 {
 	static const char *const want[] = {
 		"conf.d/a.conf:2: bogus is no parameter",
-		"conf.d/a.conf:3: transport t is already defined on line 1",
+		"conf.d/a.conf:3: transport t is already defined on line 1 of /",
 		"conf.d/b.conf:2: this block is not closed by }",
 		"conf.d/c.conf:1: this } closes no block",
 		"postern.conf:4: include: ",
