@@ -23,7 +23,6 @@ import package  # noqa
 
 RELEASE = "trixie"
 COMPILERS = os.path.join(ROOT, "build/debian-13-build.tar")
-BUILDER = os.path.join(ROOT, "build/debian-13")
 HOUR = 3600
 # A sample of all, with those in which names are looked up and certificates trusted.
 SESSIONS = "s_[01][0-9][05]|sasl|login|h_certificate"
