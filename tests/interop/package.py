@@ -83,10 +83,11 @@ class Machine:
 
     def __init__(self, packages, base=base_of("bookworm")):
         self.dir = tempfile.mkdtemp(prefix="postern-machine-")
-        os.chmod(self.dir, 0o755)
         # a place to mount on, as the root of a machine is: pivot_root(2)
         subprocess.run(["mount", "--bind", self.dir, self.dir], check=True)
         subprocess.run(["tar", "-C", self.dir, "-xf", base], check=True)
+        # an archive says of its top what mkdtemp() made it
+        os.chmod(self.dir, 0o755)
         subprocess.run(["mount", "-t", "proc", "proc", self.dir + "/proc"],
                        check=True)
         for name in ("resolv.conf", "hosts"):
