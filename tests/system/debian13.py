@@ -129,7 +129,9 @@ def main():
         for name in STEPS:
             suite.check("Debian 13: " + name.replace("_", " "),
                         getattr(steps, name), once=True)
-        made = sorted(os.path.join(packages, x) for x in os.listdir(packages))
+        # the higher version has the longer name
+        made = sorted((os.path.join(packages, x) for x in os.listdir(packages)),
+                      key=len)
         if len(made) == 2:
             package.check(suite, made, RELEASE)
     finally:
