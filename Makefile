@@ -44,7 +44,7 @@ LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lunbound
 # Every file below common/, agent/ and master/ but the two mains is in one
 # archive, which the programs and the tests link.
 MAINS := master/main.c master/control/postern.c
-SRCS  := $(filter-out $(MAINS),$(wildcard common/*.c agent/*.c master/*.c master/*/*.c))
+SRCS  := $(filter-out $(MAINS),$(sort $(wildcard common/*.c agent/*.c master/*.c master/*/*.c)))
 # ATTACKS=1 makes a posternd whose workers can be told to attack their cage
 # (tests/confine); no other build has that code.
 ifdef ATTACKS
@@ -61,7 +61,7 @@ FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/operator/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
-.PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session session-sanitized session-faults interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-check system-check arch-build arch-check clean FORCE
+.PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session session-sanitized session-faults interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-reproducible deb-check system-check debian13-check arch-build arch-check clean FORCE
 
 all: $(BUILD)/posternd $(BUILD)/postern
 
@@ -76,8 +76,10 @@ help:
 	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
 	@echo "make lint      gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
 	@echo "make install   programs, manuals, units, examples, configuration, users (DESTDIR, PREFIX, UNITDIR, DOCDIR)"
-	@echo "make deb       $(DEB), a package for Debian 12; make deb-check tries it in a fresh root"
+	@echo "make deb       $(DEB), a package for the Debian that it is made on; make deb-check tries it in a fresh root"
+	@echo "make deb-reproducible   two packages from two folders are the same, octet for octet"
 	@echo "make system-check   the first hour in a fresh Debian 12 under a live systemd: minutes, and root"
+	@echo "make debian13-check   built and tested in a fresh Debian 13, by its gcc and clang: minutes, and root"
 	@echo "make arch-check   arm64 and riscv64, cross-built and run in emulated machines"
 	@echo "make clean     remove what was built; build/peers stays"
 
@@ -92,7 +94,7 @@ $(BUILD)/postern: $(BUILD)/obj/master/control/postern.o $(BUILD)/libpostern.a
 # q, not r: two files of one name stand in it.
 $(BUILD)/libpostern.a: $(OBJS)
 	@rm -f $@
-	@$(AR) qcs $@ $^
+	@$(AR) qcsD $@ $^
 
 # The paths and the version are compiled in: another PREFIX builds anew.
 $(BUILD)/paths: FORCE
@@ -167,10 +169,13 @@ bench-isolation: all
 	@$(MAKE) --no-print-directory ATTACKS=1 BUILD=$(BUILD)/attacks all
 	python3 tests/bench/isolation.py
 
+# Debian 12's; Debian 13 has none of that number, but its own (conf/deps.sh too).
+LLVM := $(if $(shell grep '^VERSION_ID="13' /etc/os-release 2>/dev/null),,-14)
+
 # libFuzzer with both sanitizers; FUZZ_SECONDS for each target.  All targets
 # link one archive, built by a make of its own that knows what is old in it.
 FUZZ_SECONDS = 60
-FUZZ_CC = clang-14
+FUZZ_CC = clang$(LLVM)
 FUZZ_LIB = $(BUILD)/fuzz/lib/libpostern.a
 PARALLEL = $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
@@ -216,7 +221,7 @@ PROGRAM := tests/faults/program.c tests/faults/calls.c
 SANITIZED_SAMPLE = 120
 FAULTS_SAMPLE = 16
 UNWALLED = $(shell awk -f tests/faults/wrapped.awk tests/faults/wrapped.def tests/faults/walls.def)
-SYMBOLIZER = $(shell command -v llvm-symbolizer-14 || command -v llvm-symbolizer)
+SYMBOLIZER = $(shell command -v llvm-symbolizer$(LLVM) || command -v llvm-symbolizer)
 
 $(SANITIZED)/posternd: master/main.c
 $(SANITIZED)/postern: master/control/postern.c
@@ -253,9 +258,9 @@ lint: man-lint
 	@sh conf/deps.sh lint
 	@$(MAKE) --no-print-directory CC=gcc BUILD=$(BUILD)/analyzer CFLAGS="$(ANALYZER)" all
 	cppcheck $(CPPCHECK) common agent master
-	@echo "clang-tidy-14"
+	@echo "clang-tidy$(LLVM)"
 	@printf '%s\n' $(SRCS) $(MAINS) | \
-	    xargs -P $(shell nproc) -I FILE clang-tidy-14 --quiet FILE -- $(CPPFLAGS) 2>/dev/null
+	    xargs -P $(shell nproc) -I FILE clang-tidy$(LLVM) --quiet FILE -- $(CPPFLAGS) 2>/dev/null
 
 man-lint:
 	mandoc -Tlint -W warning $(PAGES)
@@ -295,16 +300,24 @@ install: all
 	    if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; \
 	    else echo "install: DESTDIR is set: create the users with $(LIBDIR)/users on the target"; fi
 
-# A build of its own, for the paths are others; VERSION= makes another version.
+# A build of its own, for the paths are others; VERSION= makes another version.  The
+# folder is not to be seen in it: the build ID is made of the debug information too,
+# which has the name by which the shell knows the folder.
 DEB = $(BUILD)/deb/postern_$(VERSION)_$(shell dpkg --print-architecture 2>/dev/null).deb
 
 deb:
 	@sh conf/deps.sh deb
-	@$(MAKE) --no-print-directory -s PREFIX=/usr BUILD=$(BUILD)/deb all
+	@PWD='$(CURDIR)' $(MAKE) --no-print-directory -s PREFIX=/usr BUILD=$(BUILD)/deb \
+	    CFLAGS="$(CFLAGS) '-ffile-prefix-map=$(CURDIR)=/usr/src/postern'" all
 	@MAKE="$(MAKE)" sh conf/debian/build.sh $(BUILD)/deb $(VERSION) $(DEB)
 
 deb-lint: deb
 	@sh conf/debian/check.sh $(DEB)
+
+# Built twice, from copies of the tree in two folders: minutes.
+deb-reproducible:
+	@sh conf/deps.sh deb
+	@MAKE="$(MAKE)" sh conf/debian/reproducible.sh
 
 # In a fresh root, with the upgrade to a higher version: minutes, and root.
 deb-check: deb-lint
@@ -318,6 +331,11 @@ system-check:
 	@sh conf/deps.sh system
 	@$(MAKE) --no-print-directory deb
 	python3 tests/system/run.py $(DEB)
+
+# The same source in a Debian 13 of its own: a quarter of an hour, and root.
+debian13-check:
+	@sh conf/deps.sh root
+	python3 tests/system/debian13.py
 
 # Other architectures, with Debian's cross compilers and packages; arch-build builds
 # for those whose packages root.sh has fetched, or for all with ARCHS named.

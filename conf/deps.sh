@@ -1,22 +1,27 @@
 #!/bin/sh
 # SPDX-License-Identifier: ISC
-# Installs what building and testing need and the machine lacks: Debian 12's
-# packages.  Without root it prints the one command to run.  An argument, a
-# group, limits it: build, check, lint, deb, root or system; none means all.
+# Installs what building and testing need and the machine lacks: Debian 12's or
+# 13's packages.  Without root it prints the one command to run.  An argument, a
+# group, limits it: build, unit, check, lint, deb, root or system; none means all.
 set -eu
+
+# Of Debian 12's clangs it is 14; Debian 13 has no 14, but its own.
+llvm=-14
+! grep -q '^VERSION_ID="13' /etc/os-release 2>/dev/null || llvm=
 
 build="gcc make pkg-config libc6-dev libssl-dev libbsd-dev libseccomp-dev
 	libsqlite3-dev libunbound-dev libjansson-dev libconfuse-dev libevent-dev
 	libcap-dev libidn2-dev libgsasl-dev libmicrohttpd-dev"
-check="libcriterion-dev clang-14 libclang-rt-14-dev mandoc python3 openssl
-	ca-certificates util-linux npm"
+unit="libcriterion-dev clang$llvm python3 openssl ca-certificates util-linux"
+check="$unit libclang-rt$llvm-dev mandoc npm"
 deb="dpkg-dev lintian"
 root="debootstrap"
 system="debootstrap systemd-container"
-lint="clang-tidy-14 clang-14 cppcheck mandoc"
+lint="clang-tidy$llvm clang$llvm cppcheck mandoc"
 
 case "${1-all}" in
 build) wanted=$build ;;
+unit) wanted="$build $unit" ;;
 check) wanted="$build $check $deb" ;;
 lint) wanted="$build $lint" ;;
 deb) wanted="$build $deb" ;;
@@ -24,7 +29,7 @@ root) wanted="$build $deb $root" ;;
 system) wanted="$build $deb $system" ;;
 all) wanted="$build $check $lint $deb $root" ;;
 *)
-	echo "usage: deps.sh [build | check | lint | deb | root | system]" >&2
+	echo "usage: deps.sh [build | unit | check | lint | deb | root | system]" >&2
 	exit 64
 	;;
 esac

@@ -6,6 +6,7 @@ set -eu
 umask 022
 LC_ALL=C.UTF-8
 export LC_ALL
+unset GZIP DPKG_DEB_COMPRESSOR_LEVEL
 
 build=$1
 version=$2
@@ -14,16 +15,16 @@ root=${4-$build/root}
 here=conf/debian
 doc=$root/usr/share/doc/postern
 maintainer=${MAINTAINER-"The postern authors <postern@packages.debian.org>"}
-# The same source makes the same octets.
-: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null ||
-	stat -c %Y conf/VERSION)}"
+# The same source makes the same octets, in any folder and at any time: so the date
+# is that of the changelog, for a copy of the tree has other times, and no history.
+: "${SOURCE_DATE_EPOCH:=$(date -u +%s -d "$(sed -n '/^ -- /s/.*  //p' \
+	"$here/changelog.in")")}"
 export SOURCE_DATE_EPOCH
 
 fill() {
 	sed -e "s|@VERSION@|$version|" -e "s|@ARCH@|$(dpkg --print-architecture)|" \
 		-e "s|@MAINTAINER@|$maintainer|" -e "s|@SIZE@|${size-}|" \
-		-e "s|@DEPENDS@|${depends-}|" \
-		-e "s|@DATE@|$(date -R -u -d "@$SOURCE_DATE_EPOCH")|" "$1"
+		-e "s|@DEPENDS@|${depends-}|" "$1"
 }
 
 install_files() {
@@ -48,7 +49,8 @@ install_documents() {
 }
 
 # dpkg-shlibdeps wants to stand in a source package; and it does not see what the
-# metrics role loads by its name, so that no other role has it.
+# metrics role loads by its name, so that no other role has it.  That package has
+# another name on Debian 13.
 find_depends() {
 	install -d "$build/shlibs/debian"
 	printf 'Source: postern\n\nPackage: postern\nArchitecture: any\n' \
@@ -56,7 +58,21 @@ find_depends() {
 	absolute=$(cd "$root" && pwd)
 	(cd "$build/shlibs" && dpkg-shlibdeps -O "$absolute/usr/sbin/posternd" \
 		"$absolute/usr/bin/postern") | sed -n 's/^shlibs:Depends=//p'
-	printf ', libmicrohttpd12 (>= 0.9.75)'
+	printf ', %s (>= 0.9.75)' \
+		"$(dpkg-query -S '*/libmicrohttpd.so.12' | sed -n '1s/:.*//p')"
+}
+
+# As dpkg-gencontrol(1) counts: what du(1) says of a folder is its file system's.
+count_size() {
+	find "$root" -path "$root/DEBIAN" -prune -o -printf '%y %s\n' | awk '
+		{ n += $1 == "f" ? int(($2 + 1023) / 1024) : 1 } END { print n }'
+}
+
+# Neither the folder's rights (a set-group-ID bit, an access list) nor the time are
+# to be seen in the package.
+make_even() {
+	chmod -R u=rwX,go=rX,a-s "$root"
+	find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 }
 
 rm -rf "$root"
@@ -64,7 +80,7 @@ install -d "$root/DEBIAN" "$(dirname "$out")"
 install_files
 install_documents
 depends=$(find_depends | tr -d '\n')
-size=$(du -k -s --apparent-size "$root" | cut -f 1)
+size=$(count_size)
 fill "$here/control.in" >"$root/DEBIAN/control"
 echo /etc/postern/postern.conf >"$root/DEBIAN/conffiles"
 for script in postinst prerm postrm; do
@@ -72,7 +88,6 @@ for script in postinst prerm postrm; do
 done
 (cd "$root" && find . -type f ! -path './DEBIAN/*' ! -path './etc/*' |
 	sed 's|^\./||' | LC_ALL=C sort | xargs md5sum) >"$root/DEBIAN/md5sums"
-find "$root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d \
-	"@$SOURCE_DATE_EPOCH" {} +
-dpkg-deb --root-owner-group -Zxz --build "$root" "$out" >/dev/null
+make_even
+dpkg-deb --root-owner-group -Zxz -z6 --build "$root" "$out" >/dev/null
 echo "deb $out"

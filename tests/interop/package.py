@@ -5,7 +5,8 @@ while it runs, removed, purged, with mail in the queue and without.
 usage: package.py PACKAGE PACKAGE-OF-A-HIGHER-VERSION
 
 It wants root, debootstrap, and the mirror that apt is set to.  The root that
-debootstrap makes is kept as build/debian-12.tar.  Everything runs in mount and
+debootstrap makes is kept as build/debian-12.tar (tests/system/debian13.py does the
+same in a Debian 13).  Everything runs in mount and
 process namespaces of its own, which end with it.
 """
 import os
@@ -22,7 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from daemon import ROOT, ROLE_UIDS, Suite, wait_for  # noqa
 from sink import Sink  # noqa
 
-BASE = os.path.join(ROOT, "build/debian-12.tar")
+RELEASES = {"bookworm": 12, "trixie": 13}
 INSIDE = "POSTERN_PACKAGE_INSIDE"
 SPOOL = "/var/spool/postern"
 CONFIG = "/etc/postern/postern.conf"
@@ -31,48 +32,62 @@ TRANSPORT = ('\ntransport sink {\n\tserver = "127.0.0.1:%d"\n'
 
 
 def mirror():
+    """Where this machine's own packages come from."""
     r = subprocess.run(["apt-get", "indextargets", "--format",
                         "$(CODENAME) $(REPO_URI)"], capture_output=True,
                        text=True)
     for line in r.stdout.splitlines():
-        if line.startswith("bookworm http"):
-            return line.split()[1]
+        codename, _, uri = line.partition(" ")
+        if codename in RELEASES and uri.startswith("http"):
+            return uri.strip()
     return None
 
 
-def make_base():
-    """NULL, or why there is none."""
-    if os.path.exists(BASE):
+def base_of(release):
+    return os.path.join(ROOT, "build/debian-%d.tar" % RELEASES[release])
+
+
+def make_base(release="bookworm"):
+    """None, or why there is none."""
+    base = base_of(release)
+    if os.geteuid() != 0:
+        return "it wants root"
+    if os.path.exists(base):
         return None
     if shutil.which("debootstrap") is None:
         return "there is no debootstrap: sh conf/deps.sh root"
     source = mirror()
     if source is None:
-        return "apt knows no mirror of bookworm: see /etc/apt/sources.list"
+        return "apt knows no mirror of Debian: see /etc/apt/sources.list"
     folder = tempfile.mkdtemp(prefix="postern-base-")
     try:
-        r = subprocess.run(["debootstrap", "--variant=minbase", "bookworm",
+        r = subprocess.run(["debootstrap", "--variant=minbase", release,
                             folder, source], capture_output=True, text=True)
         if r.returncode != 0:
             return "debootstrap failed: " + r.stdout[-300:] + r.stderr[-300:]
-        os.makedirs(os.path.dirname(BASE), exist_ok=True)
-        subprocess.run(["tar", "-C", folder, "-cf", BASE + ".new", "."],
-                       check=True)
-        os.rename(BASE + ".new", BASE)
+        save(folder, base)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return None
 
 
+def save(folder, base):
+    os.makedirs(os.path.dirname(base), exist_ok=True)
+    subprocess.run(["tar", "-C", folder, "--one-file-system", "-cf",
+                    base + ".new", "."], check=True)
+    os.rename(base + ".new", base)
+
+
 class Machine:
     """A root of its own, and what runs in it."""
 
-    def __init__(self, packages):
+    def __init__(self, packages, base=base_of("bookworm")):
         self.dir = tempfile.mkdtemp(prefix="postern-machine-")
-        os.chmod(self.dir, 0o755)
         # a place to mount on, as the root of a machine is: pivot_root(2)
         subprocess.run(["mount", "--bind", self.dir, self.dir], check=True)
-        subprocess.run(["tar", "-C", self.dir, "-xf", BASE], check=True)
+        subprocess.run(["tar", "-C", self.dir, "-xf", base], check=True)
+        # an archive says of its top what mkdtemp() made it
+        os.chmod(self.dir, 0o755)
         subprocess.run(["mount", "-t", "proc", "proc", self.dir + "/proc"],
                        check=True)
         for name in ("resolv.conf", "hosts"):
@@ -82,12 +97,12 @@ class Machine:
         self.process = None
         self.log = self.dir + "/tmp/log"
 
-    def run(self, *argv, message=b"", user=None):
+    def run(self, *argv, message=b"", user=None, timeout=900):
         if user is not None:
             argv = ("setpriv", "--reuid=%d" % user, "--regid=%d" % user,
                     "--clear-groups") + argv
         return subprocess.run(
-            ["chroot", self.dir, *argv], input=message, timeout=900,
+            ["chroot", self.dir, *argv], input=message, timeout=timeout,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
                  "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root"})
@@ -97,6 +112,13 @@ class Machine:
         text = r.stdout.decode(errors="replace")
         assert r.returncode == 0, "%r: status %d: %s" % (argv, r.returncode, text)
         return text
+
+    def end(self):
+        for pid in processes():
+            os.kill(pid, 9)
+        wait_for(lambda: processes() == [], 60, "the end of posternd")
+        subprocess.run(["umount", "-R", self.dir], check=False)
+        shutil.rmtree(self.dir, ignore_errors=True)
 
     def path(self, path):
         return self.dir + path
@@ -267,10 +289,9 @@ class Steps:
             self.m.install(0)
             self.m.add_transport(sink.port)
             self.m.start()
-            before = self.m.queued()
-            assert before >= 1
-            self.m.good("postern", "queue", "--yes", "retry", "--recipient",
-                        "waits@b.test")
+            # its next attempt may have been due, so that none is left to retry
+            self.m.run("postern", "queue", "--yes", "retry", "--recipient",
+                       "waits@b.test")
             wait_for(lambda: self.m.queued() == 0, 120, "an empty queue")
             assert sink.got("waits@b.test")
 
@@ -294,25 +315,22 @@ STEPS = ("it_installs_with_what_it_needs_and_makes_its_users",
          "a_purge_without_mail_takes_all")
 
 
-def main(packages):
-    suite = Suite()
-    why = None if os.geteuid() == 0 else "it wants root"
-    if why is None:
-        why = make_base()
-    if why is not None:
-        suite.skip("package in a fresh root", why)
-        suite.end()
+def enter():
+    """In mount and process namespaces of their own, which end with this process."""
     if INSIDE not in os.environ:
         sys.stdout.flush()
         os.execvpe("unshare", ["unshare", "--mount", "--pid", "--fork",
                                "--kill-child", "--mount-proc",
                                sys.executable] + sys.argv,
                    dict(os.environ, **{INSIDE: "1"}))
-    machine = Machine(packages)
+
+
+def check(suite, packages, release="bookworm"):
+    machine = Machine(packages, base_of(release))
     steps = Steps(machine)
     try:
         for name in STEPS:
-            # each stands on the one before
+            # each needs the one before
             suite.check("package: " + name.replace("_", " "),
                         getattr(steps, name), once=True)
             if suite.failed:
@@ -320,11 +338,17 @@ def main(packages):
                                  if os.path.exists(machine.log) else "")
                 break
     finally:
-        for pid in processes():
-            os.kill(pid, 9)
-        wait_for(lambda: processes() == [], 60, "the end of posternd")
-        subprocess.run(["umount", "-R", machine.dir], check=False)
-        shutil.rmtree(machine.dir, ignore_errors=True)
+        machine.end()
+
+
+def main(packages):
+    suite = Suite()
+    why = make_base()
+    if why is not None:
+        suite.skip("package in a fresh root", why)
+        suite.end()
+    enter()
+    check(suite, packages)
     suite.end()
 
 

@@ -9,8 +9,8 @@ import subprocess
 import threading
 
 from harness import Skip, equal, lacks, table
-from server import (bye, close, cut, drain, drip, eof, flood, hello, line,
-                    octets, opened, pause, push, raw, reset, say, tls,
+from server import (PAST, bye, close, cut, drain, drip, eof, flood, hello, line,
+                    octets, opened, pause, push, raw, reset, say, sign_dated, tls,
                     transaction, upgrade)
 
 STEP_S = 1
@@ -51,6 +51,9 @@ class Maker:
     def make(self, name, *extensions, subject=None, signer=None, days=30,
              md="-sha256"):
         """signer: None is the trusted authority, "" oneself, else a name."""
+        if days == 0:
+            assert signer is None
+            return self.make_dated(name, *PAST, *extensions)
         self.request(name, subject or "/CN=" + name, extensions)
         by = ("-signkey", self.key)
         if signer is None:
@@ -66,18 +69,8 @@ class Maker:
 
     def make_dated(self, name, start, end, *extensions):
         self.request(name, "/CN=" + name, extensions)
-        with open(self.at(name, "db"), "w", encoding="ascii"):
-            pass
-        with open(self.at(name, "cnf"), "w", encoding="ascii") as f:
-            f.write("[ca]\ndefault_ca=d\n[d]\ndatabase=%s\nnew_certs_dir=%s\n"
-                    "rand_serial=yes\ndefault_md=sha256\npolicy=p\n"
-                    "[p]\ncommonName=supplied\n" %
-                    (self.at(name, "db"), self.folder))
-        run_openssl("ca", "-batch", "-notext", "-config",
-                    self.at(name, "cnf"), "-in", self.at(name, "csr"),
-                    "-cert", self.ca, "-keyfile", self.ca[:-3] + "key",
-                    "-startdate", start, "-enddate", end, "-extfile",
-                    self.at(name, "ext"), "-out", self.at(name, "pem"))
+        sign_dated(run_openssl, os.path.join(self.folder, name), self.ca, start,
+                   end)
         return name
 
     def present(self, *names):
@@ -150,7 +143,7 @@ UNKNOWN = "unable to get|unable to verify|self.signed"
 
 CERTIFICATES = (
     # label, what makes it, the words of the refusal, the name asked for
-    ("expired", leaf(SAN, days=-1), "expired"),
+    ("expired", leaf(SAN, days=0), "expired"),
     ("not yet valid", not_yet(), "not yet valid"),
     ("self-signed", leaf(SAN, signer=""), "self.signed"),
     ("wrong name", names("DNS:other.test"), MISMATCH),
@@ -195,7 +188,7 @@ CERTIFICATES = (
     ("intermediate that is no CA", below("basicConstraints=CA:FALSE"),
      "invalid CA|path length|not.*CA"),
     ("intermediate missing", below(CA, shown=False), UNKNOWN),
-    ("intermediate expired", below(CA, days=-1), "expired"),
+    ("intermediate expired", below(CA, days=0), "expired"),
     ("intermediate unknown", below(CA, signer=""), UNKNOWN),
     ("intermediate that may not sign",
      below(CA, "keyUsage=critical,digitalSignature"),

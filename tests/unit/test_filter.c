@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -142,6 +143,31 @@ Test(filter, calls_of_the_32_bit_kind_die)
 	    "%#x", status);
 }
 #endif
+
+/* clang-format off */
+static const struct filter_rule random_rules[] = {
+	ALLOW(exit_group, "the end")
+	ALLOW(getrandom,  "the only call")
+};
+/* clang-format on */
+
+/* The C library's function, which may be more than the call: glibc 2.41. */
+Test(filter, getrandom_needs_no_other_call)
+{
+	uint8_t octets[16];
+	int status;
+	pid_t pid = fork();
+
+	cr_assert_neq(pid, -1);
+	if (pid == 0) {
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+		    filter_enter(random_rules, NELEM(random_rules)) == -1)
+			_exit(99);
+		_exit(getrandom(octets, sizeof(octets), 0) != sizeof(octets));
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_expect_eq(status, 0, "%#x", status);
+}
 
 static void *
 try_socket(void *arg)

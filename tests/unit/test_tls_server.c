@@ -211,8 +211,9 @@ Test(tls_server, what_is_no_tls_1_3_ends)
 
 Test(tls_server, tls_1_2_where_it_is_allowed)
 {
-	static const struct {
-		const char *kind, *algorithms, *groups;
+	static struct { /* not const, for OpenSSL's macros cast that away */
+		const char *kind;
+		char algorithms[16], groups[8];
 		bool pkcs1;
 	} rows[] = {
 		{ "RSA", "RSA+SHA256", "P-256", true },

@@ -63,7 +63,7 @@ all(const struct transcripts *ts)
 	while ((e = transcripts_before(ts, name)) != NULL) {
 		ssize_t n = transcripts_read(ts, e, 0, out + len, 256);
 
-		cr_assert_eq(n, transcripts_size(e));
+		cr_assert_eq(n, (ssize_t)transcripts_size(e));
 		len += (size_t)n;
 		out[len++] = ' ';
 		transcripts_name(e, name);
