@@ -256,6 +256,24 @@ def job_and_control_sockets_move():
         assert os.listdir(p.d.dir + "/run") == []
 
 
+def a_place_is_of_one_socket():
+    """Who waits at one is never another one's client, and none has two."""
+    with Place() as p:
+        p.refused('job_socket = "%s"\ncontrol_socket = "%s"\n' % (
+            p.path("control"), p.path("job")), "of another kind")
+        p.refused('job_socket = "%s"\ncontrol_socket = "%s"\n' % (
+            p.path("control"), p.path("c")), "of another kind")
+        assert not os.path.exists(p.path("c"))
+        p.refused(unix("u", p.path("metrics")), "of another kind")
+        a = free_port()
+        p.reload('metrics_listen = "127.0.0.1:%d"\n' % a)
+        p.refused('metrics_listen = "127.0.0.1:%d"\n' % a + tcp("u", a),
+                  "of another kind")
+        p.reload("")
+        p.reload(tcp("u", a))
+        assert Session(("127.0.0.1", a)).greeting.startswith("220")
+
+
 def an_upgrade_has_the_sockets_of_a_reload():
     with Place() as p:
         a = free_port()
@@ -364,6 +382,7 @@ TESTS = (
     a_port_changes_its_address,
     metrics_come_move_and_go,
     job_and_control_sockets_move,
+    a_place_is_of_one_socket,
     an_upgrade_has_the_sockets_of_a_reload,
     a_verdict_names_every_reason,
     each_who_asks_gets_a_verdict_of_a_later_reload,
