@@ -52,6 +52,7 @@ struct servant {
 	int64_t silent_ms;   /* of our own time, since that PING */
 	bool hung;           /* and killed for it */
 	bool killed;         /* by us: its end is waited for */
+	bool may_end;        /* it was sent what it ends for */
 	bool is_meant;       /* it ended by itself, to begin anew */
 };
 

@@ -320,6 +320,7 @@ send_all(struct servant *s, unsigned other_sockets)
 {
 	unsigned role = s->desc->role;
 
+	s->may_end = true; /* to begin anew with it */
 	if ((role & ROLE_READERS) != 0)
 		servant_send_config(s);
 	if (role == ROLE_DIALER)

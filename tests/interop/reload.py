@@ -12,6 +12,7 @@ import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from confine.inject import inject  # noqa
 from daemon import Daemon, Job, wait_for  # noqa
 from lifecycle import MESSAGE, config, queue_up  # noqa
 from sink import Sink, slow  # noqa
@@ -274,6 +275,22 @@ def a_place_is_of_one_socket():
         assert Session(("127.0.0.1", a)).greeting.startswith("220")
 
 
+def a_role_that_ends_unasked_has_died():
+    """Whatever it says of its end: it could do so without end, and in silence."""
+    with Place() as p:
+        for role in ("intake", "resolver"):
+            try:
+                inject(p.d.pids(role)[0], "exit_group 0")
+            except OSError as e:
+                print("(not told: %s)" % e)
+                return
+            wait_for(lambda: re.search(
+                r"the %s \[\d+\] ended, and nobody had asked it to" % role,
+                p.d.log_text()), 10, "a line of its end")
+            wait_for(lambda: [s["restarts"] for s in p.d.status()
+                              if s["role"] == role] == [1], 20, "its restart")
+
+
 def an_upgrade_has_the_sockets_of_a_reload():
     with Place() as p:
         a = free_port()
@@ -383,6 +400,7 @@ TESTS = (
     metrics_come_move_and_go,
     job_and_control_sockets_move,
     a_place_is_of_one_socket,
+    a_role_that_ends_unasked_has_died,
     an_upgrade_has_the_sockets_of_a_reload,
     a_verdict_names_every_reason,
     each_who_asks_gets_a_verdict_of_a_later_reload,
