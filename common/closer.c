@@ -143,18 +143,22 @@ is_local(const struct statfs *fs)
 	}
 }
 
-/* A memfd, which only these have seals; or a regular file of a local disk.  A FUSE
- * file system that is not ours refuses fstat() without asking its server. */
+/*
+ * A memfd, which only these have seals; or a regular file of a local disk.  A FUSE
+ * file system that is not ours refuses fstat() without asking its server, unless it
+ * was mounted with allow_other: a client's file was looked at before, of another
+ * role's that is not risked.
+ */
 static bool
-is_harmless(int fd)
+is_harmless(int fd, uid_t uid)
 {
 	struct statfs fs;
 	struct stat st;
 
 	if (fcntl(fd, F_GET_SEALS) != -1)
 		return true;
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	    fstatfs(fd, &fs) == 0 && is_local(&fs);
+	return uid != CLOSER_ROLES && fstat(fd, &st) == 0 &&
+	    S_ISREG(st.st_mode) && fstatfs(fd, &fs) == 0 && is_local(&fs);
 }
 
 void
@@ -179,7 +183,8 @@ closer_close(int fd, uid_t uid)
 {
 	if (fd == -1)
 		return;
-	if (!started || is_harmless(fd)) /* whose filter may not let it look */
+	if (!started ||
+	    is_harmless(fd, uid)) /* whose filter may not let it look */
 		fd_close(fd);
 	else
 		closer_give(fd, uid);

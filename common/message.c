@@ -6,7 +6,6 @@
 #include "common/message.h"
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include <errno.h>
@@ -129,15 +128,17 @@ take_fds(struct msghdr *mh, int fds[FDS_MAX])
 static const char *
 check_fd(enum fd_kind kind, int fd)
 {
-	struct stat st;
+	socklen_t len = sizeof(int);
+	int type;
 
+	/* Neither asks a file system, which may be a stranger's (FUSE). */
 	switch (kind) {
 	case FD_MEMFD:
 		if (fcntl(fd, F_GET_SEALS) == -1) /* only these have them */
 			return "its descriptor is no memfd";
 		break;
 	case FD_SOCKET:
-		if (fstat(fd, &st) == -1 || !S_ISSOCK(st.st_mode))
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == -1)
 			return "its descriptor is no socket";
 		break;
 	case FD_NONE:

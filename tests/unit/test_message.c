@@ -4,11 +4,13 @@
 
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -732,4 +734,49 @@ Test(message, what_breaks_a_rule_is_not_waited_for, .init = open_pair,
 	cr_expect_eq(receive(MSG_SUBMIT, &m, &why), -1);
 	cr_expect_str_eq(why, "its descriptor is no memfd");
 	close(peer);
+}
+
+static void
+forbid_questions(void)
+{
+	static const int calls[] = { SCMP_SYS(fstat), SCMP_SYS(newfstatat),
+		SCMP_SYS(statx), SCMP_SYS(fstatfs) };
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+	for (size_t i = 0; i < NELEM(calls); i++)
+		cr_assert_eq(seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS,
+				 calls[i], 0),
+		    0);
+	cr_assert_eq(seccomp_load(filter), 0);
+	seccomp_release(filter);
+}
+
+/* Its server may be a stranger's, who never answers (FUSE with allow_other). */
+Test(message, no_file_system_is_asked_about_what_a_role_passed,
+    .init = open_pair)
+{
+	struct message m;
+	const char *why;
+	int status, fd;
+	pid_t pid;
+
+	fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	cr_assert_neq(fd, -1);
+	pid = fork();
+	if (pid == 0) {
+		cr_assert_eq(closer_start(), 0);
+		forbid_questions();
+		for (size_t i = 0; i < NELEM(wrong_kinds); i++) {
+			enum msg_type t = wrong_kinds[i].type;
+
+			if (message_send(pair[0], t, payload_of(t), tail_of(t),
+				msg_descs[t].tail, fd, 0) == -1 ||
+			    receive(t, &m, &why) != -1 ||
+			    strcmp(why, wrong_kinds[i].why) != 0)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_expect_eq(status, 0, "status %x", (unsigned)status);
 }
