@@ -32,7 +32,7 @@ void closer_close(int fd, uid_t uid);
 /* The same by a thread in any case. */
 void closer_give(int fd, uid_t uid);
 
-/* Whether this user passed too many that do not close. */
+/* Whether this user passed too many that do not close; root never did. */
 bool closer_is_choked(uid_t uid);
 
 #endif

@@ -780,3 +780,23 @@ Test(message, no_file_system_is_asked_about_what_a_role_passed,
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_expect_eq(status, 0, "status %x", (unsigned)status);
 }
+
+/* Each of them may be one user, with ids of a user namespace. */
+Test(message, users_whose_descriptors_do_not_close_do_not_cut_root_off,
+    .timeout = 60)
+{
+	int peers[4], fds[2];
+
+	cr_assert_eq(closer_start(), 0);
+	cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+	for (uid_t i = 0; i < NELEM(peers); i++) {
+		closer_close(open_lingering(&peers[i]), 1000 + i);
+		for (int n = 1; n < CLOSER_CHOKED; n++)
+			closer_close(dup(fds[0]), 1000 + i);
+		cr_expect(closer_is_choked(1000 + i));
+	}
+	cr_expect(closer_is_choked(2000));
+	cr_expect_not(closer_is_choked(0));
+	for (size_t i = 0; i < NELEM(peers); i++)
+		close(peers[i]);
+}
