@@ -257,6 +257,20 @@ def job_and_control_sockets_move():
         assert os.listdir(p.d.dir + "/run") == []
 
 
+def the_folder_of_the_sockets_moves():
+    """It is made, as at the start.  Its pid file moves with it: hence no verdict."""
+    with Place() as p:
+        new = p.d.dir + "/run2"
+        p.base = p.base.replace(p.d.dir + "/run", new)
+        p.write("")
+        os.kill(p.d.process.pid, signal.SIGHUP)
+        wait_for(lambda: "generation 2" in p.d.log_text(), 20, "the reload")
+        assert {"job", "control", "metrics", "posternd.pid"} <= set(
+            os.listdir(new)), os.listdir(new)
+        assert os.listdir(p.d.dir + "/run") == []
+        assert p.d.postern("reload").returncode == 0
+
+
 def a_place_is_of_one_socket():
     """Who waits at one is never another one's client, and none has two."""
     with Place() as p:
@@ -399,6 +413,7 @@ TESTS = (
     a_port_changes_its_address,
     metrics_come_move_and_go,
     job_and_control_sockets_move,
+    the_folder_of_the_sockets_moves,
     a_place_is_of_one_socket,
     a_role_that_ends_unasked_has_died,
     an_upgrade_has_the_sockets_of_a_reload,
