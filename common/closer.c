@@ -2,6 +2,7 @@
 /* See closer.h. */
 #include "common/closer.h"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -12,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/util.h"
@@ -188,6 +190,24 @@ closer_close(int fd, uid_t uid)
 		fd_close(fd);
 	else
 		closer_give(fd, uid);
+}
+
+void
+closer_take(struct msghdr *mh, uid_t uid)
+{
+	struct cmsghdr *c;
+	size_t i, n;
+	int fd;
+
+	for (c = CMSG_FIRSTHDR(mh); c != NULL; c = CMSG_NXTHDR(mh, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (i = 0; i < n; i++) {
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			closer_close(fd, uid);
+		}
+	}
 }
 
 /* Where as many users as there are threads do it, all are cut off, and one who may
