@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from confine.inject import inject  # noqa
 from daemon import Daemon, Job, wait_for  # noqa
-from lifecycle import MESSAGE, config, queue_up  # noqa
+from lifecycle import MESSAGE, config, lingering, queue_up  # noqa
 from sink import Sink, slow  # noqa
 
 
@@ -289,6 +289,40 @@ def a_place_is_of_one_socket():
         assert Session(("127.0.0.1", a)).greeting.startswith("220")
 
 
+def let_rights_in(pid, path):
+    """As a kernel before SO_PASSRIGHTS does."""
+    with open("/proc/net/unix") as f:
+        inodes = {"socket:[%s]" % line.split()[6] for line in f
+                  if line.split()[-1] == path}
+    for fd in os.listdir("/proc/%d/fd" % pid):
+        if os.readlink("/proc/%d/fd/%s" % (pid, fd)) in inodes:
+            inject(pid, "setsockopt %s 1 83 @01000000 4" % fd)
+
+
+def a_client_of_a_unix_listener_freezes_nobody():
+    """With a socket that lingers, in octets that are read, and that are not."""
+    with Place() as p:
+        p.reload(unix("u", p.path("u")))
+        try:
+            let_rights_in(p.d.process.pid, p.path("u"))
+        except OSError as e:
+            print("(not told: %s)" % e)
+            return
+        intake, keep = p.d.pids("intake")[0], []
+        for word in (b"NOOP\r\n", b"QUIT\r\nNOOP\r\n"):
+            client = Session(p.path("u"))
+            sock, others = lingering()
+            keep.append(others)
+            os.kill(intake, signal.SIGSTOP)
+            for _ in range(2):
+                socket.send_fds(client.s, [word], [sock.fileno()])
+            sock.close()
+            os.kill(intake, signal.SIGCONT)
+            good = Session(p.path("u"))
+            good.s.settimeout(5)
+            good.say("LHLO c.test", "250")
+
+
 def a_role_that_ends_unasked_has_died():
     """Whatever it says of its end: it could do so without end, and in silence."""
     with Place() as p:
@@ -415,6 +449,7 @@ TESTS = (
     job_and_control_sockets_move,
     the_folder_of_the_sockets_moves,
     a_place_is_of_one_socket,
+    a_client_of_a_unix_listener_freezes_nobody,
     a_role_that_ends_unasked_has_died,
     an_upgrade_has_the_sockets_of_a_reload,
     a_verdict_names_every_reason,
