@@ -2,6 +2,7 @@
 /* See closer.h. */
 #include "common/closer.h"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -12,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/util.h"
@@ -143,18 +145,22 @@ is_local(const struct statfs *fs)
 	}
 }
 
-/* A memfd, which only these have seals; or a regular file of a local disk.  A FUSE
- * file system that is not ours refuses fstat() without asking its server. */
+/*
+ * A memfd, which only these have seals; or a regular file of a local disk.  A FUSE
+ * file system that is not ours refuses fstat() without asking its server, unless it
+ * was mounted with allow_other: a client's file was looked at before, of another
+ * role's that is not risked.
+ */
 static bool
-is_harmless(int fd)
+is_harmless(int fd, uid_t uid)
 {
 	struct statfs fs;
 	struct stat st;
 
 	if (fcntl(fd, F_GET_SEALS) != -1)
 		return true;
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	    fstatfs(fd, &fs) == 0 && is_local(&fs);
+	return uid != CLOSER_ROLES && fstat(fd, &st) == 0 &&
+	    S_ISREG(st.st_mode) && fstatfs(fd, &fs) == 0 && is_local(&fs);
 }
 
 void
@@ -179,14 +185,35 @@ closer_close(int fd, uid_t uid)
 {
 	if (fd == -1)
 		return;
-	if (!started || is_harmless(fd)) /* whose filter may not let it look */
+	if (!started ||
+	    is_harmless(fd, uid)) /* whose filter may not let it look */
 		fd_close(fd);
 	else
 		closer_give(fd, uid);
 }
 
+void
+closer_take(struct msghdr *mh, uid_t uid)
+{
+	struct cmsghdr *c;
+	size_t i, n;
+	int fd;
+
+	for (c = CMSG_FIRSTHDR(mh); c != NULL; c = CMSG_NXTHDR(mh, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (i = 0; i < n; i++) {
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			closer_close(fd, uid);
+		}
+	}
+}
+
+/* Where as many users as there are threads do it, all are cut off, and one who may
+ * have ids of a user namespace (subuid(5)) is as many as they like: but for root. */
 bool
 closer_is_choked(uid_t uid)
 {
-	return started && waiting(thread_of(uid)) >= CLOSER_CHOKED;
+	return started && uid != 0 && waiting(thread_of(uid)) >= CLOSER_CHOKED;
 }

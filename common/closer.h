@@ -32,7 +32,15 @@ void closer_close(int fd, uid_t uid);
 /* The same by a thread in any case. */
 void closer_give(int fd, uid_t uid);
 
-/* Whether this user passed too many that do not close. */
+/* What the control part of a message has room for, of all that one can have
+ * (SCM_MAX_FD): others the kernel closes in our name. */
+#define CLOSER_FDS 253
+
+/* Close all that came with a message of whom none is wanted from. */
+struct msghdr;
+void closer_take(struct msghdr *mh, uid_t uid);
+
+/* Whether this user passed too many that do not close; root never did. */
 bool closer_is_choked(uid_t uid);
 
 #endif

@@ -6,7 +6,6 @@
 #include "common/message.h"
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include <errno.h>
@@ -51,8 +50,9 @@ struct msg_header {
 #include "common/messages.def"
 #undef MSG
 
-/* Room for one more than any row allows, so that a stray one is seen. */
-#define FDS_MAX 2
+/* All that a packet can have (SCM_MAX_FD): what has no room here the kernel closes
+ * for us, and that may take as long as a stranger likes (closer.h). */
+#define FDS_MAX 253
 
 size_t
 message_encode(uint8_t *buf, enum msg_type type, const void *payload,
@@ -129,15 +129,17 @@ take_fds(struct msghdr *mh, int fds[FDS_MAX])
 static const char *
 check_fd(enum fd_kind kind, int fd)
 {
-	struct stat st;
+	socklen_t len = sizeof(int);
+	int type;
 
+	/* Neither asks a file system, which may be a stranger's (FUSE). */
 	switch (kind) {
 	case FD_MEMFD:
 		if (fcntl(fd, F_GET_SEALS) == -1) /* only these have them */
 			return "its descriptor is no memfd";
 		break;
 	case FD_SOCKET:
-		if (fstat(fd, &st) == -1 || !S_ISSOCK(st.st_mode))
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == -1)
 			return "its descriptor is no socket";
 		break;
 	case FD_NONE:
@@ -174,7 +176,7 @@ message_receive(int sock, uint8_t *buf, unsigned from, unsigned to, int flags,
 		return 0; /* or an empty packet, as good as an end */
 	if ((mh.msg_flags & MSG_TRUNC) != 0)
 		*why = "larger than any message";
-	else if ((mh.msg_flags & MSG_CTRUNC) != 0)
+	else if (nfds > 1 || (mh.msg_flags & MSG_CTRUNC) != 0)
 		*why = "too many descriptors";
 	else
 		*why = message_decode(m, buf, (size_t)n, nfds, from, to);

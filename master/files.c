@@ -88,7 +88,7 @@ move_pid_file(struct master *m, const char *from, const char *to)
 }
 
 int
-files_change(struct master *m, const struct load *load)
+files_prepare(struct master *m, const struct load *load)
 {
 	const struct config *c = load->config;
 
@@ -98,7 +98,14 @@ files_change(struct master *m, const struct load *load)
 		    strerror(errno));
 		return -1;
 	}
-	return move_pid_file(m, m->load->config->pid_file, c->pid_file);
+	return 0;
+}
+
+int
+files_change(struct master *m, const struct load *load)
+{
+	return move_pid_file(m, m->load->config->pid_file,
+	    load->config->pid_file);
 }
 
 void

@@ -49,6 +49,16 @@ static const struct servant_desc servant_descs[] = {
 /* A role that was killed at the end of a stop has this long to go. */
 #define KILLED_S 2
 
+/* What it says of its end is no more than its own word. */
+static bool
+ended_unasked(const struct servant *s)
+{
+	const struct master *m = s->master;
+
+	return !s->may_end && !m->stopping && m->kin.state < UPGRADE_LEAVING &&
+	    m->options->client_fd == -1;
+}
+
 static void
 log_end(const struct servant *s, int status)
 {
@@ -64,6 +74,10 @@ log_end(const struct servant *s, int status)
 	else if (WEXITSTATUS(status) != 0)
 		log_line(LOG_ERROR, "the %s [%d] ended with status %d", name,
 		    (int)s->pid, WEXITSTATUS(status));
+	else if (ended_unasked(s))
+		log_line(LOG_ERROR,
+		    "the %s [%d] ended, and nobody had asked it to", name,
+		    (int)s->pid);
 }
 
 static bool
@@ -117,7 +131,8 @@ servant_gone(struct servant *s, int status)
 		master_stop(m);
 		return;
 	}
-	s->is_meant = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	s->is_meant =
+	    s->may_end && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	if (s->is_meant)
 		s->backoff_ms = 0; /* it wants the new configuration */
 	servant_wait(s, lived_ms);

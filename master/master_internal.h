@@ -52,6 +52,7 @@ struct servant {
 	int64_t silent_ms;   /* of our own time, since that PING */
 	bool hung;           /* and killed for it */
 	bool killed;         /* by us: its end is waited for */
+	bool may_end;        /* it was sent what it ends for */
 	bool is_meant;       /* it ended by itself, to begin anew */
 };
 
@@ -228,8 +229,9 @@ void files_close(struct master *m);
 /* Whether the names in the file system are ours to remove, and not another
  * generation's. */
 bool files_are_ours(const struct master *m);
-/* Folder and pid file as another configuration wants them; -1, with the reason
- * said: it cannot be had, and nothing changed. */
+/* The folder that another configuration wants, where its sockets may be; then, with
+ * these open, its pid file.  -1, with the reason said: it cannot be had. */
+int files_prepare(struct master *m, const struct load *load);
 int files_change(struct master *m, const struct load *load);
 
 /* sockets.c: what we listen at. */

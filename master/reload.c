@@ -301,6 +301,7 @@ read_new(struct master *m, struct socket_list **socketsp)
 		reload_complain(m, "no memory");
 	if (load != NULL)
 		good = may_change(m, m->load->config, load->config) &&
+		    files_prepare(m, load) == 0 &&
 		    get_sockets(m, load, socketsp) &&
 		    files_change(m, load) == 0;
 	else if (errors != NULL)
@@ -320,6 +321,7 @@ send_all(struct servant *s, unsigned other_sockets)
 {
 	unsigned role = s->desc->role;
 
+	s->may_end = true; /* to begin anew with it */
 	if ((role & ROLE_READERS) != 0)
 		servant_send_config(s);
 	if (role == ROLE_DIALER)

@@ -100,6 +100,7 @@ servant_send(struct servant *s, enum msg_type type)
 {
 	struct msg_none none = { 0 };
 
+	s->may_end = s->may_end || type == MSG_DRAIN || type == MSG_LEAVE;
 	send_to(s, type, &none, NULL, 0, -1);
 }
 
@@ -432,7 +433,7 @@ servant_start(struct servant *s)
 	s->namespaces = s->desc->namespaces & m->granted;
 	if (s->namespaces != 0)
 		s->namespaces |= m->granted & CLONE_NEWUSER;
-	s->killed = false;
+	s->killed = s->may_end = false;
 	s->pid = spawn_role(role_name(s->desc->role), fds[1], s->namespaces);
 	if (s->pid == -1)
 		goto failed;

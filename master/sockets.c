@@ -275,7 +275,9 @@ find_place(struct master *m, const struct listening *l)
 	return NULL;
 }
 
-/* Those whose place the new configuration has, too, go on as they are. */
+/* Those whose place the new configuration has, too, go on as they are.  Not where
+ * they are of another kind: who waits at the job socket is no operator's client, and
+ * none is two roles'. */
 static void
 keep_those_that_stay(struct master *m, struct socket_list *new)
 {
@@ -285,7 +287,7 @@ keep_those_that_stay(struct master *m, struct socket_list *new)
 		m->sockets.rows[i].stays = false;
 	for (size_t i = 0; i < new->count; i++, l++) {
 		old = find_place(m, l);
-		if (old == NULL || old->type != l->type ||
+		if (old == NULL || old->kind != l->kind || old->stays ||
 		    (old->lent && strcmp(old->name, l->name) != 0))
 			continue;
 		old->stays = true;

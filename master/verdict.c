@@ -62,16 +62,18 @@ verdict_remove(const char *pid_file)
 		(void)unlink(name); /* gone is fine */
 }
 
-/* What another user put there says nothing. */
+/* What another user than the pid file's put there says nothing, and nobody waits for
+ * it: others may write in that folder, if it is one as /tmp is. */
 static int
-open_ours(const char *name)
+open_ours(const char *pid_file, const char *name)
 {
-	struct stat st;
-	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st, pid;
 
 	if (fd != -1 &&
 	    (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) ||
-		(st.st_mode & 077) != 0)) {
+		(st.st_mode & 077) != 0 || lstat(pid_file, &pid) == -1 ||
+		pid.st_uid != st.st_uid)) {
 		fd_close(fd);
 		return -1;
 	}
@@ -87,7 +89,7 @@ verdict_read(const char *pid_file, char *text, struct verdict *v)
 
 	if (name_file(pid_file, "", name) == -1)
 		return -1;
-	fd = open_ours(name);
+	fd = open_ours(pid_file, name);
 	if (fd == -1)
 		return -1;
 	n = read(fd, text, VERDICT_SIZE - 1);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/closer.h"
 #include "common/log.h"
 #include "common/util.h"
 #include "master/intake/smtpd.h"
@@ -29,10 +30,52 @@
 #define LINGER_MS 5000
 /* Who is silent for so long while a generation ends has nothing to hand in. */
 #define SPARE_MS 5000
+/* Packets that nobody has read, at most looked at when a session ends. */
+#define UNREAD_MAX 1024
 
 static uint8_t input[READ_SIZE];
 static uint8_t plain[READ_SIZE]; /* of TLS */
 static uint8_t scratch[SMTPD_DATA_ROOM(READ_SIZE) + 2];
+
+/* Of a Unix socket with what was passed by it, which a kernel without SO_PASSRIGHTS
+ * (before 6.16) lets in, and would close in our name. */
+static ssize_t
+receive(const struct smtpd *d, uint8_t *octets, size_t size)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t room[CMSG_SPACE(CLOSER_FDS * sizeof(int))];
+	} control;
+	struct iovec iov = { octets, size };
+	struct msghdr mh = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control.room) };
+	ssize_t n;
+
+	if (d->family != AF_UNIX)
+		return read(d->fd, octets, size);
+	n = recvmsg(d->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n != -1)
+		closer_take(&mh, d->uid);
+	return n;
+}
+
+/* With what is in octets that nobody has read. */
+static void
+close_socket(const struct smtpd *d)
+{
+	bool is_empty = d->family != AF_UNIX;
+
+	if (!is_empty)
+		(void)shutdown(d->fd, SHUT_RD); /* and no more gets in */
+	for (unsigned i = 0; i < UNREAD_MAX && !is_empty; i++)
+		is_empty = receive(d, plain, sizeof(plain)) <= 0;
+	if (is_empty)
+		fd_close(d->fd);
+	else
+		closer_give(d->fd, d->uid);
+}
 
 static void
 smtpd_close(struct smtpd *d)
@@ -47,7 +90,7 @@ smtpd_close(struct smtpd *d)
 	share_leave(d->share);
 	event_free(d->readable);
 	event_free(d->writable);
-	fd_close(d->fd);
+	close_socket(d);
 	tls_stream_free(d->tls);
 	free(d->session);
 	free(d->input);
@@ -333,6 +376,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	unsigned i, was;
 	ssize_t n;
 
+	(void)fd;
 	(void)what;
 	for (i = 0; i < READ_BURST; i++) {
 		if (!d->lingers && !can_take(d)) {
@@ -340,7 +384,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 			event_del(d->readable);
 			return;
 		}
-		n = read(fd, input, sizeof(input));
+		n = receive(d, input, sizeof(input));
 		if (n == -1 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {

@@ -133,6 +133,7 @@ action_end(struct queue *q, struct action *a)
 {
 	if (a->verb == ACT_SUMMARY) {
 		summary_end(q, a);
+		action_soon(q, 0); /* for those who waited for it */
 	} else if (a->verb == ACT_LIST) {
 		if (!a->cancelled)
 			report_list_end(q, a->request, a->more,
@@ -312,6 +313,8 @@ action_turns(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (summary_answer(q))
+		action_soon(q, 0);
 	for (a = TAILQ_FIRST(&q->actions); a != NULL; a = next) {
 		next = TAILQ_NEXT(a, entry);
 		if (a->committing)

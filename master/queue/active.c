@@ -9,16 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/hash.h"
 #include "master/queue/schedule_internal.h"
 
 uint32_t
 schedule_hash(const char *text, uint32_t seed)
 {
-	uint32_t hash = 2166136261U ^ seed;
-
-	for (; *text != '\0'; text++)
-		hash = (hash ^ (uint8_t)*text) * 16777619U;
-	return hash & (SCHEDULE_BUCKETS - 1);
+	return (uint32_t)hash_octets(text, strlen(text), seed) &
+	    (SCHEDULE_BUCKETS - 1);
 }
 
 uint32_t

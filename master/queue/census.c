@@ -7,15 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/hash.h"
 #include "common/util.h"
 
 enum {
-	CENSUS_BUCKETS = 8192,
+	CENSUS_BUCKETS = 65536,
+	CENSUS_CHUNK = 1 << 20,
 	CENSUS_ID_LEN = 8, /* a word with digits that is as long differs */
+};
+
+/* Rows and replies come out of these: so many are not freed one by one. */
+struct census_chunk {
+	struct census_chunk *next;
+	size_t used;
+	_Alignas(16) uint8_t octets[CENSUS_CHUNK];
 };
 
 struct census {
 	int64_t now_ms;
+	struct census_chunk *chunks;
 	uint32_t nrows;
 	struct census_row *others; /* without a name */
 	struct census_row *buckets[CENSUS_BUCKETS];
@@ -25,6 +35,26 @@ struct census {
 const uint32_t census_age_minutes[CENSUS_AGES] = { 5, 10, 20, 40, 80, 160, 320,
 	640, 1280, 0 };
 
+/* Zeroed; NULL: no memory. */
+static void *
+census_take(struct census *census, size_t size)
+{
+	struct census_chunk *chunk = census->chunks;
+	void *out;
+
+	size = (size + 15) & ~(size_t)15;
+	if (chunk == NULL || size > CENSUS_CHUNK - chunk->used) {
+		chunk = calloc(1, sizeof(*chunk));
+		if (chunk == NULL)
+			return NULL;
+		chunk->next = census->chunks;
+		census->chunks = chunk;
+	}
+	out = chunk->octets + chunk->used;
+	chunk->used += size;
+	return out;
+}
+
 struct census *
 census_new(int64_t now_ms)
 {
@@ -33,7 +63,7 @@ census_new(int64_t now_ms)
 	if (census == NULL)
 		return NULL;
 	census->rows = calloc(CENSUS_ROWS_MAX, sizeof(census->rows[0]));
-	census->others = calloc(1, sizeof(*census->others) + 1);
+	census->others = census_take(census, sizeof(*census->others) + 1);
 	if (census->rows == NULL || census->others == NULL) {
 		census_free(census);
 		return NULL;
@@ -45,31 +75,24 @@ census_new(int64_t now_ms)
 void
 census_free(struct census *census)
 {
-	uint32_t i;
+	struct census_chunk *chunk;
 
 	if (census == NULL)
 		return;
-	for (i = 0; i < census->nrows; i++) {
-		free(census->rows[i]->reply);
-		free(census->rows[i]);
+	while ((chunk = census->chunks) != NULL) {
+		census->chunks = chunk->next;
+		free(chunk);
 	}
-	if (census->others != NULL)
-		free(census->others->reply);
-	free(census->others);
 	free(census->rows);
 	free(census);
 }
 
-/* FNV-1a: whoever sends us names to meet makes an operator wait, no more. */
 static uint32_t
 census_bucket(uint32_t transport, uint32_t variant, const char *name)
 {
-	uint32_t hash = 2166136261U ^ transport ^ variant << 16;
-	size_t i;
-
-	for (i = 0; name[i] != '\0' && i < CENSUS_NAME_SIZE - 1; i++)
-		hash = (hash ^ (uint8_t)name[i]) * 16777619U;
-	return hash % CENSUS_BUCKETS;
+	return (uint32_t)(hash_octets(name, strnlen(name, CENSUS_NAME_SIZE - 1),
+			      (uint64_t)transport << 32 | variant) %
+	    CENSUS_BUCKETS);
 }
 
 static struct census_row *
@@ -97,7 +120,7 @@ census_row_of(struct census *census, uint32_t transport, uint32_t variant,
 	if (row != NULL)
 		return row;
 	row = census->nrows < CENSUS_ROWS_MAX
-	    ? calloc(1, sizeof(*row) + len + 1)
+	    ? census_take(census, sizeof(*row) + len + 1)
 	    : NULL;
 	if (row == NULL)
 		return census->others;
@@ -111,7 +134,7 @@ census_row_of(struct census *census, uint32_t transport, uint32_t variant,
 }
 
 static void
-census_keep_reply(struct census_row *row,
+census_keep_reply(struct census *census, struct census_row *row,
     const struct store_recipient *recipient, const char *reply)
 {
 	if (reply[0] == '\0' ||
@@ -119,7 +142,7 @@ census_keep_reply(struct census_row *row,
 		row->reply->time_ms > recipient->finished_ms))
 		return;
 	if (row->reply == NULL)
-		row->reply = malloc(sizeof(*row->reply));
+		row->reply = census_take(census, sizeof(*row->reply));
 	if (row->reply == NULL)
 		return;
 	row->reply->time_ms = recipient->finished_ms;
@@ -152,7 +175,7 @@ census_add(struct census *census, uint32_t transport, uint32_t variant,
 	if (row->oldest_ms == 0 || created_ms < row->oldest_ms)
 		row->oldest_ms = created_ms;
 	if (reply != NULL)
-		census_keep_reply(row, recipient, reply);
+		census_keep_reply(census, row, recipient, reply);
 }
 
 const struct census_row *

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/closer.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/util.h"
@@ -97,7 +98,7 @@ outlet_drop_link(struct outlet *o)
 	if (o->writable != NULL)
 		event_free(o->writable);
 	o->readable = o->writable = NULL;
-	fd_close(o->fd);
+	closer_give(o->fd, CLOSER_ROLES); /* with all that nobody read */
 	o->fd = -1;
 	o->len = o->at = 0;
 	o->all_out = false;
@@ -245,7 +246,7 @@ outlet_push(struct outlet *o)
 	event_free(o->readable);
 	event_free(o->writable);
 	o->readable = o->writable = NULL;
-	fd_close(o->fd); /* the end of its input */
+	closer_give(o->fd, CLOSER_ROLES); /* the end of its input */
 	o->fd = -1;
 }
 
@@ -261,14 +262,23 @@ outlet_writable(evutil_socket_t fd, short what, void *arg)
 static void
 outlet_readable(evutil_socket_t fd, short what, void *arg)
 {
+	union {
+		struct cmsghdr align;
+		uint8_t room[CMSG_SPACE(CLOSER_FDS * sizeof(int))];
+	} control;
 	uint8_t octets[512];
 	struct iovec iov = { octets, sizeof(octets) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control.room) };
 	struct outlet *o = arg;
 	ssize_t n;
 
 	(void)what;
-	n = recvmsg(fd, &msg, MSG_DONTWAIT);
+	n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n != -1)
+		closer_take(&msg, CLOSER_ROLES);
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0 && o->command)
@@ -316,7 +326,7 @@ outlet_link(void *ctx, struct channel *from, const struct message *m)
 	(void)from;
 	o->asked = false;
 	if (o->fd != -1 || o->command || msg->generation != q->generation) {
-		fd_close(m->fd);
+		closer_give(m->fd, CLOSER_ROLES);
 		outlet_ask(o);
 		return;
 	}

@@ -18,6 +18,7 @@
 
 #include "common/closer.h"
 #include "common/filter.h"
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/roles.h"
 #include "common/sandbox.h"
@@ -370,6 +371,8 @@ queue_init(struct queue *q, int parent_fd)
 	queue_share_descriptors(q);
 	role_init(&q->role, ROLE_QUEUE, parent_fd, queue_handlers,
 	    NELEM(queue_handlers), q, peers_closed);
+	if (hash_draw_key() == -1)
+		fatal("getrandom: %s", strerror(errno));
 	q->role.vital = queue_vital;
 	q->commit_timer = evtimer_new(q->role.base, queue_commit, q);
 	q->pump_timer = evtimer_new(q->role.base, queue_pump, q);

@@ -83,7 +83,7 @@ struct schedule {
 	struct schedule_recipient_bucket recipients[SCHEDULE_ACTIVE_BUCKETS];
 };
 
-/* A bucket for a string (FNV-1a). */
+/* A bucket for a string, which nobody can foresee: hash.h. */
 uint32_t schedule_hash(const char *text, uint32_t seed);
 
 /* Adds a recipient to the group of its message, at the end or the start. */

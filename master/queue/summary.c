@@ -21,6 +21,7 @@
 /* A question that waits for the walk, as it came. */
 struct summary_ask {
 	TAILQ_ENTRY(summary_ask) entry;
+	bool is_due; /* its walk has ended */
 	struct msg_ask ask;
 	size_t tail_len;
 	uint8_t tail[];
@@ -297,28 +298,39 @@ summary_drop(struct queue *q, struct summary_ask *ask)
 	free(ask);
 }
 
-static void
+static bool
+summary_is_due(const struct queue *q)
+{
+	const struct summary_ask *ask = TAILQ_FIRST(&q->summary->asks);
+
+	return ask != NULL && ask->is_due;
+}
+
+/* One in a turn: each looks at all that is in memory. */
+bool
 summary_answer(struct queue *q)
 {
-	struct summary_ask *ask;
+	struct summary_ask *ask = TAILQ_FIRST(&q->summary->asks);
 	struct message m;
 
-	while ((ask = TAILQ_FIRST(&q->summary->asks)) != NULL) {
-		memset(&m, 0, sizeof(m));
-		m.type = MSG_ASK;
-		m.payload = &ask->ask;
-		m.tail = ask->tail;
-		m.tail_len = ask->tail_len;
-		m.fd = -1;
-		ask_answer(q, &m);
-		summary_drop(q, ask);
-	}
+	if (!summary_is_due(q))
+		return false;
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_ASK;
+	m.payload = &ask->ask;
+	m.tail = ask->tail;
+	m.tail_len = ask->tail_len;
+	m.fd = -1;
+	ask_answer(q, &m);
+	summary_drop(q, ask);
+	return summary_is_due(q);
 }
 
 void
 summary_end(struct queue *q, struct action *a)
 {
 	struct summary *s = q->summary;
+	struct summary_ask *ask;
 
 	if (!a->is_census) {
 		if (!a->cancelled)
@@ -339,7 +351,8 @@ summary_end(struct queue *q, struct action *a)
 	}
 	a->census = NULL;
 	s->walk = NULL;
-	summary_answer(q);
+	TAILQ_FOREACH(ask, &s->asks, entry)
+		ask->is_due = true;
 }
 
 void
@@ -358,7 +371,7 @@ summary_progress(struct queue *q, const struct action *a)
 	json_out_number(&out, "looked_at", (int64_t)a->seen);
 	(void)json_out_end(&out);
 	TAILQ_FOREACH(ask, &s->asks, entry)
-		if (ask->ask.what == ASK_TOP)
+		if (ask->ask.what == ASK_TOP && !ask->is_due)
 			tell(q, ask->ask.request, text, false);
 }
 
@@ -392,6 +405,7 @@ summary_wait(struct queue *q, const struct message *m)
 		return false;
 	}
 	memcpy(&ask->ask, m->payload, sizeof(ask->ask));
+	ask->is_due = false;
 	ask->tail_len = m->tail_len;
 	if (m->tail_len > 0)
 		memcpy(ask->tail, m->tail, m->tail_len);

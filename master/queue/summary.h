@@ -47,6 +47,8 @@ void summary_progress(struct queue *q, const struct action *a);
  * True: it is kept, and asked again by ask_answer() once what is counted is known.
  */
 bool summary_wait(struct queue *q, const struct message *m);
+/* One of those whose walk has ended; true: another turn is to answer more. */
+bool summary_answer(struct queue *q);
 void summary_cancel(struct queue *q, uint64_t request);
 void summary_cancel_all(struct queue *q);
 

@@ -6,6 +6,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -828,6 +829,29 @@ route "known.test" { transport = mx }
         assert r.returncode == 0 and b"no mail in the queue" in r.stderr, r
         r = d.postern("pause", "--destination", "known.test")
         assert r.returncode == 0 and not r.stderr, r
+
+
+def many_who_ask_at_once_are_answered():
+    """While they wait for one walk, a turn for each; and who left is forgotten."""
+    with Sink() as sink, Daemon(config(sink.port)) as d:
+        many(d, 3000, "dead.test", 3000)
+        clients = []
+        for i in range(60):
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            s.settimeout(30)
+            s.connect(d.dir + "/run/control")
+            s.send(b'{"command":"top"}')
+            s.send(b'{"command":"explain","recipient":"x@dead.test"}')
+            clients.append(s)
+        for s in clients[::3]:
+            s.close()
+        for s in [s for i, s in enumerate(clients) if i % 3 != 0]:
+            left = 2
+            while left > 0:
+                packet = s.recv(65536)
+                assert packet and b'"status":"refused"' not in packet, packet
+                left -= b'"done":true' in packet
+            s.close()
 
 
 def failures_are_counted_one_by_one():

@@ -12,8 +12,9 @@ import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from confine.inject import inject  # noqa
 from daemon import Daemon, Job, wait_for  # noqa
-from lifecycle import MESSAGE, config, queue_up  # noqa
+from lifecycle import MESSAGE, config, lingering, queue_up  # noqa
 from sink import Sink, slow  # noqa
 
 
@@ -256,6 +257,88 @@ def job_and_control_sockets_move():
         assert os.listdir(p.d.dir + "/run") == []
 
 
+def the_folder_of_the_sockets_moves():
+    """It is made, as at the start.  Its pid file moves with it: hence no verdict."""
+    with Place() as p:
+        new = p.d.dir + "/run2"
+        p.base = p.base.replace(p.d.dir + "/run", new)
+        p.write("")
+        os.kill(p.d.process.pid, signal.SIGHUP)
+        wait_for(lambda: "generation 2" in p.d.log_text(), 20, "the reload")
+        assert {"job", "control", "metrics", "posternd.pid"} <= set(
+            os.listdir(new)), os.listdir(new)
+        assert os.listdir(p.d.dir + "/run") == []
+        assert p.d.postern("reload").returncode == 0
+
+
+def a_place_is_of_one_socket():
+    """Who waits at one is never another one's client, and none has two."""
+    with Place() as p:
+        p.refused('job_socket = "%s"\ncontrol_socket = "%s"\n' % (
+            p.path("control"), p.path("job")), "of another kind")
+        p.refused('job_socket = "%s"\ncontrol_socket = "%s"\n' % (
+            p.path("control"), p.path("c")), "of another kind")
+        assert not os.path.exists(p.path("c"))
+        p.refused(unix("u", p.path("metrics")), "of another kind")
+        a = free_port()
+        p.reload('metrics_listen = "127.0.0.1:%d"\n' % a)
+        p.refused('metrics_listen = "127.0.0.1:%d"\n' % a + tcp("u", a),
+                  "of another kind")
+        p.reload("")
+        p.reload(tcp("u", a))
+        assert Session(("127.0.0.1", a)).greeting.startswith("220")
+
+
+def let_rights_in(pid, path):
+    """As a kernel before SO_PASSRIGHTS does."""
+    with open("/proc/net/unix") as f:
+        inodes = {"socket:[%s]" % line.split()[6] for line in f
+                  if line.split()[-1] == path}
+    for fd in os.listdir("/proc/%d/fd" % pid):
+        if os.readlink("/proc/%d/fd/%s" % (pid, fd)) in inodes:
+            inject(pid, "setsockopt %s 1 83 @01000000 4" % fd)
+
+
+def a_client_of_a_unix_listener_freezes_nobody():
+    """With a socket that lingers, in octets that are read, and that are not."""
+    with Place() as p:
+        p.reload(unix("u", p.path("u")))
+        try:
+            let_rights_in(p.d.process.pid, p.path("u"))
+        except OSError as e:
+            print("(not told: %s)" % e)
+            return
+        intake, keep = p.d.pids("intake")[0], []
+        for word in (b"NOOP\r\n", b"QUIT\r\nNOOP\r\n"):
+            client = Session(p.path("u"))
+            sock, others = lingering()
+            keep.append(others)
+            os.kill(intake, signal.SIGSTOP)
+            for _ in range(2):
+                socket.send_fds(client.s, [word], [sock.fileno()])
+            sock.close()
+            os.kill(intake, signal.SIGCONT)
+            good = Session(p.path("u"))
+            good.s.settimeout(5)
+            good.say("LHLO c.test", "250")
+
+
+def a_role_that_ends_unasked_has_died():
+    """Whatever it says of its end: it could do so without end, and in silence."""
+    with Place() as p:
+        for role in ("intake", "resolver"):
+            try:
+                inject(p.d.pids(role)[0], "exit_group 0")
+            except OSError as e:
+                print("(not told: %s)" % e)
+                return
+            wait_for(lambda: re.search(
+                r"the %s \[\d+\] ended, and nobody had asked it to" % role,
+                p.d.log_text()), 10, "a line of its end")
+            wait_for(lambda: [s["restarts"] for s in p.d.status()
+                              if s["role"] == role] == [1], 20, "its restart")
+
+
 def an_upgrade_has_the_sockets_of_a_reload():
     with Place() as p:
         a = free_port()
@@ -364,6 +447,10 @@ TESTS = (
     a_port_changes_its_address,
     metrics_come_move_and_go,
     job_and_control_sockets_move,
+    the_folder_of_the_sockets_moves,
+    a_place_is_of_one_socket,
+    a_client_of_a_unix_listener_freezes_nobody,
+    a_role_that_ends_unasked_has_died,
     an_upgrade_has_the_sockets_of_a_reload,
     a_verdict_names_every_reason,
     each_who_asks_gets_a_verdict_of_a_later_reload,

@@ -14,7 +14,8 @@ import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-from daemon import Daemon, wait_for  # noqa
+from daemon import Daemon, Job, memfd, wait_for  # noqa
+from lifecycle import lingering  # noqa
 from observe import (MESSAGE, SECONDS, Tail, config, reply_of,  # noqa
                      scrape, scraped)
 from openmetrics import value  # noqa
@@ -118,6 +119,38 @@ def what_is_not_stored_is_reported():
             scraped(d, "postern_outcome_reports_waiting", 0)
             assert all(r["final"] for r in receiver.records)
         receiver.close()
+
+
+def a_receiver_that_passes_descriptors_holds_nobody_up():
+    """A socket that lingers, whose last copy is the queue's to close."""
+    sock, others = lingering()
+    queue = []
+
+    def serve(receiver, conn, lines):
+        record = json.loads(lines.readline())
+        os.kill(queue[0], signal.SIGSTOP)
+        for word in (b"%d\n" % record["report"], b"x", b"x"):
+            socket.send_fds(conn, [word], [sock.fileno()])
+        sock.close()
+        os.kill(queue[0], signal.SIGCONT)
+        receiver.records.append(record)
+
+    path = folder()
+    with Sink() as sink:
+        receiver = Receiver(path + "/out", serve)
+        with Daemon(socket_config(sink, path)) as d:
+            queue.append(d.pids("queue")[0])
+            d.send(["ana@good.test"], MESSAGE)
+            wait_for(lambda: receiver.records, SECONDS, "a report")
+            job = Job(d.dir + "/run/job")
+            job.sock.settimeout(5)
+            for i in range(3):
+                job.send({"from": "a@b.test", "rcpts": ["bob@good.test"],
+                          "wait": "queued"}, memfd(MESSAGE))
+                assert job.receive()["status"] == "queued"
+        receiver.close()
+    for other in others:
+        other.close()
 
 
 def events_may_be_chosen():
@@ -280,6 +313,7 @@ def a_command_reads_batches_as_its_user():
 TESTS = (
     a_socket_gets_the_records_of_the_log,
     what_is_not_stored_is_reported,
+    a_receiver_that_passes_descriptors_holds_nobody_up,
     events_may_be_chosen,
     nothing_is_lost_of_10_000,
     a_receiver_that_stands_still_holds_nobody_up,

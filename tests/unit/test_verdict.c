@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,16 +17,22 @@ static char folder[64], pid_file[96], file[112];
 static void
 set_up(void)
 {
+	int fd;
+
 	(void)strlcpy(folder, "/tmp/postern-verdict-XXXXXX", sizeof(folder));
 	cr_assert_not_null(mkdtemp(folder));
 	(void)snprintf(pid_file, sizeof(pid_file), "%s/pid", folder);
 	(void)snprintf(file, sizeof(file), "%s.reload", pid_file);
+	fd = open(pid_file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	cr_assert_neq(fd, -1);
+	close(fd);
 }
 
 static void
 tear_down(void)
 {
 	verdict_remove(pid_file);
+	(void)unlink(pid_file);
 	cr_expect_eq(rmdir(folder), 0, "something is left");
 }
 
@@ -83,6 +90,24 @@ Test(verdict, what_is_none_is_not_read, .init = set_up, .fini = tear_down)
 		put(rows[i].text, rows[i].mode);
 		cr_expect_eq(verdict_read(pid_file, text, &v), -1, "%s",
 		    rows[i].text);
+	}
+}
+
+/* A pipe would have who asks wait for its other end. */
+Test(verdict, what_another_put_there_is_not_read, .init = set_up,
+    .fini = tear_down, .timeout = 20)
+{
+	char text[VERDICT_SIZE];
+	struct verdict v;
+
+	cr_assert_eq(mkfifo(file, 0600), 0);
+	cr_expect_eq(verdict_read(pid_file, text, &v), -1);
+	cr_assert_eq(unlink(file), 0);
+	put("1 taken generation 1\n", 0600);
+	cr_expect_eq(verdict_read(pid_file, text, &v), 0);
+	if (geteuid() == 0) {
+		cr_assert_eq(chown(file, 12345, (gid_t)-1), 0);
+		cr_expect_eq(verdict_read(pid_file, text, &v), -1);
 	}
 }
 
