@@ -165,8 +165,10 @@ role_ends(void)
 {
 	unsigned n = faults_descriptors();
 
-	if (!state->is_asked_to_end)
-		return; /* it has clients yet */
+	/* It has clients yet; or it ends by itself, with what it has, because its
+	 * calls fail from then on. */
+	if (!state->is_asked_to_end || (state->forever && state->fired > 0))
+		return;
 	if (state->at == 0)
 		*role_descriptors = n;
 	else if (n > *role_descriptors)
