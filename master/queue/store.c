@@ -125,7 +125,9 @@ store_configure(struct store *store)
 	 * Pages of 4 KiB cost least where much is queued, as each change of an
 	 * index writes one.
 	 */
-	(void)sqlite3_wal_autocheckpoint(store->db, STORE_WAL_PAGES);
+	if (store->log_pages == 0)
+		store->log_pages = STORE_WAL_PAGES; /* in memory */
+	(void)sqlite3_wal_autocheckpoint(store->db, store->log_pages);
 	return store_exec(store,
 	    "PRAGMA page_size = 4096;"
 	    "PRAGMA locking_mode = NORMAL;"

@@ -43,6 +43,7 @@ struct store {
 	int reserve_fd;       /* store_space.c; -1 in memory */
 	bool has_reserve;
 	bool is_tight; /* the reserve is in use */
+	int log_pages; /* of the WAL, before they go into the database */
 	bool in_group;
 	bool is_shared; /* another process may write */
 	int64_t tally[STORE_TALLY_COUNT];

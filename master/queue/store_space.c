@@ -23,6 +23,8 @@ enum {
 	STORE_RESERVE_SHARE = 16,    /* at most this part of the file system */
 	STORE_RESERVE_LEAST = 65536, /* less would be none */
 	STORE_PAGES_TIGHT = 256,     /* of the WAL, while the disk is full */
+	STORE_PAGES_LEAST = 64,      /* of the WAL */
+	STORE_PAGE_SIZE = 4096,      /* store_configure */
 	STORE_LITTLE = 1024 * 1024,  /* free octets; nobody starts with less */
 };
 
@@ -49,6 +51,34 @@ store_free_octets(const struct store *store, uint64_t *freep)
 	return store_disk(store, freep, &size);
 }
 
+static uint64_t
+reserve_size(uint64_t disk)
+{
+	uint64_t size = disk / STORE_RESERVE_SHARE;
+
+	return size > STORE_RESERVE_SIZE ? STORE_RESERVE_SIZE : size;
+}
+
+/*
+ * What is in the WAL goes into the database later, which then grows by as much.
+ * On a disk that is full it is the reserve that gives the room for that: there is
+ * never more in the WAL.
+ */
+static void
+store_limit_log(struct store *store)
+{
+	uint64_t left, size, pages;
+
+	if (store_disk(store, &left, &size) == -1)
+		return;
+	pages = reserve_size(size) / STORE_PAGE_SIZE;
+	if (pages > STORE_WAL_PAGES)
+		pages = STORE_WAL_PAGES;
+	if (pages < STORE_PAGES_LEAST)
+		pages = STORE_PAGES_LEAST;
+	store->log_pages = (int)pages;
+}
+
 /* Never so much that our own reserve leaves no room. */
 static int
 store_reserve_fill(struct store *store)
@@ -58,9 +88,7 @@ store_reserve_fill(struct store *store)
 
 	if (store_disk(store, &left, &size) == -1)
 		return -1;
-	size /= STORE_RESERVE_SHARE;
-	if (size > STORE_RESERVE_SIZE)
-		size = STORE_RESERVE_SIZE;
+	size = reserve_size(size);
 	if (left < 2 * size || size < STORE_RESERVE_LEAST) {
 		errno = ENOSPC;
 		return -1;
@@ -82,6 +110,7 @@ store_reserve_open(struct store *store, int spool_fd)
 	    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (store->reserve_fd == -1 || fstat(store->reserve_fd, &st) == -1)
 		return -1;
+	store_limit_log(store);
 	/* Of the run before; a file system that is full gives no other. */
 	store->has_reserve = st.st_blocks > 0;
 	if (!store->has_reserve)
@@ -121,7 +150,7 @@ store_keep_reserve(struct store *store)
 	if (store->reserve_fd == -1 || store->has_reserve ||
 	    store_reserve_fill(store) == -1)
 		return false;
-	(void)sqlite3_wal_autocheckpoint(store->db, STORE_WAL_PAGES);
+	(void)sqlite3_wal_autocheckpoint(store->db, store->log_pages);
 	if (!store->is_tight)
 		return false; /* the first there is */
 	store->is_tight = false;

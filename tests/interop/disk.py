@@ -2,6 +2,7 @@
 """What a queue does whose disk is full, read-only or damaged."""
 import os
 import re
+import signal
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,22 @@ def a_full_disk_refuses_and_recovers():
             sink.rcpt = "250 2.1.5 ok"
             d.empties(sink, kept)
             d.takes_again()
+
+
+def mail_alone_does_not_fill_the_disk_to_where_none_gets_out():
+    """What the log of the database holds goes into the database later, which grows
+    by that: on a small disk the log is small."""
+    with Sink() as sink:
+        with Disk(sink, "16m", "1m") as d:
+            assert d.postern("pause", "--all").returncode == 0
+            kept, answer = d.take(["m%d@x.test" % i for i in range(4000)],
+                                  MESSAGE * 300)
+            assert (answer["code"], answer["dsn"]) == (452, "4.3.1"), answer
+            os.kill(d.pids("queue")[0], signal.SIGKILL)
+            wait_for(lambda: d.log_text().count("queue open:") == 2, 30,
+                     "the queue")
+            assert d.postern("resume", "--all").returncode == 0
+            d.empties(sink, kept)
 
 
 def a_disk_that_others_fill_lets_out_what_is_queued():
@@ -263,6 +280,7 @@ def a_removed_spool_takes_no_more_mail():
 
 TESTS = (
     a_full_disk_refuses_and_recovers,
+    mail_alone_does_not_fill_the_disk_to_where_none_gets_out,
     a_disk_that_others_fill_lets_out_what_is_queued,
     a_queue_starts_on_a_full_disk_and_delivers,
     room_is_left_for_what_is_queued,
