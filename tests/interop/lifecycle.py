@@ -863,7 +863,7 @@ def a_role_that_lies_to_the_master_takes_nothing_from_it():
         assert d.pids("dialer") == [dialer]
         after = len(os.listdir("/proc/%d/fd" % d.process.pid))
         assert after < before + 50, (before, after)
-        master.send(struct.pack("=IIQ", message_number("READY"), 8, 0))
+        master.send(struct.pack("=IIQI", message_number("READY"), 12, 0, 0))
         wait_for(lambda: d.pids("dialer") not in ([], [dialer]), 20,
                  "another dialer")
         assert "READY twice" in d.log_text()

@@ -482,7 +482,7 @@ class Tests:
         self.refusal(self.good(colour="red"), fd, "colour")
         self.refusal(self.good(rcpts=[]), fd, "rcpts")
         self.refusal(self.good(rcpts=[7]), fd, "rcpts")
-        self.refusal(self.good(via="nowhere"), fd, "via")
+        self.refusal(self.good(via="nowhere"), fd, "transport nowhere")
         self.refusal({"rcpts": ["a@b.test"]}, fd, "from")
         os.close(fd)
 
