@@ -818,7 +818,7 @@ Test(message, more_descriptors_than_a_row_has_are_not_waited_for,
 	struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
 	struct message m;
 	const char *why;
-	int fds[100], peer;
+	int fds[100], peer = -1;
 
 	cr_assert_eq(closer_start(), 0);
 	for (size_t i = 0; i < NELEM(fds); i++)
