@@ -59,7 +59,8 @@ find_depends() {
 	(cd "$build/shlibs" && dpkg-shlibdeps -O "$absolute/usr/sbin/posternd" \
 		"$absolute/usr/bin/postern") | sed -n 's/^shlibs:Depends=//p'
 	printf ', %s (>= 0.9.75)' \
-		"$(dpkg-query -S '*/libmicrohttpd.so.12' | sed -n '1s/:.*//p')"
+		"$(dpkg-query -S '*/libmicrohttpd.so.12' | sed '/-cross:/d' |
+			sed -n '1s/:.*//p')"
 }
 
 # As dpkg-gencontrol(1) counts: what du(1) says of a folder is its file system's.

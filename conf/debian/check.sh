@@ -80,7 +80,9 @@ again() {
 loads() {
 	for library in $(strings -a "$work/root/usr/sbin/posternd" |
 		grep -x 'lib[a-z0-9-]*\.so\.[0-9]*'); do
-		owner=$(dpkg-query -S "*/$library" | sed -n '1s/:.*//p')
+		# Compilers for other architectures have some of these too.
+		owner=$(dpkg-query -S "*/$library" | sed '/-cross:/d' |
+			sed -n '1s/:.*//p')
 		dpkg-deb -f "$package" Depends | grep -q "$owner" ||
 			{ echo "$library of $owner is no dependency"; return 1; }
 	done
