@@ -185,8 +185,8 @@ closer_close(int fd, uid_t uid)
 {
 	if (fd == -1)
 		return;
-	if (!started ||
-	    is_harmless(fd, uid)) /* whose filter may not let it look */
+	/* Where it was not started, the filter may not let us look. */
+	if (!started || is_harmless(fd, uid))
 		fd_close(fd);
 	else
 		closer_give(fd, uid);

@@ -36,8 +36,9 @@ void closer_give(int fd, uid_t uid);
  * (SCM_MAX_FD): others the kernel closes in our name. */
 #define CLOSER_FDS 253
 
-/* Close all that came with a message of whom none is wanted from. */
 struct msghdr;
+
+/* Close all descriptors of a message whose sender may pass none. */
 void closer_take(struct msghdr *mh, uid_t uid);
 
 /* Whether this user passed too many that do not close; root never did. */

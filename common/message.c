@@ -50,9 +50,9 @@ struct msg_header {
 #include "common/messages.def"
 #undef MSG
 
-/* All that a packet can have (SCM_MAX_FD): what has no room here the kernel closes
- * for us, and that may take as long as a stranger likes (closer.h). */
-#define FDS_MAX 253
+/* What has no room here the kernel closes for us, and that may take as long as a
+ * stranger likes. */
+#define FDS_MAX CLOSER_FDS
 
 size_t
 message_encode(uint8_t *buf, enum msg_type type, const void *payload,

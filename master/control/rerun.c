@@ -415,7 +415,8 @@ print_both(const json_t *result, const struct script_recipient *then)
 	json_decref(row);
 }
 
-/* Whose it is, of those that have none yet; NULL: none of them. */
+/* The first recipient that this result fits and that has no result yet; NULL where
+ * there is none. */
 static const struct script_recipient *
 claim_recipient(const struct script *s, bool *had, const json_t *result)
 {

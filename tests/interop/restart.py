@@ -128,7 +128,7 @@ class MailGiver(Giver):
 
 
 def queue_pid(d, former):
-    """That of a queue which has taken over from the former one."""
+    """The process id of the queue that was started after `former` died."""
     def there():
         pids = d.pids("queue")
         return pids[0] if pids and pids[0] not in (0, former) else None
