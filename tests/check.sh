@@ -6,7 +6,8 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 make=${MAKE:-make}
 log=$(mktemp) || exit 1
-trap 'rm -f "$log"' EXIT
+wrong=$(mktemp) || exit 1
+trap 'rm -f "$log" "$wrong"' EXIT
 passed=0
 failed=0
 broken=
@@ -26,8 +27,8 @@ run() {
 	started=$(date +%s)
 	"$@" >"$log" 2>&1
 	status=$?
-	# What went wrong may stand far above.
-	grep -aE '^(FAILED|UNSTEADY|\[FAIL\]|failed )' "$log" | head -n 20
+	# What went wrong may be far above.
+	grep -aE '^(FAILED|UNSTEADY|\[FAIL\]|failed )' "$log" | head -n 20 | tee -a "$wrong"
 	tail -n "${CHECK_LINES:-40}" "$log" | sed 's/\x1b\[[0-9;]*m//g'
 	count
 	if [ "$status" -ne 0 ]; then
@@ -58,6 +59,10 @@ run "session tests, both sanitizers" $make -s -j2 session-sanitized SESSION_OPTI
 run "session tests, one call fails" $make -s -j2 session-faults SESSION_OPTIONS="--seed 1"
 run "fuzz targets, a short run" $make -s -j2 fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-3}"
 
-[ -z "$broken" ] || echo "failed:$broken"
+# Once more at the end: of a long log, that alone may be kept.
+if [ -n "$broken" ]; then
+	cut -c 1-2000 "$wrong"
+	echo "failed:$broken"
+fi
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
