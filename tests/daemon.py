@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -206,8 +207,12 @@ class Job:
 
     def __init__(self, path):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.sock.settimeout(30)
+        # Waits where the backlog is full; a socket that has Python's timeout
+        # does not.
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO,
+                             struct.pack("ll", 30, 0))
         self.sock.connect(path)
+        self.sock.settimeout(30)
 
     def send(self, obj, fd=None):
         text = obj if isinstance(obj, bytes) else json.dumps(obj).encode()
