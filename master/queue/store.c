@@ -127,7 +127,7 @@ store_configure(struct store *store)
 	 */
 	if (store->log_pages == 0)
 		store->log_pages = STORE_WAL_PAGES; /* in memory */
-	(void)sqlite3_wal_autocheckpoint(store->db, store->log_pages);
+	store_watch_log(store);
 	return store_exec(store,
 	    "PRAGMA page_size = 4096;"
 	    "PRAGMA locking_mode = NORMAL;"

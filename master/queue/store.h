@@ -411,6 +411,15 @@ bool store_use_reserve(struct store *store);
  * been given up, and is there again. */
 bool store_keep_reserve(struct store *store);
 
+/*
+ * Commits go to a log first, and from there into the database many at a time.
+ * That takes as long as some commits do: whoever has a loop does it in a turn of
+ * its own, outside of a group, when the log is long.  Of one that is twice as
+ * long the commit does it.
+ */
+bool store_log_is_long(const struct store *store);
+void store_empty_log(struct store *store);
+
 /* Whether the reserve is in use, which is not for new messages. */
 bool store_is_tight(const struct store *store);
 

@@ -21,8 +21,8 @@ enum {
 	STORE_TALLY_COUNT,
 	STORE_BUFFER_SIZE = 64 * 1024,
 	STORE_ID_BLOCK = 4096, /* ids reserved by one write */
-	/* Of the log; those that every group touches are then written once for
-	 * many groups. */
+	/* Of the log, at most; those that every group touches are then written
+	 * once for many groups. */
 	STORE_WAL_PAGES = 4000,
 };
 
@@ -43,7 +43,8 @@ struct store {
 	int reserve_fd;       /* store_space.c; -1 in memory */
 	bool has_reserve;
 	bool is_tight; /* the reserve is in use */
-	int log_pages; /* of the WAL, before they go into the database */
+	int log_pages; /* of the WAL, at most, before they go into the database */
+	int log_len;   /* what it has, of those */
 	bool in_group;
 	bool is_shared; /* another process may write */
 	int64_t tally[STORE_TALLY_COUNT];
@@ -81,6 +82,7 @@ int store_schema(struct store *store, const char *path, char *error,
     size_t error_size);
 
 /* store_space.c */
+void store_watch_log(struct store *store);
 int store_reserve_open(struct store *store, int spool_fd);
 void store_reserve_start(struct store *store);
 

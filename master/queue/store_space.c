@@ -79,6 +79,41 @@ store_limit_log(struct store *store)
 	store->log_pages = (int)pages;
 }
 
+/* After each commit; the number of pages that are in the log by then. */
+static int
+store_log_grew(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	struct store *store = arg;
+
+	(void)db;
+	(void)name;
+	store->log_len = pages;
+	if (pages >= store->log_pages)
+		store_empty_log(store);
+	return SQLITE_OK; /* of the commit, which is done */
+}
+
+void
+store_watch_log(struct store *store)
+{
+	(void)sqlite3_wal_hook(store->db, store_log_grew, store);
+}
+
+bool
+store_log_is_long(const struct store *store)
+{
+	return store->log_len >= store->log_pages / 4;
+}
+
+/* What cannot be written now is written after a later commit. */
+void
+store_empty_log(struct store *store)
+{
+	store->log_len = 0;
+	(void)sqlite3_wal_checkpoint_v2(store->db, NULL,
+	    SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
 /* Never so much that our own reserve leaves no room. */
 static int
 store_reserve_fill(struct store *store)
@@ -138,9 +173,8 @@ store_use_reserve(struct store *store)
 	if (ftruncate(store->reserve_fd, 0) == -1)
 		return false;
 	/* The log starts anew at its beginning, and stays short. */
-	(void)sqlite3_wal_autocheckpoint(store->db, STORE_PAGES_TIGHT);
-	(void)sqlite3_wal_checkpoint_v2(store->db, NULL,
-	    SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	store->log_pages = STORE_PAGES_TIGHT;
+	store_empty_log(store);
 	return true;
 }
 
@@ -150,7 +184,7 @@ store_keep_reserve(struct store *store)
 	if (store->reserve_fd == -1 || store->has_reserve ||
 	    store_reserve_fill(store) == -1)
 		return false;
-	(void)sqlite3_wal_autocheckpoint(store->db, store->log_pages);
+	store_limit_log(store);
 	if (!store->is_tight)
 		return false; /* the first there is */
 	store->is_tight = false;
