@@ -149,23 +149,25 @@ action_fail(struct attempt *attempt, char *reply, size_t size)
 	attempt->outcome.in_doubt = in_doubt;
 }
 
+/* To one that a session has, once the session gave it back. */
+static void
+action_wish(struct action *a, const struct store_recipient *recipient)
+{
+	if (!a->dry && (a->verb == ACT_DELETE || a->verb == ACT_EXPIRE))
+		schedule_wish(a->queue->schedule, recipient->message,
+		    recipient->index, (uint8_t)a->verb, a->uid);
+}
+
 /* Whether it may be done now to one that a session has. */
 static bool
 action_reaches(struct action *a, const struct store_recipient *recipient)
 {
-	struct schedule_recipient *r;
-
 	if (a->dry || (a->verb != ACT_DELETE && a->verb != ACT_EXPIRE))
 		return false;
 	if (transaction_take_back(a->queue, recipient->message,
 		recipient->index))
 		return true;
-	r = transaction_recipient(a->queue, recipient->message,
-	    recipient->index);
-	if (r != NULL) {
-		r->wish = (uint8_t)a->verb;
-		r->wish_uid = a->uid;
-	}
+	action_wish(a, recipient);
 	return false;
 }
 
@@ -187,6 +189,7 @@ action_do(struct action *a, const struct store_envelope *envelope,
 	}
 	if (!schedule_withdraw(a->queue->schedule, envelope->id,
 		recipient->index)) {
+		action_wish(a, recipient);
 		a->busy++;
 		return;
 	}

@@ -284,6 +284,11 @@ uint32_t schedule_active(const struct schedule *schedule);
 bool schedule_withdraw(struct schedule *schedule, uint64_t message,
     uint32_t index);
 
+/* What is to be done to a recipient that a session has, once that gave it back:
+ * ACT_DELETE or ACT_EXPIRE, as this user asked. */
+void schedule_wish(struct schedule *schedule, uint64_t message, uint32_t index,
+    uint8_t verb, uint32_t uid);
+
 /* Nothing is too early any more for what goes there, in any variant. */
 void schedule_lift(struct schedule *schedule, uint32_t transport,
     const char *next_hop);

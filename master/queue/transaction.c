@@ -143,9 +143,8 @@ transaction_give_back(struct job *job)
 	transaction_free(job);
 }
 
-static struct schedule_recipient *
-transaction_search(const struct queue *q, uint64_t id, uint32_t index,
-    struct job **jobp)
+static struct job *
+transaction_of(const struct queue *q, uint64_t id, uint32_t index)
 {
 	struct session *s;
 	struct job *job;
@@ -155,29 +154,18 @@ transaction_search(const struct queue *q, uint64_t id, uint32_t index,
 			for (uint32_t i = 0;
 			     job->message->id == id && i < job->nrcpt; i++)
 				if (job->recipients[i] != NULL &&
-				    job->recipients[i]->index == index) {
-					*jobp = job;
-					return job->recipients[i];
-				}
+				    job->recipients[i]->index == index)
+					return job;
 	return NULL;
-}
-
-struct schedule_recipient *
-transaction_recipient(const struct queue *q, uint64_t id, uint32_t index)
-{
-	struct job *job;
-
-	return transaction_search(q, id, index, &job);
 }
 
 bool
 transaction_take_back(struct queue *q, uint64_t id, uint32_t index)
 {
+	struct job *job = transaction_of(q, id, index);
 	struct session *s;
-	struct job *job;
 
-	if (transaction_search(q, id, index, &job) == NULL || job->sent ||
-	    postpone_has_any(job))
+	if (job == NULL || job->sent || postpone_has_any(job))
 		return false;
 	s = job->session;
 	transaction_give_back(job);

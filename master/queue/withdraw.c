@@ -34,6 +34,19 @@ schedule_withdraw(struct schedule *schedule, uint64_t id, uint32_t index)
 }
 
 void
+schedule_wish(struct schedule *schedule, uint64_t id, uint32_t index,
+    uint8_t verb, uint32_t uid)
+{
+	struct schedule_recipient *recipient;
+
+	recipient = schedule_find_recipient(schedule, id, index);
+	if (recipient == NULL)
+		return;
+	recipient->wish = verb;
+	recipient->wish_uid = uid;
+}
+
+void
 schedule_lift(struct schedule *schedule, uint32_t transport,
     const char *next_hop)
 {
