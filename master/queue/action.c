@@ -232,13 +232,11 @@ action_changes(const struct action *a)
 	return !a->dry && a->verb != ACT_LIST && a->verb != ACT_SUMMARY;
 }
 
-/* False: the store fails now. */
+/* Whether the store says what we know.  False: not before that time. */
 static bool
-action_is_current(struct queue *q, const struct action *a)
+action_is_current(struct queue *q, const struct action *a, int64_t *wait_msp)
 {
-	if (!action_changes(a))
-		return true;
-	return group_settle(q);
+	return !action_changes(a) || group_settle_soon(q, wait_msp);
 }
 
 static void
@@ -261,14 +259,14 @@ action_commit(struct queue *q, struct action *a)
 static void
 action_turn(struct queue *q, struct action *a)
 {
-	int64_t begun_ms;
+	int64_t begun_ms, wait_ms;
 
 	if (a->stopped || a->cancelled || a->at_end) {
 		action_end(q, a);
 		return;
 	}
-	if (!action_is_current(q, a)) {
-		action_soon(q, QUEUE_RETRY_MS);
+	if (!action_is_current(q, a, &wait_ms)) {
+		action_soon(q, wait_ms);
 		return;
 	}
 	begun_ms = time_monotonic_ms();

@@ -31,8 +31,10 @@ enum {
 	GROUP_EXPIRE_MAX = 200, /* failed recipients of one commit */
 	GROUP_HASTEN_MAX = 1000,
 	/* A commit of more rows ends when its time is over. */
-	GROUP_ROWS = 500,
-	GROUP_TURN_MS = 15,
+	GROUP_ROWS = 250,
+	GROUP_TURN_MS = 10,
+	/* Who waits for commits without an end has them all at once then. */
+	GROUP_LATE_MS = 1000,
 	/* Some dozens of outcomes, which a commit then takes to the disk. */
 	GROUP_RESERVE = 256 * 1024,
 };
@@ -101,6 +103,8 @@ group_rows(const struct queue_op *op)
 		return staging_rows(op->staging);
 	if (op->kind == OP_ACTIVATE && op->job != NULL)
 		return op->job->nrcpt;
+	if (op->kind == OP_ACTION)
+		return op->action->len;
 	return 1;
 }
 
@@ -175,6 +179,15 @@ group_apply(struct queue *q, struct queue_op *op)
 	return 0;
 }
 
+static void
+group_remove(struct queue *q, struct queue_op *op)
+{
+	STAILQ_REMOVE(&q->ops, op, queue_op, entry);
+	q->nops--;
+	q->nrows -= op->rows;
+	q->ops_ended++;
+}
+
 bool
 group_is_short(const struct queue *q)
 {
@@ -215,9 +228,7 @@ group_write(struct queue *q, struct queue_op **failedp, struct queue_op **lastp)
 static void
 group_drop(struct queue *q, struct queue_op *op)
 {
-	STAILQ_REMOVE(&q->ops, op, queue_op, entry);
-	q->nops--;
-	q->nrows -= op->rows;
+	group_remove(q, op);
 	submission_free(op->submission);
 	free(op);
 }
@@ -351,9 +362,7 @@ group_tell_transients(struct queue *q)
 		if (op->kind != OP_OUTCOME ||
 		    !transient_is(op->outcome.message))
 			continue;
-		STAILQ_REMOVE(&q->ops, op, queue_op, entry);
-		q->nops--;
-		q->nrows -= op->rows;
+		group_remove(q, op);
 		op->reported = false;
 		STAILQ_INSERT_TAIL(&ops, op, entry);
 	}
@@ -451,10 +460,8 @@ group_take(struct queue *q, struct queue_ops *ops, const struct queue_op *last)
 	uint32_t n = 0;
 
 	while ((op = STAILQ_FIRST(&q->ops)) != NULL) {
-		STAILQ_REMOVE_HEAD(&q->ops, entry);
+		group_remove(q, op);
 		STAILQ_INSERT_TAIL(ops, op, entry);
-		q->nops--;
-		q->nrows -= op->rows;
 		n++;
 		if (op == last)
 			break;
@@ -512,25 +519,39 @@ group_commit(struct queue *q)
 	(void)group_reserve(q); /* or after the next */
 	if (!STAILQ_EMPTY(&q->ops))
 		group_arm(q, 0); /* others have their turn first */
+	if (store_log_is_long(q->store))
+		(void)evtimer_add(q->log_timer, &(struct timeval){ 0 });
 	queue_pump_soon(q);
 }
 
 bool
 group_settle(struct queue *q)
 {
-	uint32_t left = q->nops, before;
+	/* What the news of a commit add is for a later one. */
+	uint64_t last = q->ops_ended + q->nops;
 
-	while (left > 0 && q->nops > 0) {
-		before = q->nops;
+	while (q->ops_ended < last) {
 		group_commit(q);
 		if (q->store_fails)
 			return false;
-		/* What its news have added is for the next one. */
-		left -= before > q->nops && before - q->nops < left
-		    ? before - q->nops
-		    : left;
 	}
 	return true;
+}
+
+bool
+group_settle_soon(struct queue *q, int64_t *wait_msp)
+{
+	int64_t now_ms = time_monotonic_ms();
+
+	if (q->unsettled_ms == 0)
+		q->unsettled_ms = now_ms;
+	if (!group_is_short(q) && now_ms < q->unsettled_ms + GROUP_LATE_MS) {
+		*wait_msp = q->store_fails ? QUEUE_RETRY_MS : 1;
+		return false;
+	}
+	q->unsettled_ms = 0;
+	*wait_msp = QUEUE_RETRY_MS;
+	return group_settle(q);
 }
 
 /* What never reached the disk is as if it had not been; for the end. */

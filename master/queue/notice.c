@@ -296,14 +296,15 @@ fail_turn(struct queue *q)
 	notice_arm(n, NOTICE_RETRY_MS);
 }
 
-/* False: the store fails; *busyp: it does not say yet what we know. */
+/* False: the store fails; *wait_msp, where it is not 0: it does not say yet what
+ * we know, but then it may. */
 static bool
-write_and_tell(struct queue *q, bool *busyp)
+write_and_tell(struct queue *q, int64_t *wait_msp)
 {
 	/* Else a debt is on its way to the disk. */
-	*busyp = !group_settle(q);
-	if (*busyp)
+	if (!group_settle_soon(q, wait_msp))
 		return true;
+	*wait_msp = 0;
 	/* Who needs no mail is out of the way before others are gathered. */
 	if (commit_batch(q) == -1 || !write_some(q) || commit_batch(q) == -1)
 		return false;
@@ -317,7 +318,7 @@ notices_turn(evutil_socket_t fd, short what, void *arg)
 	struct queue *q = arg;
 	struct notices *n = q->notices;
 	int64_t rest_ms = n->retry_ms - time_monotonic_ms();
-	bool busy = false;
+	int64_t wait_ms = 0;
 	bool walking;
 
 	(void)fd;
@@ -329,10 +330,10 @@ notices_turn(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	walking = era_schedules(q) && notice_delay_turn(q);
-	if (notice_is_due(n) && !write_and_tell(q, &busy))
+	if (notice_is_due(n) && !write_and_tell(q, &wait_ms))
 		fail_turn(q);
-	else if (busy)
-		notice_arm(n, QUEUE_RETRY_MS);
+	else if (wait_ms > 0)
+		notice_arm(n, wait_ms);
 	else
 		arm_next(n, walking);
 }

@@ -179,6 +179,16 @@ queue_commit(evutil_socket_t fd, short what, void *arg)
 	group_commit(arg);
 }
 
+static void
+queue_empty_log(evutil_socket_t fd, short what, void *arg)
+{
+	struct queue *q = arg;
+
+	(void)fd;
+	(void)what;
+	store_empty_log(q->store);
+}
+
 void
 queue_watch_clock(struct queue *q)
 {
@@ -375,6 +385,7 @@ queue_init(struct queue *q, int parent_fd)
 		fatal("getrandom: %s", strerror(errno));
 	q->role.vital = queue_vital;
 	q->commit_timer = evtimer_new(q->role.base, queue_commit, q);
+	q->log_timer = evtimer_new(q->role.base, queue_empty_log, q);
 	q->pump_timer = evtimer_new(q->role.base, queue_pump, q);
 	q->stop_timer = evtimer_new(q->role.base, queue_stop, q);
 	q->action_timer = evtimer_new(q->role.base, action_turns, q);
@@ -382,7 +393,8 @@ queue_init(struct queue *q, int parent_fd)
 	    queue_sweep, q);
 	q->troubles = troubles_new();
 	if (q->troubles == NULL || q->commit_timer == NULL ||
-	    q->pump_timer == NULL || q->stop_timer == NULL ||
+	    q->log_timer == NULL || q->pump_timer == NULL ||
+	    q->stop_timer == NULL ||
 	    q->sweep_timer == NULL || q->action_timer == NULL ||
 	    agents_init(q) == -1 || era_init(q) == -1 ||
 	    notices_init(q) == -1 || strand_init(q) == -1)
@@ -445,6 +457,7 @@ queue_clear(struct queue *q)
 	channel_close(q->dialer);
 	agents_clear(q);
 	event_free(q->commit_timer);
+	event_free(q->log_timer);
 	event_free(q->pump_timer);
 	event_free(q->sweep_timer);
 	event_free(q->stop_timer);

@@ -314,6 +314,7 @@ struct queue {
 	LIST_HEAD(, named_limit) named_limits; /* limits.c */
 	uint32_t last_limit;
 	struct event *commit_timer;
+	struct event *log_timer; /* the store's log is long */
 	struct event *pump_timer;
 	struct event *sweep_timer;
 	struct event *stop_timer;
@@ -331,6 +332,8 @@ struct queue {
 	struct rates rates;
 	struct queue_ops ops;
 	uint32_t nops;
+	uint64_t ops_ended;   /* of all that there ever were */
+	int64_t unsettled_ms; /* since when group_settle_soon() says no; or 0 */
 	uint32_t nrows; /* that they touch, about */
 	int64_t refilled_ms; /* refill.c: its last turn */
 	bool store_fails;   /* the last commit did */
@@ -417,6 +420,9 @@ struct queue_op *group_new_outcome(struct queue *q, size_t text_size);
 bool group_reserve(struct queue *q);
 /* As many commits as all that waits now takes; false: the store fails. */
 bool group_settle(struct queue *q);
+/* The same for who can wait: false and a time, too, where that is much for one
+ * turn of the loop. */
+bool group_settle_soon(struct queue *q, int64_t *wait_msp);
 /* One follows soon, for what is not among the changes (rates_kept.h). */
 void group_soon(struct queue *q);
 /* Whether one group_commit() takes all that waits. */
@@ -588,9 +594,6 @@ struct plan *plan_turned(const struct plan *plan, uint32_t turn);
 struct job *transaction_find(const struct session *s, uint64_t id);
 void transaction_free(struct job *job);
 void transaction_give_back(struct job *job);
-/* A recipient that a session has in hand; NULL: none has. */
-struct schedule_recipient *transaction_recipient(const struct queue *q,
-    uint64_t id, uint32_t index);
 /* Its job goes back, where nothing of it was sent; whether it did. */
 bool transaction_take_back(struct queue *q, uint64_t id, uint32_t index);
 /* relay: the host that it is of; what an earlier host said may count for more. */

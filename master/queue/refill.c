@@ -372,7 +372,7 @@ refill_known(struct queue *q)
 	int i;
 
 	for (i = 0; i < REFILL_SOURCES_A_TURN && rows < REFILL_ROWS_A_TURN &&
-	     schedule_is_hungry(q->schedule);
+	     schedule_is_hungry(q->schedule) && group_is_short(q);
 	     i++) {
 		source = schedule_next_source(q->schedule);
 		if (source == NULL)
@@ -461,7 +461,7 @@ refill_scan(struct queue *q)
 	int i;
 
 	for (i = 0; i < REFILL_SOURCES_A_TURN && rows < REFILL_ROWS_A_TURN &&
-	     schedule_is_hungry(q->schedule);
+	     schedule_is_hungry(q->schedule) && group_is_short(q);
 	     i++) {
 		more = store_next_source(q->store,
 		    q->scan_started ? q->scan_domain : NULL, q->scan_lane,
@@ -515,7 +515,7 @@ refill_wait_ms(const struct queue *q)
 		return INT64_MAX;
 	if (schedule_is_hungry(q->schedule) &&
 	    (q->scanning || schedule_has_source(q->schedule)))
-		return 0;
+		return group_is_short(q) ? 0 : REFILL_SCAN_PAUSE_MS;
 	if (q->scanning)
 		return INT64_MAX;
 	wait_ms = refill_scan_wait_ms(q);

@@ -130,14 +130,15 @@ turn(evutil_socket_t fd, short what, void *arg)
 	struct queue *q = arg;
 	struct strand *s = q->strand;
 	struct store_cursor from = s->cursor;
+	int64_t wait_ms;
 
 	(void)fd;
 	(void)what;
 	if (q->draining || !era_schedules(q))
 		return;
 	/* What is on its way to the disk is not to be written over. */
-	if (!refill_is_current(q)) {
-		arm(s, QUEUE_RETRY_MS);
+	if (!group_settle_soon(q, &wait_ms)) {
+		arm(s, wait_ms);
 		return;
 	}
 	s->rows = s->nwakes = 0;

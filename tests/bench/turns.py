@@ -11,7 +11,9 @@ domains   at half as many domains, by MX, of which BENCH_DELIVERED (500) are
 unstored  "store": false, by the relay: each result is told to the client
 
 A turn is the time from one epoll_wait() to the next, by the wall clock, so what
-a role waits for the disk is in it, and what other processes take of the machine.
+a role waits for the disk is in it; how much of it that was is printed too.
+posternd runs at the highest priority, so that what other programs take of the
+machine is not in it.
 """
 import array
 import json
@@ -33,7 +35,7 @@ DELIVERED = int(os.environ.get("BENCH_DELIVERED", "500"))
 DEFERRED = RECIPIENTS // 10
 WAYS = os.environ.get("BENCH_WAYS", "relay dead domains unstored").split()
 PACKET = 1000  # recipients of one packet of the job socket
-SLOT = struct.Struct("=5q")
+SLOT = struct.Struct("=7q")
 BODY = b"Subject: to many\n\n" + b"0123456789012345678901234567890\n" * 120
 
 CONFIG = """
@@ -95,7 +97,7 @@ class Turns:
         self.prefix = ["unshare", "-m", "sh", "-c",
                        "cp -a /etc %(dir)s/etc && "
                        "echo %(library)s > %(dir)s/etc/ld.so.preload && "
-                       "mount --bind %(dir)s/etc /etc && exec \"$@\"" % {
+                       "mount --bind %(dir)s/etc /etc && exec nice -n -20 \"$@\"" % {
                            "dir": tempfile.mkdtemp(dir=folder),
                            "library": self.library}, "sh"]
 
@@ -181,9 +183,10 @@ def one(way, sink, dns, folder):
         print("\n%s: %d recipients, %.1f s" % (way, RECIPIENTS, took))
         for pid, row in turns.read().items():
             if pid in roles:
-                print("  %-9s longest turn %7.1f ms   over 50 ms: %d   over 10 "
-                      "ms: %d   of %d%s" % (
-                          roles[pid], row[1] / 1e6, row[3], row[2], row[0],
+                print("  %-9s longest turn %7.1f ms (disk %.1f)   over 50 ms: "
+                      "%d (%d without the disk)   over 10 ms: %d   of %d%s" % (
+                          roles[pid], row[1] / 1e6, row[5] / 1e6, row[3],
+                          row[4], row[2], row[0],
                           "" if pid in alive else "   DIED"))
         sys.stdout.flush()
 

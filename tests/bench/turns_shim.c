@@ -26,6 +26,8 @@ struct slot {
 	int64_t longest_ns;
 	int64_t over_10ms;
 	int64_t over_50ms;
+	int64_t busy_50ms;    /* of them, without what they waited for the disk */
+	int64_t longest_disk; /* ns of the longest one's wait for the disk */
 };
 
 struct slots {
@@ -36,6 +38,7 @@ struct slots {
 static struct slots *slots;
 static struct slot *own;
 static int64_t woke_ns;
+static int64_t disk_ns; /* of this turn */
 static int (*next)(int, struct epoll_event *, int, int);
 
 static int64_t
@@ -89,8 +92,11 @@ shim_turn(void)
 	own->turns++;
 	own->over_10ms += turn_ns > 10000000;
 	own->over_50ms += turn_ns > 50000000;
-	if (turn_ns > own->longest_ns)
+	own->busy_50ms += turn_ns - disk_ns > 50000000;
+	if (turn_ns > own->longest_ns) {
 		own->longest_ns = turn_ns;
+		own->longest_disk = disk_ns;
+	}
 }
 
 int
@@ -102,5 +108,32 @@ epoll_wait(int fd, struct epoll_event *events, int n, int timeout)
 	ret = next(fd, events, n, timeout);
 	if (own != NULL)
 		woke_ns = now_ns();
+	disk_ns = 0;
 	return ret;
 }
+
+/* A call that can wait for the disk: its time is of the disk. */
+#define DISK_CALL(type, name, takes, gives)           \
+	type name takes                               \
+	{                                             \
+		static type(*call) takes;             \
+		int64_t began = now_ns();             \
+		type ret;                             \
+                                                      \
+		if (call == NULL)                     \
+			*(void **)&call = dlsym(RTLD_NEXT, #name); \
+		ret = call gives;                     \
+		if (own != NULL)                      \
+			disk_ns += now_ns() - began;  \
+		return ret;                           \
+	}
+
+DISK_CALL(int, fdatasync, (int fd), (fd))
+DISK_CALL(int, fsync, (int fd), (fd))
+DISK_CALL(ssize_t, pwrite64, (int fd, const void *p, size_t n, off64_t at),
+    (fd, p, n, at))
+DISK_CALL(ssize_t, pread64, (int fd, void *p, size_t n, off64_t at),
+    (fd, p, n, at))
+DISK_CALL(int, unlinkat, (int fd, const char *name, int flags),
+    (fd, name, flags))
+DISK_CALL(int, ftruncate64, (int fd, off64_t size), (fd, size))
