@@ -78,16 +78,6 @@ tls_trusts_new(void)
 	return calloc(1, sizeof(struct tls_trusts));
 }
 
-void
-tls_trusts_free(struct tls_trusts *trusts)
-{
-	if (trusts == NULL)
-		return;
-	for (size_t i = 0; i < TLS_TRUSTS_MAX; i++)
-		X509_STORE_free(trusts->stores[i]);
-	free(trusts);
-}
-
 /*
  * What the library would do at a certificate's first use, and so in every
  * worker again: cache its extensions, sort the store.

@@ -28,8 +28,8 @@ struct tls_trusts;
  */
 int tls_warm_up(void);
 
+/* For the process's life. */
 struct tls_trusts *tls_trusts_new(void);
-void tls_trusts_free(struct tls_trusts *trusts);
 
 /*
  * tls_trust_load - read PEM certificates from fd, which stays the caller's,
