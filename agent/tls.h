@@ -39,9 +39,6 @@ struct tls_trusts *tls_trusts_new(void);
 int tls_trust_load(struct tls_trusts *trusts, uint32_t index, int fd,
     const char **why);
 
-/* Whether a certificate can bear it: a host name, or an address. */
-bool tls_name_is_legal(const char *name);
-
 /* The worker's side: one client, whose state is in the module. */
 
 enum tls_event {

@@ -84,14 +84,3 @@ Test(tls, what_is_no_trust_is_refused_with_a_reason)
 	cr_expect_str_eq(load(0, two, strlen(two)),
 	    "a certificate is malformed");
 }
-
-Test(tls, names_that_a_certificate_can_bear)
-{
-	cr_expect(tls_name_is_legal("mx.example"));
-	cr_expect(tls_name_is_legal("192.0.2.1"));
-	cr_expect(tls_name_is_legal("2001:db8::1"));
-	cr_expect(!tls_name_is_legal(""));
-	cr_expect(!tls_name_is_legal("mx_1.example"));
-	cr_expect(!tls_name_is_legal("[192.0.2.1]"));
-	cr_expect(!tls_name_is_legal("/run/lmtp"));
-}
