@@ -61,7 +61,7 @@ FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/operator/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
-.PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session session-sanitized session-faults interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint man-lint format install deb deb-lint deb-reproducible deb-check system-check debian13-check arch-build arch-check clean FORCE
+.PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session session-sanitized session-faults interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint layers layers-test man-lint format install deb deb-lint deb-reproducible deb-check system-check debian13-check arch-build arch-check clean FORCE
 
 all: $(BUILD)/posternd $(BUILD)/postern
 
@@ -74,7 +74,8 @@ help:
 	@echo "make check-mutants   plant faults one by one; which test finds each"
 	@echo "make bench     speed and memory, figures only; or bench-run bench-queued bench-postfix bench-isolation bench-turns bench-night bench-checks"
 	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
-	@echo "make lint      gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
+	@echo "make lint      layers, gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
+	@echo "make layers    who takes which names of whom, and how much there is, held against tests/layers.table"
 	@echo "make install   programs, manuals, units, examples, configuration, users (DESTDIR, PREFIX, UNITDIR, DOCDIR)"
 	@echo "make deb       $(DEB), a package for the Debian that it is made on; make deb-check tries it in a fresh root"
 	@echo "make deb-reproducible   two packages from two folders are the same, octet for octet"
@@ -254,13 +255,21 @@ CPPCHECK = --quiet -j2 --error-exitcode=1 --inline-suppr --enable=warning,portab
 	--suppress=readdirCalled --suppress=getpwnamCalled --suppress=getgrnamCalled --suppress=getgrgidCalled \
 	--suppress=getpwuidCalled
 
-lint: man-lint
+lint: layers layers-test man-lint
 	@sh conf/deps.sh lint
 	@$(MAKE) --no-print-directory CC=gcc BUILD=$(BUILD)/analyzer CFLAGS="$(ANALYZER)" all
 	cppcheck $(CPPCHECK) common agent master
 	@echo "clang-tidy$(LLVM)"
 	@printf '%s\n' $(SRCS) $(MAINS) | \
 	    xargs -P $(shell nproc) -I FILE clang-tidy$(LLVM) --quiet FILE -- $(CPPFLAGS) 2>/dev/null
+
+# Which folder takes what of which, by nm; tests/layers.py has options that print
+# the names.
+layers: all
+	@python3 tests/layers.py --build $(BUILD)
+
+layers-test:
+	@python3 tests/layers_test.py
 
 man-lint:
 	mandoc -Tlint -W warning $(PAGES)

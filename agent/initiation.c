@@ -12,7 +12,7 @@
 
 #include "agent/extension.h"
 #include "agent/session_internal.h"
-#include "agent/tls.h"
+#include "common/address.h"
 
 void
 initiation_ask_first_address(struct session *s)
@@ -65,7 +65,7 @@ initiation_take_dialed(struct session *s)
 	s->is_addressed = false;
 	session_enter(s, STATE_CONNECT);
 	if (s->conf.tls_level == TLS_VERIFY &&
-	    !tls_name_is_legal(s->address.tls_name)) {
+	    !address_is_host(s->address.tls_name)) {
 		session_judge(s, "4.7.5",
 		    "protocol error: no legal name to verify in a certificate");
 		session_fail(s, FAREWELL_NONE);

@@ -5,7 +5,6 @@
  */
 #include "agent/tls.h"
 
-#include <arpa/inet.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -76,16 +75,6 @@ struct tls_trusts *
 tls_trusts_new(void)
 {
 	return calloc(1, sizeof(struct tls_trusts));
-}
-
-void
-tls_trusts_free(struct tls_trusts *trusts)
-{
-	if (trusts == NULL)
-		return;
-	for (size_t i = 0; i < TLS_TRUSTS_MAX; i++)
-		X509_STORE_free(trusts->stores[i]);
-	free(trusts);
 }
 
 /*
@@ -200,21 +189,6 @@ out:
 	return ret;
 }
 
-static bool
-is_address(const char *name)
-{
-	struct in6_addr octets;
-
-	return inet_pton(AF_INET, name, &octets) == 1 ||
-	    inet_pton(AF_INET6, name, &octets) == 1;
-}
-
-bool
-tls_name_is_legal(const char *name)
-{
-	return is_address(name) || address_domain_is_host_name(name);
-}
-
 /*
  * SNI, and what the certificate must bear: in its subjectAltName, for a common
  * name is no host name (RFC 9525, 2 and 6.3), and not by a wildcard for part of
@@ -230,7 +204,7 @@ set_name(const char *name)
 	X509_VERIFY_PARAM_set_hostflags(param,
 	    X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
 		X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-	if (is_address(name))
+	if (address_is_ip(name))
 		return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1 ? 0 : -1;
 	if (!address_domain_is_host_name(name)) {
 		client_has_name = false;

@@ -28,8 +28,8 @@ struct tls_trusts;
  */
 int tls_warm_up(void);
 
+/* For the process's life. */
 struct tls_trusts *tls_trusts_new(void);
-void tls_trusts_free(struct tls_trusts *trusts);
 
 /*
  * tls_trust_load - read PEM certificates from fd, which stays the caller's,
@@ -38,9 +38,6 @@ void tls_trusts_free(struct tls_trusts *trusts);
  */
 int tls_trust_load(struct tls_trusts *trusts, uint32_t index, int fd,
     const char **why);
-
-/* Whether a certificate can bear it: a host name, or an address. */
-bool tls_name_is_legal(const char *name);
 
 /* The worker's side: one client, whose state is in the module. */
 

@@ -409,3 +409,18 @@ address_domain_is_host_name(const char *name)
 {
 	return strchr(name, '_') == NULL && address_domain_is_dns_name(name);
 }
+
+bool
+address_is_ip(const char *text)
+{
+	struct in6_addr octets;
+
+	return inet_pton(AF_INET, text, &octets) == 1 ||
+	    inet_pton(AF_INET6, text, &octets) == 1;
+}
+
+bool
+address_is_host(const char *text)
+{
+	return address_is_ip(text) || address_domain_is_host_name(text);
+}

@@ -85,4 +85,10 @@ bool address_domain_is_dns_name(const char *name);
  */
 bool address_domain_is_host_name(const char *name);
 
+/* Whether it is an address of the Internet, without brackets. */
+bool address_is_ip(const char *text);
+
+/* Whether a certificate can name it: a host name, or such an address. */
+bool address_is_host(const char *text);
+
 #endif

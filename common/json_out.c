@@ -155,12 +155,6 @@ json_out_bool(struct json_out *out, const char *name, bool value)
 }
 
 void
-json_out_null(struct json_out *out, const char *name)
-{
-	put_member(out, name, "null", false);
-}
-
-void
 json_out_object(struct json_out *out, const char *name)
 {
 	open_inside(out, name, '{', '}');

@@ -32,7 +32,6 @@ void json_out_begin(struct json_out *out, char *text, size_t size);
 void json_out_string(struct json_out *out, const char *name, const char *value);
 void json_out_number(struct json_out *out, const char *name, int64_t value);
 void json_out_bool(struct json_out *out, const char *name, bool value);
-void json_out_null(struct json_out *out, const char *name);
 
 /* An object or a list inside, until json_out_close(). */
 void json_out_object(struct json_out *out, const char *name);

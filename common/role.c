@@ -487,12 +487,6 @@ channel_arg(const struct channel *ch)
 	return ch->arg;
 }
 
-int
-channel_fd(const struct channel *ch)
-{
-	return ch->fd;
-}
-
 void
 role_init(struct role *role, unsigned self, int parent_fd,
     const struct handler *handlers, size_t nhandlers, void *ctx,

@@ -133,9 +133,8 @@ void channel_set_brake(struct channel *ch, size_t brake);
 /* Packets that wait for the socket. */
 size_t channel_backlog(const struct channel *ch);
 
-/* The other end's role, the owner's pointer, and the socket. */
+/* The other end's role, and the owner's pointer. */
 unsigned channel_peer(const struct channel *ch);
 void *channel_arg(const struct channel *ch);
-int channel_fd(const struct channel *ch);
 
 #endif

@@ -17,7 +17,7 @@ check="$unit libclang-rt$llvm-dev mandoc npm"
 deb="dpkg-dev lintian"
 root="debootstrap"
 system="debootstrap systemd-container"
-lint="clang-tidy$llvm clang$llvm cppcheck mandoc"
+lint="clang-tidy$llvm clang$llvm cppcheck mandoc python3"
 
 case "${1-all}" in
 build) wanted=$build ;;

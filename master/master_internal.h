@@ -280,7 +280,6 @@ void renew_cancel(struct master *m);
 /* watch.c: do all roles live, and what does the service manager hear? */
 void watch_open(struct master *m);
 void watch_close(struct master *m);
-void watch_arm(struct master *m);
 void watch_ready(struct master *m); /* one more role is */
 /* A PING now, whose answer says that all before it was taken. */
 void watch_ask(struct servant *s);

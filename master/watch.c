@@ -52,8 +52,8 @@ turn_ms(const struct master *m)
 	return ms > WATCH_LEAST_MS ? ms : WATCH_LEAST_MS;
 }
 
-void
-watch_arm(struct master *m)
+static void
+arm_timer(struct master *m)
 {
 	int64_t ms = turn_ms(m);
 	struct timeval tv = { .tv_sec = ms / 1000,
@@ -163,7 +163,7 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 		say_status(m);
 	if (m->watch.watchdog_ms > 0 && !hung)
 		notify_send("WATCHDOG=1");
-	watch_arm(m);
+	arm_timer(m);
 }
 
 void
@@ -180,7 +180,7 @@ watch_open(struct master *m)
 		m->watch.watchdog_ms =
 		    notify_watchdog_ms(getenv("WATCHDOG_USEC"),
 			getenv("WATCHDOG_PID"), (int)getpid());
-	watch_arm(m);
+	arm_timer(m);
 }
 
 void
@@ -227,7 +227,7 @@ watch_reloaded(struct master *m, bool good)
 		notify_send("READY=1\nSTATUS=%s",
 		    good ? "reloaded"
 			 : "reload refused: the former configuration goes on");
-	watch_arm(m); /* daemon_timeout may be another */
+	arm_timer(m); /* daemon_timeout may be another */
 }
 
 void

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The subcommands of postern: how each is called, and what shells offer of it. */
+/* The subcommands of postern: the function of each, and what shells offer of it. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,95 +7,14 @@
 #include "common/util.h"
 #include "master/control/control.h"
 #include "master/control/link.h"
-
-#define ENVELOPE                                                               \
-	"[--notify never|success,failure,delay] [--ret full|headers] "         \
-	"[--envid TEXT] [--orcpt TYPE;ADDRESS] "                               \
-	"[--deliver-by SECONDS[:return|notify[:trace]]] "                      \
-	"[--hold-for SECONDS] [--hold-until DATE-TIME] [--priority N] "        \
-	"[--submitter ADDRESS] [--require-tls] "
-
-#define SELECTION                                                              \
-	"[--sender PATTERN] [--recipient PATTERN] [--destination NAME] "       \
-	"[--domain DOMAIN] [--reason PATTERN] [--state STATE,...] "            \
-	"[--older AGE] [--younger AGE] "
-
-#define SESSION                                                                \
-	"[--lmtp] [--server HOST[:PORT]|unix:PATH] "                           \
-	"[--tls none|may|encrypt|verify] [--implicit-tls] [--ca FILE] "        \
-	"[--tls-name NAME] [--timeout SECONDS] [--step-timeout SECONDS] "      \
-	"[--ehlo NAME] [--user USER] [--password-file FILE | "                 \
-	"--token-file FILE] [--auth MECHANISM] [--without KEYWORD,...] "       \
-	"[--transcript FILE] [--json] [--verbose] "
+#include "master/control/usage.h"
 
 static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
-	const char *summary;
-	const char *usage;
 } commands[] = {
-	{ "send", control_send, "hand a message in at the job socket",
-	    "postern send [-c FILE] [--socket PATH] [--via TRANSPORT] "
-	    "[--wait queued|attempt|final] [--ref TEXT] [--binary] [--json] " ENVELOPE
-	    "--from ADDRESS RECIPIENT... < message" },
-	{ "sendmail", control_sendmail, "the sendmail command",
-	    "postern sendmail [-i] [-t] [-v] [-f SENDER] [-F NAME] [-N NOTIFY] "
-	    "[-R full|hdrs] [-V ENVID] [-C FILE] [RECIPIENT...] < message\n"
-	    "       postern sendmail -bp | -q[R|I WHAT]" },
-	{ "queue", control_queue, "look at what is queued, and change it",
-	    "postern queue [-c FILE] [--socket PATH] [--json] [--dry-run] "
-	    "[--yes] [--progress] [--to TRANSPORT] [--limit ROWS] "
-	    "[--by destination|domain|reason|sender|age] " SELECTION
-	    "list | show | cat | hold | release | retry | delete | expire | "
-	    "move | summary [ID...]\n"
-	    "       postern queue [-c FILE | --spool DIRECTORY] [--json] check | "
-	    "export FILE | import FILE" },
-	{ "flush", control_flush, "try all that waits now",
-	    "postern flush [-c FILE] [--socket PATH] [--json] [--dry-run] "
-	    "[--yes] [--progress] " SELECTION },
-	{ "pause", control_pause,
-	    "stop deliveries, of all or of a transport or destination",
-	    "postern pause [-c FILE] [--socket PATH] [--json] --all | "
-	    "--transport NAME | --destination NAME" },
-	{ "resume", control_resume, "end a pause",
-	    "postern resume [-c FILE] [--socket PATH] [--json] --all | "
-	    "--transport NAME | --destination NAME" },
-	{ "explain", control_explain,
-	    "what would happen to mail for an address now, and why",
-	    "postern explain [-c FILE] [--socket PATH] [--json] "
-	    "[--sender ADDRESS] [--via TRANSPORT] RECIPIENT" },
-	{ "tail", control_tail, "events as they happen, as JSON lines",
-	    "postern tail [-c FILE] [--socket PATH] [--json] [--sender PATTERN] "
-	    "[--recipient PATTERN] [--destination PATTERN] [--id ID] "
-	    "[--status WORD]" },
-	{ "top", control_top, "what goes on, by destination",
-	    "postern top [-c FILE] [--socket PATH] [--once] [--json] "
-	    "[--limit ROWS] [--interval TIME]" },
-	{ "status", control_status, "the processes, and which walls hold",
-	    "postern status [-c FILE] [--socket PATH] [--json]" },
-	{ "reload", control_reload,
-	    "have posternd read its configuration again",
-	    "postern reload [-c FILE] [--json]" },
-	{ "upgrade", control_upgrade, "have the installed posternd take over",
-	    "postern upgrade [-c FILE] [--json]" },
-	{ "doctor", control_doctor,
-	    "what is wrong with this installation, and the cure",
-	    "postern doctor [-c FILE] [--domain DOMAIN] [--quiet] [--json]" },
-	{ "deliver", control_deliver, "one delivery now, without a daemon",
-	    "postern deliver " SESSION
-	    "[--binary] " ENVELOPE "--from ADDRESS RECIPIENT... < message" },
-	{ "verify", control_verify,
-	    "ask a server for addresses, without a daemon",
-	    "postern verify " SESSION "[--binary] " ENVELOPE
-	    "[--from ADDRESS] RECIPIENT..." },
-	{ "transcript", control_transcript,
-	    "the sessions that failed, octet by octet",
-	    "postern transcript [-c FILE] [--socket PATH] [--json] "
-	    "[--last | ID]" },
-	{ "replay", control_replay, "play the server of a transcript again",
-	    "postern replay [-c FILE] [--socket PATH] [--json] [--fast] "
-	    "[--verbose] "
-	    "[--listen ADDRESS:PORT] --last | FILE | ID" },
+#define COMMAND(name, run, summary, usage) { name, run },
+#include "master/control/commands.def"
 };
 
 static const struct command *
@@ -112,60 +31,6 @@ int (*control_find(const char *name))(int argc, char **argv)
 	const struct command *c = find(name);
 
 	return c != NULL ? c->run : NULL;
-}
-
-int
-control_help_for(const char *name)
-{
-	const struct command *c = find(name);
-
-	printf("usage: %s\n\n%s; see %s(1)\n", c->usage, c->summary,
-	    strcmp(name, "sendmail") == 0 ? "postern-sendmail" : "postern");
-	return EXIT_ALL_WELL;
-}
-
-int
-control_usage(const char *name)
-{
-	if (control_wants_help())
-		return control_help_for(name);
-	if (!control_is_described())
-		fprintf(stderr, "usage: %s\n", find(name)->usage);
-	return EXIT_USAGE;
-}
-
-/* Help. */
-
-static int
-no_command(const char *name)
-{
-	fprintf(stderr,
-	    "postern: there is no command \"%s\": postern help names all\n",
-	    name);
-	return EXIT_USAGE;
-}
-
-int
-control_help(const char *name)
-{
-	if (name != NULL)
-		return find(name) != NULL ? control_help_for(name)
-					  : no_command(name);
-	puts("usage: postern COMMAND [OPTIONS] [WORDS]\n");
-	for (size_t i = 0; i < NELEM(commands); i++)
-		printf("  %-12s%s\n", commands[i].name, commands[i].summary);
-	puts("\npostern help COMMAND, or postern COMMAND --help: how it is "
-	     "called; postern(1): all of it");
-	return EXIT_ALL_WELL;
-}
-
-int
-control_unknown(const char *name)
-{
-	if (name != NULL)
-		return no_command(name);
-	fputs("postern: which command? postern help names all\n", stderr);
-	return EXIT_USAGE;
 }
 
 /* What a shell may put in the place of a word that was begun. */
@@ -226,7 +91,7 @@ describe(const struct command *c,
 static void
 offer_values(const struct command *c, const char *option, const char *begun)
 {
-	const char *at = c->usage, *end;
+	const char *at = usage_of(c->name)->text, *end;
 	size_t n = strlen(option);
 
 	while ((at = strstr(at, option)) != NULL && at[n] != ' ')
@@ -247,7 +112,7 @@ offer_values(const struct command *c, const char *option, const char *begun)
 static void
 offer_verbs(const struct command *c, const char *begun)
 {
-	const char *at = c->usage, *before = "";
+	const char *at = usage_of(c->name)->text, *before = "";
 	size_t n;
 
 	for (; *at != '\0'; at += n + strspn(at + n, " \n")) {

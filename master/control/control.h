@@ -42,7 +42,6 @@ int (*control_find(const char *name))(int argc, char **argv);
 /* Help for a subcommand, or the list of all where name is NULL; and what is said
  * where there is no such subcommand, or none is named. */
 int control_help(const char *name);
-int control_help_for(const char *name); /* of those that there are */
 int control_unknown(const char *name);
 
 /*

@@ -91,10 +91,6 @@ int doctor_connect(const struct load_user *as, const struct sockaddr *to,
 /* The same to a Unix socket. */
 int doctor_connect_unix(const struct load_user *as, const char *path, int type);
 
-/* Whether a file of that mode and owner lets a user do `want`: bits of 07. */
-bool doctor_may(mode_t mode, uid_t uid, gid_t gid, const struct load_user *who,
-    unsigned want);
-
 /*
  * doctor_obstacle - what keeps a user from a path: the first folder that he may
  * not enter, or the path itself by its mode.
@@ -112,12 +108,6 @@ bool doctor_user(const char *name, struct load_user *out);
 
 /* Finds out whether posternd runs, and asks it for its processes. */
 void doctor_find_daemon(struct doctor *d);
-
-/* Who holds a listening TCP port: "exim4 [812]", or "". */
-void doctor_port_owner(uint16_t port, char *out, size_t size);
-
-/* Who listens on a connected Unix socket: 0, or the process id. */
-pid_t doctor_peer(const char *path, int type, char *name, size_t size);
 
 #define DOCTOR(name, function, needs) void function(struct doctor *d);
 #include "master/control/doctor.def"

@@ -74,8 +74,9 @@ name_holder(const char *pid, char *out, size_t size)
 	(void)snprintf(out, size, "%s [%s]", name, pid);
 }
 
-void
-doctor_port_owner(uint16_t port, char *out, size_t size)
+/* Who holds a listening TCP port: "exim4 [812]", or "". */
+static void
+port_owner(uint16_t port, char *out, size_t size)
 {
 	unsigned long inode = find_inode("/proc/net/tcp", port);
 	char link[64];
@@ -98,9 +99,9 @@ doctor_port_owner(uint16_t port, char *out, size_t size)
 static void
 say_no_bind(struct doctor *d, const struct config_listener *l, int error)
 {
-	char owner[64];
+	char owner[300];
 
-	doctor_port_owner(l->at.port, owner, sizeof(owner));
+	port_owner(l->at.port, owner, sizeof(owner));
 	if (error == EADDRINUSE)
 		doctor_say(d, DOCTOR_FAULT,
 		    "stop that program, or take another port",

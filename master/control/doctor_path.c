@@ -13,8 +13,9 @@
 
 #include "common/util.h"
 
-bool
-doctor_may(mode_t mode, uid_t uid, gid_t gid, const struct load_user *who,
+/* Whether a file of that mode and owner lets a user do `want`: bits of 07. */
+static bool
+user_may(mode_t mode, uid_t uid, gid_t gid, const struct load_user *who,
     unsigned want)
 {
 	unsigned shift = who->uid == uid ? 6 : who->gid == gid ? 3 : 0;
@@ -72,7 +73,7 @@ stops(const char *path, const struct load_user *who, unsigned want, char *what,
 			: "make it, or name another path");
 		return true;
 	}
-	if (doctor_may(st.st_mode, st.st_uid, st.st_gid, who, want))
+	if (user_may(st.st_mode, st.st_uid, st.st_gid, who, want))
 		return false;
 	(void)doctor_owner(st.st_mode, st.st_uid, st.st_gid, owner);
 	name_group(who->gid, group, sizeof(group));

@@ -29,8 +29,9 @@ name_process(pid_t pid, char *out, size_t size)
 	(void)strlcpy(out, name, size);
 }
 
-pid_t
-doctor_peer(const char *path, int type, char *name, size_t size)
+/* Who listens on a connected Unix socket: 0, or the process id. */
+static pid_t
+socket_peer(const char *path, int type, char *name, size_t size)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	struct ucred who = { 0 };
@@ -72,7 +73,7 @@ say_answered(struct doctor *d, const char *what, const char *path, int type,
     const char *owner)
 {
 	char name[64];
-	pid_t pid = doctor_peer(path, type, name, sizeof(name));
+	pid_t pid = socket_peer(path, type, name, sizeof(name));
 
 	/* systemd listens for those that it hands over */
 	if (d->runs)

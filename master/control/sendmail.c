@@ -305,7 +305,7 @@ control_sendmail(int argc, char **argv)
 	/* -h alone; sendmail's has a hop count. */
 	if (argc == 2 &&
 	    (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
-		return control_help_for("sendmail");
+		return control_help("sendmail");
 	if (control_is_described())
 		return EXIT_USAGE;
 	first = sendmail_options_read(&a, argc, argv, why);

@@ -6,8 +6,9 @@
 
 #include "common/date.h"
 
-const char *
-received_protocol(const struct received *r)
+/* What follows "with" (RFC 3848; RFC 6531, 4.3). */
+static const char *
+protocol(const struct received *r)
 {
 	if (r->smtputf8 && r->lmtp)
 		return r->tls ? "UTF8LMTPS" : "UTF8LMTP";
@@ -34,8 +35,7 @@ received_write(const struct received *r, char out[RECEIVED_SIZE])
 	    "\t%s\r\n",
 	    r->helo, r->client, forwarded ? "\r\n\t(for " : "",
 	    forwarded ? r->forwarded : "", forwarded ? ")" : "", r->hostname,
-	    received_protocol(r), r->id,
-	    r->recipient != NULL ? "\r\n\tfor <" : "",
+	    protocol(r), r->id, r->recipient != NULL ? "\r\n\tfor <" : "",
 	    r->recipient != NULL ? r->recipient : "",
 	    r->recipient != NULL ? ">" : "", date);
 	return n > 0 && n < RECEIVED_SIZE ? (size_t)n : 0;

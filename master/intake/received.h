@@ -27,7 +27,4 @@ struct received {
 /* Writes it, with its line end, to out of RECEIVED_SIZE.  Its octets. */
 size_t received_write(const struct received *r, char out[RECEIVED_SIZE]);
 
-/* What stands behind "with" (RFC 3848; RFC 6531, 4.3). */
-const char *received_protocol(const struct received *r);
-
 #endif

@@ -323,8 +323,10 @@ go_on(struct smtpd *d, const uint8_t *in, size_t n)
 	}
 }
 
-void
-smtpd_resume(struct smtpd *d)
+/* Write what there is, and go on with what was not taken yet.  d may be gone
+ * on return. */
+static void
+resume(struct smtpd *d)
 {
 	smtpd_mail_answer(d);
 	go_on(d, d->input, d->input_len);
@@ -348,7 +350,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	if (d->last_words)
 		linger(d);
 	else
-		smtpd_resume(d);
+		resume(d);
 }
 
 /* Nothing more comes: n is what read() said.  Who has only said that it sends no
@@ -596,7 +598,7 @@ smtpd_drain(struct intake *in)
 	for (d = TAILQ_FIRST(&in->smtpds); d != NULL; d = next) {
 		next = TAILQ_NEXT(d, entry);
 		if (!d->last_words && !d->lingers)
-			smtpd_resume(d);
+			resume(d);
 	}
 }
 
@@ -615,7 +617,7 @@ smtpd_move(struct intake *in, const size_t *to)
 		next = TAILQ_NEXT(d, entry);
 		if (d->listener == LISTENER_GONE && !d->last_words &&
 		    !d->lingers)
-			smtpd_resume(d);
+			resume(d);
 	}
 }
 

@@ -79,11 +79,8 @@ struct smtpd {
 
 /* smtpd.c: the connection. */
 
-/* Write what there is, and go on with what was not taken yet.  d may be gone
- * on return. */
-void smtpd_resume(struct smtpd *d);
-
-/* The same in the loop's next turn. */
+/* In the loop's next turn: write what there is, and go on with what was not
+ * taken yet. */
 void smtpd_later(struct smtpd *d);
 
 /* smtpd_wire.c: octets between socket and session, in clear or by TLS. */

@@ -414,15 +414,6 @@ find_word(json_t *object, char error[VALUE_ERROR_SIZE])
 	return NULL;
 }
 
-bool
-command_is_one(const char *text, size_t len)
-{
-	static const char first[] = "{\"command\":";
-
-	return len >= sizeof(first) - 1 &&
-	    memcmp(text, first, sizeof(first) - 1) == 0;
-}
-
 int
 command_parse(struct command *command, const char *text, size_t len,
     int64_t now_ms, char error[VALUE_ERROR_SIZE])

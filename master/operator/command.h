@@ -46,7 +46,4 @@ struct command {
 int command_parse(struct command *command, const char *text, size_t len,
     int64_t now_ms, char error[VALUE_ERROR_SIZE]);
 
-/* Whether the packet is one of the control socket: its first member says so. */
-bool command_is_one(const char *text, size_t len);
-
 #endif

@@ -488,9 +488,9 @@ schedule_make_message(struct schedule *schedule,
 	return message;
 }
 
-void
-schedule_drop_message(struct schedule *schedule,
-    struct schedule_message *message)
+/* Frees a message without recipients. */
+static void
+drop_message(struct schedule *schedule, struct schedule_message *message)
 {
 	if (message->loaded > 0)
 		return;
@@ -567,7 +567,7 @@ schedule_add(struct schedule *schedule,
 	return 0;
 fail:
 	free(recipient);
-	schedule_drop_message(schedule, message);
+	drop_message(schedule, message);
 	errno = ENOMEM;
 	return -1;
 }
@@ -585,5 +585,5 @@ schedule_forget(struct schedule *schedule, struct schedule_recipient *recipient)
 	schedule->active--;
 	schedule->looked = 0;
 	free(recipient);
-	schedule_drop_message(schedule, message);
+	drop_message(schedule, message);
 }

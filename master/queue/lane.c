@@ -87,11 +87,6 @@ lane_class(uint32_t lane)
 	return class < LANE_CLASS_COUNT ? (enum lane_class) class : LANE_NORMAL;
 }
 
-uint32_t lane_weight(enum lane_class class)
-{
-	return weights[class];
-}
-
 enum lane_class
 lane_turn(uint32_t left[static LANE_CLASS_COUNT], uint32_t waiting)
 {

@@ -28,9 +28,6 @@ uint32_t lane_of(uint32_t uid, const char *reverse_path,
 
 enum lane_class lane_class(uint32_t lane);
 
-/* How many turns a class has while all of them wait. */
-uint32_t lane_weight(enum lane_class class);
-
 /* Which class of those that wait (bits 1 << class) has the next turn; left is
  * what each class has of its turns, and begins as zero. */
 enum lane_class lane_turn(uint32_t left[static LANE_CLASS_COUNT],

@@ -115,8 +115,10 @@ field_text(struct notice_writer *w, const char *text)
 	}
 }
 
-void
-field_exact(struct notice_writer *w, const char *text)
+/* Space by space, and not folded: where another number of them is another
+ * value (RFC 3461, 6.3). */
+static void
+put_exact(struct notice_writer *w, const char *text)
 {
 	flush_space(w);
 	for (; *text != '\0'; text++)
@@ -163,7 +165,7 @@ field_xtext(struct notice_writer *w, const char *value, size_t n)
 	char out[FIELD_VALUE_SIZE];
 
 	(void)xtext_decode(value, n, out);
-	field_exact(w, out);
+	put_exact(w, out);
 }
 
 static bool
@@ -193,11 +195,11 @@ field_address(struct notice_writer *w, const char *address, bool utf8)
 	char ascii[4 * FIELD_VALUE_SIZE];
 
 	if (is_ascii(address))
-		field_exact(w, address);
+		put_exact(w, address);
 	else if (utf8 && is_plain_utf8(address))
 		field_put(w, address);
 	else
-		field_exact(w,
+		put_exact(w,
 		    unitext_encode(address, ascii, sizeof(ascii)) ? ascii
 								  : address);
 }
@@ -275,7 +277,7 @@ field_original_address(struct notice_writer *w, const char *value, size_t n,
 	(void)xtext_decode(value, n, text);
 	address = strchr(text, ';');
 	if (address == NULL || strncasecmp(text, "utf-8;", 6) != 0) {
-		field_exact(w, text);
+		put_exact(w, text);
 		return;
 	}
 	address++;

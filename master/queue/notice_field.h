@@ -16,9 +16,6 @@ void field_put(struct notice_writer *w, const char *text);
  * space. */
 void field_begin(struct notice_writer *w, const char *name);
 void field_text(struct notice_writer *w, const char *text);
-/* Space by space, and not folded: where another number of them is another
- * value (RFC 3461, 6.3). */
-void field_exact(struct notice_writer *w, const char *text);
 void field_end(struct notice_writer *w);
 
 /* What xtext (RFC 3461, 4) stands for. */

@@ -98,10 +98,6 @@ void schedule_drop_group(struct schedule_group *group);
 struct schedule_recipient *schedule_find_recipient(
     const struct schedule *schedule, uint64_t message, uint32_t index);
 
-/* Frees a message without recipients. */
-void schedule_drop_message(struct schedule *schedule,
-    struct schedule_message *message);
-
 /* Puts a destination where it belongs, after a change. */
 void schedule_review(struct schedule *schedule,
     struct schedule_destination *destination);

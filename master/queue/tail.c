@@ -67,8 +67,9 @@ tail_status(const struct event *event)
 	"undeliverable, expired, removed, held, released, deleted, moved, "    \
 	"notice, kept"
 
-bool
-tail_has_status(const char *pattern)
+/* Whether any event has a status that fits the pattern. */
+static bool
+has_status(const char *pattern)
 {
 	static const char words[] = STATUS_WORDS;
 	char word[16];
@@ -172,7 +173,7 @@ tail_ask(struct queue *q, const struct ask *ask)
 	struct tail *tail;
 	char *at;
 
-	if (!tail_has_status(ask->status)) {
+	if (!has_status(ask->status)) {
 		tell_refused(q, ask->request, 501, "5.5.4",
 		    "no event has such a status: they are " STATUS_WORDS);
 		return;

@@ -35,9 +35,6 @@ struct tail {
 	char text[];
 };
 
-/* Whether any event has a status that fits the pattern; pure. */
-bool tail_has_status(const char *pattern);
-
 /* Whether a listener wants an event; pure. */
 bool tail_wants(const struct tail_filter *filter, const struct event *event);
 

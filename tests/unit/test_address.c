@@ -238,6 +238,17 @@ Test(address, host_names_are_names_and_no_addresses)
 	}
 }
 
+Test(address, hosts_that_a_certificate_can_name)
+{
+	cr_expect(address_is_host("mx.example"));
+	cr_expect(address_is_host("192.0.2.1"));
+	cr_expect(address_is_host("2001:db8::1"));
+	cr_expect(!address_is_host(""));
+	cr_expect(!address_is_host("mx_1.example"));
+	cr_expect(!address_is_host("[192.0.2.1]"));
+	cr_expect(!address_is_host("/run/lmtp"));
+}
+
 Test(address, every_error_has_a_sentence)
 {
 	for (int i = 0; i <= ADDRESS_ERROR_COUNT; i++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "master/intake/received.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <criterion/criterion.h>
@@ -31,7 +32,7 @@ Test(received, it_says_how_and_from_whom)
 		.recipient = "a@b.test",
 		.extended = true,
 		.when_s = 1795450628 };
-	char out[RECEIVED_SIZE];
+	char out[RECEIVED_SIZE], with[32];
 
 	cr_expect_eq(received_write(&r, out), strlen(out));
 	cr_expect_str_eq(out,
@@ -50,7 +51,10 @@ Test(received, it_says_how_and_from_whom)
 		r.extended = protocols[i].extended;
 		r.tls = protocols[i].tls;
 		r.smtputf8 = protocols[i].smtputf8;
-		cr_expect_str_eq(received_protocol(&r), protocols[i].with);
+		(void)snprintf(with, sizeof(with), " with %s id ",
+		    protocols[i].with);
+		(void)received_write(&r, out);
+		cr_expect_not_null(strstr(out, with));
 	}
 }
 
