@@ -215,6 +215,9 @@ link_send_job(int fd, const struct link_job *job)
 			    json_boolean(job->once));
 			(void)json_object_set_new(object, "verify",
 			    json_boolean(job->verify));
+			if (job->handshake)
+				(void)json_object_set_new(object, "handshake",
+				    json_true());
 			(void)json_object_set_new(object, "binary",
 			    json_boolean(job->binary));
 		}

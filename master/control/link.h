@@ -35,6 +35,7 @@ struct link_job {
 	bool once;
 	bool require_tls;
 	bool verify; /* no message: ask VRFY */
+	bool handshake; /* not that either: only come up */
 	bool binary; /* octets as they are: BINARYMIME */
 	struct envelope_options envelope;
 	char *const *rcpts;

@@ -153,6 +153,8 @@ get_flags(const json_t *object, uint32_t *out, char error[VALUE_ERROR_SIZE])
 		{ "once", SUBMIT_ONCE },
 		{ "binary", SUBMIT_BINARY },
 		{ "verify", SUBMIT_VERIFY | SUBMIT_ONCE },
+		{ "handshake",
+		    SUBMIT_HANDSHAKE | SUBMIT_VERIFY | SUBMIT_ONCE },
 		{ "require_tls", SUBMIT_REQUIRETLS },
 	};
 	bool is_set;
@@ -200,7 +202,7 @@ parse_first(struct job_packet *job, json_t *object,
 {
 	static const char *const words[] = { "from", "rcpts", "via", "wait",
 		"ref", "more", "verbose", "once", "binary", "smtputf8",
-		"verify", "require_tls", "ret", "envid", "deliver_by",
+		"verify", "handshake", "require_tls", "ret", "envid", "deliver_by",
 		"hold_for", "hold_until", "priority", "auth", "client", "store",
 		NULL };
 
