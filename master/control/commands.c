@@ -80,7 +80,8 @@ static const struct command {
 	    "postern upgrade [-c FILE] [--json]" },
 	{ "doctor", control_doctor,
 	    "what is wrong with this installation, and the cure",
-	    "postern doctor [-c FILE] [--domain DOMAIN] [--quiet] [--json]" },
+	    "postern doctor [-c FILE] [--domain DOMAIN] [--offline] [--quiet] "
+	    "[--json]" },
 	{ "deliver", control_deliver, "one delivery now, without a daemon",
 	    "postern deliver " SESSION
 	    "[--binary] " ENVELOPE "--from ADDRESS RECIPIENT... < message" },

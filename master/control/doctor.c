@@ -81,6 +81,8 @@ doctor_say(struct doctor *d, enum doctor_level level, const char *cure,
 static const char *
 missing(const struct doctor *d, unsigned needs)
 {
+	if ((needs & DOCTOR_NEEDS_NETWORK) != 0 && d->offline)
+		return "--offline: no server is asked";
 	if ((needs & DOCTOR_NEEDS_RUNNING) != 0 && !d->runs)
 		return "posternd does not run";
 	if ((needs & DOCTOR_NEEDS_STOPPED) != 0 && d->runs)
@@ -133,6 +135,7 @@ control_doctor(int argc, char **argv)
 		{ "config", 'c', &d.config_name, NULL },
 		{ "domain", 0, &d.domain, NULL },
 		{ "json", 0, NULL, &d.json },
+		{ "offline", 0, NULL, &d.offline },
 		{ "quiet", 'q', NULL, &d.quiet },
 	};
 	size_t i;
