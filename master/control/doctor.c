@@ -4,9 +4,11 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "common/util.h"
 #include "master/control/control.h"
 #include "master/control/link.h"
@@ -126,6 +128,24 @@ print_sum(const struct doctor *d)
 		    d->counts[DOCTOR_WARNING] == 1 ? "" : "s");
 }
 
+/* As the domain of an address, which is what is asked about it. */
+static bool
+is_domain(const char *domain)
+{
+	struct address addr;
+	enum address_error e;
+	char *text = NULL;
+
+	if (asprintf(&text, "postmaster@%s", domain) == -1)
+		return false;
+	e = address_parse_forward_path(&addr, text, strlen(text));
+	free(text);
+	if (e != ADDRESS_OK)
+		fprintf(stderr, "postern: --domain \"%s\": %s\n", domain,
+		    address_error_text(e));
+	return e == ADDRESS_OK;
+}
+
 int
 control_doctor(int argc, char **argv)
 {
@@ -143,6 +163,8 @@ control_doctor(int argc, char **argv)
 	if (!control_words(argc, argv,
 		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
 		return control_usage("doctor");
+	if (d.domain != NULL && !is_domain(d.domain))
+		return EXIT_USAGE;
 	for (i = 0; i < NELEM(checks); i++)
 		run_check(&d, &checks[i]);
 	print_sum(&d);

@@ -237,6 +237,12 @@ job_parse(struct job_packet *job, const char *text, size_t len, bool begun,
 	object = value_object(text, len, error);
 	if (object == NULL)
 		return -1;
+	if (json_object_get(object, "command") != NULL) {
+		(void)value_complain(error,
+		    "this is the job socket: commands are for the control "
+		    "socket, which is control_socket in postern.conf(5)");
+		goto out;
+	}
 	if (begun ? value_members(object, words, error) == -1
 		  : parse_first(job, object, error) == -1)
 		goto out;
