@@ -136,10 +136,27 @@ decide(struct deliver *d, const char *path)
 	d->decided[d->entries[middle].at] = true;
 }
 
+/* What is said of the configuration's server is said of the option's. */
+static void
+name_option(json_t *result)
+{
+	static const char prefix[] = "server ", suffix[] = " of the configuration";
+	const char *reply = link_string(result, "reply");
+	const char *end = strstr(reply, suffix);
+	size_t n = strlen(prefix);
+
+	if (end == NULL || strncmp(reply, prefix, n) != 0)
+		return;
+	(void)json_object_set_new(result, "reply",
+	    json_sprintf("--server %.*s%s", (int)(end - reply - (ptrdiff_t)n),
+		reply + n, end + strlen(suffix)));
+}
+
 /* Drops what belongs to the queue alone, and prints the rest. */
 static void
 take_result(struct deliver *d, json_t *result)
 {
+	name_option(result);
 	decide(d, link_string(result, "recipient"));
 	(void)json_object_del(result, "id");
 	(void)json_object_del(result, "final");

@@ -352,6 +352,13 @@ def a_NUL_is_taken_with_binary():
         assert b"; postern send --binary takes it" in r.stderr, r
 
 
+def a_server_without_an_address_is_the_options():
+    """In words of the command alone; nothing of a daemon's log is heard."""
+    r = deliver("--server", "nosuch.invalid", "--from", "a@b", "c@d.test")
+    assert r.returncode == 75 and r.stderr == b"", r
+    assert b"\"--server nosuch.invalid: no such host\"" in r.stdout, r
+
+
 def shells_complete():
     def complete(*words):
         return call(POSTERN, "complete", *words)[0].split()
@@ -551,6 +558,8 @@ def run(suite):
          one_bad_recipient_refuses_the_job),
         ("command: wrong words end with 64", wrong_words_end_with_64),
         ("command: a NUL is taken with --binary", a_NUL_is_taken_with_binary),
+        ("command: a server without an address is the option's",
+         a_server_without_an_address_is_the_options),
         ("command: shells complete", shells_complete),
         ("command: what is printed is JSON", what_is_printed_is_json),
         ("command: a reload without the right to it says so",
