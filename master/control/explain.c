@@ -80,7 +80,21 @@ print_route(const json_t *route, const json_t *transport)
 							      : "");
 }
 
-/* Parameters as postern.conf names them. */
+/* What stands behind a number in postern.conf: "s" for a time. */
+static const char *
+unit_of(const char *parameter)
+{
+	size_t n;
+	const struct config_row *rows =
+	    config_rows(CONFIG_SCOPE_TRANSPORT, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(rows[i].name, parameter) == 0)
+			return rows[i].type == CONFIG_TYPE_DURATION ? "s" : "";
+	return "";
+}
+
+/* Parameters as postern.conf names them, and has their values. */
 static void
 print_limits(const json_t *transport)
 {
@@ -97,7 +111,8 @@ print_limits(const json_t *transport)
 		else if (json_is_string(value))
 			fputs(json_string_value(value), stdout);
 		else
-			printf("%lld", (long long)json_integer_value(value));
+			printf("%lld%s", (long long)json_integer_value(value),
+			    unit_of(name));
 		putchar('\n');
 	}
 }
