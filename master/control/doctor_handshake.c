@@ -37,6 +37,7 @@ struct handshakes {
 	struct handshake *all;
 	size_t count;
 	size_t answered;
+	bool late; /* else who has no result lacks it for want of a posternd */
 };
 
 /* The part of a reply, and what to do about it. */
@@ -67,6 +68,9 @@ static const struct {
 	{ "no legal name", "set tls_name to the name in its certificate" },
 	{ "wrong version number",
 	    "if that port begins in clear, tls_wrappermode = no" },
+	{ "octets in clear",
+	    "if that port begins in clear, tls_wrappermode = no; if not, find "
+	    "out who on the path adds to what the server says" },
 };
 
 static bool
@@ -256,6 +260,7 @@ try_all(const struct doctor *d, struct handshakes *h)
 		take_answer(h, answer);
 		json_decref(answer);
 	}
+	h->late = left <= 0 || errno == ETIMEDOUT;
 out:
 	private_stop(&daemon);
 	fd_close(config_fd);
@@ -280,18 +285,35 @@ print_server(const struct transport *t, char *out, size_t size)
 		    t->next_hop.port);
 }
 
+/* Its TLS is what is wrong, by our own judgement or the server's reply to STARTTLS. */
+static bool
+is_of_tls(const json_t *result)
+{
+	const char *step = link_string(result, "step");
+
+	return strcmp(step, "starttls") == 0 || strcmp(step, "tls") == 0 ||
+	    (json_integer_value(json_object_get(result, "code")) == 0 &&
+		strncmp(link_string(result, "dsn"), "4.7.", 4) == 0);
+}
+
 static void
-say_one(struct doctor *d, const struct handshake *h)
+say_one(struct doctor *d, const struct handshake *h, bool late)
 {
 	const struct transport *t = h->transport;
-	const char *step = link_string(h->result, "step");
 	const char *reply = link_string(h->result, "reply");
 	const char *level =
 	    t->tls_security_level == CONFIG_TLS_VERIFY ? "verify" : "encrypt";
 	char server[DOCTOR_TEXT_SIZE / 2];
 
 	print_server(t, server, sizeof(server));
-	if (h->result == NULL)
+	if (h->result == NULL && !late)
+		doctor_say(d, DOCTOR_WARNING,
+		    "posternd -n says what is wrong with the configuration, "
+		    "postern deliver what with a private posternd",
+		    "transport %s: %s: TLS was not tried: the private posternd "
+		    "for it ended early",
+		    t->name, server);
+	else if (h->result == NULL)
 		doctor_say(d, DOCTOR_WARNING,
 		    "look at that server, or try again when the others answer",
 		    "transport %s: %s: TLS was not tried to its end: %d s for "
@@ -299,8 +321,7 @@ say_one(struct doctor *d, const struct handshake *h)
 		    t->name, server, HANDSHAKES_MS / 1000);
 	else if (strcmp(link_string(h->result, "status"), "deliverable") == 0)
 		return;
-	else if (strcmp(step, "starttls") == 0 || strcmp(step, "tls") == 0 ||
-	    strcmp(link_string(h->result, "dsn"), "4.7.5") == 0)
+	else if (is_of_tls(h->result))
 		doctor_say(d, DOCTOR_FAULT, find_cure(reply),
 		    "transport %s: %s does not come up to "
 		    "tls_security_level = %s, and its mail waits: %s",
@@ -333,7 +354,7 @@ doctor_handshakes(struct doctor *d)
 	if (h.count > 0)
 		try_all(d, &h);
 	for (i = 0; i < h.count; i++)
-		say_one(d, &h.all[i]);
+		say_one(d, &h.all[i], h.late);
 	if (d->findings == 0)
 		doctor_say(d, DOCTOR_WELL, NULL,
 		    h.count > 0

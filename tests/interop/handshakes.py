@@ -131,7 +131,8 @@ def tls_from_the_first_octet():
 
 
 def a_port_that_begins_in_clear():
-    answer("good", "wrong version number", "tls_wrappermode = no",
+    # Its greeting may come before our first octet, or after.
+    answer("good", "begins in clear, tls_wrappermode = no",
            begin=[say(GREETING), drain()], more="\ttls_wrappermode = yes\n")
 
 
@@ -242,6 +243,18 @@ def anybody_may_ask():
         finds(rows, "handshakes", "fault", "has expired")
 
 
+def without_a_posternd_it_says_so():
+    with Place() as p:
+        p.transport("relay", "127.0.0.1:%d" % free_port())
+        with Broken("".join(p.transports)) as d:
+            os.unlink(d.dir + "/posternd")
+            with open(d.dir + "/posternd", "w") as f:
+                f.write("#!/bin/sh\nexit 1\n")
+            os.chmod(d.dir + "/posternd", 0o755)
+            finds(doctor(d), "handshakes", "warning", "transport relay",
+                  "ended early")
+
+
 def offline_asks_nobody():
     with Place() as p:
         server = Server([], p.certs)
@@ -261,7 +274,8 @@ TESTS = (a_good_certificate, an_expired_certificate, a_wrong_name,
          a_port_that_begins_in_clear, lmtp_over_a_socket, nobody_is_there,
          silent_servers_do_not_keep_the_others, many_servers_are_tried,
          levels_that_demand_nothing, no_login_is_made,
-         trust_that_cannot_be_read, anybody_may_ask, offline_asks_nobody)
+         trust_that_cannot_be_read, anybody_may_ask,
+         without_a_posternd_it_says_so, offline_asks_nobody)
 
 
 def run(suite):
