@@ -18,6 +18,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "agent/tls_doubt.h"
 #include "agent/tls_warm_up.h"
 #include "common/address.h"
 #include "common/message.h"
@@ -34,7 +35,8 @@ static SSL *client;
 static bool client_has_name;
 static bool client_is_up; /* the handshake is done */
 static bool client_write_pending;
-static char client_error[256];
+static char client_error[384];
+static char client_doubt[TLS_DOUBT_SIZE]; /* of its certificate */
 static void (*client_watcher)(const uint8_t *octets, size_t n);
 
 static SSL_CTX *
@@ -274,6 +276,16 @@ fail_start(const char *why)
 	return -1;
 }
 
+/* The certificate is at hand now, and not when the handshake has failed. */
+static int
+note_doubt(int good, X509_STORE_CTX *ctx)
+{
+	if (!good)
+		tls_doubt_describe(X509_STORE_CTX_get_error(ctx),
+		    X509_STORE_CTX_get_current_cert(ctx), client_doubt);
+	return good;
+}
+
 int
 tls_client_start(const struct tls_trusts *trusts, uint32_t trust,
     const char *name, bool verify, int fd)
@@ -293,9 +305,9 @@ tls_client_start(const struct tls_trusts *trusts, uint32_t trust,
 	if (verify && !client_has_name)
 		return fail_start("no legal host name to verify");
 	SSL_set_verify(client, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
-	    NULL);
+	    verify ? note_doubt : NULL);
 	SSL_set_connect_state(client);
-	client_error[0] = '\0';
+	client_error[0] = client_doubt[0] = '\0';
 	client_write_pending = false;
 	return 0;
 }
@@ -319,8 +331,10 @@ describe_error(int saved_errno)
 		reason = strerrordesc_np(saved_errno);
 	if (ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED)
 		(void)snprintf(client_error, sizeof(client_error),
-		    "server certificate is not trusted: %s",
-		    X509_verify_cert_error_string(verified));
+		    "server certificate is not trusted: %s%s%s%s",
+		    X509_verify_cert_error_string(verified),
+		    client_doubt[0] != '\0' ? " (" : "", client_doubt,
+		    client_doubt[0] != '\0' ? ")" : "");
 	else
 		(void)snprintf(client_error, sizeof(client_error), "%s",
 		    reason != NULL ? reason : "the remote broke off");

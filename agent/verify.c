@@ -2,7 +2,8 @@
 /*
  * A job without a message: whether the server knows its recipients, asked by
  * VRFY, one after the other (RFC 5321, 3.5).  Its reply is the outcome: 250, 251
- * and 252 are yes, for all that a server will say.
+ * and 252 are yes, for all that a server will say.  Or whether a session comes up
+ * at all, as the transport demands it: nothing is asked then.
  */
 #include <string.h>
 
@@ -31,6 +32,16 @@ ask_next(struct session *s)
 	job_finish(s);
 }
 
+/* Greeting, EHLO, TLS and login are done. */
+static void
+settle_handshake(struct session *s)
+{
+	session_judge(s, "2.0.0", "the session is up");
+	s->verdict.outcome.status = OUTCOME_DELIVERED;
+	job_settle_all(s);
+	job_finish(s);
+}
+
 void
 verify_begin(struct session *s)
 {
@@ -40,7 +51,10 @@ verify_begin(struct session *s)
 	s->trans.begun = true;
 	s->needs_rset = false; /* no transaction is open */
 	session_enter(s, STATE_VERIFY);
-	ask_next(s);
+	if (s->trans.flags & SUBMIT_HANDSHAKE)
+		settle_handshake(s);
+	else
+		ask_next(s);
 }
 
 void

@@ -237,6 +237,9 @@ enum submit_wait {
 
 #define SUBMIT_NOTICE (1u << 16) /* of the queue's own: it tells of another */
 
+/* With SUBMIT_VERIFY: no VRFY either; that the session came up is the outcome. */
+#define SUBMIT_HANDSHAKE (1u << 17)
+
 /* What no client can ask for. */
 #define SUBMIT_OF_QUEUE (SUBMIT_FOR_POSTMASTER | SUBMIT_NOTICE)
 
@@ -247,7 +250,7 @@ enum submit_wait {
 /* What a worker must know of the message. */
 #define SUBMIT_TO_WORKER                                                       \
 	(SUBMIT_8BIT | SUBMIT_BINARY | SUBMIT_SMTPUTF8 | SUBMIT_VERIFY |       \
-	    SUBMIT_REQUIRETLS)
+	    SUBMIT_HANDSHAKE | SUBMIT_REQUIRETLS)
 
 /*
  * tail: strings, each with its NUL: reverse-path (may be empty), its parameters

@@ -107,21 +107,35 @@ read_user(const struct loading *l, const char *name, struct load_user *out)
 	return true;
 }
 
+/* Roles whose users are those of the defaults, and are not there. */
+struct missing {
+	char names[CONFIG_ERROR_SIZE]; /* with commas between them */
+	unsigned count;
+};
+
 /* The user of a role, where one is switched to. */
 static void
 look_up_user(struct loading *l, const char *param, const char *name,
-    struct load_user *out)
+    struct load_user *out, struct missing *missing)
 {
+	bool found;
+
 	if (!load_switches_users())
 		return;
-	if (!read_uid(name, out) && !read_user(l, name, out))
+	found = read_uid(name, out) || read_user(l, name, out);
+	if (!found && config_line(l->load->config, param) == 0) {
+		(void)strlcat(missing->names, missing->count++ > 0 ? ", " : "",
+		    sizeof(missing->names));
+		(void)strlcat(missing->names, name, sizeof(missing->names));
+	} else if (!found) {
 		load_wrong(l, 0,
 		    "%s: there is no user %s: `make install` creates it, or "
 		    "name another",
 		    param, name);
-	else if (out->uid == 0)
+	} else if (out->uid == 0) {
 		load_wrong(l, 0, "%s: %s is root; name a user without power",
 		    param, name);
+	}
 }
 
 gid_t
@@ -382,19 +396,35 @@ load_template(struct loading *l)
 }
 
 static void
+look_up_users(struct loading *l)
+{
+	struct load *ld = l->load;
+	const struct config *c = ld->config;
+	struct missing m = { "", 0 };
+
+	look_up_user(l, "intake_user", c->intake_user, &ld->intake, &m);
+	look_up_user(l, "control_user", c->control_user, &ld->control, &m);
+	look_up_user(l, "queue_user", c->queue_user, &ld->queue, &m);
+	look_up_user(l, "resolver_user", c->resolver_user, &ld->resolver, &m);
+	look_up_user(l, "dialer_user", c->dialer_user, &ld->dialer, &m);
+	look_up_user(l, "agent_user", c->agent_user, &ld->agent, &m);
+	look_up_user(l, "signer_user", c->signer_user, &ld->signer, &m);
+	look_up_user(l, "metrics_user", c->metrics_user, &ld->metrics, &m);
+	if (m.count > 0)
+		load_wrong(l, 0,
+		    "there %s %s: `make install` creates %s, or set the "
+		    "parameters *_user of postern.conf(5)",
+		    m.count == 1 ? "is no user" : "are no users", m.names,
+		    m.count == 1 ? "it" : "them");
+}
+
+static void
 look_up_all(struct loading *l)
 {
 	struct load *ld = l->load;
 	const struct config *c = ld->config;
 
-	look_up_user(l, "intake_user", c->intake_user, &ld->intake);
-	look_up_user(l, "control_user", c->control_user, &ld->control);
-	look_up_user(l, "queue_user", c->queue_user, &ld->queue);
-	look_up_user(l, "resolver_user", c->resolver_user, &ld->resolver);
-	look_up_user(l, "dialer_user", c->dialer_user, &ld->dialer);
-	look_up_user(l, "agent_user", c->agent_user, &ld->agent);
-	look_up_user(l, "signer_user", c->signer_user, &ld->signer);
-	look_up_user(l, "metrics_user", c->metrics_user, &ld->metrics);
+	look_up_users(l);
 	ld->job_group = load_group(l, "job_socket_group", c->job_socket_group);
 	ld->control_group =
 	    load_group(l, "control_socket_group", c->control_socket_group);

@@ -79,6 +79,10 @@ bool control_words(int argc, char **argv, int first, int least, int most,
 /* The same of an option that has to be there, or not. */
 bool control_has(const char *subcommand, const char *value, const char *option);
 
+/* Whether an option's value can be a name or a pattern at all: some UTF-8.  False after
+ * a word on stderr; NULL, for not given, is fine. */
+bool control_is_name(const char *option, const char *value);
+
 /* From now on control_options() passes its rows to a function, and does nothing else;
  * NULL ends that.  Whether that is so, and whether help was asked for. */
 void control_describe(void (*each)(void *arg, const struct control_option *row),

@@ -136,10 +136,27 @@ decide(struct deliver *d, const char *path)
 	d->decided[d->entries[middle].at] = true;
 }
 
+/* What is said of the configuration's server is said of the option's. */
+static void
+name_option(json_t *result)
+{
+	static const char prefix[] = "server ", suffix[] = " of the configuration";
+	const char *reply = link_string(result, "reply");
+	const char *end = strstr(reply, suffix);
+	size_t n = strlen(prefix);
+
+	if (end == NULL || strncmp(reply, prefix, n) != 0)
+		return;
+	(void)json_object_set_new(result, "reply",
+	    json_sprintf("--server %.*s%s", (int)(end - reply - (ptrdiff_t)n),
+		reply + n, end + strlen(suffix)));
+}
+
 /* Drops what belongs to the queue alone, and prints the rest. */
 static void
 take_result(struct deliver *d, json_t *result)
 {
+	name_option(result);
 	decide(d, link_string(result, "recipient"));
 	(void)json_object_del(result, "id");
 	(void)json_object_del(result, "final");
@@ -149,6 +166,7 @@ take_result(struct deliver *d, json_t *result)
 /* Why the rest has no result of its own. */
 struct ending {
 	char why[512]; /* empty: all is said */
+	bool is_usage; /* words of the command line, and nothing was tried */
 	char dsn[OUTCOME_DSN_SIZE];
 };
 
@@ -168,7 +186,8 @@ end_by_refusal(struct ending *end, const json_t *answer)
 
 	if (dsn[0] == '\0')
 		dsn = code >= 500 ? "5.3.0" : "4.3.0";
-	end_for(end, dsn, link_string(answer, "error"));
+	end_for(end, dsn, link_refusal_text(answer));
+	end->is_usage = link_refusal_status(answer) == EXIT_USAGE;
 }
 
 /* Who had no result until the end has this one. */
@@ -296,7 +315,7 @@ static int
 deliver(struct deliver *d)
 {
 	const char *server = d->options.server;
-	struct ending end = { "", "" };
+	struct ending end = { .why = "" };
 	struct private_user user;
 	bool by_socket = server != NULL && strncmp(server, "unix:", 5) == 0 &&
 	    private_socket_user(server + 5, &user);
@@ -307,11 +326,15 @@ deliver(struct deliver *d)
 	send_all(d, &end);
 	if (end.why[0] != '\0') {
 		fprintf(stderr, "postern: %s\n", end.why);
-		settle_rest(d, &end);
+		end.is_usage = end.is_usage && !d->queued;
+		if (!end.is_usage)
+			settle_rest(d, &end);
 	} else if (d->options.transcript != NULL) {
 		take_transcript(d);
 	}
 	private_stop(&d->daemon);
+	if (end.is_usage)
+		return EXIT_USAGE;
 	return control_exit_status(&d->tally);
 }
 

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,12 +134,26 @@ check_secret(const char *option, const char *path)
 	return ret;
 }
 
+/* The same of the authorities that are trusted. */
 static int
-check_file(const char *option, const char *path)
+check_trust(const char *option, const char *path)
 {
-	if (path == NULL || access(path, R_OK) == 0)
+	const char *why = NULL;
+	X509 *cert = NULL;
+	FILE *f;
+
+	if (path == NULL)
 		return 0;
-	return deliver_options_complain(option, path, strerror(errno));
+	f = fopen(path, "re");
+	if (f == NULL)
+		why = strerror(errno);
+	else if ((cert = PEM_read_X509(f, NULL, NULL, NULL)) == NULL)
+		why = "it has no certificate in PEM form";
+	X509_free(cert);
+	ERR_clear_error();
+	if (f != NULL)
+		(void)fclose(f); /* only read */
+	return why == NULL ? 0 : deliver_options_complain(option, path, why);
 }
 
 /* Known before anything is sent: a transcript comes once. */
@@ -255,7 +271,7 @@ deliver_options_check(const struct deliver_options *o)
 	    check_word("--token-file", o->token_file) == -1 ||
 	    check_secret("--password-file", o->password_file) == -1 ||
 	    check_secret("--token-file", o->token_file) == -1 ||
-	    check_file("--ca", o->ca) == -1 ||
+	    check_trust("--ca", o->ca) == -1 ||
 	    check_can_write("--transcript", o->transcript) == -1 ||
 	    check_login(o) == -1 || check_word("--auth", o->mechanism) == -1 ||
 	    check_word("--without", o->without) == -1)

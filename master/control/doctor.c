@@ -4,9 +4,11 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "common/util.h"
 #include "master/control/control.h"
 #include "master/control/link.h"
@@ -81,6 +83,8 @@ doctor_say(struct doctor *d, enum doctor_level level, const char *cure,
 static const char *
 missing(const struct doctor *d, unsigned needs)
 {
+	if ((needs & DOCTOR_NEEDS_NETWORK) != 0 && d->offline)
+		return "--offline: no server is asked";
 	if ((needs & DOCTOR_NEEDS_RUNNING) != 0 && !d->runs)
 		return "posternd does not run";
 	if ((needs & DOCTOR_NEEDS_STOPPED) != 0 && d->runs)
@@ -124,6 +128,24 @@ print_sum(const struct doctor *d)
 		    d->counts[DOCTOR_WARNING] == 1 ? "" : "s");
 }
 
+/* As the domain of an address, which is what is asked about it. */
+static bool
+is_domain(const char *domain)
+{
+	struct address addr;
+	enum address_error e;
+	char *text = NULL;
+
+	if (asprintf(&text, "postmaster@%s", domain) == -1)
+		return false;
+	e = address_parse_forward_path(&addr, text, strlen(text));
+	free(text);
+	if (e != ADDRESS_OK)
+		fprintf(stderr, "postern: --domain \"%s\": %s\n", domain,
+		    address_error_text(e));
+	return e == ADDRESS_OK;
+}
+
 int
 control_doctor(int argc, char **argv)
 {
@@ -133,6 +155,7 @@ control_doctor(int argc, char **argv)
 		{ "config", 'c', &d.config_name, NULL },
 		{ "domain", 0, &d.domain, NULL },
 		{ "json", 0, NULL, &d.json },
+		{ "offline", 0, NULL, &d.offline },
 		{ "quiet", 'q', NULL, &d.quiet },
 	};
 	size_t i;
@@ -140,6 +163,8 @@ control_doctor(int argc, char **argv)
 	if (!control_words(argc, argv,
 		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
 		return control_usage("doctor");
+	if (d.domain != NULL && !is_domain(d.domain))
+		return EXIT_USAGE;
 	for (i = 0; i < NELEM(checks); i++)
 		run_check(&d, &checks[i]);
 	print_sum(&d);

@@ -13,6 +13,7 @@
  *   doctor_tls.c        certificates and keys of listeners, and what we trust
  *   doctor_dns.c        name servers, the host's name
  *   doctor_transport.c  whether the servers of transports can be reached
+ *   doctor_handshake.c  whether these have the TLS that is demanded of them
  *   doctor_machine.c    disk, clock, limits, log, another's sendmail
  */
 #ifndef POSTERN_MASTER_CONTROL_DOCTOR_H
@@ -49,6 +50,7 @@ enum doctor_needs {
 	DOCTOR_NEEDS_RUNNING = 1 << 1,
 	DOCTOR_NEEDS_STOPPED = 1 << 2,
 	DOCTOR_NEEDS_CONTROL = 1 << 3, /* the control socket */
+	DOCTOR_NEEDS_NETWORK = 1 << 4, /* servers, which --offline leaves alone */
 };
 
 struct doctor {
@@ -56,6 +58,7 @@ struct doctor {
 	const char *domain; /* whose MX is asked for and tried; NULL: none */
 	bool json;
 	bool quiet;
+	bool offline; /* no server is asked anything */
 
 	struct config *config; /* NULL: it cannot be read */
 	struct load *load;     /* NULL: anything of it is wrong */

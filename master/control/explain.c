@@ -80,7 +80,21 @@ print_route(const json_t *route, const json_t *transport)
 							      : "");
 }
 
-/* Parameters as postern.conf names them. */
+/* What stands behind a number in postern.conf: "s" for a time. */
+static const char *
+unit_of(const char *parameter)
+{
+	size_t n;
+	const struct config_row *rows =
+	    config_rows(CONFIG_SCOPE_TRANSPORT, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(rows[i].name, parameter) == 0)
+			return rows[i].type == CONFIG_TYPE_DURATION ? "s" : "";
+	return "";
+}
+
+/* Parameters as postern.conf names them, and has their values. */
 static void
 print_limits(const json_t *transport)
 {
@@ -97,7 +111,8 @@ print_limits(const json_t *transport)
 		else if (json_is_string(value))
 			fputs(json_string_value(value), stdout);
 		else
-			printf("%lld", (long long)json_integer_value(value));
+			printf("%lld%s", (long long)json_integer_value(value),
+			    unit_of(name));
 		putchar('\n');
 	}
 }
@@ -316,7 +331,8 @@ explain_alone(const struct explain_options *o, const struct address *to)
 }
 
 static json_t *
-explain_asked(int fd, const struct explain_options *o, const char *recipient)
+explain_asked(int fd, const struct explain_options *o, const char *recipient,
+    int *status)
 {
 	json_t *ask = json_pack("{s:s,s:s}", "command", "explain", "recipient",
 	    recipient);
@@ -326,7 +342,7 @@ explain_asked(int fd, const struct explain_options *o, const char *recipient)
 		    json_string(o->sender));
 	if (o->via != NULL)
 		(void)json_object_set_new(ask, "via", json_string(o->via));
-	return manage_ask(fd, ask);
+	return manage_ask(fd, ask, status);
 }
 
 static int
@@ -334,19 +350,21 @@ explain(const struct explain_options *o, const char *recipient)
 {
 	struct address to, from;
 	json_t *row;
-	int fd, ret;
+	int fd, ret, status = EXIT_DEFERRED;
 
 	if (!read_address("recipient", recipient, false, &to) ||
 	    !read_address("sender", o->sender != NULL ? o->sender : "", true,
-		&from))
-		return EXIT_FAILED;
+		&from) ||
+	    !control_is_name("--via", o->via))
+		return EXIT_USAGE;
 	fd = link_open(link_socket(o->socket, o->config_name, true));
-	row = fd != -1 ? explain_asked(fd, o, to.path) : explain_alone(o, &to);
+	row = fd != -1 ? explain_asked(fd, o, to.path, &status)
+		       : explain_alone(o, &to);
 	if (row != NULL && o->json)
 		manage_print_json(row);
 	else if (row != NULL)
 		print_words(row);
-	ret = row == NULL || fd == -1                          ? EXIT_DEFERRED
+	ret = row == NULL || fd == -1                          ? status
 	    : strcmp(link_string(row, "verdict"), "fail") == 0 ? EXIT_FAILED
 							       : EXIT_ALL_WELL;
 	json_decref(row);

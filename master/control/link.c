@@ -43,6 +43,9 @@ link_open(const char *path)
 	fprintf(stderr, "postern: %s: %s%s\n", path, strerror(errno),
 	    errno == ENOENT || errno == ECONNREFUSED
 		? ": is posternd running, with this configuration?"
+		: errno == EPROTOTYPE
+		? ": this is neither the job socket nor the control socket, "
+		  "which are job_socket and control_socket in postern.conf(5)"
 		: errno == EACCES
 		? ": your user may not: see the socket's mode and group in "
 		  "postern.conf(5)"
@@ -215,6 +218,9 @@ link_send_job(int fd, const struct link_job *job)
 			    json_boolean(job->once));
 			(void)json_object_set_new(object, "verify",
 			    json_boolean(job->verify));
+			if (job->handshake)
+				(void)json_object_set_new(object, "handshake",
+				    json_true());
 			(void)json_object_set_new(object, "binary",
 			    json_boolean(job->binary));
 		}
@@ -227,6 +233,85 @@ link_send_job(int fd, const struct link_job *job)
 		at += n;
 	} while (at < job->nrcpts);
 	return 0;
+}
+
+int
+link_refusal_status(const json_t *answer)
+{
+	json_int_t code = json_integer_value(json_object_get(answer, "code"));
+
+	if (code == 501 && strcmp(link_string(answer, "dsn"), "5.5.4") == 0)
+		return EXIT_USAGE;
+	return code >= 500 ? EXIT_FAILED : EXIT_DEFERRED;
+}
+
+/* The option of a member that is quoted at text; NULL: it has none. */
+static const char *
+find_option(const char *text, size_t n)
+{
+	static const struct {
+		const char *member, *option;
+	} rows[] = {
+		{ "auth", "--submitter" },
+		{ "binary", "--binary" },
+		{ "deliver_by", "--deliver-by" },
+		{ "destination", "--destination" },
+		{ "domain", "--domain" },
+		{ "envid", "--envid" },
+		{ "from", "--from" },
+		{ "hold_for", "--hold-for" },
+		{ "hold_until", "--hold-until" },
+		{ "id", "--id" },
+		{ "notify", "--notify" },
+		{ "orcpt", "--orcpt" },
+		{ "priority", "--priority" },
+		{ "reason", "--reason" },
+		{ "recipient", "--recipient" },
+		{ "ref", "--ref" },
+		{ "require_tls", "--require-tls" },
+		{ "ret", "--ret" },
+		{ "sender", "--sender" },
+		{ "status", "--status" },
+		{ "to", "--to" },
+		{ "transport", "--transport" },
+		{ "via", "--via" },
+		{ "wait", "--wait" },
+	};
+
+	for (size_t i = 0; i < NELEM(rows); i++)
+		if (strlen(rows[i].member) == n &&
+		    memcmp(rows[i].member, text, n) == 0)
+			return rows[i].option;
+	return NULL;
+}
+
+const char *
+link_refusal_text(const json_t *answer)
+{
+	static char out[2048];
+	const char *in = link_string(answer, "error"), *option;
+	size_t n;
+	FILE *f = fmemopen(out, sizeof(out), "w");
+
+	out[0] = '\0';
+	if (f == NULL)
+		return in;
+	for (; *in != '\0'; in += n) {
+		n = 1;
+		option = NULL;
+		if (*in == '"') {
+			n += strcspn(in + 1, "\"");
+			n += in[n] == '"';
+			option = n > 2 ? find_option(in + 1, n - 2) : NULL;
+		}
+		if (option != NULL)
+			fputs(option, f);
+		else
+			(void)fwrite(in, 1, n, f); /* what fits */
+	}
+	(void)fclose(f);
+	out[sizeof(out) - 1] = '\0';
+	return out;
 }
 
 json_t *

@@ -35,6 +35,7 @@ struct link_job {
 	bool once;
 	bool require_tls;
 	bool verify; /* no message: ask VRFY */
+	bool handshake; /* not that either: only come up */
 	bool binary; /* octets as they are: BINARYMIME */
 	struct envelope_options envelope;
 	char *const *rcpts;
@@ -84,6 +85,18 @@ json_t *link_receive(int fd, int timeout_ms);
 /* The same without a limit, and with the descriptor that may come: *passed_fd is
  * the caller's, -1 where none came. */
 json_t *link_receive_fd(int fd, int *passed_fd);
+
+/*
+ * link_refusal_status - how a command ends whose request was refused.
+ *
+ * EXIT_USAGE where its words were at fault (501 and 5.5.4), EXIT_FAILED where it will
+ * be refused again, else EXIT_DEFERRED; also where answer is NULL.
+ */
+int link_refusal_status(const json_t *answer);
+
+/* Why it was, the members of the request in words of options: "hold_until" becomes
+ * --hold-until.  Static storage. */
+const char *link_refusal_text(const json_t *answer);
 
 /* A string member, or "". */
 const char *link_string(const json_t *object, const char *name);

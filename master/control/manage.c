@@ -14,7 +14,7 @@ manage_is_refusal(const json_t *row)
 {
 	if (strcmp(link_string(row, "status"), "refused") != 0)
 		return false;
-	fprintf(stderr, "postern: %s\n", link_string(row, "error"));
+	fprintf(stderr, "postern: %s\n", link_refusal_text(row));
 	return true;
 }
 
@@ -29,16 +29,18 @@ manage_receive(int fd)
 }
 
 json_t *
-manage_ask(int fd, json_t *command)
+manage_ask(int fd, json_t *command, int *status)
 {
 	json_t *row = NULL;
 
+	*status = EXIT_DEFERRED;
 	if (link_send(fd, command, -1) == -1)
 		fprintf(stderr, "postern: %s\n", strerror(errno));
 	else
 		row = manage_receive(fd);
 	if (row == NULL || !manage_is_refusal(row))
 		return row;
+	*status = link_refusal_status(row);
 	json_decref(row);
 	return NULL;
 }
@@ -55,7 +57,7 @@ manage_page(int fd, json_t *cursor, void (*each)(void *arg, const json_t *row),
 	while ((row = manage_receive(fd)) != NULL &&
 	    !json_is_true(json_object_get(row, "done"))) {
 		if (manage_is_refusal(row)) {
-			json_decref(row);
+			*end = row;
 			return -1;
 		}
 		each(arg, row);

@@ -87,13 +87,14 @@ json_t *manage_receive(int fd);
  * manage_page - one page of rows of the command cursor, which moves behind it.
  *
  * 1: there is more, 0: that was all, -1: it failed and has been said.  *end is the
- * page's last answer, the caller's to json_decref(); NULL where it failed.
+ * page's last answer, the caller's to json_decref(); where it failed the refusal, or
+ * NULL.
  */
 int manage_page(int fd, json_t *cursor,
     void (*each)(void *arg, const json_t *row), void *arg, json_t **end);
 
 /* A command that gets one object as its answer, the caller's; NULL: refused,
- * and that was said. */
-json_t *manage_ask(int fd, json_t *command);
+ * and that was said; *status is the exit status that it means. */
+json_t *manage_ask(int fd, json_t *command, int *status);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/utf8.h"
 #include "master/control/control.h"
 
 #define OPTIONS_MAX 48
@@ -70,6 +71,14 @@ find(const struct control_option *rows, size_t n, int c)
 	return NULL;
 }
 
+/* Nothing is there under an empty name; a script has left it unset. */
+static bool
+is_of_path(const struct control_option *row)
+{
+	return strcmp(row->name, "config") == 0 ||
+	    strcmp(row->name, "socket") == 0 || strcmp(row->name, "spool") == 0;
+}
+
 static int
 read_all(int argc, char **argv, const struct control_option *rows, size_t n,
     const char *shorts, const struct option *longs)
@@ -82,6 +91,12 @@ read_all(int argc, char **argv, const struct control_option *rows, size_t n,
 		row = c == '?' ? NULL : find(rows, n, c);
 		if (row == NULL)
 			return -1;
+		if (row->value != NULL && optarg[0] == '\0' &&
+		    is_of_path(row)) {
+			fprintf(stderr, "%s: --%s is empty\n", argv[0],
+			    row->name);
+			return -1;
+		}
 		if (row->value != NULL)
 			*row->value = optarg;
 		else
@@ -133,4 +148,18 @@ control_has(const char *subcommand, const char *value, const char *option)
 		fprintf(stderr, "postern %s: %s is missing\n", subcommand,
 		    option);
 	return value != NULL;
+}
+
+bool
+control_is_name(const char *option, const char *value)
+{
+	const char *why = NULL;
+
+	if (value != NULL && value[0] == '\0')
+		why = "is empty; leave it out where nothing is meant";
+	else if (value != NULL && !utf8_is_valid(value, strlen(value)))
+		why = "is no UTF-8";
+	if (why != NULL)
+		fprintf(stderr, "postern: %s %s\n", option, why);
+	return why == NULL;
 }

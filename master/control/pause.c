@@ -52,7 +52,7 @@ static int
 say(const char *command, const struct pause_options *o)
 {
 	json_t *ask = json_pack("{s:s}", "command", command), *end;
-	int fd;
+	int fd, status;
 
 	if (o->all)
 		(void)json_object_set_new(ask, "all", json_true());
@@ -67,7 +67,7 @@ say(const char *command, const struct pause_options *o)
 		json_decref(ask);
 		return EXIT_DEFERRED;
 	}
-	end = manage_ask(fd, ask);
+	end = manage_ask(fd, ask, &status);
 	if (strcmp(link_string(end, "unknown"), "destination") == 0)
 		fprintf(stderr,
 		    "postern: destination %s is paused, but no mail in the "
@@ -85,7 +85,7 @@ say(const char *command, const struct pause_options *o)
 		(void)pause_print(fd, false, -1);
 	json_decref(end);
 	fd_close(fd);
-	return end != NULL ? EXIT_ALL_WELL : EXIT_FAILED;
+	return end != NULL ? EXIT_ALL_WELL : status;
 }
 
 static int
@@ -105,6 +105,9 @@ run(const char *command, int argc, char **argv)
 	if (!control_words(argc, argv,
 		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
 		return control_usage(command);
+	if (!control_is_name("--transport", o.transport) ||
+	    !control_is_name("--destination", o.destination))
+		return EXIT_USAGE;
 	if (o.all + (o.transport != NULL) + (o.destination != NULL) == 1)
 		return say(command, &o);
 	fprintf(stderr,

@@ -91,6 +91,16 @@ exec_daemon(char *const argv[])
 	    strerror(errno));
 }
 
+/* Whoever asked it says what came of it. */
+static void
+silence(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (fd != -1)
+		(void)dup2(fd, STDERR_FILENO); /* else it is heard */
+}
+
 static _Noreturn void
 become_daemon(int config_fd, int client_fd, int control_fd,
     const struct private_user *dialer)
@@ -172,6 +182,8 @@ private_start(struct private_daemon *d, int config_fd, bool control,
 	d->pid = -1;
 	if (new_link(jobs) == 0 && (!control || new_link(questions) == 0)) {
 		d->pid = fork();
+		if (d->pid == 0 && d->silent)
+			silence();
 		if (d->pid == 0)
 			become_daemon(config_fd, jobs[1], questions[1], dialer);
 		if (d->pid == -1)

@@ -14,6 +14,7 @@ struct private_daemon {
 	int link_fd;    /* -1: none; takes jobs, postern-job(5) */
 	int control_fd; /* -1: none; takes questions, postern-control(5) */
 	pid_t pid;
+	bool silent; /* set before its start: what it logs goes nowhere */
 };
 
 /* A parameter by the name of the option that sets it. */

@@ -21,7 +21,7 @@ struct tally {
 	long long in_delivery;
 	long long looked_at;
 	bool stopped;
-	bool for_good;  /* it was refused, and will be again */
+	int refused;    /* the exit status of that; 0: it was not */
 	bool unknown;   /* the name that was given is none, and that was said */
 	char until[24]; /* the last message that is meant */
 };
@@ -54,6 +54,7 @@ struct listing {
 	bool whole;
 	long long limit; /* -1: none */
 	long long nrows;
+	int status;  /* of who was refused */
 	json_t *end; /* the last answer: the sums */
 };
 
@@ -86,8 +87,11 @@ list_packet(int fd, struct listing *l, json_t *cursor)
 		    : LIST_PAGE;
 		(void)json_object_set_new(cursor, "limit", json_integer(rows));
 		more = manage_page(fd, cursor, list_row, l, &end);
-		if (more == -1)
+		if (more == -1) {
+			l->status = link_refusal_status(end);
+			json_decref(end);
 			return false;
+		}
 		json_decref(l->end);
 		l->end = end;
 	} while (more == 1 && !list_is_full(l));
@@ -124,7 +128,7 @@ list_packets(int fd, struct listing *l)
 		went = list_packet(fd, l, cursor);
 		json_decref(cursor);
 		if (!went)
-			return EXIT_DEFERRED;
+			return l->status;
 		first += MANAGE_IDS_A_PACKET;
 	} while (first < s->nids && !list_is_full(l));
 	return list_sums(fd, l) == -1 ? EXIT_DEFERRED : EXIT_ALL_WELL;
@@ -208,7 +212,7 @@ act_once(int fd, const char *verb, const struct manage_options *o, json_t *act,
 	while (!done) {
 		row = receive_or_stop(fd, &asked);
 		if (row == NULL || manage_is_refusal(row)) {
-			t->for_good = manage_number(row, "code") >= 500;
+			t->refused = link_refusal_status(row);
 			json_decref(row);
 			return -1;
 		}
@@ -322,7 +326,7 @@ static int
 act_status(int ret, const struct tally *t)
 {
 	if (ret == -1)
-		return t->for_good ? EXIT_FAILED : EXIT_DEFERRED;
+		return t->refused != 0 ? t->refused : EXIT_DEFERRED;
 	return ret;
 }
 
@@ -392,7 +396,11 @@ cat(int fd, const char *id)
 		fprintf(stderr, "postern: posternd closed the connection\n");
 		goto out;
 	}
-	if (manage_is_refusal(end) || body == -1) {
+	if (manage_is_refusal(end)) {
+		ret = link_refusal_status(end);
+		goto out;
+	}
+	if (body == -1) {
 		ret = EXIT_FAILED;
 		goto out;
 	}

@@ -186,21 +186,28 @@ stop_server(struct stage *st)
 	st->server = 0;
 }
 
+static bool
+read_listen(const char *where, struct next_hop *hop)
+{
+	const char *why = next_hop_parse(where, 0, hop);
+
+	if (why == NULL && hop->kind != NEXT_HOP_ADDRESS)
+		why = "must be ADDRESS:PORT";
+	if (why != NULL)
+		fprintf(stderr, "postern: --listen: %s\n", why);
+	return why == NULL;
+}
+
 /* For others to connect to. */
 static int
 listen_alone(const struct play *p, const char *where, bool json)
 {
 	struct next_hop hop;
-	const char *why = next_hop_parse(where, 0, &hop);
 	uint16_t port;
 	int fd;
 
-	if (why == NULL && hop.kind != NEXT_HOP_ADDRESS)
-		why = "must be ADDRESS:PORT";
-	if (why != NULL) {
-		fprintf(stderr, "postern: --listen: %s\n", why);
+	if (!read_listen(where, &hop))
 		return EXIT_USAGE;
-	}
 	fd = play_listen(p, hop.host, hop.port, &port);
 	if (fd == -1) {
 		fprintf(stderr, "postern: %s: %s\n", where, strerror(errno));
@@ -256,10 +263,13 @@ control_replay(int argc, char **argv)
 	struct stage st = { .listen_fd = -1 };
 	struct replay_options o = { 0 };
 	struct script s = { 0 };
+	struct next_hop where;
 	int ret = EXIT_DEFERRED;
 
 	if (parse(argc, argv, &o) == -1)
 		return control_usage("replay");
+	if (o.listen != NULL && !read_listen(o.listen, &where))
+		return EXIT_USAGE;
 	signal(SIGPIPE, SIG_IGN);
 	if (read_script(&o, &s) == -1) {
 		/* --last is for the daemon alone, which has said nothing. */

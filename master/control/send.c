@@ -46,14 +46,12 @@ parse(int argc, char **argv, struct send_options *o)
 static int
 print_refusal(const json_t *answer, bool json)
 {
-	json_int_t code = json_integer_value(json_object_get(answer, "code"));
-
 	if (json) {
 		(void)json_dumpf(answer, stdout, JSON_COMPACT);
 		putchar('\n');
 	}
-	fprintf(stderr, "postern: refused: %s\n", link_string(answer, "error"));
-	return code >= 500 ? EXIT_FAILED : EXIT_DEFERRED;
+	fprintf(stderr, "postern: refused: %s\n", link_refusal_text(answer));
+	return link_refusal_status(answer);
 }
 
 static void
@@ -137,6 +135,23 @@ check_wait(const char *wait)
 	return -1;
 }
 
+/* What JSON cannot hold; what is wrong with the rest the daemon says. */
+static int
+check_texts(const struct send_options *o)
+{
+	size_t i;
+
+	if ((o->job.from[0] != '\0' && !control_is_name("--from", o->job.from)) ||
+	    !control_is_name("--via", o->job.via) ||
+	    (o->job.ref != NULL && o->job.ref[0] != '\0' &&
+		!control_is_name("--ref", o->job.ref)))
+		return -1;
+	for (i = 0; i < o->job.nrcpts; i++)
+		if (!control_is_name("a recipient", o->job.rcpts[i]))
+			return -1;
+	return 0;
+}
+
 int
 control_send(int argc, char **argv)
 {
@@ -146,7 +161,7 @@ control_send(int argc, char **argv)
 
 	if (parse(argc, argv, &o) == -1)
 		return control_usage("send");
-	if (check_wait(o.job.wait) == -1 ||
+	if (check_wait(o.job.wait) == -1 || check_texts(&o) == -1 ||
 	    envelope_check(&o.job.envelope, o.job.nrcpts) == -1)
 		return EXIT_USAGE;
 	o.job.message_fd = link_read_message();
@@ -156,8 +171,16 @@ control_send(int argc, char **argv)
 	if (fd == -1)
 		goto out;
 	if (link_send_job(fd, &o.job) == -1) {
-		fprintf(stderr, "postern: sending the job: %s\n",
-		    strerror(errno));
+		/* The control socket takes no descriptor (SO_PASSRIGHTS). */
+		ret = errno == EPERM ? EXIT_USAGE : EXIT_DEFERRED;
+		if (errno == EPERM)
+			fprintf(stderr,
+			    "postern: this socket takes no message: jobs are "
+			    "for the job socket, which is job_socket in "
+			    "postern.conf(5)\n");
+		else
+			fprintf(stderr, "postern: sending the job: %s\n",
+			    strerror(errno));
 		goto out;
 	}
 	ret = print_answers(fd, &o);

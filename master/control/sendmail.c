@@ -117,6 +117,7 @@ struct handing {
 	size_t limit;                    /* recipients of one job */
 	size_t queued, deferred, failed; /* recipients */
 	bool away;                       /* the daemon is: no use to go on */
+	bool wrong_words;                /* of the command line */
 };
 
 /* Which recipients a complaint is about, where they are not all. */
@@ -170,11 +171,37 @@ ask(struct handing *h, struct part *p)
 	return answer;
 }
 
+/* In words of sendmail's own options, and of who has one for it. */
+static const char *
+refusal_text(const json_t *answer, char *out, size_t size)
+{
+	static const struct {
+		const char *option, *ours;
+	} rows[] = {
+		{ "--binary", "postern send --binary" },
+		{ "--envid", "-V" },
+		{ "--notify", "-N" },
+		{ "--ret", "-R" },
+	};
+	const char *text = link_refusal_text(answer), *at;
+
+	for (size_t i = 0; i < NELEM(rows); i++) {
+		at = strstr(text, rows[i].option);
+		if (at == NULL)
+			continue;
+		(void)snprintf(out, size, "%.*s%s%s", (int)(at - text), text,
+		    rows[i].ours, at + strlen(rows[i].option));
+		return out;
+	}
+	return text;
+}
+
 static void
 take_answer(struct handing *h, const struct part *p, const json_t *answer)
 {
 	json_int_t code = json_integer_value(json_object_get(answer, "code"));
 	size_t n = p->last - p->first;
+	char why[512];
 
 	if (answer == NULL) {
 		h->deferred += n;
@@ -185,7 +212,9 @@ take_answer(struct handing *h, const struct part *p, const json_t *answer)
 			    link_string(answer, "id"), n, n == 1 ? "" : "s");
 	} else {
 		name_part(h, p);
-		fprintf(stderr, "refused: %s\n", link_string(answer, "error"));
+		fprintf(stderr, "refused: %s\n",
+		    refusal_text(answer, why, sizeof(why)));
+		h->wrong_words |= link_refusal_status(answer) == EXIT_USAGE;
 		h->deferred += code < 500 ? n : 0;
 		h->failed += code >= 500 ? n : 0;
 	}
@@ -222,6 +251,8 @@ hand_over(const struct sendmail *s, const struct sendmail_options *a,
 		    "sendmail: %zu of %zu recipients are queued, the others "
 		    "are not: do not send to all again\n",
 		    h.queued, s->rcpts.n);
+	if (h.wrong_words && h.queued == 0)
+		return EXIT_USAGE;
 	return h.failed > 0  ? EXIT_FAILED
 	    : h.deferred > 0 ? EXIT_DEFERRED
 			     : EXIT_ALL_WELL;

@@ -192,7 +192,7 @@ print_words(const json_t *rows, const json_t *sum, const char *by)
 
 /* The rows of one answer, *sum its last object; NULL after a word on stderr. */
 static json_t *
-receive(int fd, json_t **sum)
+receive(int fd, json_t **sum, int *status)
 {
 	json_t *rows = json_array(), *row;
 
@@ -205,6 +205,7 @@ receive(int fd, json_t **sum)
 			(void)json_array_append(rows, row);
 		json_decref(row); /* else how far it is */
 	}
+	*status = link_refusal_status(row);
 	json_decref(row);
 	json_decref(rows);
 	return NULL;
@@ -229,9 +230,9 @@ summary_run(int fd, const struct manage_options *o)
 	}
 	if (link_send(fd, ask, -1) == -1)
 		return EXIT_DEFERRED;
-	rows = receive(fd, &sum);
+	rows = receive(fd, &sum, &ret);
 	if (rows == NULL)
-		return EXIT_DEFERRED;
+		return ret;
 	if (manage_is_unknown(sum, o))
 		ret = EXIT_FAILED;
 	if (o->json) {

@@ -20,11 +20,13 @@ static int
 follow(int fd)
 {
 	json_t *row;
+	int ret;
 
 	while ((row = manage_receive(fd)) != NULL) {
 		if (manage_is_refusal(row)) {
+			ret = link_refusal_status(row);
 			json_decref(row);
-			return EXIT_FAILED;
+			return ret;
 		}
 		if (strcmp(link_string(row, "event"), "listening") != 0) {
 			manage_print_json(row);
@@ -61,6 +63,12 @@ control_tail(int argc, char **argv)
 	if (!control_words(argc, argv,
 		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
 		return control_usage("tail");
+	if (!control_is_name("--sender", sender) ||
+	    !control_is_name("--recipient", recipient) ||
+	    !control_is_name("--destination", destination) ||
+	    !control_is_name("--id", id) ||
+	    !control_is_name("--status", status))
+		return EXIT_USAGE;
 	fd = link_open(link_socket(socket, config_name, true));
 	if (fd == -1)
 		return EXIT_DEFERRED;

@@ -152,7 +152,7 @@ copy_chunk(struct copying *c, const uint8_t *in, size_t n, uint64_t at)
 	if (nul != NULL)
 		return refuse(c, 554,
 		    "octet %llu of the message is NUL, which no mail may hold "
-		    "(RFC 5322, 3.5); set \"binary\" where it is meant",
+		    "(RFC 5322, 3.5); \"binary\" takes it where it is meant",
 		    (unsigned long long)(at + (size_t)(nul - in)));
 	len = convert(&c->ends, in, n, out);
 	return put(c, out, len);

@@ -153,6 +153,8 @@ get_flags(const json_t *object, uint32_t *out, char error[VALUE_ERROR_SIZE])
 		{ "once", SUBMIT_ONCE },
 		{ "binary", SUBMIT_BINARY },
 		{ "verify", SUBMIT_VERIFY | SUBMIT_ONCE },
+		{ "handshake",
+		    SUBMIT_HANDSHAKE | SUBMIT_VERIFY | SUBMIT_ONCE },
 		{ "require_tls", SUBMIT_REQUIRETLS },
 	};
 	bool is_set;
@@ -200,7 +202,7 @@ parse_first(struct job_packet *job, json_t *object,
 {
 	static const char *const words[] = { "from", "rcpts", "via", "wait",
 		"ref", "more", "verbose", "once", "binary", "smtputf8",
-		"verify", "require_tls", "ret", "envid", "deliver_by",
+		"verify", "handshake", "require_tls", "ret", "envid", "deliver_by",
 		"hold_for", "hold_until", "priority", "auth", "client", "store",
 		NULL };
 
@@ -235,6 +237,12 @@ job_parse(struct job_packet *job, const char *text, size_t len, bool begun,
 	object = value_object(text, len, error);
 	if (object == NULL)
 		return -1;
+	if (json_object_get(object, "command") != NULL) {
+		(void)value_complain(error,
+		    "this is the job socket: commands are for the control "
+		    "socket, which is control_socket in postern.conf(5)");
+		goto out;
+	}
 	if (begun ? value_members(object, words, error) == -1
 		  : parse_first(job, object, error) == -1)
 		goto out;

@@ -409,8 +409,13 @@ find_word(json_t *object, char error[VALUE_ERROR_SIZE])
 	for (i = 0; i < NELEM(words); i++)
 		if (strcmp(text, words[i].word) == 0)
 			return &words[i];
-	(void)value_complain(error,
-	    "\"command\" must be one of those of postern-control(5)");
+	if (text[0] == '\0' && json_object_get(object, "rcpts") != NULL)
+		(void)value_complain(error,
+		    "this is the control socket: jobs are for the job socket, "
+		    "which is job_socket in postern.conf(5)");
+	else
+		(void)value_complain(error,
+		    "\"command\" must be one of those of postern-control(5)");
 	return NULL;
 }
 

@@ -269,7 +269,7 @@ pause_ask(struct queue *q, const struct ask *ask)
 	int64_t now_ms = time_real_ms();
 
 	if (why != NULL) {
-		tell_refused(q, ask->request, 501, "5.5.4", why);
+		tell_refused(q, ask->request, 550, "5.5.4", why);
 		return;
 	}
 	if (pause_find(q, ask->kind, ask->name) != NULL) {

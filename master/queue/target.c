@@ -20,6 +20,7 @@
 #include "master/queue/pause.h"
 #include "master/queue/peers.h"
 #include "master/queue/reason.h"
+#include "master/queue/transient.h"
 #include "master/queue/trouble.h"
 
 enum {
@@ -426,9 +427,53 @@ target_send_home(struct queue *q, struct schedule_recipients *recipients)
 	q->scan_again = true;
 }
 
-void
-target_refuse(struct queue *q, struct target *t, const struct outcome *outcome,
-    const char *reply, const char *relay)
+/* Under which its troubles are known: another transport may have none. */
+static void
+target_name(const struct queue *q, const struct target *t,
+    char out[static TARGET_NAME_SIZE])
+{
+	(void)snprintf(out, TARGET_NAME_SIZE, "%s by %s",
+	    t->destination->next_hop, count_transport(q, t));
+}
+
+/* What is wrong is not the message's fault: who can see to it must know. */
+static void
+target_blame(struct queue *q, const struct target *t, uint8_t blame,
+    const char *reply)
+{
+	const char *transport = count_transport(q, t);
+	char name[TARGET_NAME_SIZE];
+
+	target_name(q, t, name);
+	if (blame == RESOLVE_BLAME_SERVER)
+		trouble_note(q, TROUBLE_SERVER, transport,
+		    "transport %s: %s: its mail waits", transport, reply);
+	else if (blame == RESOLVE_BLAME_FAMILIES)
+		trouble_note(q, TROUBLE_FAMILIES, name,
+		    "transport %s: %s: its mail waits", transport, reply);
+	else if (blame == RESOLVE_BLAME_LOOP)
+		trouble_note(q, TROUBLE_LOOP, name, "%s", reply);
+}
+
+/* Whether nobody waits but `postern deliver` and jobs like it, which have it as their
+ * result. */
+static bool
+target_is_for_once(const struct schedule_recipients *recipients)
+{
+	const struct schedule_recipient *r;
+
+	TAILQ_FOREACH(r, recipients, entry)
+		if ((r->message->flags & SUBMIT_ONCE) == 0 ||
+		    transient_is(r->message->id))
+			return false;
+	return !TAILQ_EMPTY(recipients);
+}
+
+/* blame: whose fault it is, of RESOLVE_BLAME_*. */
+static void
+target_refuse_all(struct queue *q, struct target *t,
+    const struct outcome *outcome, const char *reply, const char *relay,
+    uint8_t blame)
 {
 	int64_t now_ms = time_monotonic_ms();
 	struct schedule_recipients recipients =
@@ -443,11 +488,20 @@ target_refuse(struct queue *q, struct target *t, const struct outcome *outcome,
 			    now_ms + RESOLVE_PAUSE_MS);
 	}
 	schedule_suspend(q->schedule, t->destination, &recipients);
+	if (!target_is_for_once(&recipients))
+		target_blame(q, t, blame, reply);
 	if (t->loops)
 		target_send_home(q, &recipients);
 	t->outcome = *outcome;
 	target_set_why(t, reply, relay);
 	target_settle(q, t, &recipients, outcome, reply, relay, true);
+}
+
+void
+target_refuse(struct queue *q, struct target *t, const struct outcome *outcome,
+    const char *reply, const char *relay)
+{
+	target_refuse_all(q, t, outcome, reply, relay, RESOLVE_BLAME_NOBODY);
 }
 
 /* The domain cannot be delivered to: so it is for all who wait. */
@@ -595,34 +649,6 @@ target_is_refused(struct queue *q, struct target *t, bool proven)
 	return true;
 }
 
-/* Under which its troubles are known: another transport may have none. */
-static void
-target_name(const struct queue *q, const struct target *t,
-    char out[static TARGET_NAME_SIZE])
-{
-	(void)snprintf(out, TARGET_NAME_SIZE, "%s by %s",
-	    t->destination->next_hop, count_transport(q, t));
-}
-
-/* What is wrong is not the message's fault: who can see to it must know. */
-static void
-target_blame(struct queue *q, const struct target *t, uint8_t blame,
-    const char *reply)
-{
-	const char *transport = count_transport(q, t);
-	char name[TARGET_NAME_SIZE];
-
-	target_name(q, t, name);
-	if (blame == RESOLVE_BLAME_SERVER)
-		trouble_note(q, TROUBLE_SERVER, transport,
-		    "transport %s: %s: its mail waits", transport, reply);
-	else if (blame == RESOLVE_BLAME_FAMILIES)
-		trouble_note(q, TROUBLE_FAMILIES, name,
-		    "transport %s: %s: its mail waits", transport, reply);
-	else if (blame == RESOLVE_BLAME_LOOP)
-		trouble_note(q, TROUBLE_LOOP, name, "%s", reply);
-}
-
 /*
  * A domain whose mail server is this host, while we listen on no such port: the
  * program that does is the one that our mail came from, or at least knows that
@@ -685,10 +711,9 @@ target_take_plan(struct queue *q, struct target *t, const struct message *m)
 		return;
 	}
 	session_text(m, reply);
-	target_blame(q, t, answer->blame, reply);
 	if (answer->blame == RESOLVE_BLAME_LOOP)
 		target_learn_loop(q, t);
-	target_unresolved(q, t, &outcome, reply);
+	target_refuse_all(q, t, &outcome, reply, "", answer->blame);
 }
 
 void

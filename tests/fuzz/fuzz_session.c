@@ -5,6 +5,7 @@
  * so that it answers what was said, or all up to the next event at once.
  */
 #include "agent/session.h"
+#include "common/util.h"
 
 #include <assert.h>
 #include <string.h>
@@ -21,6 +22,17 @@ static struct {
 	unsigned int outcomes;
 	bool begun, committing, again;
 } told[JOBS + 1]; /* by the job's number */
+
+/* What the job of that number is. */
+static uint32_t
+flags_of(uint64_t number)
+{
+	static const uint32_t flags[] = { SUBMIT_SMTPUTF8 | SUBMIT_8BIT,
+		SUBMIT_8BIT, SUBMIT_BINARY, SUBMIT_VERIFY,
+		SUBMIT_VERIFY | SUBMIT_HANDSHAKE };
+
+	return various ? flags[number % NELEM(flags)] : 0;
+}
 
 static void
 report(void *arg, enum msg_type type, const void *payload, const char *tail,
@@ -57,7 +69,7 @@ report(void *arg, enum msg_type type, const void *payload, const char *tail,
 	assert(outcome->outcome.dsn[0] != '\0');
 	/* Nobody is delivered whose message has not ended; VRFY has none. */
 	if ((outcome->outcome.status == OUTCOME_DELIVERED &&
-		(!various || outcome->job % 4 != 3)) ||
+		(flags_of(outcome->job) & SUBMIT_VERIFY) == 0) ||
 	    outcome->outcome.in_doubt)
 		assert(told[outcome->job].committing);
 }
@@ -164,15 +176,13 @@ read_transcript(void)
 static void
 give_jobs(uint64_t size)
 {
-	static const uint32_t flags[] = { SUBMIT_SMTPUTF8 | SUBMIT_8BIT,
-		SUBMIT_8BIT, SUBMIT_BINARY, SUBMIT_VERIFY };
 	static const char tail[] =
 	    "a@x\0RET=HDRS BY=9;N NAME=spike PORT=25\0b@y\0NOTIFY=NEVER\0c@y\0";
 	struct msg_job job = { .size = size, .nrcpt = 2 };
 
 	while (session_wants_message(&session) && session.up && jobs < JOBS) {
 		job.job = ++jobs;
-		job.flags = various ? flags[jobs % 4] : 0;
+		job.flags = flags_of(jobs);
 		job.protocol = session.conf.protocol;
 		note_job(jobs);
 		tell(MSG_JOB, &job, tail, sizeof(tail));

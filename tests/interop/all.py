@@ -12,7 +12,7 @@ from daemon import Suite  # noqa
 SUITES = ("run", "login", "injected", "resolver", "lifecycle", "reload", "restart", "service", "upgrade",
           "notices", "disk", "archive", "scheduling", "clock", "manage",
           "transient", "walls", "sendmail", "command", "observe", "reports", "listener",
-          "starttls", "doctor", "mistakes", "container", "behind_postfix",
+          "starttls", "doctor", "handshakes", "mistakes", "container", "behind_postfix",
           "behind_others", "peers_mx", "beside_postfix", "syntax")
 
 

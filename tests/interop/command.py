@@ -259,14 +259,104 @@ def one_bad_recipient_refuses_the_job():
         r = d.postern("send", "--json", "--from", "a@b", "good@x.test",
                       "bad@@x", "fine@x.test", message=b"x\n")
         answer = json.loads(r.stdout.splitlines()[0])
-        assert r.returncode == 69 and answer["code"] == 501 and \
+        assert r.returncode == 64 and answer["code"] == 501 and \
             answer["dsn"] == "5.5.4", r
         # Also in a later packet than the first.
         r = d.postern("send", "--from", "a@b",
                       *["u%d@x.test" % i for i in range(150)], "bad@@x",
                       message=b"x\n")
-        assert r.returncode == 69 and b"refused" in r.stderr, r
+        assert r.returncode == 64 and b"refused" in r.stderr, r
         assert d.queued() == [] and sink.mails == []
+
+
+# Words that are wrong, whoever finds it out, and a part of what is said.
+WRONG = (
+    ("send --from a@@b c@d.test", "from <a@@b>"),
+    ("send --from a@b c@@d", "recipient <c@@d>"),
+    ("send --from a@b --ref %s c@d.test" % ("x" * 128), "--ref is longer"),
+    ("send --from a@b --notify x c@d.test", "--notify must"),
+    ("send --from a@b --hold-until x c@d.test", "--hold-until must"),
+    ("send --from a@b --ret x c@d.test", "--ret must"),
+    ("send --from a@b --orcpt x c@d.test", "--orcpt must"),
+    ("send --from a@b --envid %s c@d.test" % ("x" * 128), "ENVID"),
+    ("send --from a@b --wait x c@d.test", "--wait"),
+    ("send --from a@b c@\udcff.test", "a recipient is no UTF-8"),
+    ("send --socket= --from a@b c@d.test", "--socket is empty"),
+    ("deliver --from a@@b c@d.test", "--from a@@b"),
+    ("deliver --server 127.0.0.1:1 --notify x --from a@b c@d.test",
+     "--notify must"),
+    ("deliver --server 127.0.0.1:1 --ca /etc/passwd --from a@b c@d.test",
+     "--ca /etc/passwd: it has no certificate"),
+    ("verify a@@b", "recipient a@@b"),
+    ("explain a@@b", "recipient <a@@b>"),
+    ("explain --sender a@@b c@d.test", "sender <a@@b>"),
+    ("tail --status x", "no event has such a status"),
+    ("tail --id x", "--id must"),
+    ("tail --sender=", "--sender is empty"),
+    ("tail --sender %s" % ("x" * 600), "--sender is longer"),
+    ("tail --destination \udcff", "--destination is no UTF-8"),
+    ("pause --transport=", "--transport is empty"),
+    ("pause --destination %s" % ("x" * 600), "--destination must"),
+    ("queue list --state x", "--state x"),
+    ("queue list --sender %s" % ("x" * 600), "--sender is longer"),
+    ("queue summary --sender %s" % ("x" * 600), "--sender is longer"),
+    ("queue delete --yes --sender %s" % ("x" * 600), "--sender is longer"),
+    ("queue show xyz", "xyz"),
+    ("top --once --limit x", "--limit"),
+    ("doctor --domain a..b", '--domain "a..b"'),
+    ("replay --listen x nosuch", "--listen"),
+    ("status --socket %(dir)s/run/metrics x", "one word too many"),
+    ("queue list --socket %(dir)s/run/job", "this is the job socket: commands "
+     "are for the control socket"),
+    ("tail --socket %(dir)s/run/job", "this is the job socket"),
+    ("send --socket %(dir)s/run/control --from a@b c@d.test",
+     "jobs are for the job socket"),
+    ("sendmail -N x c@d.test", "-N must"),
+    ("sendmail -V %s c@d.test" % ("x" * 128), "ENVID"),
+)
+# Names that are well-formed, but of nothing.
+UNKNOWN = ("send --from a@b --via nosuch c@d.test", "pause --transport nosuch",
+           "resume --transport nosuch", "explain --via nosuch a@b.test",
+           "queue list --destination nosuch",
+           "queue move --to nosuch --recipient *")
+
+
+def wrong_words_end_with_64():
+    with Daemon(CONFIG) as d:
+        for line, words in WRONG:
+            argv = (line % {"dir": d.dir}).split()
+            if argv[0] == "sendmail":
+                r = subprocess.run([d.dir + "/postern", "sendmail", "-C",
+                                    d.config] + argv[1:], input=b"x\n",
+                                   capture_output=True, timeout=60)
+            else:
+                r = d.postern(*argv, message=b"x\n", timeout=20)
+            assert r.returncode == 64, (line, r)
+            assert words.encode(errors="surrogateescape") in r.stderr, (line, r)
+        for line in UNKNOWN:
+            r = d.postern(*line.split(), message=b"x\n", timeout=20)
+            assert r.returncode == 69, (line, r)
+        assert d.queued() == []
+
+
+def a_NUL_is_taken_with_binary():
+    """Each command names the option that it has."""
+    with Daemon(CONFIG) as d:
+        for argv in (("send", "--from", "a@b"),
+                     ("deliver", "--server", "127.0.0.1:1", "--from", "a@b")):
+            r = d.postern(*argv, "c@d.test", message=b"\0\n")
+            assert r.returncode == 69, r
+            assert b"NUL" in r.stderr and b"; --binary takes it" in r.stderr, r
+        r = subprocess.run([d.dir + "/postern", "sendmail", "-C", d.config,
+                            "c@d.test"], input=b"\0\n", capture_output=True)
+        assert b"; postern send --binary takes it" in r.stderr, r
+
+
+def a_server_without_an_address_is_the_options():
+    """In words of the command alone; nothing of a daemon's log is heard."""
+    r = deliver("--server", "nosuch.invalid", "--from", "a@b", "c@d.test")
+    assert r.returncode == 75 and r.stderr == b"", r
+    assert b"\"--server nosuch.invalid: no such host\"" in r.stdout, r
 
 
 def shells_complete():
@@ -466,6 +556,10 @@ def run(suite):
         ("command: examples of the manual", examples_of_the_manual),
         ("command: one bad recipient refuses the job",
          one_bad_recipient_refuses_the_job),
+        ("command: wrong words end with 64", wrong_words_end_with_64),
+        ("command: a NUL is taken with --binary", a_NUL_is_taken_with_binary),
+        ("command: a server without an address is the option's",
+         a_server_without_an_address_is_the_options),
         ("command: shells complete", shells_complete),
         ("command: what is printed is JSON", what_is_printed_is_json),
         ("command: a reload without the right to it says so",

@@ -16,7 +16,7 @@ from sink import Sink  # noqa
 
 CHECKS = ("configuration", "users", "folders", "daemon", "roles", "walls", "sockets",
           "listeners", "certificates", "trust", "hostname", "resolver",
-          "transports", "outbound", "disk", "spool", "queue", "limits", "clock",
+          "transports", "handshakes", "outbound", "disk", "spool", "queue", "limits", "clock",
           "log", "outcomes", "metrics", "sendmail")
 
 

@@ -328,7 +328,7 @@ def wrong_calls():
                 (("-q30m",), 64, b"by itself"),
                 (("-R", "half", "a@x.test"), 64, b"full or hdrs"),
                 (("-B", "9BIT", "a@x.test"), 64, b"7BIT or 8BITMIME"),
-                (("-N", "maybe", "a@x.test"), 69, b"notify"),
+                (("-N", "maybe", "a@x.test"), 64, b"-N must hold"),
                 (("-f", "two words", "a@x.test"), 64, b"no address"),
                 (("a@@x",), 65, b"no address"),
                 (("-t",), 65, b"no recipients"),

@@ -8,7 +8,7 @@ import sqlite3
 import time
 
 from chunks import BOTH, chunk
-from harness import FAILED, MESSAGE, USAGE, equal, holds, lacks, table
+from harness import MESSAGE, USAGE, equal, holds, lacks, table
 from server import (bye, data, drain, line, mail_from, opened, rcpt_to, say)
 
 ONE = ("transport t {\n\tprotocol = smtp\n\tserver = \"%s\"\n"
@@ -36,7 +36,7 @@ def wire(t, *options, keywords=(), to=("b@example.org",), **more):
             [x for x in lines if x.startswith("RCPT")])
 
 
-def refused(t, words, *options, status=FAILED):
+def refused(t, words, *options, status=USAGE):
     """Refused with a word about it, and nobody is connected to."""
     server = t.serve()
     run = t.deliver(server, *options)
@@ -413,7 +413,7 @@ def s_099_a_notification_is_not_held(t):
     server = t.serve()
     run = t.deliver(server, "--hold-for", "60", sender="")
     t.scripts_held()
-    equal(run.status, FAILED, "exit status")
+    equal(run.status, USAGE, "exit status")
     holds("notification", run.stderr, "complaint")
 
 

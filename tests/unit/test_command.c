@@ -143,6 +143,9 @@ static const struct bad bad_questions[] = {
 	{ "{}", "\"command\" must be one of those" },
 	{ "{\"command\":\"halt\"}", "\"command\" must be one of those" },
 	{ "{\"command\":\"stop\",\"id\":\"1\"}", "\"id\" is not known here" },
+	{ "{\"from\":\"\",\"rcpts\":[\"a@b\"]}",
+	    "this is the control socket: jobs are for the job socket, which "
+	    "is job_socket in postern.conf(5)" },
 	{ "{\"command\":1}", "\"command\" must be a string" },
 	{ "{\"command\":\"a much longer word\"}", "\"command\" is longer" },
 	{ LIST "\"hint\":1}", "\"hint\" is not known here" },

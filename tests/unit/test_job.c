@@ -273,6 +273,9 @@ static const struct bad {
 	{ "{\"from\":\"\"," RCPT_A ",\"via\":7}", "\"via\" must be a string" },
 	{ "{\"from\":\"\"," RCPT_A ",\"rcpt\":\"b@y\"}",
 	    "\"rcpt\" is not known here" },
+	{ "{\"command\":\"list\"}",
+	    "this is the job socket: commands are for the control socket, "
+	    "which is control_socket in postern.conf(5)" },
 	{ "{\"from\":\"\"," RCPT_A ",\"a\\nb\":1}",
 	    "\"a\\x0ab\" is not known here" },
 };

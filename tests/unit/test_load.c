@@ -143,6 +143,27 @@ Test(load, a_missing_user_is_said_for_each_role)
 	expect_line(":5: agent_user: there is no user no-such-c");
 }
 
+Test(load, missing_users_of_defaults_are_said_once)
+{
+	need_root();
+	if (getpwnam("postern-intake") != NULL)
+		cr_skip_test("postern is installed here");
+	cr_expect_null(load_text("hostname = a.example\n"));
+	cr_expect_eq(errors.count, 1);
+	expect_line(": there are no users postern-intake, postern-control, "
+		    "postern-queue, postern-resolver, postern-dialer, "
+		    "postern-agent, postern-signer, postern-metrics: `make "
+		    "install` creates them");
+	cr_expect_null(load_text("intake_user = no-such-a queue_user = 61002\n"
+				 "resolver_user = 61003 dialer_user = 61004\n"
+				 "agent_user = 61005 metrics_user = 61006\n"
+				 "signer_user = 61007\n"));
+	cr_expect_eq(errors.count, 2);
+	expect_line(":1: intake_user: there is no user no-such-a");
+	expect_line(": there is no user postern-control: `make install` "
+		    "creates it");
+}
+
 Test(load, root_is_no_user_for_a_role)
 {
 	need_root();

@@ -210,6 +210,7 @@ send_job(const char *text)
 		{ "BINARY ", SUBMIT_BINARY },
 		{ "UTF8 ", SUBMIT_SMTPUTF8 },
 		{ "VRFY ", SUBMIT_VERIFY },
+		{ "HANDSHAKE ", SUBMIT_VERIFY | SUBMIT_HANDSHAKE },
 		{ "REQUIRETLS ", SUBMIT_REQUIRETLS },
 		{ "RETURNED ", 0 },
 		{ "LMTP ", 0 },
@@ -851,6 +852,14 @@ Test(transaction, verify_asks_and_sends_nothing)
 	    "Q BEGUN", "C VRFY \xc3\xa4@y SMTPUTF8|", "S 354 what",
 	    "Q 0 deferred vrfy 354 4.5.0 elsewhere: protocol error: unexpected reply 354 where we wait for the reply to VRFY: 354 what",
 	    "C QUIT|");
+}
+
+Test(transaction, a_handshake_asks_nothing)
+{
+	RUN(SMTP, UP("250-PIPELINING|"), "! job HANDSHAKE - b@y c@y", "Q BEGUN",
+	    "Q 0 delivered vrfy 0 2.0.0: the session is up",
+	    "Q 1 delivered vrfy 0 2.0.0: the session is up", "! job a@x d@y",
+	    "Q BEGUN", "C MAIL FROM:<a@x>|RCPT TO:<d@y>|DATA|");
 }
 
 Test(transaction, what_is_binary_goes_as_it_is_or_converted)

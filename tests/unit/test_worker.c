@@ -538,13 +538,36 @@ Test(worker, an_expired_certificate_is_refused)
 {
 	refuse_cert(
 	    new_cert("mx", server_key, ca, ca_key, "DNS:mx.example", -1),
-	    "mx.example", "not trusted: certificate has expired");
+	    "mx.example", "not trusted: certificate has expired (on 20");
 }
 
 Test(worker, another_name_is_refused)
 {
 	refuse_cert(good_cert(), "other.example",
-	    "not trusted: hostname mismatch");
+	    "not trusted: hostname mismatch (it is for mx.example, "
+	    "*.wild.example, 127.0.0.1)");
+}
+
+Test(worker, names_of_others_come_short_and_plain)
+{
+	char names[2048] = "DNS:a\x01-b.example";
+	char wanted[256];
+
+	for (int i = 0; i < 50; i++)
+		strlcat(names, ",DNS:name.example", sizeof(names));
+	strlcpy(wanted, "not trusted: hostname mismatch (it is for a?-b.example, name.example, ",
+	    sizeof(wanted));
+	refuse_cert(new_cert("mx", server_key, ca, ca_key, names, 10),
+	    "other.example", wanted);
+}
+
+Test(worker, a_certificate_without_names_says_so)
+{
+	refuse_cert(new_cert("mx", server_key, ca, ca_key,
+			"email:a@mx.example", 10),
+	    "mx.example",
+	    "not trusted: hostname mismatch (it has no host in "
+	    "subjectAltName)");
 }
 
 Test(worker, another_address_is_refused)
