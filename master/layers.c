@@ -12,6 +12,10 @@
 
 #include "common/util.h"
 
+enum {
+	LAYERS_COUNTED_KIB = 64 * 1024, /* some milliseconds */
+};
+
 struct words {
 	char *out;
 	size_t size;
@@ -201,12 +205,17 @@ add_limits(struct words *w, pid_t pid)
 	}
 }
 
+/* The kernel counts what is shared page by page, and holds the process and us up
+ * meanwhile: of a large one all that it has is told. */
 static void
-add_memory(struct words *w, pid_t pid)
+add_memory(struct words *w, pid_t pid, const char *status)
 {
 	char text[4096], value[64];
 
-	if (read_file(pid, "smaps_rollup", text, sizeof(text)) &&
+	if (find(status, "VmRSS", value, sizeof(value)) &&
+	    atoi(value) > LAYERS_COUNTED_KIB)
+		add(w, " rss_kib=%d", atoi(value));
+	else if (read_file(pid, "smaps_rollup", text, sizeof(text)) &&
 	    find(text, "Pss", value, sizeof(value)))
 		add(w, " pss_kib=%d", atoi(value));
 }
@@ -232,7 +241,7 @@ layers_read(pid_t pid, char *out, size_t size)
 	add_namespaces(&w, pid);
 	add_root(&w, pid);
 	add_limits(&w, pid);
-	add_memory(&w, pid);
+	add_memory(&w, pid, status);
 	return 0;
 }
 

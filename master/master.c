@@ -108,6 +108,7 @@ servant_gone(struct servant *s, int status)
 	int64_t lived_ms = time_monotonic_ms() - s->started_ms;
 
 	event_del(s->overdue);
+	status_forget(m, s->channel);
 	channel_close(s->channel);
 	s->channel = NULL;
 	s->pid = -1;
@@ -168,6 +169,7 @@ stop_rest(struct master *m)
 	if (!m->stopping || (queue != NULL && queue->pid != -1))
 		return;
 	TAILQ_FOREACH(s, &m->servants, entry) {
+		status_forget(m, s->channel);
 		channel_close(s->channel); /* the parent's end is theirs */
 		s->channel = NULL;
 	}
@@ -382,7 +384,7 @@ on_closed(void *ctx, struct channel *ch, const char *why)
 {
 	struct servant *s = channel_arg(ch);
 
-	(void)ctx;
+	status_forget(ctx, ch);
 	s->channel = NULL;
 	if (s->pid == -1)
 		return;
@@ -569,6 +571,7 @@ master_run(const struct master_options *options)
 	m.log_timer = evtimer_new(m.role.base, sink_timer, &m);
 	if (m.log_timer == NULL)
 		fatal("no memory");
+	status_open(&m);
 	sink_open_ours(&m);
 	if (power_limit() == -1)
 		fatal("capabilities: %s", strerror(errno));

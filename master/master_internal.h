@@ -152,6 +152,7 @@ struct master {
 	struct secrets *secrets; /* of that load */
 	struct counts *counts;   /* counts.c */
 	struct outlet_run *outlet;
+	struct status *status; /* status.c */
 	struct autopsy *autopsy;
 	TAILQ_HEAD(, servant) servants;
 	struct event *signals[5];
@@ -370,8 +371,13 @@ void master_leave_behind(struct servant *s);
 void status_describe(const struct servant *s, pid_t pid, char *out,
     size_t size);
 
-/* STATUS_ASK of the control role. */
+void status_open(struct master *m);
+
+/* STATUS_ASK of the control role; answered by turns of the loop. */
 void status_answer(void *ctx, struct channel *from, const struct message *msg);
+
+/* This channel is closed: who asked by it has no answer any more. */
+void status_forget(struct master *m, const struct channel *to);
 
 /* secrets.c: passwords and tokens, for the queue to hand on. */
 

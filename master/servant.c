@@ -507,6 +507,7 @@ servant_new(struct master *m, const struct servant_desc *desc)
 void
 servant_free(struct servant *s)
 {
+	status_forget(s->master, s->channel);
 	channel_close(s->channel);
 	TAILQ_REMOVE(&s->master->servants, s, entry);
 	servant_clear(s);

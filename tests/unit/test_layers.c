@@ -44,6 +44,19 @@ Test(layers, our_own_process_is_described)
 	cr_expect(has(" pss_kib="), "%s", text);
 }
 
+Test(layers, of_a_large_process_no_page_is_counted)
+{
+	size_t size = 80 * 1024 * 1024;
+	char *large = malloc(size);
+
+	cr_assert_not_null(large);
+	memset(large, 1, size);
+	cr_assert_eq(layers_read(getpid(), text, sizeof(text)), 0);
+	free(large);
+	cr_expect_not(has(" pss_kib="), "%s", text);
+	cr_expect(has(" rss_kib="), "%s", text);
+}
+
 /* clang-format off */
 static const struct filter_rule rules[] = {
 	ALLOW(read,       "until the end")
