@@ -995,6 +995,28 @@ change_database(const char *text)
 	(void)sqlite3_close(db);
 }
 
+Test(store, a_long_log_goes_into_the_database_when_that_is_asked)
+{
+	char path[128];
+	struct stat before, after;
+	int i;
+
+	(void)snprintf(path, sizeof(path), "%s/queue.db", spool);
+	cr_expect_not(store_log_is_long(store));
+	cr_assert_eq(stat(path, &before), 0);
+	for (i = 0; i < 100000 && !store_log_is_long(store); i++)
+		(void)add_one(1000, 100, "b@example.net", NULL);
+	cr_assert(store_log_is_long(store));
+	cr_assert_eq(stat(path, &after), 0);
+	cr_expect_eq(after.st_size, before.st_size, "by a commit");
+	store_empty_log(store);
+	cr_expect_not(store_log_is_long(store));
+	cr_assert_eq(stat(path, &after), 0);
+	cr_expect_gt(after.st_size, before.st_size);
+	(void)add_one(1000, 100, "b@example.net", NULL);
+	cr_expect_not(store_log_is_long(store), "it begins anew");
+}
+
 /* The tables of schema 1, as its posternd made them. */
 static const char schema_1[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
