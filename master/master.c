@@ -451,6 +451,7 @@ master_clear(struct master *m)
 		event_free(m->signals[i]);
 	event_free(m->stop_timer);
 	event_free(m->log_timer);
+	status_close(m);
 	watch_close(m);
 	reload_close(m);
 	files_close(m);

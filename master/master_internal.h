@@ -372,6 +372,7 @@ void status_describe(const struct servant *s, pid_t pid, char *out,
     size_t size);
 
 void status_open(struct master *m);
+void status_close(struct master *m);
 
 /* STATUS_ASK of the control role; answered by turns of the loop. */
 void status_answer(void *ctx, struct channel *from, const struct message *msg);

@@ -238,6 +238,17 @@ status_open(struct master *m)
 }
 
 void
+status_close(struct master *m)
+{
+	struct answer *a;
+
+	while ((a = TAILQ_FIRST(&m->status->answers)) != NULL)
+		answer_free(m->status, a);
+	event_free(m->status->timer);
+	free(m->status);
+}
+
+void
 status_answer(void *ctx, struct channel *from, const struct message *msg)
 {
 	const struct msg_request *ask = msg->payload;
