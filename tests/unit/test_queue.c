@@ -1368,6 +1368,80 @@ Test(queue, what_expires_in_delivery_fails_when_it_comes_back)
 	cr_expect(log_will_say("expired by an operator"));
 }
 
+/* Where words begin in what the log says by now; each is waited for. */
+static size_t
+log_place(const char *words)
+{
+	static char text[65536];
+	const char *at;
+	ssize_t n;
+
+	cr_assert(log_will_say(words), "%s", words);
+	n = pread(log_fd, text, sizeof(text) - 1, 0);
+	cr_assert_geq(n, 0);
+	text[n] = '\0';
+	at = strstr(text, words);
+	return at != NULL ? (size_t)(at - text) : SIZE_MAX;
+}
+
+static void
+expect_log_order(const char *const *words, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		cr_expect_lt(log_place(words[i - 1]), log_place(words[i]),
+		    "%s, then %s", words[i - 1], words[i]);
+}
+
+/* What a commit tells, and in which order, is what logs are read by. */
+Test(queue, the_news_of_a_delivery_come_in_order)
+{
+	static const char *const words[] = { "100000: uid=1000 from=",
+		"(queue active)", "status=sent", "100000: removed" };
+	uint64_t job;
+	int worker = worker_with_job(&job);
+
+	deliver(worker, job);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULT);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	expect_log_order(words, NELEM(words));
+	(void)close(worker);
+}
+
+Test(queue, the_news_of_what_is_not_stored_come_in_order)
+{
+	static const char *const words[] = { "status=sent", ": removed" };
+	uint64_t job;
+	int worker;
+
+	submit_flags = SUBMIT_TRANSIENT;
+	worker = worker_with_job(&job);
+	deliver(worker, job);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULT);
+	(void)hear(intake, ROLE_INTAKE, MSG_RESULTS_END);
+	expect_log_order(words, NELEM(words));
+	(void)close(worker);
+}
+
+Test(queue, the_news_of_what_expired_come_in_order)
+{
+	static const char *const words[] = { "status=bounced (delivery time expired "
+					     "by an operator",
+		"status=expired, returned to sender",
+		"100000: sender non-delivery notification: 100001",
+		"100001: from=<>" };
+	int worker;
+
+	hand_in(1, WAIT_QUEUED, 100, "a@b.example", NULL);
+	(void)accepted();
+	answer_plan("b.example");
+	worker = fork_worker();
+	bring_up(worker, false);
+	(void)take_job(worker);
+	cr_expect_eq(act_on_all(ACT_EXPIRE), 1);
+	(void)close(worker);
+	expect_log_order(words, NELEM(words));
+}
+
 /* What the resolver cannot know better than the queue. */
 static const struct {
 	int family;
