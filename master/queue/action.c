@@ -239,20 +239,44 @@ action_is_current(struct queue *q, const struct action *a, int64_t *wait_msp)
 	return !action_changes(a) || group_settle_soon(q, wait_msp);
 }
 
+static uint32_t
+action_rows(const struct change *c)
+{
+	return ((const struct action *)c)->len;
+}
+
+static int
+action_apply(struct queue *q, struct change *c)
+{
+	return action_write_rows(q, (struct action *)c);
+}
+
+static void
+action_committed(struct queue *q, struct change *c)
+{
+	struct action *a = (struct action *)c;
+
+	action_tell_rows(q, a);
+	a->len = 0;
+	a->committing = false;
+	if (time_monotonic_ms() - a->told_ms >= ACTION_TELL_MS)
+		action_tell(q, a, false);
+	/* Some of the time is left to all else. */
+	action_soon(q, 1);
+}
+
+static const struct change_ops action_ops = {
+	.rows = action_rows,
+	.apply = action_apply,
+	.committed = action_committed,
+};
+
 static void
 action_commit(struct queue *q, struct action *a)
 {
-	struct queue_op *op = group_new_op(OP_ACTION, 0);
-
-	if (op == NULL) {
-		log_line(LOG_ERROR, "out of memory: an action ends");
-		a->len = 0;
-		a->stopped = true;
-		return;
-	}
-	op->action = a;
+	a->change.ops = &action_ops;
 	a->committing = true;
-	group_add(q, op);
+	group_add(q, &a->change);
 }
 
 /* One turn; the action may be gone behind it. */
@@ -326,24 +350,6 @@ action_turns(evutil_socket_t fd, short what, void *arg)
 		TAILQ_INSERT_TAIL(&q->actions, a, entry);
 		action_turn(q, a);
 	}
-}
-
-int
-action_apply(struct queue *q, struct action *a)
-{
-	return action_write_rows(q, a);
-}
-
-void
-action_committed(struct queue *q, struct action *a)
-{
-	action_tell_rows(q, a);
-	a->len = 0;
-	a->committing = false;
-	if (time_monotonic_ms() - a->told_ms >= ACTION_TELL_MS)
-		action_tell(q, a, false);
-	/* Some of the time is left to all else. */
-	action_soon(q, 1);
 }
 
 /* One that is about to be committed takes more of the same user's. */

@@ -15,6 +15,7 @@
 
 #include "common/message.h"
 #include "common/role.h"
+#include "master/queue/change.h"
 #include "master/queue/selector.h"
 #include "master/queue/store.h"
 
@@ -31,7 +32,6 @@ struct attempt;
 struct census;
 struct json_out;
 struct queue;
-struct queue_op;
 struct schedule_recipient;
 
 /* A recipient of the piece that is to be committed. */
@@ -47,6 +47,7 @@ struct action_row {
 };
 
 struct action {
+	struct change change; /* its piece, for the commit */
 	TAILQ_ENTRY(action) entry;
 	struct queue *queue;
 	uint64_t request;
@@ -95,10 +96,6 @@ void action_turns(evutil_socket_t fd, short what, void *arg);
 
 /* A member that says that there is nothing of the name that was given. */
 void action_unknown_out(const struct action *a, struct json_out *out);
-
-/* Its piece, as a change of the group, and once that is on disk. */
-int action_apply(struct queue *q, struct action *a);
-void action_committed(struct queue *q, struct action *a);
 
 /*
  * The attempt of a recipient is over without an end, and what an operator wanted

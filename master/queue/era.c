@@ -154,7 +154,7 @@ void
 era_end_if_done(struct queue *q)
 {
 	if (q->era != ERA_LEAVING || !q->era_told || q->nsessions > 0 ||
-	    q->intake != NULL || q->control != NULL || q->nops > 0)
+	    q->intake != NULL || q->control != NULL || q->nchanges > 0)
 		return;
 	log_line(LOG_INFO, "all that this generation had in hand is done");
 	role_stop(&q->role);

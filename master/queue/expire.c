@@ -5,6 +5,8 @@
 #include "master/queue/era.h"
 #include "master/queue/queue_internal.h"
 
+#include <stdlib.h>
+
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/util.h"
@@ -13,7 +15,8 @@
 #include "master/queue/route.h"
 
 enum {
-	EXPIRE_BATCH = 1000, /* messages looked at in one sweep */
+	EXPIRE_FAILED_MAX = 200, /* failed recipients of one commit */
+	EXPIRE_BATCH = 1000,     /* messages looked at in one sweep */
 	EXPIRE_TURN_MS = 20,
 };
 
@@ -124,17 +127,60 @@ expire_late(struct queue *q)
 		    store_error(q->store));
 }
 
+static void expire_failed(struct queue *q);
+
+/* What failed before that time, and was kept to be looked at, goes. */
+struct failed_change {
+	struct change change;
+	int64_t before_ms;
+	bool more; /* than one commit takes */
+};
+
+static int
+failed_apply(struct queue *q, struct change *c)
+{
+	struct failed_change *f = (struct failed_change *)c;
+	uint32_t count;
+
+	if (store_expire_failed(q->store, f->before_ms, EXPIRE_FAILED_MAX,
+		&count) == -1)
+		return -1;
+	f->more = count == EXPIRE_FAILED_MAX;
+	return 0;
+}
+
+static void
+failed_committed(struct queue *q, struct change *c)
+{
+	if (((struct failed_change *)c)->more)
+		expire_failed(q);
+	free(c);
+}
+
+static void
+failed_clear(struct change *c)
+{
+	free(c);
+}
+
+static const struct change_ops failed_ops = {
+	.apply = failed_apply,
+	.committed = failed_committed,
+	.clear = failed_clear,
+};
+
 /* Again as soon as the next commit while there are more. */
-void
+static void
 expire_failed(struct queue *q)
 {
-	struct queue_op *op = group_new_op(OP_EXPIRE, 0);
+	struct failed_change *f = calloc(1, sizeof(*f));
 
-	if (op == NULL)
+	if (f == NULL)
 		return; /* the next sweep */
-	op->before_ms =
+	f->change.ops = &failed_ops;
+	f->before_ms =
 	    time_real_ms() - (int64_t)q->config->failed_keep_time * 1000;
-	group_add(q, op);
+	group_add(q, &f->change);
 }
 
 void
@@ -143,15 +189,15 @@ expire_run(struct queue *q)
 	int64_t backoff_ms = q->limits.maximal_backoff_ms;
 	int64_t lifetime_ms = route_least_lifetime_ms(q);
 	struct expire_walk walk = { .queue = q };
-	uint32_t nops;
+	uint32_t nchanges;
 
 	/* On a full disk the same changes would pile up at each sweep. */
 	if (!refill_is_current(q))
 		return;
 	expire_failed(q);
-	nops = q->nops;
+	nchanges = q->nchanges;
 	expire_late(q);
-	if (q->nops != nops)
+	if (q->nchanges != nchanges)
 		return; /* whoever is among the older too, is settled once */
 	/* After a long stop each has its chance of one more attempt first. */
 	if (time_monotonic_ms() - q->started_ms < 2 * backoff_ms)

@@ -17,19 +17,10 @@
 
 #include "common/log.h"
 #include "common/util.h"
-#include "master/queue/action.h"
 #include "master/queue/count.h"
-#include "master/queue/era.h"
-#include "master/queue/notice.h"
-#include "master/queue/outlet.h"
 #include "master/queue/rates_kept.h"
-#include "master/queue/route.h"
-#include "master/queue/staging.h"
-#include "master/queue/transient.h"
 
 enum {
-	GROUP_EXPIRE_MAX = 200, /* failed recipients of one commit */
-	GROUP_HASTEN_MAX = 1000,
 	/* A commit of more rows ends when its time is over. */
 	GROUP_ROWS = 250,
 	GROUP_TURN_MS = 10,
@@ -39,17 +30,6 @@ enum {
 	GROUP_RESERVE = 256 * 1024,
 };
 
-struct queue_op *
-group_new_op(enum queue_op_kind kind, size_t text_size)
-{
-	struct queue_op *op;
-
-	op = calloc(1, sizeof(*op) + text_size);
-	if (op != NULL)
-		op->kind = kind;
-	return op;
-}
-
 bool
 group_reserve(struct queue *q)
 {
@@ -58,18 +38,18 @@ group_reserve(struct queue *q)
 	return q->reserve != NULL;
 }
 
-struct queue_op *
-group_new_outcome(struct queue *q, size_t text_size)
+void *
+group_alloc(struct queue *q, size_t size)
 {
-	struct queue_op *op = group_new_op(OP_OUTCOME, text_size);
+	void *p = calloc(1, size);
 
-	if (op != NULL)
-		return op;
+	if (p != NULL)
+		return p;
 	free(q->reserve);
 	q->reserve = NULL;
-	op = group_new_op(OP_OUTCOME, text_size);
-	if (op != NULL)
-		return op; /* the next commit frees much, and fills it again */
+	p = calloc(1, size);
+	if (p != NULL)
+		return p; /* the next commit frees much, and fills it again */
 	log_line(LOG_ERROR,
 	    "out of memory: the queue ends and starts anew; what "
 	    "it had in hand is perhaps delivered");
@@ -93,99 +73,23 @@ group_soon(struct queue *q)
 		group_arm(q, q->config->group_commit_delay);
 }
 
-/* How many rows a change touches, about. */
-static uint32_t
-group_rows(const struct queue_op *op)
-{
-	if (op->kind == OP_SUBMIT)
-		return op->submission->envelope.nrcpts;
-	if (op->kind == OP_STAGING)
-		return staging_rows(op->staging);
-	if (op->kind == OP_ACTIVATE && op->job != NULL)
-		return op->job->nrcpt;
-	if (op->kind == OP_ACTION)
-		return op->action->len;
-	return 1;
-}
-
 void
-group_add(struct queue *q, struct queue_op *op)
+group_add(struct queue *q, struct change *c)
 {
-	STAILQ_INSERT_TAIL(&q->ops, op, entry);
-	q->nops++;
-	op->rows = group_rows(op);
-	q->nrows += op->rows;
+	STAILQ_INSERT_TAIL(&q->changes, c, entry);
+	q->nchanges++;
+	c->rows = c->ops->rows != NULL ? c->ops->rows(c) : 1;
+	q->nrows += c->rows;
 	group_soon(q);
 }
 
-static int
-group_mark_active(struct queue *q, const struct job *job)
-{
-	uint32_t i;
-
-	for (i = 0; i < job->nrcpt; i++)
-		if (store_mark_active(q->store, job->message->id,
-			job->recipients[i]->index) == -1 &&
-		    errno != ENOENT)
-			return -1;
-	return 0;
-}
-
-static int
-group_submit(struct queue *q, struct submission *s)
-{
-	if (store_add_message(q->store, &s->envelope,
-		(const char *const *)s->addresses,
-		(const char *const *)s->parameters, s->body_fd,
-		&s->envelope.id) == -1)
-		return -1;
-	return submit_keep(q, s);
-}
-
-static int
-group_apply(struct queue *q, struct queue_op *op)
-{
-	uint32_t count;
-
-	switch (op->kind) {
-	case OP_SUBMIT:
-		return group_submit(q, op->submission);
-	case OP_STAGING:
-		return staging_apply(q, op->staging);
-	case OP_ACTIVATE:
-		return op->job != NULL ? group_mark_active(q, op->job) : 0;
-	case OP_OUTCOME:
-		if (!transient_is(op->outcome.message) &&
-		    store_set_outcome(q->store, &op->outcome, &op->removed) ==
-			-1 &&
-		    errno != ENOENT)
-			return -1;
-		return outlet_apply(q, op);
-	case OP_EXPIRE:
-		if (store_expire_failed(q->store, op->before_ms,
-			GROUP_EXPIRE_MAX, &count) == -1)
-			return -1;
-		op->again = count == GROUP_EXPIRE_MAX;
-		return 0;
-	case OP_HASTEN:
-		return store_hasten(q->store, op->text, op->lane,
-		    op->before_ms + route_longest_wait_ms(q), op->before_ms,
-		    GROUP_HASTEN_MAX);
-	case OP_ACTION:
-		return action_apply(q, op->action);
-	case OP_REPORTS:
-		return outlet_forget(q, op);
-	}
-	return 0;
-}
-
 static void
-group_remove(struct queue *q, struct queue_op *op)
+group_remove(struct queue *q, struct change *c)
 {
-	STAILQ_REMOVE(&q->ops, op, queue_op, entry);
-	q->nops--;
-	q->nrows -= op->rows;
-	q->ops_ended++;
+	STAILQ_REMOVE(&q->changes, c, change, entry);
+	q->nchanges--;
+	q->nrows -= c->rows;
+	q->changes_ended++;
 }
 
 bool
@@ -197,24 +101,24 @@ group_is_short(const struct queue *q)
 /* *failedp: the change that failed; NULL: the commit itself.  *lastp: the last
  * change that is part of it. */
 static int
-group_write(struct queue *q, struct queue_op **failedp, struct queue_op **lastp)
+group_write(struct queue *q, struct change **failedp, struct change **lastp)
 {
 	int64_t until_ms = time_monotonic_ms() + GROUP_TURN_MS;
-	struct queue_op *op;
+	struct change *c;
 	uint32_t rows = 0;
 
 	*failedp = *lastp = NULL;
 	if (store_begin(q->store) == -1)
 		return -1;
-	STAILQ_FOREACH(op, &q->ops, entry) {
-		if (rows > 0 && rows + op->rows > GROUP_ROWS &&
+	STAILQ_FOREACH(c, &q->changes, entry) {
+		if (rows > 0 && rows + c->rows > GROUP_ROWS &&
 		    time_monotonic_ms() >= until_ms)
 			break;
-		rows += op->rows;
-		*lastp = op;
-		if (group_apply(q, op) == 0)
+		rows += c->rows;
+		*lastp = c;
+		if (c->ops->apply(q, c) == 0)
 			continue;
-		*failedp = op;
+		*failedp = c;
 		store_rollback(q->store);
 		return -1;
 	}
@@ -225,40 +129,26 @@ group_write(struct queue *q, struct queue_op **failedp, struct queue_op **lastp)
 	return store_commit(q->store);
 }
 
-static void
-group_drop(struct queue *q, struct queue_op *op)
-{
-	group_remove(q, op);
-	submission_free(op->submission);
-	free(op);
-}
-
-/* New mail, that its client can be asked to keep. */
 static bool
-group_is_refusable(const struct queue_op *op)
+group_is_refusable(const struct change *c)
 {
-	return op->kind == OP_SUBMIT ||
-	    (op->kind == OP_STAGING && staging_is_refusable(op->staging));
+	return c->ops->is_refusable != NULL && c->ops->is_refusable(c);
 }
 
 /* Refuses one submission, or all; says whether there was any. */
 static bool
-group_refuse(struct queue *q, const struct queue_op *only, int error)
+group_refuse(struct queue *q, const struct change *only, int error)
 {
-	struct queue_op *op;
-	struct queue_op *next;
+	struct change *c, *next;
 	bool any = false;
 
-	for (op = STAILQ_FIRST(&q->ops); op != NULL; op = next) {
-		next = STAILQ_NEXT(op, entry);
-		if (!group_is_refusable(op) || (only != NULL && op != only))
+	for (c = STAILQ_FIRST(&q->changes); c != NULL; c = next) {
+		next = STAILQ_NEXT(c, entry);
+		if (!group_is_refusable(c) || (only != NULL && c != only))
 			continue;
 		any = true;
-		if (op->kind == OP_STAGING)
-			staging_refuse(q, op->staging, error);
-		else
-			submit_refuse_for(q, op->submission, error);
-		group_drop(q, op);
+		group_remove(q, c);
+		c->ops->refuse(q, c, error);
 	}
 	return any;
 }
@@ -266,10 +156,10 @@ group_refuse(struct queue *q, const struct queue_op *only, int error)
 static bool
 group_has_submission(const struct queue *q)
 {
-	const struct queue_op *op;
+	const struct change *c;
 
-	STAILQ_FOREACH(op, &q->ops, entry)
-		if (group_is_refusable(op))
+	STAILQ_FOREACH(c, &q->changes, entry)
+		if (group_is_refusable(c))
 			return true;
 	return false;
 }
@@ -327,172 +217,65 @@ group_make_room(struct queue *q, int error)
 	return true;
 }
 
+/* What has nothing to wait for while the store fails. */
 static void
-group_void_activations(struct queue *q)
+group_give_up(struct queue *q)
 {
-	struct queue_op *op;
-	struct queue_op *next;
-	struct job *job;
+	struct changes given_up = STAILQ_HEAD_INITIALIZER(given_up);
+	struct change *c, *next;
 
-	for (op = STAILQ_FIRST(&q->ops); op != NULL; op = next) {
-		next = STAILQ_NEXT(op, entry);
-		if (op->kind != OP_ACTIVATE)
+	for (c = STAILQ_FIRST(&q->changes); c != NULL; c = next) {
+		next = STAILQ_NEXT(c, entry);
+		if (c->ops->is_given_up == NULL || !c->ops->is_given_up(c))
 			continue;
-		job = op->job;
-		group_drop(q, op);
-		if (job == NULL)
-			continue;
-		job->activation = NULL;
-		session_job_failed(q, job);
+		group_remove(q, c);
+		STAILQ_INSERT_TAIL(&given_up, c, entry);
 	}
-}
-
-static void group_news(struct queue *q, struct queue_op *op);
-
-/* Of what is not stored there is nothing to wait for: whoever has not heard of a
- * delivery would make it once more.  Its report goes with the store. */
-static void
-group_tell_transients(struct queue *q)
-{
-	struct queue_ops ops = STAILQ_HEAD_INITIALIZER(ops);
-	struct queue_op *op, *next;
-
-	for (op = STAILQ_FIRST(&q->ops); op != NULL; op = next) {
-		next = STAILQ_NEXT(op, entry);
-		if (op->kind != OP_OUTCOME ||
-		    !transient_is(op->outcome.message))
-			continue;
-		group_remove(q, op);
-		op->reported = false;
-		STAILQ_INSERT_TAIL(&ops, op, entry);
-	}
-	while ((op = STAILQ_FIRST(&ops)) != NULL) {
-		STAILQ_REMOVE_HEAD(&ops, entry);
-		group_news(q, op);
-		free(op);
-	}
-}
-
-static void
-group_count(struct queue *q, const struct outcome *outcome)
-{
-	static const enum rate_kind kinds[] = {
-		[OUTCOME_DELIVERED] = RATE_DELIVERED,
-		[OUTCOME_DEFERRED] = RATE_DEFERRED,
-		[OUTCOME_FAILED] = RATE_FAILED,
-	};
-
-	if (outcome->status < NELEM(kinds))
-		rates_add(&q->rates, kinds[outcome->status], 1,
-		    time_monotonic_ms());
-}
-
-/* As Postfix's queue manager says it, besides the outcome. */
-static void
-group_expired(struct queue *q, const struct queue_op *op)
-{
-	struct event expired = { .kind = EVENT_EXPIRED,
-		.id = op->outcome.message,
-		.reverse_path = op->event.reverse_path,
-		.recipient = op->event.recipient };
-
-	event_tell(q, &expired);
-}
-
-static void
-group_news(struct queue *q, struct queue_op *op)
-{
-	struct event removed = { .kind = EVENT_REMOVED };
-	bool told = false;
-
-	switch (op->kind) {
-	case OP_SUBMIT:
-		submit_committed(q, op->submission);
-		break;
-	case OP_STAGING:
-		staging_committed(q, op->staging);
-		break;
-	case OP_ACTIVATE:
-		if (op->job == NULL)
-			break;
-		op->job->activation = NULL;
-		session_job_committed(q, op->job);
-		break;
-	case OP_OUTCOME:
-		if (op->told) {
-			group_count(q, &op->event.outcome);
-			event_tell(q, &op->event);
-			if (op->expired)
-				group_expired(q, op);
-			if (op->reported)
-				outlet_committed(q, op);
-			told = report_result(q, op);
-			notices_committed(q, op, told);
-		}
-		if (transient_is(op->outcome.message))
-			op->removed = transient_told(q, op);
-		if (op->removed) {
-			removed.id = op->outcome.message;
-			event_tell(q, &removed);
-		}
-		break;
-	case OP_EXPIRE:
-		if (op->again)
-			expire_failed(q);
-		break;
-	case OP_HASTEN:
-		refill_clock_set(q);
-		break;
-	case OP_ACTION:
-		action_committed(q, op->action);
-		break;
-	case OP_REPORTS:
-		outlet_committed(q, op);
-		break;
+	while ((c = STAILQ_FIRST(&given_up)) != NULL) {
+		STAILQ_REMOVE_HEAD(&given_up, entry);
+		c->ops->give_up(q, c);
 	}
 }
 
 /* Takes the changes up to this one off those that wait; how many. */
 static uint32_t
-group_take(struct queue *q, struct queue_ops *ops, const struct queue_op *last)
+group_take(struct queue *q, struct changes *taken, const struct change *last)
 {
-	struct queue_op *op;
+	struct change *c;
 	uint32_t n = 0;
 
-	while ((op = STAILQ_FIRST(&q->ops)) != NULL) {
-		group_remove(q, op);
-		STAILQ_INSERT_TAIL(ops, op, entry);
+	while ((c = STAILQ_FIRST(&q->changes)) != NULL) {
+		group_remove(q, c);
+		STAILQ_INSERT_TAIL(taken, c, entry);
 		n++;
-		if (op == last)
+		if (c == last)
 			break;
 	}
 	return n;
 }
 
 static void
-group_tell(struct queue *q, struct queue_ops *ops)
+group_tell(struct queue *q, struct changes *taken)
 {
-	struct queue_op *op;
+	struct change *c;
 
-	while ((op = STAILQ_FIRST(ops)) != NULL) {
-		STAILQ_REMOVE_HEAD(ops, entry);
-		group_news(q, op);
-		submission_free(op->submission);
-		free(op);
+	while ((c = STAILQ_FIRST(taken)) != NULL) {
+		STAILQ_REMOVE_HEAD(taken, entry);
+		c->ops->committed(q, c);
 	}
 }
 
 void
 group_commit(struct queue *q)
 {
-	struct queue_ops ops = STAILQ_HEAD_INITIALIZER(ops);
-	struct queue_op *failed, *last = NULL;
+	struct changes taken = STAILQ_HEAD_INITIALIZER(taken);
+	struct change *failed, *last = NULL;
 	int64_t start_us = time_monotonic_us();
 	int error;
 
 	group_keep_promises(q);
 	group_keep_room(q);
-	while ((!STAILQ_EMPTY(&q->ops) || rates_kept_are_due(q)) &&
+	while ((!STAILQ_EMPTY(&q->changes) || rates_kept_are_due(q)) &&
 	    group_write(q, &failed, &last) == -1) {
 		error = errno;
 		q->store_fails = true;
@@ -504,20 +287,19 @@ group_commit(struct queue *q)
 			failed = NULL;
 		if (group_refuse(q, failed, error) || group_make_room(q, error))
 			continue;
-		group_void_activations(q);
-		group_tell_transients(q);
+		group_give_up(q);
 		group_arm(q, QUEUE_RETRY_MS);
 		return;
 	}
 	q->store_fails = false;
 	rates_kept_committed(q);
-	count_commit(q, group_take(q, &ops, last),
+	count_commit(q, group_take(q, &taken, last),
 	    time_monotonic_us() - start_us);
 	log_gather(true);
-	group_tell(q, &ops);
+	group_tell(q, &taken);
 	log_gather(false);
 	(void)group_reserve(q); /* or after the next */
-	if (!STAILQ_EMPTY(&q->ops))
+	if (!STAILQ_EMPTY(&q->changes))
 		group_arm(q, 0); /* others have their turn first */
 	if (store_log_is_long(q->store))
 		(void)evtimer_add(q->log_timer, &(struct timeval){ 0 });
@@ -528,9 +310,9 @@ bool
 group_settle(struct queue *q)
 {
 	/* What the news of a commit add is for a later one. */
-	uint64_t last = q->ops_ended + q->nops;
+	uint64_t last = q->changes_ended + q->nchanges;
 
-	while (q->ops_ended < last) {
+	while (q->changes_ended < last) {
 		group_commit(q);
 		if (q->store_fails)
 			return false;
@@ -558,10 +340,13 @@ group_settle_soon(struct queue *q, int64_t *wait_msp)
 void
 group_clear(struct queue *q)
 {
-	struct queue_op *op;
+	struct change *c;
 
-	while ((op = STAILQ_FIRST(&q->ops)) != NULL)
-		group_drop(q, op);
+	while ((c = STAILQ_FIRST(&q->changes)) != NULL) {
+		group_remove(q, c);
+		if (c->ops->clear != NULL)
+			c->ops->clear(c);
+	}
 	free(q->reserve);
 	q->reserve = NULL;
 }

@@ -22,6 +22,7 @@
 #include "common/util.h"
 #include "master/queue/era.h"
 #include "master/queue/notice_internal.h"
+#include "master/queue/outcome_change.h"
 
 /* Time. */
 
@@ -42,33 +43,33 @@ notice_arm(struct notices *n, int64_t ms)
 /* Who waits and hears of it needs no mail, unless that was asked for.  Until
  * that is on disk, a crash leaves the debt: better told twice than not. */
 static void
-notice_tell_none(struct notices *n, const struct queue_op *op)
+notice_tell_none(struct notices *n, const struct outcome_change *o)
 {
 	struct told *told;
 
 	if (n->ntold == NOTICE_TOLD_MAX)
 		return;
 	told = &n->told[n->ntold++];
-	told->id = op->outcome.message;
-	told->index = op->outcome.index;
-	told->kind = op->outcome.notice & NOTICE_KIND;
+	told->id = o->outcome.message;
+	told->index = o->outcome.index;
+	told->kind = o->outcome.notice & NOTICE_KIND;
 }
 
 void
-notices_committed(struct queue *q, const struct queue_op *op, bool told)
+notices_committed(struct queue *q, const struct outcome_change *o, bool told)
 {
 	struct event kept = { .kind = EVENT_KEPT,
-		.id = op->outcome.message,
-		.recipient = op->event.recipient };
+		.id = o->outcome.message,
+		.recipient = o->event.recipient };
 
-	if (op->kept)
+	if (o->kept)
 		event_tell(q, &kept);
-	if (op->outcome.notice == 0 || !q->notices->enabled)
+	if (o->outcome.notice == 0 || !q->notices->enabled)
 		return;
-	if (told && !op->asked_for)
-		notice_tell_none(q->notices, op);
-	notice_gather(q, op->outcome.message,
-	    schedule_find_message(q->schedule, op->outcome.message) == NULL);
+	if (told && !o->asked_for)
+		notice_tell_none(q->notices, o);
+	notice_gather(q, o->outcome.message,
+	    schedule_find_message(q->schedule, o->outcome.message) == NULL);
 }
 
 /* Writing. */

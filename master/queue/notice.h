@@ -24,7 +24,7 @@ void notices_templates(void *ctx, struct channel *from,
     const struct message *m);
 
 /* An outcome is on disk.  told: a client heard of it that waits for it. */
-void notices_committed(struct queue *q, const struct queue_op *op, bool told);
+void notices_committed(struct queue *q, const struct outcome_change *o, bool told);
 
 /* Look through all that is owed: another generation left some, or has gone. */
 void notices_wake(struct queue *q);

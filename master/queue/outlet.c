@@ -22,6 +22,7 @@
 #include "common/metrics.h"
 #include "common/util.h"
 #include "master/queue/ack.h"
+#include "master/queue/outcome_change.h"
 #include "master/queue/queue_internal.h"
 
 enum {
@@ -47,13 +48,13 @@ struct outlet {
 	struct event *readable; /* of the link; NULL: there is none */
 	struct event *writable;
 	int fd;
-	bool asked;    /* the master, for a link */
+	bool asked;       /* the master, for a link */
 	int64_t asked_ms; /* monotonic; and when a command began */
-	bool command;  /* the link is its standard input */
-	bool all_out;  /* of a command: its batch is written */
-	uint64_t sent; /* the last that went out by this link */
-	uint64_t told; /* the last that ever went out */
-	uint64_t done; /* the last that is acknowledged */
+	bool command;     /* the link is its standard input */
+	bool all_out;     /* of a command: its batch is written */
+	uint64_t sent;    /* the last that went out by this link */
+	uint64_t told;    /* the last that ever went out */
+	uint64_t done;    /* the last that is acknowledged */
 	struct ack ack;
 	int64_t retry_ms;
 	int64_t said_ms; /* monotonic; that nobody is there; 0: it is well */
@@ -145,17 +146,63 @@ outlet_failed(struct outlet *o, const char *why)
 		o->retry_ms *= 2;
 }
 
+static void outlet_changed(struct outlet *o);
+static void outlet_delete(struct outlet *o, uint64_t until, bool dropped);
+
+struct deletion {
+	struct change change;
+	uint64_t until;
+	bool dropped;   /* nobody had them */
+	uint32_t count; /* that went */
+};
+
+static int
+deletion_apply(struct queue *q, struct change *c)
+{
+	struct deletion *d = (struct deletion *)c;
+
+	return store_forget_reports(q->store, d->until, OUTLET_FORGET_MAX,
+	    &d->count);
+}
+
+static void
+deletion_committed(struct queue *q, struct change *c)
+{
+	struct outlet *o = q->outlet;
+	const struct deletion *d = (const struct deletion *)c;
+
+	o->waiting -= d->count < o->waiting ? d->count : o->waiting;
+	outlet_count(o, d->dropped ? DROPPED : ACKNOWLEDGED, d->count);
+	if (d->count == OUTLET_FORGET_MAX)
+		outlet_delete(o, d->until, d->dropped);
+	outlet_changed(o);
+	free(c);
+}
+
+static void
+deletion_clear(struct change *c)
+{
+	free(c);
+}
+
+static const struct change_ops deletion_ops = {
+	.apply = deletion_apply,
+	.committed = deletion_committed,
+	.clear = deletion_clear,
+};
+
 /* The rows up to there go with the next commit; some at a time. */
 static void
 outlet_delete(struct outlet *o, uint64_t until, bool dropped)
 {
-	struct queue_op *op = group_new_op(OP_REPORTS, 0);
+	struct deletion *d = calloc(1, sizeof(*d));
 
-	if (op == NULL)
+	if (d == NULL)
 		return; /* the next acknowledgement covers it, or the sweep */
-	op->outcome.message = until;
-	op->dropped = dropped;
-	group_add(o->queue, op);
+	d->change.ops = &deletion_ops;
+	d->until = until;
+	d->dropped = dropped;
+	group_add(o->queue, &d->change);
 }
 
 /* All up to there have been had. */
@@ -398,45 +445,31 @@ outlet_wants(const struct queue *q, const struct outcome *outcome)
 }
 
 int
-outlet_apply(struct queue *q, struct queue_op *op)
+outlet_apply(struct queue *q, struct outcome_change *c)
 {
 	char text[LOG_LINE_MAX];
 
-	op->reported =
-	    op->told && op->final && outlet_wants(q, &op->event.outcome);
-	if (!op->reported)
+	c->reported = c->told && c->final && outlet_wants(q, &c->event.outcome);
+	if (!c->reported)
 		return 0;
-	event_json(&op->event, text, sizeof(text));
-	return store_add_report(q->store, op->event.time_ms, text);
+	event_json(&c->event, text, sizeof(text));
+	return store_add_report(q->store, c->event.time_ms, text);
 }
 
-int
-outlet_forget(struct queue *q, struct queue_op *op)
+static void
+outlet_changed(struct outlet *o)
 {
-	return store_forget_reports(q->store, op->outcome.message,
-	    OUTLET_FORGET_MAX, &op->count);
-}
-
-void
-outlet_committed(struct queue *q, const struct queue_op *op)
-{
-	struct outlet *o = q->outlet;
-
-	if (op->reported) {
-		o->waiting++;
-	} else if (op->kind == OP_REPORTS) {
-		o->waiting -= op->count < o->waiting ? op->count : o->waiting;
-		outlet_count(o, op->dropped ? DROPPED : ACKNOWLEDGED,
-		    op->count);
-		if (op->count == OUTLET_FORGET_MAX)
-			outlet_delete(o, op->outcome.message, op->dropped);
-	} else {
-		return;
-	}
 	outlet_gauge(o);
 	if (o->fd != -1 && !o->command)
 		outlet_push(o);
 	outlet_ask(o);
+}
+
+void
+outlet_reported(struct queue *q)
+{
+	q->outlet->waiting++;
+	outlet_changed(q->outlet);
 }
 
 /* The oldest go, where they are too old or too many. */

@@ -14,8 +14,8 @@
 struct channel;
 struct event;
 struct message;
+struct outcome_change;
 struct queue;
-struct queue_op;
 
 /* Once the store and the configuration are there; -1: no memory. */
 int outlet_open(struct queue *q);
@@ -30,11 +30,9 @@ void outlet_configure(struct queue *q);
 void outlet_sweep(struct queue *q);
 
 /* Part of the group: the row of an outcome, where one is wanted. */
-int outlet_apply(struct queue *q, struct queue_op *op);
-/* Part of the group: those that are done with. */
-int outlet_forget(struct queue *q, struct queue_op *op);
-/* After the commit. */
-void outlet_committed(struct queue *q, const struct queue_op *op);
+int outlet_apply(struct queue *q, struct outcome_change *c);
+/* After the commit of such a row. */
+void outlet_reported(struct queue *q);
 
 /* What the master says. */
 void outlet_link(void *ctx, struct channel *from, const struct message *m);

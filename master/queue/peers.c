@@ -43,15 +43,11 @@ peers_slot(struct queue *q, unsigned role)
 static void
 peers_intake_gone(struct queue *q)
 {
-	struct queue_op *op;
-
 	submit_clear(q);
 	report_clear(q);
 	transient_cancel_all(q);
 	staging_cancel_all(q);
-	STAILQ_FOREACH(op, &q->ops, entry)
-		if (op->kind == OP_SUBMIT)
-			op->submission->cancelled = true;
+	submit_cancel_all(q);
 }
 
 static int

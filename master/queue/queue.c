@@ -137,10 +137,10 @@ queue_finish(struct queue *q)
 		return;
 	/* It pumps again, which with nothing to write would have no end, nor let
 	 * a timer run. */
-	if (q->nops > 0 || rates_kept_are_due(q))
+	if (q->nchanges > 0 || rates_kept_are_due(q))
 		group_commit(q);
 	/* Of much, each commit takes some. */
-	if (!q->store_fails && (q->nops > 0 || !TAILQ_EMPTY(&q->stagings)))
+	if (!q->store_fails && (q->nchanges > 0 || !TAILQ_EMPTY(&q->stagings)))
 		return;
 	role_stop(&q->role);
 }
@@ -226,7 +226,6 @@ queue_sweep(evutil_socket_t fd, short what, void *arg)
 	dial_forget(q);
 	target_sweep(q);
 	login_sweep(q);
-	staging_sweep(q);
 	rates_kept_sweep(q);
 	notices_sweep(q);
 	count_sweep(q);
@@ -359,7 +358,7 @@ static void
 queue_init(struct queue *q, int parent_fd)
 {
 	memset(q, 0, sizeof(*q));
-	STAILQ_INIT(&q->ops);
+	STAILQ_INIT(&q->changes);
 	TAILQ_INIT(&q->half_jobs);
 	TAILQ_INIT(&q->stagings);
 	TAILQ_INIT(&q->transients);
@@ -442,7 +441,7 @@ queue_clear(struct queue *q)
 	session_kill_all(q, "the queue ends");
 	do
 		group_commit(q);
-	while (q->nops > 0 && !q->store_fails);
+	while (q->nchanges > 0 && !q->store_fails);
 	group_clear(q);
 	staging_clear(q);
 	action_clear(q);

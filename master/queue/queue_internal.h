@@ -50,6 +50,7 @@
 #include "common/outcome.h"
 #include "common/role.h"
 #include "master/config.h"
+#include "master/queue/change.h"
 #include "master/queue/clock.h"
 #include "master/queue/destination_facts.h"
 #include "master/queue/event.h"
@@ -124,7 +125,7 @@ struct job {
 	uint64_t id;
 	struct session *session;
 	struct schedule_message *message;
-	struct queue_op *activation; /* until it is committed */
+	struct activation *activation; /* until it is committed */
 	bool committed;              /* marked on disk: it may be sent */
 	bool sent;
 	bool begun;
@@ -207,6 +208,7 @@ struct session {
 
 /* A job from the intake, whole or not. */
 struct submission {
+	struct change change;
 	TAILQ_ENTRY(submission) entry; /* while not whole */
 	uint64_t request;
 	struct store_envelope envelope;
@@ -242,49 +244,6 @@ struct waiter {
 	uint32_t lost;       /* results */
 };
 
-enum queue_op_kind {
-	OP_SUBMIT,
-	OP_STAGING,
-	OP_ACTIVATE,
-	OP_OUTCOME,
-	OP_EXPIRE,
-	OP_HASTEN,
-	OP_ACTION,
-	OP_REPORTS,
-};
-
-/* A change for the next commit, and the news that follow it. */
-struct queue_op {
-	STAILQ_ENTRY(queue_op) entry;
-	enum queue_op_kind kind;
-	uint32_t rows; /* that it touches, about */
-	bool done; /* in the group that is about to be committed */
-	struct submission *submission;
-	struct staging *staging; /* STAGING; borrowed */
-	struct job *job;         /* ACTIVATE; NULL: void meanwhile */
-	struct action *action;   /* ACTION; borrowed */
-	int64_t before_ms;
-	uint32_t lane; /* HASTEN; the domain is in text */
-	/* OUTCOME; its strings are in text. */
-	struct store_outcome outcome;
-	bool removed;
-	bool again; /* EXPIRE: there are more */
-	bool told;  /* an event and a result follow */
-	bool final; /* no further attempt */
-	bool lmtp;
-	bool asked_for; /* its notice is mailed, whoever waits for results */
-	bool kept;      /* nobody can be told that it failed: it is held */
-	bool dropped;   /* REPORTS: nobody had them */
-	bool reported;  /* a row of outlet.h is part of it */
-	uint32_t count; /* REPORTS: that went */
-	bool expired;   /* it failed because its time is over */
-	struct event event;
-	struct tls_info tls;
-	char text[];
-};
-
-STAILQ_HEAD(queue_ops, queue_op);
-
 /* A transport under its name, which outlives reloads of the configuration. */
 struct queue_transport {
 	char *name;
@@ -293,6 +252,8 @@ struct queue_transport {
 	uint32_t trust;                 /* config_trust() of that */
 	struct login *login;            /* NULL: never asked for */
 };
+
+struct outcome_change;
 
 struct queue {
 	struct role role;
@@ -330,9 +291,9 @@ struct queue {
 	TAILQ_HEAD(, explain) explains; /* explain.h */
 	uint32_t nexplains;
 	struct rates rates;
-	struct queue_ops ops;
-	uint32_t nops;
-	uint64_t ops_ended;   /* of all that there ever were */
+	struct changes changes; /* for the next commit */
+	uint32_t nchanges;
+	uint64_t changes_ended; /* of all that there ever were */
 	int64_t unsettled_ms; /* since when group_settle_soon() says no; or 0 */
 	uint32_t nrows; /* that they touch, about */
 	int64_t refilled_ms; /* refill.c: its last turn */
@@ -400,8 +361,7 @@ void queue_pump_soon(struct queue *q);
 void queue_watch_clock(struct queue *q);
 
 /* group.c */
-void group_add(struct queue *q, struct queue_op *op);
-struct queue_op *group_new_op(enum queue_op_kind kind, size_t text_size);
+void group_add(struct queue *q, struct change *c);
 /*
  * group_commit - what waits becomes true on disk, and its news are told.
  *
@@ -410,12 +370,13 @@ struct queue_op *group_new_op(enum queue_op_kind kind, size_t text_size);
  */
 void group_commit(struct queue *q);
 /*
- * group_new_outcome - a change of what is a fact, and may not be lost.
+ * group_alloc - zeroed memory for a change of what is a fact, and may not be lost.
  *
- * Where memory has run out it comes from a reserve, once; where that is used up
- * too, the process ends: what it had in hand is in doubt then, and is known to be.
+ * Never NULL.  Where memory has run out it comes from a reserve, once; where that
+ * is used up too, the process ends: what it had in hand is in doubt then, and is
+ * known to be.
  */
-struct queue_op *group_new_outcome(struct queue *q, size_t text_size);
+void *group_alloc(struct queue *q, size_t size);
 /* Fills the reserve again; false: not now. */
 bool group_reserve(struct queue *q);
 /* As many commits as all that waits now takes; false: the store fails. */
@@ -434,6 +395,8 @@ void submit_begin(void *ctx, struct channel *from, const struct message *m);
 void submit_more(void *ctx, struct channel *from, const struct message *m);
 void submit_end(void *ctx, struct channel *from, const struct message *m);
 void submit_cancel(void *ctx, struct channel *from, const struct message *m);
+/* The clients of all that is on its way to the disk are gone. */
+void submit_cancel_all(struct queue *q);
 void submit_clear(struct queue *q);
 void submit_committed(struct queue *q, struct submission *submission);
 /* The steps of that, for a message to many (staging.h): the client is told; some
@@ -466,7 +429,7 @@ void report_cancel(struct queue *q, uint64_t request);
 bool report_is_waited(const struct queue *q, uint64_t id);
 void report_clear(struct queue *q);
 /* Whether a client was told of it. */
-bool report_result(struct queue *q, const struct queue_op *op);
+bool report_result(struct queue *q, const struct outcome_change *o);
 /* An operator removed it: no attempt will give whoever waits a result. */
 void report_deleted(struct queue *q, uint64_t id, uint32_t index,
     const char *recipient);
@@ -502,7 +465,6 @@ int64_t refill_wait_ms(const struct queue *q);
 
 /* expire.c */
 void expire_run(struct queue *q);
-void expire_failed(struct queue *q);
 
 /* target.c */
 /* What tells destinations of one next hop apart. */
@@ -592,6 +554,8 @@ struct plan *plan_turned(const struct plan *plan, uint32_t turn);
 
 /* transaction.c */
 struct job *transaction_find(const struct session *s, uint64_t id);
+/* Has it marked on disk; false: no memory. */
+bool transaction_activate(struct job *job);
 void transaction_free(struct job *job);
 void transaction_give_back(struct job *job);
 /* Its job goes back, where nothing of it was sent; whether it did. */

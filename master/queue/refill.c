@@ -10,6 +10,7 @@
 #include "master/queue/queue_internal.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
@@ -24,7 +25,8 @@
 #include "master/queue/trouble.h"
 
 enum {
-	REFILL_BATCH = 500, /* recipients of a source at once */
+	REFILL_HASTEN_MAX = 1000, /* recipients of one commit */
+	REFILL_BATCH = 500,       /* recipients of a source at once */
 	/* So that the loop is not held up: in one turn of it. */
 	REFILL_ROWS_A_TURN = 1000,
 	REFILL_SOURCES_A_TURN = 64,
@@ -401,6 +403,41 @@ refill_end_scan(struct queue *q)
 	refill_later(q, q->scan_min_ms);
 }
 
+struct hastening {
+	struct change change;
+	int64_t now_ms;
+	uint32_t lane;
+	char domain[sizeof(((struct queue *)NULL)->scan_domain)];
+};
+
+static int
+hastening_apply(struct queue *q, struct change *c)
+{
+	const struct hastening *h = (const struct hastening *)c;
+
+	return store_hasten(q->store, h->domain, h->lane,
+	    h->now_ms + route_longest_wait_ms(q), h->now_ms, REFILL_HASTEN_MAX);
+}
+
+static void
+hastening_committed(struct queue *q, struct change *c)
+{
+	refill_clock_set(q);
+	free(c);
+}
+
+static void
+hastening_clear(struct change *c)
+{
+	free(c);
+}
+
+static const struct change_ops hastening_ops = {
+	.apply = hastening_apply,
+	.committed = hastening_committed,
+	.clear = hastening_clear,
+};
+
 /*
  * Nobody waits longer than the longest wait of the configuration: who would,
  * was told to by a clock that was ahead, and is due now.
@@ -408,15 +445,15 @@ refill_end_scan(struct queue *q)
 static void
 refill_hasten(struct queue *q, int64_t now_ms)
 {
-	struct queue_op *op;
+	struct hastening *h = calloc(1, sizeof(*h));
 
-	op = group_new_op(OP_HASTEN, sizeof(q->scan_domain));
-	if (op == NULL)
+	if (h == NULL)
 		return; /* the next scan */
-	memcpy(op->text, q->scan_domain, sizeof(q->scan_domain));
-	op->lane = q->scan_lane;
-	op->before_ms = now_ms;
-	group_add(q, op);
+	h->change.ops = &hastening_ops;
+	memcpy(h->domain, q->scan_domain, sizeof(h->domain));
+	h->lane = q->scan_lane;
+	h->now_ms = now_ms;
+	group_add(q, &h->change);
 }
 
 static bool

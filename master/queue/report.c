@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "master/queue/notice_policy.h"
+#include "master/queue/outcome_change.h"
 #include "master/queue/reason.h"
 #include "master/queue/route.h"
 
@@ -102,7 +103,8 @@ report_is_awaited(const struct queue *q, uint64_t id)
 }
 
 static int
-report_send_result(struct queue *q, struct waiter *w, const struct queue_op *op)
+report_send_result(struct queue *q, struct waiter *w,
+    const struct outcome_change *o)
 {
 	struct msg_result result;
 	char tail[4096];
@@ -115,28 +117,28 @@ report_send_result(struct queue *q, struct waiter *w, const struct queue_op *op)
 	memset(&result, 0, sizeof(result));
 	result.request = w->request;
 	result.id = w->id;
-	result.outcome = op->event.outcome;
-	result.tls = op->tls;
-	result.final = op->final;
-	(void)message_tail_add(tail, sizeof(tail), &len, op->event.recipient);
-	(void)message_tail_add(tail, sizeof(tail), &len, op->event.relay);
-	(void)message_tail_add(tail, sizeof(tail), &len, op->event.reply);
+	result.outcome = o->event.outcome;
+	result.tls = o->tls;
+	result.final = o->final;
+	(void)message_tail_add(tail, sizeof(tail), &len, o->event.recipient);
+	(void)message_tail_add(tail, sizeof(tail), &len, o->event.relay);
+	(void)message_tail_add(tail, sizeof(tail), &len, o->event.reply);
 	return channel_send(q->intake, MSG_RESULT, &result, tail, len, -1);
 }
 
 bool
-report_result(struct queue *q, const struct queue_op *op)
+report_result(struct queue *q, const struct outcome_change *o)
 {
-	uint32_t index = op->outcome.index;
-	struct waiter *w = report_find(q, op->outcome.message);
+	uint32_t index = o->outcome.index;
+	struct waiter *w = report_find(q, o->outcome.message);
 	struct msg_results_end end;
 	bool last, told;
 
 	if (w == NULL || index >= w->nrcpts || q->intake == NULL ||
 	    (w->told[index / 8] >> (index % 8) & 1) != 0)
 		return false;
-	told = report_send_result(q, w, op) == 0;
-	last = op->final || w->wait == WAIT_ATTEMPT;
+	told = report_send_result(q, w, o) == 0;
+	last = o->final || w->wait == WAIT_ATTEMPT;
 	if (!last)
 		return told;
 	w->told[index / 8] |= (uint8_t)(1U << (index % 8));
@@ -154,15 +156,16 @@ void
 report_deleted(struct queue *q, uint64_t id, uint32_t index,
     const char *recipient)
 {
-	struct queue_op op = { .outcome = { .message = id, .index = index },
+	struct outcome_change o = { .outcome = { .message = id,
+					.index = index },
 		.event = { .recipient = recipient,
 		    .relay = "",
 		    .reply = "deleted from the queue by an operator" },
 		.final = true };
 
 	/* RFC 3463, 3.1: X.0.0, other undefined status. */
-	settle_outcome(&op.event.outcome, OUTCOME_FAILED, STEP_QUEUE, "5.0.0");
-	(void)report_result(q, &op); /* mostly nobody waits */
+	settle_outcome(&o.event.outcome, OUTCOME_FAILED, STEP_QUEUE, "5.0.0");
+	(void)report_result(q, &o); /* mostly nobody waits */
 }
 
 static void

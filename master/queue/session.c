@@ -65,19 +65,13 @@ session_give(struct session *s)
 	job = transaction_take(s);
 	if (job == NULL)
 		return false;
-	if (!transient_is(job->message->id)) {
-		job->activation = group_new_op(OP_ACTIVATE, 0);
-		if (job->activation == NULL) {
-			transaction_give_back(job);
-			return false;
-		}
-		job->activation->job = job;
+	if (!transient_is(job->message->id) && !transaction_activate(job)) {
+		transaction_give_back(job);
+		return false;
 	}
 	s->messages++;
 	(void)evtimer_del(s->timer); /* fails for no timer that was set */
-	if (job->activation != NULL)
-		group_add(s->queue, job->activation);
-	else
+	if (job->activation == NULL)
 		session_job_committed(s->queue, job);
 	return true;
 }

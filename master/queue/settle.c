@@ -14,6 +14,7 @@
 #include "common/util.h"
 #include "master/queue/clock.h"
 #include "master/queue/notice.h"
+#include "master/queue/outcome_change.h"
 #include "master/queue/reason.h"
 #include "master/queue/route.h"
 #include "master/queue/transient.h"
@@ -148,11 +149,11 @@ settle_next_ms(struct queue *q, const struct attempt *a, int64_t now_ms)
 static void
 settle_plan(struct queue *q, const struct attempt *a,
     const struct outcome *outcome, int64_t by_ms, int64_t now_ms,
-    struct queue_op *op)
+    struct outcome_change *change)
 {
-	struct store_outcome *to = &op->outcome;
+	struct store_outcome *to = &change->outcome;
 
-	op->final = true;
+	change->final = true;
 	to->message = a->id;
 	to->index = a->index;
 	to->begun = a->begun || a->tried;
@@ -166,7 +167,7 @@ settle_plan(struct queue *q, const struct attempt *a,
 	} else if (outcome->status == OUTCOME_FAILED) {
 		to->state = STORE_FAILED;
 	} else {
-		op->final = false;
+		change->final = false;
 		to->state = STORE_DEFERRED;
 		to->next_attempt_ms =
 		    settle_join(q, a, settle_next_ms(q, a, now_ms), now_ms);
@@ -180,7 +181,7 @@ settle_plan(struct queue *q, const struct attempt *a,
 /* What is to be told of it is part of the same change. */
 static void
 settle_notice(const struct queue *q, const struct attempt *a,
-    const struct outcome *outcome, int64_t now_ms, struct queue_op *op)
+    const struct outcome *outcome, int64_t now_ms, struct outcome_change *change)
 {
 	struct notice_case c = { .reverse_path = a->reverse_path,
 		.mail_parameters = a->parameters,
@@ -197,42 +198,42 @@ settle_notice(const struct queue *q, const struct attempt *a,
 	if (notice_rules(q) == NULL)
 		return;
 	debt = notice_policy(notice_rules(q), &c);
-	op->outcome.notice = debt.notice;
-	op->outcome.warned = debt.warned;
+	change->outcome.notice = debt.notice;
+	change->outcome.warned = debt.warned;
 	if (debt.kept) {
-		op->kept = true;
-		op->outcome.state = STORE_HELD;
-		op->outcome.warned |= NOTICE_KEPT;
+		change->kept = true;
+		change->outcome.state = STORE_HELD;
+		change->outcome.warned |= NOTICE_KEPT;
 	}
-	op->asked_for = debt.notice != 0 &&
+	change->asked_for = debt.notice != 0 &&
 	    notice_is_asked_for(a->rcpt_parameters, debt.notice);
 }
 
 /* Copies the strings behind the change, which outlives their owners. */
 static void
-settle_strings(struct queue_op *op, const struct attempt *a, const char *reply,
+settle_strings(struct outcome_change *change, const struct attempt *a, const char *reply,
     const char *kept)
 {
 	size_t recipient_size = strlen(a->recipient) + 1;
 	size_t relay_size = strlen(a->relay) + 1;
 	size_t reply_size = strlen(reply) + 1;
-	char *relay = op->text + recipient_size;
+	char *relay = change->text + recipient_size;
 	char *to_reply = relay + relay_size;
 	char *to_kept = to_reply + reply_size;
 	char *sender = to_kept + strlen(kept) + 1;
 
-	memcpy(op->text, a->recipient, recipient_size);
+	memcpy(change->text, a->recipient, recipient_size);
 	memcpy(relay, a->relay, relay_size);
 	memcpy(to_reply, reply, reply_size);
 	memcpy(to_kept, kept, strlen(kept) + 1);
 	memcpy(sender, a->reverse_path, strlen(a->reverse_path) + 1);
-	op->event.reverse_path = sender;
-	op->event.recipient = op->text;
-	op->event.relay = relay;
-	op->event.reply = to_reply;
-	op->outcome.dsn = op->event.outcome.dsn;
-	op->outcome.reply = to_kept;
-	op->outcome.relay = relay;
+	change->event.reverse_path = sender;
+	change->event.recipient = change->text;
+	change->event.relay = relay;
+	change->event.reply = to_reply;
+	change->outcome.dsn = change->event.outcome.dsn;
+	change->outcome.reply = to_kept;
+	change->outcome.relay = relay;
 }
 
 void
@@ -241,7 +242,7 @@ settle(struct queue *q, const struct attempt *a)
 	int64_t now_ms = time_real_ms();
 	char reply[QUEUE_REPLY_SIZE + 64], kept[REASON_SIZE];
 	struct outcome outcome = a->outcome;
-	struct queue_op *op;
+	struct outcome_change *change;
 	bool expired;
 	int64_t by_ms = parameters_deadline_ms(a->parameters, a->created_ms);
 
@@ -253,42 +254,42 @@ settle(struct queue *q, const struct attempt *a)
 	reason_keep(kept, sizeof(kept), &outcome, reply);
 	if (outcome.status == OUTCOME_DEFERRED && a->target != NULL)
 		minute_add(&a->target->deferred, 1, time_monotonic_ms());
-	op = group_new_outcome(q,
+	change = outcome_change_new(q,
 	    strlen(a->recipient) + strlen(a->relay) + strlen(reply) +
 		strlen(kept) + strlen(a->reverse_path) + 5);
-	op->told = true;
-	op->expired = expired || a->expired;
-	op->lmtp = a->lmtp;
-	op->tls = a->tls;
-	op->event.kind = EVENT_OUTCOME;
-	op->event.id = a->id;
-	op->event.time_ms = now_ms;
-	op->event.outcome = outcome;
-	op->event.lmtp = a->lmtp;
-	op->event.tls = &op->tls;
-	op->event.transport = a->transport;
-	op->event.group = a->group;
-	memcpy(op->event.delays_ms, a->delays_ms, sizeof(a->delays_ms));
-	settle_plan(q, a, &outcome, by_ms, now_ms, op);
-	op->event.final = op->final;
-	settle_strings(op, a, reply, kept);
-	settle_notice(q, a, &outcome, now_ms, op);
-	group_add(q, op);
+	change->told = true;
+	change->expired = expired || a->expired;
+	change->lmtp = a->lmtp;
+	change->tls = a->tls;
+	change->event.kind = EVENT_OUTCOME;
+	change->event.id = a->id;
+	change->event.time_ms = now_ms;
+	change->event.outcome = outcome;
+	change->event.lmtp = a->lmtp;
+	change->event.tls = &change->tls;
+	change->event.transport = a->transport;
+	change->event.group = a->group;
+	memcpy(change->event.delays_ms, a->delays_ms, sizeof(a->delays_ms));
+	settle_plan(q, a, &outcome, by_ms, now_ms, change);
+	change->event.final = change->final;
+	settle_strings(change, a, reply, kept);
+	settle_notice(q, a, &outcome, now_ms, change);
+	group_add(q, &change->change);
 }
 
 void
 settle_unbegun(struct queue *q, uint64_t id, uint32_t index, bool in_doubt,
     int64_t due_ms)
 {
-	struct queue_op *op;
+	struct outcome_change *change;
 
 	if (transient_is(id))
 		return; /* nothing on disk says that it was begun */
-	op = group_new_outcome(q, 0);
-	op->outcome.message = id;
-	op->outcome.index = index;
-	op->outcome.in_doubt = in_doubt;
-	op->outcome.state = STORE_QUEUED;
-	op->outcome.next_attempt_ms = due_ms;
-	group_add(q, op);
+	change = outcome_change_new(q, 0);
+	change->outcome.message = id;
+	change->outcome.index = index;
+	change->outcome.in_doubt = in_doubt;
+	change->outcome.state = STORE_QUEUED;
+	change->outcome.next_attempt_ms = due_ms;
+	group_add(q, &change->change);
 }

@@ -23,10 +23,11 @@ enum staging_phase {
 };
 
 struct staging {
+	struct change change; /* its part of the next commit */
 	TAILQ_ENTRY(staging) entry;
 	struct submission *submission; /* NULL: a start found it */
-	struct queue_op *op;           /* its part of the next commit */
-	struct event *timer;           /* for the part after that */
+	bool committing;
+	struct event *timer; /* for the part after that */
 	struct queue *queue;
 	enum staging_phase phase;
 	uint64_t id; /* 0: none of it is on disk yet */
@@ -52,63 +53,11 @@ staging_free(struct queue *q, struct staging *st)
 	free(st);
 }
 
-/* The next part; where memory is short, the sweep comes again. */
-static void
-staging_go_on(evutil_socket_t fd, short what, void *arg)
+static uint32_t
+staging_rows(const struct change *c)
 {
-	struct staging *st = arg;
+	const struct staging *st = (const struct staging *)c;
 
-	(void)fd;
-	(void)what;
-	if (st->op != NULL)
-		return;
-	st->op = group_new_op(OP_STAGING, 0);
-	if (st->op == NULL)
-		return;
-	st->op->staging = st;
-	group_add(st->queue, st->op);
-}
-
-static struct staging *
-staging_new(struct queue *q, struct submission *submission)
-{
-	struct staging *st = calloc(1, sizeof(*st));
-
-	if (st == NULL)
-		return NULL;
-	st->timer = evtimer_new(q->role.base, staging_go_on, st);
-	if (st->timer == NULL) {
-		free(st);
-		return NULL;
-	}
-	st->queue = q;
-	st->submission = submission;
-	TAILQ_INSERT_TAIL(&q->stagings, st, entry);
-	event_active(st->timer, EV_TIMEOUT, 0);
-	return st;
-}
-
-bool
-staging_is_wanted(const struct submission *submission)
-{
-	return submission->envelope.nrcpts > STAGING_PART;
-}
-
-int
-staging_begin(struct queue *q, struct submission *submission)
-{
-	struct staging *st = staging_new(q, submission);
-
-	if (st == NULL)
-		return -1;
-	st->end = submission->envelope.nrcpts;
-	st->created_ms = submission->envelope.created_ms;
-	return 0;
-}
-
-unsigned
-staging_rows(const struct staging *st)
-{
 	return staging_part_end(st) - st->at;
 }
 
@@ -136,9 +85,10 @@ staging_take(struct queue *q, struct staging *st)
 	return submit_keep(q, s);
 }
 
-int
-staging_apply(struct queue *q, struct staging *st)
+static int
+staging_apply(struct queue *q, struct change *c)
 {
+	struct staging *st = (struct staging *)c;
 	uint32_t end = staging_part_end(st);
 
 	switch (st->phase) {
@@ -191,12 +141,13 @@ staging_next_phase(struct queue *q, struct staging *st)
 	return false;
 }
 
-void
-staging_committed(struct queue *q, struct staging *st)
+static void
+staging_committed(struct queue *q, struct change *c)
 {
+	struct staging *st = (struct staging *)c;
 	bool more = true;
 
-	st->op = NULL;
+	st->committing = false;
 	if (st->phase == STAGING_ADDS)
 		st->id = st->submission->envelope.id;
 	else if (st->phase == STAGING_RELEASES)
@@ -212,16 +163,20 @@ staging_committed(struct queue *q, struct staging *st)
 	event_active(st->timer, EV_TIMEOUT, 0);
 }
 
-bool
-staging_is_refusable(const struct staging *st)
+static bool
+staging_is_refusable(const struct change *c)
 {
+	const struct staging *st = (const struct staging *)c;
+
 	return st->phase == STAGING_ADDS || st->phase == STAGING_TAKES;
 }
 
-void
-staging_refuse(struct queue *q, struct staging *st, int error)
+static void
+staging_refuse(struct queue *q, struct change *c, int error)
 {
-	st->op = NULL;
+	struct staging *st = (struct staging *)c;
+
+	st->committing = false;
 	submit_refuse_for(q, st->submission, error);
 	if (st->id == 0) {
 		staging_free(q, st);
@@ -231,6 +186,66 @@ staging_refuse(struct queue *q, struct staging *st, int error)
 	st->end = st->at; /* of what is on disk */
 	st->at = 0;
 	event_active(st->timer, EV_TIMEOUT, 0);
+}
+
+static const struct change_ops staging_ops = {
+	.rows = staging_rows,
+	.apply = staging_apply,
+	.committed = staging_committed,
+	.is_refusable = staging_is_refusable,
+	.refuse = staging_refuse,
+};
+
+/* The next part. */
+static void
+staging_go_on(evutil_socket_t fd, short what, void *arg)
+{
+	struct staging *st = arg;
+
+	(void)fd;
+	(void)what;
+	if (st->committing)
+		return;
+	st->committing = true;
+	group_add(st->queue, &st->change);
+}
+
+static struct staging *
+staging_new(struct queue *q, struct submission *submission)
+{
+	struct staging *st = calloc(1, sizeof(*st));
+
+	if (st == NULL)
+		return NULL;
+	st->timer = evtimer_new(q->role.base, staging_go_on, st);
+	if (st->timer == NULL) {
+		free(st);
+		return NULL;
+	}
+	st->change.ops = &staging_ops;
+	st->queue = q;
+	st->submission = submission;
+	TAILQ_INSERT_TAIL(&q->stagings, st, entry);
+	event_active(st->timer, EV_TIMEOUT, 0);
+	return st;
+}
+
+bool
+staging_is_wanted(const struct submission *submission)
+{
+	return submission->envelope.nrcpts > STAGING_PART;
+}
+
+int
+staging_begin(struct queue *q, struct submission *submission)
+{
+	struct staging *st = staging_new(q, submission);
+
+	if (st == NULL)
+		return -1;
+	st->end = submission->envelope.nrcpts;
+	st->created_ms = submission->envelope.created_ms;
+	return 0;
 }
 
 uint32_t
@@ -307,15 +322,6 @@ staging_recover(struct queue *q)
 	if (more == -1)
 		log_line(LOG_ERROR, "reading the queue: %s",
 		    store_error(q->store));
-}
-
-void
-staging_sweep(struct queue *q)
-{
-	struct staging *st;
-
-	TAILQ_FOREACH(st, &q->stagings, entry)
-		staging_go_on(-1, 0, st);
 }
 
 void

@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 struct queue;
-struct queue_op;
 struct submission;
 struct staging;
 
@@ -22,17 +21,6 @@ bool staging_is_wanted(const struct submission *submission);
 
 /* Takes the submission over.  -1: out of memory, and it is the caller's. */
 int staging_begin(struct queue *q, struct submission *submission);
-
-/* The parts of a group (group.c): the change, its success, and its refusal,
- * after which the op is the caller's to free. */
-int staging_apply(struct queue *q, struct staging *staging);
-void staging_committed(struct queue *q, struct staging *staging);
-/* False: nobody is to be refused; the part is tried again. */
-bool staging_is_refusable(const struct staging *staging);
-void staging_refuse(struct queue *q, struct staging *staging, int error);
-
-/* How many rows its next part changes. */
-unsigned staging_rows(const struct staging *staging);
 
 /* Of all that are on their way. */
 uint32_t staging_recipients(const struct queue *q);
@@ -43,9 +31,6 @@ void staging_cancel_all(struct queue *q);
 
 /* What ended in the midst; as soon as this process alone has the store. */
 void staging_recover(struct queue *q);
-
-/* Once at each sweep: what had no memory for its next part goes on. */
-void staging_sweep(struct queue *q);
 
 void staging_clear(struct queue *q);
 

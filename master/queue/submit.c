@@ -406,19 +406,69 @@ submit_finish_envelope(const struct queue *q, struct store_envelope *envelope)
 	    notice_remind_ms(envelope->parameters, envelope->created_ms);
 }
 
+static uint32_t
+submit_rows(const struct change *c)
+{
+	return ((const struct submission *)c)->envelope.nrcpts;
+}
+
+static int
+submit_apply(struct queue *q, struct change *c)
+{
+	struct submission *s = (struct submission *)c;
+
+	if (store_add_message(q->store, &s->envelope,
+		(const char *const *)s->addresses,
+		(const char *const *)s->parameters, s->body_fd,
+		&s->envelope.id) == -1)
+		return -1;
+	return submit_keep(q, s);
+}
+
+static void
+submit_on_disk(struct queue *q, struct change *c)
+{
+	submit_committed(q, (struct submission *)c);
+	submission_free((struct submission *)c);
+}
+
+static bool
+submit_is_refusable(const struct change *c)
+{
+	(void)c;
+	return true;
+}
+
+static void
+submit_refuse_change(struct queue *q, struct change *c, int error)
+{
+	submit_refuse_for(q, (struct submission *)c, error);
+	submission_free((struct submission *)c);
+}
+
+static void
+submit_forget(struct change *c)
+{
+	submission_free((struct submission *)c);
+}
+
+static const struct change_ops submit_ops = {
+	.rows = submit_rows,
+	.apply = submit_apply,
+	.committed = submit_on_disk,
+	.is_refusable = submit_is_refusable,
+	.refuse = submit_refuse_change,
+	.clear = submit_forget,
+};
+
 /* On its way to the disk, at once or in parts. */
 static int
 submit_add(struct queue *q, struct submission *s)
 {
-	struct queue_op *op;
-
 	if (staging_is_wanted(s))
 		return staging_begin(q, s);
-	op = group_new_op(OP_SUBMIT, 0);
-	if (op == NULL)
-		return -1;
-	op->submission = s;
-	group_add(q, op);
+	s->change.ops = &submit_ops;
+	group_add(q, &s->change);
 	return 0;
 }
 
@@ -459,18 +509,29 @@ submit_end(void *ctx, struct channel *from, const struct message *m)
 	submission_free(s);
 }
 
+void
+submit_cancel_all(struct queue *q)
+{
+	struct change *c;
+
+	STAILQ_FOREACH(c, &q->changes, entry)
+		if (c->ops == &submit_ops)
+			((struct submission *)c)->cancelled = true;
+}
+
 /* The client is gone.  A whole job is on its way to the disk, and is delivered. */
 static void
 submit_cancel_job(struct queue *q, uint64_t request)
 {
 	struct submission *s = submit_find(q, request);
-	struct queue_op *op;
+	struct change *c;
 
 	if (s != NULL)
 		submit_drop(q, s);
-	STAILQ_FOREACH(op, &q->ops, entry)
-		if (op->kind == OP_SUBMIT && op->submission->request == request)
-			op->submission->cancelled = true;
+	STAILQ_FOREACH(c, &q->changes, entry)
+		if (c->ops == &submit_ops &&
+		    ((struct submission *)c)->request == request)
+			((struct submission *)c)->cancelled = true;
 	staging_cancel(q, request);
 	report_cancel(q, request);
 	transient_cancel(q, request);

@@ -104,6 +104,94 @@ transaction_return(struct queue *q, const struct session *s,
 	}
 }
 
+/* That its recipients are active, which is on disk before it is sent. */
+struct activation {
+	struct change change;
+	struct job *job; /* NULL: it is void meanwhile */
+};
+
+static uint32_t
+activation_rows(const struct change *c)
+{
+	const struct job *job = ((const struct activation *)c)->job;
+
+	return job != NULL ? job->nrcpt : 1;
+}
+
+static int
+activation_apply(struct queue *q, struct change *c)
+{
+	const struct job *job = ((const struct activation *)c)->job;
+	uint32_t i;
+
+	for (i = 0; job != NULL && i < job->nrcpt; i++)
+		if (store_mark_active(q->store, job->message->id,
+			job->recipients[i]->index) == -1 &&
+		    errno != ENOENT)
+			return -1;
+	return 0;
+}
+
+static void
+activation_committed(struct queue *q, struct change *c)
+{
+	struct job *job = ((struct activation *)c)->job;
+
+	if (job != NULL) {
+		job->activation = NULL;
+		session_job_committed(q, job);
+	}
+	free(c);
+}
+
+static bool
+activation_is_given_up(const struct change *c)
+{
+	(void)c;
+	return true;
+}
+
+static void
+activation_give_up(struct queue *q, struct change *c)
+{
+	struct job *job = ((struct activation *)c)->job;
+
+	if (job != NULL) {
+		job->activation = NULL;
+		session_job_failed(q, job);
+	}
+	free(c);
+}
+
+static void
+activation_clear(struct change *c)
+{
+	free(c);
+}
+
+static const struct change_ops activation_ops = {
+	.rows = activation_rows,
+	.apply = activation_apply,
+	.committed = activation_committed,
+	.is_given_up = activation_is_given_up,
+	.give_up = activation_give_up,
+	.clear = activation_clear,
+};
+
+bool
+transaction_activate(struct job *job)
+{
+	struct activation *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return false;
+	a->change.ops = &activation_ops;
+	a->job = job;
+	job->activation = a;
+	group_add(job->session->queue, &a->change);
+	return true;
+}
+
 void
 transaction_free(struct job *job)
 {

@@ -219,9 +219,9 @@ transient_settled(struct queue *q, uint64_t id, uint32_t index)
 }
 
 bool
-transient_told(struct queue *q, const struct queue_op *op)
+transient_told(struct queue *q, uint64_t id)
 {
-	struct transient *t = transient_find(q, op->outcome.message);
+	struct transient *t = transient_find(q, id);
 
 	if (t == NULL || --t->left > 0)
 		return false;

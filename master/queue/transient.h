@@ -14,7 +14,6 @@
 struct channel;
 struct message;
 struct queue;
-struct queue_op;
 struct submission;
 
 /* Whether that is the id of such a job: the store never gives one of them. */
@@ -32,7 +31,7 @@ void transient_begin(struct queue *q, struct submission *s);
 void transient_settled(struct queue *q, uint64_t id, uint32_t index);
 
 /* It was told.  True: of the last recipient, and the job is forgotten. */
-bool transient_told(struct queue *q, const struct queue_op *op);
+bool transient_told(struct queue *q, uint64_t id);
 
 /* Its client is gone: what no session has yet is not sent. */
 void transient_cancel(struct queue *q, uint64_t request);
