@@ -58,7 +58,7 @@ endif
 OBJS  := $(SRCS:%.c=$(BUILD)/obj/%.o)
 UNIT  := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*.c))
 FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
+PAGES := master/posternd.8 master/posternd-internals.7 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/operator/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
 .PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session session-sanitized session-faults interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint layers layers-test man-lint format install deb deb-lint deb-reproducible deb-check system-check debian13-check arch-build arch-check clean FORCE
@@ -280,7 +280,7 @@ format:
 
 install: all
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(SYSCONFDIR) \
-	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
+	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8
 	install -m 755 $(BUILD)/posternd $(DESTDIR)$(SBINDIR)/posternd
 	install -m 755 $(BUILD)/postern $(DESTDIR)$(BINDIR)/postern
 	install -d $(DESTDIR)$(LIBDIR)
@@ -290,6 +290,7 @@ install: all
 	install -m 644 master/postern.conf.5 master/intake/postern-job.5 \
 	    master/operator/postern-control.5 master/control/postern-transcript.5 \
 	    master/metrics/postern-metrics.5 $(DESTDIR)$(MANDIR)/man5/
+	install -m 644 master/posternd-internals.7 $(DESTDIR)$(MANDIR)/man7/
 	install -m 644 master/posternd.8 $(DESTDIR)$(MANDIR)/man8/
 	install -d $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	install -m 644 conf/completion/postern.bash $(DESTDIR)$(BASHDIR)/postern
