@@ -40,6 +40,9 @@ holds() {
 		cmp "$path" "$work/root/usr/share/doc/postern/examples/${path##*/}" ||
 			return 1
 	done
+	for path in README.md conf/NEWS conf/SECURITY.md; do
+		cmp "$path" "$work/root/usr/share/doc/postern/${path##*/}" || return 1
+	done
 	for name in sendmail mailq newaliases; do
 		[ "$(readlink "$work/root/usr/lib/postern/$name")" = \
 			../../bin/postern ] || { echo "$name: no link"; return 1; }
