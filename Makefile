@@ -74,8 +74,9 @@ help:
 	@echo "make check-mutants   plant faults one by one; which test finds each"
 	@echo "make bench     speed and memory, figures only; or bench-run bench-queued bench-postfix bench-isolation bench-turns bench-night bench-checks"
 	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
-	@echo "make lint      layers, gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
+	@echo "make lint      layers, words, gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
 	@echo "make layers    who takes which names of whom, and how much there is, held against tests/layers.table"
+	@echo "make words     phrases that read badly, and references that lead nowhere, held against tests/words.table"
 	@echo "make install   programs, manuals, units, examples, configuration, users (DESTDIR, PREFIX, UNITDIR, DOCDIR)"
 	@echo "make deb       $(DEB), a package for the Debian that it is made on; make deb-check tries it in a fresh root"
 	@echo "make deb-reproducible   two packages from two folders are the same, octet for octet"
@@ -255,7 +256,7 @@ CPPCHECK = --quiet -j2 --error-exitcode=1 --inline-suppr --enable=warning,portab
 	--suppress=readdirCalled --suppress=getpwnamCalled --suppress=getgrnamCalled --suppress=getgrgidCalled \
 	--suppress=getpwuidCalled
 
-lint: layers layers-test man-lint
+lint: layers layers-test words man-lint
 	@sh conf/deps.sh lint
 	@$(MAKE) --no-print-directory CC=gcc BUILD=$(BUILD)/analyzer CFLAGS="$(ANALYZER)" all
 	cppcheck $(CPPCHECK) common agent master
@@ -270,6 +271,11 @@ layers: all
 
 layers-test:
 	@python3 tests/layers_test.py
+
+# Phrases that read badly, which may only become fewer; tests/words.py --list.
+words:
+	@python3 tests/words_test.py 2>/dev/null || python3 tests/words_test.py
+	@python3 tests/words.py
 
 man-lint:
 	mandoc -Tlint -W warning $(PAGES)
