@@ -58,7 +58,7 @@ endif
 OBJS  := $(SRCS:%.c=$(BUILD)/obj/%.o)
 UNIT  := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*.c))
 FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-PAGES := master/posternd.8 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
+PAGES := master/posternd.8 master/posternd-internals.7 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/operator/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
 .PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session session-sanitized session-faults interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint layers layers-test man-lint format install deb deb-lint deb-reproducible deb-check system-check debian13-check arch-build arch-check clean FORCE
@@ -74,8 +74,9 @@ help:
 	@echo "make check-mutants   plant faults one by one; which test finds each"
 	@echo "make bench     speed and memory, figures only; or bench-run bench-queued bench-postfix bench-isolation bench-turns bench-night bench-checks"
 	@echo "make DEBUG=1 BUILD=build/debug   filters that name what they forbid"
-	@echo "make lint      layers, gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
+	@echo "make lint      layers, words, gcc -fanalyzer, clang-tidy, cppcheck, mandoc"
 	@echo "make layers    who takes which names of whom, and how much there is, held against tests/layers.table"
+	@echo "make words     phrases that read badly, and references that lead nowhere, held against tests/words.table"
 	@echo "make install   programs, manuals, units, examples, configuration, users (DESTDIR, PREFIX, UNITDIR, DOCDIR)"
 	@echo "make deb       $(DEB), a package for the Debian that it is made on; make deb-check tries it in a fresh root"
 	@echo "make deb-reproducible   two packages from two folders are the same, octet for octet"
@@ -255,7 +256,7 @@ CPPCHECK = --quiet -j2 --error-exitcode=1 --inline-suppr --enable=warning,portab
 	--suppress=readdirCalled --suppress=getpwnamCalled --suppress=getgrnamCalled --suppress=getgrgidCalled \
 	--suppress=getpwuidCalled
 
-lint: layers layers-test man-lint
+lint: layers layers-test words man-lint
 	@sh conf/deps.sh lint
 	@$(MAKE) --no-print-directory CC=gcc BUILD=$(BUILD)/analyzer CFLAGS="$(ANALYZER)" all
 	cppcheck $(CPPCHECK) common agent master
@@ -271,6 +272,11 @@ layers: all
 layers-test:
 	@python3 tests/layers_test.py
 
+# Phrases that read badly, which may only become fewer; tests/words.py --list.
+words:
+	@python3 tests/words_test.py 2>/dev/null || python3 tests/words_test.py
+	@python3 tests/words.py
+
 man-lint:
 	mandoc -Tlint -W warning $(PAGES)
 	LC_ALL=C.UTF-8 sh conf/man-quotes.sh $(PAGES)
@@ -280,7 +286,7 @@ format:
 
 install: all
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(SYSCONFDIR) \
-	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
+	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8
 	install -m 755 $(BUILD)/posternd $(DESTDIR)$(SBINDIR)/posternd
 	install -m 755 $(BUILD)/postern $(DESTDIR)$(BINDIR)/postern
 	install -d $(DESTDIR)$(LIBDIR)
@@ -290,6 +296,7 @@ install: all
 	install -m 644 master/postern.conf.5 master/intake/postern-job.5 \
 	    master/operator/postern-control.5 master/control/postern-transcript.5 \
 	    master/metrics/postern-metrics.5 $(DESTDIR)$(MANDIR)/man5/
+	install -m 644 master/posternd-internals.7 $(DESTDIR)$(MANDIR)/man7/
 	install -m 644 master/posternd.8 $(DESTDIR)$(MANDIR)/man8/
 	install -d $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	install -m 644 conf/completion/postern.bash $(DESTDIR)$(BASHDIR)/postern

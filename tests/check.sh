@@ -44,7 +44,7 @@ clang=clang-14
 command -v $clang >/dev/null || clang=clang
 run "build with clang" $make -s -j2 CC=$clang BUILD=build/clang all
 run "other architectures, where their packages are" $make -s arch-build
-run "manuals" $make -s man-lint
+run "manuals, words" $make -s man-lint words
 run "layers, and the tests of what counts them" $make -s layers layers-test
 run "unit tests" $make -s -j2 unit
 # The seeds are fixed here, so that a failure is one of the change at hand; alone,

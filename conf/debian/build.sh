@@ -42,7 +42,7 @@ install_files() {
 install_documents() {
 	install -d "$doc/examples"
 	install -m 644 "$here/copyright" "$doc/copyright"
-	install -m 644 README.md "$doc/README.md"
+	install -m 644 README.md conf/NEWS conf/SECURITY.md "$doc/"
 	fill "$here/changelog.in" | gzip -9n >"$doc/changelog.gz"
 	mv "$root/etc/postern/bounce.template.default" \
 		"$doc/examples/bounce.template"

@@ -32,12 +32,16 @@ holds() {
 		lib/systemd/system/postern.service \
 		lib/systemd/system/postern.socket usr/lib/postern/users \
 		usr/share/man/man8/posternd.8.gz usr/share/man/man1/postern.1.gz \
-		usr/share/man/man5/postern.conf.5.gz; do
+		usr/share/man/man5/postern.conf.5.gz \
+		usr/share/man/man7/posternd-internals.7.gz; do
 		[ -f "$work/root/$path" ] || { echo "$path is not in it"; return 1; }
 	done
 	for path in conf/examples/* conf/grafana/* conf/prometheus/*; do
 		cmp "$path" "$work/root/usr/share/doc/postern/examples/${path##*/}" ||
 			return 1
+	done
+	for path in README.md conf/NEWS conf/SECURITY.md; do
+		cmp "$path" "$work/root/usr/share/doc/postern/${path##*/}" || return 1
 	done
 	for name in sendmail mailq newaliases; do
 		[ "$(readlink "$work/root/usr/lib/postern/$name")" = \
