@@ -261,7 +261,7 @@ status_answer(void *ctx, struct channel *from, const struct message *msg)
 		a = calloc(1,
 		    sizeof(*a) + STATUS_ROWS_MAX * sizeof(a->rows[0]));
 	if (a == NULL) {
-		log_line(LOG_WARN, "the status tells of the master alone: %s",
+		log_line(LOG_WARN, "status: of all processes only the master is listed: %s",
 		    st->n < STATUS_ANSWERS_MAX ? strerror(ENOMEM)
 					       : "too many ask for it");
 		send_last(m, &few);

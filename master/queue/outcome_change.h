@@ -18,7 +18,7 @@ struct outcome_change {
 	bool told;                    /* an event and a result follow */
 	bool final;                   /* no further attempt */
 	bool lmtp;
-	bool asked_for; /* its notice is mailed, whoever waits for results */
+	bool asked_for; /* its notice is mailed, even where a client waits for results */
 	bool kept;      /* nobody can be told that it failed: it is held */
 	bool reported;  /* a row of outlet.h is part of it */
 	bool expired;   /* it failed because its time is over */

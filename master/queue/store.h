@@ -413,9 +413,9 @@ bool store_keep_reserve(struct store *store);
 
 /*
  * Commits go to a log first, and from there into the database many at a time.
- * That takes as long as some commits do: whoever has a loop does it in a turn of
- * its own, outside of a group, when the log is long.  Of one that is twice as
- * long the commit does it.
+ * That takes as long as some commits do: a process with a loop does it in a turn
+ * of its own, outside of a group, when the log is long.  A commit does it itself
+ * when the log is four times as long.
  */
 bool store_log_is_long(const struct store *store);
 void store_empty_log(struct store *store);
