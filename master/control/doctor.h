@@ -3,7 +3,8 @@
  * postern doctor: what is wrong with an installation, and its cure.
  *
  *   doctor.def          the checks, one row each, in their order
- *   doctor.c            reads the arguments, walks the rows, says what they find
+ *   doctor.c            reads the arguments, walks the rows, counts what they find
+ *   doctor_say.c        prints a finding
  *   doctor_try.c        what may take long or wants another user: in a child
  *   doctor_path.c       who may reach a path, and what keeps him out
  *   doctor_config.c     the configuration, the users, the folders
