@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "common/util.h"
+#include "master/control/client/daemon_client.h"
+#include "master/control/client/usage.h"
 #include "master/control/control.h"
-#include "master/control/link.h"
-#include "master/control/usage.h"
 
 static const struct command {
 	const char *name;

@@ -8,8 +8,8 @@
 
 #include "common/util.h"
 #include "common/version.h"
+#include "master/control/client/daemon_client.h"
 #include "master/control/control.h"
-#include "master/control/link.h"
 
 /* As a program that looks for sendmail has found us. */
 static bool

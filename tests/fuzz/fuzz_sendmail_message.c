@@ -5,14 +5,14 @@
  * for line ends and the domains of addresses, the body as it was, and the recipients
  * of the fields that name them, no more.
  */
-#include "master/control/sendmail.h"
+#include "master/control/sendmail/sendmail.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "master/control/header_field.h"
+#include "master/control/sendmail/header_field.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

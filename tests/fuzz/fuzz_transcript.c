@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "master/control/play.h"
-#include "master/control/script.h"
+#include "master/control/replay/replay_plan.h"
+#include "master/control/replay/replay_script.h"
 
 #define SECRET "pencil"
 

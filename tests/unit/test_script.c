@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-#include "master/control/script.h"
+#include "master/control/replay/replay_script.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/util.h"
-#include "master/control/play.h"
+#include "master/control/replay/replay_plan.h"
 
 static struct script s;
 static char error[SCRIPT_ERROR_SIZE];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The message that sendmail makes of its input, and who gets it. */
-#include "master/control/sendmail.h"
+#include "master/control/sendmail/sendmail.h"
 
 #include <stdio.h>
 #include <stdlib.h>

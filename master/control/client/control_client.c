@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: ISC */
+/* See control_client.h: questions to the control socket, and their answers. */
+#include "master/control/client/control_client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "master/control/client/daemon_client.h"
+
+bool
+manage_is_refusal(const json_t *row)
+{
+	if (strcmp(link_string(row, "status"), "refused") != 0)
+		return false;
+	fprintf(stderr, "postern: %s\n", link_refusal_text(row));
+	return true;
+}
+
+json_t *
+manage_receive(int fd)
+{
+	json_t *row = link_receive(fd, -1);
+
+	if (row == NULL)
+		fprintf(stderr, "postern: posternd closed the connection\n");
+	return row;
+}
+
+json_t *
+manage_ask(int fd, json_t *command, int *status)
+{
+	json_t *row = NULL;
+
+	*status = EXIT_DEFERRED;
+	if (link_send(fd, command, -1) == -1)
+		fprintf(stderr, "postern: %s\n", strerror(errno));
+	else
+		row = manage_receive(fd);
+	if (row == NULL || !manage_is_refusal(row))
+		return row;
+	*status = link_refusal_status(row);
+	json_decref(row);
+	return NULL;
+}
+
+int
+manage_page(int fd, json_t *cursor, void (*each)(void *arg, const json_t *row),
+    void *arg, json_t **end)
+{
+	json_t *row;
+
+	*end = NULL;
+	if (link_send(fd, json_copy(cursor), -1) == -1)
+		return -1;
+	while ((row = manage_receive(fd)) != NULL &&
+	    !json_is_true(json_object_get(row, "done"))) {
+		if (manage_is_refusal(row)) {
+			*end = row;
+			return -1;
+		}
+		each(arg, row);
+		(void)json_object_set(cursor, "after",
+		    json_object_get(row, "id"));
+		(void)json_object_set(cursor, "after_index",
+		    json_object_get(row, "index"));
+		json_decref(row);
+	}
+	*end = row;
+	if (row == NULL)
+		return -1;
+	return json_is_true(json_object_get(row, "more"));
+}
+
+long long
+manage_limit(const struct manage_options *o, long long most, long long fallback)
+{
+	const char *why;
+	long long limit;
+
+	if (o->limit == NULL)
+		return fallback;
+	limit = strtonum(o->limit, 0, most, &why);
+	if (why == NULL)
+		return limit;
+	fprintf(stderr, "postern: --limit %s: a number of rows from 0 to %lld\n",
+	    o->limit, most);
+	return -1;
+}
+
+bool
+manage_is_unknown(const json_t *end, const struct manage_options *o)
+{
+	const char *what = link_string(end, "unknown");
+
+	if (strcmp(what, "destination") == 0)
+		fprintf(stderr,
+		    "postern: destination %s: no mail in the queue goes there, "
+		    "and the configuration has no transport, server or route "
+		    "of that name\n",
+		    o->selection.destination);
+	else if (strcmp(what, "domain") == 0)
+		fprintf(stderr,
+		    "postern: domain %s: no mail in the queue is for it, and "
+		    "the configuration has no route of that name\n",
+		    o->selection.domain);
+	else
+		return false;
+	return true;
+}
