@@ -185,7 +185,7 @@ read_config(const char *config_name)
 		return NULL;
 	}
 	errno = 0;
-	config = link_read_config(config_name, errors);
+	config = daemon_client_read_config(config_name, errors);
 	if (config == NULL && errors->nlines == 0)
 		fprintf(stderr, "postern: %s: %s\n", config_name,
 		    strerror(errno));
@@ -213,9 +213,9 @@ renew(int argc, char **argv, const char *name, int number)
 	int64_t since_ns;
 	pid_t pid;
 
-	if (!control_words(argc, argv,
-		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
-		return control_usage(name);
+	if (!options_words(argc, argv,
+		options_read(argc, argv, rows, NELEM(rows)), 0, 0, ""))
+		return usage_print(name);
 	config = read_config(config_name);
 	if (config == NULL)
 		return EXIT_BAD_CONFIG;
@@ -235,13 +235,13 @@ renew(int argc, char **argv, const char *name, int number)
 }
 
 int
-control_reload(int argc, char **argv)
+cmd_reload(int argc, char **argv)
 {
 	return renew(argc, argv, "reload", SIGHUP);
 }
 
 int
-control_upgrade(int argc, char **argv)
+cmd_upgrade(int argc, char **argv)
 {
 	return renew(argc, argv, "upgrade", SIGUSR2);
 }

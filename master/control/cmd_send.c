@@ -33,10 +33,10 @@ parse(int argc, char **argv, struct send_options *o)
 		{ "via", 0, &o->job.via, NULL },
 		{ "wait", 0, &o->job.wait, NULL },
 	};
-	int first = control_options(argc, argv, rows, NELEM(rows));
+	int first = options_read(argc, argv, rows, NELEM(rows));
 
-	if (!control_words(argc, argv, first, 1, argc, "a recipient") ||
-	    !control_has(argv[0], o->job.from, "--from ADDRESS"))
+	if (!options_words(argc, argv, first, 1, argc, "a recipient") ||
+	    !options_has(argv[0], o->job.from, "--from ADDRESS"))
 		return -1;
 	o->job.rcpts = argv + first;
 	o->job.nrcpts = (size_t)(argc - first);
@@ -50,8 +50,9 @@ print_refusal(const json_t *answer, bool json)
 		(void)json_dumpf(answer, stdout, JSON_COMPACT);
 		putchar('\n');
 	}
-	fprintf(stderr, "postern: refused: %s\n", link_refusal_text(answer));
-	return link_refusal_status(answer);
+	fprintf(stderr, "postern: refused: %s\n",
+	    daemon_client_refusal_text(answer));
+	return daemon_client_refusal_status(answer);
 }
 
 static void
@@ -61,7 +62,7 @@ print_queued(const json_t *answer, bool json)
 		(void)json_dumpf(answer, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else {
-		printf("queued as %s\n", link_string(answer, "id"));
+		printf("queued as %s\n", daemon_client_string(answer, "id"));
 	}
 	fflush(stdout);
 }
@@ -76,10 +77,10 @@ counts(const struct send_options *o, const json_t *result)
 
 /* All that will be said was said; with an error not all that there is to say. */
 static int
-end_status(const json_t *answer, const struct control_tally *tally)
+end_status(const json_t *answer, const struct job_result_tally *tally)
 {
-	int status = control_exit_status(tally);
-	const char *error = link_string(answer, "error");
+	int status = job_result_exit_status(tally);
+	const char *error = daemon_client_string(answer, "error");
 
 	if (error[0] == '\0')
 		return status;
@@ -91,8 +92,8 @@ end_status(const json_t *answer, const struct control_tally *tally)
 static int
 print_answers(int fd, const struct send_options *o)
 {
-	struct control_tally tally = { 0, 0 };
-	struct control_tally uncounted = { 0, 0 };
+	struct job_result_tally tally = { 0, 0 };
+	struct job_result_tally uncounted = { 0, 0 };
 	const char *status;
 	json_t *answer;
 	bool waits;
@@ -100,7 +101,7 @@ print_answers(int fd, const struct send_options *o)
 
 	waits = o->job.wait != NULL && strcmp(o->job.wait, "queued") != 0;
 	while (ret == -1) {
-		answer = link_receive(fd, -1);
+		answer = daemon_client_receive(fd, -1);
 		if (answer == NULL) {
 			fprintf(stderr,
 			    "postern: posternd closed the connection%s%s\n",
@@ -108,13 +109,13 @@ print_answers(int fd, const struct send_options *o)
 			    errno != 0 ? strerror(errno) : "");
 			return EXIT_DEFERRED;
 		}
-		status = link_string(answer, "status");
+		status = daemon_client_string(answer, "status");
 		if (strcmp(status, "refused") == 0)
 			ret = print_refusal(answer, o->json);
 		else if (json_is_true(json_object_get(answer, "done")))
 			ret = end_status(answer, &tally);
 		else if (strcmp(status, "queued") != 0)
-			control_print_result(answer, o->json,
+			job_result_print(answer, o->json,
 			    counts(o, answer) ? &tally : &uncounted);
 		else {
 			print_queued(answer, o->json);
@@ -141,36 +142,38 @@ check_texts(const struct send_options *o)
 {
 	size_t i;
 
-	if ((o->job.from[0] != '\0' && !control_is_name("--from", o->job.from)) ||
-	    !control_is_name("--via", o->job.via) ||
+	if ((o->job.from[0] != '\0' &&
+		!options_is_name("--from", o->job.from)) ||
+	    !options_is_name("--via", o->job.via) ||
 	    (o->job.ref != NULL && o->job.ref[0] != '\0' &&
-		!control_is_name("--ref", o->job.ref)))
+		!options_is_name("--ref", o->job.ref)))
 		return -1;
 	for (i = 0; i < o->job.nrcpts; i++)
-		if (!control_is_name("a recipient", o->job.rcpts[i]))
+		if (!options_is_name("a recipient", o->job.rcpts[i]))
 			return -1;
 	return 0;
 }
 
 int
-control_send(int argc, char **argv)
+cmd_send(int argc, char **argv)
 {
 	struct send_options o = { .config_name =
 				      POSTERN_SYSCONFDIR "/postern.conf" };
 	int fd = -1, ret = EXIT_DEFERRED;
 
 	if (parse(argc, argv, &o) == -1)
-		return control_usage("send");
+		return usage_print("send");
 	if (check_wait(o.job.wait) == -1 || check_texts(&o) == -1 ||
-	    envelope_check(&o.job.envelope, o.job.nrcpts) == -1)
+	    envelope_options_check(&o.job.envelope, o.job.nrcpts) == -1)
 		return EXIT_USAGE;
-	o.job.message_fd = link_read_message();
+	o.job.message_fd = daemon_client_read_message();
 	if (o.job.message_fd == -1)
 		return EXIT_DEFERRED;
-	fd = link_open(link_socket(o.socket, o.config_name, false));
+	fd = daemon_client_open(
+	    daemon_client_socket(o.socket, o.config_name, false));
 	if (fd == -1)
 		goto out;
-	if (link_send_job(fd, &o.job) == -1) {
+	if (daemon_client_send_job(fd, &o.job) == -1) {
 		/* The control socket takes no descriptor (SO_PASSRIGHTS). */
 		ret = errno == EPERM ? EXIT_USAGE : EXIT_DEFERRED;
 		if (errno == EPERM)

@@ -30,15 +30,17 @@ parse(int argc, char **argv, struct inspect_options *o)
 	};
 
 	o->config_name = POSTERN_SYSCONFDIR "/postern.conf";
-	return control_options(argc, argv, rows, NELEM(rows));
+	return options_read(argc, argv, rows, NELEM(rows));
 }
 
 static void
 print_process(const json_t *row)
 {
-	printf("%-8s %7lld restarts=%lld %s\n", link_string(row, "role"),
-	    manage_number(row, "pid"), manage_number(row, "restarts"),
-	    link_string(row, "layers"));
+	printf("%-8s %7lld restarts=%lld %s\n",
+	    daemon_client_string(row, "role"),
+	    control_client_number(row, "pid"),
+	    control_client_number(row, "restarts"),
+	    daemon_client_string(row, "layers"));
 }
 
 /* What waits on disk. */
@@ -50,19 +52,20 @@ print_counts(const json_t *counts, bool json)
 	if (counts == NULL)
 		return;
 	if (!json) {
-		printf("queue: %lld recipients wait: queued=%lld deferred=%lld; "
-		       "active=%lld failed=%lld held=%lld\n",
-		    manage_number(counts, "queued") +
-			manage_number(counts, "deferred"),
-		    manage_number(counts, "queued"),
-		    manage_number(counts, "deferred"),
-		    manage_number(counts, "active"),
-		    manage_number(counts, "failed"),
-		    manage_number(counts, "held"));
+		printf(
+		    "queue: %lld recipients wait: queued=%lld deferred=%lld; "
+		    "active=%lld failed=%lld held=%lld\n",
+		    control_client_number(counts, "queued") +
+			control_client_number(counts, "deferred"),
+		    control_client_number(counts, "queued"),
+		    control_client_number(counts, "deferred"),
+		    control_client_number(counts, "active"),
+		    control_client_number(counts, "failed"),
+		    control_client_number(counts, "held"));
 		return;
 	}
 	row = json_pack("{s:O}", "counts", counts);
-	manage_print_json(row);
+	control_client_print_json(row);
 	json_decref(row);
 }
 
@@ -74,44 +77,48 @@ print_queue(int fd, bool json)
 	bool done = false;
 	json_t *row;
 
-	if (link_send(fd, json_pack("{s:s,s:i}", "command", "top", "limit", 0),
-		-1) == -1)
+	if (daemon_client_send(fd,
+		json_pack("{s:s,s:i}", "command", "top", "limit", 0), -1) == -1)
 		return;
-	while (!done && (row = link_receive(fd, PAUSES_MS)) != NULL) {
+	while (!done && (row = daemon_client_receive(fd, PAUSES_MS)) != NULL) {
 		done = json_is_true(json_object_get(row, "done")) ||
-		    manage_is_refusal(row);
+		    control_client_is_refusal(row);
 		print_counts(json_object_get(row, "counts"), json);
-		if (manage_number(row, "kept") > 0 && json)
-			printf("{\"kept\":%lld}\n", manage_number(row, "kept"));
-		else if (manage_number(row, "kept") > 0)
+		if (control_client_number(row, "kept") > 0 && json)
+			printf("{\"kept\":%lld}\n",
+			    control_client_number(row, "kept"));
+		else if (control_client_number(row, "kept") > 0)
 			printf("%lld notices failed, and nobody could be told: "
 			       "they are kept; see postern queue list --state "
 			       "held\n",
-			    manage_number(row, "kept"));
+			    control_client_number(row, "kept"));
 		json_decref(row);
 	}
 }
 
 int
-control_status(int argc, char **argv)
+cmd_status(int argc, char **argv)
 {
 	struct inspect_options o = { 0 };
 	bool done = false, refused = false;
 	json_t *row;
 	int fd;
 
-	if (!control_words(argc, argv, parse(argc, argv, &o), 0, 0, ""))
-		return control_usage("status");
-	fd = link_open(link_socket(o.socket, o.config_name, true));
+	if (!options_words(argc, argv, parse(argc, argv, &o), 0, 0, ""))
+		return usage_print("status");
+	fd = daemon_client_open(
+	    daemon_client_socket(o.socket, o.config_name, true));
 	if (fd == -1)
 		return EXIT_DEFERRED;
-	if (link_send(fd, json_pack("{s:s}", "command", "status"), -1) == -1)
+	if (daemon_client_send(fd, json_pack("{s:s}", "command", "status"),
+		-1) == -1)
 		done = true;
-	while (!done && !refused && (row = link_receive(fd, -1)) != NULL) {
+	while (!done && !refused &&
+	    (row = daemon_client_receive(fd, -1)) != NULL) {
 		done = json_is_true(json_object_get(row, "done"));
-		refused = manage_is_refusal(row);
+		refused = control_client_is_refusal(row);
 		if (o.json && !refused)
-			manage_print_json(row);
+			control_client_print_json(row);
 		else if (!refused)
 			print_process(row);
 		json_decref(row);
@@ -119,7 +126,7 @@ control_status(int argc, char **argv)
 	/* A queue that is away says so on stderr: the answer is what runs. */
 	if (!done && !refused)
 		fprintf(stderr, "postern: posternd closed the connection\n");
-	if (done && pause_print(fd, o.json, PAUSES_MS) == 0)
+	if (done && cmd_pause_print(fd, o.json, PAUSES_MS) == 0)
 		print_queue(fd, o.json);
 	fd_close(fd);
 	return done ? EXIT_ALL_WELL : EXIT_DEFERRED;

@@ -10,18 +10,18 @@
 #include "master/control/client/daemon_client.h"
 
 bool
-manage_is_refusal(const json_t *row)
+control_client_is_refusal(const json_t *row)
 {
-	if (strcmp(link_string(row, "status"), "refused") != 0)
+	if (strcmp(daemon_client_string(row, "status"), "refused") != 0)
 		return false;
-	fprintf(stderr, "postern: %s\n", link_refusal_text(row));
+	fprintf(stderr, "postern: %s\n", daemon_client_refusal_text(row));
 	return true;
 }
 
 json_t *
-manage_receive(int fd)
+control_client_receive(int fd)
 {
-	json_t *row = link_receive(fd, -1);
+	json_t *row = daemon_client_receive(fd, -1);
 
 	if (row == NULL)
 		fprintf(stderr, "postern: posternd closed the connection\n");
@@ -29,34 +29,34 @@ manage_receive(int fd)
 }
 
 json_t *
-manage_ask(int fd, json_t *command, int *status)
+control_client_ask(int fd, json_t *command, int *status)
 {
 	json_t *row = NULL;
 
 	*status = EXIT_DEFERRED;
-	if (link_send(fd, command, -1) == -1)
+	if (daemon_client_send(fd, command, -1) == -1)
 		fprintf(stderr, "postern: %s\n", strerror(errno));
 	else
-		row = manage_receive(fd);
-	if (row == NULL || !manage_is_refusal(row))
+		row = control_client_receive(fd);
+	if (row == NULL || !control_client_is_refusal(row))
 		return row;
-	*status = link_refusal_status(row);
+	*status = daemon_client_refusal_status(row);
 	json_decref(row);
 	return NULL;
 }
 
 int
-manage_page(int fd, json_t *cursor, void (*each)(void *arg, const json_t *row),
-    void *arg, json_t **end)
+control_client_page(int fd, json_t *cursor,
+    void (*each)(void *arg, const json_t *row), void *arg, json_t **end)
 {
 	json_t *row;
 
 	*end = NULL;
-	if (link_send(fd, json_copy(cursor), -1) == -1)
+	if (daemon_client_send(fd, json_copy(cursor), -1) == -1)
 		return -1;
-	while ((row = manage_receive(fd)) != NULL &&
+	while ((row = control_client_receive(fd)) != NULL &&
 	    !json_is_true(json_object_get(row, "done"))) {
-		if (manage_is_refusal(row)) {
+		if (control_client_is_refusal(row)) {
 			*end = row;
 			return -1;
 		}
@@ -74,7 +74,8 @@ manage_page(int fd, json_t *cursor, void (*each)(void *arg, const json_t *row),
 }
 
 long long
-manage_limit(const struct manage_options *o, long long most, long long fallback)
+control_client_limit(const struct manage_options *o, long long most,
+    long long fallback)
 {
 	const char *why;
 	long long limit;
@@ -90,9 +91,9 @@ manage_limit(const struct manage_options *o, long long most, long long fallback)
 }
 
 bool
-manage_is_unknown(const json_t *end, const struct manage_options *o)
+control_client_is_unknown(const json_t *end, const struct manage_options *o)
 {
-	const char *what = link_string(end, "unknown");
+	const char *what = daemon_client_string(end, "unknown");
 
 	if (strcmp(what, "destination") == 0)
 		fprintf(stderr,
@@ -108,4 +109,17 @@ manage_is_unknown(const json_t *end, const struct manage_options *o)
 	else
 		return false;
 	return true;
+}
+
+void
+control_client_print_json(const json_t *object)
+{
+	(void)json_dumpf(object, stdout, JSON_COMPACT);
+	putchar('\n');
+}
+
+long long
+control_client_number(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
 }

@@ -47,16 +47,17 @@ struct manage_options {
 #define MANAGE_IDS_A_PACKET 500
 
 /* -1 after a word on stderr; fallback where none was given. */
-long long manage_limit(const struct manage_options *o, long long most,
+long long control_client_limit(const struct manage_options *o, long long most,
     long long fallback);
 
 /* What an answer says that nothing is called so: that on stderr, and true. */
-bool manage_is_unknown(const json_t *end, const struct manage_options *o);
+bool control_client_is_unknown(const json_t *end,
+    const struct manage_options *o);
 
 /* cmd_summary.c: postern queue summary; an exit status. */
-int summary_run(int fd, const struct manage_options *o);
+int cmd_summary(int fd, const struct manage_options *o);
 /* Whether --by can be so; false after a word on stderr. */
-bool summary_check(const struct manage_options *o);
+bool cmd_summary_check(const struct manage_options *o);
 
 /*
  * selection_add - add what is selected to a command.
@@ -68,33 +69,33 @@ int selection_add(json_t *command, const struct selection *s, size_t first);
 /* Whether nothing at all restricts it. */
 bool selection_is_empty(const struct selection *s);
 
-void rows_print(const json_t *row);
-void rows_print_whole(const json_t *row);
-void rows_print_counts(const json_t *end);
-void rows_print_pause(const json_t *row);
+void queue_print(const json_t *row);
+void queue_print_whole(const json_t *row);
+void queue_print_counts(const json_t *end);
+void queue_print_pause(const json_t *row);
 
 /* cmd_pause.c: all pauses; -1 after a word on stderr.  timeout_ms: -1 for ever. */
-int pause_print(int fd, bool json, int timeout_ms);
+int cmd_pause_print(int fd, bool json, int timeout_ms);
 
-void manage_print_json(const json_t *object);
-long long manage_number(const json_t *object, const char *name);
-bool manage_is_refusal(const json_t *row);
+void control_client_print_json(const json_t *object);
+long long control_client_number(const json_t *object, const char *name);
+bool control_client_is_refusal(const json_t *row);
 
 /* The next answer; NULL after a word on stderr: the daemon is gone. */
-json_t *manage_receive(int fd);
+json_t *control_client_receive(int fd);
 
 /*
- * manage_page - one page of rows of the command cursor, which moves behind it.
+ * control_client_page - one page of rows of the command cursor, which moves behind it.
  *
  * 1: there is more, 0: that was all, -1: it failed and has been said.  *end is the
  * page's last answer, the caller's to json_decref(); where it failed the refusal, or
  * NULL.
  */
-int manage_page(int fd, json_t *cursor,
+int control_client_page(int fd, json_t *cursor,
     void (*each)(void *arg, const json_t *row), void *arg, json_t **end);
 
 /* A command that gets one object as its answer, the caller's; NULL: refused,
  * and that was said; *status is the exit status that it means. */
-json_t *manage_ask(int fd, json_t *command, int *status);
+json_t *control_client_ask(int fd, json_t *command, int *status);
 
 #endif

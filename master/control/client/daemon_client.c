@@ -25,13 +25,13 @@
 #define RCPTS_A_PACKET 100
 
 int
-link_open(const char *path)
+daemon_client_open(const char *path)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int fd;
 
 	if (path == NULL)
-		return -1; /* link_socket has said why */
+		return -1; /* daemon_client_socket has said why */
 	if (strlcpy(un.sun_path, path, sizeof(un.sun_path)) >=
 	    sizeof(un.sun_path)) {
 		fprintf(stderr, "postern: %s: the path is too long\n", path);
@@ -55,7 +55,7 @@ link_open(const char *path)
 }
 
 struct config *
-link_read_config(const char *config_name, struct config_errors *errors)
+daemon_client_read_config(const char *config_name, struct config_errors *errors)
 {
 	struct config *config = NULL;
 	size_t n;
@@ -70,7 +70,7 @@ link_read_config(const char *config_name, struct config_errors *errors)
 }
 
 struct config *
-link_config(const char *config_name)
+daemon_client_config(const char *config_name)
 {
 	struct config_errors *errors = calloc(1, sizeof(*errors));
 	struct config *config = NULL;
@@ -78,7 +78,7 @@ link_config(const char *config_name)
 	if (errors == NULL)
 		return NULL;
 	/* It need not be readable to a client. */
-	config = link_read_config(config_name, errors);
+	config = daemon_client_read_config(config_name, errors);
 	if (errors->nlines > 0)
 		fprintf(stderr, "postern: %s: taking the defaults\n",
 		    errors->lines[0]);
@@ -107,7 +107,7 @@ link_say_unusable(const char *config_name, const struct config_errors *errors,
 }
 
 const char *
-link_socket(const char *given, const char *config_name, bool control)
+daemon_client_socket(const char *given, const char *config_name, bool control)
 {
 	static char path[108];
 	static struct config_errors errors;
@@ -119,8 +119,8 @@ link_socket(const char *given, const char *config_name, bool control)
 		return given;
 	strlcpy(path, control ? "/run/postern/control" : "/run/postern/job",
 	    sizeof(path));
-	config = named ? link_read_config(config_name, &errors)
-		       : link_config(config_name);
+	config = named ? daemon_client_read_config(config_name, &errors)
+		       : daemon_client_config(config_name);
 	if (config == NULL && named) {
 		link_say_unusable(config_name, &errors, errno);
 		return NULL;
@@ -134,7 +134,7 @@ link_socket(const char *given, const char *config_name, bool control)
 }
 
 int
-link_send(int fd, json_t *object, int passed_fd)
+daemon_client_send(int fd, json_t *object, int passed_fd)
 {
 	union {
 		struct cmsghdr align;
@@ -177,7 +177,8 @@ rcpts_from(const struct link_job *job, size_t first, size_t n)
 
 	for (i = first; i < first + n; i++) {
 		if (json_array_append_new(list,
-			envelope_rcpt(&job->envelope, job->rcpts[i])) == -1)
+			envelope_options_rcpt(&job->envelope, job->rcpts[i])) ==
+		    -1)
 			fprintf(stderr,
 			    "postern: recipient %zu is no UTF-8: left out\n",
 			    i + 1);
@@ -193,7 +194,7 @@ set(json_t *object, const char *name, const char *value)
 }
 
 int
-link_send_job(int fd, const struct link_job *job)
+daemon_client_send_job(int fd, const struct link_job *job)
 {
 	size_t at = 0, n;
 	json_t *object;
@@ -208,7 +209,7 @@ link_send_job(int fd, const struct link_job *job)
 			set(object, "via", job->via);
 			set(object, "wait", job->wait);
 			set(object, "ref", job->ref);
-			envelope_add(object, &job->envelope);
+			envelope_options_add(object, &job->envelope);
 			if (job->require_tls)
 				(void)json_object_set_new(object, "require_tls",
 				    json_true());
@@ -228,7 +229,8 @@ link_send_job(int fd, const struct link_job *job)
 		    rcpts_from(job, at, n));
 		(void)json_object_set_new(object, "more",
 		    json_boolean(at + n < job->nrcpts));
-		if (link_send(fd, object, at == 0 ? job->message_fd : -1) == -1)
+		if (daemon_client_send(fd, object,
+			at == 0 ? job->message_fd : -1) == -1)
 			return -1;
 		at += n;
 	} while (at < job->nrcpts);
@@ -236,11 +238,12 @@ link_send_job(int fd, const struct link_job *job)
 }
 
 int
-link_refusal_status(const json_t *answer)
+daemon_client_refusal_status(const json_t *answer)
 {
 	json_int_t code = json_integer_value(json_object_get(answer, "code"));
 
-	if (code == 501 && strcmp(link_string(answer, "dsn"), "5.5.4") == 0)
+	if (code == 501 &&
+	    strcmp(daemon_client_string(answer, "dsn"), "5.5.4") == 0)
 		return EXIT_USAGE;
 	return code >= 500 ? EXIT_FAILED : EXIT_DEFERRED;
 }
@@ -286,10 +289,10 @@ find_option(const char *text, size_t n)
 }
 
 const char *
-link_refusal_text(const json_t *answer)
+daemon_client_refusal_text(const json_t *answer)
 {
 	static char out[2048];
-	const char *in = link_string(answer, "error"), *option;
+	const char *in = daemon_client_string(answer, "error"), *option;
 	size_t n;
 	FILE *f = fmemopen(out, sizeof(out), "w");
 
@@ -315,7 +318,7 @@ link_refusal_text(const json_t *answer)
 }
 
 json_t *
-link_receive(int fd, int timeout_ms)
+daemon_client_receive(int fd, int timeout_ms)
 {
 	static char text[CLIENT_PACKET_MAX];
 	struct pollfd pfd = { fd, POLLIN, 0 };
@@ -344,7 +347,7 @@ link_receive(int fd, int timeout_ms)
 }
 
 json_t *
-link_receive_fd(int fd, int *passed_fd)
+daemon_client_receive_fd(int fd, int *passed_fd)
 {
 	static char text[CLIENT_PACKET_MAX];
 	union {
@@ -376,7 +379,7 @@ link_receive_fd(int fd, int *passed_fd)
 }
 
 const char *
-link_string(const json_t *object, const char *name)
+daemon_client_string(const json_t *object, const char *name)
 {
 	const char *s = json_string_value(json_object_get(object, name));
 
@@ -384,7 +387,7 @@ link_string(const json_t *object, const char *name)
 }
 
 int
-link_read_message(void)
+daemon_client_read_message(void)
 {
 	static char chunk[65536];
 	ssize_t n = 1;

@@ -44,64 +44,64 @@ struct link_job {
 };
 
 /*
- * link_open - connect to a socket; NULL: there is none.  On failure says on stderr
- * what to do, unless link_socket has, and returns -1.
+ * daemon_client_open - connect to a socket; NULL: there is none.  On failure says on stderr
+ * what to do, unless daemon_client_socket has, and returns -1.
  */
-int link_open(const char *path);
+int daemon_client_open(const char *path);
 
 /*
- * link_socket - the path of the daemon's job or control socket: given, or from
+ * daemon_client_socket - the path of the daemon's job or control socket: given, or from
  * the configuration, or the default one.  NULL, with the reason on stderr, where a
  * configuration that is not the default one cannot be read or has errors.  Static
  * storage.
  */
-const char *link_socket(const char *given, const char *config_name,
+const char *daemon_client_socket(const char *given, const char *config_name,
     bool control);
 
 /* A configuration as a client reads it; NULL, with the errors there are in its text,
  * or none and errno where it cannot be read. */
 struct config_errors;
-struct config *link_read_config(const char *config_name,
+struct config *daemon_client_read_config(const char *config_name,
     struct config_errors *errors);
 
 /* The configuration, the caller's to free; NULL where it is not there, may not be
  * read, or is wrong, which is said. */
-struct config *link_config(const char *config_name);
+struct config *daemon_client_config(const char *config_name);
 
 /* Send a job, its recipients in as many packets as it takes.  0, or -1. */
-int link_send_job(int fd, const struct link_job *job);
+int daemon_client_send_job(int fd, const struct link_job *job);
 
 /* Send one object, which is freed.  0, or -1 with errno. */
-int link_send(int fd, json_t *object, int passed_fd);
+int daemon_client_send(int fd, json_t *object, int passed_fd);
 
 /*
- * link_receive - the next answer, within timeout_ms (-1: for ever).
+ * daemon_client_receive - the next answer, within timeout_ms (-1: for ever).
  *
  * The caller's to json_decref().  NULL with errno: ETIMEDOUT, or 0 where the
  * daemon closed.
  */
-json_t *link_receive(int fd, int timeout_ms);
+json_t *daemon_client_receive(int fd, int timeout_ms);
 
 /* The same without a limit, and with the descriptor that may come: *passed_fd is
  * the caller's, -1 where none came. */
-json_t *link_receive_fd(int fd, int *passed_fd);
+json_t *daemon_client_receive_fd(int fd, int *passed_fd);
 
 /*
- * link_refusal_status - how a command ends whose request was refused.
+ * daemon_client_refusal_status - how a command ends whose request was refused.
  *
  * EXIT_USAGE where its words were at fault (501 and 5.5.4), EXIT_FAILED where it will
  * be refused again, else EXIT_DEFERRED; also where answer is NULL.
  */
-int link_refusal_status(const json_t *answer);
+int daemon_client_refusal_status(const json_t *answer);
 
 /* Why it was, the members of the request in words of options: "hold_until" becomes
  * --hold-until.  Static storage. */
-const char *link_refusal_text(const json_t *answer);
+const char *daemon_client_refusal_text(const json_t *answer);
 
 /* A string member, or "". */
-const char *link_string(const json_t *object, const char *name);
+const char *daemon_client_string(const json_t *object, const char *name);
 
 /* All of standard input in a memfd; -1 after a word on stderr. */
-int link_read_message(void);
+int daemon_client_read_message(void);
 
 #endif

@@ -82,7 +82,7 @@ check_utf8(const char *option, const char *text)
 }
 
 int
-envelope_check(const struct envelope_options *e, size_t nrcpts)
+envelope_options_check(const struct envelope_options *e, size_t nrcpts)
 {
 	const char *mode;
 	int64_t seconds;
@@ -112,7 +112,7 @@ envelope_check(const struct envelope_options *e, size_t nrcpts)
 }
 
 void
-envelope_read(struct envelope_options *e, struct envelope_text *text,
+envelope_options_read(struct envelope_options *e, struct envelope_text *text,
     const char *parameters)
 {
 	struct parameter_word word;
@@ -163,7 +163,7 @@ set_number(json_t *object, const char *name, const char *value)
 }
 
 void
-envelope_add(json_t *job, const struct envelope_options *e)
+envelope_options_add(json_t *job, const struct envelope_options *e)
 {
 	const char *mode;
 	int64_t seconds;
@@ -201,7 +201,7 @@ words(const char *text)
 }
 
 json_t *
-envelope_rcpt(const struct envelope_options *e, const char *address)
+envelope_options_rcpt(const struct envelope_options *e, const char *address)
 {
 	json_t *string = json_string(address);
 	json_t *rcpt;

@@ -20,13 +20,13 @@ struct envelope_options {
 };
 
 /*
- * envelope_check - whether the options can be put into a job.
+ * envelope_options_check - whether the options can be put into a job.
  *
  * 0, or -1 after a word on stderr.
  */
-int envelope_check(const struct envelope_options *e, size_t nrcpts);
+int envelope_options_check(const struct envelope_options *e, size_t nrcpts);
 
-/* Where the arguments are kept that envelope_read() makes. */
+/* Where the arguments are kept that envelope_options_read() makes. */
 struct envelope_text {
 	char deliver_by[32];
 	char hold_for[16];
@@ -35,13 +35,14 @@ struct envelope_text {
 
 /* The options that asked for those parameters of MAIL which decide whether a
  * server can have the message (common/parameters.h); e is cleared. */
-void envelope_read(struct envelope_options *e, struct envelope_text *text,
-    const char *parameters);
+void envelope_options_read(struct envelope_options *e,
+    struct envelope_text *text, const char *parameters);
 
 /* Adds the members of the message. */
-void envelope_add(json_t *job, const struct envelope_options *e);
+void envelope_options_add(json_t *job, const struct envelope_options *e);
 
 /* A recipient as it stands in a job; NULL where it is no UTF-8. */
-json_t *envelope_rcpt(const struct envelope_options *e, const char *address);
+json_t *envelope_options_rcpt(const struct envelope_options *e,
+    const char *address);
 
 #endif

@@ -7,10 +7,10 @@
 #include "master/control/control.h"
 
 void
-control_print_result(const json_t *result, bool json,
-    struct control_tally *tally)
+job_result_print(const json_t *result, bool json,
+    struct job_result_tally *tally)
 {
-	const char *status = link_string(result, "status");
+	const char *status = daemon_client_string(result, "status");
 
 	if (strcmp(status, "deferred") == 0)
 		tally->deferred++;
@@ -22,18 +22,20 @@ control_print_result(const json_t *result, bool json,
 		putchar('\n');
 	} else {
 		printf("%s: %s%s (%s) dsn=%s relay=%s step=%s\n",
-		    link_string(result, "recipient"), status,
+		    daemon_client_string(result, "recipient"), status,
 		    json_is_true(json_object_get(result, "in_doubt"))
 			? ", perhaps delivered"
 			: "",
-		    link_string(result, "reply"), link_string(result, "dsn"),
-		    link_string(result, "relay"), link_string(result, "step"));
+		    daemon_client_string(result, "reply"),
+		    daemon_client_string(result, "dsn"),
+		    daemon_client_string(result, "relay"),
+		    daemon_client_string(result, "step"));
 	}
 	fflush(stdout);
 }
 
 int
-control_exit_status(const struct control_tally *tally)
+job_result_exit_status(const struct job_result_tally *tally)
 {
 	if (tally->deferred > 0)
 		return EXIT_DEFERRED;

@@ -16,7 +16,7 @@ static void (*describe_each)(void *arg, const struct control_option *row);
 static void *describe_arg;
 
 void
-control_describe(void (*each)(void *arg, const struct control_option *row),
+options_describe(void (*each)(void *arg, const struct control_option *row),
     void *arg)
 {
 	describe_each = each;
@@ -24,13 +24,13 @@ control_describe(void (*each)(void *arg, const struct control_option *row),
 }
 
 bool
-control_is_described(void)
+options_is_described(void)
 {
 	return describe_each != NULL;
 }
 
 bool
-control_wants_help(void)
+options_wants_help(void)
 {
 	return wants_help;
 }
@@ -106,8 +106,7 @@ read_all(int argc, char **argv, const struct control_option *rows, size_t n,
 }
 
 int
-control_options(int argc, char **argv, const struct control_option *rows,
-    size_t n)
+options_read(int argc, char **argv, const struct control_option *rows, size_t n)
 {
 	struct option longs[OPTIONS_MAX + 2] = { 0 };
 	char shorts[2 * OPTIONS_MAX + 2];
@@ -128,7 +127,7 @@ control_options(int argc, char **argv, const struct control_option *rows,
 }
 
 bool
-control_words(int argc, char **argv, int first, int least, int most,
+options_words(int argc, char **argv, int first, int least, int most,
     const char *what)
 {
 	if (first == -1 || describe_each != NULL)
@@ -142,7 +141,7 @@ control_words(int argc, char **argv, int first, int least, int most,
 }
 
 bool
-control_has(const char *subcommand, const char *value, const char *option)
+options_has(const char *subcommand, const char *value, const char *option)
 {
 	if (value == NULL)
 		fprintf(stderr, "postern %s: %s is missing\n", subcommand,
@@ -151,7 +150,7 @@ control_has(const char *subcommand, const char *value, const char *option)
 }
 
 bool
-control_is_name(const char *option, const char *value)
+options_is_name(const char *option, const char *value)
 {
 	const char *why = NULL;
 

@@ -32,11 +32,11 @@ help_for(const struct usage *u)
 }
 
 int
-control_usage(const char *name)
+usage_print(const char *name)
 {
-	if (control_wants_help())
+	if (options_wants_help())
 		return help_for(usage_of(name));
-	if (!control_is_described())
+	if (!options_is_described())
 		fprintf(stderr, "usage: %s\n", usage_of(name)->text);
 	return EXIT_USAGE;
 }
@@ -51,7 +51,7 @@ no_command(const char *name)
 }
 
 int
-control_help(const char *name)
+usage_help(const char *name)
 {
 	if (name != NULL)
 		return usage_of(name) != NULL ? help_for(usage_of(name))
@@ -65,7 +65,7 @@ control_help(const char *name)
 }
 
 int
-control_unknown(const char *name)
+usage_unknown(const char *name)
 {
 	if (name != NULL)
 		return no_command(name);

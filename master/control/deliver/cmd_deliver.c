@@ -38,7 +38,7 @@ struct entry {
 
 struct deliver {
 	struct deliver_options options;
-	struct control_tally tally;
+	struct job_result_tally tally;
 	struct entry *entries; /* of each recipient */
 	bool *decided;         /* the same, in the order of the options */
 	bool queued;           /* so an end without a result leaves doubt */
@@ -57,7 +57,7 @@ make_config(struct deliver *d)
 		fprintf(stderr, "postern: the options are too long\n");
 		return -1;
 	}
-	d->config_fd = private_config(text, len, deliver_options_names);
+	d->config_fd = private_daemon_config(text, len, deliver_options_names);
 	return d->config_fd == -1 ? -1 : 0;
 }
 
@@ -65,8 +65,9 @@ static void
 print_trace(const json_t *line)
 {
 	fprintf(stderr, "%s %s\n",
-	    strcmp(link_string(line, "from"), "remote") == 0 ? "<" : ">",
-	    link_string(line, "line"));
+	    strcmp(daemon_client_string(line, "from"), "remote") == 0 ? "<"
+								      : ">",
+	    daemon_client_string(line, "line"));
 }
 
 static int
@@ -141,7 +142,7 @@ static void
 name_option(json_t *result)
 {
 	static const char prefix[] = "server ", suffix[] = " of the configuration";
-	const char *reply = link_string(result, "reply");
+	const char *reply = daemon_client_string(result, "reply");
 	const char *end = strstr(reply, suffix);
 	size_t n = strlen(prefix);
 
@@ -157,10 +158,10 @@ static void
 take_result(struct deliver *d, json_t *result)
 {
 	name_option(result);
-	decide(d, link_string(result, "recipient"));
+	decide(d, daemon_client_string(result, "recipient"));
 	(void)json_object_del(result, "id");
 	(void)json_object_del(result, "final");
-	control_print_result(result, d->options.json, &d->tally);
+	job_result_print(result, d->options.json, &d->tally);
 }
 
 /* Why the rest has no result of its own. */
@@ -182,12 +183,12 @@ static void
 end_by_refusal(struct ending *end, const json_t *answer)
 {
 	json_int_t code = json_integer_value(json_object_get(answer, "code"));
-	const char *dsn = link_string(answer, "dsn");
+	const char *dsn = daemon_client_string(answer, "dsn");
 
 	if (dsn[0] == '\0')
 		dsn = code >= 500 ? "5.3.0" : "4.3.0";
-	end_for(end, dsn, link_refusal_text(answer));
-	end->is_usage = link_refusal_status(answer) == EXIT_USAGE;
+	end_for(end, dsn, daemon_client_refusal_text(answer));
+	end->is_usage = daemon_client_refusal_status(answer) == EXIT_USAGE;
 }
 
 /* Who had no result until the end has this one. */
@@ -205,7 +206,7 @@ settle_rest(struct deliver *d, const struct ending *end)
 		    "recipient", d->options.job.rcpts[i], "status", status,
 		    "code", 0, "dsn", end->dsn, "reply", end->why, "relay", "",
 		    "step", "queue", "in_doubt", (int)d->queued, "tls");
-		control_print_result(result, d->options.json, &d->tally);
+		job_result_print(result, d->options.json, &d->tally);
 		json_decref(result);
 	}
 }
@@ -229,8 +230,8 @@ take_answers(struct deliver *d, int64_t started_ms, struct ending *end)
 	bool done = false;
 
 	while (!done) {
-		answer =
-		    link_receive(d->daemon.link_fd, time_left(d, started_ms));
+		answer = daemon_client_receive(d->daemon.link_fd,
+		    time_left(d, started_ms));
 		if (answer == NULL) {
 			end_for(end, "4.4.7",
 			    errno == ETIMEDOUT
@@ -242,8 +243,8 @@ take_answers(struct deliver *d, int64_t started_ms, struct ending *end)
 			print_trace(answer);
 		} else if (json_object_get(answer, "recipient") != NULL) {
 			take_result(d, answer);
-		} else if (strcmp(link_string(answer, "status"), "refused") ==
-		    0) {
+		} else if (strcmp(daemon_client_string(answer, "status"),
+			       "refused") == 0) {
 			end_by_refusal(end, answer);
 			done = true;
 		} else {
@@ -269,7 +270,7 @@ send_all(struct deliver *d, struct ending *end)
 		part.nrcpts = all->nrcpts - at < DELIVER_RECIPIENTS
 		    ? all->nrcpts - at
 		    : DELIVER_RECIPIENTS;
-		if (link_send_job(d->daemon.link_fd, &part) == -1)
+		if (daemon_client_send_job(d->daemon.link_fd, &part) == -1)
 			end_for(end, "4.3.0",
 			    "the private posternd did not start");
 		else
@@ -289,10 +290,10 @@ take_transcript(struct deliver *d)
 	json_t *part;
 	FILE *f = NULL;
 
-	if (link_send(d->daemon.control_fd, ask, -1) == -1)
+	if (daemon_client_send(d->daemon.control_fd, ask, -1) == -1)
 		return;
 	while (!done &&
-	    (part = link_receive(d->daemon.control_fd,
+	    (part = daemon_client_receive(d->daemon.control_fd,
 		 time_left(d, started_ms))) != NULL) {
 		done = json_is_true(json_object_get(part, "done"));
 		if (!done && f == NULL && (f = fopen(name, "we")) == NULL) {
@@ -301,7 +302,7 @@ take_transcript(struct deliver *d)
 			done = true;
 		}
 		if (!done)
-			fputs(link_string(part, "text"), f);
+			fputs(daemon_client_string(part, "text"), f);
 		json_decref(part);
 	}
 	if (f != NULL && fclose(f) == EOF)
@@ -318,9 +319,9 @@ deliver(struct deliver *d)
 	struct ending end = { .why = "" };
 	struct private_user user;
 	bool by_socket = server != NULL && strncmp(server, "unix:", 5) == 0 &&
-	    private_socket_user(server + 5, &user);
+	    private_daemon_socket_user(server + 5, &user);
 
-	if (private_start(&d->daemon, d->config_fd,
+	if (private_daemon_start(&d->daemon, d->config_fd,
 		d->options.transcript != NULL, by_socket ? &user : NULL) == -1)
 		return EXIT_DEFERRED;
 	send_all(d, &end);
@@ -332,10 +333,10 @@ deliver(struct deliver *d)
 	} else if (d->options.transcript != NULL) {
 		take_transcript(d);
 	}
-	private_stop(&d->daemon);
+	private_daemon_stop(&d->daemon);
 	if (end.is_usage)
 		return EXIT_USAGE;
-	return control_exit_status(&d->tally);
+	return job_result_exit_status(&d->tally);
 }
 
 static int
@@ -348,7 +349,7 @@ run(int argc, char **argv, bool verify)
 	d.config_fd = d.daemon.link_fd = d.daemon.control_fd =
 	    d.options.job.message_fd = -1;
 	if (deliver_options_read(argc, argv, &d.options) == -1)
-		return control_usage(argv[0]);
+		return usage_print(argv[0]);
 	d.options.job.wait = "attempt";
 	d.options.job.once = true;
 	if (deliver_options_check(&d.options) == -1 || make_config(&d) == -1)
@@ -358,7 +359,7 @@ run(int argc, char **argv, bool verify)
 		goto out;
 	signal(SIGPIPE, SIG_IGN);
 	if (!verify)
-		d.options.job.message_fd = link_read_message();
+		d.options.job.message_fd = daemon_client_read_message();
 	if (verify || d.options.job.message_fd != -1)
 		ret = deliver(&d);
 out:
@@ -369,13 +370,13 @@ out:
 }
 
 int
-control_deliver(int argc, char **argv)
+cmd_deliver(int argc, char **argv)
 {
 	return run(argc, argv, false);
 }
 
 int
-control_verify(int argc, char **argv)
+cmd_verify(int argc, char **argv)
 {
 	return run(argc, argv, true);
 }

@@ -63,12 +63,12 @@ deliver_options_read(int argc, char **argv, struct deliver_options *o)
 		{ "verbose", 'v', NULL, &o->job.verbose },
 		{ "without", 0, &o->without, NULL },
 	};
-	int first = control_options(argc, argv, rows, NELEM(rows));
+	int first = options_read(argc, argv, rows, NELEM(rows));
 
 	if (o->job.verify && o->job.from == NULL)
 		o->job.from = "";
-	if (!control_words(argc, argv, first, 1, argc, "a recipient") ||
-	    !control_has(argv[0], o->job.from, "--from ADDRESS"))
+	if (!options_words(argc, argv, first, 1, argc, "a recipient") ||
+	    !options_has(argv[0], o->job.from, "--from ADDRESS"))
 		return -1;
 	o->job.rcpts = argv + first;
 	o->job.nrcpts = (size_t)(argc - first);
@@ -258,7 +258,7 @@ int
 deliver_options_check(const struct deliver_options *o)
 {
 	if (check_addresses(&o->job) == -1 || check_empty(o) == -1 ||
-	    envelope_check(&o->job.envelope, o->job.nrcpts) == -1 ||
+	    envelope_options_check(&o->job.envelope, o->job.nrcpts) == -1 ||
 	    check_seconds("--timeout", o->timeout, 86400) == -1 ||
 	    check_seconds("--step-timeout", o->step_timeout, 3600) == -1 ||
 	    check_word("--server", o->server) == -1 ||

@@ -58,7 +58,8 @@ check_config(const char *text, size_t len, const struct private_name *names)
 }
 
 int
-private_config(const char *text, size_t len, const struct private_name *names)
+private_daemon_config(const char *text, size_t len,
+    const struct private_name *names)
 {
 	int fd;
 
@@ -151,7 +152,7 @@ can_connect(const char *path, const struct private_user *user)
 }
 
 bool
-private_socket_user(const char *path, struct private_user *user)
+private_daemon_socket_user(const char *path, struct private_user *user)
 {
 	struct stat st;
 
@@ -174,7 +175,7 @@ new_link(int fds[2])
 }
 
 int
-private_start(struct private_daemon *d, int config_fd, bool control,
+private_daemon_start(struct private_daemon *d, int config_fd, bool control,
     const struct private_user *dialer)
 {
 	int jobs[2] = { -1, -1 }, questions[2] = { -1, -1 };
@@ -197,7 +198,7 @@ private_start(struct private_daemon *d, int config_fd, bool control,
 }
 
 void
-private_stop(struct private_daemon *d)
+private_daemon_stop(struct private_daemon *d)
 {
 	fd_close(d->link_fd);
 	fd_close(d->control_fd);

@@ -24,12 +24,12 @@ struct private_name {
 };
 
 /*
- * private_config - a configuration that was made of options, as a descriptor.
+ * private_daemon_config - a configuration that was made of options, as a descriptor.
  *
  * Says what is wrong with it in words of options (names; NULL: none are known),
  * not of a file nobody wrote; then -1.
  */
-int private_config(const char *text, size_t len,
+int private_daemon_config(const char *text, size_t len,
     const struct private_name *names);
 
 /* Whose rights the dialer has. */
@@ -39,20 +39,20 @@ struct private_user {
 };
 
 /*
- * private_socket_user - who may connect to a Unix socket, where we are root.
+ * private_daemon_socket_user - who may connect to a Unix socket, where we are root.
  *
  * Its owner; or root without any capability, where that is the owner or the owner
  * cannot reach it.  False: we are not root, and our own rights are the dialer's; or
  * there is no such socket, which the daemon says.
  */
-bool private_socket_user(const char *path, struct private_user *user);
+bool private_daemon_socket_user(const char *path, struct private_user *user);
 
 /* control: whether there will be questions, too.  dialer is NULL for the user of the
  * configuration.  0, or -1 after a word on stderr. */
-int private_start(struct private_daemon *d, int config_fd, bool control,
+int private_daemon_start(struct private_daemon *d, int config_fd, bool control,
     const struct private_user *dialer);
 
 /* Waits for its end, which is that of its one client. */
-void private_stop(struct private_daemon *d);
+void private_daemon_stop(struct private_daemon *d);
 
 #endif

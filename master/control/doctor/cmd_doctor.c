@@ -89,7 +89,7 @@ is_domain(const char *domain)
 }
 
 int
-control_doctor(int argc, char **argv)
+cmd_doctor(int argc, char **argv)
 {
 	struct doctor d = { .config_name = POSTERN_SYSCONFDIR "/postern.conf",
 		.control_fd = -1 };
@@ -102,9 +102,9 @@ control_doctor(int argc, char **argv)
 	};
 	size_t i;
 
-	if (!control_words(argc, argv,
-		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
-		return control_usage("doctor");
+	if (!options_words(argc, argv,
+		options_read(argc, argv, rows, NELEM(rows)), 0, 0, ""))
+		return usage_print("doctor");
 	if (d.domain != NULL && !is_domain(d.domain))
 		return EXIT_USAGE;
 	for (i = 0; i < NELEM(checks); i++)

@@ -89,29 +89,30 @@ int doctor_try(const struct load_user *as, int ms,
     size_t size);
 
 /* Connects as somebody, and hangs up: 0 or an errno. */
-int doctor_connect(const struct load_user *as, const struct sockaddr *to,
+int doctor_try_connect(const struct load_user *as, const struct sockaddr *to,
     socklen_t len, int type);
 
 /* The same to a Unix socket. */
-int doctor_connect_unix(const struct load_user *as, const char *path, int type);
+int doctor_try_connect_unix(const struct load_user *as, const char *path,
+    int type);
 
 /*
- * doctor_obstacle - what keeps a user from a path: the first folder that he may
+ * doctor_path_obstacle - what keeps a user from a path: the first folder that he may
  * not enter, or the path itself by its mode.
  *
  * Fills *what and *cure (size octets each); false: nothing that modes tell.
  */
-bool doctor_obstacle(const char *path, const struct load_user *who,
+bool doctor_path_obstacle(const char *path, const struct load_user *who,
     unsigned want, char *what, char *cure, size_t size);
 
 /* "0660 of root:postfix" */
-const char *doctor_owner(mode_t mode, uid_t uid, gid_t gid, char out[80]);
+const char *doctor_path_owner(mode_t mode, uid_t uid, gid_t gid, char out[80]);
 
 /* The user of a role's parameter: a name, or a number.  false: there is none. */
-bool doctor_user(const char *name, struct load_user *out);
+bool doctor_config_user(const char *name, struct load_user *out);
 
 /* Finds out whether posternd runs, and asks it for its processes. */
-void doctor_find_daemon(struct doctor *d);
+void doctor_daemon_find(struct doctor *d);
 
 #define DOCTOR(name, function, needs) void function(struct doctor *d);
 #include "master/control/doctor/doctor.def"

@@ -133,7 +133,7 @@ look_at_files(struct doctor *d)
 }
 
 void
-doctor_configuration(struct doctor *d)
+doctor_config_file(struct doctor *d)
 {
 	struct config_errors *errors = calloc(1, sizeof(*errors));
 	size_t i;
@@ -150,7 +150,7 @@ doctor_configuration(struct doctor *d)
 		d->config = read_alone(d->config_name);
 	if (d->config == NULL)
 		return;
-	doctor_find_daemon(d);
+	doctor_daemon_find(d);
 	look_at_files(d);
 	look_at_doors(d);
 	config_doubts(d->config, say_doubt, d);
@@ -165,7 +165,7 @@ doctor_configuration(struct doctor *d)
 }
 
 bool
-doctor_user(const char *name, struct load_user *out)
+doctor_config_user(const char *name, struct load_user *out)
 {
 	const struct passwd *pw = getpwnam(name);
 	uint32_t number;
@@ -195,7 +195,7 @@ say_no_user(struct doctor *d, const char *parameter, const char *name)
 }
 
 void
-doctor_users(struct doctor *d)
+doctor_config_users(struct doctor *d)
 {
 	const struct config *c = d->config;
 	const struct {
@@ -219,7 +219,7 @@ doctor_users(struct doctor *d)
 		return;
 	}
 	for (i = 0; i < NELEM(rows); i++) {
-		if (!doctor_user(rows[i].name, &users[i])) {
+		if (!doctor_config_user(rows[i].name, &users[i])) {
 			say_no_user(d, rows[i].parameter, rows[i].name);
 			users[i].uid = (uid_t)-1;
 		} else if (users[i].uid == 0) {
@@ -280,7 +280,7 @@ look_at_run(struct doctor *d, const char *path)
 		say_missing_folder(d, "run_directory", path);
 		return;
 	}
-	(void)doctor_owner(st.st_mode, st.st_uid, st.st_gid, owner);
+	(void)doctor_path_owner(st.st_mode, st.st_uid, st.st_gid, owner);
 	(void)snprintf(cure, sizeof(cure), "chown root %s; chmod 0755 %s", path,
 	    path);
 	if (!S_ISDIR(st.st_mode))
@@ -336,13 +336,13 @@ look_at_spool(struct doctor *d, const char *path)
 	char owner[80], cure[DOCTOR_TEXT_SIZE];
 	struct stat st;
 
-	if (d->switches && !doctor_user(d->config->queue_user, &queue))
+	if (d->switches && !doctor_config_user(d->config->queue_user, &queue))
 		return; /* that was said */
 	if (stat(path, &st) == -1) {
 		say_missing_folder(d, "spool_directory", path);
 		return;
 	}
-	(void)doctor_owner(st.st_mode, st.st_uid, st.st_gid, owner);
+	(void)doctor_path_owner(st.st_mode, st.st_uid, st.st_gid, owner);
 	(void)snprintf(cure, sizeof(cure),
 	    "chown -R %u:%u %s; chmod 0700 %s: then look at what is in it",
 	    (unsigned)queue.uid, (unsigned)queue.gid, path, path);
@@ -371,7 +371,7 @@ look_at_spool(struct doctor *d, const char *path)
 }
 
 void
-doctor_folders(struct doctor *d)
+doctor_config_folders(struct doctor *d)
 {
 	const struct config *c = d->config;
 

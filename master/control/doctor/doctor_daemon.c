@@ -44,7 +44,7 @@ open_control(const char *path)
 	int fd;
 
 	/* It is bound to answer soon, or never. */
-	if (doctor_connect_unix(NULL, path, SOCK_SEQPACKET) != 0)
+	if (doctor_try_connect_unix(NULL, path, SOCK_SEQPACKET) != 0)
 		return -1;
 	(void)strlcpy(un.sun_path, path, sizeof(un.sun_path));
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -61,11 +61,11 @@ ask(struct doctor *d, json_t *command)
 	json_t *rows = json_array(), *row;
 	bool done = false;
 
-	if (link_send(d->control_fd, command, -1) == -1)
+	if (daemon_client_send(d->control_fd, command, -1) == -1)
 		done = true;
 	while (!done) {
-		row = link_receive(d->control_fd, DOCTOR_ANSWER_MS);
-		done = row == NULL || manage_is_refusal(row);
+		row = daemon_client_receive(d->control_fd, DOCTOR_ANSWER_MS);
+		done = row == NULL || control_client_is_refusal(row);
 		if (done) {
 			json_decref(row);
 			json_decref(rows);
@@ -103,7 +103,7 @@ find_lock(const char *path)
 }
 
 void
-doctor_find_daemon(struct doctor *d)
+doctor_daemon_find(struct doctor *d)
 {
 	const struct config *c = d->config;
 	int fd = open(c->pid_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -159,14 +159,14 @@ find_role(const struct doctor *d, const char *name)
 
 	json_array_foreach(d->processes, i, row)
 	{
-		if (strcmp(link_string(row, "role"), name) == 0)
+		if (strcmp(daemon_client_string(row, "role"), name) == 0)
 			last = row;
 	}
 	return last;
 }
 
 void
-doctor_roles(struct doctor *d)
+doctor_daemon_roles(struct doctor *d)
 {
 	const json_t *row;
 	size_t i;
@@ -177,12 +177,12 @@ doctor_roles(struct doctor *d)
 			doctor_say(d, DOCTOR_FAULT,
 			    "the log says why it does not start",
 			    "the %s does not run", role_names[i]);
-		else if (manage_number(row, "restarts") > 0)
+		else if (control_client_number(row, "restarts") > 0)
 			doctor_say(d, DOCTOR_WARNING,
 			    "the log says what it died of; that is a mistake "
 			    "to report",
 			    "the %s was restarted %lld times", role_names[i],
-			    manage_number(row, "restarts"));
+			    control_client_number(row, "restarts"));
 	}
 	if (d->findings == 0)
 		doctor_say(d, DOCTOR_WELL, NULL, "all %zu run",
@@ -286,8 +286,8 @@ look_at_wall(struct doctor *d, const struct wall *wall)
 		row = find_role(d, role_names[i]);
 		if (row == NULL)
 			continue;
-		(void)word_of(link_string(row, "layers"), wall->key, value,
-		    sizeof(value));
+		(void)word_of(daemon_client_string(row, "layers"), wall->key,
+		    value, sizeof(value));
 		list = strcmp(value, "?") == 0 ? unseen : roles;
 		if (list == roles && wall_is_good(wall, value))
 			continue;
@@ -307,7 +307,7 @@ look_at_wall(struct doctor *d, const struct wall *wall)
 }
 
 void
-doctor_walls(struct doctor *d)
+doctor_daemon_walls(struct doctor *d)
 {
 	char value[128] = "?";
 	const json_t *row;
@@ -319,13 +319,13 @@ doctor_walls(struct doctor *d)
 		row = find_role(d, role_names[i]);
 		if (row == NULL)
 			continue;
-		(void)word_of(link_string(row, "layers"), "uid", value,
+		(void)word_of(daemon_client_string(row, "layers"), "uid", value,
 		    sizeof(value));
 		if (strcmp(value, "0") == 0)
 			doctor_say(d, DOCTOR_FAULT, "see users above",
 			    "the %s runs as root", role_names[i]);
-		(void)word_of(link_string(row, "layers"), "landlock", value,
-		    sizeof(value));
+		(void)word_of(daemon_client_string(row, "layers"), "landlock",
+		    value, sizeof(value));
 	}
 	if (d->findings == 0)
 		doctor_say(d, DOCTOR_WELL, NULL,
@@ -344,8 +344,8 @@ look_at_pauses(struct doctor *d)
 
 	json_array_foreach(rows, i, row)
 	{
-		what = link_string(row, "paused");
-		name = link_string(row, "name");
+		what = daemon_client_string(row, "paused");
+		name = daemon_client_string(row, "name");
 		if (what[0] == '\0' || i >= DOCTOR_LINES_MAX)
 			continue;
 		(void)snprintf(cure, sizeof(cure), "postern resume --%s%s%s",
@@ -361,22 +361,22 @@ look_at_pauses(struct doctor *d)
 static void
 look_at_throttled(struct doctor *d, const json_t *row, const char *cure)
 {
-	long long waiting = manage_number(row, "waiting");
-	long long deferred = manage_number(row, "deferred_60s");
+	long long waiting = control_client_number(row, "waiting");
+	long long deferred = control_client_number(row, "deferred_60s");
 
 	if (waiting < QUEUE_GROWS_FROM || deferred == 0)
 		return;
 	doctor_say(d, DOCTOR_WARNING, cure,
 	    "%lld recipients wait for %s, which deferred %lld in the last "
 	    "minute: %s",
-	    waiting, link_string(row, "next_hop"), deferred,
-	    link_string(row, "last_reply"));
+	    waiting, daemon_client_string(row, "next_hop"), deferred,
+	    daemon_client_string(row, "last_reply"));
 }
 
 static void
 look_at_destination(struct doctor *d, const json_t *row)
 {
-	const char *name = link_string(row, "next_hop");
+	const char *name = daemon_client_string(row, "next_hop");
 	char cure[DOCTOR_TEXT_SIZE];
 
 	if (json_is_true(json_object_get(row, "waits_for_login")))
@@ -385,19 +385,20 @@ look_at_destination(struct doctor *d, const json_t *row)
 		    "is to blame: the log names it",
 		    "mail to %s waits for a secret to log in with", name);
 	/* A server of the configuration has its transport's name. */
-	if (strcmp(name, link_string(row, "transport")) == 0)
+	if (strcmp(name, daemon_client_string(row, "transport")) == 0)
 		(void)snprintf(cure, sizeof(cure),
 		    "postern explain --via %s ADDRESS", name);
 	else
 		(void)snprintf(cure, sizeof(cure),
 		    "postern explain postmaster@%s", name);
-	if (manage_number(row, "blocked_until_ms") <= time_real_ms()) {
+	if (control_client_number(row, "blocked_until_ms") <= time_real_ms()) {
 		look_at_throttled(d, row, cure);
 		return;
 	}
 	doctor_say(d, DOCTOR_WARNING, cure,
 	    "%lld recipients wait for %s, which rests: %s",
-	    manage_number(row, "waiting"), name, link_string(row, "reason"));
+	    control_client_number(row, "waiting"), name,
+	    daemon_client_string(row, "reason"));
 }
 
 static void
@@ -407,18 +408,18 @@ look_at_top(struct doctor *d, const json_t *row)
 	const json_t *last = json_object_get(row, "last");
 	long long in, out, waiting, kept;
 
-	waiting =
-	    manage_number(counts, "queued") + manage_number(counts, "deferred");
-	in = manage_number(json_object_get(last, "accepted"), "60s");
-	out = manage_number(json_object_get(last, "delivered"), "60s") +
-	    manage_number(json_object_get(last, "failed"), "60s");
+	waiting = control_client_number(counts, "queued") +
+	    control_client_number(counts, "deferred");
+	in = control_client_number(json_object_get(last, "accepted"), "60s");
+	out = control_client_number(json_object_get(last, "delivered"), "60s") +
+	    control_client_number(json_object_get(last, "failed"), "60s");
 	if (waiting >= QUEUE_GROWS_FROM && in > out)
 		doctor_say(d, DOCTOR_WARNING,
 		    "postern top shows which destination is slow, and why",
 		    "the queue grows: %lld recipients wait, %lld came in the "
 		    "last minute and %lld went",
 		    waiting, in, out);
-	kept = manage_number(row, "kept");
+	kept = control_client_number(row, "kept");
 	if (kept > 0)
 		doctor_say(d, DOCTOR_FAULT,
 		    "postern queue list --state held shows why; give notices a "
@@ -428,25 +429,26 @@ look_at_top(struct doctor *d, const json_t *row)
 		    "%lld notices failed, and nobody could be told: they are "
 		    "kept",
 		    kept);
-	if (manage_number(counts, "held") > kept)
+	if (control_client_number(counts, "held") > kept)
 		doctor_say(d, DOCTOR_WARNING,
 		    "postern queue release --state held",
 		    "%lld recipients are held",
-		    manage_number(counts, "held") - kept);
+		    control_client_number(counts, "held") - kept);
 }
 
 /* Mail waits for somebody to do something; of a loop it does not even wait. */
 static void
 look_at_trouble(struct doctor *d, const json_t *row)
 {
-	bool loop = strcmp(link_string(row, "kind"), "loop") == 0;
+	bool loop = strcmp(daemon_client_string(row, "kind"), "loop") == 0;
 
 	doctor_say(d, loop ? DOCTOR_WARNING : DOCTOR_FAULT,
-	    link_string(row, "cure"), "%s", link_string(row, "what"));
+	    daemon_client_string(row, "cure"), "%s",
+	    daemon_client_string(row, "what"));
 }
 
 void
-doctor_queue(struct doctor *d)
+doctor_daemon_queue(struct doctor *d)
 {
 	json_t *rows, *row;
 	size_t i;
@@ -460,11 +462,13 @@ doctor_queue(struct doctor *d)
 		    "the queue does not answer");
 	json_array_foreach(rows, i, row)
 	{
-		if (strcmp(link_string(row, "top"), "queue") == 0)
+		if (strcmp(daemon_client_string(row, "top"), "queue") == 0)
 			look_at_top(d, row);
-		else if (strcmp(link_string(row, "top"), "destination") == 0)
+		else if (strcmp(daemon_client_string(row, "top"),
+			     "destination") == 0)
 			look_at_destination(d, row);
-		else if (strcmp(link_string(row, "top"), "trouble") == 0)
+		else if (strcmp(daemon_client_string(row, "top"), "trouble") ==
+		    0)
 			look_at_trouble(d, row);
 	}
 	json_decref(rows);

@@ -182,7 +182,7 @@ own_name(const struct config *c, char out[256])
 }
 
 void
-doctor_resolver(struct doctor *d)
+doctor_dns_resolver(struct doctor *d)
 {
 	char servers[SERVERS_MAX][64], name[256];
 	const char *ask = d->domain;
@@ -238,7 +238,7 @@ look_up(const void *arg, int out)
 }
 
 void
-doctor_hostname(struct doctor *d)
+doctor_dns_hostname(struct doctor *d)
 {
 	char name[256], text[512];
 	int error;

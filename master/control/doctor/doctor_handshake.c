@@ -192,7 +192,7 @@ make_config(const struct doctor *d, const struct handshakes *h)
 	adapt_global(&c);
 	config_dump(&c, false, f);
 	if (fclose(f) == 0)
-		fd = private_config(text, len, NULL);
+		fd = private_daemon_config(text, len, NULL);
 out:
 	free(text);
 	free(c.transports);
@@ -215,18 +215,18 @@ send_one(int fd, const struct handshake *h)
 		.nrcpts = 1,
 		.message_fd = -1 };
 
-	return link_send_job(fd, &job);
+	return daemon_client_send_job(fd, &job);
 }
 
 /* An answer with an outcome, or a refusal, is the last that counts. */
 static void
 take_answer(struct handshakes *h, json_t *answer)
 {
-	const char *ref = link_string(answer, "ref");
+	const char *ref = daemon_client_string(answer, "ref");
 	size_t i;
 
 	if (json_object_get(answer, "recipient") == NULL &&
-	    strcmp(link_string(answer, "status"), "refused") != 0)
+	    strcmp(daemon_client_string(answer, "status"), "refused") != 0)
 		return;
 	for (i = 0; i < h->count; i++) {
 		if (strcmp(h->all[i].transport->name, ref) != 0 ||
@@ -250,19 +250,20 @@ try_all(const struct doctor *d, struct handshakes *h)
 
 	if (config_fd == -1)
 		return;
-	if (private_start(&daemon, config_fd, false, NULL) == -1)
+	if (private_daemon_start(&daemon, config_fd, false, NULL) == -1)
 		goto out;
 	for (i = 0; i < h->count; i++)
 		if (send_one(daemon.link_fd, &h->all[i]) == -1)
 			break;
 	while (h->answered < i && (left = end - time_monotonic_ms()) > 0 &&
-	    (answer = link_receive(daemon.link_fd, (int)left)) != NULL) {
+	    (answer = daemon_client_receive(daemon.link_fd, (int)left)) !=
+		NULL) {
 		take_answer(h, answer);
 		json_decref(answer);
 	}
 	h->late = left <= 0 || errno == ETIMEDOUT;
 out:
-	private_stop(&daemon);
+	private_daemon_stop(&daemon);
 	fd_close(config_fd);
 }
 
@@ -289,18 +290,18 @@ print_server(const struct transport *t, char *out, size_t size)
 static bool
 is_of_tls(const json_t *result)
 {
-	const char *step = link_string(result, "step");
+	const char *step = daemon_client_string(result, "step");
 
 	return strcmp(step, "starttls") == 0 || strcmp(step, "tls") == 0 ||
 	    (json_integer_value(json_object_get(result, "code")) == 0 &&
-		strncmp(link_string(result, "dsn"), "4.7.", 4) == 0);
+		strncmp(daemon_client_string(result, "dsn"), "4.7.", 4) == 0);
 }
 
 static void
 say_one(struct doctor *d, const struct handshake *h, bool late)
 {
 	const struct transport *t = h->transport;
-	const char *reply = link_string(h->result, "reply");
+	const char *reply = daemon_client_string(h->result, "reply");
 	const char *level =
 	    t->tls_security_level == CONFIG_TLS_VERIFY ? "verify" : "encrypt";
 	char server[DOCTOR_TEXT_SIZE / 2];
@@ -319,7 +320,8 @@ say_one(struct doctor *d, const struct handshake *h, bool late)
 		    "transport %s: %s: TLS was not tried to its end: %d s for "
 		    "all servers are over",
 		    t->name, server, HANDSHAKES_MS / 1000);
-	else if (strcmp(link_string(h->result, "status"), "deliverable") == 0)
+	else if (strcmp(daemon_client_string(h->result, "status"),
+		     "deliverable") == 0)
 		return;
 	else if (is_of_tls(h->result))
 		doctor_say(d, DOCTOR_FAULT, find_cure(reply),
@@ -333,11 +335,13 @@ say_one(struct doctor *d, const struct handshake *h, bool late)
 		    "transport %s: %s: whether its TLS comes up to "
 		    "tls_security_level = %s cannot be seen: %s",
 		    t->name, server, level,
-		    reply[0] != '\0' ? reply : link_string(h->result, "error"));
+		    reply[0] != '\0'
+			? reply
+			: daemon_client_string(h->result, "error"));
 }
 
 void
-doctor_handshakes(struct doctor *d)
+doctor_handshake_all(struct doctor *d)
 {
 	const struct config *c = d->config;
 	struct handshakes h = { .all = calloc(c->ntransports, sizeof(*h.all)) };

@@ -132,7 +132,7 @@ look_at_listener(struct doctor *d, const struct config_listener *l)
 	int error, fd;
 
 	if (d->runs) {
-		error = doctor_connect(NULL, (struct sockaddr *)&at, len,
+		error = doctor_try_connect(NULL, (struct sockaddr *)&at, len,
 		    SOCK_STREAM);
 		if (error != 0)
 			doctor_say(d, DOCTOR_FAULT,
@@ -152,7 +152,7 @@ look_at_listener(struct doctor *d, const struct config_listener *l)
 }
 
 void
-doctor_listeners(struct doctor *d)
+doctor_listener_all(struct doctor *d)
 {
 	const struct config *c = d->config;
 	size_t i;

@@ -88,7 +88,7 @@ look_at_kind(struct doctor *d, const char *path)
 }
 
 void
-doctor_disk(struct doctor *d)
+doctor_machine_disk(struct doctor *d)
 {
 	uint64_t least = d->config->queue_minfree, left;
 	char path[4096];
@@ -146,7 +146,7 @@ check_spool(const void *arg, int out)
 }
 
 void
-doctor_spool(struct doctor *d)
+doctor_machine_spool(struct doctor *d)
 {
 	struct load_user queue = { geteuid(), getegid() };
 	const char *spool = d->config->spool_directory;
@@ -157,7 +157,8 @@ doctor_spool(struct doctor *d)
 	(void)snprintf(path, sizeof(path), "%s/queue.db", spool);
 	if (d->config->queue_store == CONFIG_QUEUE_STORE_MEMORY ||
 	    (stat(path, &st) == -1 && errno == ENOENT) ||
-	    (d->switches && !doctor_user(d->config->queue_user, &queue))) {
+	    (d->switches &&
+		!doctor_config_user(d->config->queue_user, &queue))) {
 		doctor_say(d, DOCTOR_WELL, NULL, "there is none yet");
 		return;
 	}
@@ -200,7 +201,7 @@ files_limit(const struct doctor *d)
 /* A limit is each process's own: the queue has the sessions, the intake those of
  * listeners. */
 void
-doctor_limits(struct doctor *d)
+doctor_machine_limits(struct doctor *d)
 {
 	uint64_t have = files_limit(d);
 	uint32_t sessions = descriptors_sessions(have);
@@ -231,7 +232,7 @@ doctor_limits(struct doctor *d)
 }
 
 void
-doctor_clock(struct doctor *d)
+doctor_machine_clock(struct doctor *d)
 {
 	struct timex t = { 0 };
 	struct stat st;
@@ -251,7 +252,7 @@ doctor_clock(struct doctor *d)
 }
 
 void
-doctor_log(struct doctor *d)
+doctor_machine_log(struct doctor *d)
 {
 	char path[64], to[256];
 	ssize_t n;
@@ -288,14 +289,14 @@ doctor_log(struct doctor *d)
 }
 
 void
-doctor_outcomes(struct doctor *d)
+doctor_machine_outcomes(struct doctor *d)
 {
 	const struct config *c = d->config;
 	int error;
 
 	if (c->outcome_socket[0] != '\0') {
-		error =
-		    doctor_connect_unix(NULL, c->outcome_socket, SOCK_STREAM);
+		error = doctor_try_connect_unix(NULL, c->outcome_socket,
+		    SOCK_STREAM);
 		if (error != 0)
 			doctor_say(d, DOCTOR_FAULT,
 			    "start who listens there: records wait in the "
@@ -317,7 +318,7 @@ doctor_outcomes(struct doctor *d)
 
 /* Behind an MTA its sendmail is as it should be: mail comes by a listener. */
 void
-doctor_sendmail(struct doctor *d)
+doctor_machine_sendmail(struct doctor *d)
 {
 	static const char usual[] = "/usr/sbin/sendmail";
 	char *to = realpath(usual, NULL);

@@ -46,7 +46,7 @@ name_group(gid_t gid, char *out, size_t size)
 }
 
 const char *
-doctor_owner(mode_t mode, uid_t uid, gid_t gid, char out[80])
+doctor_path_owner(mode_t mode, uid_t uid, gid_t gid, char out[80])
 {
 	char user[33], group[33];
 
@@ -75,7 +75,7 @@ stops(const char *path, const struct load_user *who, unsigned want, char *what,
 	}
 	if (user_may(st.st_mode, st.st_uid, st.st_gid, who, want))
 		return false;
-	(void)doctor_owner(st.st_mode, st.st_uid, st.st_gid, owner);
+	(void)doctor_path_owner(st.st_mode, st.st_uid, st.st_gid, owner);
 	name_group(who->gid, group, sizeof(group));
 	if (S_ISDIR(st.st_mode)) {
 		(void)snprintf(what, size, "the folder %s has mode %s", path,
@@ -90,8 +90,8 @@ stops(const char *path, const struct load_user *who, unsigned want, char *what,
 }
 
 bool
-doctor_obstacle(const char *path, const struct load_user *who, unsigned want,
-    char *what, char *cure, size_t size)
+doctor_path_obstacle(const char *path, const struct load_user *who,
+    unsigned want, char *what, char *cure, size_t size)
 {
 	char *real = realpath(path, NULL), *copy, *slash;
 	bool found = false;

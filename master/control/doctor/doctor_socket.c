@@ -100,7 +100,8 @@ look_at_socket(struct doctor *d, const char *what, const char *path, int type)
 	int error;
 
 	if (lstat(path, &st) == -1 && errno == EACCES) {
-		if (doctor_obstacle(path, &me, 6, place, cure, sizeof(cure)))
+		if (doctor_path_obstacle(path, &me, 6, place, cure,
+			sizeof(cure)))
 			doctor_say(d, DOCTOR_WARNING, cure, "%s: %s", what,
 			    place);
 		return;
@@ -113,14 +114,14 @@ look_at_socket(struct doctor *d, const char *what, const char *path, int type)
 			    strerror(errno));
 		return; /* else it is made at the start */
 	}
-	(void)doctor_owner(st.st_mode, st.st_uid, st.st_gid, owner);
+	(void)doctor_path_owner(st.st_mode, st.st_uid, st.st_gid, owner);
 	if (!S_ISSOCK(st.st_mode)) {
 		(void)snprintf(cure, sizeof(cure), "move %s away", path);
 		doctor_say(d, DOCTOR_FAULT, cure,
 		    "%s %s is no socket: posternd does not start", what, path);
 		return;
 	}
-	error = doctor_connect_unix(NULL, path, type);
+	error = doctor_try_connect_unix(NULL, path, type);
 	if (error == 0)
 		say_answered(d, what, path, type, owner);
 	else
@@ -128,7 +129,7 @@ look_at_socket(struct doctor *d, const char *what, const char *path, int type)
 }
 
 void
-doctor_sockets(struct doctor *d)
+doctor_socket_all(struct doctor *d)
 {
 	const struct config *c = d->config;
 	char what[80];
@@ -202,7 +203,7 @@ look_at_metrics(struct doctor *d, const char *where, const struct sockaddr *to,
 }
 
 void
-doctor_metrics(struct doctor *d)
+doctor_socket_metrics(struct doctor *d)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	const struct config *c = d->config;

@@ -166,7 +166,7 @@ look_at_pair(struct doctor *d, const struct config_listener *l)
 }
 
 void
-doctor_certificates(struct doctor *d)
+doctor_tls_certificates(struct doctor *d)
 {
 	const struct config *c = d->config;
 	size_t i, n = 0;
@@ -230,7 +230,7 @@ is_used(const struct config *c, size_t first, bool *must)
 }
 
 void
-doctor_trust(struct doctor *d)
+doctor_tls_trust(struct doctor *d)
 {
 	const struct config *c = d->config;
 	size_t i;

@@ -26,7 +26,7 @@ dialer(const struct doctor *d)
 	struct load_user user = { geteuid(), getegid() };
 
 	if (d->switches)
-		(void)doctor_user(d->config->dialer_user, &user);
+		(void)doctor_config_user(d->config->dialer_user, &user);
 	return user;
 }
 
@@ -39,9 +39,9 @@ say_denied(struct doctor *d, const struct transport *t,
 	char what[DOCTOR_TEXT_SIZE], cure[DOCTOR_TEXT_SIZE], owner[80];
 	const char *group;
 
-	(void)doctor_owner(0, who->uid, who->gid, owner);
+	(void)doctor_path_owner(0, who->uid, who->gid, owner);
 	group = strchr(owner, ':') + 1;
-	if (!doctor_obstacle(path, who, 6, what, cure, sizeof(what)))
+	if (!doctor_path_obstacle(path, who, 6, what, cure, sizeof(what)))
 		(void)snprintf(what, sizeof(what), "%s is denied", path);
 	if (strncmp(what, "the folder ", strlen("the folder ")) != 0)
 		(void)snprintf(cure, sizeof(cure),
@@ -73,7 +73,7 @@ look_at_unix(struct doctor *d, const struct transport *t)
 		    "transport %s: %s is no socket", t->name, path);
 		return;
 	}
-	error = doctor_connect_unix(&who, path, SOCK_STREAM);
+	error = doctor_try_connect_unix(&who, path, SOCK_STREAM);
 	if (error == EACCES)
 		say_denied(d, t, &who);
 	else if (error == ENOENT)
@@ -150,7 +150,7 @@ look_at_tcp(struct doctor *d, const struct transport *t)
 }
 
 void
-doctor_transports(struct doctor *d)
+doctor_transport_all(struct doctor *d)
 {
 	const struct config *c = d->config;
 	int64_t end = time_monotonic_ms() + TRANSPORTS_MS;
@@ -186,12 +186,12 @@ explain(const struct doctor *d)
 
 	(void)snprintf(recipient, sizeof(recipient), "postmaster@%s",
 	    d->domain);
-	if (link_send(d->control_fd,
+	if (daemon_client_send(d->control_fd,
 		json_pack("{s:s,s:s}", "command", "explain", "recipient",
 		    recipient),
 		-1) == -1)
 		return NULL;
-	return link_receive(d->control_fd,
+	return daemon_client_receive(d->control_fd,
 	    d->config->resolver_timeout * 1000 + DOCTOR_ANSWER_MS);
 }
 
@@ -206,13 +206,13 @@ try_plan(struct doctor *d, const json_t *list)
 
 	for (i = 0; i < json_array_size(list); i++) {
 		a = json_array_get(list, i);
-		address = link_string(a, "address");
-		port = manage_number(a, "port");
+		address = daemon_client_string(a, "address");
+		port = control_client_number(a, "port");
 		if (address[0] == '\0' ||
 		    !reach(address, (uint16_t)port, why, sizeof(why)))
 			continue;
 		doctor_say(d, DOCTOR_WELL, NULL, "%s [%s] takes port %lld",
-		    link_string(a, "host"), address, port);
+		    daemon_client_string(a, "host"), address, port);
 		return;
 	}
 	doctor_say(d, DOCTOR_FAULT,
@@ -223,7 +223,7 @@ try_plan(struct doctor *d, const json_t *list)
 }
 
 void
-doctor_outbound(struct doctor *d)
+doctor_transport_outbound(struct doctor *d)
 {
 	const json_t *plan;
 	json_t *row;
@@ -241,11 +241,11 @@ doctor_outbound(struct doctor *d)
 	if (plan == NULL)
 		doctor_say(d, DOCTOR_FAULT, "postern explain says more",
 		    "posternd has no plan for mail to %s", d->domain);
-	else if (link_string(plan, "error")[0] != '\0')
+	else if (daemon_client_string(plan, "error")[0] != '\0')
 		doctor_say(d, DOCTOR_FAULT,
 		    "see resolver above; or it takes no mail",
 		    "mail to %s cannot go: %s", d->domain,
-		    link_string(plan, "error"));
+		    daemon_client_string(plan, "error"));
 	else
 		try_plan(d, json_object_get(plan, "addresses"));
 	json_decref(row);

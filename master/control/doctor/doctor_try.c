@@ -104,7 +104,7 @@ dial(const void *arg, int out)
 }
 
 int
-doctor_connect(const struct load_user *as, const struct sockaddr *to,
+doctor_try_connect(const struct load_user *as, const struct sockaddr *to,
     socklen_t len, int type)
 {
 	struct target target = { to, len, type };
@@ -114,12 +114,12 @@ doctor_connect(const struct load_user *as, const struct sockaddr *to,
 }
 
 int
-doctor_connect_unix(const struct load_user *as, const char *path, int type)
+doctor_try_connect_unix(const struct load_user *as, const char *path, int type)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 
 	if (strlcpy(un.sun_path, path, sizeof(un.sun_path)) >=
 	    sizeof(un.sun_path))
 		return ENAMETOOLONG;
-	return doctor_connect(as, (struct sockaddr *)&un, sizeof(un), type);
+	return doctor_try_connect(as, (struct sockaddr *)&un, sizeof(un), type);
 }

@@ -187,7 +187,7 @@ open_stream(const char *name, bool writes)
 }
 
 int
-control_archive(int argc, char **argv)
+cmd_archive(int argc, char **argv)
 {
 	struct archive_options o = { .config_name =
 					 POSTERN_SYSCONFDIR "/postern.conf" };
@@ -201,14 +201,14 @@ control_archive(int argc, char **argv)
 	bool imports, exports;
 	int first, words, ret;
 
-	first = control_options(argc, argv, rows, NELEM(rows));
-	if (!control_words(argc, argv, first, 1, argc, "what to do"))
-		return control_usage("queue");
+	first = options_read(argc, argv, rows, NELEM(rows));
+	if (!options_words(argc, argv, first, 1, argc, "what to do"))
+		return usage_print("queue");
 	exports = strcmp(argv[first], "export") == 0;
 	imports = strcmp(argv[first], "import") == 0;
 	words = exports || imports ? 2 : 1;
-	if (!control_words(argc, argv, first, words, words, "the file"))
-		return control_usage("queue");
+	if (!options_words(argc, argv, first, words, words, "the file"))
+		return usage_print("queue");
 	if (exports || imports) {
 		file = open_stream(argv[first + 1], exports);
 		if (file == NULL)

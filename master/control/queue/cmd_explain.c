@@ -51,28 +51,32 @@ print_list(const json_t *list)
 static void
 print_route(const json_t *route, const json_t *transport)
 {
-	if (link_string(route, "via")[0] != '\0')
-		printf("route:       by --via %s\n", link_string(route, "via"));
-	else if (link_string(route, "pattern")[0] != '\0')
-		printf("route:       \"%s\"%s\n", link_string(route, "pattern"),
-		    strcmp(link_string(route, "pattern"), "*") == 0
+	if (daemon_client_string(route, "via")[0] != '\0')
+		printf("route:       by --via %s\n",
+		    daemon_client_string(route, "via"));
+	else if (daemon_client_string(route, "pattern")[0] != '\0')
+		printf("route:       \"%s\"%s\n",
+		    daemon_client_string(route, "pattern"),
+		    strcmp(daemon_client_string(route, "pattern"), "*") == 0
 			? ", as no other fits"
 			: "");
-	if (link_string(route, "error")[0] != '\0')
+	if (daemon_client_string(route, "error")[0] != '\0')
 		printf("route:       none: %s (%s)\n",
-		    link_string(route, "error"), link_string(route, "dsn"));
+		    daemon_client_string(route, "error"),
+		    daemon_client_string(route, "dsn"));
 	if (transport == NULL)
 		return;
-	printf("transport:   %s, %s to ", link_string(transport, "name"),
-	    link_string(transport, "protocol"));
-	if (link_string(transport, "mx_of")[0] != '\0')
+	printf("transport:   %s, %s to ",
+	    daemon_client_string(transport, "name"),
+	    daemon_client_string(transport, "protocol"));
+	if (daemon_client_string(transport, "mx_of")[0] != '\0')
 		printf("the MX of %s, port %lld\n",
-		    link_string(transport, "mx_of"),
-		    manage_number(transport, "port"));
+		    daemon_client_string(transport, "mx_of"),
+		    control_client_number(transport, "port"));
 	else /* with its port, or a socket */
-		printf("%s\n", link_string(transport, "server"));
+		printf("%s\n", daemon_client_string(transport, "server"));
 	printf("tls:         %s%s%s\n",
-	    link_string(transport, "tls_security_level"),
+	    daemon_client_string(transport, "tls_security_level"),
 	    json_is_true(json_object_get(transport, "implicit_tls"))
 		? ", from the first octet"
 		: "",
@@ -125,28 +129,30 @@ print_plan(const json_t *plan)
 
 	if (plan == NULL)
 		return;
-	if (link_string(plan, "error")[0] != '\0')
+	if (daemon_client_string(plan, "error")[0] != '\0')
 		printf("plan:        none: %s (%s)\n",
-		    link_string(plan, "error"), link_string(plan, "dsn"));
+		    daemon_client_string(plan, "error"),
+		    daemon_client_string(plan, "dsn"));
 	else
 		printf("plan:        from the %s, in this order\n",
-		    strcmp(link_string(plan, "from"), "kept") == 0
+		    strcmp(daemon_client_string(plan, "from"), "kept") == 0
 			? "resolver, kept"
-			: link_string(plan, "from"));
+			: daemon_client_string(plan, "from"));
 	for (i = 0; i < json_array_size(list); i++) {
 		a = json_array_get(list, i);
-		if (link_string(a, "path")[0] != '\0') {
+		if (daemon_client_string(a, "path")[0] != '\0') {
 			printf("  %zu.         %s\n", i + 1,
-			    link_string(a, "path"));
+			    daemon_client_string(a, "path"));
 			continue;
 		}
 		printf("  %zu.         %s[%s]:%lld", i + 1,
-		    link_string(a, "host"), link_string(a, "address"),
-		    manage_number(a, "port"));
+		    daemon_client_string(a, "host"),
+		    daemon_client_string(a, "address"),
+		    control_client_number(a, "port"));
 		if (json_object_get(a, "preference") != NULL)
 			printf(" preference %lld",
-			    manage_number(a, "preference"));
-		printf(" tls %s", link_string(a, "tls"));
+			    control_client_number(a, "preference"));
+		printf(" tls %s", daemon_client_string(a, "tls"));
 		if (json_object_get(a, "discard_ehlo_keywords") != NULL) {
 			printf(" without ");
 			print_list(json_object_get(a, "discard_ehlo_keywords"));
@@ -165,11 +171,11 @@ print_tried(const json_t *tried)
 	if (tried == NULL)
 		return;
 	printf("tried:       in the last attempt that failed, %s ago\n",
-	    duration_format(manage_number(tried, "seconds_ago"), ago));
+	    duration_format(control_client_number(tried, "seconds_ago"), ago));
 	json_array_foreach(json_object_get(tried, "hosts"), i, host)
 	{
-		printf("  %s: %s\n", link_string(host, "host"),
-		    link_string(host, "reply"));
+		printf("  %s: %s\n", daemon_client_string(host, "host"),
+		    daemon_client_string(host, "reply"));
 	}
 }
 
@@ -191,24 +197,26 @@ print_held(const json_t *list)
 	{
 		if (json_object_get(limit, "sessions_limit") != NULL)
 			printf("sessions:    %lld of %lld of %s %s\n",
-			    manage_number(limit, "sessions"),
-			    manage_number(limit, "sessions_limit"),
-			    link_string(limit, "of"),
-			    link_string(limit, "name"));
+			    control_client_number(limit, "sessions"),
+			    control_client_number(limit, "sessions_limit"),
+			    daemon_client_string(limit, "of"),
+			    daemon_client_string(limit, "name"));
 		json_array_foreach(json_object_get(limit, "rates"), k, rate)
 		{
 			printf("rate:        %s of %s %s: ",
-			    link_string(rate, "rate"), link_string(limit, "of"),
-			    link_string(limit, "name"));
-			if (manage_number(rate, "wait_ms") > 0)
+			    daemon_client_string(rate, "rate"),
+			    daemon_client_string(limit, "of"),
+			    daemon_client_string(limit, "name"));
+			if (control_client_number(rate, "wait_ms") > 0)
 				printf("used up, the next in %s\n",
-				    duration_format(
-					(manage_number(rate, "wait_ms") + 999) /
+				    duration_format((control_client_number(rate,
+							 "wait_ms") +
+							999) /
 					    1000,
 					left));
 			else
 				printf("%lld left\n",
-				    manage_number(rate, "left"));
+				    control_client_number(rate, "left"));
 		}
 	}
 }
@@ -216,9 +224,9 @@ print_held(const json_t *list)
 static void
 print_destination(const json_t *d)
 {
-	long long waiting = manage_number(d, "waiting");
-	long long failures = manage_number(d, "failures");
-	long long domain = manage_number(d, "domain_waiting");
+	long long waiting = control_client_number(d, "waiting");
+	long long failures = control_client_number(d, "failures");
+	long long domain = control_client_number(d, "domain_waiting");
 	bool more = json_is_true(json_object_get(d, "domain_waiting_more"));
 
 	if (d == NULL)
@@ -227,29 +235,32 @@ print_destination(const json_t *d)
 		printf("destination: %s: %lld of %lld session%s it may have "
 		       "now, %lld recipient%s waiting, %lld failure%s in a "
 		       "row, %lld deferred in the last minute\n",
-		    link_string(d, "next_hop"), manage_number(d, "sessions"),
-		    manage_number(d, "concurrency"),
-		    plural(manage_number(d, "concurrency")), waiting,
+		    daemon_client_string(d, "next_hop"),
+		    control_client_number(d, "sessions"),
+		    control_client_number(d, "concurrency"),
+		    plural(control_client_number(d, "concurrency")), waiting,
 		    plural(waiting), failures, plural(failures),
-		    manage_number(d, "deferred_60s"));
+		    control_client_number(d, "deferred_60s"));
 	else
 		printf("destination: %s: %lld recipient%s waiting, none in "
 		       "hand, nothing is known against it\n",
-		    link_string(d, "next_hop"), waiting, plural(waiting));
-	if (link_string(d, "last_reply")[0] != '\0')
-		printf("last reply:  %s\n", link_string(d, "last_reply"));
+		    daemon_client_string(d, "next_hop"), waiting,
+		    plural(waiting));
+	if (daemon_client_string(d, "last_reply")[0] != '\0')
+		printf("last reply:  %s\n",
+		    daemon_client_string(d, "last_reply"));
 	print_held(json_object_get(d, "limits"));
 	printf("waiting:     %lld%s recipient%s of the domain, %lld of them in "
 	       "memory\n",
 	    domain, more ? " or more" : "", plural(domain),
-	    manage_number(d, "domain_in_memory"));
+	    control_client_number(d, "domain_in_memory"));
 }
 
 static void
 print_verdict(const json_t *row)
 {
 	const json_t *whys = json_object_get(row, "why");
-	const char *verdict = link_string(row, "verdict");
+	const char *verdict = daemon_client_string(row, "verdict");
 	size_t i;
 
 	printf("verdict:     %s\n",
@@ -267,7 +278,7 @@ print_words(const json_t *row)
 {
 	const json_t *transport = json_object_get(row, "transport");
 
-	printf("recipient:   <%s>\n", link_string(row, "recipient"));
+	printf("recipient:   <%s>\n", daemon_client_string(row, "recipient"));
 	print_route(json_object_get(row, "route"), transport);
 	print_limits(transport);
 	print_plan(json_object_get(row, "plan"));
@@ -342,7 +353,7 @@ explain_asked(int fd, const struct explain_options *o, const char *recipient,
 		    json_string(o->sender));
 	if (o->via != NULL)
 		(void)json_object_set_new(ask, "via", json_string(o->via));
-	return manage_ask(fd, ask, status);
+	return control_client_ask(fd, ask, status);
 }
 
 static int
@@ -355,25 +366,27 @@ explain(const struct explain_options *o, const char *recipient)
 	if (!read_address("recipient", recipient, false, &to) ||
 	    !read_address("sender", o->sender != NULL ? o->sender : "", true,
 		&from) ||
-	    !control_is_name("--via", o->via))
+	    !options_is_name("--via", o->via))
 		return EXIT_USAGE;
-	fd = link_open(link_socket(o->socket, o->config_name, true));
+	fd = daemon_client_open(
+	    daemon_client_socket(o->socket, o->config_name, true));
 	row = fd != -1 ? explain_asked(fd, o, to.path, &status)
 		       : explain_alone(o, &to);
 	if (row != NULL && o->json)
-		manage_print_json(row);
+		control_client_print_json(row);
 	else if (row != NULL)
 		print_words(row);
-	ret = row == NULL || fd == -1                          ? status
-	    : strcmp(link_string(row, "verdict"), "fail") == 0 ? EXIT_FAILED
-							       : EXIT_ALL_WELL;
+	ret = row == NULL || fd == -1 ? status
+	    : strcmp(daemon_client_string(row, "verdict"), "fail") == 0
+	    ? EXIT_FAILED
+	    : EXIT_ALL_WELL;
 	json_decref(row);
 	fd_close(fd);
 	return ret;
 }
 
 int
-control_explain(int argc, char **argv)
+cmd_explain(int argc, char **argv)
 {
 	struct explain_options o = { 0 };
 	const struct control_option rows[] = {
@@ -386,8 +399,8 @@ control_explain(int argc, char **argv)
 	int first;
 
 	o.config_name = POSTERN_SYSCONFDIR "/postern.conf";
-	first = control_options(argc, argv, rows, NELEM(rows));
-	if (!control_words(argc, argv, first, 1, 1, "a recipient"))
-		return control_usage("explain");
+	first = options_read(argc, argv, rows, NELEM(rows));
+	if (!options_words(argc, argv, first, 1, 1, "a recipient"))
+		return usage_print("explain");
 	return explain(&o, argv[first]);
 }

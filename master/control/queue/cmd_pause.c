@@ -19,30 +19,31 @@ struct pause_options {
 };
 
 int
-pause_print(int fd, bool json, int timeout_ms)
+cmd_pause_print(int fd, bool json, int timeout_ms)
 {
 	json_t *row;
 	bool done = false;
 
-	if (link_send(fd, json_pack("{s:s}", "command", "pauses"), -1) == -1)
+	if (daemon_client_send(fd, json_pack("{s:s}", "command", "pauses"),
+		-1) == -1)
 		return -1;
 	while (!done) {
-		row = link_receive(fd, timeout_ms);
+		row = daemon_client_receive(fd, timeout_ms);
 		if (row == NULL)
 			fprintf(stderr,
 			    errno == ETIMEDOUT
 				? "postern: the queue does not answer: what is "
 				  "paused is not known\n"
 				: "postern: posternd closed the connection\n");
-		if (row == NULL || manage_is_refusal(row)) {
+		if (row == NULL || control_client_is_refusal(row)) {
 			json_decref(row);
 			return -1;
 		}
 		done = json_is_true(json_object_get(row, "done"));
 		if (!done && json)
-			manage_print_json(row);
+			control_client_print_json(row);
 		else if (!done)
-			rows_print_pause(row);
+			queue_print_pause(row);
 		json_decref(row);
 	}
 	return 0;
@@ -62,27 +63,28 @@ say(const char *command, const struct pause_options *o)
 	else
 		(void)json_object_set_new(ask, "destination",
 		    json_string(o->destination));
-	fd = link_open(link_socket(o->socket, o->config_name, true));
+	fd = daemon_client_open(
+	    daemon_client_socket(o->socket, o->config_name, true));
 	if (fd == -1) {
 		json_decref(ask);
 		return EXIT_DEFERRED;
 	}
-	end = manage_ask(fd, ask, &status);
-	if (strcmp(link_string(end, "unknown"), "destination") == 0)
+	end = control_client_ask(fd, ask, &status);
+	if (strcmp(daemon_client_string(end, "unknown"), "destination") == 0)
 		fprintf(stderr,
 		    "postern: destination %s is paused, but no mail in the "
 		    "queue goes there now: is that its name?\n",
 		    o->destination);
 	if (end != NULL && o->json)
-		manage_print_json(end);
-	else if (end != NULL && manage_number(end, "changed") == 0)
+		control_client_print_json(end);
+	else if (end != NULL && control_client_number(end, "changed") == 0)
 		printf("nothing to do\n");
 	else if (end != NULL && strcmp(command, "resume") == 0)
 		printf("resumed: %lld pause%s ended\n",
-		    manage_number(end, "changed"),
-		    manage_number(end, "changed") == 1 ? "" : "s");
+		    control_client_number(end, "changed"),
+		    control_client_number(end, "changed") == 1 ? "" : "s");
 	if (end != NULL && !o->json)
-		(void)pause_print(fd, false, -1);
+		(void)cmd_pause_print(fd, false, -1);
 	json_decref(end);
 	fd_close(fd);
 	return end != NULL ? EXIT_ALL_WELL : status;
@@ -102,11 +104,11 @@ run(const char *command, int argc, char **argv)
 	};
 
 	o.config_name = POSTERN_SYSCONFDIR "/postern.conf";
-	if (!control_words(argc, argv,
-		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
-		return control_usage(command);
-	if (!control_is_name("--transport", o.transport) ||
-	    !control_is_name("--destination", o.destination))
+	if (!options_words(argc, argv,
+		options_read(argc, argv, rows, NELEM(rows)), 0, 0, ""))
+		return usage_print(command);
+	if (!options_is_name("--transport", o.transport) ||
+	    !options_is_name("--destination", o.destination))
 		return EXIT_USAGE;
 	if (o.all + (o.transport != NULL) + (o.destination != NULL) == 1)
 		return say(command, &o);
@@ -118,13 +120,13 @@ run(const char *command, int argc, char **argv)
 }
 
 int
-control_pause(int argc, char **argv)
+cmd_pause(int argc, char **argv)
 {
 	return run("pause", argc, argv);
 }
 
 int
-control_resume(int argc, char **argv)
+cmd_resume(int argc, char **argv)
 {
 	return run("resume", argc, argv);
 }

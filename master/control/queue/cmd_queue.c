@@ -41,11 +41,11 @@ static void
 print_row(const json_t *row, const struct manage_options *o, bool whole)
 {
 	if (o->json)
-		manage_print_json(row);
+		control_client_print_json(row);
 	else if (whole)
-		rows_print_whole(row);
+		queue_print_whole(row);
 	else
-		rows_print(row);
+		queue_print(row);
 }
 
 /* What is printed of a page, and how many rows there were. */
@@ -86,9 +86,9 @@ list_packet(int fd, struct listing *l, json_t *cursor)
 		    ? l->limit - l->nrows
 		    : LIST_PAGE;
 		(void)json_object_set_new(cursor, "limit", json_integer(rows));
-		more = manage_page(fd, cursor, list_row, l, &end);
+		more = control_client_page(fd, cursor, list_row, l, &end);
 		if (more == -1) {
-			l->status = link_refusal_status(end);
+			l->status = daemon_client_refusal_status(end);
 			json_decref(end);
 			return false;
 		}
@@ -103,12 +103,12 @@ static int
 list_sums(int fd, const struct listing *l)
 {
 	if (l->o->json)
-		manage_print_json(l->end);
+		control_client_print_json(l->end);
 	else if (!l->whole)
-		rows_print_counts(l->end);
+		queue_print_counts(l->end);
 	if (!l->o->json && json_is_true(json_object_get(l->end, "more")))
 		printf("there are more rows: --limit N prints up to N\n");
-	return l->whole ? 0 : pause_print(fd, l->o->json, -1);
+	return l->whole ? 0 : cmd_pause_print(fd, l->o->json, -1);
 }
 
 static int
@@ -141,10 +141,10 @@ list(int fd, const struct manage_options *o, bool whole)
 	const struct selection *s = &o->selection;
 	int ret;
 
-	l.limit = manage_limit(o, INT32_MAX, -1);
+	l.limit = control_client_limit(o, INT32_MAX, -1);
 	ret = list_packets(fd, &l);
 	if (ret == EXIT_ALL_WELL && l.nrows == 0 && l.limit != 0) {
-		if (manage_is_unknown(l.end, o))
+		if (control_client_is_unknown(l.end, o))
 			ret = EXIT_FAILED;
 		if (s->nids > 0) {
 			fprintf(stderr,
@@ -187,10 +187,10 @@ receive_or_stop(int fd, bool *asked)
 	for (;;) {
 		if (interrupted && !*asked) {
 			*asked = true;
-			(void)link_send(fd,
+			(void)daemon_client_send(fd,
 			    json_pack("{s:s}", "command", "stop"), -1);
 		}
-		row = link_receive(fd, 200);
+		row = daemon_client_receive(fd, 200);
 		if (row != NULL || errno != ETIMEDOUT)
 			break;
 	}
@@ -207,12 +207,12 @@ act_once(int fd, const char *verb, const struct manage_options *o, json_t *act,
 	bool asked = false, done = false;
 	json_t *row;
 
-	if (link_send(fd, act, -1) == -1)
+	if (daemon_client_send(fd, act, -1) == -1)
 		return -1;
 	while (!done) {
 		row = receive_or_stop(fd, &asked);
-		if (row == NULL || manage_is_refusal(row)) {
-			t->refused = link_refusal_status(row);
+		if (row == NULL || control_client_is_refusal(row)) {
+			t->refused = daemon_client_refusal_status(row);
 			json_decref(row);
 			return -1;
 		}
@@ -225,19 +225,20 @@ act_once(int fd, const char *verb, const struct manage_options *o, json_t *act,
 		}
 		if (!done) {
 			show_progress(o, verb, t,
-			    manage_number(row, "recipients"),
-			    manage_number(row, "looked_at"));
+			    control_client_number(row, "recipients"),
+			    control_client_number(row, "looked_at"));
 			json_decref(row);
 			continue;
 		}
-		t->recipients += manage_number(row, "recipients");
-		t->in_delivery += manage_number(row, "in_delivery");
-		t->looked_at += manage_number(row, "looked_at");
+		t->recipients += control_client_number(row, "recipients");
+		t->in_delivery += control_client_number(row, "in_delivery");
+		t->looked_at += control_client_number(row, "looked_at");
 		t->stopped = json_is_true(json_object_get(row, "stopped"));
-		if (!t->unknown && manage_is_unknown(row, o))
+		if (!t->unknown && control_client_is_unknown(row, o))
 			t->unknown = true;
 		if (t->until[0] == '\0')
-			(void)strlcpy(t->until, link_string(row, "until"),
+			(void)strlcpy(t->until,
+			    daemon_client_string(row, "until"),
 			    sizeof(t->until));
 		json_decref(row);
 	}
@@ -305,7 +306,7 @@ print_tally(const char *verb, const struct manage_options *o, bool dry,
 		    "dry_run", dry, "recipients", (json_int_t)t->recipients,
 		    "in_delivery", (json_int_t)t->in_delivery, "looked_at",
 		    (json_int_t)t->looked_at, "stopped", t->stopped, "done", 1);
-		manage_print_json(end);
+		control_client_print_json(end);
 		json_decref(end);
 		return;
 	}
@@ -388,16 +389,16 @@ cat(int fd, const char *id)
 	ssize_t n;
 	int body = -1, ret = EXIT_DEFERRED;
 
-	if (link_send(fd, json_pack("{s:s,s:s}", "command", "cat", "id", id),
-		-1) == -1)
+	if (daemon_client_send(fd,
+		json_pack("{s:s,s:s}", "command", "cat", "id", id), -1) == -1)
 		return EXIT_DEFERRED;
-	end = link_receive_fd(fd, &body);
+	end = daemon_client_receive_fd(fd, &body);
 	if (end == NULL) {
 		fprintf(stderr, "postern: posternd closed the connection\n");
 		goto out;
 	}
-	if (manage_is_refusal(end)) {
-		ret = link_refusal_status(end);
+	if (control_client_is_refusal(end)) {
+		ret = daemon_client_refusal_status(end);
 		goto out;
 	}
 	if (body == -1) {
@@ -488,8 +489,7 @@ parse(int argc, char **argv, struct manage_options *o)
 	};
 
 	o->config_name = POSTERN_SYSCONFDIR "/postern.conf";
-	return control_options(argc, argv, rows,
-	    NELEM(rows) - (o->flush ? 3 : 0));
+	return options_read(argc, argv, rows, NELEM(rows) - (o->flush ? 3 : 0));
 }
 
 static int
@@ -497,13 +497,14 @@ run(const char *verb, const struct manage_options *o)
 {
 	int fd, ret;
 
-	fd = link_open(link_socket(o->socket, o->config_name, true));
+	fd = daemon_client_open(
+	    daemon_client_socket(o->socket, o->config_name, true));
 	if (fd == -1)
 		return EXIT_DEFERRED;
 	if (strcmp(verb, "list") == 0 || strcmp(verb, "show") == 0)
 		ret = list(fd, o, verb[0] == 's');
 	else if (strcmp(verb, "summary") == 0)
-		ret = summary_run(fd, o);
+		ret = cmd_summary(fd, o);
 	else if (strcmp(verb, "cat") == 0)
 		ret = cat(fd, o->selection.ids[0]);
 	else
@@ -535,7 +536,7 @@ is_for_archive(int argc, char **argv)
 }
 
 int
-control_queue(int argc, char **argv)
+cmd_queue(int argc, char **argv)
 {
 	struct manage_options o = { 0 };
 	json_t *probe;
@@ -544,16 +545,16 @@ control_queue(int argc, char **argv)
 	int first, ret;
 
 	if (is_for_archive(argc, argv))
-		return control_archive(argc, argv);
+		return cmd_archive(argc, argv);
 	first = parse(argc, argv, &o);
-	if (!control_words(argc, argv, first, 1, argc, "what to do"))
-		return control_usage("queue");
+	if (!options_words(argc, argv, first, 1, argc, "what to do"))
+		return usage_print("queue");
 	for (i = 0; i < NELEM(verbs); i++)
 		if (strcmp(argv[first], verbs[i]) == 0)
 			break;
 	if (i == NELEM(verbs)) {
 		fprintf(stderr, "postern: queue has no \"%s\"\n", argv[first]);
-		return control_usage("queue");
+		return usage_print("queue");
 	}
 	o.selection.ids = argv + first + 1;
 	o.selection.nids = (size_t)(argc - first - 1);
@@ -562,7 +563,8 @@ control_queue(int argc, char **argv)
 	if (why != NULL)
 		return refuse(why);
 	/* Wrong words are said before anything is asked. */
-	if (manage_limit(&o, INT32_MAX, 0) == -1 || !summary_check(&o))
+	if (control_client_limit(&o, INT32_MAX, 0) == -1 ||
+	    !cmd_summary_check(&o))
 		return EXIT_USAGE;
 	probe = json_object();
 	ret = selection_add(probe, &o.selection, 0);
@@ -572,17 +574,18 @@ control_queue(int argc, char **argv)
 
 /* All that waits is due now, and no destination rests. */
 int
-control_flush(int argc, char **argv)
+cmd_flush(int argc, char **argv)
 {
 	struct manage_options o = { .flush = true };
 	int fd, ret;
 
-	if (!control_words(argc, argv, parse(argc, argv, &o), 0, 0, ""))
-		return control_usage("flush");
+	if (!options_words(argc, argv, parse(argc, argv, &o), 0, 0, ""))
+		return usage_print("flush");
 	o.progress = o.progress || isatty(STDERR_FILENO);
 	if (selection_is_empty(&o.selection))
 		o.selection.recipient = "*";
-	fd = link_open(link_socket(o.socket, o.config_name, true));
+	fd = daemon_client_open(
+	    daemon_client_socket(o.socket, o.config_name, true));
 	if (fd == -1)
 		return EXIT_DEFERRED;
 	ret = change(fd, "retry", &o, false);

@@ -20,7 +20,7 @@ static const char *const kinds[] = { "destination", "domain", "reason",
 	"sender", "age" };
 
 bool
-summary_check(const struct manage_options *o)
+cmd_summary_check(const struct manage_options *o)
 {
 	size_t i;
 
@@ -60,7 +60,7 @@ print_counts(const char *name, const json_t *row)
 	size_t i;
 
 	printf("%-*.*s %8lld", SUMMARY_NAME, SUMMARY_NAME, name,
-	    manage_number(row, "recipients"));
+	    control_client_number(row, "recipients"));
 	json_array_foreach(json_object_get(row, "ages"), i, value)
 	{
 		printf(" %6lld", (long long)json_integer_value(value));
@@ -72,14 +72,14 @@ print_counts(const char *name, const json_t *row)
 static void
 name_destination(const json_t *row, char *out, size_t size)
 {
-	const char *transport = link_string(row, "transport");
-	const char *hop = link_string(row, "next_hop");
+	const char *transport = daemon_client_string(row, "transport");
+	const char *hop = daemon_client_string(row, "next_hop");
 
 	if (transport[0] == '\0')
 		(void)snprintf(out, size, "%s (no route)", hop);
 	else if (strcmp(transport, hop) == 0)
 		(void)snprintf(out, size, "%s (%s)", transport,
-		    link_string(row, "server"));
+		    daemon_client_string(row, "server"));
 	else
 		(void)snprintf(out, size, "%s (by %s)", hop, transport);
 }
@@ -89,27 +89,28 @@ static void
 print_now(const json_t *row)
 {
 	const json_t *now = json_object_get(row, "now");
-	long long until = manage_number(now, "blocked_until_ms");
+	long long until = control_client_number(now, "blocked_until_ms");
 	char left[DURATION_SIZE];
 
-	if (manage_number(now, "deferred_60s") > 0)
+	if (control_client_number(now, "deferred_60s") > 0)
 		printf("    deferred in the last minute: %lld\n",
-		    manage_number(now, "deferred_60s"));
+		    control_client_number(now, "deferred_60s"));
 	if (json_object_get(now, "paused") != NULL)
 		printf("    paused by an operator\n");
 	if (until > time_real_ms())
 		printf("    rests for %s, after %lld failures in a row\n",
 		    duration_format((until - time_real_ms() + 999) / 1000,
 			left),
-		    manage_number(now, "failures"));
-	if (link_string(row, "last_reply")[0] != '\0')
-		printf("    last reply: %s\n", link_string(row, "last_reply"));
+		    control_client_number(now, "failures"));
+	if (daemon_client_string(row, "last_reply")[0] != '\0')
+		printf("    last reply: %s\n",
+		    daemon_client_string(row, "last_reply"));
 }
 
 static void
 print_row(const json_t *row)
 {
-	const char *kind = link_string(row, "summary");
+	const char *kind = daemon_client_string(row, "summary");
 	char name[1024];
 
 	if (json_is_true(json_object_get(row, "others"))) {
@@ -119,7 +120,8 @@ print_row(const json_t *row)
 	if (strcmp(kind, "destination") == 0)
 		name_destination(row, name, sizeof(name));
 	else
-		(void)strlcpy(name, link_string(row, kind), sizeof(name));
+		(void)strlcpy(name, daemon_client_string(row, kind),
+		    sizeof(name));
 	if (strcmp(kind, "sender") == 0 && name[0] == '\0')
 		(void)strlcpy(name, "<>", sizeof(name));
 	if (strcmp(kind, "domain") == 0 && name[0] == '\0')
@@ -135,24 +137,24 @@ print_reason(const json_t *row)
 {
 	if (json_is_true(json_object_get(row, "others")))
 		printf("%8lld (too many reasons: the others)\n",
-		    manage_number(row, "recipients"));
+		    control_client_number(row, "recipients"));
 	else
-		printf("%8lld %s\n", manage_number(row, "recipients"),
-		    link_string(row, "reason"));
+		printf("%8lld %s\n", control_client_number(row, "recipients"),
+		    daemon_client_string(row, "reason"));
 }
 
 static void
 print_age(const json_t *row)
 {
 	const json_t *states = json_object_get(row, "states"), *value;
-	long long below = manage_number(row, "below_minutes");
+	long long below = control_client_number(row, "below_minutes");
 	const char *name;
 	char head[32] = "older";
 	json_t *own = json_copy((json_t *)(uintptr_t)states);
 
 	if (below > 0)
 		(void)snprintf(head, sizeof(head), "below %lld min", below);
-	printf("%-16s %8lld ", head, manage_number(row, "recipients"));
+	printf("%-16s %8lld ", head, control_client_number(row, "recipients"));
 	json_object_foreach(own, name, value)
 	{
 		printf(" %s=%lld", name, (long long)json_integer_value(value));
@@ -165,15 +167,16 @@ static void
 print_words(const json_t *rows, const json_t *sum, const char *by)
 {
 	const json_t *row;
-	long long hidden =
-	    manage_number(sum, "rows") - manage_number(sum, "shown");
+	long long hidden = control_client_number(sum, "rows") -
+	    control_client_number(sum, "shown");
 	size_t i;
 
 	if (strcmp(by, "reason") != 0 && strcmp(by, "age") != 0) {
 		print_head(sum);
 		print_counts("TOTAL", sum);
 	} else {
-		printf("%lld recipients\n", manage_number(sum, "recipients"));
+		printf("%lld recipients\n",
+		    control_client_number(sum, "recipients"));
 	}
 	json_array_foreach(rows, i, row)
 	{
@@ -196,7 +199,8 @@ receive(int fd, json_t **sum, int *status)
 {
 	json_t *rows = json_array(), *row;
 
-	while ((row = manage_receive(fd)) != NULL && !manage_is_refusal(row)) {
+	while ((row = control_client_receive(fd)) != NULL &&
+	    !control_client_is_refusal(row)) {
 		if (json_is_true(json_object_get(row, "done"))) {
 			*sum = row;
 			return rows;
@@ -205,17 +209,17 @@ receive(int fd, json_t **sum, int *status)
 			(void)json_array_append(rows, row);
 		json_decref(row); /* else how far it is */
 	}
-	*status = link_refusal_status(row);
+	*status = daemon_client_refusal_status(row);
 	json_decref(row);
 	json_decref(rows);
 	return NULL;
 }
 
 int
-summary_run(int fd, const struct manage_options *o)
+cmd_summary(int fd, const struct manage_options *o)
 {
 	const char *by = o->by != NULL ? o->by : kinds[0];
-	long long limit = manage_limit(o, SUMMARY_MOST, SUMMARY_SHOWN);
+	long long limit = control_client_limit(o, SUMMARY_MOST, SUMMARY_SHOWN);
 	json_t *ask, *rows, *row, *sum = NULL;
 	int ret = EXIT_ALL_WELL;
 	size_t i;
@@ -228,19 +232,19 @@ summary_run(int fd, const struct manage_options *o)
 		json_decref(ask);
 		return EXIT_USAGE;
 	}
-	if (link_send(fd, ask, -1) == -1)
+	if (daemon_client_send(fd, ask, -1) == -1)
 		return EXIT_DEFERRED;
 	rows = receive(fd, &sum, &ret);
 	if (rows == NULL)
 		return ret;
-	if (manage_is_unknown(sum, o))
+	if (control_client_is_unknown(sum, o))
 		ret = EXIT_FAILED;
 	if (o->json) {
 		json_array_foreach(rows, i, row)
 		{
-			manage_print_json(row);
+			control_client_print_json(row);
 		}
-		manage_print_json(sum);
+		control_client_print_json(sum);
 	} else {
 		print_words(rows, sum, by);
 	}

@@ -22,14 +22,15 @@ follow(int fd)
 	json_t *row;
 	int ret;
 
-	while ((row = manage_receive(fd)) != NULL) {
-		if (manage_is_refusal(row)) {
-			ret = link_refusal_status(row);
+	while ((row = control_client_receive(fd)) != NULL) {
+		if (control_client_is_refusal(row)) {
+			ret = daemon_client_refusal_status(row);
 			json_decref(row);
 			return ret;
 		}
-		if (strcmp(link_string(row, "event"), "listening") != 0) {
-			manage_print_json(row);
+		if (strcmp(daemon_client_string(row, "event"), "listening") !=
+		    0) {
+			control_client_print_json(row);
 			if (fflush(stdout) != 0) {
 				json_decref(row);
 				return EXIT_FAILED; /* nobody reads */
@@ -41,7 +42,7 @@ follow(int fd)
 }
 
 int
-control_tail(int argc, char **argv)
+cmd_tail(int argc, char **argv)
 {
 	const char *config_name = POSTERN_SYSCONFDIR "/postern.conf";
 	const char *socket = NULL, *sender = NULL, *recipient = NULL;
@@ -60,16 +61,17 @@ control_tail(int argc, char **argv)
 	json_t *ask;
 	int fd, ret = EXIT_DEFERRED;
 
-	if (!control_words(argc, argv,
-		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
-		return control_usage("tail");
-	if (!control_is_name("--sender", sender) ||
-	    !control_is_name("--recipient", recipient) ||
-	    !control_is_name("--destination", destination) ||
-	    !control_is_name("--id", id) ||
-	    !control_is_name("--status", status))
+	if (!options_words(argc, argv,
+		options_read(argc, argv, rows, NELEM(rows)), 0, 0, ""))
+		return usage_print("tail");
+	if (!options_is_name("--sender", sender) ||
+	    !options_is_name("--recipient", recipient) ||
+	    !options_is_name("--destination", destination) ||
+	    !options_is_name("--id", id) ||
+	    !options_is_name("--status", status))
 		return EXIT_USAGE;
-	fd = link_open(link_socket(socket, config_name, true));
+	fd =
+	    daemon_client_open(daemon_client_socket(socket, config_name, true));
 	if (fd == -1)
 		return EXIT_DEFERRED;
 	ask = json_pack("{s:s}", "command", "tail");
@@ -78,7 +80,7 @@ control_tail(int argc, char **argv)
 	set(ask, "destination", destination);
 	set(ask, "status", status);
 	set(ask, "id", id);
-	if (link_send(fd, ask, -1) == 0)
+	if (daemon_client_send(fd, ask, -1) == 0)
 		ret = follow(fd);
 	fd_close(fd);
 	return ret;

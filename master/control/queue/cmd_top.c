@@ -59,8 +59,8 @@ print_rates(const json_t *row, char *line, size_t size)
 		rate = json_object_get(last, names[i]);
 		len += (size_t)snprintf(line + len, size - len,
 		    "%s%s %.1f/s (%.1f/s)", i > 0 ? "  " : "", names[i],
-		    (double)manage_number(rate, "10s") / 10,
-		    (double)manage_number(rate, "60s") / 60);
+		    (double)control_client_number(rate, "10s") / 10,
+		    (double)control_client_number(rate, "60s") / 60);
 	}
 }
 
@@ -73,18 +73,22 @@ print_queue(const json_t *row, int columns)
 	(void)snprintf(line, sizeof(line),
 	    "recipients: queued %lld  active %lld  deferred %lld  failed %lld  "
 	    "held %lld   in memory %lld/%lld",
-	    manage_number(c, "queued"), manage_number(c, "active"),
-	    manage_number(c, "deferred"), manage_number(c, "failed"),
-	    manage_number(c, "held"), manage_number(row, "in_memory"),
-	    manage_number(row, "in_memory_limit"));
+	    control_client_number(c, "queued"),
+	    control_client_number(c, "active"),
+	    control_client_number(c, "deferred"),
+	    control_client_number(c, "failed"),
+	    control_client_number(c, "held"),
+	    control_client_number(row, "in_memory"),
+	    control_client_number(row, "in_memory_limit"));
 	print_line(line, columns);
 	print_rates(row, line, sizeof(line));
 	print_line(line, columns);
 	(void)snprintf(line, sizeof(line), "sessions: %lld/%lld%s",
-	    manage_number(row, "sessions"),
-	    manage_number(row, "sessions_limit"),
-	    manage_number(row, "pauses") > 0 ? "   PAUSED: see postern status"
-					     : "");
+	    control_client_number(row, "sessions"),
+	    control_client_number(row, "sessions_limit"),
+	    control_client_number(row, "pauses") > 0
+		? "   PAUSED: see postern status"
+		: "");
 	print_line(line, columns);
 }
 
@@ -94,17 +98,19 @@ describe_reason(const json_t *row, char *out, size_t size)
 {
 	const json_t *held = json_object_get(row, "held_by");
 
-	if (link_string(row, "reason")[0] != '\0')
-		(void)strlcpy(out, link_string(row, "reason"), size);
+	if (daemon_client_string(row, "reason")[0] != '\0')
+		(void)strlcpy(out, daemon_client_string(row, "reason"), size);
 	else if (held == NULL)
-		(void)strlcpy(out, link_string(row, "last_reply"), size);
+		(void)strlcpy(out, daemon_client_string(row, "last_reply"),
+		    size);
 	else
 		(void)snprintf(out, size, "%s of %s %s",
-		    manage_number(held, "wait_ms") > 0 ? "the rate"
+		    control_client_number(held, "wait_ms") > 0 ? "the rate"
 			: json_is_true(json_object_get(held, "sessions_full"))
 			? "all sessions"
 			: "others wait for the rate",
-		    link_string(held, "of"), link_string(held, "name"));
+		    daemon_client_string(held, "of"),
+		    daemon_client_string(held, "name"));
 }
 
 static void
@@ -112,7 +118,7 @@ describe_block(const json_t *row, char *out, size_t size)
 {
 	char left[DURATION_SIZE];
 	const json_t *held = json_object_get(row, "held_by");
-	long long until = manage_number(row, "blocked_until_ms");
+	long long until = control_client_number(row, "blocked_until_ms");
 
 	out[0] = '\0';
 	if (json_object_get(row, "paused") != NULL)
@@ -125,10 +131,11 @@ describe_block(const json_t *row, char *out, size_t size)
 		(void)strlcpy(out, "resolving", size);
 	else if (json_is_true(json_object_get(row, "waits_for_login")))
 		(void)strlcpy(out, "no secret", size);
-	else if (manage_number(held, "wait_ms") > 0)
+	else if (control_client_number(held, "wait_ms") > 0)
 		(void)snprintf(out, size, "rate %s",
 		    duration_format(
-			(manage_number(held, "wait_ms") + 999) / 1000, left));
+			(control_client_number(held, "wait_ms") + 999) / 1000,
+			left));
 	else if (held != NULL)
 		(void)strlcpy(out, "limited", size);
 }
@@ -142,10 +149,12 @@ print_destination(const json_t *row, int columns)
 	describe_reason(row, reason, sizeof(reason));
 	(void)snprintf(line, sizeof(line),
 	    "%-12.12s %-28.28s %7lld %9lld %4lld/%-4lld %-13.13s %s",
-	    link_string(row, "transport"), link_string(row, "next_hop"),
-	    manage_number(row, "waiting"), manage_number(row, "deferred_60s"),
-	    manage_number(row, "sessions"), manage_number(row, "concurrency"),
-	    block, reason);
+	    daemon_client_string(row, "transport"),
+	    daemon_client_string(row, "next_hop"),
+	    control_client_number(row, "waiting"),
+	    control_client_number(row, "deferred_60s"),
+	    control_client_number(row, "sessions"),
+	    control_client_number(row, "concurrency"), block, reason);
 	print_line(line, columns);
 }
 
@@ -156,11 +165,14 @@ print_session(const json_t *row, int columns)
 
 	(void)snprintf(line, sizeof(line),
 	    "%7lld %-28.28s %-10.10s %6lld %4lld %8.8s %-7.7s %s",
-	    manage_number(row, "session"), link_string(row, "next_hop"),
-	    link_string(row, "state"), manage_number(row, "messages"),
-	    manage_number(row, "in_hand"),
-	    duration_format(manage_number(row, "age_ms") / 1000, age),
-	    link_string(row, "tls"), link_string(row, "relay"));
+	    control_client_number(row, "session"),
+	    daemon_client_string(row, "next_hop"),
+	    daemon_client_string(row, "state"),
+	    control_client_number(row, "messages"),
+	    control_client_number(row, "in_hand"),
+	    duration_format(control_client_number(row, "age_ms") / 1000, age),
+	    daemon_client_string(row, "tls"),
+	    daemon_client_string(row, "relay"));
 	print_line(line, columns);
 }
 
@@ -168,7 +180,7 @@ print_session(const json_t *row, int columns)
 static void
 print_row(const json_t *row, const char *former, int columns)
 {
-	const char *kind = link_string(row, "top");
+	const char *kind = daemon_client_string(row, "top");
 	char line[512];
 
 	if (strcmp(kind, "counting") == 0)
@@ -179,7 +191,7 @@ print_row(const json_t *row, const char *former, int columns)
 	}
 	if (strcmp(kind, "trouble") == 0) {
 		(void)snprintf(line, sizeof(line), "! %s",
-		    link_string(row, "what"));
+		    daemon_client_string(row, "what"));
 		print_line(line, columns);
 		return;
 	}
@@ -207,22 +219,23 @@ look(int fd, const struct top_options *o, int limit, int columns)
 	bool done = false;
 	json_t *row;
 
-	if (link_send(fd,
+	if (daemon_client_send(fd,
 		json_pack("{s:s,s:i}", "command", "top", "limit", limit),
 		-1) == -1)
 		return -1;
 	while (!done) {
-		row = manage_receive(fd);
-		if (row == NULL || manage_is_refusal(row)) {
+		row = control_client_receive(fd);
+		if (row == NULL || control_client_is_refusal(row)) {
 			json_decref(row);
 			return -1;
 		}
 		done = json_is_true(json_object_get(row, "done"));
 		if (o->json)
-			manage_print_json(row);
+			control_client_print_json(row);
 		else if (!done)
 			print_row(row, former, columns);
-		(void)strlcpy(former, link_string(row, "top"), sizeof(former));
+		(void)strlcpy(former, daemon_client_string(row, "top"),
+		    sizeof(former));
 		json_decref(row);
 	}
 	fflush(stdout);
@@ -276,8 +289,8 @@ parse(int argc, char **argv, struct top_options *o, int *limit,
 	o->config_name = POSTERN_SYSCONFDIR "/postern.conf";
 	o->interval = "2s";
 	o->limit = "20";
-	if (!control_words(argc, argv,
-		control_options(argc, argv, rows, NELEM(rows)), 0, 0, ""))
+	if (!options_words(argc, argv,
+		options_read(argc, argv, rows, NELEM(rows)), 0, 0, ""))
 		return -1;
 	*limit = (int)strtonum(o->limit, 0, 100, &why);
 	*seconds = duration_parse(o->interval);
@@ -290,7 +303,7 @@ parse(int argc, char **argv, struct top_options *o, int *limit,
 }
 
 int
-control_top(int argc, char **argv)
+cmd_top(int argc, char **argv)
 {
 	struct top_options o = { 0 };
 	int64_t seconds = 0;
@@ -298,8 +311,9 @@ control_top(int argc, char **argv)
 
 	ret = parse(argc, argv, &o, &limit, &seconds);
 	if (ret != 0)
-		return ret == -1 ? control_usage("top") : ret;
-	fd = link_open(link_socket(o.socket, o.config_name, true));
+		return ret == -1 ? usage_print("top") : ret;
+	fd = daemon_client_open(
+	    daemon_client_socket(o.socket, o.config_name, true));
 	if (fd == -1)
 		return EXIT_DEFERRED;
 	if (o.once || o.json || !isatty(STDOUT_FILENO))

@@ -42,8 +42,8 @@ static void
 print_head(const json_t *row, bool json)
 {
 	char began[64], to[512], relay[512], summary[768], messages[1024];
-	const char *name = link_string(row, "transcript");
-	const char *head = link_string(row, "text");
+	const char *name = daemon_client_string(row, "transcript");
+	const char *head = daemon_client_string(row, "text");
 	json_t *object;
 
 	(void)head_line(head, "began", began, sizeof(began));
@@ -70,9 +70,10 @@ is_meant(const json_t *row, const char *id)
 {
 	char messages[1024], *rest = messages, *word;
 
-	if (id == NULL || strcmp(link_string(row, "transcript"), id) == 0)
+	if (id == NULL ||
+	    strcmp(daemon_client_string(row, "transcript"), id) == 0)
 		return true;
-	(void)head_line(link_string(row, "text"), "messages", messages,
+	(void)head_line(daemon_client_string(row, "text"), "messages", messages,
 	    sizeof(messages));
 	while ((word = strsep(&rest, " ")) != NULL)
 		if (strcasecmp(word, id) == 0)
@@ -84,14 +85,15 @@ is_meant(const json_t *row, const char *id)
 static json_t *
 receive(int fd, bool *done, bool *more)
 {
-	json_t *row = link_receive(fd, -1);
+	json_t *row = daemon_client_receive(fd, -1);
 
 	*done = row != NULL && json_is_true(json_object_get(row, "done"));
 	*more = *done && json_is_true(json_object_get(row, "more"));
 	if (row == NULL)
 		fprintf(stderr, "postern: posternd closed the connection\n");
-	else if (strcmp(link_string(row, "status"), "refused") == 0)
-		fprintf(stderr, "postern: %s\n", link_string(row, "error"));
+	else if (strcmp(daemon_client_string(row, "status"), "refused") == 0)
+		fprintf(stderr, "postern: %s\n",
+		    daemon_client_string(row, "error"));
 	else if (!*done)
 		return row;
 	json_decref(row);
@@ -112,13 +114,14 @@ walk(int fd, const char *id, char out[static TRANSCRIPT_ID_SIZE], bool print,
 
 	out[0] = '\0';
 	while (more) {
-		if (link_send(fd,
+		if (daemon_client_send(fd,
 			json_pack("{s:s,s:s}", "command", "transcripts", "name",
 			    last),
 			-1) == -1)
 			return -1;
 		while ((row = receive(fd, &done, &more)) != NULL) {
-			(void)strlcpy(last, link_string(row, "transcript"),
+			(void)strlcpy(last,
+			    daemon_client_string(row, "transcript"),
 			    sizeof(last));
 			if (print)
 				print_head(row, json);
@@ -135,7 +138,7 @@ walk(int fd, const char *id, char out[static TRANSCRIPT_ID_SIZE], bool print,
 }
 
 int
-transcript_fetch(int fd, const char *id, FILE *out)
+cmd_transcript_fetch(int fd, const char *id, FILE *out)
 {
 	char name[TRANSCRIPT_ID_SIZE];
 	bool done, more;
@@ -145,13 +148,13 @@ transcript_fetch(int fd, const char *id, FILE *out)
 		return -1;
 	if (name[0] == '\0')
 		return 0;
-	if (link_send(fd,
+	if (daemon_client_send(fd,
 		json_pack("{s:s,s:s,s:b}", "command", "transcripts", "name",
 		    name, "whole", 1),
 		-1) == -1)
 		return -1;
 	while ((row = receive(fd, &done, &more)) != NULL) {
-		fputs(link_string(row, "text"), out);
+		fputs(daemon_client_string(row, "text"), out);
 		json_decref(row);
 	}
 	return done ? 1 : -1;
@@ -175,7 +178,7 @@ show(int fd, const char *id, bool json)
 	FILE *whole = json ? open_memstream(&text, &n) : NULL;
 	int found = json && whole == NULL
 	    ? -1
-	    : transcript_fetch(fd, id, json ? whole : stdout);
+	    : cmd_transcript_fetch(fd, id, json ? whole : stdout);
 
 	if (whole != NULL && fclose(whole) == 0 && found == 1)
 		print_text(text);
@@ -189,7 +192,7 @@ show(int fd, const char *id, bool json)
 }
 
 int
-control_transcript(int argc, char **argv)
+cmd_transcript(int argc, char **argv)
 {
 	struct transcript_options o = { 0 };
 	const struct control_option rows[] = {
@@ -202,10 +205,11 @@ control_transcript(int argc, char **argv)
 	int fd, first, ret;
 
 	o.config_name = POSTERN_SYSCONFDIR "/postern.conf";
-	first = control_options(argc, argv, rows, NELEM(rows));
-	if (!control_words(argc, argv, first, 0, o.last ? 0 : 1, ""))
-		return control_usage("transcript");
-	fd = link_open(link_socket(o.socket, o.config_name, true));
+	first = options_read(argc, argv, rows, NELEM(rows));
+	if (!options_words(argc, argv, first, 0, o.last ? 0 : 1, ""))
+		return usage_print("transcript");
+	fd = daemon_client_open(
+	    daemon_client_socket(o.socket, o.config_name, true));
 	if (fd == -1)
 		return EXIT_DEFERRED;
 	if (o.last || first < argc)

@@ -8,11 +8,11 @@
 #define TRANSCRIPT_ID_SIZE 32
 
 /*
- * transcript_fetch - write one to out: that of the id, or the newest of a
+ * cmd_transcript_fetch - write one to out: that of the id, or the newest of a
  * session with the message of that queue id; NULL: the newest of all.
  *
  * 1, 0 where there is none, or -1 where that has been said on stderr.
  */
-int transcript_fetch(int fd, const char *id, FILE *out);
+int cmd_transcript_fetch(int fd, const char *id, FILE *out);
 
 #endif

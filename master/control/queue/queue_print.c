@@ -7,19 +7,6 @@
 #include "master/control/client/control_client.h"
 #include "master/control/client/daemon_client.h"
 
-void
-manage_print_json(const json_t *object)
-{
-	(void)json_dumpf(object, stdout, JSON_COMPACT);
-	putchar('\n');
-}
-
-long long
-manage_number(const json_t *object, const char *name)
-{
-	return json_integer_value(json_object_get(object, name));
-}
-
 static void
 print_time(const char *before, long long ms, const char *after)
 {
@@ -39,32 +26,35 @@ state_of(const json_t *row)
 {
 	return json_is_true(json_object_get(row, "kept"))
 	    ? "failed,kept"
-	    : link_string(row, "state");
+	    : daemon_client_string(row, "state");
 }
 
 void
-rows_print(const json_t *row)
+queue_print(const json_t *row)
 {
 	const json_t *last = json_object_get(row, "last");
 
 	printf("%s %s%s from=<%s> to=<%s> size=%lld attempts=%lld",
-	    link_string(row, "id"), state_of(row),
+	    daemon_client_string(row, "id"), state_of(row),
 	    json_is_true(json_object_get(row, "in_doubt"))
 		? ",perhaps-delivered"
 		: "",
-	    link_string(row, "from"), link_string(row, "recipient"),
-	    manage_number(row, "size"), manage_number(row, "attempts"));
-	print_time(" arrived=", manage_number(row, "arrived_ms"), "");
-	print_time(" next=", manage_number(row, "next_ms"), "");
-	if (link_string(row, "via")[0] != '\0')
-		printf(" via=%s", link_string(row, "via"));
+	    daemon_client_string(row, "from"),
+	    daemon_client_string(row, "recipient"),
+	    control_client_number(row, "size"),
+	    control_client_number(row, "attempts"));
+	print_time(" arrived=", control_client_number(row, "arrived_ms"), "");
+	print_time(" next=", control_client_number(row, "next_ms"), "");
+	if (daemon_client_string(row, "via")[0] != '\0')
+		printf(" via=%s", daemon_client_string(row, "via"));
 	if (last != NULL)
 		printf(" last=%s dsn=%s relay=%s (%s)",
-		    link_string(last, "status"), link_string(last, "dsn"),
-		    link_string(last, "relay")[0] != '\0'
-			? link_string(last, "relay")
+		    daemon_client_string(last, "status"),
+		    daemon_client_string(last, "dsn"),
+		    daemon_client_string(last, "relay")[0] != '\0'
+			? daemon_client_string(last, "relay")
 			: "none",
-		    link_string(last, "reply"));
+		    daemon_client_string(last, "reply"));
 	putchar('\n');
 }
 
@@ -83,7 +73,7 @@ print_flags(const json_t *flags)
 static void
 print_member(const json_t *row, const char *name, const char *label)
 {
-	const char *value = link_string(row, name);
+	const char *value = daemon_client_string(row, name);
 
 	if (value[0] != '\0')
 		printf("  %-11s %s\n", label, value);
@@ -93,13 +83,15 @@ print_member(const json_t *row, const char *name, const char *label)
 static void
 print_message(const json_t *row)
 {
-	printf("%s from=<%s>\n", link_string(row, "id"),
-	    link_string(row, "from"));
-	print_time("  arrived:    ", manage_number(row, "arrived_ms"), "\n");
-	printf("  size:       %lld octets\n", manage_number(row, "size"));
+	printf("%s from=<%s>\n", daemon_client_string(row, "id"),
+	    daemon_client_string(row, "from"));
+	print_time("  arrived:    ", control_client_number(row, "arrived_ms"),
+	    "\n");
+	printf("  size:       %lld octets\n",
+	    control_client_number(row, "size"));
 	printf("  recipients: %lld came with it\n",
-	    manage_number(row, "recipients"));
-	printf("  uid:        %lld\n", manage_number(row, "uid"));
+	    control_client_number(row, "recipients"));
+	printf("  uid:        %lld\n", control_client_number(row, "uid"));
 	print_member(row, "ref", "ref:");
 	print_member(row, "mail_parameters", "MAIL:");
 	print_flags(json_object_get(row, "flags"));
@@ -108,31 +100,34 @@ print_message(const json_t *row)
 static void
 print_last(const json_t *last)
 {
-	printf("    last:     %s %s", link_string(last, "status"),
-	    link_string(last, "dsn"));
-	if (link_string(last, "relay")[0] != '\0')
-		printf(" by %s", link_string(last, "relay"));
-	printf(" (%s)\n", link_string(last, "reply"));
+	printf("    last:     %s %s", daemon_client_string(last, "status"),
+	    daemon_client_string(last, "dsn"));
+	if (daemon_client_string(last, "relay")[0] != '\0')
+		printf(" by %s", daemon_client_string(last, "relay"));
+	printf(" (%s)\n", daemon_client_string(last, "reply"));
 }
 
 void
-rows_print_whole(const json_t *row)
+queue_print_whole(const json_t *row)
 {
 	static char message[32];
 	const json_t *last = json_object_get(row, "last");
 
-	if (strcmp(message, link_string(row, "id")) != 0)
+	if (strcmp(message, daemon_client_string(row, "id")) != 0)
 		print_message(row);
-	(void)snprintf(message, sizeof(message), "%s", link_string(row, "id"));
+	(void)snprintf(message, sizeof(message), "%s",
+	    daemon_client_string(row, "id"));
 	printf("  to=<%s> %s%s, %lld attempt%s\n",
-	    link_string(row, "recipient"), state_of(row),
+	    daemon_client_string(row, "recipient"), state_of(row),
 	    json_is_true(json_object_get(row, "in_doubt"))
 		? ", perhaps delivered"
 		: "",
-	    manage_number(row, "attempts"),
-	    manage_number(row, "attempts") == 1 ? "" : "s");
-	print_time("    next:     ", manage_number(row, "next_ms"), "\n");
-	print_time("    tried:    ", manage_number(row, "finished_ms"), "\n");
+	    control_client_number(row, "attempts"),
+	    control_client_number(row, "attempts") == 1 ? "" : "s");
+	print_time("    next:     ", control_client_number(row, "next_ms"),
+	    "\n");
+	print_time("    tried:    ", control_client_number(row, "finished_ms"),
+	    "\n");
 	print_member(row, "rcpt_parameters", "  RCPT:");
 	print_member(row, "via", "  via:");
 	if (last != NULL)
@@ -140,23 +135,26 @@ rows_print_whole(const json_t *row)
 }
 
 void
-rows_print_pause(const json_t *row)
+queue_print_pause(const json_t *row)
 {
-	const char *name = link_string(row, "name");
+	const char *name = daemon_client_string(row, "name");
 
-	printf("paused: %s%s%s", link_string(row, "paused"),
+	printf("paused: %s%s%s", daemon_client_string(row, "paused"),
 	    name[0] != '\0' ? " " : "", name);
-	print_time(" since ", manage_number(row, "since_ms"), "\n");
+	print_time(" since ", control_client_number(row, "since_ms"), "\n");
 }
 
 void
-rows_print_counts(const json_t *end)
+queue_print_counts(const json_t *end)
 {
 	const json_t *counts = json_object_get(end, "counts");
 
 	printf("recipients: queued=%lld active=%lld deferred=%lld failed=%lld "
 	       "held=%lld; sessions=%lld\n",
-	    manage_number(counts, "queued"), manage_number(counts, "active"),
-	    manage_number(counts, "deferred"), manage_number(counts, "failed"),
-	    manage_number(counts, "held"), manage_number(end, "sessions"));
+	    control_client_number(counts, "queued"),
+	    control_client_number(counts, "active"),
+	    control_client_number(counts, "deferred"),
+	    control_client_number(counts, "failed"),
+	    control_client_number(counts, "held"),
+	    control_client_number(end, "sessions"));
 }

@@ -52,8 +52,8 @@ parse(int argc, char **argv, struct replay_options *o)
 	int first;
 
 	o->config_name = POSTERN_SYSCONFDIR "/postern.conf";
-	first = control_options(argc, argv, rows, NELEM(rows));
-	if (!control_words(argc, argv, first, !o->last, !o->last,
+	first = options_read(argc, argv, rows, NELEM(rows));
+	if (!options_words(argc, argv, first, !o->last, !o->last,
 		"--last, a file or an id"))
 		return -1;
 	o->subject = o->last ? NULL : argv[first];
@@ -98,14 +98,15 @@ read_subject(struct replay_options *o, FILE *out)
 		    strerror(errno));
 		return -1;
 	}
-	fd = link_open(link_socket(o->socket, o->config_name, true));
+	fd = daemon_client_open(
+	    daemon_client_socket(o->socket, o->config_name, true));
 	if (fd == -1 && o->subject != NULL)
 		fprintf(stderr, "postern: %s: there is no such file here\n",
 		    o->subject);
 	if (fd == -1)
 		return -1;
 	o->reached = true;
-	found = transcript_fetch(fd, o->subject, out);
+	found = cmd_transcript_fetch(fd, o->subject, out);
 	fd_close(fd);
 	if (found == 0)
 		fprintf(stderr,
@@ -116,7 +117,7 @@ read_subject(struct replay_options *o, FILE *out)
 }
 
 static int
-read_script(struct replay_options *o, struct script *s)
+read_script(struct replay_options *o, struct replay_script *s)
 {
 	char error[SCRIPT_ERROR_SIZE], *text = NULL;
 	size_t len = 0;
@@ -132,7 +133,7 @@ read_script(struct replay_options *o, struct script *s)
 	}
 	if (fclose(out) == EOF)
 		goto out;
-	ret = script_parse(s, text, len, error);
+	ret = replay_script_parse(s, text, len, error);
 	if (ret == -1)
 		fprintf(stderr, "postern: %s: %s\n",
 		    o->subject != NULL ? o->subject : "transcript", error);
@@ -144,7 +145,7 @@ out:
 /* The server. */
 
 struct stage {
-	struct play play;
+	struct replay_plan play;
 	int listen_fd;
 	uint16_t port;
 	pid_t server;
@@ -155,7 +156,8 @@ start_server(struct stage *st)
 {
 	pid_t parent = getpid();
 
-	st->listen_fd = play_listen(&st->play, "127.0.0.1", 0, &st->port);
+	st->listen_fd =
+	    replay_server_listen(&st->play, "127.0.0.1", 0, &st->port);
 	if (st->listen_fd == -1) {
 		fprintf(stderr, "postern: listen: %s\n", strerror(errno));
 		return -1;
@@ -167,7 +169,7 @@ start_server(struct stage *st)
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 ||
 		    getppid() != parent)
 			_exit(1);
-		play_serve(&st->play, st->listen_fd, false);
+		replay_server_run(&st->play, st->listen_fd, false);
 		_exit(0);
 	}
 	return st->server == -1 ? -1 : 0;
@@ -200,7 +202,7 @@ read_listen(const char *where, struct next_hop *hop)
 
 /* For others to connect to. */
 static int
-listen_alone(const struct play *p, const char *where, bool json)
+listen_alone(const struct replay_plan *p, const char *where, bool json)
 {
 	struct next_hop hop;
 	uint16_t port;
@@ -208,7 +210,7 @@ listen_alone(const struct play *p, const char *where, bool json)
 
 	if (!read_listen(where, &hop))
 		return EXIT_USAGE;
-	fd = play_listen(p, hop.host, hop.port, &port);
+	fd = replay_server_listen(p, hop.host, hop.port, &port);
 	if (fd == -1) {
 		fprintf(stderr, "postern: %s: %s\n", where, strerror(errno));
 		return EXIT_DEFERRED;
@@ -217,23 +219,23 @@ listen_alone(const struct play *p, const char *where, bool json)
 		    : "listening on %s port %u\n",
 	    hop.host, port);
 	fflush(stdout);
-	play_serve(p, fd, true);
+	replay_server_run(p, fd, true);
 	fd_close(fd);
 	return EXIT_ALL_WELL;
 }
 
 /* The delivery made again; a race that was lost then may be won now. */
 static int
-run(const struct replay_options *o, struct script *s, struct stage *st)
+run(const struct replay_options *o, struct replay_script *s, struct stage *st)
 {
-	struct play_timer hurry = { TIMER_COUNT, 0 };
+	struct replay_plan_timer hurry = { TIMER_COUNT, 0 };
 	const struct rerun_show show = { o->verbose, o->json };
 	int tries = st->play.races ? TRIES : 1;
-	enum rerun_end end;
+	enum replay_client_end end;
 
 	if (o->fast)
-		play_hurry(&st->play, &hurry);
-	if (rerun_prepare(s, &st->play) == -1 || start_server(st) == -1)
+		replay_plan_hurry(&st->play, &hurry);
+	if (replay_client_prepare(s, &st->play) == -1 || start_server(st) == -1)
 		return EXIT_DEFERRED;
 	if (o->json)
 		printf("{\"in_clear\":%s,\"without_auth\":%s}\n",
@@ -244,7 +246,7 @@ run(const struct replay_options *o, struct script *s, struct stage *st)
 	if (st->play.without_auth && !o->json)
 		printf("the login is left out\n");
 	do
-		end = rerun(s, &st->play, st->port, &hurry, &show);
+		end = replay_client_run(s, &st->play, st->port, &hurry, &show);
 	while (end == RERUN_DIFFERS && --tries > 0);
 	stop_server(st);
 	if (end != RERUN_FAILED && o->json)
@@ -258,16 +260,16 @@ run(const struct replay_options *o, struct script *s, struct stage *st)
 }
 
 int
-control_replay(int argc, char **argv)
+cmd_replay(int argc, char **argv)
 {
 	struct stage st = { .listen_fd = -1 };
 	struct replay_options o = { 0 };
-	struct script s = { 0 };
+	struct replay_script s = { 0 };
 	struct next_hop where;
 	int ret = EXIT_DEFERRED;
 
 	if (parse(argc, argv, &o) == -1)
-		return control_usage("replay");
+		return usage_print("replay");
 	if (o.listen != NULL && !read_listen(o.listen, &where))
 		return EXIT_USAGE;
 	signal(SIGPIPE, SIG_IGN);
@@ -276,7 +278,7 @@ control_replay(int argc, char **argv)
 		ret = o.last && !o.reached ? EXIT_DEFERRED : EXIT_NO_TRANSCRIPT;
 		goto out;
 	}
-	if (play_choose(&st.play, &s, o.listen != NULL) == -1) {
+	if (replay_plan_choose(&st.play, &s, o.listen != NULL) == -1) {
 		fprintf(stderr, "postern: no memory\n");
 		goto out;
 	}
@@ -289,7 +291,7 @@ control_replay(int argc, char **argv)
 	ret = o.listen != NULL ? listen_alone(&st.play, o.listen, o.json)
 			       : run(&o, &s, &st);
 out:
-	play_clear(&st.play);
-	script_clear(&s);
+	replay_plan_clear(&st.play);
+	replay_script_clear(&s);
 	return ret;
 }

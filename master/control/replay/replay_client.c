@@ -29,8 +29,8 @@
 
 /* The messages. */
 
-static struct script_message *
-find_message(struct script *s, uint64_t number)
+static struct replay_script_message *
+find_message(struct replay_script *s, uint64_t number)
 {
 	for (size_t i = 0; i < s->nmessages; i++)
 		if (s->messages[i].number == number)
@@ -54,8 +54,9 @@ take_path(const char *line, size_t n, char *out, size_t size)
 }
 
 /* Known from the queue already, and not yet taken for a command before. */
-static struct script_recipient *
-find_recipient(const struct script *s, uint64_t number, const char *address)
+static struct replay_script_recipient *
+find_recipient(const struct replay_script *s, uint64_t number,
+    const char *address)
 {
 	for (size_t i = 0; i < s->nrecipients; i++)
 		if (s->recipients[i].turn == 0 &&
@@ -66,18 +67,18 @@ find_recipient(const struct script *s, uint64_t number, const char *address)
 }
 
 struct reading {
-	struct script *s;
-	struct script_message *message;
+	struct replay_script *s;
+	struct replay_script_message *message;
 	bool is_new; /* the queue said nothing of it */
 	uint32_t turn;
 };
 
 static bool
-read_command(struct reading *r, const struct script_event *e)
+read_command(struct reading *r, const struct replay_script_event *e)
 {
 	const char *line = (const char *)r->s->octets + e->at;
 	char path[MSG_ADDRESS_SIZE];
-	struct script_recipient *rcpt;
+	struct replay_script_recipient *rcpt;
 
 	if (r->message == NULL)
 		return true;
@@ -92,7 +93,8 @@ read_command(struct reading *r, const struct script_event *e)
 		return true;
 	rcpt = find_recipient(r->s, r->message->number, path);
 	if (rcpt == NULL)
-		rcpt = script_add_recipient(r->s, r->message->number, path);
+		rcpt =
+		    replay_script_add_recipient(r->s, r->message->number, path);
 	if (rcpt == NULL)
 		return false;
 	rcpt->turn = ++r->turn;
@@ -103,31 +105,32 @@ read_command(struct reading *r, const struct script_event *e)
 static int
 compare_turns(const void *a, const void *b)
 {
-	const struct script_recipient *x = a, *y = b;
+	const struct replay_script_recipient *x = a, *y = b;
 
 	return (x->turn - 1 > y->turn - 1) - (x->turn - 1 < y->turn - 1);
 }
 
 /* It failed, and no message with it: any one makes it begin again. */
 static int
-add_any_message(struct script *s)
+add_any_message(struct replay_script *s)
 {
-	struct script_message *m = script_add_message(s, 1);
+	struct replay_script_message *m = replay_script_add_message(s, 1);
 
-	if (m == NULL || script_add_recipient(s, 1, "any@example.org") == NULL)
+	if (m == NULL ||
+	    replay_script_add_recipient(s, 1, "any@example.org") == NULL)
 		return -1;
 	(void)strlcpy(m->from, "any@example.net", sizeof(m->from));
 	return 0;
 }
 
 static bool
-read_event(struct reading *r, const struct script_event *e)
+read_event(struct reading *r, const struct replay_script_event *e)
 {
 	if (e->kind == SCRIPT_JOB) {
 		r->message = find_message(r->s, e->number);
 		r->is_new = r->message == NULL;
 		if (r->is_new)
-			r->message = script_add_message(r->s, e->number);
+			r->message = replay_script_add_message(r->s, e->number);
 		return r->message != NULL;
 	}
 	if (e->kind == SCRIPT_BODY && r->message != NULL && r->is_new &&
@@ -137,7 +140,7 @@ read_event(struct reading *r, const struct script_event *e)
 }
 
 int
-rerun_prepare(struct script *s, const struct play *p)
+replay_client_prepare(struct replay_script *s, const struct replay_plan *p)
 {
 	struct reading r = { .s = s };
 	uint64_t octets = 0;
@@ -164,7 +167,7 @@ rerun_prepare(struct script *s, const struct play *p)
 
 /* As many octets, whatever they were, in lines. */
 static int
-make_body(const struct script_message *m)
+make_body(const struct replay_script_message *m)
 {
 	char line[LINE_SIZE];
 	uint64_t left = m->size;
@@ -193,7 +196,7 @@ make_body(const struct script_message *m)
 /* The private daemon. */
 
 static bool
-has_outcome(const struct script *s)
+has_outcome(const struct replay_script *s)
 {
 	for (size_t i = 0; i < s->nrecipients; i++)
 		if (s->recipients[i].has_outcome)
@@ -226,7 +229,7 @@ write_discard(FILE *f, const char *keywords)
 }
 
 static void
-write_names(FILE *f, const struct script *s, const struct play *p)
+write_names(FILE *f, const struct replay_script *s, const struct replay_plan *p)
 {
 	static const char *const levels[] = { "none", "may", "encrypt",
 		"verify" };
@@ -243,8 +246,9 @@ write_names(FILE *f, const struct script *s, const struct play *p)
 }
 
 static size_t
-write_config(const struct script *s, const struct play *p, uint16_t port,
-    const struct play_timer *hurry, char *text, size_t size)
+write_config(const struct replay_script *s, const struct replay_plan *p,
+    uint16_t port, const struct replay_plan_timer *hurry, char *text,
+    size_t size)
 {
 	uint64_t largest = BODY_LIMIT;
 	uint32_t ms;
@@ -288,8 +292,8 @@ write_config(const struct script *s, const struct play *p, uint16_t port,
 
 /* One message, with its number as the reference. */
 static int
-send_message(const struct private_daemon *d, const struct script *s,
-    const struct script_message *m, bool verbose)
+send_message(const struct private_daemon *d, const struct replay_script *s,
+    const struct replay_script_message *m, bool verbose)
 {
 	char *rcpts[SCRIPT_RCPTS_MAX], ref[24];
 	struct link_job job = { .from = m->from,
@@ -302,7 +306,7 @@ send_message(const struct private_daemon *d, const struct script *s,
 	struct envelope_text text;
 	int ret;
 
-	envelope_read(&job.envelope, &text, m->parameters);
+	envelope_options_read(&job.envelope, &text, m->parameters);
 	(void)snprintf(ref, sizeof(ref), "%" PRIu64, m->number);
 	for (size_t i = 0; i < s->nrecipients; i++)
 		if (s->recipients[i].number == m->number)
@@ -312,7 +316,7 @@ send_message(const struct private_daemon *d, const struct script *s,
 	job.message_fd = make_body(m);
 	if (job.message_fd == -1)
 		return -1;
-	ret = link_send_job(d->link_fd, &job);
+	ret = daemon_client_send_job(d->link_fd, &job);
 	fd_close(job.message_fd);
 	return ret == -1 ? -1 : 1;
 }
@@ -329,7 +333,7 @@ waited_for(const char *text)
 }
 
 static bool
-is_same_text(const struct play *p, const char *then, const char *now)
+is_same_text(const struct replay_plan *p, const char *then, const char *now)
 {
 	const char *a = waited_for(then), *b = waited_for(now);
 	size_t n;
@@ -346,38 +350,40 @@ is_same_text(const struct play *p, const char *then, const char *now)
 }
 
 static bool
-is_same(const struct play *p, const struct script_recipient *r,
+is_same(const struct replay_plan *p, const struct replay_script_recipient *r,
     const json_t *result)
 {
 	const struct outcome *o = &r->outcome;
 
-	return strcmp(link_string(result, "status"),
+	return strcmp(daemon_client_string(result, "status"),
 		   outcome_status_name(o->status)) == 0 &&
 	    json_integer_value(json_object_get(result, "code")) == o->code &&
-	    strcmp(link_string(result, "dsn"), o->dsn) == 0 &&
-	    strcmp(link_string(result, "step"), outcome_step_name(o->step)) ==
-	    0 &&
+	    strcmp(daemon_client_string(result, "dsn"), o->dsn) == 0 &&
+	    strcmp(daemon_client_string(result, "step"),
+		outcome_step_name(o->step)) == 0 &&
 	    (json_is_true(json_object_get(result, "in_doubt")) != 0) ==
 	    (o->in_doubt != 0) &&
-	    is_same_text(p, r->reply, link_string(result, "reply"));
+	    is_same_text(p, r->reply, daemon_client_string(result, "reply"));
 }
 
 static void
 print_now(const json_t *result)
 {
 	printf("%s: %s%s %" JSON_INTEGER_FORMAT " %s at %s (%s)\n",
-	    link_string(result, "recipient"), link_string(result, "status"),
+	    daemon_client_string(result, "recipient"),
+	    daemon_client_string(result, "status"),
 	    json_is_true(json_object_get(result, "in_doubt"))
 		? ", perhaps delivered"
 		: "",
 	    json_integer_value(json_object_get(result, "code")),
-	    link_string(result, "dsn"), link_string(result, "step"),
-	    link_string(result, "reply"));
+	    daemon_client_string(result, "dsn"),
+	    daemon_client_string(result, "step"),
+	    daemon_client_string(result, "reply"));
 }
 
 /* What stands in a transcript may be a stranger's: a terminal shall not do it. */
 static void
-print_then(const struct script_recipient *r)
+print_then(const struct replay_script_recipient *r)
 {
 	char dsn[4 * sizeof(r->outcome.dsn)], reply[4 * sizeof(r->reply)];
 
@@ -390,7 +396,7 @@ print_then(const struct script_recipient *r)
 }
 
 static json_t *
-then_as_object(const struct script_recipient *r)
+then_as_object(const struct replay_script_recipient *r)
 {
 	char dsn[4 * sizeof(r->outcome.dsn)], reply[4 * sizeof(r->reply)];
 
@@ -404,7 +410,7 @@ then_as_object(const struct script_recipient *r)
 
 /* One line: the result as it came, and what it was then where it is another. */
 static void
-print_both(const json_t *result, const struct script_recipient *then)
+print_both(const json_t *result, const struct replay_script_recipient *then)
 {
 	json_t *row = json_copy((json_t *)(uintptr_t)result);
 
@@ -417,16 +423,18 @@ print_both(const json_t *result, const struct script_recipient *then)
 
 /* The first recipient that this result fits and that has no result yet; NULL where
  * there is none. */
-static const struct script_recipient *
-claim_recipient(const struct script *s, bool *had, const json_t *result)
+static const struct replay_script_recipient *
+claim_recipient(const struct replay_script *s, bool *had, const json_t *result)
 {
-	uint64_t number = strtoull(link_string(result, "ref"), NULL, 10);
-	const struct script_recipient *r;
+	uint64_t number =
+	    strtoull(daemon_client_string(result, "ref"), NULL, 10);
+	const struct replay_script_recipient *r;
 
 	for (size_t i = 0; i < s->nrecipients; i++) {
 		r = &s->recipients[i];
 		if (had[i] || r->number != number ||
-		    strcmp(r->address, link_string(result, "recipient")) != 0)
+		    strcmp(r->address,
+			daemon_client_string(result, "recipient")) != 0)
 			continue;
 		had[i] = true;
 		return r;
@@ -436,10 +444,12 @@ claim_recipient(const struct script *s, bool *had, const json_t *result)
 
 /* Compared where one is known. */
 static void
-take_result(const struct script *s, const struct play *p, bool *had,
-    const json_t *result, const struct rerun_show *show, enum rerun_end *end)
+take_result(const struct replay_script *s, const struct replay_plan *p,
+    bool *had, const json_t *result, const struct rerun_show *show,
+    enum replay_client_end *end)
 {
-	const struct script_recipient *r = claim_recipient(s, had, result);
+	const struct replay_script_recipient *r =
+	    claim_recipient(s, had, result);
 	bool differs = r != NULL && r->has_outcome && !is_same(p, r, result);
 
 	if (differs)
@@ -453,31 +463,34 @@ take_result(const struct script *s, const struct play *p, bool *had,
 		print_then(r);
 }
 
-static enum rerun_end
-take_answers(const struct script *s, const struct play *p,
+static enum replay_client_end
+take_answers(const struct replay_script *s, const struct replay_plan *p,
     const struct private_daemon *d, size_t njobs, const struct rerun_show *show)
 {
-	enum rerun_end end = RERUN_SAME;
+	enum replay_client_end end = RERUN_SAME;
 	bool *had = calloc(s->nrecipients, sizeof(*had));
 	json_t *answer;
 
 	while (had != NULL && njobs > 0 &&
-	    (answer = link_receive(d->link_fd, -1)) != NULL) {
+	    (answer = daemon_client_receive(d->link_fd, -1)) != NULL) {
 		if (json_object_get(answer, "recipient") != NULL)
 			take_result(s, p, had, answer, show, &end);
-		else if (strcmp(link_string(answer, "status"), "refused") == 0)
+		else if (strcmp(daemon_client_string(answer, "status"),
+			     "refused") == 0)
 			fprintf(stderr, "postern: refused: %s\n",
-			    link_string(answer, "error"));
+			    daemon_client_string(answer, "error"));
 		else if (json_is_true(json_object_get(answer, "done")))
 			njobs--;
 		else if (show->verbose &&
 		    json_object_get(answer, "line") != NULL)
 			fprintf(stderr, "%s %s\n",
-			    strcmp(link_string(answer, "from"), "us") == 0
+			    strcmp(daemon_client_string(answer, "from"),
+				"us") == 0
 				? ">"
 				: "<",
-			    link_string(answer, "line"));
-		if (strcmp(link_string(answer, "status"), "refused") == 0)
+			    daemon_client_string(answer, "line"));
+		if (strcmp(daemon_client_string(answer, "status"), "refused") ==
+		    0)
 			end = RERUN_FAILED;
 		json_decref(answer);
 		if (end == RERUN_FAILED)
@@ -498,20 +511,20 @@ take_answers(const struct script *s, const struct play *p,
 
 /* The text of the last connection's verdict, or "". */
 static void
-last_verdict(const struct script *s, char *out, size_t size)
+last_verdict(const struct replay_script *s, char *out, size_t size)
 {
 	out[0] = '\0';
 	for (size_t i = 0; i < s->nevents; i++) {
 		if (s->events[i].kind == SCRIPT_ADDRESS)
 			out[0] = '\0';
 		if (s->events[i].kind == SCRIPT_VERDICT)
-			(void)script_text(s, &s->events[i], out, size);
+			(void)replay_script_text(s, &s->events[i], out, size);
 	}
 }
 
 /* The private daemon's own transcript: its first, which is its only one. */
 static int
-read_own(const struct private_daemon *d, struct script *own)
+read_own(const struct private_daemon *d, struct replay_script *own)
 {
 	char error[SCRIPT_ERROR_SIZE], *text = NULL;
 	bool done = false;
@@ -524,18 +537,19 @@ read_own(const struct private_daemon *d, struct script *own)
 	f = open_memstream(&text, &len);
 	if (f == NULL)
 		return -1;
-	if (link_send(d->control_fd,
+	if (daemon_client_send(d->control_fd,
 		json_pack("{s:s,s:b}", "command", "transcripts", "wait", 1),
 		-1) == -1)
 		done = true;
-	while (!done && (row = link_receive(d->control_fd, -1)) != NULL) {
+	while (
+	    !done && (row = daemon_client_receive(d->control_fd, -1)) != NULL) {
 		done = json_is_true(json_object_get(row, "done"));
 		if (!done)
-			fputs(link_string(row, "text"), f);
+			fputs(daemon_client_string(row, "text"), f);
 		json_decref(row);
 	}
 	if (fclose(f) == 0 && len > 0)
-		ret = script_parse(own, text, len, error);
+		ret = replay_script_parse(own, text, len, error);
 	free(text);
 	return ret;
 }
@@ -565,37 +579,39 @@ print_verdicts(const char *now, const char *then, bool json)
 }
 
 /* No recipient says what became of it: what the session made of it does. */
-static enum rerun_end
-compare_verdicts(const struct script *s, const struct play *p,
+static enum replay_client_end
+compare_verdicts(const struct replay_script *s, const struct replay_plan *p,
     const struct private_daemon *d, bool json)
 {
 	char then[SCRIPT_WORD_SIZE * 2], now[SCRIPT_WORD_SIZE * 2] = "";
-	struct script own;
+	struct replay_script own;
 	bool same;
 
 	last_verdict(s, then, sizeof(then));
 	if (read_own(d, &own) == 0)
 		last_verdict(&own, now, sizeof(now));
-	script_clear(&own);
+	replay_script_clear(&own);
 	same = strcmp(then, now) == 0 ||
 	    (now[0] != '\0' && is_same_text(p, then, now));
 	print_verdicts(now, same ? NULL : then, json);
 	return same ? RERUN_SAME : RERUN_DIFFERS;
 }
 
-enum rerun_end
-rerun(const struct script *s, const struct play *p, uint16_t port,
-    const struct play_timer *hurry, const struct rerun_show *show)
+enum replay_client_end
+replay_client_run(const struct replay_script *s, const struct replay_plan *p,
+    uint16_t port, const struct replay_plan_timer *hurry,
+    const struct rerun_show *show)
 {
 	struct private_daemon d = { .link_fd = -1, .control_fd = -1 };
-	enum rerun_end end = RERUN_FAILED;
+	enum replay_client_end end = RERUN_FAILED;
 	char text[CONFIG_SIZE];
 	size_t len, njobs = 0;
 	int config_fd, sent = 0;
 
 	len = write_config(s, p, port, hurry, text, sizeof(text));
-	config_fd = private_config(text, len, NULL);
-	if (config_fd == -1 || private_start(&d, config_fd, true, NULL) == -1)
+	config_fd = private_daemon_config(text, len, NULL);
+	if (config_fd == -1 ||
+	    private_daemon_start(&d, config_fd, true, NULL) == -1)
 		goto out;
 	for (size_t i = 0; i < s->nmessages && sent != -1; i++) {
 		sent = send_message(&d, s, &s->messages[i], show->verbose);
@@ -606,7 +622,7 @@ rerun(const struct script *s, const struct play *p, uint16_t port,
 	if (end == RERUN_SAME && !has_outcome(s))
 		end = compare_verdicts(s, p, &d, show->json);
 out:
-	private_stop(&d);
+	private_daemon_stop(&d);
 	fd_close(config_fd);
 	return end;
 }

@@ -5,17 +5,17 @@
 
 #include "master/control/replay/replay_plan.h"
 
-enum rerun_end {
+enum replay_client_end {
 	RERUN_SAME,
 	RERUN_DIFFERS,
 	RERUN_FAILED, /* said on stderr */
 };
 
 /*
- * rerun_prepare - find out which messages the session had, from what the queue
+ * replay_client_prepare - find out which messages the session had, from what the queue
  * wrote and from the commands that were sent.  0, or -1 after a word on stderr.
  */
-int rerun_prepare(struct script *s, const struct play *p);
+int replay_client_prepare(struct replay_script *s, const struct replay_plan *p);
 
 struct rerun_show {
 	bool verbose; /* the dialogue, on stderr */
@@ -23,8 +23,8 @@ struct rerun_show {
 };
 
 /* Deliver them to the server that plays at that port of 127.0.0.1. */
-enum rerun_end rerun(const struct script *s, const struct play *p,
-    uint16_t port, const struct play_timer *hurry,
-    const struct rerun_show *show);
+enum replay_client_end replay_client_run(const struct replay_script *s,
+    const struct replay_plan *p, uint16_t port,
+    const struct replay_plan_timer *hurry, const struct rerun_show *show);
 
 #endif

@@ -14,13 +14,13 @@ enum {
 };
 
 static bool
-is_sent(const struct script_event *e)
+is_sent(const struct replay_script_event *e)
 {
 	return e->kind == SCRIPT_SENT || e->kind == SCRIPT_SECRET;
 }
 
 static size_t
-find(const struct play *p, enum script_kind kind, size_t from)
+find(const struct replay_plan *p, enum replay_script_kind kind, size_t from)
 {
 	while (from < p->n && p->events[from].kind != kind)
 		from++;
@@ -28,14 +28,14 @@ find(const struct play *p, enum script_kind kind, size_t from)
 }
 
 static bool
-has(const struct play *p, enum script_kind kind)
+has(const struct replay_plan *p, enum replay_script_kind kind)
 {
 	return find(p, kind, 0) < p->n;
 }
 
 /* Takes events from `from` to before `to` away. */
 static void
-cut(struct play *p, size_t from, size_t to)
+cut(struct replay_plan *p, size_t from, size_t to)
 {
 	memmove(p->events + from, p->events + to,
 	    (p->n - to) * sizeof(p->events[0]));
@@ -46,12 +46,13 @@ cut(struct play *p, size_t from, size_t to)
 
 /* Whether the verdict at e is the first outcome that the script has. */
 static bool
-is_the_outcome(const struct script *s, const struct script_event *e)
+is_the_outcome(const struct replay_script *s,
+    const struct replay_script_event *e)
 {
 	char text[SCRIPT_WORD_SIZE * 2], want[SCRIPT_WORD_SIZE * 2];
 
 	for (size_t i = 0; i < s->nrecipients; i++) {
-		const struct script_recipient *r = &s->recipients[i];
+		const struct replay_script_recipient *r = &s->recipients[i];
 
 		if (!r->has_outcome)
 			continue;
@@ -59,14 +60,15 @@ is_the_outcome(const struct script *s, const struct script_event *e)
 		    outcome_status_name(r->outcome.status), r->outcome.code,
 		    r->outcome.dsn, outcome_step_name(r->outcome.step),
 		    r->reply);
-		return strcmp(script_text(s, e, text, sizeof(text)), want) == 0;
+		return strcmp(replay_script_text(s, e, text, sizeof(text)),
+			   want) == 0;
 	}
 	return false;
 }
 
 /* The events of the connection to play: those of the verdict that counts. */
 static void
-find_connection(const struct script *s, size_t *from, size_t *to)
+find_connection(const struct replay_script *s, size_t *from, size_t *to)
 {
 	size_t begin = 0, i, good_from = 0, good_to = 0;
 
@@ -87,7 +89,7 @@ find_connection(const struct script *s, size_t *from, size_t *to)
 
 /* What was said inside TLS takes the place of what was said in clear. */
 static void
-strip_tls(struct play *p)
+strip_tls(struct replay_plan *p)
 {
 	size_t up = find(p, SCRIPT_TLS_UP, 0);
 	size_t first = find(p, SCRIPT_SENT, 0);
@@ -103,21 +105,22 @@ strip_tls(struct play *p)
 
 /* Whether the step that a verdict names is the login. */
 static bool
-is_of_auth(const struct play *p)
+is_of_auth(const struct replay_plan *p)
 {
 	size_t verdict = find(p, SCRIPT_VERDICT, 0);
 	char text[64], step[16] = "";
 
 	if (verdict == p->n)
 		return false;
-	(void)script_text(p->script, &p->events[verdict], text, sizeof(text));
+	(void)replay_script_text(p->script, &p->events[verdict], text,
+	    sizeof(text));
 	return sscanf(text, "%*s %*s %*s %15s", step) == 1 &&
 	    strcmp(step, outcome_step_name(STEP_AUTH)) == 0;
 }
 
 /* From the first secret to the last reply before the next plain command. */
 static void
-strip_auth(struct play *p)
+strip_auth(struct replay_plan *p)
 {
 	size_t first = find(p, SCRIPT_SECRET, 0), next = first;
 
@@ -142,7 +145,7 @@ strip_auth(struct play *p)
  * that comes behind it is bound to keys that are gone.
  */
 static bool
-is_bound(const struct play *p, const struct script_event *e)
+is_bound(const struct replay_plan *p, const struct replay_script_event *e)
 {
 	const uint8_t *o = p->script->octets + e->at;
 
@@ -150,15 +153,15 @@ is_bound(const struct play *p, const struct script_event *e)
 }
 
 static const char *
-judge_handshake(const struct play *p)
+judge_handshake(const struct replay_plan *p)
 {
 	size_t failed = find(p, SCRIPT_TLS_FAILED, 0);
 	size_t first = find(p, SCRIPT_SHAKE, 0);
 	char text[128];
 
 	if (failed < p->n &&
-	    strstr(
-		script_text(p->script, &p->events[failed], text, sizeof(text)),
+	    strstr(replay_script_text(p->script, &p->events[failed], text,
+		       sizeof(text)),
 		"certificate") != NULL)
 		return "the handshake failed by a certificate, whose key the "
 		       "server alone has";
@@ -168,7 +171,7 @@ judge_handshake(const struct play *p)
 }
 
 static const char *
-judge_connection(struct play *p)
+judge_connection(struct replay_plan *p)
 {
 	size_t failed = find(p, SCRIPT_FAILED, 0);
 	char text[128];
@@ -176,7 +179,7 @@ judge_connection(struct play *p)
 	if (p->n == 0)
 		return "it holds no event: the worker took them with it";
 	if (failed < p->n) {
-		(void)script_text(p->script, &p->events[failed], text,
+		(void)replay_script_text(p->script, &p->events[failed], text,
 		    sizeof(text));
 		p->refuses = strcmp(text, "Connection refused") == 0;
 		if (!p->refuses &&
@@ -192,20 +195,20 @@ judge_connection(struct play *p)
 }
 
 static bool
-is_fired(const struct play *p, enum session_timer timer)
+is_fired(const struct replay_plan *p, enum session_timer timer)
 {
 	size_t fired = find(p, SCRIPT_TIMEOUT, 0);
 	char name[32];
 
 	return fired < p->n &&
-	    strcmp(
-		script_text(p->script, &p->events[fired], name, sizeof(name)),
+	    strcmp(replay_script_text(p->script, &p->events[fired], name,
+		       sizeof(name)),
 		timer_name(timer)) == 0;
 }
 
 /* Its last body neither ended, nor did it get a word, or it was slow. */
 static bool
-stalls_at_the_end(const struct play *p)
+stalls_at_the_end(const struct replay_plan *p)
 {
 	if (is_fired(p, TIMER_DATA_BLOCK))
 		return true;
@@ -220,14 +223,14 @@ stalls_at_the_end(const struct play *p)
 
 /* What was injected was there at once, however it was read. */
 static void
-join_injection(struct play *p)
+join_injection(struct replay_plan *p)
 {
 	size_t verdict = find(p, SCRIPT_VERDICT, 0);
-	struct script_event *e = p->events + verdict;
+	struct replay_script_event *e = p->events + verdict;
 	char text[128];
 
 	if (verdict < 3 || verdict == p->n ||
-	    strstr(script_text(p->script, e, text, sizeof(text)),
+	    strstr(replay_script_text(p->script, e, text, sizeof(text)),
 		" injection: ") == NULL)
 		return;
 	p->races = e[-2].kind == SCRIPT_CONNECTED; /* implicit TLS */
@@ -240,7 +243,7 @@ join_injection(struct play *p)
 
 /* One that closed before it could hear our part of a handshake. */
 static void
-join_close(struct play *p)
+join_close(struct replay_plan *p)
 {
 	size_t tls = find(p, SCRIPT_TLS, 0);
 
@@ -252,7 +255,8 @@ join_close(struct play *p)
 }
 
 int
-play_choose(struct play *p, const struct script *s, bool with_auth)
+replay_plan_choose(struct replay_plan *p, const struct replay_script *s,
+    bool with_auth)
 {
 	size_t from, to;
 
@@ -282,7 +286,7 @@ play_choose(struct play *p, const struct script *s, bool with_auth)
 
 /* From the last command on, all that is waited for may be what counts. */
 static size_t
-tail_begins(const struct play *p, bool all)
+tail_begins(const struct replay_plan *p, bool all)
 {
 	size_t i = p->n;
 
@@ -294,7 +298,7 @@ tail_begins(const struct play *p, bool all)
 }
 
 void
-play_hurry(struct play *p, struct play_timer *scaled)
+replay_plan_hurry(struct replay_plan *p, struct replay_plan_timer *scaled)
 {
 	uint32_t then = 0, now = 0, gap, was = 0;
 	size_t tail;
@@ -321,7 +325,7 @@ play_hurry(struct play *p, struct play_timer *scaled)
 }
 
 void
-play_clear(struct play *p)
+replay_plan_clear(struct replay_plan *p)
 {
 	free(p->events);
 	memset(p, 0, sizeof(*p));

@@ -66,7 +66,7 @@ grow(void *list, size_t n, size_t *size, size_t each, size_t most)
 }
 
 static int
-reserve(struct script *s, size_t n)
+reserve(struct replay_script *s, size_t n)
 {
 	size_t size = s->octets_size > 0 ? s->octets_size : 4096;
 	uint8_t *grown;
@@ -175,7 +175,7 @@ take_octet(struct line *l, uint8_t *octet)
 
 /* "abc" or 500*"abc", behind what script.octets holds; how many octets. */
 static bool
-take_piece(struct script *s, struct line *l)
+take_piece(struct replay_script *s, struct line *l)
 {
 	uint64_t times = 1;
 	size_t from = s->noctets, n;
@@ -210,7 +210,7 @@ take_piece(struct script *s, struct line *l)
 
 /* A quoted piece as a string: no NUL in it, and it fits. */
 static bool
-take_string(struct script *s, struct line *l, char *out, size_t size)
+take_string(struct replay_script *s, struct line *l, char *out, size_t size)
 {
 	size_t from = s->noctets, n;
 	bool ok = take_piece(s, l);
@@ -229,7 +229,8 @@ take_string(struct script *s, struct line *l, char *out, size_t size)
 /* Lines of the queue. */
 
 static bool
-take_outcome(struct script *s, struct line *l, struct script_recipient *r)
+take_outcome(struct replay_script *s, struct line *l,
+    struct replay_script_recipient *r)
 {
 	char status[16], step[16], doubt[16];
 	struct outcome *o = &r->outcome;
@@ -256,8 +257,8 @@ take_outcome(struct script *s, struct line *l, struct script_recipient *r)
 	return true;
 }
 
-struct script_message *
-script_add_message(struct script *s, uint64_t number)
+struct replay_script_message *
+replay_script_add_message(struct replay_script *s, uint64_t number)
 {
 	void *list = grow(s->messages, s->nmessages, &s->messages_size,
 	    sizeof(*s->messages), SCRIPT_RCPTS_MAX);
@@ -269,10 +270,11 @@ script_add_message(struct script *s, uint64_t number)
 	return &s->messages[s->nmessages++];
 }
 
-struct script_recipient *
-script_add_recipient(struct script *s, uint64_t number, const char *address)
+struct replay_script_recipient *
+replay_script_add_recipient(struct replay_script *s, uint64_t number,
+    const char *address)
 {
-	struct script_recipient *r;
+	struct replay_script_recipient *r;
 	void *list;
 
 	list = grow(s->recipients, s->nrecipients, &s->recipients_size,
@@ -287,16 +289,16 @@ script_add_recipient(struct script *s, uint64_t number, const char *address)
 }
 
 static bool
-parse_message(struct script *s, struct line *l)
+parse_message(struct replay_script *s, struct line *l)
 {
 	char id[24], bits[8];
-	struct script_message *m;
+	struct replay_script_message *m;
 	uint64_t number;
 
 	if (!take_number(l, UINT64_MAX, &number) ||
 	    !take_word(l, id, sizeof(id)))
 		return false;
-	m = script_add_message(s, number);
+	m = replay_script_add_message(s, number);
 	if (m == NULL || !take_number(l, INT32_MAX, &m->size) ||
 	    !take_word(l, bits, sizeof(bits)))
 		return false;
@@ -306,9 +308,9 @@ parse_message(struct script *s, struct line *l)
 
 /* Of the message whose line stands before this one. */
 static bool
-parse_parameters(struct script *s, struct line *l)
+parse_parameters(struct replay_script *s, struct line *l)
 {
-	struct script_message *m;
+	struct replay_script_message *m;
 	uint64_t number;
 
 	if (s->nmessages == 0 || !take_number(l, UINT64_MAX, &number))
@@ -320,22 +322,22 @@ parse_parameters(struct script *s, struct line *l)
 }
 
 static bool
-parse_recipient(struct script *s, struct line *l)
+parse_recipient(struct replay_script *s, struct line *l)
 {
 	char address[MSG_ADDRESS_SIZE];
 	uint64_t number;
 
 	return take_number(l, UINT64_MAX, &number) &&
 	    take_string(s, l, address, sizeof(address)) &&
-	    script_add_recipient(s, number, address) != NULL;
+	    replay_script_add_recipient(s, number, address) != NULL;
 }
 
 /* Of the first recipient of that name who has none yet. */
 static bool
-parse_outcome(struct script *s, struct line *l)
+parse_outcome(struct replay_script *s, struct line *l)
 {
 	char address[MSG_ADDRESS_SIZE];
-	struct script_recipient *r;
+	struct replay_script_recipient *r;
 	uint64_t number;
 	size_t i;
 
@@ -348,12 +350,12 @@ parse_outcome(struct script *s, struct line *l)
 		    strcmp(r->address, address) == 0)
 			return take_outcome(s, l, r);
 	}
-	r = script_add_recipient(s, number, address);
+	r = replay_script_add_recipient(s, number, address);
 	return r != NULL && take_outcome(s, l, r);
 }
 
 static bool
-parse_protocol(struct script *s, struct line *l)
+parse_protocol(struct replay_script *s, struct line *l)
 {
 	char word[8];
 
@@ -364,7 +366,7 @@ parse_protocol(struct script *s, struct line *l)
 }
 
 static bool
-parse_tls(struct script *s, struct line *l)
+parse_tls(struct replay_script *s, struct line *l)
 {
 	static const char *const levels[] = { "none", "may", "encrypt",
 		"verify" };
@@ -385,7 +387,7 @@ parse_tls(struct script *s, struct line *l)
 }
 
 static bool
-parse_timer(struct script *s, struct line *l)
+parse_timer(struct replay_script *s, struct line *l)
 {
 	uint64_t ms;
 	char name[32];
@@ -400,32 +402,32 @@ parse_timer(struct script *s, struct line *l)
 }
 
 static bool
-parse_relay(struct script *s, struct line *l)
+parse_relay(struct replay_script *s, struct line *l)
 {
 	return take_string(s, l, s->relay, sizeof(s->relay));
 }
 
 static bool
-parse_ehlo(struct script *s, struct line *l)
+parse_ehlo(struct replay_script *s, struct line *l)
 {
 	return take_string(s, l, s->ehlo, sizeof(s->ehlo));
 }
 
 static bool
-parse_discard(struct script *s, struct line *l)
+parse_discard(struct replay_script *s, struct line *l)
 {
 	return take_string(s, l, s->discard, sizeof(s->discard));
 }
 
 static bool
-parse_discard_server(struct script *s, struct line *l)
+parse_discard_server(struct replay_script *s, struct line *l)
 {
 	return take_string(s, l, s->discard_server, sizeof(s->discard_server));
 }
 
 static const struct {
 	const char *word;
-	bool (*parse)(struct script *s, struct line *l);
+	bool (*parse)(struct replay_script *s, struct line *l);
 } words[] = {
 	{ "discard", parse_discard },
 	{ "discard_server", parse_discard_server },
@@ -442,8 +444,8 @@ static const struct {
 
 /* Events. */
 
-static struct script_event *
-add_event(struct script *s)
+static struct replay_script_event *
+add_event(struct replay_script *s)
 {
 	void *list = grow(s->events, s->nevents, &s->events_size,
 	    sizeof(*s->events), SCRIPT_EVENTS_MAX);
@@ -479,7 +481,7 @@ find_kind(const char *word, bool *goes_on, uint64_t *times)
 }
 
 static bool
-take_pieces(struct script *s, struct line *l)
+take_pieces(struct replay_script *s, struct line *l)
 {
 	do {
 		if (!take_piece(s, l))
@@ -490,9 +492,9 @@ take_pieces(struct script *s, struct line *l)
 }
 
 static bool
-parse_event(struct script *s, struct line *l)
+parse_event(struct replay_script *s, struct line *l)
 {
-	struct script_event *e, *before;
+	struct replay_script_event *e, *before;
 	uint64_t time_ms, times;
 	bool goes_on;
 	char word[32];
@@ -510,7 +512,7 @@ parse_event(struct script *s, struct line *l)
 	if (e == NULL)
 		return false;
 	if (!goes_on) {
-		e->kind = (enum script_kind)kind;
+		e->kind = (enum replay_script_kind)kind;
 		e->time_ms = (uint32_t)time_ms;
 		e->at = s->noctets;
 	}
@@ -529,7 +531,7 @@ parse_event(struct script *s, struct line *l)
 }
 
 static bool
-parse_line(struct script *s, struct line *l)
+parse_line(struct replay_script *s, struct line *l)
 {
 	char word[32];
 
@@ -544,7 +546,7 @@ parse_line(struct script *s, struct line *l)
 }
 
 int
-script_parse(struct script *s, const char *text, size_t len,
+replay_script_parse(struct replay_script *s, const char *text, size_t len,
     char error[static SCRIPT_ERROR_SIZE])
 {
 	const char *end = text + len, *lf;
@@ -574,7 +576,7 @@ script_parse(struct script *s, const char *text, size_t len,
 }
 
 void
-script_clear(struct script *s)
+replay_script_clear(struct replay_script *s)
 {
 	free(s->events);
 	free(s->octets);
@@ -584,8 +586,8 @@ script_clear(struct script *s)
 }
 
 const char *
-script_text(const struct script *s, const struct script_event *e, char *out,
-    size_t size)
+replay_script_text(const struct replay_script *s,
+    const struct replay_script_event *e, char *out, size_t size)
 {
 	size_t n = e->len < size ? e->len : size - 1;
 

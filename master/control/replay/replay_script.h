@@ -20,15 +20,15 @@
 #define SCRIPT_OCTETS_MAX (16 * 1024 * 1024)
 #define SCRIPT_RCPTS_MAX  4096
 
-enum script_kind {
+enum replay_script_kind {
 #define EVENT(name, word, carries, what) SCRIPT_##name,
 #include "common/transcript.def"
 #undef EVENT
 	SCRIPT_KINDS
 };
 
-struct script_event {
-	enum script_kind kind;
+struct replay_script_event {
+	enum replay_script_kind kind;
 	uint32_t time_ms;
 	uint64_t number;
 	size_t at; /* in script.octets */
@@ -36,7 +36,7 @@ struct script_event {
 };
 
 /* A message of the session, as the queue knew it. */
-struct script_message {
+struct replay_script_message {
 	uint64_t number; /* as in a job event */
 	uint64_t size;
 	bool eight_bit;
@@ -45,7 +45,7 @@ struct script_message {
 };
 
 /* A recipient of one, and its outcome where that is known. */
-struct script_recipient {
+struct replay_script_recipient {
 	uint64_t number;
 	uint32_t turn; /* of those in commands; 0: in none, or not known yet */
 	bool has_outcome;
@@ -54,7 +54,7 @@ struct script_recipient {
 	char reply[SCRIPT_WORD_SIZE];
 };
 
-struct script {
+struct replay_script {
 	char relay[MSG_RELAY_SIZE];
 	bool lmtp;
 	bool implicit_tls;
@@ -64,32 +64,33 @@ struct script {
 	char discard[MSG_DISCARD_SIZE];        /* of the transport */
 	char discard_server[MSG_DISCARD_SIZE]; /* of the last server */
 	uint32_t timer_ms[TIMER_COUNT];
-	struct script_event *events;
+	struct replay_script_event *events;
 	size_t nevents, events_size;
 	uint8_t *octets;
 	size_t noctets, octets_size;
-	struct script_message *messages;
+	struct replay_script_message *messages;
 	size_t nmessages, messages_size;
-	struct script_recipient *recipients;
+	struct replay_script_recipient *recipients;
 	size_t nrecipients, recipients_size;
 };
 
 /*
- * script_parse - the first transcript in a text.
+ * replay_script_parse - the first transcript in a text.
  *
- * 0, or -1 with one sentence in error; script_clear() in either case.
+ * 0, or -1 with one sentence in error; replay_script_clear() in either case.
  */
-int script_parse(struct script *s, const char *text, size_t len,
+int replay_script_parse(struct replay_script *s, const char *text, size_t len,
     char error[static SCRIPT_ERROR_SIZE]);
-void script_clear(struct script *s);
+void replay_script_clear(struct replay_script *s);
 
 /* As text; what is no printable ASCII is a question mark. */
-const char *script_text(const struct script *s, const struct script_event *e,
-    char *out, size_t size);
+const char *replay_script_text(const struct replay_script *s,
+    const struct replay_script_event *e, char *out, size_t size);
 
 /* Adds a message or a recipient; NULL with no memory, or too many. */
-struct script_message *script_add_message(struct script *s, uint64_t number);
-struct script_recipient *script_add_recipient(struct script *s, uint64_t number,
-    const char *address);
+struct replay_script_message *replay_script_add_message(struct replay_script *s,
+    uint64_t number);
+struct replay_script_recipient *replay_script_add_recipient(
+    struct replay_script *s, uint64_t number, const char *address);
 
 #endif

@@ -39,7 +39,7 @@ enum client_mode {
 
 /* One connection that is played. */
 struct show {
-	const struct play *p;
+	const struct replay_plan *p;
 	int fd;
 	enum client_mode mode;
 	bool gone;
@@ -58,14 +58,15 @@ struct show {
 };
 
 static bool
-is_unit(const struct script_event *e)
+is_unit(const struct replay_script_event *e)
 {
 	return e->kind == SCRIPT_SENT || e->kind == SCRIPT_SECRET ||
 	    e->kind == SCRIPT_END;
 }
 
 static bool
-is_command(const struct play *p, const struct script_event *e, const char *verb)
+is_command(const struct replay_plan *p, const struct replay_script_event *e,
+    const char *verb)
 {
 	return e->kind == SCRIPT_SENT && e->len >= strlen(verb) &&
 	    strncasecmp((const char *)p->script->octets + e->at, verb,
@@ -76,12 +77,12 @@ is_command(const struct play *p, const struct script_event *e, const char *verb)
 
 /* Whether a message came behind the n-th DATA. */
 static bool
-data_had_body(const struct play *p, size_t n)
+data_had_body(const struct replay_plan *p, size_t n)
 {
 	bool in_it = false;
 
 	for (size_t i = 0; i < p->n; i++) {
-		const struct script_event *e = &p->events[i];
+		const struct replay_script_event *e = &p->events[i];
 
 		if (e->kind == SCRIPT_SENT) {
 			in_it = is_command(p, e, "DATA") && n-- == 0;
@@ -220,7 +221,7 @@ sleep_ms(uint32_t ms)
 static void
 wait_as_then(struct show *w, size_t i)
 {
-	const struct script_event *e = &w->p->events[i];
+	const struct replay_script_event *e = &w->p->events[i];
 
 	if (i == 0 || e->kind != e[-1].kind)
 		w->apart = 0;
@@ -231,7 +232,7 @@ wait_as_then(struct show *w, size_t i)
 }
 
 static void
-send_octets(struct show *w, const struct script_event *e)
+send_octets(struct show *w, const struct replay_script_event *e)
 {
 	const uint8_t *octets = w->p->script->octets + e->at;
 	size_t done = 0;
@@ -248,7 +249,7 @@ send_octets(struct show *w, const struct script_event *e)
 
 /* Counts the replies that begin in it. */
 static void
-count_replies(struct show *w, const struct script_event *e)
+count_replies(struct show *w, const struct replay_script_event *e)
 {
 	const uint8_t *octets = w->p->script->octets + e->at;
 
@@ -275,7 +276,7 @@ least(size_t a, size_t b)
 
 /* Whether the message at event i was left behind, unended. */
 static bool
-is_cut_body(const struct play *p, size_t i)
+is_cut_body(const struct replay_plan *p, size_t i)
 {
 	size_t at = i;
 
@@ -292,7 +293,7 @@ is_cut_body(const struct play *p, size_t i)
 static void
 sip_body(struct show *w, size_t i)
 {
-	const struct script_event *e = &w->p->events[i];
+	const struct replay_script_event *e = &w->p->events[i];
 	uint64_t left = e->number;
 	size_t before;
 
@@ -314,7 +315,7 @@ sip_body(struct show *w, size_t i)
 static void
 say(struct show *w, size_t i)
 {
-	const struct script_event *e = &w->p->events[i];
+	const struct replay_script_event *e = &w->p->events[i];
 
 	count_replies(w, e);
 	await_units(w, least(w->sent, w->said > 0 ? w->said - 1 : 0));
@@ -361,7 +362,7 @@ see_off(struct show *w)
 static void
 play_event(struct show *w, size_t i)
 {
-	const struct script_event *e = &w->p->events[i];
+	const struct replay_script_event *e = &w->p->events[i];
 
 	w->sent += is_unit(e);
 	switch (e->kind) {
@@ -406,7 +407,7 @@ play_event(struct show *w, size_t i)
 }
 
 static void
-play_connection(const struct play *p, int fd)
+play_connection(const struct replay_plan *p, int fd)
 {
 	struct show w = { .p = p,
 		.fd = fd,
@@ -458,8 +459,8 @@ make_address(const char *address, uint16_t port, struct sockaddr_storage *ss)
 }
 
 int
-play_listen(const struct play *p, const char *address, uint16_t port,
-    uint16_t *portp)
+replay_server_listen(const struct replay_plan *p, const char *address,
+    uint16_t port, uint16_t *portp)
 {
 	int one = 1, small = SMALL_BUFFER, ret = -1, fd = -1;
 	struct sockaddr_storage ss;
@@ -496,7 +497,7 @@ out:
 }
 
 void
-play_serve(const struct play *p, int listen_fd, bool once)
+replay_server_run(const struct replay_plan *p, int listen_fd, bool once)
 {
 	struct pollfd none = { -1, 0, 0 };
 	int fd;

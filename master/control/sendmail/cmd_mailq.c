@@ -29,16 +29,17 @@ static void
 print_row(void *arg, const json_t *row)
 {
 	struct mailq *q = arg;
-	const char *id = link_string(row, "id");
-	const char *from = link_string(row, "from");
+	const char *id = daemon_client_string(row, "id");
+	const char *from = daemon_client_string(row, "from");
 	const json_t *last = json_object_get(row, "last");
-	const char *reply = link_string(last, "reply");
-	time_t arrived = (time_t)(manage_number(row, "arrived_ms") / 1000);
+	const char *reply = daemon_client_string(last, "reply");
+	time_t arrived =
+	    (time_t)(control_client_number(row, "arrived_ms") / 1000);
 	char when[32] = "", named[sizeof(q->id) + 1];
 	struct tm tm;
 
 	/* A recipient that is final waits for nothing. */
-	if (strcmp(link_string(row, "state"), "failed") == 0)
+	if (strcmp(daemon_client_string(row, "state"), "failed") == 0)
 		return;
 	if (strcmp(q->id, id) != 0) {
 		if (q->requests == 0)
@@ -48,34 +49,34 @@ print_row(void *arg, const json_t *row)
 			putchar('\n');
 		(void)strlcpy(q->id, id, sizeof(q->id));
 		(void)snprintf(named, sizeof(named), "%s%c", q->id,
-		    mark(link_string(row, "state")));
+		    mark(daemon_client_string(row, "state")));
 		if (localtime_r(&arrived, &tm) != NULL)
 			(void)strftime(when, sizeof(when), "%a %b %e %H:%M:%S",
 			    &tm);
 		printf("%-11s %8lld %s  %s\n", named,
-		    manage_number(row, "size"), when,
+		    control_client_number(row, "size"), when,
 		    from[0] != '\0' ? from : "MAILER-DAEMON");
-		q->octets += manage_number(row, "size");
+		q->octets += control_client_number(row, "size");
 		q->requests++;
 	}
 	if (reply[0] != '\0')
 		printf("%*s(%s)\n", 8, "", reply);
-	printf("%*s%s\n", 41, "", link_string(row, "recipient"));
+	printf("%*s%s\n", 41, "", daemon_client_string(row, "recipient"));
 }
 
 int
-sendmail_mailq(const char *config_name)
+cmd_mailq(const char *config_name)
 {
 	struct mailq q = { .id = "" };
 	json_t *cursor, *end;
 	int fd, more;
 
-	fd = link_open(link_socket(NULL, config_name, true));
+	fd = daemon_client_open(daemon_client_socket(NULL, config_name, true));
 	if (fd == -1)
 		return EXIT_DEFERRED;
 	cursor = json_pack("{s:s,s:i}", "command", "list", "limit", MAILQ_PAGE);
 	do {
-		more = manage_page(fd, cursor, print_row, &q, &end);
+		more = control_client_page(fd, cursor, print_row, &q, &end);
 		json_decref(end);
 	} while (more == 1);
 	json_decref(cursor);

@@ -50,7 +50,7 @@ find_sender(struct sendmail *s, const char *given)
 		if (mailbox_next(&list, s->sender) != MAILBOX_ADDRESS)
 			return complain("-f", given, "is no address");
 	}
-	return sendmail_qualify(s, s->sender) == 0
+	return sendmail_recipients_qualify(s, s->sender) == 0
 	    ? 0
 	    : complain("-f", s->sender, "is no address");
 }
@@ -72,7 +72,7 @@ read_line(const char *path, char *out, size_t size)
 static void
 find_origin(struct sendmail *s, const char *config_name)
 {
-	struct config *config = link_config(config_name);
+	struct config *config = daemon_client_config(config_name);
 	const char *origin = config != NULL ? config->myorigin : "";
 
 	if (origin[0] != '\0')
@@ -137,8 +137,8 @@ name_part(const struct handing *h, const struct part *p)
 static bool
 is_too_many(const json_t *answer)
 {
-	return strcmp(link_string(answer, "status"), "refused") == 0 &&
-	    strcmp(link_string(answer, "dsn"), "4.5.3") == 0;
+	return strcmp(daemon_client_string(answer, "status"), "refused") == 0 &&
+	    strcmp(daemon_client_string(answer, "dsn"), "4.5.3") == 0;
 }
 
 /* The answer to a job of these recipients, the caller's; NULL: none came, which was
@@ -154,9 +154,10 @@ ask(struct handing *h, struct part *p)
 	json_t *answer = NULL;
 	int fd;
 
-	fd = link_open(link_socket(NULL, h->a->config_name, false));
-	if (fd != -1 && link_send_job(fd, &job) == 0)
-		answer = link_receive(fd, -1);
+	fd = daemon_client_open(
+	    daemon_client_socket(NULL, h->a->config_name, false));
+	if (fd != -1 && daemon_client_send_job(fd, &job) == 0)
+		answer = daemon_client_receive(fd, -1);
 	if (answer == NULL) {
 		h->away = true;
 		p->last = h->s->rcpts.n;
@@ -183,7 +184,7 @@ refusal_text(const json_t *answer, char *out, size_t size)
 		{ "--notify", "-N" },
 		{ "--ret", "-R" },
 	};
-	const char *text = link_refusal_text(answer), *at;
+	const char *text = daemon_client_refusal_text(answer), *at;
 
 	for (size_t i = 0; i < NELEM(rows); i++) {
 		at = strstr(text, rows[i].option);
@@ -205,16 +206,19 @@ take_answer(struct handing *h, const struct part *p, const json_t *answer)
 
 	if (answer == NULL) {
 		h->deferred += n;
-	} else if (strcmp(link_string(answer, "status"), "queued") == 0) {
+	} else if (strcmp(daemon_client_string(answer, "status"), "queued") ==
+	    0) {
 		h->queued += n;
 		if (h->a->verbose)
 			printf("queued as %s: %zu recipient%s\n",
-			    link_string(answer, "id"), n, n == 1 ? "" : "s");
+			    daemon_client_string(answer, "id"), n,
+			    n == 1 ? "" : "s");
 	} else {
 		name_part(h, p);
 		fprintf(stderr, "refused: %s\n",
 		    refusal_text(answer, why, sizeof(why)));
-		h->wrong_words |= link_refusal_status(answer) == EXIT_USAGE;
+		h->wrong_words |=
+		    daemon_client_refusal_status(answer) == EXIT_USAGE;
 		h->deferred += code < 500 ? n : 0;
 		h->failed += code >= 500 ? n : 0;
 	}
@@ -270,12 +274,14 @@ send_message(const struct sendmail_options *a, int argc, char **argv)
 	find_origin(&s, a->config_name);
 	ret = find_sender(&s, a->sender);
 	for (i = 0; ret == 0 && i < argc; i++)
-		ret = sendmail_add(&s, "argument", argv[i], strlen(argv[i]));
+		ret = sendmail_recipients_add(&s, "argument", argv[i],
+		    strlen(argv[i]));
 	if (ret == 0 && s.rcpts.n == 0 && !s.of_message)
 		ret = complain("no recipients", "",
 		    "name them, or say -t if they are in the message");
 	if (ret == 0)
-		ret = envelope_check(&a->envelope, 1) == 0 ? 0 : EXIT_USAGE;
+		ret = envelope_options_check(&a->envelope, 1) == 0 ? 0
+								   : EXIT_USAGE;
 	if (ret == 0)
 		ret = sendmail_message(&s, &fd);
 	if (ret == 0 && s.rcpts.n == 0) {
@@ -285,7 +291,7 @@ send_message(const struct sendmail_options *a, int argc, char **argv)
 		ret = EXIT_DATA_ERROR;
 	}
 	if (ret == 0)
-		ret = sendmail_drop_duplicates(&s);
+		ret = sendmail_recipients_drop_duplicates(&s);
 	if (ret == 0)
 		ret = hand_over(&s, a, fd);
 	fd_close(fd);
@@ -310,15 +316,15 @@ flush(const struct sendmail_options *a)
 		return complain("-C", a->config_name, "is too long a path");
 	optind = 0; /* another list of words */
 	if (a->queue_run[0] == '\0')
-		return control_flush((int)NELEM(all) - 1, all);
+		return cmd_flush((int)NELEM(all) - 1, all);
 	if (strlcpy(value, a->queue_run + 1, sizeof(value)) >= sizeof(value))
 		return complain("-q", a->queue_run, "is too long");
 	switch (a->queue_run[0]) {
 	case 'R':
 	case 'S':
-		return control_flush((int)NELEM(some) - 1, some);
+		return cmd_flush((int)NELEM(some) - 1, some);
 	case 'I':
-		return control_queue((int)NELEM(one) - 1, one);
+		return cmd_queue((int)NELEM(one) - 1, one);
 	default:
 		return complain("-q", a->queue_run,
 		    "posternd tries again by itself: say -q alone to have all "
@@ -327,7 +333,7 @@ flush(const struct sendmail_options *a)
 }
 
 int
-control_sendmail(int argc, char **argv)
+cmd_sendmail(int argc, char **argv)
 {
 	struct sendmail_options a;
 	char why[SENDMAIL_WHY_SIZE];
@@ -336,8 +342,8 @@ control_sendmail(int argc, char **argv)
 	/* -h alone; sendmail's has a hop count. */
 	if (argc == 2 &&
 	    (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
-		return control_help("sendmail");
-	if (control_is_described())
+		return usage_help("sendmail");
+	if (options_is_described())
 		return EXIT_USAGE;
 	first = sendmail_options_read(&a, argc, argv, why);
 	if (first == -1) {
@@ -346,7 +352,7 @@ control_sendmail(int argc, char **argv)
 	}
 	switch (a.mode) {
 	case SENDMAIL_MAILQ:
-		return sendmail_mailq(a.config_name);
+		return cmd_mailq(a.config_name);
 	case SENDMAIL_NEWALIASES:
 		return EXIT_ALL_WELL; /* there are no aliases */
 	case SENDMAIL_FLUSH:

@@ -35,23 +35,24 @@ struct sendmail {
 };
 
 /*
- * sendmail_add - add the addresses of an address list to the recipients.
+ * sendmail_recipients_add - add the addresses of an address list to the recipients.
  *
  * what names it in a complaint.  0, or the exit status after a word on stderr.
  */
-int sendmail_add(struct sendmail *s, const char *what, const char *text,
-    size_t n);
+int sendmail_recipients_add(struct sendmail *s, const char *what,
+    const char *text, size_t n);
 
 /* Drops the recipients that came before, in their order; the domain in any letter
  * case.  0, or the exit status after a word on stderr. */
-int sendmail_drop_duplicates(struct sendmail *s);
+int sendmail_recipients_drop_duplicates(struct sendmail *s);
 
 /* Whether an address of mailbox_next() is a local part alone. */
-bool sendmail_lacks_domain(const char *address);
+bool sendmail_recipients_lack_domain(const char *address);
 
 /* One address, its domain added where it has none.  0, or -1: it has not the form
  * of one, or does not fit. */
-int sendmail_qualify(const struct sendmail *s, char address[MAILBOX_SIZE]);
+int sendmail_recipients_qualify(const struct sendmail *s,
+    char address[MAILBOX_SIZE]);
 
 /*
  * sendmail_message - the message on standard input, as it is to be sent.
@@ -64,18 +65,18 @@ int sendmail_qualify(const struct sendmail *s, char address[MAILBOX_SIZE]);
 int sendmail_message(struct sendmail *s, int *fdp);
 
 /*
- * sendmail_read - copy a message up to its end, which is that of the file, or a "."
+ * sendmail_message_read - copy a message up to its end, which is that of the file, or a "."
  * alone on a line where that ends it (dots).
  *
  * Each line of out ends in LF and nothing else: what comes as CRLF, as LF after
  * several CR, or as CR alone is one line end each.  So no later reader finds other
  * lines than we do.  Errors are those of the streams.
  */
-void sendmail_read(FILE *in, FILE *out, bool dots);
+void sendmail_message_read(FILE *in, FILE *out, bool dots);
 
 /* The message of such lines, to out, whose errors are the caller's to see. */
-int sendmail_write(struct sendmail *s, time_t now, const char *in, size_t n,
-    FILE *out);
+int sendmail_message_write(struct sendmail *s, time_t now, const char *in,
+    size_t n, FILE *out);
 
 /* Fields of a header; struct seen says which of ours it has, of two kinds where the
  * message was sent again (RFC 5322, 3.6.6). */
@@ -86,17 +87,17 @@ struct sendmail_seen {
 	bool message_id[2];
 };
 
-void sendmail_received(const struct sendmail *s, time_t now, FILE *out);
-void sendmail_add_missing(const struct sendmail *s,
+void sendmail_fields_received(const struct sendmail *s, time_t now, FILE *out);
+void sendmail_fields_add_missing(const struct sendmail *s,
     const struct sendmail_seen *seen, time_t now, FILE *out);
 
 /* One field as it came, but that addresses without a domain get theirs, and lines
  * over 998 octets are folded where they have white space, or end an address.  0, or
  * -1 with errno. */
-int sendmail_copy_field(const struct sendmail *s,
+int sendmail_fields_copy(const struct sendmail *s,
     const struct header_field *field, FILE *out);
 
 /* mailq: prints what is queued; the exit status. */
-int sendmail_mailq(const char *config_name);
+int cmd_mailq(const char *config_name);
 
 #endif

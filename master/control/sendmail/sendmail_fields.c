@@ -177,8 +177,8 @@ write_from(FILE *out, const struct sendmail *s, const char *prefix)
 }
 
 void
-sendmail_add_missing(const struct sendmail *s, const struct sendmail_seen *seen,
-    time_t now, FILE *out)
+sendmail_fields_add_missing(const struct sendmail *s,
+    const struct sendmail_seen *seen, time_t now, FILE *out)
 {
 	const char *prefix = seen->resent ? "Resent-" : "";
 	int kind = seen->resent ? 1 : 0;
@@ -197,7 +197,7 @@ sendmail_add_missing(const struct sendmail *s, const struct sendmail_seen *seen,
 
 /* Clause and order of RFC 5321, 4.4. */
 void
-sendmail_received(const struct sendmail *s, time_t now, FILE *out)
+sendmail_fields_received(const struct sendmail *s, time_t now, FILE *out)
 {
 	char date[DATE_MAIL_SIZE];
 
@@ -327,15 +327,15 @@ write_addresses(FILE *out, const struct sendmail *s,
 	do {
 		at = list.at;
 		event = mailbox_next(&list, address);
-		lacks =
-		    event == MAILBOX_ADDRESS && sendmail_lacks_domain(address);
+		lacks = event == MAILBOX_ADDRESS &&
+		    sendmail_recipients_lack_domain(address);
 		column = write_member(out, column, f->value + at, list.at - at,
 		    list.end - at, lacks ? s->origin : NULL);
 	} while (event != MAILBOX_END);
 }
 
 int
-sendmail_copy_field(const struct sendmail *s, const struct header_field *field,
+sendmail_fields_copy(const struct sendmail *s, const struct header_field *field,
     FILE *out)
 {
 	char *text = NULL;

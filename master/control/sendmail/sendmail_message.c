@@ -66,7 +66,7 @@ take_octet(struct line_reader *r, int c)
 }
 
 void
-sendmail_read(FILE *in, FILE *out, bool dots)
+sendmail_message_read(FILE *in, FILE *out, bool dots)
 {
 	struct line_reader r = { .out = out, .dots = dots };
 	int c;
@@ -91,7 +91,7 @@ read_input(const struct sendmail *s)
 	copy = dup(fd);
 	out = copy != -1 ? fdopen(copy, "w") : NULL;
 	if (out != NULL) {
-		sendmail_read(stdin, out, s->dots);
+		sendmail_message_read(stdin, out, s->dots);
 		ret = ferror(stdin) || ferror(out) ? -1 : 0;
 	}
 	if (out != NULL && fclose(out) != 0)
@@ -171,15 +171,16 @@ take_field(struct sendmail *s, const struct header_field *f, bool resent,
 	int status = 0;
 
 	if (s->of_message && names_recipients(f, resent))
-		status = sendmail_add(s, "the message", f->value, f->value_len);
+		status = sendmail_recipients_add(s, "the message", f->value,
+		    f->value_len);
 	if (status == 0 && !may_not_leave(f) &&
-	    sendmail_copy_field(s, f, out) == -1)
+	    sendmail_fields_copy(s, f, out) == -1)
 		status = EXIT_DEFERRED;
 	return status;
 }
 
 int
-sendmail_write(struct sendmail *s, time_t now, const char *in, size_t n,
+sendmail_message_write(struct sendmail *s, time_t now, const char *in, size_t n,
     FILE *out)
 {
 	size_t start = skip_from_lines(in, n), at = start;
@@ -195,13 +196,13 @@ sendmail_write(struct sendmail *s, time_t now, const char *in, size_t n,
 		    MESSAGE_HEADER_MAX);
 		return EXIT_DATA_ERROR;
 	}
-	sendmail_received(s, now, out);
+	sendmail_fields_received(s, now, out);
 	for (at = start; header_field_next(in, n, &at, &f);) {
 		status = take_field(s, &f, seen.resent, out);
 		if (status != 0)
 			return status;
 	}
-	sendmail_add_missing(s, &seen, now, out);
+	sendmail_fields_add_missing(s, &seen, now, out);
 	if (at == n || in[at] != '\n')
 		fputc('\n', out); /* no header, or no body */
 	(void)fwrite(in + at, 1, n - at, out);
@@ -223,7 +224,7 @@ write_memfd(struct sendmail *s, const char *in, size_t n, int *fdp)
 		fd_close(copy);
 		goto out;
 	}
-	status = sendmail_write(s, time(NULL), in, n, out);
+	status = sendmail_message_write(s, time(NULL), in, n, out);
 	if (ferror(out) && status == 0)
 		status = EXIT_DEFERRED;
 	if (fclose(out) != 0 && status == 0)

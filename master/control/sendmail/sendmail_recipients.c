@@ -12,7 +12,7 @@
 #include "master/control/client/daemon_client.h"
 
 bool
-sendmail_lacks_domain(const char *address)
+sendmail_recipients_lack_domain(const char *address)
 {
 	size_t n = strlen(address);
 
@@ -21,11 +21,12 @@ sendmail_lacks_domain(const char *address)
 }
 
 int
-sendmail_qualify(const struct sendmail *s, char address[MAILBOX_SIZE])
+sendmail_recipients_qualify(const struct sendmail *s,
+    char address[MAILBOX_SIZE])
 {
 	struct address addr;
 
-	if (sendmail_lacks_domain(address)) {
+	if (sendmail_recipients_lack_domain(address)) {
 		if (strlcat(address, "@", MAILBOX_SIZE) >= MAILBOX_SIZE ||
 		    strlcat(address, s->origin, MAILBOX_SIZE) >= MAILBOX_SIZE)
 			return -1;
@@ -60,7 +61,8 @@ list_add(struct sendmail_list *list, const char *word)
 }
 
 int
-sendmail_add(struct sendmail *s, const char *what, const char *text, size_t n)
+sendmail_recipients_add(struct sendmail *s, const char *what, const char *text,
+    size_t n)
 {
 	struct mailbox_list list = { .in = text, .n = n };
 	char address[MAILBOX_SIZE];
@@ -68,7 +70,7 @@ sendmail_add(struct sendmail *s, const char *what, const char *text, size_t n)
 
 	while ((event = mailbox_next(&list, address)) != MAILBOX_END) {
 		if (event == MAILBOX_BAD ||
-		    sendmail_qualify(s, address) == -1) {
+		    sendmail_recipients_qualify(s, address) == -1) {
 			fprintf(stderr,
 			    "sendmail: %s: \"%s\" is no address: nothing was "
 			    "sent\n",
@@ -107,7 +109,7 @@ compare_places(const void *a, const void *b)
 }
 
 int
-sendmail_drop_duplicates(struct sendmail *s)
+sendmail_recipients_drop_duplicates(struct sendmail *s)
 {
 	struct sendmail_list *list = &s->rcpts;
 	char ***places = calloc(list->n + 1, sizeof(*places));
