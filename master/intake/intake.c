@@ -17,16 +17,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/closer.h"
 #include "common/filter.h"
 #include "common/log.h"
 #include "common/role.h"
 #include "common/sandbox.h"
 #include "common/util.h"
-#include "common/closer.h"
 #include "master/config.h"
 #include "master/intake/intake_internal.h"
-#include "master/intake/smtpd.h"
-#include "master/intake/starttls.h"
+#include "master/intake/smtpd/smtpd.h"
+#include "master/intake/tls/starttls.h"
 
 static const struct sandbox intake_sandbox = { 0 };
 

@@ -3,7 +3,7 @@
  * Packets of the job socket are read: as they are, or not for want of memory;
  * never as another packet, and never refused for good.
  */
-#include "master/intake/job.h"
+#include "master/intake/job/job_parse.h"
 
 #include <errno.h>
 #include <string.h>

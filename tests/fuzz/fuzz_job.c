@@ -3,7 +3,7 @@
  * Any packet of a client is a job, a continuation or a question, or is refused
  * with a sentence that may stand in a log; what was read keeps its bounds.
  */
-#include "master/intake/job.h"
+#include "master/intake/job/job_parse.h"
 #include "master/operator/command.h"
 
 #include <assert.h>

@@ -8,7 +8,7 @@
  * a message.  What was answered 250 was handed on once and unaltered; what was refused,
  * or cut off, was not.  How the octets were cut makes no difference.
  */
-#include "master/intake/smtpd_session.h"
+#include "master/intake/smtpd/smtpd_session.h"
 
 #include <assert.h>
 #include <stdio.h>

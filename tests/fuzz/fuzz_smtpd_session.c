@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* A session takes what it is given, says no more than it has room for, and a
  * message is answered as often as it has to be. */
-#include "master/intake/smtpd_session.h"
+#include "master/intake/smtpd/smtpd_session.h"
 
 #include <assert.h>
 #include <stdlib.h>

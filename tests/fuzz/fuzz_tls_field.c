@@ -3,7 +3,7 @@
  * However a message is cut, its header asks the same; and what asks to go
  * without TLS has the field at the start of a line.
  */
-#include "master/intake/tls_field.h"
+#include "master/intake/message/tls_required_field.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* A client's message, from whatever it passed to a sealed memfd. */
-#include "master/intake/copy.h"
+#include "master/intake/message/message_copy.h"
 
 #include <sys/mman.h>
 #include <sys/socket.h>

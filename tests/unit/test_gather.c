@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* A message's octets, as they come. */
-#include "master/intake/gather.h"
+#include "master/intake/message/message_spool.h"
 
 #include <fcntl.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "master/intake/header.h"
+#include "master/intake/message/header_scan.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What a client may say on the job socket, and what not. */
-#include "master/intake/job.h"
+#include "master/intake/job/job_parse.h"
 
 #include <stdio.h>
 #include <stdlib.h>

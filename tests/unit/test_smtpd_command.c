@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The commands of clients of LMTP and SMTP. */
-#include "master/intake/smtpd_command.h"
+#include "master/intake/smtpd/smtpd_command.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What a client is answered of an outcome. */
-#include "master/intake/smtpd_internal.h"
+#include "master/intake/smtpd/smtpd_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

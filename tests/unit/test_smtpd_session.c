@@ -3,7 +3,7 @@
  * A session from the server's side.  Each case is fed whole and in pieces of each
  * size, which must make no difference.
  */
-#include "master/intake/smtpd_session.h"
+#include "master/intake/smtpd/smtpd_session.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* TLS-Required, wherever a message is cut (RFC 8689, 3). */
-#include "master/intake/tls_field.h"
+#include "master/intake/message/tls_required_field.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The listeners' TLS, with a key that is elsewhere, against OpenSSL's client. */
-#include "master/intake/tls_server.h"
+#include "master/intake/tls/tls_server.h"
 
 #include <criterion/criterion.h>
 #include <openssl/pem.h>
