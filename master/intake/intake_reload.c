@@ -75,7 +75,7 @@ take_mail_client(struct listener *l, int fd,
 }
 
 void
-moved_take(struct intake *in, size_t index, int fd)
+intake_reload_take(struct intake *in, size_t index, int fd)
 {
 	struct listener *l = &in->mail_listeners[index].listener;
 
@@ -108,7 +108,7 @@ move(struct intake *in, struct mail_listener *l, size_t index)
 	memcpy(to->uids, l->uids, sizeof(to->uids));
 	name_it(in, index);
 	if (listens)
-		moved_take(in, index, fd);
+		intake_reload_take(in, index, fd);
 }
 
 static void
@@ -132,7 +132,8 @@ move_all(struct intake *in)
 }
 
 void
-moved_on_config(void *ctx, struct channel *from, const struct message *m)
+intake_reload_on_config(void *ctx, struct channel *from,
+    const struct message *m)
 {
 	struct intake *in = ctx;
 

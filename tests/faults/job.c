@@ -37,7 +37,7 @@ run(void)
 	faults_arm();
 	if (job_parse(&job, text, strlen(text), false, error) == 0) {
 		look_at(&job);
-		job_clear(&job);
+		job_parse_clear(&job);
 	} else if (!faults_fired() || errno != ENOMEM) {
 		faults_fail("%s: %s", strerror(errno), error);
 	}

@@ -77,11 +77,12 @@ tell_stopped(struct clients *cs, struct request *r)
 			      "goes on, its results are in the log"));
 }
 
-const struct asker result_asker = { tell_accepted, tell_refused, tell_result,
-	tell_results_end, tell_lost, tell_stopped };
+const struct asker job_outcome_asker = { tell_accepted, tell_refused,
+	tell_result, tell_results_end, tell_lost, tell_stopped };
 
 void
-result_on_accepted(void *ctx, struct channel *from, const struct message *m)
+job_outcome_on_accepted(void *ctx, struct channel *from,
+    const struct message *m)
 {
 	const struct msg_accepted *a = m->payload;
 	struct request *r = request_find(ctx, a->request);
@@ -99,7 +100,7 @@ result_on_accepted(void *ctx, struct channel *from, const struct message *m)
 }
 
 void
-result_on_result(void *ctx, struct channel *from, const struct message *m)
+job_outcome_on_result(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_result *result = m->payload;
 	struct request *r = request_find(ctx, result->request);
@@ -110,7 +111,7 @@ result_on_result(void *ctx, struct channel *from, const struct message *m)
 }
 
 void
-result_on_end(void *ctx, struct channel *from, const struct message *m)
+job_outcome_on_end(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_results_end *end = m->payload;
 	struct request *r = request_find(ctx, end->request);
@@ -125,7 +126,7 @@ result_on_end(void *ctx, struct channel *from, const struct message *m)
 
 /* A line of the dialogue; or, for a slow reader, how many are missing. */
 void
-result_on_trace(void *ctx, struct channel *from, const struct message *m)
+job_outcome_on_trace(void *ctx, struct channel *from, const struct message *m)
 {
 	const struct msg_trace *t = m->payload;
 	struct request *r = request_find_of_client(ctx, t->request);

@@ -241,7 +241,7 @@ add_client(json_t *object, char text[PARAMETERS_MAIL_SIZE],
 }
 
 int
-value_mail_parameters(json_t *object, char text[PARAMETERS_MAIL_SIZE],
+job_parameters_mail(json_t *object, char text[PARAMETERS_MAIL_SIZE],
     char error[VALUE_ERROR_SIZE])
 {
 	if (add_ret(object, text, error) == -1 ||
@@ -334,7 +334,7 @@ add_orcpt(const json_t *object, char text[PARAMETERS_RCPT_SIZE],
 }
 
 int
-value_rcpt_parameters(json_t *object, char text[PARAMETERS_RCPT_SIZE],
+job_parameters_rcpt(json_t *object, char text[PARAMETERS_RCPT_SIZE],
     char error[VALUE_ERROR_SIZE])
 {
 	static const char *const members[] = { "address", "notify", "orcpt",

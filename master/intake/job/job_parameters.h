@@ -12,9 +12,9 @@
 #include "common/parameters.h"
 #include "master/clients/value.h"
 
-int value_mail_parameters(json_t *object, char text[PARAMETERS_MAIL_SIZE],
+int job_parameters_mail(json_t *object, char text[PARAMETERS_MAIL_SIZE],
     char error[VALUE_ERROR_SIZE]);
-int value_rcpt_parameters(json_t *object, char text[PARAMETERS_RCPT_SIZE],
+int job_parameters_rcpt(json_t *object, char text[PARAMETERS_RCPT_SIZE],
     char error[VALUE_ERROR_SIZE]);
 
 #endif

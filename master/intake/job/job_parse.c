@@ -94,7 +94,7 @@ add_rcpt(struct job_packet *job, json_t *value, char error[VALUE_ERROR_SIZE])
 	enum address_error e;
 
 	if (json_is_object(value)) {
-		if (value_rcpt_parameters(value, parameters, error) == -1)
+		if (job_parameters_rcpt(value, parameters, error) == -1)
 			return -1;
 		value = json_object_get(value, "address");
 	}
@@ -215,7 +215,7 @@ parse_first(struct job_packet *job, json_t *object,
 	    value_string(object, "via", job->via, sizeof(job->via), error) ==
 		-1 ||
 	    get_wait(object, &job->wait, error) == -1 ||
-	    value_mail_parameters(object, job->parameters, error) == -1 ||
+	    job_parameters_mail(object, job->parameters, error) == -1 ||
 	    check_hold(job, error) == -1 ||
 	    get_flags(object, &job->flags, error) == -1 ||
 	    get_store(object, job, error) == -1 ||
@@ -252,13 +252,13 @@ job_parse(struct job_packet *job, const char *text, size_t len, bool begun,
 	ret = 0;
 out:
 	if (ret == -1)
-		job_clear(job);
+		job_parse_clear(job);
 	json_decref(object);
 	return ret;
 }
 
 void
-job_clear(struct job_packet *job)
+job_parse_clear(struct job_packet *job)
 {
 	free(job->rcpts);
 	job->rcpts = NULL;

@@ -40,12 +40,12 @@ struct job_packet {
  *
  * begun says that a former packet said "more", and so which members are
  * allowed.  Addresses are checked and normalised (common/address.h).  0 with
- * *job filled (free with job_clear), or -1 with one sentence in error
+ * *job filled (free with job_parse_clear), or -1 with one sentence in error
  * and errno (master/clients/value.h).
  */
 int job_parse(struct job_packet *job, const char *text, size_t len, bool begun,
     char error[VALUE_ERROR_SIZE]);
 
-void job_clear(struct job_packet *job);
+void job_parse_clear(struct job_packet *job);
 
 #endif

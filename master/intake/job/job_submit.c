@@ -47,8 +47,8 @@ send_rcpts(struct clients *cs, const struct request *r, const char *rcpts,
 }
 
 void
-submit_send(struct clients *cs, const struct request *r,
-    const struct job_packet *job, const struct copy *copy)
+job_submit_send(struct clients *cs, const struct request *r,
+    const struct job_packet *job, const struct message_copy *copy)
 {
 	struct msg_submit submit = { 0 };
 	char tail[JOB_TAIL_SIZE];
@@ -60,7 +60,7 @@ submit_send(struct clients *cs, const struct request *r,
 	/* RFC 8689, 4.1: where both are there, the header does not count. */
 	if (copy->tls_is_optional && (job->flags & SUBMIT_REQUIRETLS) == 0)
 		submit.flags |= SUBMIT_TLS_OPTIONAL;
-	if (job->smtputf8 && header_is_utf8(&copy->header))
+	if (job->smtputf8 && header_scan_is_utf8(&copy->header))
 		submit.flags |= SUBMIT_SMTPUTF8;
 	submit.wait = job->wait;
 	submit.uid = r->uid;
@@ -127,23 +127,24 @@ names_others(const struct job_packet *job)
 /* A job that only asks needs no message: its own is empty. */
 static int
 take_message(const struct clients *cs, const struct job_packet *job, int fd,
-    struct copy *copy, uint16_t *code, char error[COPY_ERROR_SIZE])
+    struct message_copy *copy, uint16_t *code,
+    char error[MESSAGE_COPY_ERROR_SIZE])
 {
 	if (fd != -1)
-		return copy_message(fd, cs->config->message_size_limit,
+		return message_copy(fd, cs->config->message_size_limit,
 		    (job->flags & SUBMIT_BINARY) != 0, copy, code, error);
 	memset(copy, 0, sizeof(*copy));
 	copy->fd = fd_sealed("body", "", 0);
 	if (copy->fd != -1)
 		return 0;
 	*code = 451;
-	strlcpy(error, "no memory", COPY_ERROR_SIZE);
+	strlcpy(error, "no memory", MESSAGE_COPY_ERROR_SIZE);
 	return -1;
 }
 
 /* RFC 5321, 6.3; RFC 3463, 3.5: X.4.6, routing loop detected. */
 static bool
-goes_round(const struct clients *cs, const struct copy *copy)
+goes_round(const struct clients *cs, const struct message_copy *copy)
 {
 	return copy->hops >= (uint32_t)cs->config->hopcount_limit;
 }
@@ -153,9 +154,9 @@ static void
 begin_job(struct clients *cs, struct client *c, const struct job_packet *job,
     int fd)
 {
-	char error[COPY_ERROR_SIZE];
+	char error[MESSAGE_COPY_ERROR_SIZE];
 	struct request *r;
-	struct copy copy;
+	struct message_copy copy;
 	uint16_t code;
 
 	if (fd == -1 && (job->flags & SUBMIT_VERIFY) == 0) {
@@ -200,7 +201,8 @@ begin_job(struct clients *cs, struct client *c, const struct job_packet *job,
 		    error);
 		return;
 	}
-	r = goes_round(cs, &copy) ? NULL : request_new(cs, c, &result_asker);
+	r = goes_round(cs, &copy) ? NULL
+				  : request_new(cs, c, &job_outcome_asker);
 	if (goes_round(cs, &copy)) {
 		request_refuse(c, job->ref, 554, "5.4.6",
 		    "the message went through too many servers: it goes round "
@@ -213,7 +215,7 @@ begin_job(struct clients *cs, struct client *c, const struct job_packet *job,
 		r->transient = (job->flags & SUBMIT_TRANSIENT) != 0;
 		request_hold(cs, r, copy.size);
 		*client_begun(c) = r;
-		submit_send(cs, r, job, &copy);
+		job_submit_send(cs, r, job, &copy);
 	}
 	fd_close(copy.fd);
 }
@@ -284,7 +286,7 @@ job_packet(struct intake *in, struct client *c, const char *text, size_t len,
 		send_rcpts(&in->clients, begun, job.rcpts, job.rcpts_len);
 	if (*client_begun(c) != NULL)
 		end_packet(&in->clients, c, &job);
-	job_clear(&job);
+	job_parse_clear(&job);
 }
 
 static void
@@ -303,4 +305,5 @@ on_packet(void *ctx, struct client *c, const char *text, size_t len,
 	clients_check_choked(&in->clients, c);
 }
 
-const struct client_handlers submit_handlers = { on_packet, clients_on_gone };
+const struct client_handlers job_submit_handlers = { on_packet,
+	clients_on_gone };

@@ -3,7 +3,7 @@
 #include "master/intake/message/header_scan.h"
 
 static void
-take(struct header *h, uint8_t c)
+take(struct header_scan *h, uint8_t c)
 {
 	static const char ends[] = "\r\n\r\n";
 
@@ -19,7 +19,7 @@ take(struct header *h, uint8_t c)
 }
 
 void
-header_feed(struct header *h, const uint8_t *in, size_t n)
+header_scan_feed(struct header_scan *h, const uint8_t *in, size_t n)
 {
 	if (!h->started)
 		h->ends = 2; /* an empty line may come at once */
@@ -29,7 +29,7 @@ header_feed(struct header *h, const uint8_t *in, size_t n)
 }
 
 bool
-header_is_utf8(const struct header *h)
+header_scan_is_utf8(const struct header_scan *h)
 {
 	return h->has_8bit && !h->is_wrong && h->utf8.left == 0;
 }

@@ -10,7 +10,7 @@
 #include "common/utf8.h"
 
 /* Zeroed, it is at the start of a message. */
-struct header {
+struct header_scan {
 	bool over;     /* the empty line is past */
 	bool has_8bit; /* an octet above 127 */
 	bool is_wrong; /* which is no UTF-8 */
@@ -20,10 +20,10 @@ struct header {
 };
 
 /* The next octets of the message, whose lines end in CRLF. */
-void header_feed(struct header *h, const uint8_t *in, size_t n);
+void header_scan_feed(struct header_scan *h, const uint8_t *in, size_t n);
 
 /* Whether a field is UTF-8 beyond ASCII, so that it needs SMTPUTF8
  * (RFC 6531, 3.2). */
-bool header_is_utf8(const struct header *h);
+bool header_scan_is_utf8(const struct header_scan *h);
 
 #endif

@@ -31,7 +31,7 @@ struct copying {
 	uint16_t *code;
 	char *error;
 	struct line_ends ends;
-	struct gather gather;
+	struct message_spool gather;
 };
 
 static int refuse(struct copying *c, uint16_t code, const char *fmt, ...)
@@ -44,7 +44,7 @@ refuse(struct copying *c, uint16_t code, const char *fmt, ...)
 
 	*c->code = code;
 	va_start(ap, fmt);
-	(void)vsnprintf(c->error, COPY_ERROR_SIZE, fmt, ap);
+	(void)vsnprintf(c->error, MESSAGE_COPY_ERROR_SIZE, fmt, ap);
 	va_end(ap);
 	return -1;
 }
@@ -125,15 +125,15 @@ convert(struct line_ends *ends, const uint8_t *in, size_t n, uint8_t *out)
 static int
 put(struct copying *c, const uint8_t *octets, size_t n)
 {
-	switch (gather_put(&c->gather, octets, n)) {
-	case GATHER_OK:
+	switch (message_spool_put(&c->gather, octets, n)) {
+	case MESSAGE_SPOOL_OK:
 		return 0;
-	case GATHER_TOO_LARGE:
+	case MESSAGE_SPOOL_TOO_LARGE:
 		return refuse(c, 552,
 		    "with CRLF line ends the message is over the limit of %llu "
 		    "octets",
 		    (unsigned long long)c->gather.limit);
-	case GATHER_FAILED:
+	case MESSAGE_SPOOL_FAILED:
 		break;
 	}
 	return refuse(c, 451, "no memory for the message: %s", strerror(errno));
@@ -186,8 +186,8 @@ copy_octets(struct copying *c, uint64_t size)
 }
 
 int
-copy_message(int fd, uint64_t limit, bool binary, struct copy *copy,
-    uint16_t *code, char error[COPY_ERROR_SIZE])
+message_copy(int fd, uint64_t limit, bool binary, struct message_copy *copy,
+    uint16_t *code, char error[MESSAGE_COPY_ERROR_SIZE])
 {
 	struct copying c = { .from = fd,
 		.binary = binary,
@@ -198,14 +198,14 @@ copy_message(int fd, uint64_t limit, bool binary, struct copy *copy,
 
 	memset(copy, 0, sizeof(*copy));
 	copy->fd = -1;
-	gather_init(&c.gather, limit);
+	message_spool_init(&c.gather, limit);
 	(void)refuse(&c, 451, "the copy cannot be sealed");
 	if (check_file(&c, &size) == -1)
 		return -1;
-	if (gather_open(&c.gather) == -1)
+	if (message_spool_open(&c.gather) == -1)
 		return refuse(&c, 451, "memfd: %s", strerror(errno));
 	if (copy_octets(&c, size) == 0)
-		ret = gather_end(&c.gather, copy);
-	gather_clear(&c.gather);
+		ret = message_spool_end(&c.gather, copy);
+	message_spool_clear(&c.gather);
 	return ret;
 }

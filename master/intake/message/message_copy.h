@@ -8,19 +8,19 @@
 
 #include "master/intake/message/header_scan.h"
 
-#define COPY_ERROR_SIZE 256
+#define MESSAGE_COPY_ERROR_SIZE 256
 
-struct copy {
+struct message_copy {
 	int fd;        /* sealed memfd; the caller's to close */
 	uint64_t size; /* octets in it: all line ends are CRLF, unless binary */
 	bool has_8bit;
 	bool tls_is_optional; /* its header says so (RFC 8689, 3) */
 	uint32_t hops;        /* fields Received in its header */
-	struct header header;
+	struct header_scan header;
 };
 
 /*
- * copy_message - copy the whole file behind fd, from its first octet.
+ * message_copy - copy the whole file behind fd, from its first octet.
  *
  * Line ends become CRLF, whether they were LF, CRLF or a bare CR, and a last
  * line without one gets it; so what a remote counts is what we store.  Only a
@@ -31,7 +31,7 @@ struct copy {
  *
  * binary: every octet stays as it is, NUL and line ends too (RFC 3030, 3).
  */
-int copy_message(int fd, uint64_t limit, bool binary, struct copy *copy,
-    uint16_t *code, char error[COPY_ERROR_SIZE]);
+int message_copy(int fd, uint64_t limit, bool binary, struct message_copy *copy,
+    uint16_t *code, char error[MESSAGE_COPY_ERROR_SIZE]);
 
 #endif

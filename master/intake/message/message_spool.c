@@ -13,7 +13,7 @@
 #define FIRST_MAX 16384
 
 void
-gather_init(struct gather *g, uint64_t limit)
+message_spool_init(struct message_spool *g, uint64_t limit)
 {
 	memset(g, 0, sizeof(*g));
 	g->fd = -1;
@@ -21,7 +21,7 @@ gather_init(struct gather *g, uint64_t limit)
 }
 
 int
-gather_open(struct gather *g)
+message_spool_open(struct message_spool *g)
 {
 	g->fd = memfd_create("body", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	return g->fd == -1 ? -1 : 0;
@@ -39,35 +39,36 @@ has_8bit(const uint8_t *in, size_t n)
 
 /* What the octets say, and whether there are too many. */
 static bool
-look_at(struct gather *g, const uint8_t *octets, size_t n)
+look_at(struct message_spool *g, const uint8_t *octets, size_t n)
 {
 	g->size += n;
 	if (g->size > g->limit)
 		return false;
 	g->has_8bit = g->has_8bit || has_8bit(octets, n);
-	header_feed(&g->header, octets, n);
-	tls_field_feed(&g->tls_field, octets, n);
+	header_scan_feed(&g->header, octets, n);
+	tls_required_field_feed(&g->tls_field, octets, n);
 	loop_feed(&g->loop, octets, n);
 	return true;
 }
 
-enum gather_result
-gather_put(struct gather *g, const uint8_t *octets, size_t n)
+enum message_spool_result
+message_spool_put(struct message_spool *g, const uint8_t *octets, size_t n)
 {
 	if (!look_at(g, octets, n))
-		return GATHER_TOO_LARGE;
-	return fd_write(g->fd, octets, n) == -1 ? GATHER_FAILED : GATHER_OK;
+		return MESSAGE_SPOOL_TOO_LARGE;
+	return fd_write(g->fd, octets, n) == -1 ? MESSAGE_SPOOL_FAILED
+						: MESSAGE_SPOOL_OK;
 }
 
-enum gather_result
-gather_put_behind(struct gather *g, const char *ours, const uint8_t *octets,
-    size_t n)
+enum message_spool_result
+message_spool_put_behind(struct message_spool *g, const char *ours,
+    const uint8_t *octets, size_t n)
 {
 	static uint8_t first[FIRST_MAX];
 	size_t len = strlen(ours), room;
 
 	if (!look_at(g, octets, n))
-		return GATHER_TOO_LARGE;
+		return MESSAGE_SPOOL_TOO_LARGE;
 	if (len >= sizeof(first))
 		len = sizeof(first); /* it never is so long */
 	room = sizeof(first) - len;
@@ -78,13 +79,13 @@ gather_put_behind(struct gather *g, const char *ours, const uint8_t *octets,
 		memcpy(first + len, octets, room);
 	if (fd_write(g->fd, first, len + room) == -1 ||
 	    (room < n && fd_write(g->fd, octets + room, n - room) == -1))
-		return GATHER_FAILED;
+		return MESSAGE_SPOOL_FAILED;
 	g->ours = len;
-	return GATHER_OK;
+	return MESSAGE_SPOOL_OK;
 }
 
 int
-gather_end(struct gather *g, struct copy *copy)
+message_spool_end(struct message_spool *g, struct message_copy *copy)
 {
 	if (fcntl(g->fd, F_ADD_SEALS, FD_SEALS) == -1)
 		return -1;
@@ -93,14 +94,14 @@ gather_end(struct gather *g, struct copy *copy)
 	copy->size = g->ours + g->size;
 	copy->has_8bit = g->has_8bit;
 	copy->header = g->header;
-	copy->tls_is_optional = tls_field_is_no(&g->tls_field);
+	copy->tls_is_optional = tls_required_field_is_no(&g->tls_field);
 	loop_end(&g->loop);
 	copy->hops = g->loop.hops;
 	return 0;
 }
 
 void
-gather_clear(struct gather *g)
+message_spool_clear(struct message_spool *g)
 {
 	fd_close(g->fd);
 	g->fd = -1;

@@ -15,45 +15,45 @@
 #include "master/intake/message/message_copy.h"
 #include "master/intake/message/tls_required_field.h"
 
-struct gather {
+struct message_spool {
 	int fd;         /* -1: none is open */
 	uint64_t limit; /* octets */
 	uint64_t size;  /* of the client's, so far */
 	size_t ours;    /* octets before them that are ours */
 	bool has_8bit;
-	struct header header;
-	struct tls_field tls_field;
+	struct header_scan header;
+	struct tls_required_field tls_field;
 	struct loop loop;
 };
 
-enum gather_result {
-	GATHER_OK,
-	GATHER_TOO_LARGE,
-	GATHER_FAILED, /* errno */
+enum message_spool_result {
+	MESSAGE_SPOOL_OK,
+	MESSAGE_SPOOL_TOO_LARGE,
+	MESSAGE_SPOOL_FAILED, /* errno */
 };
 
 /* Nothing is open yet. */
-void gather_init(struct gather *g, uint64_t limit);
+void message_spool_init(struct message_spool *g, uint64_t limit);
 
 /* 0, or -1 with errno. */
-int gather_open(struct gather *g);
+int message_spool_open(struct message_spool *g);
 
 /* The next octets of the message. */
-enum gather_result gather_put(struct gather *g, const uint8_t *octets,
-    size_t n);
+enum message_spool_result message_spool_put(struct message_spool *g,
+    const uint8_t *octets, size_t n);
 
 /*
- * gather_put_behind - the same, behind octets of our own that are no part of
+ * message_spool_put_behind - the same, behind octets of our own that are no part of
  * what the client sent: they count neither as its size nor as its header.
  */
-enum gather_result gather_put_behind(struct gather *g, const char *ours,
-    const uint8_t *octets, size_t n);
+enum message_spool_result message_spool_put_behind(struct message_spool *g,
+    const char *ours, const uint8_t *octets, size_t n);
 
 /* Seals it, and hands it over: copy->fd is the caller's.  0, or -1 with
  * errno. */
-int gather_end(struct gather *g, struct copy *copy);
+int message_spool_end(struct message_spool *g, struct message_copy *copy);
 
 /* What was not handed over is dropped. */
-void gather_clear(struct gather *g);
+void message_spool_clear(struct message_spool *g);
 
 #endif

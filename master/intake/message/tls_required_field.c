@@ -7,7 +7,7 @@
 
 /* "TLS-Required:" [FWS] "No" CRLF, and nothing else (RFC 8689, 3). */
 static void
-end_field(struct tls_field *f)
+end_field(struct tls_required_field *f)
 {
 	static const char name[] = "TLS-Required:";
 	const size_t n = sizeof(name) - 1;
@@ -24,7 +24,7 @@ end_field(struct tls_field *f)
 
 /* What does not fit cannot be the field, but is one of its name. */
 static void
-keep(struct tls_field *f, const uint8_t *octets, size_t n)
+keep(struct tls_required_field *f, const uint8_t *octets, size_t n)
 {
 	size_t room = sizeof(f->field) - 1 - f->len;
 
@@ -38,7 +38,7 @@ keep(struct tls_field *f, const uint8_t *octets, size_t n)
 
 /* The first octet of a line: of a fold, of a field, or of the empty line. */
 static void
-begin_line(struct tls_field *f, uint8_t octet)
+begin_line(struct tls_required_field *f, uint8_t octet)
 {
 	if (octet == ' ' || octet == '\t')
 		return;
@@ -49,7 +49,8 @@ begin_line(struct tls_field *f, uint8_t octet)
 }
 
 void
-tls_field_feed(struct tls_field *f, const uint8_t *octets, size_t n)
+tls_required_field_feed(struct tls_required_field *f, const uint8_t *octets,
+    size_t n)
 {
 	const uint8_t *end;
 	size_t len;
@@ -65,7 +66,7 @@ tls_field_feed(struct tls_field *f, const uint8_t *octets, size_t n)
 }
 
 bool
-tls_field_is_no(struct tls_field *f)
+tls_required_field_is_no(struct tls_required_field *f)
 {
 	if (!f->over)
 		end_field(f);

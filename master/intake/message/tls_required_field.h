@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* Zeroed at the start of a message. */
-struct tls_field {
+struct tls_required_field {
 	bool over;    /* the empty line was there */
 	bool in_line; /* of a field whose end is still to come */
 	bool kept;    /* field may be one we know */
@@ -22,9 +22,10 @@ struct tls_field {
 };
 
 /* More octets of the message, whose line ends are CRLF. */
-void tls_field_feed(struct tls_field *f, const uint8_t *octets, size_t n);
+void tls_required_field_feed(struct tls_required_field *f,
+    const uint8_t *octets, size_t n);
 
 /* At the end: whether the sender can do without TLS. */
-bool tls_field_is_no(struct tls_field *f);
+bool tls_required_field_is_no(struct tls_required_field *f);
 
 #endif

@@ -82,7 +82,7 @@ smtpd_close(struct smtpd *d)
 {
 	struct intake *in = d->in;
 
-	smtpd_mail_clear(d);
+	smtpd_transaction_clear(d);
 	smtpd_log_disconnect(d);
 	TAILQ_REMOVE(&in->smtpds, d, entry);
 	in->clients.nothers--;
@@ -91,7 +91,7 @@ smtpd_close(struct smtpd *d)
 	event_free(d->readable);
 	event_free(d->writable);
 	close_socket(d);
-	tls_stream_free(d->tls);
+	tls_server_stream_free(d->tls);
 	free(d->session);
 	free(d->input);
 	free(d);
@@ -111,29 +111,30 @@ handle(struct smtpd *d, enum smtpd_event event)
 {
 	switch (event) {
 	case SMTPD_MAIL:
-		smtpd_mail_sender(d);
+		smtpd_transaction_sender(d);
 		break;
 	case SMTPD_RCPT:
-		smtpd_mail_recipient(d);
+		smtpd_transaction_recipient(d);
 		break;
 	case SMTPD_BEGIN:
-		smtpd_mail_begin(d);
+		smtpd_transaction_begin(d);
 		break;
 	case SMTPD_CONTENT:
-		smtpd_mail_content(d);
+		smtpd_transaction_content(d);
 		break;
 	case SMTPD_MESSAGE:
-		smtpd_mail_end(d);
+		smtpd_transaction_end(d);
 		break;
 	case SMTPD_RESET:
-		smtpd_mail_clear(d);
+		smtpd_transaction_clear(d);
 		break;
 	case SMTPD_REFUSED:
-		if (smtpd_command(d->session)->is_foreign)
+		if (smtpd_session_command(d->session)->is_foreign)
 			smtpd_log_foreign(d);
 		smtpd_log_reject(d,
-		    smtpd_verb_name(smtpd_command(d->session)->verb),
-		    smtpd_refusal(d->session));
+		    smtpd_command_verb_name(
+			smtpd_session_command(d->session)->verb),
+		    smtpd_session_refusal(d->session));
 		break;
 	case SMTPD_STARTTLS: /* pump() */
 	case SMTPD_CLOSE:
@@ -170,7 +171,7 @@ pump(struct smtpd *d, const uint8_t *in, size_t n)
 	size_t used;
 
 	for (;;) {
-		event = smtpd_feed(d->session, in, n, &used);
+		event = smtpd_session_feed(d->session, in, n, &used);
 		in = n > 0 ? in + used : in; /* which is NULL at the start */
 		n -= used;
 		if (event == SMTPD_CLOSE)
@@ -178,20 +179,20 @@ pump(struct smtpd *d, const uint8_t *in, size_t n)
 		/* What stood behind the command was nobody's who has TLS
 		 * (RFC 3207, 4.2). */
 		if (event == SMTPD_STARTTLS)
-			return smtpd_wire_start_tls(d) &&
-			    keep_input(d, NULL, 0);
+			return smtpd_io_start_tls(d) && keep_input(d, NULL, 0);
 		if (event != SMTPD_MORE) {
 			if (!handle(d, event))
 				return false;
 			continue;
 		}
-		if (!smtpd_is_stuck(d->session) || !smtpd_wire_has_output(d))
+		if (!smtpd_session_is_stuck(d->session) ||
+		    !smtpd_io_has_output(d))
 			break; /* all is taken, or the queue is to answer */
-		if (!smtpd_wire_flush(d))
+		if (!smtpd_io_flush(d))
 			return false;
-		if (smtpd_wire_has_output(d))
+		if (smtpd_io_has_output(d))
 			break; /* the client does not read */
-		smtpd_mail_answer(d);
+		smtpd_transaction_answer(d);
 	}
 	return keep_input(d, in, n);
 }
@@ -202,16 +203,16 @@ static void
 linger(struct smtpd *d)
 {
 	if (!d->last_words)
-		smtpd_wire_end(d);
+		smtpd_io_end(d);
 	d->last_words = true;
-	smtpd_mail_clear(d);
-	if (!smtpd_wire_flush(d)) {
+	smtpd_transaction_clear(d);
+	if (!smtpd_io_flush(d)) {
 		smtpd_close(d);
 		return;
 	}
-	if (smtpd_wire_has_output(d))
+	if (smtpd_io_has_output(d))
 		return; /* on_writable() comes here again */
-	if (smtpd_command(d->session)->verb == SMTPD_VERB_QUIT ||
+	if (smtpd_session_command(d->session)->verb == SMTPD_VERB_QUIT ||
 	    shutdown(d->fd, SHUT_WR) == -1) {
 		smtpd_close(d);
 		return;
@@ -229,7 +230,7 @@ linger(struct smtpd *d)
 static bool
 is_spared(struct smtpd *d, bool is_idle)
 {
-	uint32_t mails = smtpd_counts(d->session)[SMTPD_VERB_MAIL].all;
+	uint32_t mails = smtpd_session_counts(d->session)[SMTPD_VERB_MAIL].all;
 
 	if (!d->in->clients.leaving)
 		return false;
@@ -249,11 +250,11 @@ is_ending(const struct smtpd *d)
 static void
 drain_if_idle(struct smtpd *d)
 {
-	enum smtpd_state state = smtpd_state(d->session);
+	enum smtpd_state state = smtpd_session_state(d->session);
 	bool is_idle = state < SMTPD_IN_MAIL || state > SMTPD_IN_CHUNKS;
 
 	if (is_ending(d) && !is_spared(d, is_idle) && is_idle)
-		smtpd_end(d->session, "4.3.2", "Service shutting down");
+		smtpd_reply_end(d->session, "4.3.2", "Service shutting down");
 }
 
 /* Whether what comes next can be taken at once. */
@@ -262,13 +263,13 @@ can_take(const struct smtpd *d)
 {
 	if (d->last_words || d->input_len > 0)
 		return false;
-	if (smtpd_wire_shakes_hands(d))
+	if (smtpd_io_shakes_hands(d))
 		return true;
 	/* TLS keeps what it is fed, however much, until it is read out; and that
 	 * waits for a client that reads. */
-	if (d->tls != NULL && smtpd_wire_has_output(d))
+	if (d->tls != NULL && smtpd_io_has_output(d))
 		return false;
-	return !smtpd_is_stuck(d->session);
+	return !smtpd_session_is_stuck(d->session);
 }
 
 /* Takes octets, and says what is to be said.  False: it is over, and d may be
@@ -284,12 +285,12 @@ take(struct smtpd *d, const uint8_t *in, size_t n)
 		goes_on = pump(d, d->input, d->input_len);
 	}
 	if (!goes_on) {
-		if (smtpd_has_erred(d->session))
+		if (smtpd_session_has_erred(d->session))
 			smtpd_log_lost(d, "too many errors");
 		linger(d);
 		return false;
 	}
-	if (!smtpd_wire_flush(d)) {
+	if (!smtpd_io_flush(d)) {
 		d->broken = true;
 		lose(d);
 		return false;
@@ -306,7 +307,7 @@ go_on(struct smtpd *d, const uint8_t *in, size_t n)
 	if (!take(d, in, n))
 		return;
 	while (d->tls != NULL && can_take(d)) {
-		n = tls_stream_read(d->tls, plain, sizeof(plain), &over);
+		n = tls_server_stream_read(d->tls, plain, sizeof(plain), &over);
 		if (over) {
 			lose(d);
 			return;
@@ -316,7 +317,7 @@ go_on(struct smtpd *d, const uint8_t *in, size_t n)
 		if (!take(d, plain, n))
 			return;
 	}
-	if (d->paused && can_take(d) && !smtpd_wire_has_output(d)) {
+	if (d->paused && can_take(d) && !smtpd_io_has_output(d)) {
 		d->paused = false;
 		if (event_add(d->readable, NULL) == -1)
 			lose(d);
@@ -328,7 +329,7 @@ go_on(struct smtpd *d, const uint8_t *in, size_t n)
 static void
 resume(struct smtpd *d)
 {
-	smtpd_mail_answer(d);
+	smtpd_transaction_answer(d);
 	go_on(d, d->input, d->input_len);
 }
 
@@ -364,7 +365,7 @@ end_input(struct smtpd *d, ssize_t n)
 	}
 	d->broken = n == -1;
 	smtpd_log_lost(d, "lost connection");
-	if (n == 0 && smtpd_wire_has_output(d))
+	if (n == 0 && smtpd_io_has_output(d))
 		linger(d);
 	else
 		smtpd_close(d);
@@ -399,7 +400,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		was = in->clients.nothers;
 		if (d->tls == NULL)
 			go_on(d, input, (size_t)n);
-		else if (smtpd_wire_feed(d, input, (size_t)n))
+		else if (smtpd_io_feed(d, input, (size_t)n))
 			go_on(d, NULL, 0);
 		else
 			lose(d);
@@ -415,8 +416,8 @@ static void
 check_waiting(struct smtpd *d, bool is_late)
 {
 	if (is_late)
-		smtpd_mail_give_up(d);
-	else if (d->final && smtpd_wire_is_cut(d))
+		smtpd_transaction_give_up(d);
+	else if (d->final && smtpd_io_is_cut(d))
 		/* What no session has yet is not sent: it sends it again. */
 		lose(d);
 }
@@ -433,7 +434,7 @@ check_time(struct smtpd *d, int64_t now_ms)
 	}
 	if (now_ms <= d->idle_ms && !is_late)
 		return;
-	if (d->lingers || d->last_words || smtpd_wire_has_output(d)) {
+	if (d->lingers || d->last_words || smtpd_io_has_output(d)) {
 		/* It does not read: there is nobody to be told. */
 		if (!d->lingers)
 			smtpd_log_lost(d, "timeout");
@@ -441,7 +442,7 @@ check_time(struct smtpd *d, int64_t now_ms)
 		return;
 	}
 	smtpd_log_lost(d, "timeout");
-	smtpd_end(d->session, "4.4.2", "Error: timeout exceeded");
+	smtpd_reply_end(d->session, "4.4.2", "Error: timeout exceeded");
 	linger(d);
 }
 
@@ -543,7 +544,7 @@ begin(struct smtpd *d)
 	in->mail_listeners[d->listener].nsessions++;
 	d->idle_ms = time_monotonic_ms() + d->timeout_ms;
 	smtpd_log_connect(d);
-	if (smtpd_state(d->session) == SMTPD_DENIED)
+	if (smtpd_session_state(d->session) == SMTPD_DENIED)
 		smtpd_log_reject(d, "CONNECT", &denied);
 	go_on(d, NULL, 0);
 }
@@ -565,7 +566,7 @@ smtpd_open(struct intake *in, int fd, size_t listener,
 	d->in = in;
 	d->fd = fd;
 	d->listener = listener;
-	gather_init(&d->mail.gather, 0);
+	message_spool_init(&d->mail.gather, 0);
 	smtpd_policy_configure(d, l);
 	why =
 	    smtpd_policy_find_peer(d, from) == -1 ? "who are you" : join(d, l);
@@ -632,8 +633,8 @@ smtpd_dismiss(struct intake *in)
 		if (d->last_words || d->lingers)
 			continue;
 		smtpd_log_lost(d, "stop");
-		smtpd_mail_dismiss(d);
-		smtpd_end(d->session, "4.3.2", "Service shutting down");
+		smtpd_transaction_dismiss(d);
+		smtpd_reply_end(d->session, "4.3.2", "Service shutting down");
 		linger(d);
 	}
 }

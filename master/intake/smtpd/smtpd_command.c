@@ -52,7 +52,7 @@ struct text {
 };
 
 const char *
-smtpd_verb_name(enum smtpd_verb verb)
+smtpd_command_verb_name(enum smtpd_verb verb)
 {
 	return verb_names[verb];
 }

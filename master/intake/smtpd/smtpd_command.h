@@ -85,6 +85,6 @@ bool smtpd_command_parse(struct smtpd_command *c, const char *line, size_t n,
     const char *origin, struct smtpd_reply *wrong);
 
 /* "MAIL", for the log; "UNKNOWN" for none. */
-const char *smtpd_verb_name(enum smtpd_verb verb);
+const char *smtpd_command_verb_name(enum smtpd_verb verb);
 
 #endif

@@ -93,8 +93,8 @@ write_text(const struct outcome *o, const char *relay, const char *reply,
 }
 
 void
-smtpd_result_set(struct smtpd_result *result, const struct outcome *outcome,
-    const char *relay, const char *reply)
+smtpd_final_reply_set(struct smtpd_final_reply *result,
+    const struct outcome *outcome, const char *relay, const char *reply)
 {
 	unsigned class = class_of(outcome);
 	char line[SMTPD_ANSWER_SIZE];

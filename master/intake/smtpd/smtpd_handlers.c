@@ -11,7 +11,7 @@
 static enum smtpd_event
 do_denied(struct smtpd_session *s)
 {
-	smtpd_say(s, 503, "5.7.1", "Error: access denied");
+	smtpd_reply_say(s, 503, "5.7.1", "Error: access denied");
 	return SMTPD_MORE;
 }
 
@@ -23,26 +23,26 @@ do_hello(struct smtpd_session *s)
 
 	if ((verb == SMTPD_VERB_LHLO) != s->policy.lmtp) {
 		/* RFC 2033, 4.1: each protocol has its own greeting. */
-		smtpd_say(s, 500, "5.5.1",
+		smtpd_reply_say(s, 500, "5.5.1",
 		    s->policy.lmtp ? "Error: this is LMTP: send LHLO"
 				   : "Error: this is SMTP: send EHLO");
 		return SMTPD_MORE;
 	}
-	smtpd_forget(s);
+	smtpd_session_forget(s);
 	s->state = SMTPD_READY;
 	s->extended = verb != SMTPD_VERB_HELO;
 	strlcpy(s->helo, s->command.name, sizeof(s->helo));
 	if (s->extended)
-		smtpd_say_capabilities(s);
+		smtpd_reply_capabilities(s);
 	else
-		smtpd_say(s, 250, NULL, s->policy.hostname);
+		smtpd_reply_say(s, 250, NULL, s->policy.hostname);
 	return SMTPD_MORE;
 }
 
 static enum smtpd_event
 do_hello_first(struct smtpd_session *s)
 {
-	smtpd_say(s, 503, "5.5.1",
+	smtpd_reply_say(s, 503, "5.5.1",
 	    s->policy.lmtp ? "Error: send LHLO first"
 			   : "Error: send HELO/EHLO first");
 	return SMTPD_MORE;
@@ -51,7 +51,7 @@ do_hello_first(struct smtpd_session *s)
 static enum smtpd_event
 do_mail_first(struct smtpd_session *s)
 {
-	smtpd_say(s, 503, "5.5.1", "Error: need MAIL command");
+	smtpd_reply_say(s, 503, "5.5.1", "Error: need MAIL command");
 	return SMTPD_MORE;
 }
 
@@ -61,16 +61,16 @@ static enum smtpd_event
 do_rcpt_first(struct smtpd_session *s)
 {
 	if (s->refused > 0 && !s->policy.lmtp)
-		smtpd_say(s, 554, "5.5.1", "Error: no valid recipients");
+		smtpd_reply_say(s, 554, "5.5.1", "Error: no valid recipients");
 	else
-		smtpd_say(s, 503, "5.5.1", "Error: need RCPT command");
+		smtpd_reply_say(s, 503, "5.5.1", "Error: need RCPT command");
 	return SMTPD_MORE;
 }
 
 static enum smtpd_event
 do_nested(struct smtpd_session *s)
 {
-	smtpd_say(s, 503, "5.5.1",
+	smtpd_reply_say(s, 503, "5.5.1",
 	    s->command.verb == SMTPD_VERB_MAIL
 		? "Error: nested MAIL command"
 		: "Error: a mail transaction is in progress");
@@ -80,7 +80,8 @@ do_nested(struct smtpd_session *s)
 static enum smtpd_event
 do_in_chunks(struct smtpd_session *s)
 {
-	smtpd_say(s, 503, "5.5.1", "Error: the message came by BDAT so far");
+	smtpd_reply_say(s, 503, "5.5.1",
+	    "Error: the message came by BDAT so far");
 	return SMTPD_MORE;
 }
 
@@ -94,7 +95,8 @@ uses_only_offers(struct smtpd_session *s)
 		offers &= ~(1u << SMTPD_CAN_REQUIRETLS);
 	if ((s->command.uses & ~offers) == 0)
 		return true;
-	smtpd_say(s, 555, "5.5.4", "Error: a parameter is not offered here");
+	smtpd_reply_say(s, 555, "5.5.4",
+	    "Error: a parameter is not offered here");
 	return false;
 }
 
@@ -104,7 +106,7 @@ do_mail(struct smtpd_session *s)
 	const struct smtpd_command *c = &s->command;
 
 	if (s->policy.needs_tls && !s->tls) {
-		smtpd_say(s, 530, "5.7.0",
+		smtpd_reply_say(s, 530, "5.7.0",
 		    "Must issue a STARTTLS command first"); /* RFC 3207, 4 */
 		return SMTPD_MORE;
 	}
@@ -112,12 +114,12 @@ do_mail(struct smtpd_session *s)
 		return SMTPD_MORE;
 	if (c->is_utf8 && !c->smtputf8) {
 		/* RFC 6531, 3.5, and so below. */
-		smtpd_say(s, 550, "5.6.7",
+		smtpd_reply_say(s, 550, "5.6.7",
 		    "Error: an address beyond ASCII takes SMTPUTF8");
 		return SMTPD_MORE;
 	}
 	if (c->size > s->policy.size_limit) {
-		smtpd_say(s, 552, "5.3.4",
+		smtpd_reply_say(s, 552, "5.3.4",
 		    "Error: the message is larger than the limit that SIZE "
 		    "told");
 		return SMTPD_MORE;
@@ -141,9 +143,9 @@ say_too_many(struct smtpd_session *s)
 	static const struct smtpd_reply reply = { 452, "4.5.3",
 		"Error: too many recipients" };
 
-	smtpd_put(s, &reply);
+	smtpd_reply_put(s, &reply);
 	if (++s->overshoot > OVERSHOOT_MAX)
-		smtpd_end(s, "4.7.0", "Error: too many recipients");
+		smtpd_reply_end(s, "4.7.0", "Error: too many recipients");
 }
 
 static enum smtpd_event
@@ -155,7 +157,7 @@ do_rcpt(struct smtpd_session *s)
 		return SMTPD_MORE;
 	if (s->command.is_utf8 && !s->envelope.smtputf8) {
 		s->refused++;
-		smtpd_say(s, 553, "5.6.7",
+		smtpd_reply_say(s, 553, "5.6.7",
 		    "Error: an address beyond ASCII takes SMTPUTF8");
 		return SMTPD_MORE;
 	}
@@ -171,7 +173,7 @@ static enum smtpd_event
 do_data(struct smtpd_session *s)
 {
 	if (s->envelope.body == SMTPD_BODY_BINARYMIME) {
-		smtpd_say(s, 503, "5.5.1",
+		smtpd_reply_say(s, 503, "5.5.1",
 		    "Error: BINARYMIME goes by BDAT alone"); /* RFC 3030, 3 */
 		return SMTPD_MORE;
 	}
@@ -180,7 +182,8 @@ do_data(struct smtpd_session *s)
 }
 
 void
-smtpd_skip_chunk(struct smtpd_session *s, const struct smtpd_reply *reply)
+smtpd_handlers_skip_chunk(struct smtpd_session *s,
+    const struct smtpd_reply *reply)
 {
 	s->chunk_left = s->command.chunk;
 	s->skip_reply = *reply;
@@ -195,7 +198,8 @@ do_bdat_lost(struct smtpd_session *s)
 	static const struct smtpd_reply first = { 503, "5.5.1",
 		"Error: need RCPT command" };
 
-	smtpd_skip_chunk(s, s->refused > 0 && !s->policy.lmtp ? &none : &first);
+	smtpd_handlers_skip_chunk(s,
+	    s->refused > 0 && !s->policy.lmtp ? &none : &first);
 	return SMTPD_MORE;
 }
 
@@ -206,7 +210,7 @@ do_bdat(struct smtpd_session *s)
 		"Error: command not implemented" };
 
 	if ((s->policy.offers >> SMTPD_CAN_CHUNKING & 1) == 0) {
-		smtpd_skip_chunk(s, &not_here);
+		smtpd_handlers_skip_chunk(s, &not_here);
 		return SMTPD_MORE;
 	}
 	s->chunk_left = s->command.chunk;
@@ -221,23 +225,23 @@ do_bdat(struct smtpd_session *s)
 static enum smtpd_event
 do_rset(struct smtpd_session *s)
 {
-	smtpd_forget(s);
-	smtpd_say(s, 250, "2.0.0", "Ok");
+	smtpd_session_forget(s);
+	smtpd_reply_say(s, 250, "2.0.0", "Ok");
 	return SMTPD_MORE;
 }
 
 static enum smtpd_event
 do_noop(struct smtpd_session *s)
 {
-	smtpd_say(s, 250, "2.0.0", "Ok");
+	smtpd_reply_say(s, 250, "2.0.0", "Ok");
 	return SMTPD_MORE;
 }
 
 static enum smtpd_event
 do_quit(struct smtpd_session *s)
 {
-	smtpd_forget(s);
-	smtpd_say(s, 221, "2.0.0", "Bye");
+	smtpd_session_forget(s);
+	smtpd_reply_say(s, 221, "2.0.0", "Bye");
 	s->mode = MODE_CLOSED;
 	return SMTPD_MORE;
 }
@@ -246,14 +250,14 @@ do_quit(struct smtpd_session *s)
 static enum smtpd_event
 do_vrfy(struct smtpd_session *s)
 {
-	smtpd_say(s, 252, "2.0.0", "Send some mail, it will be tried");
+	smtpd_reply_say(s, 252, "2.0.0", "Send some mail, it will be tried");
 	return SMTPD_MORE;
 }
 
 static enum smtpd_event
 do_help(struct smtpd_session *s)
 {
-	smtpd_say(s, 214, "2.0.0", "See postern.conf(5), LISTENERS");
+	smtpd_reply_say(s, 214, "2.0.0", "See postern.conf(5), LISTENERS");
 	return SMTPD_MORE;
 }
 
@@ -263,19 +267,20 @@ do_xforward(struct smtpd_session *s)
 	struct smtpd_reply wrong;
 
 	if (!s->policy.trusted)
-		smtpd_say(s, 554, "5.7.0", "Error: insufficient authorization");
+		smtpd_reply_say(s, 554, "5.7.0",
+		    "Error: insufficient authorization");
 	else if (smtpd_xforward_read(&s->forwarded, s->command.rest,
 		     s->command.rest_len, &wrong))
-		smtpd_say(s, 250, "2.0.0", "Ok");
+		smtpd_reply_say(s, 250, "2.0.0", "Ok");
 	else
-		smtpd_say(s, wrong.code, wrong.dsn, wrong.text);
+		smtpd_reply_say(s, wrong.code, wrong.dsn, wrong.text);
 	return SMTPD_MORE;
 }
 
 static enum smtpd_event
 do_not_here(struct smtpd_session *s)
 {
-	smtpd_say(s, 502, "5.5.1", "Error: command not implemented");
+	smtpd_reply_say(s, 502, "5.5.1", "Error: command not implemented");
 	return SMTPD_MORE;
 }
 
@@ -285,18 +290,18 @@ do_starttls(struct smtpd_session *s)
 	if ((s->policy.offers >> SMTPD_CAN_STARTTLS & 1) == 0)
 		return do_not_here(s);
 	if (s->tls) {
-		smtpd_say(s, 554, "5.5.1", "Error: TLS is up already");
+		smtpd_reply_say(s, 554, "5.5.1", "Error: TLS is up already");
 		return SMTPD_MORE;
 	}
-	smtpd_say(s, 220, "2.0.0", "Ready to start TLS");
-	s->mode = MODE_DECIDING; /* until smtpd_tls_is_up() */
+	smtpd_reply_say(s, 220, "2.0.0", "Ready to start TLS");
+	s->mode = MODE_DECIDING; /* until smtpd_session_tls_is_up() */
 	return SMTPD_STARTTLS;
 }
 
 static enum smtpd_event
 do_unknown(struct smtpd_session *s)
 {
-	smtpd_say(s, 500, "5.5.2", "Error: command not recognized");
+	smtpd_reply_say(s, 500, "5.5.2", "Error: command not recognized");
 	return SMTPD_MORE;
 }
 
@@ -317,7 +322,7 @@ static const smtpd_do table[SMTPD_VERB_COUNT][SMTPD_STATES] = {
 };
 
 enum smtpd_event
-smtpd_do_command(struct smtpd_session *s)
+smtpd_handlers_run(struct smtpd_session *s)
 {
 	return table[s->command.verb][s->state](s);
 }

@@ -15,7 +15,7 @@
 #define SMTPD_PEER_SIZE   320 /* "name[address]" for the log */
 
 /* One recipient's answer. */
-struct smtpd_result {
+struct smtpd_final_reply {
 	bool done;
 	uint16_t code;
 	char dsn[OUTCOME_DSN_SIZE];
@@ -23,17 +23,18 @@ struct smtpd_result {
 };
 
 /* The transaction that a session is in. */
-struct smtpd_mail {
+struct smtpd_transaction {
 	struct job_packet job; /* its recipients grow */
 	size_t rcpts_size;
-	struct gather gather;
+	struct message_spool gather;
 	bool has_content; /* the first octets are written */
 	uint64_t held;    /* octets counted in the share, of no request yet */
 	char received[RECEIVED_SIZE];
 	struct request *request; /* the queue has it, and has not answered */
 	/* What all recipients are answered; code 0: not known yet. */
-	struct smtpd_result common;
-	struct smtpd_result *results; /* answer = final: of each recipient */
+	struct smtpd_final_reply common;
+	struct smtpd_final_reply
+	    *results; /* answer = final: of each recipient */
 };
 
 /* A session with its connection. */
@@ -41,7 +42,7 @@ struct smtpd {
 	TAILQ_ENTRY(smtpd) entry;
 	struct intake *in;
 	struct smtpd_session *session;
-	struct tls_stream *tls; /* NULL: in clear */
+	struct tls_server_stream *tls; /* NULL: in clear */
 	struct share *share;
 	struct event *readable;
 	struct event *writable;
@@ -73,7 +74,7 @@ struct smtpd {
 	uint32_t pid;
 	char peer[SMTPD_PEER_SIZE]; /* "localhost[127.0.0.1]" */
 
-	struct smtpd_mail mail;
+	struct smtpd_transaction mail;
 	uint64_t mail_id; /* the queue's, of the last one; 0: it has none */
 };
 
@@ -87,24 +88,24 @@ void smtpd_later(struct smtpd *d);
 
 /* Writes what there is, as far as the socket takes it.  False: the client is
  * gone. */
-bool smtpd_wire_flush(struct smtpd *d);
+bool smtpd_io_flush(struct smtpd *d);
 
 /* Whether the client can be told nothing any more, as far as the kernel knows. */
-bool smtpd_wire_is_cut(const struct smtpd *d);
+bool smtpd_io_is_cut(const struct smtpd *d);
 
 /* Whether something is left to be written. */
-bool smtpd_wire_has_output(const struct smtpd *d);
+bool smtpd_io_has_output(const struct smtpd *d);
 
 /* From here on by TLS, once what is there in clear is written.  False: it cannot
  * be. */
-bool smtpd_wire_start_tls(struct smtpd *d);
+bool smtpd_io_start_tls(struct smtpd *d);
 
 /* Octets of the socket are taken by TLS.  False: it is broken. */
-bool smtpd_wire_feed(struct smtpd *d, const uint8_t *in, size_t n);
+bool smtpd_io_feed(struct smtpd *d, const uint8_t *in, size_t n);
 /* Nothing is said yet by TLS, for its keys are being agreed upon. */
-bool smtpd_wire_shakes_hands(const struct smtpd *d);
+bool smtpd_io_shakes_hands(const struct smtpd *d);
 /* No more is said than what is there. */
-void smtpd_wire_end(struct smtpd *d);
+void smtpd_io_end(struct smtpd *d);
 
 /* smtpd_policy.c: who a client is, and what it may do. */
 
@@ -124,25 +125,25 @@ void smtpd_policy_make(const struct smtpd *d, const struct config_listener *l,
 
 /* The policy's own part is done: a sender, a recipient, a message's begin.  Each
  * accepts or refuses. */
-void smtpd_mail_sender(struct smtpd *d);
-void smtpd_mail_recipient(struct smtpd *d);
-void smtpd_mail_begin(struct smtpd *d);
+void smtpd_transaction_sender(struct smtpd *d);
+void smtpd_transaction_recipient(struct smtpd *d);
+void smtpd_transaction_begin(struct smtpd *d);
 
 /* Octets of the message, and its end. */
-void smtpd_mail_content(struct smtpd *d);
-void smtpd_mail_end(struct smtpd *d);
+void smtpd_transaction_content(struct smtpd *d);
+void smtpd_transaction_end(struct smtpd *d);
 
 /* Say what is known and was not said yet. */
-void smtpd_mail_answer(struct smtpd *d);
+void smtpd_transaction_answer(struct smtpd *d);
 
 /* The queue takes too long. */
-void smtpd_mail_give_up(struct smtpd *d);
+void smtpd_transaction_give_up(struct smtpd *d);
 
 /* We stop: what the queue has of it is in doubt. */
-void smtpd_mail_dismiss(struct smtpd *d);
+void smtpd_transaction_dismiss(struct smtpd *d);
 
 /* The transaction is over, however. */
-void smtpd_mail_clear(struct smtpd *d);
+void smtpd_transaction_clear(struct smtpd *d);
 
 /* smtpd_trace.c: where the message came from. */
 
@@ -162,7 +163,7 @@ void smtpd_trace_client(struct smtpd *d);
  * is named where it is not NULL.  Without memory the text is NULL.  Pure but for its
  * memory.
  */
-void smtpd_result_set(struct smtpd_result *result,
+void smtpd_final_reply_set(struct smtpd_final_reply *result,
     const struct outcome *outcome, const char *relay, const char *reply);
 
 /* smtpd_log.c: lines in Postfix's shape, of the process smtpd or lmtpd. */

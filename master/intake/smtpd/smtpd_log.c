@@ -67,13 +67,13 @@ add_count(char *out, size_t size, size_t len, const char *name, uint32_t good,
 void
 smtpd_log_disconnect(const struct smtpd *d)
 {
-	const struct smtpd_count *counts = smtpd_counts(d->session);
+	const struct smtpd_count *counts = smtpd_session_counts(d->session);
 	uint32_t good = 0, all = 0;
 	char out[400] = "", name[16];
 	size_t len = 0, i, j;
 
 	for (i = 0; i < SMTPD_VERB_COUNT; i++) {
-		strlcpy(name, smtpd_verb_name((enum smtpd_verb)i),
+		strlcpy(name, smtpd_command_verb_name((enum smtpd_verb)i),
 		    sizeof(name));
 		for (j = 0; name[j] != '\0'; j++)
 			name[j] = (char)(name[j] - 'A' + 'a');
@@ -122,7 +122,8 @@ smtpd_log_name(const struct smtpd *d, char *out, size_t size)
 {
 	char origin[3 * ESCAPED_SIZE];
 
-	write_origin(smtpd_forwarded(d->session), origin, sizeof(origin));
+	write_origin(smtpd_session_forwarded(d->session), origin,
+	    sizeof(origin));
 	(void)snprintf(out, size, "%s%s", d->peer, origin); /* cut is fine */
 }
 
@@ -145,14 +146,14 @@ void
 smtpd_log_reject(const struct smtpd *d, const char *at,
     const struct smtpd_reply *reply)
 {
-	const struct smtpd_command *c = smtpd_command(d->session);
-	enum smtpd_state state = smtpd_state(d->session);
-	const char *helo = smtpd_helo(d->session);
+	const struct smtpd_command *c = smtpd_session_command(d->session);
+	enum smtpd_state state = smtpd_session_state(d->session);
+	const char *helo = smtpd_session_helo(d->session);
 	char from[ESCAPED_SIZE] = "", to[ESCAPED_SIZE] = "";
 	char name[ESCAPED_SIZE], text[ESCAPED_SIZE];
 	bool of_rcpt = c->verb == SMTPD_VERB_RCPT;
 	bool has_from = state >= SMTPD_IN_MAIL && state <= SMTPD_IN_CHUNKS;
-	const char *path = smtpd_envelope(d->session)->from;
+	const char *path = smtpd_session_envelope(d->session)->from;
 
 	if (has_from)
 		log_escape(from, sizeof(from), path, strlen(path));
@@ -178,16 +179,16 @@ smtpd_log_reject(const struct smtpd *d, const char *at,
 			   : "Client host",
 	    text, has_from ? " from=<" : "", from, has_from ? ">" : "",
 	    of_rcpt ? " to=<" : "", to, of_rcpt ? ">" : "",
-	    d->lmtp                             ? "LMTP"
-		: smtpd_is_extended(d->session) ? "ESMTP"
-						: "SMTP",
+	    d->lmtp                                     ? "LMTP"
+		: smtpd_session_is_extended(d->session) ? "ESMTP"
+							: "SMTP",
 	    helo[0] != '\0' ? " helo=<" : "", name, helo[0] != '\0' ? ">" : "");
 }
 
 void
 smtpd_log_foreign(const struct smtpd *d)
 {
-	const struct smtpd_command *c = smtpd_command(d->session);
+	const struct smtpd_command *c = smtpd_session_command(d->session);
 	size_t n = c->rest_len < FOREIGN_MAX ? c->rest_len : FOREIGN_MAX;
 	char text[ESCAPED_SIZE];
 
@@ -213,7 +214,8 @@ smtpd_log_tls(const struct smtpd *d)
 {
 	line(d, LOG_INFO, "tls",
 	    "Anonymous TLS connection established from %s: %s with cipher %s",
-	    d->peer, tls_stream_version(d->tls), tls_stream_cipher(d->tls));
+	    d->peer, tls_server_stream_version(d->tls),
+	    tls_server_stream_cipher(d->tls));
 }
 
 /* What the client knows of its last message. */
@@ -225,9 +227,9 @@ write_unheard(const struct smtpd *d, char *out, size_t size)
 	if (d->mail_id != 0)
 		(void)snprintf(id, sizeof(id), "message %llX",
 		    (unsigned long long)d->mail_id);
-	if (smtpd_owed(d->session) > 0)
+	if (smtpd_session_owed(d->session) > 0)
 		(void)snprintf(out, size, ": %s was not answered", id);
-	else if (d->broken || smtpd_wire_has_output(d))
+	else if (d->broken || smtpd_io_has_output(d))
 		(void)snprintf(out, size,
 		    ": the answer to %s may not have been received", id);
 }
@@ -236,20 +238,21 @@ write_unheard(const struct smtpd *d, char *out, size_t size)
 void
 smtpd_log_lost(const struct smtpd *d, const char *what)
 {
-	const struct smtpd_count *counts = smtpd_counts(d->session);
+	const struct smtpd_count *counts = smtpd_session_counts(d->session);
 	char after[64] = "CONNECT", unheard[128] = "";
 	uint64_t octets;
-	const char *verb = smtpd_verb_name(smtpd_command(d->session)->verb);
+	const char *verb =
+	    smtpd_command_verb_name(smtpd_session_command(d->session)->verb);
 
 	for (size_t i = 0; i < SMTPD_VERB_COUNT; i++)
 		if (counts[i].all > 0) {
 			strlcpy(after, verb, sizeof(after));
 			break;
 		}
-	if (smtpd_is_behind_message(d->session)) {
+	if (smtpd_session_is_behind_message(d->session)) {
 		strlcpy(after, "END-OF-MESSAGE", sizeof(after));
 		write_unheard(d, unheard, sizeof(unheard));
-	} else if (smtpd_is_in_message(d->session, &octets)) {
+	} else if (smtpd_session_is_in_message(d->session, &octets)) {
 		(void)snprintf(after, sizeof(after), "%s (%llu bytes)", verb,
 		    (unsigned long long)octets);
 	}

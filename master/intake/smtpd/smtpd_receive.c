@@ -22,7 +22,7 @@ is_binary(const struct smtpd_session *s)
 }
 
 void
-smtpd_message_begin(struct smtpd_session *s, bool chunks)
+smtpd_receive_begin(struct smtpd_session *s, bool chunks)
 {
 	smtpd_data_init(&s->data, chunks);
 	s->received = 0;
@@ -63,7 +63,7 @@ clip(const struct smtpd_session *s, size_t n)
 }
 
 enum smtpd_event
-smtpd_take_data(struct smtpd_session *s, const uint8_t *in, size_t n,
+smtpd_receive_data(struct smtpd_session *s, const uint8_t *in, size_t n,
     size_t *used)
 {
 	size_t len;
@@ -86,17 +86,18 @@ end_chunk(struct smtpd_session *s)
 	s->mode = MODE_LINES;
 	if (s->verdict.code != 0) {
 		/* RFC 3030, 2: what follows belongs to nothing. */
-		smtpd_say(s, s->verdict.code, s->verdict.dsn, s->verdict.text);
-		smtpd_forget(s);
+		smtpd_reply_say(s, s->verdict.code, s->verdict.dsn,
+		    s->verdict.text);
+		smtpd_session_forget(s);
 		return;
 	}
 	(void)snprintf(text, sizeof(text), "Ok: %llu octets",
 	    (unsigned long long)s->command.chunk);
-	smtpd_say(s, 250, "2.0.0", text);
+	smtpd_reply_say(s, 250, "2.0.0", text);
 }
 
 enum smtpd_event
-smtpd_take_chunk(struct smtpd_session *s, const uint8_t *in, size_t n,
+smtpd_receive_chunk(struct smtpd_session *s, const uint8_t *in, size_t n,
     size_t *used)
 {
 	enum smtpd_event event = SMTPD_MORE;
@@ -124,7 +125,7 @@ smtpd_take_chunk(struct smtpd_session *s, const uint8_t *in, size_t n,
 }
 
 void
-smtpd_take_skipped(struct smtpd_session *s, size_t n, size_t *used)
+smtpd_receive_skipped(struct smtpd_session *s, size_t n, size_t *used)
 {
 	const struct smtpd_reply *r = &s->skip_reply;
 
@@ -133,5 +134,5 @@ smtpd_take_skipped(struct smtpd_session *s, size_t n, size_t *used)
 	if (s->chunk_left > 0)
 		return;
 	s->mode = MODE_LINES;
-	smtpd_say(s, r->code, r->dsn, r->text);
+	smtpd_reply_say(s, r->code, r->dsn, r->text);
 }

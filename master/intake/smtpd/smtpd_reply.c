@@ -10,7 +10,7 @@
 #include "common/util.h"
 
 bool
-smtpd_has_room(const struct smtpd_session *s)
+smtpd_reply_has_room(const struct smtpd_session *s)
 {
 	return sizeof(s->out) - s->out_len >= 2 * SMTPD_REPLY_SIZE;
 }
@@ -62,7 +62,7 @@ fold(const char *text, size_t most)
 /* A line has 512 octets at most, and a longer text is a reply of several (RFC
  * 5321, 4.5.3.1.5 and 4.2.1), each with the enhanced code (RFC 2034, 4). */
 void
-smtpd_put(struct smtpd_session *s, const struct smtpd_reply *reply)
+smtpd_reply_put(struct smtpd_session *s, const struct smtpd_reply *reply)
 {
 	/* RFC 2034, 4: not in the greeting or where nobody was told of them. */
 	bool has_dsn = reply->dsn != NULL && reply->dsn[0] != '\0' &&
@@ -93,16 +93,16 @@ static void
 count_error(struct smtpd_session *s)
 {
 	if (++s->errors >= s->policy.error_limit)
-		smtpd_end(s, "4.7.0", "Error: too many errors");
+		smtpd_reply_end(s, "4.7.0", "Error: too many errors");
 }
 
 void
-smtpd_say(struct smtpd_session *s, unsigned code, const char *dsn,
+smtpd_reply_say(struct smtpd_session *s, unsigned code, const char *dsn,
     const char *text)
 {
 	const struct smtpd_reply reply = { code, dsn, text };
 
-	smtpd_put(s, &reply);
+	smtpd_reply_put(s, &reply);
 	if (code < 400) {
 		s->counts[s->command.verb].good++;
 		return;
@@ -114,7 +114,7 @@ smtpd_say(struct smtpd_session *s, unsigned code, const char *dsn,
 }
 
 void
-smtpd_end(struct smtpd_session *s, const char *dsn, const char *text)
+smtpd_reply_end(struct smtpd_session *s, const char *dsn, const char *text)
 {
 	char line[SMTPD_NAME_SIZE + SMTPD_TEXT_SIZE];
 	const struct smtpd_reply reply = { 421, dsn, line };
@@ -122,12 +122,12 @@ smtpd_end(struct smtpd_session *s, const char *dsn, const char *text)
 	if (s->mode == MODE_CLOSED)
 		return;
 	(void)snprintf(line, sizeof(line), "%s %s", s->policy.hostname, text);
-	smtpd_put(s, &reply);
+	smtpd_reply_put(s, &reply);
 	s->mode = MODE_CLOSED;
 }
 
 void
-smtpd_say_greeting(struct smtpd_session *s)
+smtpd_reply_greeting(struct smtpd_session *s)
 {
 	if (s->policy.denied)
 		put_line(s, "554 %s Error: access denied", s->policy.hostname);
@@ -171,7 +171,7 @@ is_offered(const struct smtpd_session *s, enum smtpd_capability capability)
 }
 
 void
-smtpd_say_capabilities(struct smtpd_session *s)
+smtpd_reply_capabilities(struct smtpd_session *s)
 {
 	static const char *const keywords[SMTPD_CAN_COUNT] = {
 #define CAPABILITY(name, keyword) [SMTPD_CAN_##name] = keyword,

@@ -7,7 +7,7 @@
 #include "common/util.h"
 
 void
-smtpd_forget(struct smtpd_session *s)
+smtpd_session_forget(struct smtpd_session *s)
 {
 	if (s->state == SMTPD_IN_MAIL || s->state == SMTPD_IN_RCPT ||
 	    s->state == SMTPD_IN_CHUNKS) {
@@ -47,7 +47,7 @@ count_junk(struct smtpd_session *s)
 	}
 	if (++s->junk > s->policy.junk_limit &&
 	    ++s->errors >= s->policy.error_limit)
-		smtpd_end(s, "4.7.0", "Error: too many errors");
+		smtpd_reply_end(s, "4.7.0", "Error: too many errors");
 }
 
 /* A line of another protocol: what it brings on may hold commands that somebody
@@ -55,7 +55,7 @@ count_junk(struct smtpd_session *s)
 static void
 end_foreign(struct smtpd_session *s, const struct smtpd_reply *reply)
 {
-	smtpd_say(s, reply->code, reply->dsn, reply->text);
+	smtpd_reply_say(s, reply->code, reply->dsn, reply->text);
 	s->mode = MODE_CLOSED;
 }
 
@@ -79,10 +79,10 @@ take_command(struct smtpd_session *s)
 		return SMTPD_MORE;
 	}
 	if (is_good || s->state == SMTPD_DENIED)
-		return smtpd_do_command(s);
+		return smtpd_handlers_run(s);
 	if (s->command.verb == SMTPD_VERB_RCPT && s->state >= SMTPD_IN_MAIL)
 		s->refused++;
-	smtpd_say(s, wrong.code, wrong.dsn, wrong.text);
+	smtpd_reply_say(s, wrong.code, wrong.dsn, wrong.text);
 	/* Where a chunk ends is not known, nor what is a command from here on. */
 	if (s->command.verb == SMTPD_VERB_BDAT)
 		s->mode = MODE_CLOSED;
@@ -106,7 +106,7 @@ end_long_line(struct smtpd_session *s)
 	}
 	memset(&s->command, 0, sizeof(s->command));
 	s->command.verb = SMTPD_VERB_UNKNOWN;
-	smtpd_say(s, 500, "5.5.2", "Error: the line is too long");
+	smtpd_reply_say(s, 500, "5.5.2", "Error: the line is too long");
 	return SMTPD_MORE;
 }
 
@@ -127,7 +127,7 @@ take_bare_lf(struct smtpd_session *s)
 	memset(&s->command, 0, sizeof(s->command));
 	s->command.verb = SMTPD_VERB_UNKNOWN;
 	s->counts[SMTPD_VERB_UNKNOWN].all++;
-	smtpd_say(s, 521, "5.5.2",
+	smtpd_reply_say(s, 521, "5.5.2",
 	    "Error: a command ends in <LF> alone, where lines end in "
 	    "<CR><LF>");
 	s->mode = MODE_CLOSED;
@@ -185,11 +185,11 @@ step(struct smtpd_session *s, const uint8_t *in, size_t n, size_t *used)
 	case MODE_LINES:
 		return take_line(s, in, n, used);
 	case MODE_DATA:
-		return smtpd_take_data(s, in, n, used);
+		return smtpd_receive_data(s, in, n, used);
 	case MODE_CHUNK:
-		return smtpd_take_chunk(s, in, n, used);
+		return smtpd_receive_chunk(s, in, n, used);
 	case MODE_SKIP:
-		smtpd_take_skipped(s, n, used);
+		smtpd_receive_skipped(s, n, used);
 		break;
 	case MODE_WHOLE:
 		return end_message(s);
@@ -229,14 +229,15 @@ goes_on(const struct smtpd_session *s)
 }
 
 bool
-smtpd_is_stuck(const struct smtpd_session *s)
+smtpd_session_is_stuck(const struct smtpd_session *s)
 {
 	return s->mode == MODE_DECIDING || s->mode == MODE_ANSWERS ||
-	    (s->mode != MODE_CLOSED && !smtpd_has_room(s));
+	    (s->mode != MODE_CLOSED && !smtpd_reply_has_room(s));
 }
 
 enum smtpd_event
-smtpd_feed(struct smtpd_session *s, const uint8_t *in, size_t n, size_t *used)
+smtpd_session_feed(struct smtpd_session *s, const uint8_t *in, size_t n,
+    size_t *used)
 {
 	enum smtpd_event event = SMTPD_MORE;
 	size_t taken;
@@ -245,7 +246,7 @@ smtpd_feed(struct smtpd_session *s, const uint8_t *in, size_t n, size_t *used)
 	s->content_len = 0;
 	if (take_news(s, &event))
 		return event;
-	while (event == SMTPD_MORE && !smtpd_is_stuck(s) &&
+	while (event == SMTPD_MORE && !smtpd_session_is_stuck(s) &&
 	    (*used < n || goes_on(s))) {
 		taken = 0;
 		event = step(s, in + *used, n - *used, &taken);
@@ -257,29 +258,29 @@ smtpd_feed(struct smtpd_session *s, const uint8_t *in, size_t n, size_t *used)
 }
 
 void
-smtpd_accept(struct smtpd_session *s)
+smtpd_session_accept(struct smtpd_session *s)
 {
 	switch ((unsigned int)s->command.verb) {
 	case SMTPD_VERB_MAIL:
 		s->state = SMTPD_IN_MAIL;
 		s->mode = MODE_LINES;
-		smtpd_say(s, 250, "2.1.0", "Ok");
+		smtpd_reply_say(s, 250, "2.1.0", "Ok");
 		break;
 	case SMTPD_VERB_RCPT:
 		s->state = SMTPD_IN_RCPT;
 		s->mode = MODE_LINES;
 		s->envelope.nrcpts++;
-		smtpd_say(s, 250, "2.1.5", "Ok");
+		smtpd_reply_say(s, 250, "2.1.5", "Ok");
 		break;
 	case SMTPD_VERB_DATA:
-		smtpd_message_begin(s, false);
+		smtpd_receive_begin(s, false);
 		s->mode = MODE_DATA;
-		smtpd_put(s,
+		smtpd_reply_put(s,
 		    &(struct smtpd_reply){ 354, NULL,
 			"End data with <CR><LF>.<CR><LF>" });
 		break;
 	default: /* BDAT: of its chunk nothing is said before it is there */
-		smtpd_message_begin(s, true);
+		smtpd_receive_begin(s, true);
 		s->state = SMTPD_IN_CHUNKS;
 		s->mode = MODE_CHUNK;
 		break;
@@ -287,26 +288,26 @@ smtpd_accept(struct smtpd_session *s)
 }
 
 void
-smtpd_refuse(struct smtpd_session *s, const struct smtpd_reply *reply)
+smtpd_session_refuse(struct smtpd_session *s, const struct smtpd_reply *reply)
 {
 	s->mode = MODE_LINES;
 	if (s->command.verb == SMTPD_VERB_RCPT)
 		s->refused++;
 	if (s->command.verb == SMTPD_VERB_BDAT)
-		smtpd_skip_chunk(s, reply);
+		smtpd_handlers_skip_chunk(s, reply);
 	else
-		smtpd_say(s, reply->code, reply->dsn, reply->text);
+		smtpd_reply_say(s, reply->code, reply->dsn, reply->text);
 	if (s->command.verb == SMTPD_VERB_DATA ||
 	    s->command.verb == SMTPD_VERB_BDAT)
-		smtpd_forget(s);
+		smtpd_session_forget(s);
 }
 
 bool
-smtpd_answer(struct smtpd_session *s, const struct smtpd_reply *reply)
+smtpd_session_answer(struct smtpd_session *s, const struct smtpd_reply *reply)
 {
-	if (!smtpd_has_room(s))
+	if (!smtpd_reply_has_room(s))
 		return false;
-	smtpd_put(s, reply);
+	smtpd_reply_put(s, reply);
 	if (reply->code < 400 && !s->answered_well) {
 		s->answered_well = true;
 		s->counts[s->command.verb].good++;
@@ -314,7 +315,7 @@ smtpd_answer(struct smtpd_session *s, const struct smtpd_reply *reply)
 	}
 	if (--s->owed > 0)
 		return true;
-	smtpd_forget(s);
+	smtpd_session_forget(s);
 	s->was_reset = false; /* who answers knows */
 	if (s->mode != MODE_CLOSED)
 		s->mode = MODE_LINES;
@@ -322,28 +323,28 @@ smtpd_answer(struct smtpd_session *s, const struct smtpd_reply *reply)
 }
 
 const struct smtpd_reply *
-smtpd_verdict(const struct smtpd_session *s)
+smtpd_session_verdict(const struct smtpd_session *s)
 {
 	return s->verdict.code != 0 ? &s->verdict : NULL;
 }
 
 size_t
-smtpd_owed(const struct smtpd_session *s)
+smtpd_session_owed(const struct smtpd_session *s)
 {
 	return s->owed;
 }
 
 bool
-smtpd_has_erred(const struct smtpd_session *s)
+smtpd_session_has_erred(const struct smtpd_session *s)
 {
 	return s->mode == MODE_CLOSED && s->errors >= s->policy.error_limit;
 }
 
 /* RFC 3207, 4.2. */
 void
-smtpd_tls_is_up(struct smtpd_session *s)
+smtpd_session_tls_is_up(struct smtpd_session *s)
 {
-	smtpd_forget(s);
+	smtpd_session_forget(s);
 	s->was_reset = false;
 	s->tls = true;
 	s->extended = false;
@@ -369,25 +370,25 @@ smtpd_session_init(struct smtpd_session *s, const struct smtpd_policy *policy,
 	s->scratch = scratch;
 	s->scratch_size = scratch_size;
 	s->state = policy->denied ? SMTPD_DENIED : SMTPD_CONNECTED;
-	smtpd_say_greeting(s);
+	smtpd_reply_greeting(s);
 }
 
 const char *
-smtpd_out(const struct smtpd_session *s, size_t *n)
+smtpd_session_out(const struct smtpd_session *s, size_t *n)
 {
 	*n = s->out_len;
 	return s->out;
 }
 
 void
-smtpd_written(struct smtpd_session *s, size_t n)
+smtpd_session_written(struct smtpd_session *s, size_t n)
 {
 	memmove(s->out, s->out + n, s->out_len - n);
 	s->out_len -= n;
 }
 
 bool
-smtpd_is_in_message(const struct smtpd_session *s, uint64_t *octets)
+smtpd_session_is_in_message(const struct smtpd_session *s, uint64_t *octets)
 {
 	*octets = s->received;
 	return s->mode == MODE_DATA || s->mode == MODE_CHUNK ||
@@ -395,68 +396,68 @@ smtpd_is_in_message(const struct smtpd_session *s, uint64_t *octets)
 }
 
 bool
-smtpd_is_behind_message(const struct smtpd_session *s)
+smtpd_session_is_behind_message(const struct smtpd_session *s)
 {
 	return s->behind_message;
 }
 
 enum smtpd_state
-smtpd_state(const struct smtpd_session *s)
+smtpd_session_state(const struct smtpd_session *s)
 {
 	return s->state;
 }
 
 const struct smtpd_envelope *
-smtpd_envelope(const struct smtpd_session *s)
+smtpd_session_envelope(const struct smtpd_session *s)
 {
 	return &s->envelope;
 }
 
 const struct smtpd_command *
-smtpd_command(const struct smtpd_session *s)
+smtpd_session_command(const struct smtpd_session *s)
 {
 	return &s->command;
 }
 
 const struct smtpd_reply *
-smtpd_refusal(const struct smtpd_session *s)
+smtpd_session_refusal(const struct smtpd_session *s)
 {
 	return &s->refusal;
 }
 
 const uint8_t *
-smtpd_content(const struct smtpd_session *s, size_t *n)
+smtpd_session_content(const struct smtpd_session *s, size_t *n)
 {
 	*n = s->content_len;
 	return s->content;
 }
 
 const struct smtpd_xforward *
-smtpd_forwarded(const struct smtpd_session *s)
+smtpd_session_forwarded(const struct smtpd_session *s)
 {
 	return &s->forwarded;
 }
 
 const char *
-smtpd_helo(const struct smtpd_session *s)
+smtpd_session_helo(const struct smtpd_session *s)
 {
 	return s->helo;
 }
 
 bool
-smtpd_is_extended(const struct smtpd_session *s)
+smtpd_session_is_extended(const struct smtpd_session *s)
 {
 	return s->extended;
 }
 
 bool
-smtpd_has_tls(const struct smtpd_session *s)
+smtpd_session_has_tls(const struct smtpd_session *s)
 {
 	return s->tls;
 }
 
 const struct smtpd_count *
-smtpd_counts(const struct smtpd_session *s)
+smtpd_session_counts(const struct smtpd_session *s)
 {
 	return s->counts;
 }

@@ -5,7 +5,7 @@
  * is in smtpd_table.def.  Pure: no I/O, no clock, no allocation, so that TLS may
  * stand between it and the socket, or a test.
  *
- * Who holds it feeds it, does what each event says, and writes what smtpd_out()
+ * Who holds it feeds it, does what each event says, and writes what smtpd_session_out()
  * has.  Replies leave in the order of their commands, all of a batch at once.
  */
 #ifndef POSTERN_MASTER_INTAKE_SMTPD_SMTPD_SESSION_H
@@ -53,7 +53,7 @@ enum smtpd_event {
 	SMTPD_CONTENT,  /* octets of it */
 	SMTPD_MESSAGE,  /* it is whole: answer it, now or later */
 	SMTPD_RESET,    /* a transaction was given up */
-	SMTPD_REFUSED,  /* a command was: smtpd_refusal() is for the log */
+	SMTPD_REFUSED, /* a command was: smtpd_session_refusal() is for the log */
 	SMTPD_STARTTLS, /* write, forget what came in behind it, begin TLS */
 	SMTPD_CLOSE,    /* write, and close */
 };
@@ -100,67 +100,74 @@ void smtpd_session_init(struct smtpd_session *s,
     const struct smtpd_policy *policy, uint8_t *scratch, size_t scratch_size);
 
 /*
- * smtpd_feed - take octets of the client.
+ * smtpd_session_feed - take octets of the client.
  *
  * *used of n are taken.  To be called again, with what is left, until
- * SMTPD_MORE; then all is taken, or smtpd_is_stuck() says why not.
+ * SMTPD_MORE; then all is taken, or smtpd_session_is_stuck() says why not.
  */
-enum smtpd_event smtpd_feed(struct smtpd_session *s, const uint8_t *in,
+enum smtpd_event smtpd_session_feed(struct smtpd_session *s, const uint8_t *in,
     size_t n, size_t *used);
 
 /* Nothing is taken before replies are written, or a message is answered. */
-bool smtpd_is_stuck(const struct smtpd_session *s);
+bool smtpd_session_is_stuck(const struct smtpd_session *s);
 
 /* SMTPD_MAIL, SMTPD_RCPT and SMTPD_BEGIN, before the next feed. */
-void smtpd_accept(struct smtpd_session *s);
-void smtpd_refuse(struct smtpd_session *s, const struct smtpd_reply *reply);
+void smtpd_session_accept(struct smtpd_session *s);
+void smtpd_session_refuse(struct smtpd_session *s,
+    const struct smtpd_reply *reply);
 
 /* SMTPD_MESSAGE: what is wrong with it by itself; NULL: nothing. */
-const struct smtpd_reply *smtpd_verdict(const struct smtpd_session *s);
+const struct smtpd_reply *smtpd_session_verdict(const struct smtpd_session *s);
 
 /* How many answers it still gets: by LMTP one for each recipient, in order. */
-size_t smtpd_owed(const struct smtpd_session *s);
+size_t smtpd_session_owed(const struct smtpd_session *s);
 
 /* Gives one of them; false where there is no room: write first. */
-bool smtpd_answer(struct smtpd_session *s, const struct smtpd_reply *reply);
+bool smtpd_session_answer(struct smtpd_session *s,
+    const struct smtpd_reply *reply);
 
 /* Ends the session as a server may at any time (RFC 5321, 3.8); 421. */
-void smtpd_end(struct smtpd_session *s, const char *dsn, const char *text);
+void smtpd_reply_end(struct smtpd_session *s, const char *dsn,
+    const char *text);
 
 /* Whether it was the client's errors that ended it. */
-bool smtpd_has_erred(const struct smtpd_session *s);
+bool smtpd_session_has_erred(const struct smtpd_session *s);
 
 /* TLS is up: the client begins anew, and nothing it said before counts. */
-void smtpd_tls_is_up(struct smtpd_session *s);
+void smtpd_session_tls_is_up(struct smtpd_session *s);
 
-/* What is to be written; smtpd_written() takes it away. */
-const char *smtpd_out(const struct smtpd_session *s, size_t *n);
-void smtpd_written(struct smtpd_session *s, size_t n);
+/* What is to be written; smtpd_session_written() takes it away. */
+const char *smtpd_session_out(const struct smtpd_session *s, size_t *n);
+void smtpd_session_written(struct smtpd_session *s, size_t n);
 
 /* Whether a message is being taken, and how many octets of it were so far. */
-bool smtpd_is_in_message(const struct smtpd_session *s, uint64_t *octets);
+bool smtpd_session_is_in_message(const struct smtpd_session *s,
+    uint64_t *octets);
 
 /* Whether nothing but its answers came after the last message. */
-bool smtpd_is_behind_message(const struct smtpd_session *s);
+bool smtpd_session_is_behind_message(const struct smtpd_session *s);
 
-enum smtpd_state smtpd_state(const struct smtpd_session *s);
-const struct smtpd_envelope *smtpd_envelope(const struct smtpd_session *s);
+enum smtpd_state smtpd_session_state(const struct smtpd_session *s);
+const struct smtpd_envelope *smtpd_session_envelope(
+    const struct smtpd_session *s);
 
 /* The command of SMTPD_MAIL, _RCPT and _REFUSED; the last one else. */
-const struct smtpd_command *smtpd_command(const struct smtpd_session *s);
-const struct smtpd_reply *smtpd_refusal(const struct smtpd_session *s);
+const struct smtpd_command *smtpd_session_command(
+    const struct smtpd_session *s);
+const struct smtpd_reply *smtpd_session_refusal(const struct smtpd_session *s);
 
 /* The octets of SMTPD_CONTENT, until the next call. */
-const uint8_t *smtpd_content(const struct smtpd_session *s, size_t *n);
+const uint8_t *smtpd_session_content(const struct smtpd_session *s, size_t *n);
 
-const struct smtpd_xforward *smtpd_forwarded(const struct smtpd_session *s);
+const struct smtpd_xforward *smtpd_session_forwarded(
+    const struct smtpd_session *s);
 
 /* As the client calls itself; empty: not yet.  And whether by EHLO or LHLO. */
-const char *smtpd_helo(const struct smtpd_session *s);
-bool smtpd_is_extended(const struct smtpd_session *s);
-bool smtpd_has_tls(const struct smtpd_session *s);
+const char *smtpd_session_helo(const struct smtpd_session *s);
+bool smtpd_session_is_extended(const struct smtpd_session *s);
+bool smtpd_session_has_tls(const struct smtpd_session *s);
 
 /* Commands so far, by verb. */
-const struct smtpd_count *smtpd_counts(const struct smtpd_session *s);
+const struct smtpd_count *smtpd_session_counts(const struct smtpd_session *s);
 
 #endif

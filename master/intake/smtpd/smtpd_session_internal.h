@@ -63,41 +63,42 @@ struct smtpd_session {
 };
 
 /* smtpd_session.c: the end of a transaction, however it ended. */
-void smtpd_forget(struct smtpd_session *s);
+void smtpd_session_forget(struct smtpd_session *s);
 
 /* smtpd_handlers.c: the commands. */
 
 /* Do what is in s->command, which was read without error. */
-enum smtpd_event smtpd_do_command(struct smtpd_session *s);
+enum smtpd_event smtpd_handlers_run(struct smtpd_session *s);
 
 /* The octets behind a BDAT are those of no message, but must not become commands;
  * the reply comes behind them. */
-void smtpd_skip_chunk(struct smtpd_session *s, const struct smtpd_reply *reply);
+void smtpd_handlers_skip_chunk(struct smtpd_session *s,
+    const struct smtpd_reply *reply);
 
 /* smtpd_reply.c: what is said. */
 
 /* Whether another reply, of any length, can be written. */
-bool smtpd_has_room(const struct smtpd_session *s);
+bool smtpd_reply_has_room(const struct smtpd_session *s);
 
 /* A reply to the command, which it counts; a no is for the log, too. */
-void smtpd_say(struct smtpd_session *s, unsigned code, const char *dsn,
+void smtpd_reply_say(struct smtpd_session *s, unsigned code, const char *dsn,
     const char *text);
 
 /* The same without counting: of a message. */
-void smtpd_put(struct smtpd_session *s, const struct smtpd_reply *reply);
+void smtpd_reply_put(struct smtpd_session *s, const struct smtpd_reply *reply);
 
-void smtpd_say_greeting(struct smtpd_session *s);
-void smtpd_say_capabilities(struct smtpd_session *s);
+void smtpd_reply_greeting(struct smtpd_session *s);
+void smtpd_reply_capabilities(struct smtpd_session *s);
 
 /* smtpd_receive.c: the octets of a message. */
 
 /* Begin to take them, after the last chunk's if there was one. */
-void smtpd_message_begin(struct smtpd_session *s, bool chunks);
+void smtpd_receive_begin(struct smtpd_session *s, bool chunks);
 
-enum smtpd_event smtpd_take_data(struct smtpd_session *s, const uint8_t *in,
+enum smtpd_event smtpd_receive_data(struct smtpd_session *s, const uint8_t *in,
     size_t n, size_t *used);
-enum smtpd_event smtpd_take_chunk(struct smtpd_session *s, const uint8_t *in,
+enum smtpd_event smtpd_receive_chunk(struct smtpd_session *s, const uint8_t *in,
     size_t n, size_t *used);
-void smtpd_take_skipped(struct smtpd_session *s, size_t n, size_t *used);
+void smtpd_receive_skipped(struct smtpd_session *s, size_t n, size_t *used);
 
 #endif

@@ -40,10 +40,10 @@ copy_word(char *out, size_t size, const char *in)
 void
 smtpd_trace_received(struct smtpd *d)
 {
-	const struct smtpd_xforward *x = smtpd_forwarded(d->session);
+	const struct smtpd_xforward *x = smtpd_session_forwarded(d->session);
 	char client[SMTPD_PEER_SIZE], name[SMTPD_XFORWARD_SIZE];
 	char addr[SMTPD_XFORWARD_SIZE], forwarded[2 * SMTPD_XFORWARD_SIZE + 4];
-	struct received r = { .helo = smtpd_helo(d->session) };
+	struct received r = { .helo = smtpd_session_helo(d->session) };
 
 	write_client(d, client, sizeof(client));
 	copy_word(name, sizeof(name), x->values[SMTPD_NAME]);
@@ -59,9 +59,9 @@ smtpd_trace_received(struct smtpd *d)
 	if (d->mail.job.nrcpts == 1 && strlen(d->mail.job.rcpts) <= FOR_MAX)
 		r.recipient = d->mail.job.rcpts;
 	r.lmtp = d->lmtp;
-	r.extended = smtpd_is_extended(d->session);
-	r.tls = smtpd_has_tls(d->session);
-	r.smtputf8 = smtpd_envelope(d->session)->smtputf8;
+	r.extended = smtpd_session_is_extended(d->session);
+	r.tls = smtpd_session_has_tls(d->session);
+	r.smtputf8 = smtpd_session_envelope(d->session)->smtputf8;
 	r.when_s = time_real_ms() / 1000;
 	(void)received_write(&r, d->mail.received);
 }
@@ -78,17 +78,17 @@ describe_client(const struct smtpd *d, struct smtpd_xforward *x)
 	    d->family == AF_INET6 ? "IPV6:" : "", address);
 	(void)snprintf(x->values[SMTPD_PORT], SMTPD_XFORWARD_SIZE, "%u",
 	    d->port);
-	strlcpy(x->values[SMTPD_HELO], smtpd_helo(d->session),
+	strlcpy(x->values[SMTPD_HELO], smtpd_session_helo(d->session),
 	    SMTPD_XFORWARD_SIZE);
 	strlcpy(x->values[SMTPD_PROTO],
-	    smtpd_is_extended(d->session) ? "ESMTP" : "SMTP",
+	    smtpd_session_is_extended(d->session) ? "ESMTP" : "SMTP",
 	    SMTPD_XFORWARD_SIZE);
 }
 
 void
 smtpd_trace_client(struct smtpd *d)
 {
-	const struct smtpd_xforward *told = smtpd_forwarded(d->session);
+	const struct smtpd_xforward *told = smtpd_session_forwarded(d->session);
 	char *parameters = d->mail.job.parameters;
 	struct smtpd_xforward x;
 

@@ -26,14 +26,14 @@ static const struct smtpd_reply too_many_wait = { 451, "4.3.2",
 	"Error: too many messages wait for their results: try again" };
 
 static void
-result_clear(struct smtpd_result *result)
+result_clear(struct smtpd_final_reply *result)
 {
 	free(result->text);
 	memset(result, 0, sizeof(*result));
 }
 
 static void
-result_say(struct smtpd_result *result, const struct smtpd_reply *reply)
+result_say(struct smtpd_final_reply *result, const struct smtpd_reply *reply)
 {
 	if (result->done)
 		return;
@@ -59,9 +59,9 @@ release(struct smtpd *d)
 }
 
 void
-smtpd_mail_clear(struct smtpd *d)
+smtpd_transaction_clear(struct smtpd *d)
 {
-	struct smtpd_mail *m = &d->mail;
+	struct smtpd_transaction *m = &d->mail;
 
 	if (m->request != NULL)
 		request_cancel(&d->in->clients, m->request);
@@ -69,27 +69,27 @@ smtpd_mail_clear(struct smtpd *d)
 		result_clear(&m->results[i]);
 	free(m->results);
 	result_clear(&m->common);
-	gather_clear(&m->gather);
+	message_spool_clear(&m->gather);
 	release(d);
-	job_clear(&m->job);
+	job_parse_clear(&m->job);
 	memset(m, 0, sizeof(*m));
-	gather_init(&m->gather, 0);
+	message_spool_init(&m->gather, 0);
 	d->begun_ms = 0;
 }
 
 void
-smtpd_mail_sender(struct smtpd *d)
+smtpd_transaction_sender(struct smtpd *d)
 {
-	const struct smtpd_envelope *e = smtpd_envelope(d->session);
-	struct smtpd_mail *m = &d->mail;
+	const struct smtpd_envelope *e = smtpd_session_envelope(d->session);
+	struct smtpd_transaction *m = &d->mail;
 
-	smtpd_mail_clear(d);
+	smtpd_transaction_clear(d);
 	if (d->in->clients.queue == NULL) {
-		smtpd_refuse(d->session, &queue_away);
+		smtpd_session_refuse(d->session, &queue_away);
 		return;
 	}
 	if (!share_has_room(&d->in->clients, d->share)) {
-		smtpd_refuse(d->session, &no_room);
+		smtpd_session_refuse(d->session, &no_room);
 		return;
 	}
 	d->begun_ms = time_monotonic_ms();
@@ -105,13 +105,13 @@ smtpd_mail_sender(struct smtpd *d)
 	(void)snprintf(m->job.ref, sizeof(m->job.ref), "%llX-%llX",
 	    (unsigned long long)d->in->started_s,
 	    (unsigned long long)++d->in->last_mail);
-	smtpd_accept(d->session);
+	smtpd_session_accept(d->session);
 }
 
 static bool
 grow_rcpts(struct smtpd *d)
 {
-	struct smtpd_mail *m = &d->mail;
+	struct smtpd_transaction *m = &d->mail;
 	size_t size = m->rcpts_size > 0 ? 2 * m->rcpts_size : 1024;
 	char *rcpts;
 
@@ -129,7 +129,7 @@ grow_rcpts(struct smtpd *d)
 }
 
 static void
-add_string(struct smtpd_mail *m, const char *text)
+add_string(struct smtpd_transaction *m, const char *text)
 {
 	size_t n = strlen(text) + 1;
 
@@ -138,42 +138,42 @@ add_string(struct smtpd_mail *m, const char *text)
 }
 
 void
-smtpd_mail_recipient(struct smtpd *d)
+smtpd_transaction_recipient(struct smtpd *d)
 {
-	const struct smtpd_command *c = smtpd_command(d->session);
-	struct smtpd_mail *m = &d->mail;
+	const struct smtpd_command *c = smtpd_session_command(d->session);
+	struct smtpd_transaction *m = &d->mail;
 
 	if (!grow_rcpts(d)) {
-		smtpd_refuse(d->session, &no_room);
+		smtpd_session_refuse(d->session, &no_room);
 		return;
 	}
 	add_string(m, c->path.path);
 	add_string(m, c->parameters);
 	m->job.nrcpts++;
-	smtpd_accept(d->session);
+	smtpd_session_accept(d->session);
 }
 
 void
-smtpd_mail_begin(struct smtpd *d)
+smtpd_transaction_begin(struct smtpd *d)
 {
-	struct smtpd_mail *m = &d->mail;
+	struct smtpd_transaction *m = &d->mail;
 
 	if (d->in->clients.queue == NULL) {
-		smtpd_refuse(d->session, &queue_away);
+		smtpd_session_refuse(d->session, &queue_away);
 		return;
 	}
 	if (d->final && !request_may_wait_mail(&d->in->clients)) {
-		smtpd_refuse(d->session, &too_many_wait);
+		smtpd_session_refuse(d->session, &too_many_wait);
 		return;
 	}
-	gather_init(&m->gather, UINT64_MAX); /* the session counts */
-	if (gather_open(&m->gather) == -1) {
-		smtpd_refuse(d->session, &no_memory);
+	message_spool_init(&m->gather, UINT64_MAX); /* the session counts */
+	if (message_spool_open(&m->gather) == -1) {
+		smtpd_session_refuse(d->session, &no_memory);
 		return;
 	}
 	smtpd_trace_client(d);
 	smtpd_trace_received(d);
-	smtpd_accept(d->session);
+	smtpd_session_accept(d->session);
 }
 
 /* The rest is read, and answered with this. */
@@ -181,15 +181,15 @@ static void
 fail(struct smtpd *d, const struct smtpd_reply *reply)
 {
 	result_say(&d->mail.common, reply);
-	gather_clear(&d->mail.gather);
+	message_spool_clear(&d->mail.gather);
 	release(d);
 }
 
 void
-smtpd_mail_content(struct smtpd *d)
+smtpd_transaction_content(struct smtpd *d)
 {
-	struct smtpd_mail *m = &d->mail;
-	enum gather_result result;
+	struct smtpd_transaction *m = &d->mail;
+	enum message_spool_result result;
 	const uint8_t *octets;
 	size_t n;
 
@@ -199,32 +199,34 @@ smtpd_mail_content(struct smtpd *d)
 		fail(d, &no_room);
 		return;
 	}
-	octets = smtpd_content(d->session, &n);
+	octets = smtpd_session_content(d->session, &n);
 	if (m->has_content)
-		result = gather_put(&m->gather, octets, n);
+		result = message_spool_put(&m->gather, octets, n);
 	else
-		result = gather_put_behind(&m->gather, m->received, octets, n);
+		result = message_spool_put_behind(&m->gather, m->received,
+		    octets, n);
 	m->has_content = true;
 	hold(d, n);
-	if (result != GATHER_OK)
+	if (result != MESSAGE_SPOOL_OK)
 		fail(d, &no_memory);
 }
 
 /* The octets as the queue wants them.  False: what is wrong is said. */
 static bool
-seal(struct smtpd *d, struct copy *copy)
+seal(struct smtpd *d, struct message_copy *copy)
 {
 	static const struct smtpd_reply loop = { 554, "5.4.6",
 		"Error: the message went through too many servers: it goes "
 		"round in a loop, or hopcount_limit is too low" };
-	struct smtpd_mail *m = &d->mail;
+	struct smtpd_transaction *m = &d->mail;
 
 	if (!m->has_content &&
-	    gather_put_behind(&m->gather, m->received, NULL, 0) != GATHER_OK) {
+	    message_spool_put_behind(&m->gather, m->received, NULL, 0) !=
+		MESSAGE_SPOOL_OK) {
 		fail(d, &no_memory);
 		return false;
 	}
-	if (gather_end(&m->gather, copy) == -1) {
+	if (message_spool_end(&m->gather, copy) == -1) {
 		fail(d, &no_memory);
 		return false;
 	}
@@ -238,10 +240,10 @@ seal(struct smtpd *d, struct copy *copy)
 static const struct asker mail_asker;
 
 static void
-submit(struct smtpd *d, const struct copy *copy)
+submit(struct smtpd *d, const struct message_copy *copy)
 {
 	char client[MSG_ADDRESS_SIZE];
-	struct smtpd_mail *m = &d->mail;
+	struct smtpd_transaction *m = &d->mail;
 	struct request *r;
 
 	if (d->final)
@@ -264,18 +266,18 @@ submit(struct smtpd *d, const struct copy *copy)
 	m->request = r;
 	smtpd_log_name(d, client, sizeof(client));
 	m->job.client = client;
-	submit_send(&d->in->clients, r, &m->job, copy);
+	job_submit_send(&d->in->clients, r, &m->job, copy);
 	m->job.client = NULL;
 	request_end_job(&d->in->clients, r);
 }
 
 void
-smtpd_mail_end(struct smtpd *d)
+smtpd_transaction_end(struct smtpd *d)
 {
-	const struct smtpd_reply *verdict = smtpd_verdict(d->session);
-	struct smtpd_mail *m = &d->mail;
+	const struct smtpd_reply *verdict = smtpd_session_verdict(d->session);
+	struct smtpd_transaction *m = &d->mail;
 	struct smtpd_reply reply;
-	struct copy copy;
+	struct message_copy copy;
 
 	if (verdict != NULL)
 		fail(d, verdict);
@@ -290,18 +292,18 @@ smtpd_mail_end(struct smtpd *d)
 	reply = (struct smtpd_reply){ m->common.code, m->common.dsn,
 		m->common.text != NULL ? m->common.text : "" };
 	smtpd_log_reject(d, "END-OF-MESSAGE", &reply);
-	smtpd_mail_answer(d);
+	smtpd_transaction_answer(d);
 }
 
 void
-smtpd_mail_answer(struct smtpd *d)
+smtpd_transaction_answer(struct smtpd *d)
 {
-	struct smtpd_mail *m = &d->mail;
-	const struct smtpd_result *result;
+	struct smtpd_transaction *m = &d->mail;
+	const struct smtpd_final_reply *result;
 	struct smtpd_reply reply;
 	size_t owed;
 
-	while ((owed = smtpd_owed(d->session)) > 0) {
+	while ((owed = smtpd_session_owed(d->session)) > 0) {
 		result = m->results != NULL && !m->common.done
 		    ? &m->results[m->job.nrcpts - owed]
 		    : &m->common;
@@ -310,10 +312,10 @@ smtpd_mail_answer(struct smtpd *d)
 			return;
 		reply = (struct smtpd_reply){ result->code, result->dsn,
 			result->text != NULL ? result->text : "" };
-		if (!smtpd_answer(d->session, &reply))
+		if (!smtpd_session_answer(d->session, &reply))
 			return; /* once it is written */
 		if (owed == 1)
-			smtpd_mail_clear(d);
+			smtpd_transaction_clear(d);
 	}
 }
 
@@ -353,8 +355,8 @@ on_refused(struct clients *cs, struct request *r, unsigned code,
 }
 
 /* The first of that recipient whose result is not there yet. */
-static struct smtpd_result *
-find_result(struct smtpd_mail *m, const char *recipient)
+static struct smtpd_final_reply *
+find_result(struct smtpd_transaction *m, const char *recipient)
 {
 	const char *at = m->job.rcpts;
 
@@ -372,7 +374,7 @@ on_result(struct clients *cs, struct request *r, const struct message *m)
 {
 	const struct msg_result *result = m->payload;
 	struct smtpd *d = r->smtpd;
-	struct smtpd_result *of;
+	struct smtpd_final_reply *of;
 	const char *recipient, *relay, *reply;
 	size_t at = 0;
 
@@ -385,8 +387,8 @@ on_result(struct clients *cs, struct request *r, const struct message *m)
 	of = find_result(&d->mail, recipient);
 	if (of == NULL)
 		return;
-	smtpd_result_set(of, &result->outcome, d->names_remote ? relay : NULL,
-	    reply);
+	smtpd_final_reply_set(of, &result->outcome,
+	    d->names_remote ? relay : NULL, reply);
 	smtpd_later(d);
 }
 
@@ -395,7 +397,7 @@ on_result(struct clients *cs, struct request *r, const struct message *m)
 static void
 end_results(struct smtpd *d, const struct smtpd_reply *reply)
 {
-	struct smtpd_mail *m = &d->mail;
+	struct smtpd_transaction *m = &d->mail;
 	const char *rcpt = m->job.rcpts;
 
 	for (size_t i = 0; m->results != NULL && i < m->job.nrcpts; i++) {
@@ -412,7 +414,7 @@ end_results(struct smtpd *d, const struct smtpd_reply *reply)
 }
 
 void
-smtpd_mail_give_up(struct smtpd *d)
+smtpd_transaction_give_up(struct smtpd *d)
 {
 	static const struct smtpd_reply late = { 451, "4.4.2",
 		"Error: no answer within transaction_timeout: try again" };
@@ -425,7 +427,7 @@ smtpd_mail_give_up(struct smtpd *d)
 }
 
 void
-smtpd_mail_dismiss(struct smtpd *d)
+smtpd_transaction_dismiss(struct smtpd *d)
 {
 	static const struct smtpd_reply stopped = { 421, "4.3.2",
 		"Service shutting down" };

@@ -110,7 +110,7 @@ int
 starttls_init(struct intake *in)
 {
 	in->signer_fd = -1;
-	return tls_server_warm_up(ask_signer, in);
+	return tls_server_preload(ask_signer, in);
 }
 
 void

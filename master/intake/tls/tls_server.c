@@ -14,7 +14,7 @@ struct tls_server {
 	SSL_CTX *ctx;
 };
 
-struct tls_stream {
+struct tls_server_stream {
 	SSL *ssl;
 	BIO *in; /* both are the SSL's */
 	BIO *out;
@@ -129,10 +129,10 @@ tls_server_free(struct tls_server *server)
 	free(server);
 }
 
-struct tls_stream *
-tls_stream_new(struct tls_server *server)
+struct tls_server_stream *
+tls_server_stream_new(struct tls_server *server)
 {
-	struct tls_stream *s = calloc(1, sizeof(*s));
+	struct tls_server_stream *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
 		return NULL;
@@ -152,7 +152,7 @@ tls_stream_new(struct tls_server *server)
 }
 
 void
-tls_stream_free(struct tls_stream *s)
+tls_server_stream_free(struct tls_server_stream *s)
 {
 	if (s == NULL)
 		return;
@@ -162,7 +162,7 @@ tls_stream_free(struct tls_stream *s)
 
 /* False: it cannot go on. */
 static bool
-goes_on(struct tls_stream *s, int ret)
+goes_on(struct tls_server_stream *s, int ret)
 {
 	const char *reason;
 	int error = SSL_get_error(s->ssl, ret);
@@ -182,7 +182,7 @@ goes_on(struct tls_stream *s, int ret)
 }
 
 int
-tls_stream_feed(struct tls_stream *s, const uint8_t *in, size_t n)
+tls_server_stream_feed(struct tls_server_stream *s, const uint8_t *in, size_t n)
 {
 	size_t done = 0;
 	int ret;
@@ -199,7 +199,8 @@ tls_stream_feed(struct tls_stream *s, const uint8_t *in, size_t n)
 }
 
 size_t
-tls_stream_read(struct tls_stream *s, uint8_t *out, size_t size, bool *over)
+tls_server_stream_read(struct tls_server_stream *s, uint8_t *out, size_t size,
+    bool *over)
 {
 	size_t n = 0;
 	int ret;
@@ -217,7 +218,8 @@ tls_stream_read(struct tls_stream *s, uint8_t *out, size_t size, bool *over)
 }
 
 int
-tls_stream_write(struct tls_stream *s, const uint8_t *in, size_t n)
+tls_server_stream_write(struct tls_server_stream *s, const uint8_t *in,
+    size_t n)
 {
 	size_t done = 0;
 	int ret;
@@ -233,7 +235,7 @@ tls_stream_write(struct tls_stream *s, const uint8_t *in, size_t n)
 }
 
 void
-tls_stream_close(struct tls_stream *s)
+tls_server_stream_close(struct tls_server_stream *s)
 {
 	ERR_clear_error();
 	(void)SSL_shutdown(s->ssl); /* its alert, and no wait for theirs */
@@ -241,7 +243,7 @@ tls_stream_close(struct tls_stream *s)
 }
 
 const uint8_t *
-tls_stream_output(struct tls_stream *s, size_t *n)
+tls_server_stream_output(struct tls_server_stream *s, size_t *n)
 {
 	char *octets = NULL;
 	long len = BIO_get_mem_data(s->out, &octets);
@@ -251,7 +253,7 @@ tls_stream_output(struct tls_stream *s, size_t *n)
 }
 
 void
-tls_stream_sent(struct tls_stream *s, size_t n)
+tls_server_stream_sent(struct tls_server_stream *s, size_t n)
 {
 	uint8_t chunk[4096];
 	size_t done;
@@ -265,25 +267,25 @@ tls_stream_sent(struct tls_stream *s, size_t n)
 }
 
 bool
-tls_stream_is_up(const struct tls_stream *s)
+tls_server_stream_is_up(const struct tls_server_stream *s)
 {
 	return SSL_is_init_finished(s->ssl) == 1;
 }
 
 const char *
-tls_stream_version(const struct tls_stream *s)
+tls_server_stream_version(const struct tls_server_stream *s)
 {
 	return SSL_get_version(s->ssl);
 }
 
 const char *
-tls_stream_cipher(const struct tls_stream *s)
+tls_server_stream_cipher(const struct tls_server_stream *s)
 {
 	return SSL_get_cipher_name(s->ssl);
 }
 
 const char *
-tls_stream_error(const struct tls_stream *s)
+tls_server_stream_error(const struct tls_server_stream *s)
 {
 	return s->error;
 }

@@ -14,11 +14,11 @@
 #include "master/intake/tls/remote_key.h"
 
 struct tls_server; /* a certificate, and what is offered with it */
-struct tls_stream; /* a client's */
+struct tls_server_stream; /* a client's */
 
 /* Once, before the process is confined; does a handshake of its own, so that
  * nothing is loaded later.  0 or -1. */
-int tls_server_warm_up(remote_key_sign_fn sign, void *ctx);
+int tls_server_preload(remote_key_sign_fn sign, void *ctx);
 
 /*
  * tls_server_new - offer the certificate of a PEM text, with its chain.
@@ -33,36 +33,39 @@ struct tls_server *tls_server_new(const char *pem, size_t n, uint32_t key,
 void tls_server_free(struct tls_server *server);
 
 /* NULL without memory. */
-struct tls_stream *tls_stream_new(struct tls_server *server);
-void tls_stream_free(struct tls_stream *stream);
+struct tls_server_stream *tls_server_stream_new(struct tls_server *server);
+void tls_server_stream_free(struct tls_server_stream *stream);
 
 /*
- * tls_stream_feed - octets that came from the client.
+ * tls_server_stream_feed - octets that came from the client.
  *
- * 0; or -1: it broke TLS, and what tls_stream_output() still holds (an alert) is
- * the last of it.  tls_stream_error() says why.
+ * 0; or -1: it broke TLS, and what tls_server_stream_output() still holds (an alert) is
+ * the last of it.  tls_server_stream_error() says why.
  */
-int tls_stream_feed(struct tls_stream *stream, const uint8_t *in, size_t n);
+int tls_server_stream_feed(struct tls_server_stream *stream, const uint8_t *in,
+    size_t n);
 
 /* At most size octets that the client said; 0: none yet, or *over: no more. */
-size_t tls_stream_read(struct tls_stream *stream, uint8_t *out, size_t size,
-    bool *over);
+size_t tls_server_stream_read(struct tls_server_stream *stream, uint8_t *out,
+    size_t size, bool *over);
 
 /* Says n octets to the client, once the handshake is done.  0 or -1. */
-int tls_stream_write(struct tls_stream *stream, const uint8_t *in, size_t n);
+int tls_server_stream_write(struct tls_server_stream *stream, const uint8_t *in,
+    size_t n);
 
 /* Says that no more follows. */
-void tls_stream_close(struct tls_stream *stream);
+void tls_server_stream_close(struct tls_server_stream *stream);
 
 /* What is to be sent to the client, and that n octets of it were. */
-const uint8_t *tls_stream_output(struct tls_stream *stream, size_t *n);
-void tls_stream_sent(struct tls_stream *stream, size_t n);
+const uint8_t *tls_server_stream_output(struct tls_server_stream *stream,
+    size_t *n);
+void tls_server_stream_sent(struct tls_server_stream *stream, size_t n);
 
-bool tls_stream_is_up(const struct tls_stream *stream);
+bool tls_server_stream_is_up(const struct tls_server_stream *stream);
 
 /* "TLSv1.3", "TLS_AES_256_GCM_SHA384". */
-const char *tls_stream_version(const struct tls_stream *stream);
-const char *tls_stream_cipher(const struct tls_stream *stream);
-const char *tls_stream_error(const struct tls_stream *stream);
+const char *tls_server_stream_version(const struct tls_server_stream *stream);
+const char *tls_server_stream_cipher(const struct tls_server_stream *stream);
+const char *tls_server_stream_error(const struct tls_server_stream *stream);
 
 #endif

@@ -52,7 +52,8 @@ warm_certificate(EVP_PKEY *key)
 
 /* Carries what one side wrote to the other, until both have shaken hands. */
 static bool
-shake_hands(struct tls_stream *s, SSL *client, BIO *to_client, BIO *from_client)
+shake_hands(struct tls_server_stream *s, SSL *client, BIO *to_client,
+    BIO *from_client)
 {
 	uint8_t octets[16384];
 	const uint8_t *out;
@@ -64,19 +65,19 @@ shake_hands(struct tls_stream *s, SSL *client, BIO *to_client, BIO *from_client)
 		(void)SSL_do_handshake(client);
 		while (
 		    BIO_read_ex(from_client, octets, sizeof(octets), &n) == 1)
-			if (tls_stream_feed(s, octets, n) == -1)
+			if (tls_server_stream_feed(s, octets, n) == -1)
 				return false;
-		out = tls_stream_output(s, &n);
+		out = tls_server_stream_output(s, &n);
 		if (n > 0 && BIO_write_ex(to_client, out, n, &n) != 1)
 			return false;
-		tls_stream_sent(s, n);
-		if (SSL_is_init_finished(client) && tls_stream_is_up(s))
+		tls_server_stream_sent(s, n);
+		if (SSL_is_init_finished(client) && tls_server_stream_is_up(s))
 			break;
 	}
-	if (!tls_stream_is_up(s) ||
-	    tls_stream_write(s, (const uint8_t *)"x", 1) == -1)
+	if (!tls_server_stream_is_up(s) ||
+	    tls_server_stream_write(s, (const uint8_t *)"x", 1) == -1)
 		return false;
-	(void)tls_stream_read(s, octets, sizeof(octets), &over);
+	(void)tls_server_stream_read(s, octets, sizeof(octets), &over);
 	return true;
 }
 
@@ -85,7 +86,7 @@ warm_up_with(struct tls_server *server, int version)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	SSL *client = ctx != NULL ? SSL_new(ctx) : NULL;
-	struct tls_stream *s = tls_stream_new(server);
+	struct tls_server_stream *s = tls_server_stream_new(server);
 	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
 	bool ok = false;
 
@@ -99,7 +100,7 @@ warm_up_with(struct tls_server *server, int version)
 	}
 	BIO_free(in);
 	BIO_free(out);
-	tls_stream_free(s);
+	tls_server_stream_free(s);
 	SSL_free(client);
 	SSL_CTX_free(ctx);
 	ERR_clear_error();
@@ -127,7 +128,7 @@ warm_pem(size_t *n)
 }
 
 int
-tls_server_warm_up(remote_key_sign_fn sign, void *ctx)
+tls_server_preload(remote_key_sign_fn sign, void *ctx)
 {
 	struct tls_server *server = NULL;
 	const char *why;
