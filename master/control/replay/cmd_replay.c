@@ -247,16 +247,17 @@ run(const struct replay_options *o, struct replay_script *s, struct stage *st)
 		printf("the login is left out\n");
 	do
 		end = replay_client_run(s, &st->play, st->port, &hurry, &show);
-	while (end == RERUN_DIFFERS && --tries > 0);
+	while (end == REPLAY_CLIENT_DIFFERS && --tries > 0);
 	stop_server(st);
-	if (end != RERUN_FAILED && o->json)
+	if (end != REPLAY_CLIENT_FAILED && o->json)
 		printf("{\"same\":%s,\"done\":true}\n",
-		    end == RERUN_SAME ? "true" : "false");
-	else if (end != RERUN_FAILED)
-		printf("%s outcome\n", end == RERUN_SAME ? "same" : "another");
-	return end == RERUN_SAME   ? EXIT_ALL_WELL
-	    : end == RERUN_DIFFERS ? EXIT_ANOTHER
-				   : EXIT_DEFERRED;
+		    end == REPLAY_CLIENT_SAME ? "true" : "false");
+	else if (end != REPLAY_CLIENT_FAILED)
+		printf("%s outcome\n",
+		    end == REPLAY_CLIENT_SAME ? "same" : "another");
+	return end == REPLAY_CLIENT_SAME   ? EXIT_ALL_WELL
+	    : end == REPLAY_CLIENT_DIFFERS ? EXIT_ANOTHER
+					   : EXIT_DEFERRED;
 }
 
 int

@@ -453,7 +453,7 @@ take_result(const struct replay_script *s, const struct replay_plan *p,
 	bool differs = r != NULL && r->has_outcome && !is_same(p, r, result);
 
 	if (differs)
-		*end = RERUN_DIFFERS;
+		*end = REPLAY_CLIENT_DIFFERS;
 	if (show->json) {
 		print_both(result, differs ? r : NULL);
 		return;
@@ -467,7 +467,7 @@ static enum replay_client_end
 take_answers(const struct replay_script *s, const struct replay_plan *p,
     const struct private_daemon *d, size_t njobs, const struct rerun_show *show)
 {
-	enum replay_client_end end = RERUN_SAME;
+	enum replay_client_end end = REPLAY_CLIENT_SAME;
 	bool *had = calloc(s->nrecipients, sizeof(*had));
 	json_t *answer;
 
@@ -491,18 +491,18 @@ take_answers(const struct replay_script *s, const struct replay_plan *p,
 			    daemon_client_string(answer, "line"));
 		if (strcmp(daemon_client_string(answer, "status"), "refused") ==
 		    0)
-			end = RERUN_FAILED;
+			end = REPLAY_CLIENT_FAILED;
 		json_decref(answer);
-		if (end == RERUN_FAILED)
+		if (end == REPLAY_CLIENT_FAILED)
 			break;
 	}
 	for (size_t i = 0; had != NULL && i < s->nrecipients; i++)
 		if (s->recipients[i].has_outcome && !had[i])
-			end = RERUN_FAILED;
+			end = REPLAY_CLIENT_FAILED;
 	free(had);
-	if (end == RERUN_FAILED || njobs > 0 || had == NULL) {
+	if (end == REPLAY_CLIENT_FAILED || njobs > 0 || had == NULL) {
 		fprintf(stderr, "postern: there is no outcome to compare\n");
-		return RERUN_FAILED;
+		return REPLAY_CLIENT_FAILED;
 	}
 	return end;
 }
@@ -594,7 +594,7 @@ compare_verdicts(const struct replay_script *s, const struct replay_plan *p,
 	same = strcmp(then, now) == 0 ||
 	    (now[0] != '\0' && is_same_text(p, then, now));
 	print_verdicts(now, same ? NULL : then, json);
-	return same ? RERUN_SAME : RERUN_DIFFERS;
+	return same ? REPLAY_CLIENT_SAME : REPLAY_CLIENT_DIFFERS;
 }
 
 enum replay_client_end
@@ -603,7 +603,7 @@ replay_client_run(const struct replay_script *s, const struct replay_plan *p,
     const struct rerun_show *show)
 {
 	struct private_daemon d = { .link_fd = -1, .control_fd = -1 };
-	enum replay_client_end end = RERUN_FAILED;
+	enum replay_client_end end = REPLAY_CLIENT_FAILED;
 	char text[CONFIG_SIZE];
 	size_t len, njobs = 0;
 	int config_fd, sent = 0;
@@ -619,7 +619,7 @@ replay_client_run(const struct replay_script *s, const struct replay_plan *p,
 	}
 	if (sent != -1)
 		end = take_answers(s, p, &d, njobs, show);
-	if (end == RERUN_SAME && !has_outcome(s))
+	if (end == REPLAY_CLIENT_SAME && !has_outcome(s))
 		end = compare_verdicts(s, p, &d, show->json);
 out:
 	private_daemon_stop(&d);

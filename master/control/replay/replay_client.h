@@ -6,9 +6,9 @@
 #include "master/control/replay/replay_plan.h"
 
 enum replay_client_end {
-	RERUN_SAME,
-	RERUN_DIFFERS,
-	RERUN_FAILED, /* said on stderr */
+	REPLAY_CLIENT_SAME,
+	REPLAY_CLIENT_DIFFERS,
+	REPLAY_CLIENT_FAILED, /* said on stderr */
 };
 
 /*
