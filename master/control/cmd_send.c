@@ -6,6 +6,9 @@
 
 #include "common/util.h"
 #include "master/control/client/daemon_client.h"
+#include "master/control/client/job_result.h"
+#include "master/control/client/options.h"
+#include "master/control/client/usage.h"
 #include "master/control/control.h"
 
 struct send_options {

@@ -9,6 +9,8 @@
 #include "common/util.h"
 #include "master/control/client/control_client.h"
 #include "master/control/client/daemon_client.h"
+#include "master/control/client/options.h"
+#include "master/control/client/usage.h"
 #include "master/control/control.h"
 
 #define PAUSES_MS 2000 /* a queue that stands still is not waited for */

@@ -9,6 +9,7 @@
 #include "common/util.h"
 #include "common/version.h"
 #include "master/control/client/daemon_client.h"
+#include "master/control/client/usage.h"
 #include "master/control/control.h"
 
 /* As a program that looks for sendmail has found us. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "master/control/client/daemon_client.h"
-#include "master/control/control.h"
+#include "master/control/client/job_result.h"
 
 void
 job_result_print(const json_t *result, bool json,

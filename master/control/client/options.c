@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/utf8.h"
-#include "master/control/control.h"
+#include "master/control/client/options.h"
 
 #define OPTIONS_MAX 48
 /* Above every letter: the values by which getopt_long() names a row. */

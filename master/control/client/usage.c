@@ -7,7 +7,7 @@
 
 #include "common/util.h"
 #include "master/control/client/daemon_client.h"
-#include "master/control/control.h"
+#include "master/control/client/options.h"
 
 static const struct usage usages[] = {
 #define COMMAND(name, run, summary, usage) { name, summary, usage },

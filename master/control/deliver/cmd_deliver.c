@@ -21,6 +21,8 @@
 #include "common/sort.h"
 #include "common/util.h"
 #include "master/control/client/daemon_client.h"
+#include "master/control/client/job_result.h"
+#include "master/control/client/usage.h"
 #include "master/control/control.h"
 #include "master/control/deliver/deliver_options.h"
 #include "master/control/deliver/private_daemon.h"

@@ -16,7 +16,7 @@
 #include "common/address.h"
 #include "common/log.h"
 #include "common/util.h"
-#include "master/control/control.h"
+#include "master/control/client/options.h"
 #include "master/secret_file.h"
 
 const struct private_name deliver_options_names[] = {

@@ -10,6 +10,8 @@
 #include "common/address.h"
 #include "common/util.h"
 #include "master/control/client/daemon_client.h"
+#include "master/control/client/options.h"
+#include "master/control/client/usage.h"
 #include "master/control/control.h"
 
 static const struct check {

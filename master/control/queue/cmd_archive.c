@@ -18,6 +18,8 @@
 
 #include "common/util.h"
 #include "master/control/client/daemon_client.h"
+#include "master/control/client/options.h"
+#include "master/control/client/usage.h"
 #include "master/control/control.h"
 #include "master/listen.h"
 #include "master/load.h"

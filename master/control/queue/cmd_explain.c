@@ -12,6 +12,8 @@
 #include "master/config_include.h"
 #include "master/control/client/control_client.h"
 #include "master/control/client/daemon_client.h"
+#include "master/control/client/options.h"
+#include "master/control/client/usage.h"
 #include "master/control/control.h"
 
 struct explain_options {

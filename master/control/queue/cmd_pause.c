@@ -7,6 +7,8 @@
 #include "common/util.h"
 #include "master/control/client/control_client.h"
 #include "master/control/client/daemon_client.h"
+#include "master/control/client/options.h"
+#include "master/control/client/usage.h"
 #include "master/control/control.h"
 
 struct pause_options {

@@ -10,6 +10,8 @@
 #include "common/util.h"
 #include "master/control/client/control_client.h"
 #include "master/control/client/daemon_client.h"
+#include "master/control/client/options.h"
+#include "master/control/client/usage.h"
 #include "master/control/control.h"
 
 #define LIST_PAGE 500 /* rows asked for at a time */

@@ -16,6 +16,8 @@
 
 #include "common/util.h"
 #include "master/control/client/daemon_client.h"
+#include "master/control/client/options.h"
+#include "master/control/client/usage.h"
 #include "master/control/control.h"
 #include "master/control/queue/cmd_transcript.h"
 #include "master/control/replay/replay_client.h"
