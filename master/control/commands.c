@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "common/util.h"
+#include "master/control/client/daemon_client.h"
+#include "master/control/client/options.h"
+#include "master/control/client/usage.h"
 #include "master/control/control.h"
-#include "master/control/link.h"
-#include "master/control/usage.h"
 
 static const struct command {
 	const char *name;
@@ -26,7 +27,7 @@ find(const char *name)
 	return NULL;
 }
 
-int (*control_find(const char *name))(int argc, char **argv)
+int (*commands_find(const char *name))(int argc, char **argv)
 {
 	const struct command *c = find(name);
 
@@ -79,12 +80,12 @@ describe(const struct command *c,
 	char *argv[] = { name, check, NULL };
 
 	(void)strlcpy(name, c->name, sizeof(name));
-	control_describe(each, arg);
+	options_describe(each, arg);
 	(void)c->run(1, argv);
 	/* What works on the spool itself has a table of its own. */
 	if (strcmp(c->name, "queue") == 0)
 		(void)c->run(2, argv);
-	control_describe(NULL, NULL);
+	options_describe(NULL, NULL);
 }
 
 /* The values of "--tls none|may": of lower case, so no "HOST|unix:PATH". */
@@ -126,7 +127,7 @@ offer_verbs(const struct command *c, const char *begun)
 }
 
 int
-control_complete(int argc, char **argv)
+commands_complete(int argc, char **argv)
 {
 	const char *begun = argc > 1 ? argv[argc - 1] : "";
 	const struct command *c;

@@ -8,8 +8,9 @@
 
 #include "common/util.h"
 #include "common/version.h"
+#include "master/control/client/daemon_client.h"
+#include "master/control/client/usage.h"
 #include "master/control/control.h"
-#include "master/control/link.h"
 
 /* As a program that looks for sendmail has found us. */
 static bool
@@ -53,17 +54,17 @@ main(int argc, char **argv)
 		return EXIT_DEFERRED; /* and nowhere to say it */
 	json_set_alloc_funcs(json_memory, free);
 	if (argc > 0 && is_sendmail(argv[0]))
-		return control_sendmail(argc, argv);
+		return cmd_sendmail(argc, argv);
 	if (argc < 2)
-		return control_unknown(NULL);
+		return usage_unknown(NULL);
 	if (is_word(argv[1], "--version", "-V")) {
 		puts("postern " POSTERN_VERSION);
 		return EXIT_ALL_WELL;
 	}
 	if (strcmp(argv[1], "help") == 0 || is_word(argv[1], "--help", "-h"))
-		return control_help(argc > 2 ? argv[2] : NULL);
+		return usage_help(argc > 2 ? argv[2] : NULL);
 	if (strcmp(argv[1], "complete") == 0)
-		return control_complete(argc - 1, argv + 1);
-	run = control_find(argv[1]);
-	return run != NULL ? run(argc - 1, argv + 1) : control_unknown(argv[1]);
+		return commands_complete(argc - 1, argv + 1);
+	run = commands_find(argv[1]);
+	return run != NULL ? run(argc - 1, argv + 1) : usage_unknown(argv[1]);
 }

@@ -17,16 +17,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/closer.h"
 #include "common/filter.h"
 #include "common/log.h"
 #include "common/role.h"
 #include "common/sandbox.h"
 #include "common/util.h"
-#include "common/closer.h"
 #include "master/config.h"
 #include "master/intake/intake_internal.h"
-#include "master/intake/smtpd.h"
-#include "master/intake/starttls.h"
+#include "master/intake/smtpd/smtpd.h"
+#include "master/intake/tls/starttls.h"
 
 static const struct sandbox intake_sandbox = { 0 };
 
@@ -59,7 +59,7 @@ intake_listener(void *ctx, struct channel *from, const struct message *m)
 		listener_take(&in->clients, &in->listener, m->fd);
 	} else if (given->kind == LISTENER_MAIL && config != NULL &&
 	    given->index < config->nlisteners) {
-		moved_take(in, given->index, m->fd);
+		intake_reload_take(in, given->index, m->fd);
 	} else {
 		fatal("a listener that is none of the intake's");
 	}
@@ -170,7 +170,7 @@ intake_client_came(void *ctx, struct channel *from, const struct message *m)
 
 /* What the intake takes, and in which of its phases. */
 static const struct handler intake_handlers[] = {
-	{ MSG_CONFIG, PHASE_SETUP | WORKING, moved_on_config },
+	{ MSG_CONFIG, PHASE_SETUP | WORKING, intake_reload_on_config },
 	{ MSG_SUBMITTERS, PHASE_SETUP | WORKING, intake_submitters },
 	{ MSG_LISTENER, PHASE_SETUP | PHASE_READY, intake_listener },
 	{ MSG_CERTIFICATE, PHASE_CONFINED | WORKING, starttls_certificate },
@@ -179,11 +179,11 @@ static const struct handler intake_handlers[] = {
 	{ MSG_CLIENT_CAME, PHASE_READY, intake_client_came },
 	{ MSG_PEER, PHASE_SETUP | WORKING, intake_peer },
 	{ MSG_DRAIN, WORKING, intake_drain },
-	{ MSG_ACCEPTED, WORKING, result_on_accepted },
+	{ MSG_ACCEPTED, WORKING, job_outcome_on_accepted },
 	{ MSG_REFUSED, WORKING, request_on_refused },
-	{ MSG_RESULT, WORKING, result_on_result },
-	{ MSG_RESULTS_END, WORKING, result_on_end },
-	{ MSG_TRACE, WORKING, result_on_trace },
+	{ MSG_RESULT, WORKING, job_outcome_on_result },
+	{ MSG_RESULTS_END, WORKING, job_outcome_on_end },
+	{ MSG_TRACE, WORKING, job_outcome_on_trace },
 };
 
 int
@@ -193,7 +193,7 @@ intake_run(int parent_fd)
 	static struct intake in;
 
 	clients_init(&in.clients, ROLE_INTAKE, parent_fd, intake_handlers,
-	    NELEM(intake_handlers), &submit_handlers);
+	    NELEM(intake_handlers), &job_submit_handlers);
 	in.clients.dismiss_others = dismiss_sessions;
 	if (starttls_init(&in) == -1)
 		fatal("OpenSSL cannot be used");

@@ -12,8 +12,8 @@
 
 #include "master/clients/clients.h"
 #include "master/config.h"
-#include "master/intake/copy.h"
-#include "master/intake/job.h"
+#include "master/intake/job/job_parse.h"
+#include "master/intake/message/message_copy.h"
 
 struct smtpd;
 
@@ -63,30 +63,34 @@ struct intake {
 };
 _Static_assert(offsetof(struct intake, clients) == 0, "handlers get either");
 
-/* submit.c: what clients send, on its way to the queue. */
+/* job_submit.c: what clients send, on its way to the queue. */
 
 /* Hand a whole message on, with the recipients that job has. */
-void submit_send(struct clients *cs, const struct request *r,
-    const struct job_packet *job, const struct copy *copy);
+void job_submit_send(struct clients *cs, const struct request *r,
+    const struct job_packet *job, const struct message_copy *copy);
 
-extern const struct client_handlers submit_handlers;
+extern const struct client_handlers job_submit_handlers;
 
-/* moved.c: a configuration with other listeners. */
+/* intake_reload.c: a configuration with other listeners. */
 
 /* CONFIG of the master.  Handler of the intake's table. */
-void moved_on_config(void *ctx, struct channel *from, const struct message *m);
+void intake_reload_on_config(void *ctx, struct channel *from,
+    const struct message *m);
 
 /* The listener of that number, where fd listens. */
-void moved_take(struct intake *in, size_t index, int fd);
+void intake_reload_take(struct intake *in, size_t index, int fd);
 
-/* result.c: what the queue says of a job: handlers of the intake's table. */
-void result_on_accepted(void *ctx, struct channel *from,
+/* job_outcome.c: what the queue says of a job: handlers of the intake's table. */
+void job_outcome_on_accepted(void *ctx, struct channel *from,
     const struct message *m);
-void result_on_result(void *ctx, struct channel *from, const struct message *m);
-void result_on_end(void *ctx, struct channel *from, const struct message *m);
-void result_on_trace(void *ctx, struct channel *from, const struct message *m);
+void job_outcome_on_result(void *ctx, struct channel *from,
+    const struct message *m);
+void job_outcome_on_end(void *ctx, struct channel *from,
+    const struct message *m);
+void job_outcome_on_trace(void *ctx, struct channel *from,
+    const struct message *m);
 
 /* How it reaches a client of the job socket. */
-extern const struct asker result_asker;
+extern const struct asker job_outcome_asker;
 
 #endif

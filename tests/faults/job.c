@@ -3,7 +3,7 @@
  * Packets of the job socket are read: as they are, or not for want of memory;
  * never as another packet, and never refused for good.
  */
-#include "master/intake/job.h"
+#include "master/intake/job/job_parse.h"
 
 #include <errno.h>
 #include <string.h>
@@ -37,7 +37,7 @@ run(void)
 	faults_arm();
 	if (job_parse(&job, text, strlen(text), false, error) == 0) {
 		look_at(&job);
-		job_clear(&job);
+		job_parse_clear(&job);
 	} else if (!faults_fired() || errno != ENOMEM) {
 		faults_fail("%s: %s", strerror(errno), error);
 	}

@@ -3,7 +3,7 @@
  * The fields of a header: they are all of its octets up to its end, in order, each
  * whole lines; a simple reading line by line finds as many.
  */
-#include "master/control/header_field.h"
+#include "master/control/sendmail/header_field.h"
 
 #include <assert.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
  * Any packet of a client is a job, a continuation or a question, or is refused
  * with a sentence that may stand in a log; what was read keeps its bounds.
  */
-#include "master/intake/job.h"
+#include "master/intake/job/job_parse.h"
 #include "master/operator/command.h"
 
 #include <assert.h>
@@ -85,7 +85,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 			check_job(&job, begun == 1);
 		else
 			check_word(error, sizeof(error));
-		job_clear(&job);
+		job_parse_clear(&job);
 	}
 	memset(error, 0xff, sizeof(error));
 	if (command_parse(&command, text, n, 1000000, error) == 0)

@@ -4,8 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "master/control/header_field.h"
-#include "master/control/mailbox.h"
+#include "master/control/sendmail/header_field.h"
+#include "master/control/sendmail/mailbox.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

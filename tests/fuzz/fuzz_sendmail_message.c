@@ -5,14 +5,14 @@
  * for line ends and the domains of addresses, the body as it was, and the recipients
  * of the fields that name them, no more.
  */
-#include "master/control/sendmail.h"
+#include "master/control/sendmail/sendmail.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "master/control/header_field.h"
+#include "master/control/sendmail/header_field.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -102,7 +102,7 @@ expect_same_field(const struct header_field *f, const struct header_field *g)
 static void
 add_field(struct sendmail *s, const struct header_field *f)
 {
-	assert(sendmail_add(s, "x", f->value, f->value_len) == 0);
+	assert(sendmail_recipients_add(s, "x", f->value, f->value_len) == 0);
 }
 
 static void
@@ -182,7 +182,7 @@ read_lines(const uint8_t *data, size_t n, bool dots, size_t *len)
 	FILE *to = open_memstream(&lines, len);
 
 	assert(from != NULL && to != NULL);
-	sendmail_read(from, to, dots);
+	sendmail_message_read(from, to, dots);
 	fclose(from);
 	assert(fclose(to) == 0);
 	assert(*len == 0 || lines[*len - 1] == '\n');
@@ -210,7 +210,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	in = read_lines(data + 1, n - 1, data[0] & 2, &n);
 	stream = open_memstream(&out, &len);
 	assert(stream != NULL);
-	status = sendmail_write(&s, 1, in, n, stream);
+	status = sendmail_message_write(&s, 1, in, n, stream);
 	assert(fclose(stream) == 0);
 	assert(status == 0 || status == EXIT_DATA_ERROR);
 	if (status == 0)

@@ -3,7 +3,7 @@
  * The options of sendmail, beside a reading of the same words that knows nothing of
  * getopt().  The input is argv, each word ended by NUL.
  */
-#include "master/control/sendmail_options.h"
+#include "master/control/sendmail/sendmail_options.h"
 
 #include <assert.h>
 #include <stdint.h>

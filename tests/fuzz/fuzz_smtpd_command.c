@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#include "master/intake/smtpd_command.h"
-#include "master/intake/smtpd_xforward.h"
+#include "master/intake/smtpd/smtpd_command.h"
+#include "master/intake/smtpd/smtpd_xforward.h"
 
 #include <assert.h>
 #include <string.h>

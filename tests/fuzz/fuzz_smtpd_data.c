@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The end of a message is where a plain search finds it, however the octets
  * came; and what comes out has no line end but CRLF. */
-#include "master/intake/smtpd_data.h"
+#include "master/intake/smtpd/smtpd_data.h"
 
 #include <assert.h>
 #include <stdlib.h>

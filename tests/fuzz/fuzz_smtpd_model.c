@@ -8,7 +8,7 @@
  * a message.  What was answered 250 was handed on once and unaltered; what was refused,
  * or cut off, was not.  How the octets were cut makes no difference.
  */
-#include "master/intake/smtpd_session.h"
+#include "master/intake/smtpd/smtpd_session.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -384,7 +384,7 @@ hear(struct smtpd_session *s)
 	const char *out;
 	size_t n, i;
 
-	out = smtpd_out(s, &n);
+	out = smtpd_session_out(s, &n);
 	for (i = 0; i < n; i++) {
 		assert(line_len < sizeof(line));
 		line[line_len++] = out[i];
@@ -396,7 +396,7 @@ hear(struct smtpd_session *s)
 		assert(got.nreplies < REPLIES_MAX);
 		line_len = 0;
 	}
-	smtpd_written(s, n);
+	smtpd_session_written(s, n);
 }
 
 static size_t taken_at; /* where the message that is being taken begins */
@@ -409,15 +409,15 @@ decide(struct smtpd_session *s, const char *path, const char *no)
 	static const struct smtpd_reply reply = { 450, "4.7.1", "no" };
 
 	if (strncmp(path, no, strlen(no)) == 0)
-		smtpd_refuse(s, &reply);
+		smtpd_session_refuse(s, &reply);
 	else
-		smtpd_accept(s);
+		smtpd_session_accept(s);
 }
 
 static void
 decide_rcpt(struct smtpd_session *s)
 {
-	const char *path = smtpd_command(s)->path.path;
+	const char *path = smtpd_session_command(s)->path.path;
 
 	if (strncmp(path, "no@", 3) != 0) {
 		assert(nrcpts < RCPT_LIMIT);
@@ -432,7 +432,7 @@ answer(struct smtpd_session *s)
 	static const struct smtpd_reply yes = { 250, "2.0.0", "taken" };
 	static const struct smtpd_reply later = { 451, "4.0.0", "later" };
 	static const struct smtpd_reply no = { 550, "5.0.0", "no" };
-	const struct smtpd_reply *verdict = smtpd_verdict(s), *reply;
+	const struct smtpd_reply *verdict = smtpd_session_verdict(s), *reply;
 	size_t i = 0;
 
 	if (verdict == NULL) {
@@ -442,12 +442,12 @@ answer(struct smtpd_session *s)
 		assert(verdict->code >= 500);
 		got.len = taken_at;
 	}
-	while (smtpd_owed(s) > 0) {
+	while (smtpd_session_owed(s) > 0) {
 		reply = verdict != NULL      ? verdict
 		    : rcpt_answers[i] == 'y' ? &yes
 		    : rcpt_answers[i] == 'l' ? &later
 					     : &no;
-		if (smtpd_answer(s, reply))
+		if (smtpd_session_answer(s, reply))
 			i++;
 		else
 			hear(s);
@@ -465,17 +465,17 @@ handle(struct smtpd_session *s, enum smtpd_event event)
 	switch (event) {
 	case SMTPD_MAIL:
 		nrcpts = 0;
-		decide(s, smtpd_command(s)->path.path, "no@");
+		decide(s, smtpd_session_command(s)->path.path, "no@");
 		break;
 	case SMTPD_RCPT:
 		decide_rcpt(s);
 		break;
 	case SMTPD_BEGIN:
 		taken_at = got.len;
-		decide(s, smtpd_envelope(s)->from, "full@");
+		decide(s, smtpd_session_envelope(s)->from, "full@");
 		break;
 	case SMTPD_CONTENT:
-		octets = smtpd_content(s, &n);
+		octets = smtpd_session_content(s, &n);
 		assert(n > 0 && got.len + n <= sizeof(got.octets));
 		memcpy(got.octets + got.len, octets, n);
 		got.len += n;
@@ -488,7 +488,7 @@ handle(struct smtpd_session *s, enum smtpd_event event)
 		got.len = got.nmessages > 0 ? got.ends[got.nmessages - 1] : 0;
 		break;
 	case SMTPD_REFUSED:
-		assert(smtpd_refusal(s)->code >= 400);
+		assert(smtpd_session_refusal(s)->code >= 400);
 		break;
 	case SMTPD_STARTTLS:
 		assert(false);
@@ -510,17 +510,18 @@ run(struct smtpd_session *s, size_t n, size_t piece, bool late)
 
 	for (;;) {
 		most = n < piece ? n : piece;
-		event = smtpd_feed(s, in, most, &used);
+		event = smtpd_session_feed(s, in, most, &used);
 		assert(used <= most);
 		in += used;
 		n -= used;
 		if (!handle(s, event))
 			break;
-		if (!late || smtpd_is_stuck(s))
+		if (!late || smtpd_session_is_stuck(s))
 			hear(s);
 		if (event == SMTPD_MORE && n == 0)
 			break;
-		assert(event != SMTPD_MORE || used > 0 || !smtpd_is_stuck(s));
+		assert(event != SMTPD_MORE || used > 0 ||
+		    !smtpd_session_is_stuck(s));
 	}
 	hear(s);
 }

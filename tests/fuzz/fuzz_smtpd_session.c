@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* A session takes what it is given, says no more than it has room for, and a
  * message is answered as often as it has to be. */
-#include "master/intake/smtpd_session.h"
+#include "master/intake/smtpd/smtpd_session.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -15,9 +15,9 @@ static void
 decide(struct smtpd_session *s, bool yes)
 {
 	if (yes)
-		smtpd_accept(s);
+		smtpd_session_accept(s);
 	else
-		smtpd_refuse(s, &no);
+		smtpd_session_refuse(s, &no);
 }
 
 static void
@@ -26,10 +26,10 @@ drop_output(struct smtpd_session *s)
 	const char *out;
 	size_t n;
 
-	out = smtpd_out(s, &n);
+	out = smtpd_session_out(s, &n);
 	assert(n <= SMTPD_OUT_SIZE);
 	assert(n == 0 || out[n - 1] == '\n');
-	smtpd_written(s, n);
+	smtpd_session_written(s, n);
 }
 
 /* False: it is over. */
@@ -45,19 +45,19 @@ handle(struct smtpd_session *s, enum smtpd_event event, uint8_t choice)
 		decide(s, (choice & 7) != 7);
 		break;
 	case SMTPD_CONTENT:
-		assert(smtpd_content(s, &n) != NULL && n > 0);
+		assert(smtpd_session_content(s, &n) != NULL && n > 0);
 		break;
 	case SMTPD_MESSAGE:
-		assert(smtpd_owed(s) > 0);
-		while (smtpd_owed(s) > 0)
-			if (!smtpd_answer(s, &no))
+		assert(smtpd_session_owed(s) > 0);
+		while (smtpd_session_owed(s) > 0)
+			if (!smtpd_session_answer(s, &no))
 				drop_output(s);
 		break;
 	case SMTPD_REFUSED:
-		assert(smtpd_refusal(s)->code >= 400);
+		assert(smtpd_session_refusal(s)->code >= 400);
 		break;
 	case SMTPD_STARTTLS:
-		smtpd_tls_is_up(s);
+		smtpd_session_tls_is_up(s);
 		break;
 	case SMTPD_CLOSE:
 		return false;
@@ -99,7 +99,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	n -= 2;
 	while (n > 0) {
 		most = n < piece ? n : piece;
-		event = smtpd_feed(s, data, most, &used);
+		event = smtpd_session_feed(s, data, most, &used);
 		assert(used <= most);
 		if (!handle(s, event, data[0]))
 			break;

@@ -3,7 +3,7 @@
  * However a message is cut, its header asks the same; and what asks to go
  * without TLS has the field at the start of a line.
  */
-#include "master/intake/tls_field.h"
+#include "master/intake/message/tls_required_field.h"
 
 #include <assert.h>
 #include <string.h>
@@ -13,15 +13,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 static bool
 scan(const uint8_t *data, size_t n, size_t cut)
 {
-	struct tls_field f = { 0 };
+	struct tls_required_field f = { 0 };
 	size_t len;
 
 	for (; n > 0; data += len, n -= len) {
 		len = n < cut ? n : cut;
-		tls_field_feed(&f, data, len);
+		tls_required_field_feed(&f, data, len);
 		assert(f.len < sizeof(f.field));
 	}
-	return tls_field_is_no(&f);
+	return tls_required_field_is_no(&f);
 }
 
 int

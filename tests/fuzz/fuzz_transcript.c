@@ -11,15 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "master/control/play.h"
-#include "master/control/script.h"
+#include "master/control/replay/replay_plan.h"
+#include "master/control/replay/replay_script.h"
 
 #define SECRET "pencil"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static void
-check_script(const struct script *s)
+check_script(const struct replay_script *s)
 {
 	assert(s->nevents <= SCRIPT_EVENTS_MAX);
 	assert(s->noctets <= SCRIPT_OCTETS_MAX);
@@ -35,27 +35,27 @@ check_script(const struct script *s)
 }
 
 static void
-check_play(const struct script *s, bool with_auth)
+check_play(const struct replay_script *s, bool with_auth)
 {
-	struct play_timer hurry;
-	struct play p;
+	struct replay_plan_timer hurry;
+	struct replay_plan p;
 
-	assert(play_choose(&p, s, with_auth) == 0);
+	assert(replay_plan_choose(&p, s, with_auth) == 0);
 	assert(p.n <= s->nevents);
-	play_hurry(&p, &hurry);
+	replay_plan_hurry(&p, &hurry);
 	assert(hurry.timer <= TIMER_COUNT);
 	for (size_t i = 0; i < p.n; i++)
 		assert(p.events[i].at + p.events[i].len <= s->noctets);
-	play_clear(&p);
+	replay_plan_clear(&p);
 }
 
 static void
 read_text(const uint8_t *data, size_t n)
 {
 	char error[SCRIPT_ERROR_SIZE];
-	struct script s;
+	struct replay_script s;
 
-	if (script_parse(&s, (const char *)data, n, error) == -1) {
+	if (replay_script_parse(&s, (const char *)data, n, error) == -1) {
 		assert(error[0] != '\0' &&
 		    memchr(error, '\0', sizeof(error)) != NULL);
 	} else {
@@ -63,7 +63,7 @@ read_text(const uint8_t *data, size_t n)
 		check_play(&s, true);
 		check_play(&s, false);
 	}
-	script_clear(&s);
+	replay_script_clear(&s);
 }
 
 /* Pieces: a length, and so many octets. */
@@ -76,7 +76,7 @@ write_and_read(const uint8_t *data, size_t n)
 	static char text[8 * TRANSCRIPT_SIZE];
 	char error[SCRIPT_ERROR_SIZE];
 	size_t len = sizeof(head) - 1, at = 0, nsaid = 0, got;
-	struct script s;
+	struct replay_script s;
 
 	memset(&t, 0, offsetof(struct transcript, octets));
 	t.on = true;
@@ -94,7 +94,8 @@ write_and_read(const uint8_t *data, size_t n)
 		len += got;
 	assert(at == t.len);
 	memcpy(text + len, end, sizeof(end) - 1);
-	assert(script_parse(&s, text, len + sizeof(end) - 1, error) == 0);
+	assert(
+	    replay_script_parse(&s, text, len + sizeof(end) - 1, error) == 0);
 	for (size_t i = 0; i < len; i++)
 		assert(text[i] == '\n' || (text[i] >= ' ' && text[i] <= '~'));
 	got = 0;
@@ -105,7 +106,7 @@ write_and_read(const uint8_t *data, size_t n)
 		got += s.events[i].len;
 	}
 	assert(got == nsaid);
-	script_clear(&s);
+	replay_script_clear(&s);
 	transcript_hide(&t, SECRET);
 	at = len = 0;
 	while ((got = transcript_write(&t, &at, text + len, 16384)) > 0)

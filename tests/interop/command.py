@@ -163,7 +163,7 @@ def the_manual_has_what_is_read():
 
 
 def the_manual_has_every_exit_status():
-    link = page("master/control/link.h")
+    link = page("master/control/client/daemon_client.h")
     statuses = set(re.findall(r"EXIT_\w+ =\s+(\d+)", link))
     said = section(page("master/control/postern.1"), "EXIT STATUS")
     assert set(re.findall(r"^\.It (\d+)", said, re.M)) == statuses, said

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What clients are told is JSON, whatever the message behind it holds. */
-#include "master/intake/job_answer.h"
+#include "master/intake/job/job_answer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* A client's message, from whatever it passed to a sealed memfd. */
-#include "master/intake/copy.h"
+#include "master/intake/message/message_copy.h"
 
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -23,9 +23,9 @@
 #define CHUNK   65536 /* what is read at once */
 #define NOLIMIT ((uint64_t)1 << 30)
 
-static char error[COPY_ERROR_SIZE];
+static char error[MESSAGE_COPY_ERROR_SIZE];
 static uint16_t code;
-static struct copy copied;
+static struct message_copy copied;
 static uint8_t got[4 * CHUNK];
 
 static int
@@ -45,7 +45,7 @@ copy_of(const void *octets, size_t n)
 	int fd = file_of(octets, n);
 	ssize_t len;
 
-	cr_assert_eq(copy_message(fd, NOLIMIT, false, &copied, &code, error), 0,
+	cr_assert_eq(message_copy(fd, NOLIMIT, false, &copied, &code, error), 0,
 	    "%s", error);
 	close(fd);
 	len = pread(copied.fd, got, sizeof(got), 0);
@@ -61,7 +61,7 @@ static void
 expect_refused(int fd, uint64_t limit, uint16_t want, const char *part)
 {
 	copied.fd = 99;
-	cr_expect_eq(copy_message(fd, limit, false, &copied, &code, error), -1,
+	cr_expect_eq(message_copy(fd, limit, false, &copied, &code, error), -1,
 	    "%s", part);
 	cr_expect_eq(code, want, "%s: %u %s", part, code, error);
 	cr_expect_not_null(strstr(error, part), "%s: %s", part, error);
@@ -144,7 +144,7 @@ Test(copy, the_clients_descriptor_stays_where_it_was)
 	int fd = file_of(STR("0123456789\n"));
 
 	cr_assert_eq(lseek(fd, 5, SEEK_SET), 5);
-	cr_assert_eq(copy_message(fd, NOLIMIT, false, &copied, &code, error),
+	cr_assert_eq(message_copy(fd, NOLIMIT, false, &copied, &code, error),
 	    0);
 	cr_expect_eq(copied.size, 12, "from its first octet");
 	cr_expect_eq(lseek(fd, 0, SEEK_CUR), 5);
@@ -173,13 +173,13 @@ Test(copy, the_limit_is_for_the_octets_that_came_and_those_that_leave)
 
 	expect_refused(fd, 8, 552, "has 9 octets, the limit is 8");
 	expect_refused(fd, 9, 552, "over the limit of 9");
-	cr_expect_eq(copy_message(fd, 10, false, &copied, &code, error), 0);
+	cr_expect_eq(message_copy(fd, 10, false, &copied, &code, error), 0);
 	cr_expect_eq(copied.size, 10);
 	close(copied.fd);
 	close(fd);
 	fd = file_of(STR("12345678")); /* whose line end we add */
 	expect_refused(fd, 8, 552, "over the limit of 8");
-	cr_expect_eq(copy_message(fd, 10, false, &copied, &code, error), 0);
+	cr_expect_eq(message_copy(fd, 10, false, &copied, &code, error), 0);
 	close(copied.fd);
 	close(fd);
 }
@@ -227,7 +227,7 @@ Test(copy, what_is_not_open_for_reading_is_refused)
 	expect_refused(other, NOLIMIT, 554, "not open for reading");
 	close(other);
 	other = open(path, O_RDONLY | O_CLOEXEC);
-	cr_expect_eq(copy_message(other, NOLIMIT, false, &copied, &code, error),
+	cr_expect_eq(message_copy(other, NOLIMIT, false, &copied, &code, error),
 	    0, "%s", error);
 	(void)unlink(path);
 }
@@ -278,7 +278,7 @@ copy_while(void *(*change)(void *))
 	atomic_store(&stop, false);
 	cr_assert_eq(pthread_create(&thread, NULL, change, &fd), 0);
 	while (!refused && time_monotonic_ms() < end_ms) {
-		ret = copy_message(fd, NOLIMIT, false, &copied, &code, error);
+		ret = message_copy(fd, NOLIMIT, false, &copied, &code, error);
 		if (ret == 0) {
 			cr_expect_eq(fcntl(copied.fd, F_GET_SEALS), FD_SEALS);
 			close(copied.fd);
@@ -312,7 +312,7 @@ Test(copy, what_is_binary_stays_as_it_is)
 	static const char in[] = "A: b\r\n\r\n\0\n\r\xff";
 	int fd = file_of(in, sizeof(in) - 1);
 
-	cr_assert_eq(copy_message(fd, NOLIMIT, true, &copied, &code, error), 0,
+	cr_assert_eq(message_copy(fd, NOLIMIT, true, &copied, &code, error), 0,
 	    "%s", error);
 	cr_assert_eq(pread(copied.fd, got, sizeof(got), 0),
 	    (ssize_t)sizeof(in) - 1);
@@ -326,7 +326,7 @@ Test(copy, what_is_binary_stays_as_it_is)
 Test(copy, the_header_is_looked_at)
 {
 	(void)copy_of(STR("A: \xc3\xa4\n\nabc\n"));
-	cr_expect(header_is_utf8(&copied.header));
+	cr_expect(header_scan_is_utf8(&copied.header));
 	(void)copy_of(STR("A: b\n\n\xc3\xa4\n"));
-	cr_expect_not(header_is_utf8(&copied.header));
+	cr_expect_not(header_scan_is_utf8(&copied.header));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "master/intake/header.h"
+#include "master/intake/message/header_scan.h"
 
 #include <string.h>
 
@@ -28,13 +28,13 @@ Test(header, utf8_in_a_field_is_seen_and_in_the_body_is_not)
 		size_t n = strlen(rows[i].in);
 
 		for (size_t piece = 1; piece <= n + 1; piece++) {
-			struct header h = { 0 };
+			struct header_scan h = { 0 };
 
 			for (size_t at = 0; at < n; at += piece)
-				header_feed(&h,
+				header_scan_feed(&h,
 				    (const uint8_t *)rows[i].in + at,
 				    n - at < piece ? n - at : piece);
-			cr_expect_eq(header_is_utf8(&h), rows[i].want,
+			cr_expect_eq(header_scan_is_utf8(&h), rows[i].want,
 			    "row %zu in pieces of %zu", i, piece);
 		}
 	}

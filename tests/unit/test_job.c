@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What a client may say on the job socket, and what not. */
-#include "master/intake/job.h"
+#include "master/intake/job/job_parse.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,7 +87,7 @@ Test(job, a_good_packet_is_read)
 		cr_expect_str_eq(job.via, good[i].via, "row %zu", i);
 		cr_expect_str_eq(job.parameters, "", "row %zu", i);
 		expect_rcpts(good[i].rcpts, i);
-		job_clear(&job);
+		job_parse_clear(&job);
 	}
 }
 
@@ -130,7 +130,7 @@ Test(job, tls_can_be_demanded)
 	cr_assert_eq(parse(TO_B "\"require_tls\":true}", false), 0, "%s",
 	    error);
 	cr_expect_eq(job.flags, SUBMIT_REQUIRETLS);
-	job_clear(&job);
+	job_parse_clear(&job);
 	cr_expect_eq(parse(TO_B "\"require_tls\":\"yes\"}", false), -1);
 }
 
@@ -148,7 +148,7 @@ Test(job, what_is_asked_of_mail_and_rcpt_is_read)
 		cr_expect_str_eq(p, wishes[i].rcpt, "row %zu", i);
 		cr_expect_eq(job.rcpts_len,
 		    (size_t)(p + strlen(p) + 1 - job.rcpts), "row %zu", i);
-		job_clear(&job);
+		job_parse_clear(&job);
 	}
 }
 
@@ -161,7 +161,7 @@ Test(job, a_packet_that_continues_has_recipients_alone)
 	cr_expect_not(job.first);
 	cr_expect(job.more);
 	expect_rcpts(want, 0);
-	job_clear(&job);
+	job_parse_clear(&job);
 	cr_expect_eq(parse("{\"from\":\"\",\"rcpts\":[\"c@z\"]}", true), -1);
 	cr_expect_str_eq(error, "\"from\" is not known here");
 }
@@ -318,7 +318,7 @@ Test(job, a_packet_full_of_recipients_is_read)
 	cr_assert_eq(job_parse(&job, text, len, false, error), 0, "%s", error);
 	cr_expect_eq(job.nrcpts, n);
 	cr_expect_str_eq(job.rcpts, "0@x");
-	job_clear(&job);
+	job_parse_clear(&job);
 	/* The same of objects, each with all that it may have. */
 	len = (size_t)sprintf(text, "{\"from\":\"\",\"rcpts\":[");
 	for (n = 0; len < CLIENT_PACKET_MAX - 640; n++)
@@ -329,7 +329,7 @@ Test(job, a_packet_full_of_recipients_is_read)
 	len += (size_t)sprintf(text + len, "]}");
 	cr_assert_eq(job_parse(&job, text, len, false, error), 0, "%s", error);
 	cr_expect_eq(job.nrcpts, n);
-	job_clear(&job);
+	job_parse_clear(&job);
 	cr_expect_null(job.rcpts);
-	job_clear(&job);
+	job_parse_clear(&job);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-#include "master/control/mailbox.h"
+#include "master/control/sendmail/mailbox.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
 #include "common/util.h"
-#include "master/control/header_field.h"
+#include "master/control/sendmail/header_field.h"
 
 /* want: addresses with a space between them; "!" is a BAD. */
 static const struct {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "master/intake/received.h"
+#include "master/intake/message/received.h"
 
 #include <stdio.h>
 #include <string.h>

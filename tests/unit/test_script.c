@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: ISC */
-#include "master/control/script.h"
+#include "master/control/replay/replay_script.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/util.h"
-#include "master/control/play.h"
+#include "master/control/replay/replay_plan.h"
 
-static struct script s;
+static struct replay_script s;
 static char error[SCRIPT_ERROR_SIZE];
 
 static int
 parse(const char *text)
 {
-	script_clear(&s);
-	return script_parse(&s, text, strlen(text), error);
+	replay_script_clear(&s);
+	return replay_script_parse(&s, text, strlen(text), error);
 }
 
 #define HEAD "postern-transcript 1\n"
@@ -58,7 +58,7 @@ Test(script, a_transcript_is_read)
 	cr_expect_eq(memcmp(s.octets + s.events[1].at, "220 xxx\r\ny", 10), 0);
 	cr_expect_eq(s.events[4].at, s.events[2].at);
 	cr_expect_eq(s.events[5].number, 99);
-	script_clear(&s);
+	replay_script_clear(&s);
 }
 
 Test(script, what_is_malformed_is_refused_with_its_line)
@@ -99,17 +99,17 @@ Test(script, what_is_malformed_is_refused_with_its_line)
 		cr_expect_not_null(strstr(error, cases[i].want), "%s: %s",
 		    cases[i].text, error);
 	}
-	script_clear(&s);
+	replay_script_clear(&s);
 }
 
-static struct play p;
+static struct replay_plan p;
 
 static void
 choose(const char *text, bool with_auth)
 {
-	play_clear(&p);
+	replay_plan_clear(&p);
 	cr_assert_eq(parse(text), 0, "%s", error);
-	cr_assert_eq(play_choose(&p, &s, with_auth), 0);
+	cr_assert_eq(replay_plan_choose(&p, &s, with_auth), 0);
 }
 
 /* The kinds that are to be played, a letter each. */
@@ -202,20 +202,20 @@ Test(play, the_connection_of_the_outcome_is_chosen)
 
 Test(play, in_a_hurry_only_what_counts_is_waited_for)
 {
-	struct play_timer hurry;
+	struct replay_plan_timer hurry;
 
 	choose(HEAD "timer mail_timeout 300000\n0 address \"x\"\n0 connected\n"
 		    "60000 < \"220 x\\r\\n\"\n60000 > \"EHLO\\r\\n\"\n"
 		    "60005 < \"250 x\\r\\n\"\n60005 > \"MAIL\\r\\n\"\n"
 		    "210005 < \"2\"\n360005 timeout \"mail_timeout\"\nend\n",
 	    false);
-	play_hurry(&p, &hurry);
+	replay_plan_hurry(&p, &hurry);
 	cr_expect_eq(hurry.timer, TIMER_MAIL);
 	cr_expect_eq(hurry.ms, 1000);
 	cr_expect_eq(p.events[2].time_ms, 20);
 	cr_expect_eq(p.events[4].time_ms, 25);
 	cr_expect_eq(p.events[6].time_ms, 525);
 	cr_expect_eq(p.events[7].time_ms, 1025);
-	play_clear(&p);
-	script_clear(&s);
+	replay_plan_clear(&p);
+	replay_script_clear(&s);
 }

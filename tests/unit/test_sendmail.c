@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The message that sendmail makes of its input, and who gets it. */
-#include "master/control/sendmail.h"
+#include "master/control/sendmail/sendmail.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static struct sendmail s;
 static char *text;
 static size_t len;
 
-/* The lines that sendmail_read() makes. */
+/* The lines that sendmail_message_read() makes. */
 static char *
 lines_of(const char *in, size_t n, bool dots, size_t *out_len)
 {
@@ -28,7 +28,7 @@ lines_of(const char *in, size_t n, bool dots, size_t *out_len)
 	FILE *to = open_memstream(&out, out_len);
 
 	cr_assert(from != NULL && to != NULL);
-	sendmail_read(from, to, dots);
+	sendmail_message_read(from, to, dots);
 	fclose(from);
 	cr_assert_eq(fclose(to), 0);
 	return out;
@@ -47,7 +47,7 @@ send(const char *in, size_t n)
 	(void)strlcpy(s.origin, "home.test", sizeof(s.origin));
 	s.of_message = true;
 	s.rcpts.n = 0;
-	status = sendmail_write(&s, NOW, lines, size, to);
+	status = sendmail_message_write(&s, NOW, lines, size, to);
 	cr_assert_eq(fclose(to), 0);
 	free(lines);
 	return status;
@@ -158,12 +158,12 @@ Test(sendmail, an_address_goes_once)
 	    "Cc: a@X.TEST, \"a\"@x.test\nBcc: b@x.test, c, c@home.test\n\n";
 
 	cr_assert_eq(send(in, strlen(in)), 0);
-	cr_assert_eq(sendmail_drop_duplicates(&s), 0);
+	cr_assert_eq(sendmail_recipients_drop_duplicates(&s), 0);
 	cr_expect_str_eq(rcpts(),
 	    "a@x.test b@x.test A@x.test \"a\"@x.test c@home.test", "%s",
 	    rcpts());
 	s.rcpts.n = 0;
-	cr_expect_eq(sendmail_drop_duplicates(&s), 0);
+	cr_expect_eq(sendmail_recipients_drop_duplicates(&s), 0);
 }
 
 /* The longest line of the header; its encoded-words are checked as well. */
@@ -245,7 +245,7 @@ Test(sendmail, a_sender_of_any_length_is_folded)
 	memset(s.sender, 'a', 990);
 	memcpy(s.sender + 990, "@x.test", 8);
 	(void)strlcpy(s.origin, "home.test", sizeof(s.origin));
-	cr_assert_eq(sendmail_write(&s, NOW, "", 0, to), 0);
+	cr_assert_eq(sendmail_message_write(&s, NOW, "", 0, to), 0);
 	cr_assert_eq(fclose(to), 0);
 	cr_expect_leq(longest_line(), 998);
 	cr_expect_not_null(strstr(text, "a\n @x.test>\n"));

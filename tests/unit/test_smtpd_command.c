@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The commands of clients of LMTP and SMTP. */
-#include "master/intake/smtpd_command.h"
+#include "master/intake/smtpd/smtpd_command.h"
 
 #include <string.h>
 
@@ -74,7 +74,7 @@ static const struct {
 	{ "XGET / HTTPS", SMTPD_VERB_UNKNOWN, "", "", 0 },
 };
 
-Test(smtpd_command, what_it_says_comes_out)
+Test(smtpd_session_command, what_it_says_comes_out)
 {
 	struct smtpd_command c;
 	struct smtpd_reply wrong;
@@ -168,7 +168,7 @@ static const struct {
 	{ "\xe4", 521, "5.7.0" },
 };
 
-Test(smtpd_command, what_is_wrong_gets_its_reply)
+Test(smtpd_session_command, what_is_wrong_gets_its_reply)
 {
 	struct smtpd_command c;
 	struct smtpd_reply wrong;
@@ -184,7 +184,7 @@ Test(smtpd_command, what_is_wrong_gets_its_reply)
 	}
 }
 
-Test(smtpd_command, a_chunk_has_a_length)
+Test(smtpd_session_command, a_chunk_has_a_length)
 {
 	struct smtpd_command c;
 	struct smtpd_reply wrong;
@@ -197,7 +197,7 @@ Test(smtpd_command, a_chunk_has_a_length)
 	cr_expect_not(c.last);
 }
 
-Test(smtpd_command, a_name_ends_up_in_no_other_meaning)
+Test(smtpd_session_command, a_name_ends_up_in_no_other_meaning)
 {
 	struct smtpd_command c;
 	struct smtpd_reply wrong;

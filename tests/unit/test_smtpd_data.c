@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The octets of a message, and where they end. */
-#include "master/intake/smtpd_data.h"
+#include "master/intake/smtpd/smtpd_data.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What a client is answered of an outcome. */
-#include "master/intake/smtpd_internal.h"
+#include "master/intake/smtpd/smtpd_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,10 +47,10 @@ Test(smtpd_result, each_outcome_is_a_reply_of_its_class)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct outcome outcome = { .status = rows[i].status,
 			.code = rows[i].code };
-		struct smtpd_result result = { 0 };
+		struct smtpd_final_reply result = { 0 };
 
 		strlcpy(outcome.dsn, rows[i].dsn, sizeof(outcome.dsn));
-		smtpd_result_set(&result, &outcome, NULL, rows[i].reply);
+		smtpd_final_reply_set(&result, &outcome, NULL, rows[i].reply);
 		cr_expect(result.done);
 		cr_expect_eq(result.code, rows[i].want, "%s: %u", rows[i].reply,
 		    result.code);
@@ -98,9 +98,9 @@ Test(smtpd_result, the_host_and_a_doubt_are_named)
 		struct outcome outcome = { .status = named[i].status,
 			.code = named[i].code,
 			.in_doubt = named[i].in_doubt };
-		struct smtpd_result result = { 0 };
+		struct smtpd_final_reply result = { 0 };
 
-		smtpd_result_set(&result, &outcome, named[i].relay,
+		smtpd_final_reply_set(&result, &outcome, named[i].relay,
 		    named[i].reply);
 		cr_expect_str_eq(result.text, named[i].want, "%s", result.text);
 		free(result.text);

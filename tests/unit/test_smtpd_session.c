@@ -3,7 +3,7 @@
  * A session from the server's side.  Each case is fed whole and in pieces of each
  * size, which must make no difference.
  */
-#include "master/intake/smtpd_session.h"
+#include "master/intake/smtpd/smtpd_session.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,11 +49,11 @@ collect(void)
 	const char *out;
 	size_t n;
 
-	out = smtpd_out(t.s, &n);
+	out = smtpd_session_out(t.s, &n);
 	cr_assert_lt(t.out_len + n, sizeof(t.out));
 	memcpy(t.out + t.out_len, out, n);
 	t.out_len += n;
-	smtpd_written(t.s, n);
+	smtpd_session_written(t.s, n);
 }
 
 /* Recipients whose name begins with "no" are refused. */
@@ -62,10 +62,10 @@ decide_rcpt(void)
 {
 	static const struct smtpd_reply no = { 550, "5.7.1", "no" };
 
-	if (strncmp(smtpd_command(t.s)->path.path, "no", 2) == 0)
-		smtpd_refuse(t.s, &no);
+	if (strncmp(smtpd_session_command(t.s)->path.path, "no", 2) == 0)
+		smtpd_session_refuse(t.s, &no);
 	else
-		smtpd_accept(t.s);
+		smtpd_session_accept(t.s);
 }
 
 static void
@@ -73,12 +73,12 @@ answer(unsigned flags)
 {
 	static const struct smtpd_reply yes = { 250, "2.0.0", "taken" };
 	static const struct smtpd_reply no = { 451, "4.0.0", "later" };
-	const struct smtpd_reply *verdict = smtpd_verdict(t.s);
+	const struct smtpd_reply *verdict = smtpd_session_verdict(t.s);
 	bool odd = false;
 
 	event(verdict != NULL ? 'w' : 'W');
-	while (smtpd_owed(t.s) > 0) {
-		cr_assert(smtpd_answer(t.s,
+	while (smtpd_session_owed(t.s) > 0) {
+		cr_assert(smtpd_session_answer(t.s,
 		    verdict != NULL                   ? verdict
 			: (flags & FINAL) != 0 && odd ? &no
 						      : &yes));
@@ -96,10 +96,11 @@ handle(enum smtpd_event e, unsigned flags)
 	switch (e) {
 	case SMTPD_MAIL:
 		event('M');
-		if (strcmp(smtpd_command(t.s)->path.path, "no@b.org") == 0)
-			smtpd_refuse(t.s, &full);
+		if (strcmp(smtpd_session_command(t.s)->path.path, "no@b.org") ==
+		    0)
+			smtpd_session_refuse(t.s, &full);
 		else
-			smtpd_accept(t.s);
+			smtpd_session_accept(t.s);
 		break;
 	case SMTPD_RCPT:
 		event('R');
@@ -107,13 +108,14 @@ handle(enum smtpd_event e, unsigned flags)
 		break;
 	case SMTPD_BEGIN:
 		event('B');
-		if (strcmp(smtpd_envelope(t.s)->from, "full@b.org") == 0)
-			smtpd_refuse(t.s, &full);
+		if (strcmp(smtpd_session_envelope(t.s)->from, "full@b.org") ==
+		    0)
+			smtpd_session_refuse(t.s, &full);
 		else
-			smtpd_accept(t.s);
+			smtpd_session_accept(t.s);
 		break;
 	case SMTPD_CONTENT:
-		content = smtpd_content(t.s, &n);
+		content = smtpd_session_content(t.s, &n);
 		cr_assert_lt(t.content_len + n, sizeof(t.content));
 		memcpy(t.content + t.content_len, content, n);
 		t.content_len += n;
@@ -125,7 +127,7 @@ handle(enum smtpd_event e, unsigned flags)
 		event('X');
 		break;
 	case SMTPD_REFUSED:
-		cr_expect_geq(smtpd_refusal(t.s)->code, 400);
+		cr_expect_geq(smtpd_session_refusal(t.s)->code, 400);
 		event('!');
 		break;
 	case SMTPD_STARTTLS:
@@ -178,8 +180,8 @@ feed(const char *in, size_t n, size_t piece, unsigned flags)
 	while (at < n && !t.closed) {
 		most = n - at < piece ? n - at : piece;
 		do {
-			e = smtpd_feed(t.s, (const uint8_t *)in + at, most,
-			    &used);
+			e = smtpd_session_feed(t.s, (const uint8_t *)in + at,
+			    most, &used);
 			cr_assert_leq(used, most);
 			at += used;
 			most -= used;
@@ -496,7 +498,7 @@ Test(smtpd_session, no_command_comes_first)
 	    "command\r\n250 2.0.0 Ok\r\n501 5.5.4 Syntax: say your host name "
 	    "behind the command\r\n",
 	    "%s", t.out);
-	cr_expect_eq(smtpd_state(t.s), SMTPD_CONNECTED);
+	cr_expect_eq(smtpd_session_state(t.s), SMTPD_CONNECTED);
 	free(t.s);
 }
 
@@ -538,17 +540,17 @@ Test(smtpd_session, tls_forgets_all_that_was_said)
 	start(TLS | TRUSTED);
 	feed(in, strlen(in), 1000, TLS);
 	cr_expect_str_eq(t.events, "T");
-	smtpd_tls_is_up(t.s);
-	cr_expect_eq(smtpd_state(t.s), SMTPD_CONNECTED);
-	cr_expect_str_eq(smtpd_helo(t.s), "");
-	cr_expect_not(smtpd_forwarded(t.s)->told);
+	smtpd_session_tls_is_up(t.s);
+	cr_expect_eq(smtpd_session_state(t.s), SMTPD_CONNECTED);
+	cr_expect_str_eq(smtpd_session_helo(t.s), "");
+	cr_expect_not(smtpd_session_forwarded(t.s)->told);
 	memset(t.events, 0, sizeof(t.events));
 	t.out_len = 0;
 	feed(HI "MAIL FROM:<a@b.org> REQUIRETLS\r\n", strlen(HI) + 32, 1000, 0);
 	cr_expect_not_null(strstr(t.out, "REQUIRETLS"));
 	cr_expect_null(strstr(t.out, "STARTTLS"));
 	cr_expect_str_eq(t.events, "M");
-	cr_expect(smtpd_envelope(t.s)->require_tls);
+	cr_expect(smtpd_session_envelope(t.s)->require_tls);
 	free(t.s);
 }
 
@@ -599,20 +601,20 @@ Test(smtpd_session, who_does_not_read_is_not_heard)
 
 	start(0);
 	feed(HI, strlen(HI), 1000, 0);
-	for (int i = 0; i < 100000 && !smtpd_is_stuck(t.s); i++) {
-		if (smtpd_feed(t.s, (const uint8_t *)BEGUN "RSET\r\n",
+	for (int i = 0; i < 100000 && !smtpd_session_is_stuck(t.s); i++) {
+		if (smtpd_session_feed(t.s, (const uint8_t *)BEGUN "RSET\r\n",
 			strlen(BEGUN "RSET\r\n"), &used) == SMTPD_CLOSE)
 			break;
 		taken += used;
-		if (smtpd_owed(t.s) == 0)
+		if (smtpd_session_owed(t.s) == 0)
 			handle(SMTPD_MORE, 0);
-		if (!smtpd_is_stuck(t.s))
+		if (!smtpd_session_is_stuck(t.s))
 			continue;
-		(void)smtpd_out(t.s, &n);
+		(void)smtpd_session_out(t.s, &n);
 		if (n < 5000)
-			smtpd_accept(t.s);
+			smtpd_session_accept(t.s);
 	}
-	(void)smtpd_out(t.s, &n);
+	(void)smtpd_session_out(t.s, &n);
 	cr_expect_leq(n, SMTPD_OUT_SIZE);
 	cr_expect_lt(taken, 100000);
 	free(t.s);
@@ -635,7 +637,7 @@ Test(smtpd_session, no_line_of_a_reply_is_too_long)
 		text[n] = '\0';
 		t.out_len = 0;
 		len = 0;
-		smtpd_refuse(t.s, &reply);
+		smtpd_session_refuse(t.s, &reply);
 		collect();
 		t.out[t.out_len] = '\0';
 		for (char *at = t.out, *end; *at != '\0'; at = end + 2) {
@@ -705,7 +707,7 @@ Test(smtpd_session, commands_are_counted_as_they_went)
 
 	start(0);
 	feed(in, strlen(in), 1000, 0);
-	c = smtpd_counts(t.s);
+	c = smtpd_session_counts(t.s);
 	cr_expect_eq(c[SMTPD_VERB_RCPT].good, 2);
 	cr_expect_eq(c[SMTPD_VERB_RCPT].all, 3);
 	cr_expect_eq(c[SMTPD_VERB_DATA].good, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* XFORWARD of a client that may say it. */
-#include "master/intake/smtpd_xforward.h"
+#include "master/intake/smtpd/smtpd_xforward.h"
 
 #include <string.h>
 

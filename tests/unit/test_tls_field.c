@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* TLS-Required, wherever a message is cut (RFC 8689, 3). */
-#include "master/intake/tls_field.h"
+#include "master/intake/message/tls_required_field.h"
 
 #include <string.h>
 
@@ -42,14 +42,15 @@ static const struct row {
 static bool
 scan(const char *text, size_t cut)
 {
-	struct tls_field field = { 0 };
+	struct tls_required_field field = { 0 };
 	size_t n = strlen(text), len;
 
 	for (size_t at = 0; at < n; at += len) {
 		len = n - at < cut ? n - at : cut;
-		tls_field_feed(&field, (const uint8_t *)text + at, len);
+		tls_required_field_feed(&field, (const uint8_t *)text + at,
+		    len);
 	}
-	return tls_field_is_no(&field);
+	return tls_required_field_is_no(&field);
 }
 
 Test(tls_field, only_the_exact_field_of_the_top_header_counts)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The listeners' TLS, with a key that is elsewhere, against OpenSSL's client. */
-#include "master/intake/tls_server.h"
+#include "master/intake/tls/tls_server.h"
 
 #include <criterion/criterion.h>
 #include <openssl/pem.h>
@@ -65,7 +65,7 @@ make_pem(size_t *n, bool with_key)
 
 struct pair {
 	struct tls_server *server;
-	struct tls_stream *stream;
+	struct tls_server_stream *stream;
 	SSL_CTX *ctx;
 	SSL *client;
 	BIO *to, *from;
@@ -83,7 +83,7 @@ setup_with(struct pair *p, int version, bool tls_1_2)
 	p->server = tls_server_new(pem, n, 7, tls_1_2, &why);
 	cr_assert_not_null(p->server, "%s", why);
 	free(pem);
-	p->stream = tls_stream_new(p->server);
+	p->stream = tls_server_stream_new(p->server);
 	p->ctx = SSL_CTX_new(TLS_client_method());
 	cr_assert_eq(SSL_CTX_set_max_proto_version(p->ctx, version), 1);
 	p->client = SSL_new(p->ctx);
@@ -102,7 +102,7 @@ setup(struct pair *p, int version)
 static void
 clear(struct pair *p)
 {
-	tls_stream_free(p->stream);
+	tls_server_stream_free(p->stream);
 	tls_server_free(p->server);
 	SSL_free(p->client);
 	SSL_CTX_free(p->ctx);
@@ -119,12 +119,12 @@ carry(struct pair *p)
 	size_t n;
 
 	while (BIO_read_ex(p->from, &octet, 1, &n) == 1 && !p->failed)
-		p->failed = tls_stream_feed(p->stream, &octet, 1) == -1;
-	out = tls_stream_output(p->stream, &n);
+		p->failed = tls_server_stream_feed(p->stream, &octet, 1) == -1;
+	out = tls_server_stream_output(p->stream, &n);
 	if (n > 0)
 		cr_assert_eq(BIO_write_ex(p->to, out, n, &n), 1);
-	tls_stream_sent(p->stream, n);
-	(void)tls_stream_output(p->stream, &n);
+	tls_server_stream_sent(p->stream, n);
+	(void)tls_server_stream_output(p->stream, &n);
 	cr_expect_eq(n, 0);
 }
 
@@ -137,7 +137,8 @@ shake_hands(struct pair *p)
 		(void)SSL_do_handshake(p->client);
 		carry(p);
 	}
-	return SSL_is_init_finished(p->client) && tls_stream_is_up(p->stream);
+	return SSL_is_init_finished(p->client) &&
+	    tls_server_stream_is_up(p->stream);
 }
 
 static EVP_PKEY *
@@ -161,31 +162,35 @@ Test(tls_server, a_key_of_each_kind_is_asked_for)
 	size_t i, n;
 	bool over;
 
-	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
+	cr_assert_eq(tls_server_preload(ask, NULL), 0);
 	for (i = 0; i < NELEM(kinds); i++) {
 		asked = 0;
 		key = make_key(kinds[i]);
 		cr_assert_not_null(key);
 		setup(&p, TLS1_3_VERSION);
 		cr_assert(shake_hands(&p), "%s: %s", kinds[i],
-		    tls_stream_error(p.stream));
+		    tls_server_stream_error(p.stream));
 		cr_expect_eq(asked, 1, "%s", kinds[i]);
-		cr_expect_str_eq(tls_stream_version(p.stream), "TLSv1.3");
-		cr_assert_eq(tls_stream_write(p.stream, hello, sizeof(hello)),
-		    0);
+		cr_expect_str_eq(tls_server_stream_version(p.stream),
+		    "TLSv1.3");
+		cr_assert_eq(
+		    tls_server_stream_write(p.stream, hello, sizeof(hello)), 0);
 		carry(&p);
 		cr_expect_eq(SSL_read_ex(p.client, text, sizeof(text), &n), 1);
 		cr_expect_str_eq(text, (const char *)hello);
 		cr_assert_eq(SSL_write_ex(p.client, "EHLO x", 6, &n), 1);
 		carry(&p);
-		n = tls_stream_read(p.stream, heard, sizeof(heard), &over);
+		n = tls_server_stream_read(p.stream, heard, sizeof(heard),
+		    &over);
 		cr_expect(n == 6 && memcmp(heard, "EHLO x", 6) == 0 && !over);
-		cr_expect_eq(
-		    tls_stream_read(p.stream, heard, sizeof(heard), &over), 0);
+		cr_expect_eq(tls_server_stream_read(p.stream, heard,
+				 sizeof(heard), &over),
+		    0);
 		cr_expect_not(over);
 		(void)SSL_shutdown(p.client);
 		carry(&p);
-		(void)tls_stream_read(p.stream, heard, sizeof(heard), &over);
+		(void)tls_server_stream_read(p.stream, heard, sizeof(heard),
+		    &over);
 		cr_expect(over);
 		clear(&p);
 	}
@@ -196,16 +201,16 @@ Test(tls_server, what_is_no_tls_1_3_ends)
 	static const uint8_t junk[] = "EHLO in clear\r\n";
 	struct pair p;
 
-	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
+	cr_assert_eq(tls_server_preload(ask, NULL), 0);
 	key = make_key("P-256");
 	setup_with(&p, TLS1_2_VERSION, false);
 	cr_expect_not(shake_hands(&p));
 	cr_expect(p.failed);
-	cr_expect_str_neq(tls_stream_error(p.stream), "");
+	cr_expect_str_neq(tls_server_stream_error(p.stream), "");
 	clear(&p);
 	key = make_key("P-256");
 	setup(&p, TLS1_3_VERSION);
-	cr_expect_eq(tls_stream_feed(p.stream, junk, sizeof(junk)), -1);
+	cr_expect_eq(tls_server_stream_feed(p.stream, junk, sizeof(junk)), -1);
 	clear(&p);
 }
 
@@ -228,7 +233,7 @@ Test(tls_server, tls_1_2_where_it_is_allowed)
 	size_t n;
 	bool over;
 
-	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
+	cr_assert_eq(tls_server_preload(ask, NULL), 0);
 	for (size_t i = 0; i < NELEM(rows); i++) {
 		key = make_key(rows[i].kind);
 		setup(&p, TLS1_2_VERSION);
@@ -236,13 +241,15 @@ Test(tls_server, tls_1_2_where_it_is_allowed)
 		    SSL_set1_sigalgs_list(p.client, rows[i].algorithms), 1);
 		cr_assert_eq(SSL_set1_groups_list(p.client, rows[i].groups), 1);
 		cr_assert(shake_hands(&p), "%zu: %s", i,
-		    tls_stream_error(p.stream));
-		cr_expect_str_eq(tls_stream_version(p.stream), "TLSv1.2");
+		    tls_server_stream_error(p.stream));
+		cr_expect_str_eq(tls_server_stream_version(p.stream),
+		    "TLSv1.2");
 		cr_expect_eq(form, SIGN_FORM_TLS_1_2);
 		cr_expect_eq(pkcs1, rows[i].pkcs1, "%zu", i);
 		cr_assert_eq(SSL_write_ex(p.client, "EHLO x", 6, &n), 1);
 		carry(&p);
-		n = tls_stream_read(p.stream, heard, sizeof(heard), &over);
+		n = tls_server_stream_read(p.stream, heard, sizeof(heard),
+		    &over);
 		cr_expect(n == 6 && memcmp(heard, "EHLO x", 6) == 0 && !over);
 		clear(&p);
 	}
@@ -255,7 +262,7 @@ Test(tls_server, no_weak_cipher_of_tls_1_2)
 		"ECDHE-RSA-AES128-SHA256", "DHE-RSA-AES128-GCM-SHA256" };
 	struct pair p;
 
-	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
+	cr_assert_eq(tls_server_preload(ask, NULL), 0);
 	for (size_t i = 0; i < NELEM(ciphers); i++) {
 		key = make_key("RSA");
 		setup(&p, TLS1_2_VERSION);
@@ -269,7 +276,7 @@ Test(tls_server, without_a_signature_there_is_no_session)
 {
 	struct pair p;
 
-	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
+	cr_assert_eq(tls_server_preload(ask, NULL), 0);
 	refuses = true;
 	key = make_key("P-256");
 	setup(&p, TLS1_3_VERSION);
@@ -282,7 +289,7 @@ Test(tls_server, what_is_no_certificate)
 {
 	const char *why;
 
-	cr_assert_eq(tls_server_warm_up(ask, NULL), 0);
+	cr_assert_eq(tls_server_preload(ask, NULL), 0);
 	cr_expect_null(tls_server_new("", 0, 1, true, &why));
 	cr_expect_str_eq(why, "no certificate in PEM form found");
 	cr_expect_null(
