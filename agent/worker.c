@@ -17,9 +17,6 @@
 #include "agent/worker_internal.h"
 #include "common/timers.h"
 #include "common/util.h"
-#ifdef POSTERN_ATTACKS
-#include "tests/confine/attack.h"
-#endif
 
 #define NEVER INT64_MAX
 #define MSG_LOGIN_OCTETS                                                       \
@@ -56,10 +53,6 @@ report(void *arg, enum msg_type type, const void *payload, const char *tail,
 	if (w->transcript.on)
 		notes_take_report(w, type, payload, tail);
 	worker_send(w, type, payload, tail, len);
-#ifdef POSTERN_ATTACKS
-	if (type == MSG_BEGUN) /* all descriptors are there */
-		attack_run(w->session.conf.ehlo_name);
-#endif
 }
 
 static ssize_t
