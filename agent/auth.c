@@ -13,105 +13,6 @@
 #include "agent/sasl.h"
 #include "agent/session_internal.h"
 
-static const char hidden[] = "<hidden>";
-
-void
-auth_forget(struct session *s)
-{
-	sasl_client_stop();
-	if (!s->login.wanted)
-		return;
-	explicit_bzero(&s->login, sizeof(s->login));
-}
-
-void
-auth_take_login(struct session *s)
-{
-	const struct message *m = s->message;
-	const struct msg_login *msg = m->payload;
-	struct session_login *l = &s->login;
-	struct message own = { .tail = l->tail, .tail_len = m->tail_len };
-	size_t at = 0;
-
-	s->is_misled = true;
-	if (l->wanted || m->tail_len > sizeof(l->tail) ||
-	    msg->secret > AUTH_SECRET_TOKEN)
-		return;
-	memcpy(l->tail, m->tail, m->tail_len);
-	l->user = message_tail_next(&own, &at);
-	l->authzid = message_tail_next(&own, &at);
-	l->secret = message_tail_next(&own, &at);
-	if (l->secret == NULL || strlen(l->secret) > AUTH_SECRET_MAX ||
-	    !auth_name_ok(l->user) || !auth_name_ok(l->authzid))
-		return;
-	l->wanted = true;
-	l->in_clear = msg->in_clear != 0;
-	l->kind = msg->secret;
-	l->allowed = msg->mechanisms;
-	(void)reply_write_sanitized(l->shown, sizeof(l->shown),
-	    (const uint8_t *)l->secret, strlen(l->secret));
-	s->is_misled = false;
-}
-
-/* What is not to be seen. */
-
-/*
- * How many octets at the beginning of text are what is to be hidden.  At the
- * end of a text that was cut, that is also the beginning of it.
- */
-static size_t
-match(const char *text, size_t rest, const char *what, size_t n)
-{
-	if (n < 2) /* no secret, and every text would be full of it */
-		return 0;
-	if (rest >= n)
-		return memcmp(text, what, n) == 0 ? n : 0;
-	return rest >= 4 && memcmp(text, what, rest) == 0 ? rest : 0;
-}
-
-/*
- * A server may repeat what we told it, in any reply: it must not get into a log
- * that way.  Where it knows our secret, we keep that as long as it may speak.
- */
-const char *
-auth_hide(struct session *s, const char *text)
-{
-	struct session_login *l = &s->login;
-	const size_t shown = strlen(l->shown), response = strlen(l->response);
-	const size_t told = strlen(l->told);
-	size_t n, len = 0, rest = strlen(text);
-
-	while (*text != '\0' && len + sizeof(hidden) < sizeof(l->text)) {
-		n = match(text, rest, l->shown, shown);
-		if (n == 0)
-			n = match(text, rest, l->response, response);
-		if (n == 0)
-			n = match(text, rest, l->told, told);
-		if (n == 0) {
-			l->text[len++] = *text++;
-			rest--;
-			continue;
-		}
-		memcpy(l->text + len, hidden, sizeof(hidden) - 1);
-		len += sizeof(hidden) - 1;
-		text += n;
-		rest -= n;
-	}
-	l->text[len] = '\0';
-	return l->text;
-}
-
-/* What was noted of its replies before, and in any form that we sent it in. */
-void
-auth_hide_noted(struct session *s)
-{
-	if (!s->login.wanted)
-		return;
-	transcript_hide(s->transcript, s->login.secret);
-	transcript_hide(s->transcript, s->login.response);
-	transcript_hide(s->transcript, s->login.told);
-}
-
 /* The dialogue shows that there is a challenge, and not which. */
 void
 auth_show_line(struct session *s)
@@ -119,11 +20,11 @@ auth_show_line(struct session *s)
 	char line[16];
 
 	if (s->reply.code != 334 || s->reply.error != REPLY_OK) {
-		session_show_remote(s, s->reply.line, s->reply.line_len);
+		session_report_heard(s, s->reply.line, s->reply.line_len);
 		return;
 	}
-	(void)snprintf(line, sizeof(line), "334 %s", hidden);
-	session_show_remote(s, (const uint8_t *)line, strlen(line));
+	(void)snprintf(line, sizeof(line), "334 %s", SESSION_HIDDEN);
+	session_report_heard(s, (const uint8_t *)line, strlen(line));
 }
 
 /* The end. */
@@ -144,35 +45,11 @@ succeed(struct session *s)
 	 * it shall not find it here later. */
 	if (needs == AUTH_SECRET_NOTHING ||
 	    sasl_keeps_secret(s->login.mechanism))
-		auth_forget(s);
+		session_login_forget(s);
 	else
 		sasl_client_stop();
 	explicit_bzero(s->out_octets, SASL_RESPONSE_SIZE + 2);
 	initiation_come_up(s);
-}
-
-/*
- * The queue treats 535 apart from all other failures: it renews the secret, and
- * sends nobody to another address, for accounts that fail too often are locked.
- * A server that hangs up, or says something else, when we try a second mechanism
- * does not change that.
- */
-void
-auth_keep_denial(struct session *s)
-{
-	const struct session_login *l = &s->login;
-	struct verdict *v = &s->verdict;
-	char then[SESSION_TEXT_SIZE];
-
-	if (!l->wanted || !l->denied || v->outcome.code == 535)
-		return;
-	strlcpy(then, v->text, sizeof(then));
-	*v = l->denial;
-	strlcat(v->text, " (and then ", sizeof(v->text));
-	strlcat(v->text, auth_mechanism_name(l->mechanism), sizeof(v->text));
-	strlcat(v->text, ": ", sizeof(v->text));
-	strlcat(v->text, then, sizeof(v->text));
-	strlcat(v->text, ")", sizeof(v->text)); /* all of this may be cut */
 }
 
 /* The next mechanism. */
@@ -239,8 +116,8 @@ wrote(struct session *s, const char *line)
 {
 	s->expected++;
 	transcript_note_text(s->transcript, TRANSCRIPT_SECRET, line);
-	session_show(s, line);
-	session_enter(s, STATE_AUTH);
+	session_report_line(s, line);
+	session_state_enter(s, STATE_AUTH);
 }
 
 static void
@@ -250,7 +127,7 @@ send_response(struct session *s, const char *response)
 		refuse(s, "4.7.0", "a response does not fit its line");
 		return;
 	}
-	wrote(s, response[0] == '\0' ? "" : hidden);
+	wrote(s, response[0] == '\0' ? "" : SESSION_HIDDEN);
 }
 
 /* RFC 4954, 4: then the server says 501, and nothing came of it. */
@@ -280,17 +157,8 @@ say_auth(struct session *s)
 		(void)command_write_auth(&s->out, name, NULL);
 	(void)snprintf(line, sizeof(line), "AUTH %s%s%s", name,
 	    initial != NULL && !l->is_pending ? " " : "",
-	    initial != NULL && !l->is_pending ? hidden : "");
+	    initial != NULL && !l->is_pending ? SESSION_HIDDEN : "");
 	wrote(s, line);
-}
-
-/* Another takes its place, and a server may yet repeat it. */
-static void
-keep_told(struct session_login *l)
-{
-	if (strlen(l->response) > strlen(l->told))
-		strlcpy(l->told, l->response, sizeof(l->told));
-	l->response[0] = '\0';
 }
 
 static bool
@@ -302,7 +170,7 @@ start_mechanism(struct session *s, enum auth_mechanism mechanism)
 
 	l->mechanism = mechanism;
 	l->tried |= UINT32_C(1) << mechanism;
-	keep_told(l);
+	session_login_keep_told(l);
 	return sasl_client_start(mechanism, &login) == 0 &&
 	    (!auth_mechanism_is_client_first(mechanism) ||
 		sasl_client_step(NULL, 0, l->response) == 0);
@@ -331,7 +199,7 @@ auth_begin(struct session *s)
 {
 	struct session_login *l = &s->login;
 
-	session_enter(s, STATE_AUTH);
+	session_state_enter(s, STATE_AUTH);
 	l->tried = 0;
 	l->refused = false;
 	l->denied = false;
@@ -442,7 +310,7 @@ take_challenge(struct session *s)
 	}
 	if (!l->is_pending) {
 		text = reply_line_text(&s->reply, &n);
-		keep_told(l);
+		session_login_keep_told(l);
 		if (sasl_client_step(text, n, l->response) == -1) {
 			break_off(s, sasl_client_error());
 			return;

@@ -30,7 +30,7 @@ abort_data(struct session *s)
 		return;
 	}
 	s->expected++;
-	session_enter(s, STATE_ABORT);
+	session_state_enter(s, STATE_ABORT);
 }
 
 void
@@ -78,7 +78,7 @@ end_body(struct session *s)
 	struct msg_job_ref ref = { t->job };
 
 	session_report(s, MSG_COMMITTING, &ref, "");
-	session_show(s, ".");
+	session_report_line(s, ".");
 	transcript_note(s->transcript, TRANSCRIPT_END);
 	s->out.len += body_end(&t->encoder, s->out.octets + s->out.len);
 	t->body_ended = true;
@@ -106,7 +106,7 @@ fill_chunk(struct session *s)
 	n = last ? (size_t)left : n - 2;
 	from_body = cut ? n - 2 : n;
 	(void)command_write_bdat(&s->out, n, last); /* out is empty */
-	session_wrote(s, 0);
+	session_command_written(s, 0);
 	if (content_read(s, s->out.octets + s->out.len, from_body) !=
 	    (ssize_t)from_body) {
 		fail_reading(s);
@@ -132,7 +132,7 @@ await_final(struct session *s)
 	if (t->bdat)
 		s->expected--; /* counted as a command */
 	t->answer_at = 0;
-	session_enter(s, STATE_FINAL);
+	session_state_enter(s, STATE_FINAL);
 }
 
 void
@@ -146,7 +146,7 @@ data_fill(struct session *s)
 		await_final(s);
 		return;
 	}
-	session_enter(s, STATE_BODY);
+	session_state_enter(s, STATE_BODY);
 	if (t->bdat) {
 		if (t->chunks == 0 ||
 		    (t->chunks < CHUNKS_AHEAD &&
@@ -209,7 +209,7 @@ take_chunk(struct session *s)
 	}
 	t->chunks--;
 	if (s->reply.code / 100 == 2) {
-		session_enter(s, s->state);
+		session_state_enter(s, s->state);
 		if (s->out.len == 0 && !t->body_ended)
 			data_fill(s);
 		return;
@@ -223,7 +223,7 @@ take_chunk(struct session *s)
 		session_fail(s, FAREWELL_NONE);
 		return;
 	}
-	session_enter(s, STATE_ABORT);
+	session_state_enter(s, STATE_ABORT);
 	data_take_abort(s);
 }
 
@@ -290,5 +290,5 @@ data_take_final(struct session *s)
 	else if (t->accepted == 0)
 		job_finish(s);
 	else
-		session_enter(s, STATE_FINAL); /* the timer anew */
+		session_state_enter(s, STATE_FINAL); /* the timer anew */
 }

@@ -4,95 +4,9 @@
  * transaction gets as its outcome, or by QUIT.  Then comes the next address, or
  * nothing.
  */
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "agent/session_internal.h"
-
-/* Verdicts. */
-
-void
-session_judge(struct session *s, const char *dsn, const char *fmt, ...)
-{
-	struct verdict *v = &s->verdict;
-	va_list ap;
-
-	memset(&v->outcome, 0, sizeof(v->outcome));
-	v->outcome.status = dsn[0] == '5' ? OUTCOME_FAILED : OUTCOME_DEFERRED;
-	v->outcome.step = session_step(s);
-	strlcpy(v->outcome.dsn, dsn, sizeof(v->outcome.dsn));
-	va_start(ap, fmt);
-	(void)vsnprintf(v->text, sizeof(v->text), fmt, ap); /* may be cut */
-	va_end(ap);
-}
-
-void
-session_judge_host(struct session *s, const char *dsn, const char *fmt, ...)
-{
-	char text[SESSION_TEXT_SIZE];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap); /* may be cut */
-	va_end(ap);
-	session_judge(s, dsn, "%s", text);
-	s->verdict.outcome.again = OUTCOME_AGAIN_ELSEWHERE;
-}
-
-/* A command out of sequence is about how we talk with this server, whatever the
- * message (RFC 5321, 4.2.2). */
-static bool
-is_refusal(const struct session *s)
-{
-	return s->reply.code / 100 == 5 &&
-	    (s->reply.code != 503 || session_step(s) < STEP_MAIL ||
-		session_step(s) == STEP_VRFY);
-}
-
-static bool
-is_of_transaction(uint8_t step)
-{
-	return step >= STEP_MAIL && step <= STEP_FINAL;
-}
-
-bool
-session_judge_reply(struct session *s)
-{
-	const struct reply *r = &s->reply;
-	struct outcome *o = &s->verdict.outcome;
-	char report[SESSION_TEXT_SIZE / 2];
-	unsigned int class = r->code / 100;
-
-	if (class == 3 ||
-	    (class == 2 && session_step(s) != STEP_FINAL &&
-		session_step(s) != STEP_VRFY)) {
-		reply_write_report(r, report, sizeof(report));
-		session_judge_host(s, "4.5.0",
-		    "protocol error: unexpected reply %u where we wait for %s: %s",
-		    r->code, session_waiting(s), report);
-		o->code = (uint16_t)r->code;
-		return false;
-	}
-	memset(o, 0, sizeof(*o));
-	o->status = class == 2 ? OUTCOME_DELIVERED
-	    : is_refusal(s)    ? OUTCOME_FAILED
-			       : OUTCOME_DEFERRED;
-	o->step = session_step(s);
-	o->code = (uint16_t)r->code;
-	/* RFC 5321, 3.8: 421 may come at any time, whatever became of what was
-	 * sent.  Dovecot says it in the place of the reply to a message that it
-	 * has saved, where it is stopped just then. */
-	o->in_doubt = r->code == 421 && o->step == STEP_FINAL;
-	if (o->status == OUTCOME_DEFERRED && is_of_transaction(o->step) &&
-	    (!o->in_doubt || !session_is_lmtp(s)))
-		o->again = OUTCOME_AGAIN_ELSEWHERE;
-	(void)snprintf(o->dsn, sizeof(o->dsn), "%u.%u.%u",
-	    o->status == OUTCOME_DEFERRED ? 4 : class % 10,
-	    r->enhanced.subject % 1000, r->enhanced.detail % 1000);
-	reply_write_report(r, s->verdict.text, sizeof(s->verdict.text));
-	return true;
-}
 
 /* The end of a connection. */
 
@@ -126,8 +40,8 @@ ask_next_address(struct session *s)
 
 	job_forget(s); /* one that waited: it is sent again */
 	next.has_failure = s->has_failure;
-	s->in_clear = (s->in_clear && s->anew) ||
-	    (s->has_failure && is_worth_clear(s));
+	s->in_clear =
+	    (s->in_clear && s->anew) || (s->has_failure && is_worth_clear(s));
 	next.again = s->anew && !s->goes_clear ? NEXT_AGAIN_BY_DATA
 	    : s->in_clear                      ? NEXT_AGAIN_IN_CLEAR
 					       : NEXT_AGAIN_NOT;
@@ -142,13 +56,14 @@ ask_next_address(struct session *s)
 	s->goes_clear = s->anew = s->leaving = s->up = s->hung_up = s->goodbye =
 	    false;
 	s->quit_asked = false;
-	session_enter(s, STATE_DIAL);
+	session_state_enter(s, STATE_DIAL);
 	s->nasked++;
 	session_report(s, MSG_NEXT, &next,
 	    s->has_failure ? s->failure.text : "");
 	s->was_up = s->was_up || was_up;
 	if (was_up)
-		auth_forget(s); /* another LOGIN comes before the address */
+		session_login_forget(
+		    s); /* another LOGIN comes before the address */
 }
 
 static void
@@ -164,7 +79,7 @@ tell_closed(struct session *s)
 	if (!s->has_failure)
 		strlcpy(closed.outcome.dsn, "2.0.0",
 		    sizeof(closed.outcome.dsn));
-	session_enter(s, STATE_OVER);
+	session_state_enter(s, STATE_OVER);
 	session_report(s, MSG_CLOSED, &closed, s->failure.text);
 }
 
@@ -200,7 +115,7 @@ session_fail(struct session *s, enum farewell farewell)
 	size_t from = s->out.len;
 
 	if (s->state == STATE_AUTH)
-		auth_keep_denial(s);
+		session_login_keep_denial(s);
 	s->leaving = s->leaving || went_unasked(s);
 	s->failure = s->verdict;
 	/* Of the jobs alone: */
@@ -214,11 +129,11 @@ session_fail(struct session *s, enum farewell farewell)
 	if (s->up && s->mails == 0 && s->address.more)
 		s->leaving = true;
 	if (farewell != FAREWELL_NONE)
-		session_write_word(s, COMMAND_QUIT);
+		session_command_word(s, COMMAND_QUIT);
 	else
 		s->out.len = 0; /* no end of a message may slip out */
 	if (farewell == FAREWELL_QUIT && s->out.len > from)
-		session_enter(s, STATE_QUIT);
+		session_state_enter(s, STATE_QUIT);
 	else
 		ending_conclude(s);
 }
@@ -268,7 +183,7 @@ void
 ending_meet_bad_reply(struct session *s)
 {
 	session_judge_host(s, "4.5.0", "protocol error: %s, waiting for %s",
-	    reply_error_text(s->reply.error), session_waiting(s));
+	    reply_error_text(s->reply.error), session_state_waiting(s));
 	session_fail(s, FAREWELL_NONE);
 }
 
@@ -348,11 +263,11 @@ ending_meet_close(struct session *s)
 	if (s->cause != NULL)
 		session_judge_host(s, "4.4.2",
 		    "connection lost while waiting for %s: %s",
-		    session_waiting(s), s->cause);
+		    session_state_waiting(s), s->cause);
 	else
 		session_judge_host(s, "4.4.2",
 		    "connection closed by the remote while waiting for %s",
-		    session_waiting(s));
+		    session_state_waiting(s));
 	s->goes_clear = broke_in_tls(s);
 	s->anew = s->anew || s->goes_clear;
 	if (s->goes_clear)
@@ -374,18 +289,18 @@ ending_meet_timeout(struct session *s)
 	if (s->cap_is_over)
 		session_judge(s, dsn,
 		    "the session's time is up, while waiting for %s",
-		    session_waiting(s));
+		    session_state_waiting(s));
 	else
 		session_judge_host(s, dsn, "timed out while waiting for %s",
-		    session_waiting(s));
+		    session_state_waiting(s));
 	session_fail(s, FAREWELL_NONE);
 }
 
 void
 session_say_quit(struct session *s)
 {
-	session_enter(s, STATE_QUIT);
-	session_write_word(s, COMMAND_QUIT);
+	session_state_enter(s, STATE_QUIT);
+	session_command_word(s, COMMAND_QUIT);
 }
 
 /* Replies to what was pipelined before QUIT come first. */

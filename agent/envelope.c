@@ -93,7 +93,7 @@ ask_for_rcpt(struct session *s)
 		return skip_rcpt(s);
 	switch (envelope_write_rcpt(s)) {
 	case COMMAND_OK:
-		session_wrote(s, from);
+		session_command_written(s, from);
 		t->rcpts[rcpt] |= RCPT_ASKED;
 		t->unanswered++;
 		break;
@@ -119,7 +119,7 @@ ask_for_data(struct session *s)
 	if (!t->bdat && (t->unanswered > 0 || t->accepted > 0)) {
 		if (command_write_word(&s->out, COMMAND_DATA) != COMMAND_OK)
 			return false;
-		session_wrote(s, from);
+		session_command_written(s, from);
 		t->data_asked = true;
 	}
 	t->fill = FILL_NOTHING;
@@ -135,7 +135,7 @@ write_next(struct session *s)
 	case FILL_MAIL:
 		if (envelope_write_mail(s) != COMMAND_OK)
 			return false;
-		session_wrote(s, from);
+		session_command_written(s, from);
 		s->trans.fill = FILL_RCPT;
 		return true;
 	case FILL_RCPT:
@@ -166,9 +166,9 @@ envelope_advance(struct session *s)
 
 	envelope_fill(s);
 	if (t->unanswered > 0 || t->fill != FILL_NOTHING)
-		session_enter(s, STATE_RCPT);
+		session_state_enter(s, STATE_RCPT);
 	else if (t->data_asked)
-		session_enter(s, STATE_DATA);
+		session_state_enter(s, STATE_DATA);
 	else if (t->accepted > 0)
 		data_fill(s);
 	else

@@ -171,7 +171,7 @@ ask_for_rcpt(struct session *s, struct flight_job *j, uint32_t rcpt)
 	if (*what & RCPT_DONE) /* without asking */
 		return;
 	if (envelope_write_rcpt(s) == COMMAND_OK) {
-		session_wrote(s, from);
+		session_command_written(s, from);
 		*what |= RCPT_ASKED;
 		j->unanswered++;
 	} else {
@@ -188,7 +188,7 @@ write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 	uint32_t before = s->expected;
 
 	if (s->flight.count > 0) {
-		session_write_word(s, COMMAND_RSET); /* there is room */
+		session_command_word(s, COMMAND_RSET); /* there is room */
 		from = s->out.len;
 	}
 	if (envelope_write_mail(s) != COMMAND_OK) {
@@ -196,14 +196,14 @@ write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 		s->expected = before;
 		return false;
 	}
-	session_wrote(s, from);
+	session_command_written(s, from);
 	for (uint32_t i = 0; i < j->nrcpt; i++) {
 		ask_for_rcpt(s, j, i);
 		s->trans.write_path = envelope_next_path(s->trans.write_path);
 	}
 	from = s->out.len;
 	(void)command_write_bdat(&s->out, octets, true); /* there is room */
-	session_wrote(s, from);
+	session_command_written(s, from);
 	if (j->unanswered > 0)
 		return true;
 	s->expected = before; /* nobody left to send it to */
@@ -277,7 +277,7 @@ flight_join(struct session *s)
 		job_next(s);
 		return;
 	}
-	session_enter(s, STATE_GATHER);
+	session_state_enter(s, STATE_GATHER);
 	if (f->count >= f->window || session_mails_left(s) == 0 || s->leaving)
 		flight_depart(s);
 }
@@ -297,7 +297,7 @@ flight_depart(struct session *s)
 	f->at = 0;
 	f->disturbed = false;
 	f->departed = true;
-	session_enter(s, STATE_FLIGHT_MAIL);
+	session_state_enter(s, STATE_FLIGHT_MAIL);
 }
 
 void
@@ -338,7 +338,7 @@ next_job(struct session *s)
 		s->delivered++;
 	job_leave(s, &j->tally);
 	if (++f->at < f->count)
-		session_enter(s, STATE_FLIGHT_RSET);
+		session_state_enter(s, STATE_FLIGHT_RSET);
 	else
 		arrive(s);
 }
@@ -351,7 +351,7 @@ flight_take_rset(struct session *s)
 	/* Behind a MAIL that was refused there is nothing to reset: a server
 	 * that has had enough may refuse that, too. */
 	if (s->reply.code == 250 || s->flight.jobs[s->flight.at - 1].refused) {
-		session_enter(s, STATE_FLIGHT_MAIL);
+		session_state_enter(s, STATE_FLIGHT_MAIL);
 		return;
 	}
 	reply_write_report(&s->reply, report, sizeof(report));
@@ -389,7 +389,7 @@ flight_take_mail(struct session *s)
 			settle_all(s, j);
 		f->disturbed = true;
 	}
-	session_enter(s, STATE_FLIGHT_RCPT);
+	session_state_enter(s, STATE_FLIGHT_RCPT);
 }
 
 static uint32_t
@@ -411,7 +411,7 @@ await_final(struct session *s, struct flight_job *j)
 	if (session_is_lmtp(s) && j->accepted > 1 && !j->refused)
 		s->expected += j->accepted - 1;
 	j->answer_at = 0;
-	session_enter(s, STATE_FLIGHT_FINAL);
+	session_state_enter(s, STATE_FLIGHT_FINAL);
 }
 
 void
@@ -433,7 +433,7 @@ flight_take_rcpt(struct session *s)
 	if (j->unanswered == 0)
 		await_final(s, j);
 	else
-		session_enter(s, STATE_FLIGHT_RCPT);
+		session_state_enter(s, STATE_FLIGHT_RCPT);
 }
 
 /*
@@ -535,7 +535,7 @@ flight_take_final(struct session *s)
 	if (j->accepted == 0)
 		next_job(s);
 	else
-		session_enter(s, STATE_FLIGHT_FINAL); /* the timer anew */
+		session_state_enter(s, STATE_FLIGHT_FINAL); /* the timer anew */
 }
 
 void
@@ -543,7 +543,7 @@ flight_take_goodbye(struct session *s)
 {
 	session_take_goodbye(s);
 	if (s->state == STATE_FLIGHT_RSET)
-		session_enter(s, STATE_FLIGHT_MAIL);
+		session_state_enter(s, STATE_FLIGHT_MAIL);
 	else if (s->state == STATE_FLIGHT_MAIL)
 		flight_take_mail(s);
 	else

@@ -6,8 +6,8 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
-#include <stdio.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/extension.h"
@@ -20,7 +20,7 @@ initiation_ask_first_address(struct session *s)
 	struct msg_next next = { 0 };
 
 	s->conf = *(const struct msg_session *)s->message->payload;
-	session_enter(s, STATE_DIAL);
+	session_state_enter(s, STATE_DIAL);
 	s->nasked++;
 	session_report(s, MSG_NEXT, &next, "");
 }
@@ -37,7 +37,7 @@ initiation_ask_anew(struct session *s)
 		return;
 	}
 	s->is_addressed = false;
-	session_enter(s, STATE_DIAL);
+	session_state_enter(s, STATE_DIAL);
 	s->nasked++;
 	session_report(s, MSG_NEXT, &next, "");
 }
@@ -63,7 +63,7 @@ initiation_take_dialed(struct session *s)
 {
 	s->local = *(const struct msg_dialed *)s->message->payload;
 	s->is_addressed = false;
-	session_enter(s, STATE_CONNECT);
+	session_state_enter(s, STATE_CONNECT);
 	if (s->conf.tls_level == TLS_VERIFY &&
 	    !address_is_host(s->address.tls_name)) {
 		session_judge(s, "4.7.5",
@@ -114,7 +114,7 @@ initiation_end_early(struct session *s)
 {
 	s->out.len = 0;
 	s->ops->hang_up(s->arg);
-	session_enter(s, STATE_OVER);
+	session_state_enter(s, STATE_OVER);
 }
 
 static void
@@ -128,7 +128,7 @@ start_tls(struct session *s)
 	switch (how) {
 	case SESSION_TLS_STARTED:
 		s->out.len = 0;
-		session_enter(s, STATE_TLS);
+		session_state_enter(s, STATE_TLS);
 		break;
 	case SESSION_TLS_INJECTED:
 		session_judge(s, "4.7.0",
@@ -136,7 +136,7 @@ start_tls(struct session *s)
 		session_fail(s, FAREWELL_NONE);
 		break;
 	case SESSION_TLS_REFUSED:
-		session_enter(s, STATE_TLS);
+		session_state_enter(s, STATE_TLS);
 		session_tls_failed(s, why);
 		break;
 	}
@@ -146,7 +146,7 @@ static void
 await_greeting(struct session *s)
 {
 	s->expected = 1;
-	session_enter(s, STATE_GREETING);
+	session_state_enter(s, STATE_GREETING);
 }
 
 void
@@ -183,13 +183,13 @@ say_hello(struct session *s, enum command_hello verb, enum session_state state)
 
 	capabilities_clear(&s->caps);
 	write_own_name(s, name, sizeof(name));
-	session_enter(s, state);
+	session_state_enter(s, state);
 	if (command_write_hello(&s->out, verb, name) != COMMAND_OK) {
 		session_judge(s, "4.3.5", "our own name cannot be sent");
 		session_fail(s, FAREWELL_QUIT);
 		return;
 	}
-	session_wrote(s, from);
+	session_command_written(s, from);
 }
 
 void
@@ -261,7 +261,7 @@ initiation_come_up(struct session *s)
 	s->ndomains = 0;
 	s->flight.window = s->address.shown ? 1 : 0;
 	s->parameters = extension_parameters(&s->caps);
-	session_enter(s, STATE_READY);
+	session_state_enter(s, STATE_READY);
 	session_report(s, MSG_SESSION_UP, &up, "");
 }
 
@@ -293,9 +293,9 @@ choose_security(struct session *s)
 		log_in(s);
 		return;
 	}
-	session_enter(s, STATE_STARTTLS);
+	session_state_enter(s, STATE_STARTTLS);
 	if (offered) {
-		session_write_word(s, COMMAND_STARTTLS);
+		session_command_word(s, COMMAND_STARTTLS);
 		return;
 	}
 	/* RFC 8689, 4.2.1: who demands it hears at once. */

@@ -229,7 +229,7 @@ job_refuse_as_judged(struct session *s)
 		job_next(s);
 		return;
 	}
-	session_enter(s, STATE_GATHER);
+	session_state_enter(s, STATE_GATHER);
 	if (s->leaving)
 		flight_depart(s);
 }
@@ -270,7 +270,7 @@ void
 job_begin_mail(struct session *s)
 {
 	job_report_begun(s);
-	session_enter(s, STATE_MAIL);
+	session_state_enter(s, STATE_MAIL);
 	job_write_mail(s);
 	if (s->expected > 0)
 		return;
@@ -305,15 +305,15 @@ begin_job(struct session *s)
 		begin_clean(s);
 		return;
 	}
-	session_enter(s, STATE_RSET);
+	session_state_enter(s, STATE_RSET);
 	(void)command_write_word(&s->out, COMMAND_RSET); /* out is empty */
-	session_wrote(s, from);
+	session_command_written(s, from);
 }
 
 void
 job_next(struct session *s)
 {
-	session_enter(s, STATE_READY);
+	session_state_enter(s, STATE_READY);
 	if (s->goodbye)
 		session_obey_goodbye(s);
 	else if (session_mails_left(s) == 0 || s->quit_asked || s->leaving ||

@@ -90,3 +90,13 @@ limits_choose(struct session *s)
 			put_off(s, i);
 	return true;
 }
+
+uint32_t
+session_mails_left(const struct session *s)
+{
+	uint32_t limit = s->caps.mail_limit;
+
+	if (limit == 0)
+		return UINT32_MAX;
+	return s->mails < limit ? limit - s->mails : 0;
+}

@@ -22,7 +22,7 @@ send_transcript(struct worker *w)
 	struct msg_transcript head = { .first = 1 };
 	size_t at = 0, n;
 
-	session_hide_secrets(&w->session);
+	session_login_hide_noted(&w->session);
 	while ((n = transcript_write(&w->transcript, &at, w->text,
 		    sizeof(w->text))) > 0) {
 		worker_send(w, MSG_TRANSCRIPT, &head, w->text, n);

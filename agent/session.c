@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The session's table: its states, and what its events do.  How it comes up is
+ * The session's table: what its events do in which state.  How it comes up is
  * in initiation.c; what it is given to deliver in job.c; MAIL and RCPT in
  * envelope.c, the message in data.c, several at once in flight.c; and its end in
  * ending.c.
@@ -12,17 +12,6 @@
 
 #include "agent/session_internal.h"
 #include "common/util.h"
-
-static const struct state_desc {
-	uint8_t step;
-	uint8_t timer; /* TIMER_COUNT: none */
-	const char *waiting;
-} states[] = {
-#define STATE(name, step, timer, waiting)                                      \
-	[STATE_##name] = { step, timer, waiting },
-#include "agent/session_states.def"
-#undef STATE
-};
 
 void
 session_init(struct session *s, const struct session_ops *ops, void *arg)
@@ -64,128 +53,9 @@ session_is_connected(const struct session *s)
 }
 
 bool
-session_is_lmtp(const struct session *s)
-{
-	return s->conf.protocol == SESSION_LMTP;
-}
-
-bool
 session_is_over(const struct session *s)
 {
 	return s->state == STATE_OVER;
-}
-
-void
-session_hide_secrets(struct session *s)
-{
-	auth_hide_noted(s);
-}
-
-unsigned
-session_timer(const struct session *s)
-{
-	return states[s->state].timer;
-}
-
-uint8_t
-session_step(const struct session *s)
-{
-	return states[s->state].step;
-}
-
-const char *
-session_waiting(const struct session *s)
-{
-	return states[s->state].waiting;
-}
-
-void
-session_enter(struct session *s, enum session_state state)
-{
-	uint8_t timer = states[state].timer;
-
-	/* After 421 there is little to wait for. */
-	if (s->goodbye && timer != TIMER_COUNT)
-		timer = TIMER_QUIT;
-	s->state = state;
-	s->ops->set_timer(s->arg,
-	    timer == TIMER_COUNT ? 0 : s->conf.timer_ms[timer]);
-}
-
-void
-session_report(struct session *s, enum msg_type type, const void *payload,
-    const char *text)
-{
-	if (s->login.wanted)
-		text = auth_hide(s, text);
-	s->ops->report(s->arg, type, payload, text, strlen(text));
-}
-
-/* Whose transaction a line belongs to: the job in hand, or that of a flight
- * whose replies come next; 0: none.  Clients see their own alone. */
-static uint64_t
-job_of_line(const struct session *s)
-{
-	const struct flight *f = &s->flight;
-
-	if (s->trans.active)
-		return s->trans.job;
-	return f->departed && f->at < f->count ? f->jobs[f->at].job : 0;
-}
-
-/* A line for whoever watches; the octets are a stranger's, or our own. */
-static void
-show(struct session *s, bool from_remote, const uint8_t *line, size_t n)
-{
-	struct msg_dialogue dialogue = { 0 };
-	char text[SESSION_TEXT_SIZE];
-
-	if (!s->conf.verbose)
-		return;
-	dialogue.job = job_of_line(s);
-	dialogue.from_remote = from_remote;
-	(void)reply_write_sanitized(text, sizeof(text), line, n);
-	session_report(s, MSG_DIALOGUE, &dialogue, text);
-}
-
-void
-session_show(struct session *s, const char *line)
-{
-	show(s, false, (const uint8_t *)line, strlen(line));
-}
-
-void
-session_show_remote(struct session *s, const uint8_t *line, size_t n)
-{
-	show(s, true, line, n);
-}
-
-void
-session_wrote(struct session *s, size_t from)
-{
-	s->expected++;
-	transcript_note_octets(s->transcript, TRANSCRIPT_SENT,
-	    s->out.octets + from, s->out.len - from);
-	show(s, false, s->out.octets + from, s->out.len - from - 2);
-}
-
-void
-session_write_word(struct session *s, enum command_word word)
-{
-	size_t from = s->out.len;
-
-	if (command_write_word(&s->out, word) == COMMAND_OK)
-		session_wrote(s, from);
-}
-
-uint32_t
-session_mails_left(const struct session *s)
-{
-	uint32_t limit = s->caps.mail_limit;
-
-	if (limit == 0)
-		return UINT32_MAX;
-	return s->mails < limit ? limit - s->mails : 0;
 }
 
 static void
@@ -258,7 +128,7 @@ show_line(struct session *s)
 	if (s->state == STATE_AUTH)
 		auth_show_line(s);
 	else
-		show(s, true, s->reply.line, s->reply.line_len);
+		session_report_heard(s, s->reply.line, s->reply.line_len);
 }
 
 /* One line of a reply: the dialogue, and the keywords of EHLO. */

@@ -270,10 +270,10 @@ bool session_is_connected(const struct session *s); /* octets may come */
 bool session_is_over(const struct session *s);
 
 /* What the transcript holds of our secrets, said again by the remote, goes. */
-void session_hide_secrets(struct session *s);
+void session_login_hide_noted(struct session *s);
 
 /* The timer that runs: enum session_timer, TIMER_COUNT where none does. */
-unsigned session_timer(const struct session *s);
+unsigned session_state_timer(const struct session *s);
 
 /*
  * session_message - a checked message of the queue or the dialer.

@@ -11,6 +11,8 @@
 #define RCPT_DONE     (1u << 2) /* the queue has its outcome */
 #define RCPT_OVER     (1u << 3) /* one too many for the server's LIMITS */
 
+#define SESSION_HIDDEN "<hidden>" /* in the place of a secret */
+
 /* How a connection that failed is left. */
 enum farewell {
 	FAREWELL_NONE,
@@ -18,37 +20,17 @@ enum farewell {
 	FAREWELL_QUIT_NO_WAIT, /* after 421 */
 };
 
-/* Go into a state, and start its timer afresh. */
-void session_enter(struct session *s, enum session_state state);
-
 /*
  * The connection is over for the reason in s->verdict.  What is left of the
  * transaction gets it as its outcome.
  */
 void session_fail(struct session *s, enum farewell farewell);
 
-/* A verdict of our own; dsn's class decides between deferred and failed. */
-void session_judge(struct session *s, const char *dsn, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* The verdict is about this host: the next one may take what it has not. */
-void session_judge_host(struct session *s, const char *dsn, const char *fmt,
-    ...) __attribute__((format(printf, 3, 4)));
-
-/*
- * The reply's verdict: by its class, or deferred as a protocol error where the
- * class means nothing here.  True in the first case.
- */
-bool session_judge_reply(struct session *s);
-
 /* Fail by the reply in hand. */
 void session_fail_by_reply(struct session *s, enum farewell farewell);
 
 /* A reply that answers nothing we sent. */
 void session_meet_unsolicited(struct session *s);
-
-/* Account for one command just written at out[from], and show it. */
-void session_wrote(struct session *s, size_t from);
 
 /* Say QUIT, and wait for its reply. */
 void session_say_quit(struct session *s);
@@ -69,23 +51,67 @@ void session_take_goodbye(struct session *s);
 /* All that was on the wire then is answered: QUIT, and no waiting. */
 void session_obey_goodbye(struct session *s);
 
-/* A line of our own for the dialogue. */
-void session_show(struct session *s, const char *line);
+/* Of session_state.c: go into a state, and start its timer afresh. */
+void session_state_enter(struct session *s, enum session_state state);
 
-/* One of the remote. */
-void session_show_remote(struct session *s, const uint8_t *line, size_t n);
+/* Of the state: its step, and what it waits for, for words to people. */
+uint8_t session_state_step(const struct session *s);
+const char *session_state_waiting(const struct session *s);
 
+/* Of session_report.c: to the queue. */
 void session_report(struct session *s, enum msg_type type, const void *payload,
     const char *text);
 
+/* For the dialogue: a line of our own, octets that we sent, a line of the
+ * remote. */
+void session_report_line(struct session *s, const char *line);
+void session_report_sent(struct session *s, const uint8_t *octets, size_t n);
+void session_report_heard(struct session *s, const uint8_t *line, size_t n);
+
+/* Of session_command.c: account for one command just written at out[from], and
+ * show it. */
+void session_command_written(struct session *s, size_t from);
+
 /* Write a command that is one word, and account for it. */
-void session_write_word(struct session *s, enum command_word word);
+void session_command_word(struct session *s, enum command_word word);
 
-bool session_is_lmtp(const struct session *s);
+/* Of session_judge.c: a verdict of our own; dsn's class decides between deferred
+ * and failed. */
+void session_judge(struct session *s, const char *dsn, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
-/* Of the state: its step, and what it waits for, for words to people. */
-uint8_t session_step(const struct session *s);
-const char *session_waiting(const struct session *s);
+/* The verdict is about this host: the next one may take what it has not. */
+void session_judge_host(struct session *s, const char *dsn, const char *fmt,
+    ...) __attribute__((format(printf, 3, 4)));
+
+/*
+ * The reply's verdict: by its class, or deferred as a protocol error where the
+ * class means nothing here.  True in the first case.
+ */
+bool session_judge_reply(struct session *s);
+
+/* Of session_login.c: */
+void session_login_take(struct session *s);
+
+/* Wipe what LOGIN brought. */
+void session_login_forget(struct session *s);
+
+/* Another response takes the place of the last one, and a server may yet repeat
+ * that. */
+void session_login_keep_told(struct session_login *l);
+
+/* Where a login was denied by 535 the verdict stays that one, whatever ends the
+ * connection while another mechanism is tried. */
+void session_login_keep_denial(struct session *s);
+
+/* A copy of a text without the secret; good until the next. */
+const char *session_login_hide(struct session *s, const char *text);
+
+static inline bool
+session_is_lmtp(const struct session *s)
+{
+	return s->conf.protocol == SESSION_LMTP;
+}
 
 /* The handlers; session_table.def says when.  Of ending.c: */
 void ending_conclude(struct session *s);
@@ -119,26 +145,14 @@ void initiation_learn(struct session *s);
 void initiation_come_up(struct session *s);
 
 /* Of auth.c: */
-void auth_take_login(struct session *s);
 void auth_take_reply(struct session *s);
 void auth_meet_unsolicited(struct session *s);
 
 /* Log in, or fail. */
 void auth_begin(struct session *s);
 
-/* Wipe what LOGIN brought. */
-void auth_forget(struct session *s);
-
-/* Where a login was denied by 535 the verdict stays that one, whatever ends the
- * connection while another mechanism is tried. */
-void auth_keep_denial(struct session *s);
-
 /* A line of the server for the dialogue, while we log in. */
-void auth_hide_noted(struct session *s);
 void auth_show_line(struct session *s);
-
-/* A copy of a text without the secret; good until the next. */
-const char *auth_hide(struct session *s, const char *text);
 
 /* Of job.c: */
 void job_begin(struct session *s);

@@ -20,8 +20,8 @@ ask_next(struct session *s)
 		if (!(t->rcpts[t->write_at] & RCPT_DONE)) {
 			if (command_write_vrfy(&s->out, t->write_path,
 				t->smtputf8) == COMMAND_OK) {
-				session_wrote(s, from);
-				session_enter(s, STATE_VERIFY);
+				session_command_written(s, from);
+				session_state_enter(s, STATE_VERIFY);
 				return;
 			}
 			session_judge(s, "5.1.3", "recipient cannot be sent");
@@ -50,7 +50,7 @@ verify_begin(struct session *s)
 	session_report(s, MSG_BEGUN, &begun, "");
 	s->trans.begun = true;
 	s->needs_rset = false; /* no transaction is open */
-	session_enter(s, STATE_VERIFY);
+	session_state_enter(s, STATE_VERIFY);
 	if (s->trans.flags & SUBMIT_HANDSHAKE)
 		settle_handshake(s);
 	else

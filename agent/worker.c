@@ -135,8 +135,8 @@ take_message(struct worker *w)
 	const char *why;
 	int ret;
 
-	ret = message_receive(WORKER_CONTROL_FD, w->received,
-	    ROLE_QUEUE, ROLE_WORKER, MSG_DONTWAIT, &m, &why);
+	ret = message_receive(WORKER_CONTROL_FD, w->received, ROLE_QUEUE,
+	    ROLE_WORKER, MSG_DONTWAIT, &m, &why);
 	if (ret == -1 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (ret == -1 && errno == EPROTO)
@@ -253,7 +253,7 @@ check_timers(struct worker *w)
 	} else if (now >= w->timer_at) {
 		w->timer_at = NEVER;
 		transcript_note_text(&w->transcript, TRANSCRIPT_TIMEOUT,
-		    timer_name(session_timer(&w->session)));
+		    timer_name(session_state_timer(&w->session)));
 		session_timeout(&w->session, false);
 	}
 }

@@ -50,7 +50,7 @@ write_line(struct session *s, enum command_client verb)
 
 	if (!command_write_client(&s->out, verb, &t->client_at, taken(s)))
 		return false;
-	session_wrote(s, from);
+	session_command_written(s, from);
 	t->client_unanswered++;
 	return true;
 }
@@ -65,7 +65,7 @@ forward(struct session *s)
 			break;
 	if (batch)
 		job_write_mail(s);
-	session_enter(s, STATE_XFORWARD);
+	session_state_enter(s, STATE_XFORWARD);
 }
 
 void
@@ -82,7 +82,7 @@ xclient_begin(struct session *s)
 		return;
 	}
 	s->quit_asked = true; /* who comes next is somebody else */
-	session_enter(s, STATE_XCLIENT);
+	session_state_enter(s, STATE_XCLIENT);
 	if (write_line(s, COMMAND_XCLIENT) && !has_more(s, t->client_at))
 		return;
 	s->out.len = 0; /* what was written does not leave */
@@ -102,9 +102,9 @@ xclient_take_forward(struct session *s)
 	if (s->expected == 0 && write_line(s, COMMAND_XFORWARD))
 		return;
 	if (t->client_unanswered > 0)
-		session_enter(s, STATE_XFORWARD);
+		session_state_enter(s, STATE_XFORWARD);
 	else if (s->expected > 0)
-		session_enter(s, STATE_MAIL);
+		session_state_enter(s, STATE_MAIL);
 	else
 		job_begin_mail(s);
 }
