@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/extension.h"
 #include "agent/sasl.h"
 #include "agent/session_internal.h"
 
@@ -36,6 +37,29 @@ refuse(struct session *s, const char *dsn, const char *why)
 	session_fail(s, FAREWELL_QUIT);
 }
 
+/* All is settled with the server: messages may come. */
+static void
+come_up(struct session *s)
+{
+	struct msg_session_up up = { 0 };
+
+	s->ops->get_tls_info(s->arg, &up.tls);
+	up.extensions = s->caps.offered;
+	up.flights = offer_has_flights(s);
+	s->up = true;
+	s->has_failure = false;
+	s->needs_rset = false;
+	s->spent = false;
+	s->limit = 0;
+	s->mails = 0;
+	s->delivered = 0;
+	s->ndomains = 0;
+	s->flight.window = s->address.shown ? 1 : 0;
+	s->parameters = extension_parameters(&s->caps);
+	session_state_enter(s, STATE_READY);
+	session_report(s, MSG_SESSION_UP, &up, "");
+}
+
 static void
 succeed(struct session *s)
 {
@@ -49,7 +73,7 @@ succeed(struct session *s)
 	else
 		sasl_client_stop();
 	explicit_bzero(s->out_octets, SASL_RESPONSE_SIZE + 2);
-	initiation_come_up(s);
+	come_up(s);
 }
 
 /* The next mechanism. */
@@ -194,8 +218,8 @@ try_next(struct session *s)
 	refuse_all(s);
 }
 
-void
-auth_begin(struct session *s)
+static void
+begin_login(struct session *s)
 {
 	struct session_login *l = &s->login;
 
@@ -214,6 +238,23 @@ auth_begin(struct session *s)
 	if (s->in_tls && s->ops->get_binding != NULL)
 		s->ops->get_binding(s->arg, &l->binding);
 	try_next(s);
+}
+
+/* RFC 8689, 4.2.1: another host of the domain may keep to it. */
+void
+auth_begin(struct session *s)
+{
+	if (s->conf.require_tls &&
+	    !capabilities_offer(&s->caps, CAPABILITY_REQUIRETLS)) {
+		session_judge(s, "5.7.30",
+		    "REQUIRETLS support required: the server does not offer it");
+		session_fail(s, FAREWELL_QUIT);
+		return;
+	}
+	if (s->login.wanted)
+		begin_login(s);
+	else
+		come_up(s);
 }
 
 /* Replies. */

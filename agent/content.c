@@ -145,3 +145,19 @@ content_read(struct session *s, uint8_t *out, size_t n)
 		t->body_at += (uint64_t)got;
 	return got;
 }
+
+uint64_t
+content_octets(struct session *s)
+{
+	struct transaction *t = &s->trans;
+	uint8_t last = '\n';
+
+	if (t->body == COMMAND_BODY_BINARYMIME)
+		return t->size; /* as they are */
+	if (t->size == 0 || t->wire_octets > 0)
+		return t->wire_octets;
+	if (s->ops->read_body(s->arg, &last, 1, t->size - 1) != 1)
+		return t->size;
+	t->wire_octets = last == '\n' ? t->size : t->size + 2;
+	return t->wire_octets;
+}

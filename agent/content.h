@@ -49,4 +49,7 @@ enum mime_error content_convert(struct session *s, enum mime_target target,
  */
 ssize_t content_read(struct session *s, uint8_t *out, size_t n);
 
+/* RFC 1870, 5: what goes between 354 and the dot, without added dots. */
+uint64_t content_octets(struct session *s);
+
 #endif

@@ -53,7 +53,7 @@ data_take_reply(struct session *s)
 		session_fail(s, FAREWELL_NONE);
 		return;
 	}
-	job_settle_accepted(s);
+	session_outcome_settle_accepted(s);
 	job_finish(s);
 }
 
@@ -97,10 +97,11 @@ fill_chunk(struct session *s)
 {
 	struct transaction *t = &s->trans;
 	struct msg_job_ref ref = { t->job };
-	uint64_t left = job_octets(s) - t->body_at;
+	uint64_t left = content_octets(s) - t->body_at;
 	size_t n = s->out.size - CHUNK_FRAME_MAX;
 	bool last = left <= n;
-	bool cut = last && job_octets(s) > t->content_octets; /* no line end */
+	bool cut =
+	    last && content_octets(s) > t->content_octets; /* no line end */
 	size_t from_body;
 
 	n = last ? (size_t)left : n - 2;
@@ -218,7 +219,7 @@ take_chunk(struct session *s)
 		session_fail(s, FAREWELL_NONE);
 		return;
 	}
-	job_settle_accepted(s);
+	session_outcome_settle_accepted(s);
 	if (t->body_ended && session_is_lmtp(s)) {
 		session_fail(s, FAREWELL_NONE);
 		return;
@@ -249,7 +250,7 @@ take_final_lmtp(struct session *s)
 
 	while (!(t->rcpts[t->answer_at] & RCPT_ACCEPTED))
 		t->answer_at++;
-	job_settle(s, t->answer_at++);
+	session_outcome_settle(s, t->answer_at++);
 }
 
 void
@@ -284,7 +285,7 @@ data_take_final(struct session *s)
 	if (session_is_lmtp(s))
 		take_final_lmtp(s);
 	else
-		job_settle_accepted(s);
+		session_outcome_settle_accepted(s);
 	if (s->reply.code == 421)
 		session_fail(s, FAREWELL_QUIT_NO_WAIT);
 	else if (t->accepted == 0)

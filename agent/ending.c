@@ -38,7 +38,7 @@ ask_next_address(struct session *s)
 	struct msg_next next = { 0 };
 	bool was_up = s->up;
 
-	job_forget(s); /* one that waited: it is sent again */
+	session_outcome_forget(s); /* one that waited: it is sent again */
 	next.has_failure = s->has_failure;
 	s->in_clear =
 	    (s->in_clear && s->anew) || (s->has_failure && is_worth_clear(s));
@@ -109,6 +109,13 @@ went_unasked(const struct session *s)
 	return s->state == STATE_READY && s->mails == 0 && s->address.more;
 }
 
+/* Whatever is sent now would be taken for octets of a message. */
+static bool
+is_flight_cut(const struct session *s)
+{
+	return s->flight.count > 0 && s->out.len > 0;
+}
+
 void
 session_fail(struct session *s, enum farewell farewell)
 {
@@ -122,9 +129,9 @@ session_fail(struct session *s, enum farewell farewell)
 	s->failure.outcome.again = OUTCOME_AGAIN_NOT;
 	s->failure.outcome.in_doubt = 0;
 	s->has_failure = true;
-	if (flight_is_cut(s))
+	if (is_flight_cut(s))
 		farewell = FAREWELL_NONE;
-	job_abandon(s);
+	session_outcome_abandon(s);
 	/* It had enough before any message: another host may take them. */
 	if (s->up && s->mails == 0 && s->address.more)
 		s->leaving = true;

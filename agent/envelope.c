@@ -11,19 +11,6 @@
 
 /* The batch. */
 
-const char *
-envelope_parameters(const char *path)
-{
-	return path + strlen(path) + 1;
-}
-
-const char *
-envelope_next_path(const char *path)
-{
-	path = envelope_parameters(path);
-	return path + strlen(path) + 1;
-}
-
 /* A bounce goes in a session that did not insist on it: where it can, it still
  * says what the message that it tells of said (RFC 8689, 5). */
 static bool
@@ -45,11 +32,11 @@ envelope_write_mail(struct session *s)
 
 	mail.has_size = capabilities_offer(&s->caps, CAPABILITY_SIZE);
 	if (mail.has_size)
-		mail.size = job_octets(s);
+		mail.size = content_octets(s);
 	mail.body = t->body;
 	mail.smtputf8 = t->smtputf8;
 	mail.require_tls = asks_for_tls(s);
-	mail.parameters = envelope_parameters(t->envelope);
+	mail.parameters = session_path_parameters(t->envelope);
 	mail.offered = s->parameters;
 	return command_write_mail(&s->out, t->envelope, &mail);
 }
@@ -58,7 +45,7 @@ enum command_error
 envelope_write_rcpt(struct session *s)
 {
 	const char *path = s->trans.write_path;
-	const char *parameters = envelope_parameters(path);
+	const char *parameters = session_path_parameters(path);
 	char more[PARAMETERS_RCPT_SIZE];
 
 	if (s->trans.wants_delay) {
@@ -75,7 +62,7 @@ skip_rcpt(struct session *s)
 	struct transaction *t = &s->trans;
 
 	t->write_at++;
-	t->write_path = envelope_next_path(t->write_path);
+	t->write_path = session_path_next(t->write_path);
 	if (t->write_at == t->nrcpt)
 		t->fill = FILL_DATA;
 	return true;
@@ -102,7 +89,7 @@ ask_for_rcpt(struct session *s)
 	case COMMAND_TOO_LONG:
 	case COMMAND_BAD_OCTET:
 		session_judge(s, "5.1.3", "recipient cannot be sent");
-		job_settle(s, rcpt);
+		session_outcome_settle(s, rcpt);
 		break;
 	}
 	return skip_rcpt(s);
@@ -187,10 +174,10 @@ envelope_take_mail(struct session *s)
 			session_fail(s, FAREWELL_NONE);
 			return;
 		}
-		t->again =
-		    s->reply.code / 100 == 4 && job_is_spent(s, t->returned);
+		t->again = s->reply.code / 100 == 4 &&
+		    session_outcome_is_spent(s, t->returned);
 		if (!t->again)
-			job_settle_all(s);
+			session_outcome_settle_all(s);
 		/* What is out already is answered still (S-110). */
 		t->fill = FILL_NOTHING;
 	}
@@ -263,7 +250,7 @@ envelope_take_rcpt(struct session *s)
 		session_fail(s, FAREWELL_NONE);
 		return;
 	}
-	job_settle(s, rcpt);
+	session_outcome_settle(s, rcpt);
 	envelope_advance(s);
 }
 

@@ -24,114 +24,7 @@ head(struct session *s)
 	return &s->flight.jobs[s->flight.at];
 }
 
-/* Outcomes. */
-
-static void
-settle(struct session *s, struct flight_job *j, uint32_t rcpt)
-{
-	uint8_t *what = &s->flight.rcpts[j->rcpts + rcpt];
-	struct msg_outcome outcome = { 0 };
-
-	if (*what & RCPT_DONE)
-		return;
-	*what |= RCPT_DONE;
-	outcome.job = j->job;
-	outcome.rcpt = rcpt;
-	outcome.outcome = s->verdict.outcome;
-	outcome.outcome.offers = offer_bits(s);
-	job_tally(&j->tally, &outcome.outcome);
-	session_report(s, MSG_OUTCOME, &outcome, s->verdict.text);
-}
-
-static void
-settle_all(struct session *s, struct flight_job *j)
-{
-	for (uint32_t i = 0; i < j->nrcpt; i++)
-		settle(s, j, i);
-}
-
-static void
-settle_accepted(struct session *s, struct flight_job *j)
-{
-	for (uint32_t i = 0; i < j->nrcpt; i++)
-		if (s->flight.rcpts[j->rcpts + i] & RCPT_ACCEPTED)
-			settle(s, j, i);
-}
-
-/* Whatever is sent now would be taken for octets of a message. */
-bool
-flight_is_cut(const struct session *s)
-{
-	return s->flight.count > 0 && s->out.len > 0;
-}
-
-/* A remote that said 421 and then closed took nothing of what followed; where
- * the connection broke, or it went on, its replies may be lost. */
-static bool
-said_goodbye(const struct session *s)
-{
-	return s->goodbye ? s->closed && !s->went_on
-			  : s->verdict.outcome.code == 421;
-}
-
-/* The connection was spent before anything of the flight's rest was answered. */
-static bool
-ended_spent(const struct session *s, const struct flight_job *j)
-{
-	return s->hung_up &&
-	    (s->state == STATE_FLIGHT_RSET || s->state == STATE_FLIGHT_MAIL) &&
-	    job_is_spent(s, j->returned);
-}
-
-/* One message of a flight whose connection is over; sent: octets of the flight.
- * Its last octet sent, it has perhaps arrived (RFC 1047). */
-static void
-abandon_job(struct session *s, struct flight_job *j, bool is_head, size_t sent)
-{
-	struct outcome *o = &s->verdict.outcome;
-	const uint8_t again = o->again;
-	bool doubt = sent >= j->ends && !said_goodbye(s);
-
-	if ((!is_head && (sent <= j->begins || said_goodbye(s))) ||
-	    (j->spent && j->accepted == 0)) {
-		job_give_back(s, j->job, j->spent, doubt && j->unsure);
-		return;
-	}
-	if (ended_spent(s, j)) {
-		job_give_back(s, j->job, true, doubt);
-		return;
-	}
-	/* The head alone was refused, where the session goes on anew. */
-	o->in_doubt = doubt && (!is_head || again != OUTCOME_AGAIN_ANEW);
-	if (o->in_doubt)
-		o->again = OUTCOME_AGAIN_NOT;
-	settle_all(s, j);
-	o->in_doubt = 0;
-	o->again = again;
-	job_leave(s, &j->tally);
-}
-
-/* The connection is over, for the reason in s->verdict. */
-void
-flight_abandon(struct session *s)
-{
-	struct flight *f = &s->flight;
-	size_t sent = f->octets - s->out.len;
-
-	for (uint32_t i = f->at; f->departed && i < f->count; i++)
-		abandon_job(s, &f->jobs[i], i == f->at, sent);
-	f->count = 0;
-	f->departed = false;
-}
-
 /* Gathering. */
-
-bool
-flight_takes(const struct session *s)
-{
-	return capabilities_offer(&s->caps, CAPABILITY_PIPELINING) &&
-	    capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
-}
 
 /* More than its commands will take, for certain. */
 static size_t
@@ -151,7 +44,7 @@ flight_fit(const struct session *s)
 	const struct transaction *t = &s->trans;
 	uint64_t need = t->size + 2 + commands_room(s);
 
-	if (!flight_takes(s) || f->window == 0 || t->is_converted ||
+	if (!offer_has_flights(s) || f->window == 0 || t->is_converted ||
 	    (t->flags & SUBMIT_VERIFY) || xclient_applies(s) ||
 	    t->nrcpt > FLIGHT_RCPTS_MAX || need > s->out.size)
 		return FLIGHT_NEVER;
@@ -176,7 +69,7 @@ ask_for_rcpt(struct session *s, struct flight_job *j, uint32_t rcpt)
 		j->unanswered++;
 	} else {
 		session_judge(s, "5.1.3", "recipient cannot be sent");
-		settle(s, j, rcpt);
+		session_outcome_flight(s, j, rcpt);
 	}
 }
 
@@ -199,7 +92,7 @@ write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 	session_command_written(s, from);
 	for (uint32_t i = 0; i < j->nrcpt; i++) {
 		ask_for_rcpt(s, j, i);
-		s->trans.write_path = envelope_next_path(s->trans.write_path);
+		s->trans.write_path = session_path_next(s->trans.write_path);
 	}
 	from = s->out.len;
 	(void)command_write_bdat(&s->out, octets, true); /* there is room */
@@ -269,10 +162,10 @@ flight_join(struct session *s)
 		s->out.len = from;
 		transcript_take_back(s->transcript, noted);
 		s->verdict.outcome.step = STEP_MAIL;
-		settle_all(s, j);
-		job_leave(s, &j->tally);
+		session_outcome_flight_all(s, j);
+		session_outcome_leave(s, &j->tally);
 	}
-	job_forget(s);
+	session_outcome_forget(s);
 	if (f->count == 0) {
 		job_next(s);
 		return;
@@ -336,7 +229,7 @@ next_job(struct session *s)
 
 	if (j->tally.delivered > 0)
 		s->delivered++;
-	job_leave(s, &j->tally);
+	session_outcome_leave(s, &j->tally);
 	if (++f->at < f->count)
 		session_state_enter(s, STATE_FLIGHT_RSET);
 	else
@@ -367,7 +260,7 @@ is_enough(struct session *s, const struct flight_job *j)
 {
 	bool again = s->flight.at > 0 && j[-1].spent;
 
-	return job_is_spent(s, j->returned) &&
+	return session_outcome_is_spent(s, j->returned) &&
 	    (s->reply.code / 100 == 4 || (again && s->reply.code == 503));
 }
 
@@ -386,7 +279,7 @@ flight_take_mail(struct session *s)
 		j->unsure = s->reply.code == 503;
 		j->spent = is_enough(s, j);
 		if (!j->spent && !j->unsure)
-			settle_all(s, j);
+			session_outcome_flight_all(s, j);
 		f->disturbed = true;
 	}
 	session_state_enter(s, STATE_FLIGHT_RCPT);
@@ -428,7 +321,7 @@ flight_take_rcpt(struct session *s)
 			session_fail(s, FAREWELL_NONE);
 			return;
 		}
-		settle(s, j, rcpt);
+		session_outcome_flight(s, j, rcpt);
 	}
 	if (j->unanswered == 0)
 		await_final(s, j);
@@ -455,11 +348,11 @@ end_unwanted(struct session *s, struct flight_job *j)
 		return;
 	}
 	if (j->unsure && !j->spent)
-		settle_all(s, j);
+		session_outcome_flight_all(s, j);
 	if (s->reply.code == 421)
 		session_take_goodbye(s);
 	if (j->spent)
-		job_give_back(s, j->job, true, false);
+		session_outcome_give_back(s, j->job, true, false);
 	next_job(s);
 }
 
@@ -468,7 +361,7 @@ settle_next_accepted(struct session *s, struct flight_job *j)
 {
 	while (!(s->flight.rcpts[j->rcpts + j->answer_at] & RCPT_ACCEPTED))
 		j->answer_at++;
-	settle(s, j, j->answer_at++);
+	session_outcome_flight(s, j, j->answer_at++);
 	j->accepted--;
 }
 
@@ -527,7 +420,7 @@ flight_take_final(struct session *s)
 	if (session_is_lmtp(s)) {
 		settle_next_accepted(s, j);
 	} else {
-		settle_accepted(s, j);
+		session_outcome_flight_accepted(s, j);
 		j->accepted = 0;
 	}
 	if (s->reply.code == 421)

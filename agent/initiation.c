@@ -137,7 +137,9 @@ start_tls(struct session *s)
 		break;
 	case SESSION_TLS_REFUSED:
 		session_state_enter(s, STATE_TLS);
-		session_tls_failed(s, why);
+		s->cause = why;
+		ending_meet_tls_failure(s);
+		s->cause = NULL;
 		break;
 	}
 }
@@ -243,45 +245,6 @@ initiation_take_greeting(struct session *s)
 	initiation_say_hello(s, STATE_HELLO);
 }
 
-void
-initiation_come_up(struct session *s)
-{
-	struct msg_session_up up = { 0 };
-
-	s->ops->get_tls_info(s->arg, &up.tls);
-	up.extensions = s->caps.offered;
-	up.flights = flight_takes(s);
-	s->up = true;
-	s->has_failure = false;
-	s->needs_rset = false;
-	s->spent = false;
-	s->limit = 0;
-	s->mails = 0;
-	s->delivered = 0;
-	s->ndomains = 0;
-	s->flight.window = s->address.shown ? 1 : 0;
-	s->parameters = extension_parameters(&s->caps);
-	session_state_enter(s, STATE_READY);
-	session_report(s, MSG_SESSION_UP, &up, "");
-}
-
-/* RFC 8689, 4.2.1: another host of the domain may keep to it. */
-static void
-log_in(struct session *s)
-{
-	if (s->conf.require_tls &&
-	    !capabilities_offer(&s->caps, CAPABILITY_REQUIRETLS)) {
-		session_judge(s, "5.7.30",
-		    "REQUIRETLS support required: the server does not offer it");
-		session_fail(s, FAREWELL_QUIT);
-		return;
-	}
-	if (s->login.wanted)
-		auth_begin(s);
-	else
-		initiation_come_up(s);
-}
-
 /* Capabilities are known: up into TLS, or on. */
 static void
 choose_security(struct session *s)
@@ -290,7 +253,7 @@ choose_security(struct session *s)
 
 	if (s->in_tls || s->in_clear || s->conf.tls_level == TLS_NONE ||
 	    (s->conf.tls_level == TLS_MAY && !offered)) {
-		log_in(s);
+		auth_begin(s);
 		return;
 	}
 	session_state_enter(s, STATE_STARTTLS);

@@ -8,98 +8,13 @@
 
 #include "agent/session_internal.h"
 
-/* Outcomes. */
-
-void
-job_settle(struct session *s, uint32_t rcpt)
-{
-	struct transaction *t = &s->trans;
-	struct msg_outcome outcome = { 0 };
-
-	if (t->rcpts[rcpt] & RCPT_DONE)
-		return;
-	t->rcpts[rcpt] |= RCPT_DONE;
-	if (t->rcpts[rcpt] & RCPT_ACCEPTED)
-		t->accepted--;
-	outcome.job = t->job;
-	outcome.rcpt = rcpt;
-	outcome.outcome = s->verdict.outcome;
-	outcome.outcome.offers = offer_bits(s);
-	outcome.outcome.broke_signature = t->breaks_signature;
-	job_tally(&t->tally, &outcome.outcome);
-	session_report(s, MSG_OUTCOME, &outcome, s->verdict.text);
-}
-
-void
-job_settle_all(struct session *s)
-{
-	for (uint32_t i = 0; i < s->trans.nrcpt; i++)
-		job_settle(s, i);
-}
-
-void
-job_settle_accepted(struct session *s)
-{
-	for (uint32_t i = 0; i < s->trans.nrcpt; i++)
-		if (s->trans.rcpts[i] & RCPT_ACCEPTED)
-			job_settle(s, i);
-}
-
-void
-job_forget(struct session *s)
-{
-	s->trans.active = false;
-	s->trans.begun = false;
-	s->ops->close_body(s->arg);
-}
-
-bool
-job_is_spent(const struct session *s, bool returned)
-{
-	return s->delivered > 0 && !returned;
-}
-
-void
-job_give_back(struct session *s, uint64_t job, bool spent, bool in_doubt)
-{
-	struct msg_again again = { job, spent, in_doubt };
-
-	if (spent) {
-		s->spent = true;
-		s->limit = s->delivered;
-	}
-	session_report(s, MSG_AGAIN, &again, "");
-}
-
-void
-job_tally(struct job_tally *tally, const struct outcome *outcome)
-{
-	bool elsewhere = outcome->again == OUTCOME_AGAIN_ELSEWHERE ||
-	    outcome->again == OUTCOME_AGAIN_ANEW;
-
-	tally->delivered += outcome->status == OUTCOME_DELIVERED;
-	tally->elsewhere += elsewhere;
-	tally->lacking += elsewhere && outcome->status == OUTCOME_FAILED;
-}
-
-/* A recipient that is put off while others of its message are accepted stays
- * with this host, and is tried again later. */
-void
-job_leave(struct session *s, const struct job_tally *tally)
-{
-	if ((tally->lacking > 0 ||
-		(tally->elsewhere > 0 && tally->delivered == 0)) &&
-	    (s->address.more || s->anew))
-		s->leaving = true;
-}
-
 void
 job_finish(struct session *s)
 {
 	struct transaction *t = &s->trans;
 
 	if (t->again)
-		job_give_back(s, t->job, true, false);
+		session_outcome_give_back(s, t->job, true, false);
 	if (t->tally.delivered > 0) {
 		s->delivered++;
 		if (t->bdat && s->flight.window == 0)
@@ -107,63 +22,9 @@ job_finish(struct session *s)
 	}
 	if (s->needs_rset && s->flight.window > 1)
 		s->flight.window = 1;
-	job_leave(s, &t->tally);
-	job_forget(s);
+	session_outcome_leave(s, &t->tally);
+	session_outcome_forget(s);
 	job_next(s);
-}
-
-/* Whether the remote ended a spent connection before it had more of the job in
- * hand than its first command. */
-static bool
-ended_spent(const struct session *s)
-{
-	return s->hung_up && job_is_spent(s, s->trans.returned) &&
-	    (s->state == STATE_MAIL || s->state == STATE_XFORWARD);
-}
-
-void
-job_abandon(struct session *s)
-{
-	struct outcome *o = &s->verdict.outcome;
-
-	flight_abandon(s);
-	if (!s->trans.active)
-		return;
-	if (s->trans.begun && (s->trans.again || ended_spent(s))) {
-		job_give_back(s, s->trans.job, true, false);
-		job_forget(s);
-		return;
-	}
-	if (!s->trans.begun) { /* another worker can have it as it is */
-		job_forget(s);
-		return;
-	}
-	/* Whoever has the whole message may have kept it (RFC 1047). */
-	if (s->state == STATE_FINAL && o->again != OUTCOME_AGAIN_ANEW) {
-		o->in_doubt = 1;
-		o->again = OUTCOME_AGAIN_NOT;
-	}
-	job_settle_all(s);
-	job_leave(s, &s->trans.tally);
-	job_forget(s);
-}
-
-/* A job comes in. */
-
-uint64_t
-job_octets(struct session *s)
-{
-	struct transaction *t = &s->trans;
-	uint8_t last = '\n';
-
-	if (t->body == COMMAND_BODY_BINARYMIME)
-		return t->size; /* as they are */
-	if (t->size == 0 || t->wire_octets > 0)
-		return t->wire_octets;
-	if (s->ops->read_body(s->arg, &last, 1, t->size - 1) != 1)
-		return t->size;
-	t->wire_octets = last == '\n' ? t->size : t->size + 2;
-	return t->wire_octets;
 }
 
 /* As it came: how it goes is chosen by what the server offers. */
@@ -207,7 +68,7 @@ take_job(struct session *s, const struct message *m)
 	memset(&t->tally, 0, sizeof(t->tally));
 	t->returned = job->returned != 0;
 	t->again = false;
-	t->write_path = envelope_next_path(t->envelope);
+	t->write_path = session_path_next(t->envelope);
 	t->fill = FILL_MAIL;
 	t->data_asked = t->body_ended = t->begun = false;
 	t->chunks = 0;
@@ -218,13 +79,15 @@ take_job(struct session *s, const struct message *m)
 	return true;
 }
 
-void
-job_refuse_as_judged(struct session *s)
+/* Everybody of the job in hand has the verdict in s->verdict, and nothing of it was
+ * sent. */
+static void
+refuse_as_judged(struct session *s)
 {
 	s->verdict.outcome.step = STEP_MAIL;
-	job_settle_all(s);
-	job_leave(s, &s->trans.tally);
-	job_forget(s);
+	session_outcome_settle_all(s);
+	session_outcome_leave(s, &s->trans.tally);
+	session_outcome_forget(s);
 	if (s->flight.count == 0) {
 		job_next(s);
 		return;
@@ -234,17 +97,11 @@ job_refuse_as_judged(struct session *s)
 		flight_depart(s);
 }
 
-void
-job_refuse(struct session *s, const char *dsn, const char *why)
-{
-	session_judge(s, dsn, "%s", why);
-	job_refuse_as_judged(s);
-}
-
 static void
 refuse_sender(struct session *s)
 {
-	job_refuse(s, "5.1.7", "sender cannot be sent");
+	session_judge(s, "5.1.7", "sender cannot be sent");
+	refuse_as_judged(s);
 	s->needs_rset = false;
 }
 
@@ -323,12 +180,41 @@ job_next(struct session *s)
 		begin_job(s);
 }
 
+/* The job goes back as it came: the queue knows of nothing that was begun. */
+static void
+leave_to_another(struct session *s)
+{
+	session_outcome_forget(s);
+	s->quit_asked = true;
+	if (s->flight.count > 0)
+		flight_depart(s);
+	else
+		session_say_quit(s);
+}
+
+/* False where it has its outcome by what the server offers, or goes back. */
+static bool
+suits(struct session *s)
+{
+	switch (offer_suits(s)) {
+	case OFFER_SUITS:
+		return true;
+	case OFFER_REFUSES:
+		refuse_as_judged(s);
+		break;
+	case OFFER_ELSEWHERE:
+		leave_to_another(s);
+		break;
+	}
+	return false;
+}
+
 void
 job_begin(struct session *s)
 {
 	if (!take_job(s, s->message))
 		s->is_misled = true;
-	else if (!offer_suits(s))
+	else if (!suits(s))
 		return;
 	else if (s->flight.count == 0)
 		begin_job(s);
@@ -351,7 +237,7 @@ void
 job_begin_anew(struct session *s)
 {
 	choose_nothing(s);
-	if (offer_suits(s))
+	if (suits(s))
 		job_begin_mail(s);
 }
 

@@ -53,7 +53,7 @@ put_off(struct session *s, uint32_t rcpt)
 	    "more recipients than the server's LIMITS allow at once");
 	s->verdict.outcome.step = STEP_RCPT;
 	s->verdict.outcome.again = 1;
-	job_settle(s, rcpt);
+	session_outcome_settle(s, rcpt);
 }
 
 static bool
@@ -68,7 +68,7 @@ bool
 limits_choose(struct session *s)
 {
 	struct transaction *t = &s->trans;
-	const char *path = envelope_next_path(t->envelope);
+	const char *path = session_path_next(t->envelope);
 	uint32_t taken = 0, over = 0;
 
 	if (s->caps.rcpt_limit == 0 && s->caps.rcpt_domain_limit == 0)
@@ -81,7 +81,7 @@ limits_choose(struct session *s)
 				t->rcpts[i] |= RCPT_OVER;
 			over += (t->rcpts[i] & RCPT_OVER) != 0;
 		}
-		path = envelope_next_path(path);
+		path = session_path_next(path);
 	}
 	if (taken == 0)
 		return false;

@@ -23,7 +23,6 @@ static void
 refuse_for_lack(struct session *s, const char *dsn, const char *why)
 {
 	session_judge_host(s, dsn, "%s", why);
-	job_refuse_as_judged(s);
 }
 
 /* Who cannot be named to this server; the others get the message. */
@@ -31,15 +30,15 @@ static void
 refuse_utf8_recipients(struct session *s)
 {
 	struct transaction *t = &s->trans;
-	const char *path = envelope_next_path(t->envelope);
+	const char *path = session_path_next(t->envelope);
 
 	session_judge_host(s, "5.6.7",
 	    "recipient needs SMTPUTF8, which the server does not offer");
 	s->verdict.outcome.step = STEP_MAIL;
 	for (uint32_t i = 0; i < t->nrcpt; i++) {
 		if (!is_ascii(path, strlen(path)))
-			job_settle(s, i);
-		path = envelope_next_path(path);
+			session_outcome_settle(s, i);
+		path = session_path_next(path);
 	}
 }
 
@@ -76,10 +75,7 @@ choose_smtputf8(struct session *s)
 		return false;
 	}
 	refuse_utf8_recipients(s);
-	if (has_recipients(t))
-		return true;
-	job_refuse_as_judged(s);
-	return false;
+	return has_recipients(t);
 }
 
 /* What the server takes no octets of, it gets converted, or not at all. */
@@ -103,7 +99,6 @@ convert_body(struct session *s, enum mime_target target, const char *lacks)
 		    mime_error_text(why));
 	else
 		session_judge(s, "4.3.0", "the message cannot be read");
-	job_refuse_as_judged(s);
 	return false;
 }
 
@@ -145,63 +140,44 @@ choose_body(struct session *s)
 		"message has 8-bit octets, and the server does not offer 8BITMIME");
 }
 
-/* The job goes back as it came: the queue knows of nothing that was begun. */
-static void
-leave_to_another(struct session *s)
-{
-	job_forget(s);
-	s->quit_asked = true;
-	if (s->flight.count > 0)
-		flight_depart(s);
-	else
-		session_say_quit(s);
-}
-
-uint8_t
-offer_bits(const struct session *s)
-{
-	uint8_t bits = 0;
-
-	if (capabilities_offer(&s->caps, CAPABILITY_DSN))
-		bits |= OUTCOME_OFFERS_DSN;
-	if (capabilities_offer(&s->caps, CAPABILITY_DELIVERBY))
-		bits |= OUTCOME_OFFERS_DELIVERBY;
-	return bits;
-}
-
-/* False where it has its outcome by what the server offers, or goes back. */
-bool
+enum offer_answer
 offer_suits(struct session *s)
 {
 	struct transaction *t = &s->trans;
-	const char *parameters = envelope_parameters(t->envelope);
+	const char *parameters = session_path_parameters(t->envelope);
 	const struct extension_refusal *refusal;
 
 	if (t->protocol != s->conf.protocol) {
-		job_refuse(s, "4.5.0",
+		session_judge(s, "4.5.0", "%s",
 		    session_is_lmtp(s)
 			? "protocol error: a job for SMTP on a session of LMTP"
 			: "protocol error: a job for LMTP on a session of SMTP");
-		return false;
+		return OFFER_REFUSES;
 	}
 	if (!choose_smtputf8(s) || !choose_body(s))
-		return false;
+		return OFFER_REFUSES;
 	if (s->caps.size_limit > 0 &&
 	    t->content_octets + 2 > s->caps.size_limit &&
-	    job_octets(s) > s->caps.size_limit) {
+	    content_octets(s) > s->caps.size_limit) {
 		/* RFC 1870, 4 */
 		refuse_for_lack(s, "5.3.4",
 		    "message is larger than the size that the server offers");
-		return false;
+		return OFFER_REFUSES;
 	}
 	refusal = extension_refuse(&s->caps, parameters);
 	if (refusal != NULL) {
 		refuse_for_lack(s, refusal->dsn, refusal->why);
-		return false;
+		return OFFER_REFUSES;
 	}
 	t->wants_delay = extension_wants_delay(&s->caps, parameters);
 	if ((t->flags & SUBMIT_VERIFY) || limits_choose(s))
-		return true;
-	leave_to_another(s);
-	return false;
+		return OFFER_SUITS;
+	return OFFER_ELSEWHERE;
+}
+
+bool
+offer_has_flights(const struct session *s)
+{
+	return capabilities_offer(&s->caps, CAPABILITY_PIPELINING) &&
+	    capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
 }

@@ -90,6 +90,41 @@ void session_judge_host(struct session *s, const char *dsn, const char *fmt,
  */
 bool session_judge_reply(struct session *s);
 
+/* Of session_path.c: a path of the envelope: its parameters, and the path after it. */
+const char *session_path_parameters(const char *path);
+const char *session_path_next(const char *path);
+
+/* Of session_outcome.c: one recipient, all, or all that were accepted, get s->verdict. */
+void session_outcome_settle(struct session *s, uint32_t rcpt);
+void session_outcome_settle_all(struct session *s);
+void session_outcome_settle_accepted(struct session *s);
+
+/* The same in a flight. */
+void session_outcome_flight(struct session *s, struct flight_job *j,
+    uint32_t rcpt);
+void session_outcome_flight_all(struct session *s, struct flight_job *j);
+void session_outcome_flight_accepted(struct session *s, struct flight_job *j);
+
+/*
+ * A connection that has delivered refuses the next message before it has
+ * anything of it: that is not about the message, so the queue gets it back,
+ * once, and another connection takes it.
+ */
+bool session_outcome_is_spent(const struct session *s, bool returned);
+void session_outcome_give_back(struct session *s, uint64_t job, bool spent,
+    bool in_doubt);
+
+/* With all outcomes of a job there, see whether the session takes it to another
+ * host. */
+void session_outcome_leave(struct session *s, const struct job_tally *tally);
+
+/* The connection is over: every recipient without an outcome gets s->verdict, in
+ * flights too. */
+void session_outcome_abandon(struct session *s);
+
+/* The job is in other hands, or over. */
+void session_outcome_forget(struct session *s);
+
 /* Of session_login.c: */
 void session_login_take(struct session *s);
 
@@ -141,14 +176,11 @@ void initiation_begin_in_tls(struct session *s);
 void initiation_say_hello(struct session *s, enum session_state state);
 void initiation_learn(struct session *s);
 
-/* All is settled with the server: messages may come. */
-void initiation_come_up(struct session *s);
-
 /* Of auth.c: */
 void auth_take_reply(struct session *s);
 void auth_meet_unsolicited(struct session *s);
 
-/* Log in, or fail. */
+/* Log in, if we have a login; then the session is up. */
 void auth_begin(struct session *s);
 
 /* A line of the server for the dialogue, while we log in. */
@@ -158,19 +190,6 @@ void auth_show_line(struct session *s);
 void job_begin(struct session *s);
 void job_drop(struct session *s);
 void job_take_rset(struct session *s);
-
-/*
- * A connection that has delivered refuses the next message before it has
- * anything of it: that is not about the message, so the queue gets it back,
- * once, and another connection takes it.
- */
-bool job_is_spent(const struct session *s, bool returned);
-void job_give_back(struct session *s, uint64_t job, bool spent, bool in_doubt);
-
-/* Count an outcome; and with all of a job's there, see whether the session takes
- * it to another host. */
-void job_tally(struct job_tally *tally, const struct outcome *outcome);
-void job_leave(struct session *s, const struct job_tally *tally);
 
 /* The queue is to know that the job is begun, once. */
 void job_report_begun(struct session *s);
@@ -196,17 +215,17 @@ void xclient_take_hello(struct session *s);
 void verify_begin(struct session *s);
 void verify_take_reply(struct session *s);
 
-/* Everybody of the job in hand has this verdict, or the one in s->verdict, and
- * nothing of it was sent. */
-void job_refuse(struct session *s, const char *dsn, const char *why);
-void job_refuse_as_judged(struct session *s);
+/* Of offer.c: what becomes of the job in hand. */
+enum offer_answer {
+	OFFER_SUITS,
+	OFFER_REFUSES,   /* for the reason in s->verdict */
+	OFFER_ELSEWHERE, /* goes back: another connection takes it */
+};
 
-/* Of offer.c: false where the job has its outcome by what the server offers, or
- * goes back. */
-bool offer_suits(struct session *s);
+enum offer_answer offer_suits(struct session *s);
 
-/* OUTCOME_OFFERS_*: what the queue need not tell a sender itself. */
-uint8_t offer_bits(const struct session *s);
+/* The server offers what flights need. */
+bool offer_has_flights(const struct session *s);
 
 /* Of envelope.c: */
 void envelope_take_mail(struct session *s);
@@ -222,26 +241,8 @@ void data_take_final(struct session *s);
 void data_take_abort(struct session *s);
 void data_fill(struct session *s);
 
-/* One recipient, all, or all that were accepted, get s->verdict. */
-void job_settle(struct session *s, uint32_t rcpt);
-void job_settle_all(struct session *s);
-void job_settle_accepted(struct session *s);
-
 /* The job has its outcomes, or goes back: on to the next. */
 void job_finish(struct session *s);
-
-/* RFC 1870, 5: what goes between 354 and the dot, without added dots. */
-uint64_t job_octets(struct session *s);
-
-/* A path of the envelope: its parameters, and the path behind it. */
-const char *envelope_parameters(const char *path);
-const char *envelope_next_path(const char *path);
-
-/* Every recipient without an outcome gets s->verdict, and the job is done. */
-void job_abandon(struct session *s);
-
-/* The job is in other hands, or over. */
-void job_forget(struct session *s);
 
 /* With the parameters that the server offers; RCPT for write_path. */
 enum command_error envelope_write_mail(struct session *s);
@@ -267,7 +268,6 @@ enum flight_fit {
 	FLIGHT_NEVER, /* it goes alone */
 };
 
-bool flight_takes(const struct session *s);
 enum flight_fit flight_fit(const struct session *s);
 void flight_join(struct session *s);
 void flight_depart(struct session *s);
@@ -277,7 +277,5 @@ void flight_take_mail(struct session *s);
 void flight_take_rcpt(struct session *s);
 void flight_take_goodbye(struct session *s);
 void flight_take_final(struct session *s);
-void flight_abandon(struct session *s);
-bool flight_is_cut(const struct session *s);
 
 #endif

@@ -25,9 +25,9 @@ ask_next(struct session *s)
 				return;
 			}
 			session_judge(s, "5.1.3", "recipient cannot be sent");
-			job_settle(s, t->write_at);
+			session_outcome_settle(s, t->write_at);
 		}
-		t->write_path = envelope_next_path(t->write_path);
+		t->write_path = session_path_next(t->write_path);
 	}
 	job_finish(s);
 }
@@ -38,7 +38,7 @@ settle_handshake(struct session *s)
 {
 	session_judge(s, "2.0.0", "the session is up");
 	s->verdict.outcome.status = OUTCOME_DELIVERED;
-	job_settle_all(s);
+	session_outcome_settle_all(s);
 	job_finish(s);
 }
 
@@ -71,7 +71,7 @@ verify_take_reply(struct session *s)
 		s->verdict.outcome.status = OUTCOME_DEFERRED;
 		s->verdict.outcome.dsn[0] = '4';
 	}
-	job_settle(s, t->write_at++);
-	t->write_path = envelope_next_path(t->write_path);
+	session_outcome_settle(s, t->write_at++);
+	t->write_path = session_path_next(t->write_path);
 	ask_next(s);
 }

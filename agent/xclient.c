@@ -38,7 +38,7 @@ has_more(const struct session *s, const char *at)
 bool
 xclient_applies(const struct session *s)
 {
-	return has_more(s, envelope_parameters(s->trans.envelope));
+	return has_more(s, session_path_parameters(s->trans.envelope));
 }
 
 /* One line of as many words as it holds; false behind the last. */
@@ -74,7 +74,7 @@ xclient_begin(struct session *s)
 	struct transaction *t = &s->trans;
 	size_t noted = transcript_len(s->transcript);
 
-	t->client_at = envelope_parameters(t->envelope);
+	t->client_at = session_path_parameters(t->envelope);
 	t->client_unanswered = 0;
 	job_report_begun(s);
 	if (s->conf.client == SESSION_CLIENT_XFORWARD) {
