@@ -8,14 +8,6 @@
 #include "agent/worker_internal.h"
 #include "common/util.h"
 
-void
-notes_add_why(struct transcript *t, enum transcript_event event, int error)
-{
-	const char *why = strerrordesc_np(error);
-
-	transcript_note_text(t, event, why != NULL ? why : "unknown error");
-}
-
 static void
 send_transcript(struct worker *w)
 {
@@ -70,14 +62,13 @@ notes_take_message(struct worker *w, const struct message *m)
 	if (m->type == MSG_SESSION && session->transcript != 0) {
 		t->on = true;
 		t->now_ms = time_monotonic_ms();
-		remote_watch(w);
 	} else if (m->type == MSG_ADDRESS)
 		transcript_begin(t);
 	if (m->type == MSG_ADDRESS &&
 	    message_string_ok(address->relay, sizeof(address->relay)))
 		transcript_note_text(t, TRANSCRIPT_ADDRESS, address->relay);
 	if (m->type == MSG_DIAL_FAILED)
-		notes_add_why(t, TRANSCRIPT_FAILED, failed->error);
+		transcript_note_error(t, TRANSCRIPT_FAILED, failed->error);
 	if (m->type != MSG_JOB)
 		return;
 	/* With all before it answered it begins anew, but for a half line. */

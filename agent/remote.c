@@ -24,7 +24,7 @@ note_handshake(const uint8_t *octets, size_t n)
 	else if (errno == 0)
 		transcript_note(t, TRANSCRIPT_CLOSED);
 	else
-		notes_add_why(t, TRANSCRIPT_LOST, errno);
+		transcript_note_error(t, TRANSCRIPT_LOST, errno);
 }
 
 void
@@ -129,7 +129,7 @@ finish_connect(struct worker *w)
 	is_reset = n == -1 && errno == ECONNRESET;
 	if (n == -1 && errno != EAGAIN && errno != EINTR && !is_reset) {
 		why = strerrordesc_np(errno);
-		notes_add_why(&w->transcript, TRANSCRIPT_FAILED, errno);
+		transcript_note_error(&w->transcript, TRANSCRIPT_FAILED, errno);
 		session_connect_failed(s, why != NULL ? why : "unknown error");
 		return;
 	}

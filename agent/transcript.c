@@ -154,6 +154,15 @@ transcript_note_text(struct transcript *t, enum transcript_event event,
 }
 
 void
+transcript_note_error(struct transcript *t, enum transcript_event event,
+    int error)
+{
+	const char *why = strerrordesc_np(error);
+
+	transcript_note_text(t, event, why != NULL ? why : "unknown error");
+}
+
+void
 transcript_note_number(struct transcript *t, enum transcript_event event,
     uint64_t number)
 {

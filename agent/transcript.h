@@ -53,6 +53,10 @@ void transcript_note_octets(struct transcript *t, enum transcript_event event,
 void transcript_note_text(struct transcript *t, enum transcript_event event,
     const char *text);
 
+/* An event with an errno's words. */
+void transcript_note_error(struct transcript *t, enum transcript_event event,
+    int error);
+
 /* A number; octets of a body in the same quarter of a second are one event. */
 void transcript_note_number(struct transcript *t, enum transcript_event event,
     uint64_t number);

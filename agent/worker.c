@@ -147,6 +147,8 @@ take_message(struct worker *w)
 	if (m.type == MSG_SESSION)
 		start_cap(w, m.payload);
 	notes_take_message(w, &m);
+	if (m.type == MSG_SESSION && w->transcript.on)
+		remote_watch(w);
 	if (!session_message(&w->session, &m))
 		_exit(WORKER_MISLED);
 	if (m.type == MSG_LOGIN) /* the session has it, once is enough */

@@ -58,8 +58,4 @@ void notes_take_report(struct worker *w, enum msg_type type,
     const void *payload, const char *text);
 void notes_take_message(struct worker *w, const struct message *m);
 
-/* An event with an errno's words. */
-void notes_add_why(struct transcript *t, enum transcript_event event,
-    int error);
-
 #endif
