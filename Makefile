@@ -44,7 +44,7 @@ LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lunbound
 # Every file below common/, agent/ and master/ but the two mains is in one
 # archive, which the programs and the tests link.
 MAINS := master/main.c master/control/postern.c
-SRCS  := $(filter-out $(MAINS),$(sort $(wildcard common/*.c agent/*.c master/*.c master/*/*.c)))
+SRCS  := $(filter-out $(MAINS),$(sort $(wildcard common/*.c master/*.c master/*/*.c) $(shell find agent -name '*.c')))
 # ATTACKS=1 makes a posternd whose workers can be told to attack their cage
 # (tests/confine); no other build has that code.
 ifdef ATTACKS
@@ -276,7 +276,7 @@ man-lint:
 	LC_ALL=C.UTF-8 sh conf/man-quotes.sh $(PAGES)
 
 format:
-	clang-format-14 -i $(wildcard common/*.[ch] agent/*.[ch] master/*.[ch] master/*/*.[ch] tests/*/*.[ch])
+	clang-format-14 -i $(shell find agent -name '*.[ch]') $(wildcard common/*.[ch] master/*.[ch] master/*/*.[ch] tests/*/*.[ch])
 
 install: all
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(SYSCONFDIR) \

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "agent/extension.h"
+#include "agent/smtp/extension.h"
 #include "agent/session_internal.h"
 
 /* The batch. */

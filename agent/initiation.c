@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/extension.h"
+#include "agent/smtp/extension.h"
 #include "agent/session_internal.h"
 #include "common/address.h"
 

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "agent/extension.h"
+#include "agent/smtp/extension.h"
 #include "agent/session_internal.h"
 
 static bool

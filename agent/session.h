@@ -15,12 +15,12 @@
 #include <stdint.h>
 
 #include "agent/body.h"
-#include "agent/command.h"
+#include "agent/smtp/smtp_command.h"
 #include "agent/content.h"
-#include "agent/ehlo.h"
-#include "agent/reply.h"
+#include "agent/smtp/ehlo.h"
+#include "agent/smtp/reply.h"
 #include "agent/sasl.h"
-#include "agent/transcript.h"
+#include "agent/smtp/transcript.h"
 #include "common/message.h"
 
 #define SESSION_CHUNK_SIZE    16384 /* octets of a message at a time */

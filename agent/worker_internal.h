@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "agent/session.h"
-#include "agent/transcript.h"
+#include "agent/smtp/transcript.h"
 #include "agent/worker.h"
 #include "common/roles.h"
 

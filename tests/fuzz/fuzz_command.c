@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "agent/command.h"
+#include "agent/smtp/smtp_command.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "agent/ehlo.h"
+#include "agent/smtp/ehlo.h"
 
 #include <assert.h>
 #include <string.h>

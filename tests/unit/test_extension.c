@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What a server gets of an envelope's parameters. */
-#include "agent/extension.h"
+#include "agent/smtp/extension.h"
 
 #include <string.h>
 

@@ -2,13 +2,13 @@
 /*
  * What a server gets of an envelope's parameters, by what it offers.  Pure.
  */
-#ifndef POSTERN_AGENT_EXTENSION_H
-#define POSTERN_AGENT_EXTENSION_H
+#ifndef POSTERN_AGENT_SMTP_EXTENSION_H
+#define POSTERN_AGENT_SMTP_EXTENSION_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/ehlo.h"
+#include "agent/smtp/ehlo.h"
 #include "common/parameters.h"
 
 /* Why a message cannot go to this server. */

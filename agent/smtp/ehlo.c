@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The parser of EHLO keywords: a line is a keyword and words behind it. */
-#include "agent/ehlo.h"
+#include "agent/smtp/ehlo.h"
 
 #include <string.h>
 #include <strings.h>

@@ -3,7 +3,7 @@
  * The command writer.  A line is put together behind what the buffer holds,
  * and counts only when it is whole and within its limit.
  */
-#include "agent/command.h"
+#include "agent/smtp/smtp_command.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
  * The commands of SMTP and LMTP, written into the caller's buffer.  Which
  * command may follow which is the session's to say.
  */
-#ifndef POSTERN_AGENT_COMMAND_H
-#define POSTERN_AGENT_COMMAND_H
+#ifndef POSTERN_AGENT_SMTP_SMTP_COMMAND_H
+#define POSTERN_AGENT_SMTP_SMTP_COMMAND_H
 
 #include <stdbool.h>
 #include <stddef.h>

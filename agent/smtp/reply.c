@@ -3,7 +3,7 @@
  * The reply parser.  A line is gathered whole before it is judged, so that
  * one octet at a time gives what one segment gives.
  */
-#include "agent/reply.h"
+#include "agent/smtp/reply.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* See extension.h. */
-#include "agent/extension.h"
+#include "agent/smtp/extension.h"
 
 #include <stddef.h>
 #include <stdio.h>

@@ -8,8 +8,8 @@
  * failed, and what is going on.  Nothing is formatted before somebody reads.
  * Pure: the time comes in as now_ms.
  */
-#ifndef POSTERN_AGENT_TRANSCRIPT_H
-#define POSTERN_AGENT_TRANSCRIPT_H
+#ifndef POSTERN_AGENT_SMTP_TRANSCRIPT_H
+#define POSTERN_AGENT_SMTP_TRANSCRIPT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
  * See transcript.h.  Events stand one behind the other, a head and its octets;
  * the lines of postern-transcript(5) are made of them when they are asked for.
  */
-#include "agent/transcript.h"
+#include "agent/smtp/transcript.h"
 
 #include <inttypes.h>
 #include <stdio.h>

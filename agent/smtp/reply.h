@@ -4,8 +4,8 @@
  * enhanced code (RFC 3463) and text.  What a code means to a command is the
  * session's to say.
  */
-#ifndef POSTERN_AGENT_REPLY_H
-#define POSTERN_AGENT_REPLY_H
+#ifndef POSTERN_AGENT_SMTP_REPLY_H
+#define POSTERN_AGENT_SMTP_REPLY_H
 
 #include <stdbool.h>
 #include <stddef.h>

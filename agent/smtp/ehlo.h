@@ -3,8 +3,8 @@
  * What a server offers, from the lines of its reply to EHLO or LHLO
  * (RFC 5321, 4.1.1.1).
  */
-#ifndef POSTERN_AGENT_EHLO_H
-#define POSTERN_AGENT_EHLO_H
+#ifndef POSTERN_AGENT_SMTP_EHLO_H
+#define POSTERN_AGENT_SMTP_EHLO_H
 
 #include <stdbool.h>
 #include <stddef.h>
