@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent/mime.h"
+#include "agent/message/mime.h"
 
 #define CONTENT_IN_SIZE 4096
 

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent/body.h"
+#include "agent/message/body.h"
 #include "agent/smtp/smtp_command.h"
 #include "agent/content.h"
 #include "agent/smtp/ehlo.h"

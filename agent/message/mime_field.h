@@ -4,8 +4,8 @@
  * (RFC 2045, 5 and 6).  Pure; a field stands unfolded or not, without its last
  * line end.
  */
-#ifndef POSTERN_AGENT_MIME_FIELD_H
-#define POSTERN_AGENT_MIME_FIELD_H
+#ifndef POSTERN_AGENT_MESSAGE_MIME_FIELD_H
+#define POSTERN_AGENT_MESSAGE_MIME_FIELD_H
 
 #include <stdbool.h>
 #include <stddef.h>

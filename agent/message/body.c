@@ -3,7 +3,7 @@
  * The body encoder.  It works line by line where a line lies whole in both
  * buffers, which is nearly always, and octet by octet at the seams.
  */
-#include "agent/body.h"
+#include "agent/message/body.h"
 
 #include <string.h>
 

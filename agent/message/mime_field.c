@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* See mime_field.h. */
-#include "agent/mime_field.h"
+#include "agent/message/mime_field.h"
 
 #include <string.h>
 #include <strings.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* Between mime.c, which walks a message, and mime_plan.c. */
-#ifndef POSTERN_AGENT_MIME_INTERNAL_H
-#define POSTERN_AGENT_MIME_INTERNAL_H
+#ifndef POSTERN_AGENT_MESSAGE_MIME_INTERNAL_H
+#define POSTERN_AGENT_MESSAGE_MIME_INTERNAL_H
 
-#include "agent/mime.h"
+#include "agent/message/mime.h"
 
 /* The first error counts. */
 void mime_fail(struct mime *m, enum mime_error error);

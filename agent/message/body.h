@@ -3,8 +3,8 @@
  * The message as it goes over the wire behind DATA: every line end is CRLF,
  * leading dots are doubled, one dot alone ends it (RFC 5321, 4.5.2).
  */
-#ifndef POSTERN_AGENT_BODY_H
-#define POSTERN_AGENT_BODY_H
+#ifndef POSTERN_AGENT_MESSAGE_BODY_H
+#define POSTERN_AGENT_MESSAGE_BODY_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * The two encodings that carry octets of any kind over lines of seven bits:
  * quoted-printable and base64 (RFC 2045, 6.7 and 6.8).  Pure.
  */
-#ifndef POSTERN_AGENT_TRANSFER_ENCODING_H
-#define POSTERN_AGENT_TRANSFER_ENCODING_H
+#ifndef POSTERN_AGENT_MESSAGE_TRANSFER_ENCODING_H
+#define POSTERN_AGENT_MESSAGE_TRANSFER_ENCODING_H
 
 #include <stdbool.h>
 #include <stddef.h>

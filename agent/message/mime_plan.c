@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What becomes of each part of a message: decided in the first pass. */
-#include "agent/mime_internal.h"
+#include "agent/message/mime_internal.h"
 
 void
 mime_fail(struct mime *m, enum mime_error error)

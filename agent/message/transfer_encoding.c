@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* See transfer_encoding.h. */
-#include "agent/transfer_encoding.h"
+#include "agent/message/transfer_encoding.h"
 
 #include <string.h>
 

@@ -4,12 +4,12 @@
  * parts and boundaries are told apart the same way in both passes, so that a
  * part has the same number in both.
  */
-#include "agent/mime.h"
+#include "agent/message/mime.h"
 
 #include <stddef.h>
 #include <string.h>
 
-#include "agent/mime_internal.h"
+#include "agent/message/mime_internal.h"
 
 #define LINE_LENGTH_MAX 998 /* RFC 5322, 2.1.1 */
 

@@ -7,15 +7,15 @@
  *
  * Two passes over the same octets: one that plans, one that writes.  Pure.
  */
-#ifndef POSTERN_AGENT_MIME_H
-#define POSTERN_AGENT_MIME_H
+#ifndef POSTERN_AGENT_MESSAGE_MIME_H
+#define POSTERN_AGENT_MESSAGE_MIME_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent/mime_field.h"
-#include "agent/transfer_encoding.h"
+#include "agent/message/mime_field.h"
+#include "agent/message/transfer_encoding.h"
 
 #define MIME_DEPTH_MAX    32   /* parts within parts */
 #define MIME_ENTITIES_MAX 4096 /* parts of one message, and itself */
