@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "agent/heap.h"
-#include "agent/sasl.h"
+#include "agent/session/sasl.h"
 #include "agent/tls.h"
 #include "agent/worker.h"
 #include "common/filter.h"

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent/session.h"
+#include "agent/session/session.h"
 #include "agent/smtp/transcript.h"
 #include "agent/worker.h"
 #include "common/roles.h"

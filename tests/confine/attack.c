@@ -23,7 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/session.h"
+#include "agent/session/session.h"
 #include "common/util.h"
 
 #define ATTACK_SURVIVED 77 /* the call came back: the cage did not hold */

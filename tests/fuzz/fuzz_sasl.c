@@ -3,7 +3,7 @@
  * A server that says whatever it likes to a login.  The first octet chooses the
  * mechanism; each line behind it is a challenge, as AUTH has it.
  */
-#include "agent/sasl.h"
+#include "agent/session/sasl.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "agent/sasl.h"
+#include "agent/session/sasl.h"
 
 #include <stdio.h>
 #include <string.h>

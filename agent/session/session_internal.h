@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* Between session.c and the files of a session's parts. */
-#ifndef POSTERN_AGENT_SESSION_INTERNAL_H
-#define POSTERN_AGENT_SESSION_INTERNAL_H
+#ifndef POSTERN_AGENT_SESSION_SESSION_INTERNAL_H
+#define POSTERN_AGENT_SESSION_SESSION_INTERNAL_H
 
-#include "agent/session.h"
+#include "agent/session/session.h"
 
 /* What is known of a recipient. */
 #define RCPT_ASKED    (1u << 0) /* and not answered yet */
@@ -148,7 +148,7 @@ session_is_lmtp(const struct session *s)
 	return s->conf.protocol == SESSION_LMTP;
 }
 
-/* The handlers; session_table.def says when.  Of ending.c: */
+/* The handlers; session_table.def says when.  Of session_end.c: */
 void ending_conclude(struct session *s);
 void ending_meet_goodbye(struct session *s);
 void ending_meet_bad_reply(struct session *s);
@@ -157,7 +157,7 @@ void ending_meet_close(struct session *s);
 void ending_meet_timeout(struct session *s);
 void ending_take_quit(struct session *s);
 
-/* Of initiation.c: */
+/* Of session_setup.c: */
 void initiation_ask_first_address(struct session *s);
 void initiation_ask_anew(struct session *s);
 void initiation_take_address(struct session *s);
@@ -176,7 +176,7 @@ void initiation_begin_in_tls(struct session *s);
 void initiation_say_hello(struct session *s, enum session_state state);
 void initiation_learn(struct session *s);
 
-/* Of auth.c: */
+/* Of session_auth.c: */
 void auth_take_reply(struct session *s);
 void auth_meet_unsolicited(struct session *s);
 
@@ -186,7 +186,7 @@ void auth_begin(struct session *s);
 /* A line of the server for the dialogue, while we log in. */
 void auth_show_line(struct session *s);
 
-/* Of job.c: */
+/* Of session_job.c: */
 void job_begin(struct session *s);
 void job_drop(struct session *s);
 void job_take_rset(struct session *s);
@@ -204,18 +204,18 @@ void job_begin_anew(struct session *s);
 /* What is on the wire is over: the job that waits, another, or QUIT. */
 void job_next(struct session *s);
 
-/* Of xclient.c: */
+/* Of session_xclient.c: */
 bool xclient_applies(const struct session *s); /* there is something to tell */
 void xclient_begin(struct session *s);
 void xclient_take_forward(struct session *s);
 void xclient_take_reply(struct session *s);
 void xclient_take_hello(struct session *s);
 
-/* Of verify.c: */
+/* Of session_vrfy.c: */
 void verify_begin(struct session *s);
 void verify_take_reply(struct session *s);
 
-/* Of offer.c: what becomes of the job in hand. */
+/* Of session_offer.c: what becomes of the job in hand. */
 enum offer_answer {
 	OFFER_SUITS,
 	OFFER_REFUSES,   /* for the reason in s->verdict */
@@ -227,7 +227,7 @@ enum offer_answer offer_suits(struct session *s);
 /* The server offers what flights need. */
 bool offer_has_flights(const struct session *s);
 
-/* Of envelope.c: */
+/* Of session_envelope.c: */
 void envelope_take_mail(struct session *s);
 void envelope_take_rcpt(struct session *s);
 void envelope_take_goodbye(struct session *s);
@@ -256,12 +256,12 @@ bool envelope_judge_rcpt(struct session *s, bool any);
 uint32_t session_mails_left(const struct session *s);
 
 /*
- * Of limits.c: puts off the recipients that are over what the server takes.
+ * Of session_limits.c: puts off the recipients that are over what the server takes.
  * False, and nothing is done, where this session can have none of the job's.
  */
 bool limits_choose(struct session *s);
 
-/* Flights (flight.c). */
+/* Flights (session_flight.c). */
 enum flight_fit {
 	FLIGHT_FITS,
 	FLIGHT_FULL,  /* not into this one */

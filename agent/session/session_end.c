@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 /* The end of a connection. */
 

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "agent/smtp/extension.h"
-#include "agent/sasl.h"
-#include "agent/session_internal.h"
+#include "agent/session/sasl.h"
+#include "agent/session/session_internal.h"
 
 /* The dialogue shows that there is a challenge, and not which. */
 void

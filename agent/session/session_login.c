@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
-#include "agent/sasl.h"
-#include "agent/session_internal.h"
+#include "agent/session/sasl.h"
+#include "agent/session/session_internal.h"
 
 void
 session_login_forget(struct session *s)

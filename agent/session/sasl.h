@@ -4,8 +4,8 @@
  * the client of one login at a time.  Challenges and responses are in base64,
  * as AUTH has them on the wire (RFC 4954, 4).
  */
-#ifndef POSTERN_AGENT_SASL_H
-#define POSTERN_AGENT_SASL_H
+#ifndef POSTERN_AGENT_SESSION_SASL_H
+#define POSTERN_AGENT_SESSION_SASL_H
 
 #include <stdbool.h>
 #include <stddef.h>

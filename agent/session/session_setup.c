@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "agent/smtp/extension.h"
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 #include "common/address.h"
 
 void

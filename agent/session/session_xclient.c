@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 /* What the server takes of it, by the way that the configuration wants. */
 static uint32_t

@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 /* Ask about the next whose answer is open; the job is done behind the last. */
 static void

@@ -11,7 +11,7 @@
  */
 #include <string.h>
 
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 /* RSET; BDAT, its number, LAST; and MAIL but for its path and parameters. */
 #define FLIGHT_FRAME_MAX 200

@@ -3,7 +3,7 @@
  * of each recipient, each a string. */
 #include <string.h>
 
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 const char *
 session_path_parameters(const char *path)

@@ -3,7 +3,7 @@
  * asked to see it.  No secret of the login is in either. */
 #include <string.h>
 
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 void
 session_report(struct session *s, enum msg_type type, const void *payload,

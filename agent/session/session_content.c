@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* See content.h. */
-#include "agent/content.h"
+/* See session_content.h. */
+#include "agent/session/session_content.h"
 
 #include <string.h>
 
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 static void
 rewind_content(struct session *s)

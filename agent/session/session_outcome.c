@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 /* OUTCOME_OFFERS_*: what the queue need not tell a sender itself. */
 static uint8_t

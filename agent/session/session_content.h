@@ -3,8 +3,8 @@
  * The octets of the message in hand, in the order in which they go out: as the
  * queue gave them, or converted for a server that cannot take them so.
  */
-#ifndef POSTERN_AGENT_CONTENT_H
-#define POSTERN_AGENT_CONTENT_H
+#ifndef POSTERN_AGENT_SESSION_SESSION_CONTENT_H
+#define POSTERN_AGENT_SESSION_SESSION_CONTENT_H
 
 #include <sys/types.h>
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "agent/smtp/extension.h"
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 static bool
 is_ascii(const char *text, size_t n)

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The session's table: what its events do in which state.  How it comes up is
- * in initiation.c; what it is given to deliver in job.c; MAIL and RCPT in
- * envelope.c, the message in data.c, several at once in flight.c; and its end in
- * ending.c.
+ * in session_setup.c; what it is given to deliver in session_job.c; MAIL and RCPT in
+ * session_envelope.c, the message in data.c, several at once in session_flight.c; and its end in
+ * session_end.c.
  */
-#include "agent/session.h"
+#include "agent/session/session.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 #include "common/util.h"
 
 void
@@ -71,7 +71,7 @@ typedef void handler(struct session *s);
 static handler *const table[STATE_COUNT][EVENT_COUNT] = {
 #define ON(state, event, handler) [STATE_##state][EVENT_##event] = handler,
 #define ANY(event, handler)
-#include "agent/session_table.def"
+#include "agent/session/session_table.def"
 #undef ON
 #undef ANY
 };
@@ -79,7 +79,7 @@ static handler *const table[STATE_COUNT][EVENT_COUNT] = {
 static handler *const any_state[EVENT_COUNT] = {
 #define ON(state, event, handler)
 #define ANY(event, handler) [EVENT_##event] = handler,
-#include "agent/session_table.def"
+#include "agent/session/session_table.def"
 #undef ON
 #undef ANY
 };

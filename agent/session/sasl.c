@@ -3,7 +3,7 @@
  * The SASL client over libgsasl.  In a worker nothing here may lead to a system
  * call but getrandom(): the library draws its nonces by it, at each login anew.
  */
-#include "agent/sasl.h"
+#include "agent/session/sasl.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/sasl.h"
+#include "agent/session/sasl.h"
 
 #define KVSEP "\1" /* RFC 7628, 3.1 */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The states of a session, and the timer that runs in each. */
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 static const struct state_desc {
 	uint8_t step;
@@ -9,7 +9,7 @@ static const struct state_desc {
 } states[] = {
 #define STATE(name, step, timer, waiting)                                      \
 	[STATE_##name] = { step, timer, waiting },
-#include "agent/session_states.def"
+#include "agent/session/session_states.def"
 #undef STATE
 };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The jobs that a session is given, one transaction each: held against what the
- * server offers (offer.c), begun, alone or in a flight, and ended, with an
+ * server offers (session_offer.c), begun, alone or in a flight, and ended, with an
  * outcome for each recipient.
  */
 #include <string.h>
 
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 void
 job_finish(struct session *s)

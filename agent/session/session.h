@@ -5,8 +5,8 @@
  * be done goes out through struct session_ops and the buffer out.  The worker
  * beneath it owns the sockets and the clock.
  */
-#ifndef POSTERN_AGENT_SESSION_H
-#define POSTERN_AGENT_SESSION_H
+#ifndef POSTERN_AGENT_SESSION_SESSION_H
+#define POSTERN_AGENT_SESSION_SESSION_H
 
 #include <sys/types.h>
 
@@ -16,10 +16,10 @@
 
 #include "agent/message/body.h"
 #include "agent/smtp/smtp_command.h"
-#include "agent/content.h"
+#include "agent/session/session_content.h"
 #include "agent/smtp/ehlo.h"
 #include "agent/smtp/reply.h"
-#include "agent/sasl.h"
+#include "agent/session/sasl.h"
 #include "agent/smtp/transcript.h"
 #include "common/message.h"
 
@@ -35,7 +35,7 @@
 
 enum session_state {
 #define STATE(name, step, timer, waiting) STATE_##name,
-#include "agent/session_states.def"
+#include "agent/session/session_states.def"
 #undef STATE
 	STATE_COUNT
 };
@@ -166,7 +166,7 @@ struct flight_job {
 	bool returned; /* from spent connections, often enough */
 };
 
-/* Those whose replies come next, in order (flight.c). */
+/* Those whose replies come next, in order (session_flight.c). */
 struct flight {
 	uint32_t count;
 	uint32_t at;     /* the job that the next reply is for */
@@ -180,7 +180,7 @@ struct flight {
 	uint8_t rcpts[FLIGHT_RCPTS_MAX];
 };
 
-/* What LOGIN brought, and how far the login is (auth.c). */
+/* What LOGIN brought, and how far the login is (session_auth.c). */
 struct session_login {
 	bool wanted;
 	bool in_clear;

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 #define CHUNK_FRAME_MAX 64 /* BDAT and its number, and a last line end */
 #define CHUNKS_AHEAD    16 /* of one message, without a reply */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* What each command of ours needs when it is in out: its reply is expected, and it
  * is seen in the transcript and the dialogue. */
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 void
 session_command_written(struct session *s, size_t from)

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 /* FNV-1a of the domain, its letters in lower case.  Two that are taken for one
  * cost a refusal, and no more. */

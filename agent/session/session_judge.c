@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/session_internal.h"
+#include "agent/session/session_internal.h"
 
 void
 session_judge(struct session *s, const char *dsn, const char *fmt, ...)
