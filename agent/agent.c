@@ -22,7 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/heap.h"
+#include "agent/malloc_tuning.h"
 #include "agent/session/sasl.h"
 #include "agent/tls.h"
 #include "agent/worker.h"

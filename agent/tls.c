@@ -19,7 +19,7 @@
 #include <openssl/x509v3.h>
 
 #include "agent/tls_doubt.h"
-#include "agent/tls_warm_up.h"
+#include "agent/tls_preload.h"
 #include "common/address.h"
 #include "common/message.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The worker's loop: what the queue sends goes to the session, what the remote
- * sends through remote.c, and the timers run.  What it all means, session.c
+ * sends through connection.c, and the timers run.  What it all means, session.c
  * knows.
  */
 #include "agent/worker.h"

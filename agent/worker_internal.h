@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Between worker.c, remote.c and notes.c. */
+/* Between worker.c, connection.c and transcript_notes.c. */
 #ifndef POSTERN_AGENT_WORKER_INTERNAL_H
 #define POSTERN_AGENT_WORKER_INTERNAL_H
 
@@ -39,7 +39,7 @@ struct worker {
 void worker_send(struct worker *w, enum msg_type type, const void *payload,
     const char *tail, size_t len);
 
-/* remote.c: what the session asks for, as struct session_ops says. */
+/* connection.c: what the session asks for, as struct session_ops says. */
 enum session_tls_start remote_start_tls(void *arg, const char **why);
 void remote_get_tls_info(void *arg, struct tls_info *info);
 void remote_get_binding(void *arg, struct sasl_binding *binding);
@@ -53,7 +53,7 @@ void remote_write(struct worker *w);
 /* The handshake's octets go into the transcript from here on. */
 void remote_watch(struct worker *w);
 
-/* notes.c: before a report is sent, and before a message is handled. */
+/* transcript_notes.c: before a report is sent, and before a message is handled. */
 void notes_take_report(struct worker *w, enum msg_type type,
     const void *payload, const char *text);
 void notes_take_message(struct worker *w, const struct message *m);

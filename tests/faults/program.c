@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/heap.h"
+#include "agent/malloc_tuning.h"
 #include "calls.h"
 #include "common/filter.h"
 #include "common/role.h"

@@ -25,7 +25,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include "agent/heap.h"
+#include "agent/malloc_tuning.h"
 #include "common/filter.h"
 #include "common/message.h"
 #include "common/util.h"

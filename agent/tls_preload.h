@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Handshakes in memory, for tls.c alone. */
-#ifndef POSTERN_AGENT_TLS_WARM_UP_H
-#define POSTERN_AGENT_TLS_WARM_UP_H
+#ifndef POSTERN_AGENT_TLS_PRELOAD_H
+#define POSTERN_AGENT_TLS_PRELOAD_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Tuning of the C library's heap, so that a worker shares its agent's pages. */
-#include "agent/heap.h"
+#include "agent/malloc_tuning.h"
 
 #include <malloc.h>
 #include <stddef.h>

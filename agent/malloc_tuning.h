@@ -4,8 +4,8 @@
  * what they will need is there before they are forked; and their pages stay
  * shared as long as they do not allocate from the holes of the agent's.
  */
-#ifndef POSTERN_AGENT_HEAP_H
-#define POSTERN_AGENT_HEAP_H
+#ifndef POSTERN_AGENT_MALLOC_TUNING_H
+#define POSTERN_AGENT_MALLOC_TUNING_H
 
 /* At the agent's start, before anything else allocates. */
 void heap_tune(void);

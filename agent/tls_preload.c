@@ -3,7 +3,7 @@
  * What OpenSSL does lazily, it does here, in the agent: a worker has neither
  * files nor memory to do it, and would pay for it again each time.
  */
-#include "agent/tls_warm_up.h"
+#include "agent/tls_preload.h"
 
 #include <stdbool.h>
 #include <time.h>
