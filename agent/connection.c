@@ -28,7 +28,7 @@ note_handshake(const uint8_t *octets, size_t n)
 }
 
 void
-remote_watch(struct worker *w)
+connection_watch(struct worker *w)
 {
 	watched = w;
 	tls_client_watch(note_handshake);
@@ -48,7 +48,7 @@ remote_spoke(struct worker *w)
 }
 
 enum session_tls_start
-remote_start_tls(void *arg, const char **why)
+connection_start_tls(void *arg, const char **why)
 {
 	struct worker *w = arg;
 	const struct session *s = &w->session;
@@ -67,14 +67,14 @@ remote_start_tls(void *arg, const char **why)
 }
 
 void
-remote_get_tls_info(void *arg, struct tls_info *info)
+connection_get_tls_info(void *arg, struct tls_info *info)
 {
 	(void)arg;
 	tls_client_get_info(info);
 }
 
 void
-remote_get_binding(void *arg, struct sasl_binding *binding)
+connection_get_binding(void *arg, struct sasl_binding *binding)
 {
 	(void)arg;
 	binding->len = (uint8_t)tls_client_get_binding(binding->octets,
@@ -82,7 +82,7 @@ remote_get_binding(void *arg, struct sasl_binding *binding)
 }
 
 void
-remote_hang_up(void *arg)
+connection_hang_up(void *arg)
 {
 	struct worker *w = arg;
 	const struct command_out *out = &w->session.out;
@@ -283,7 +283,7 @@ write_some(struct worker *w, const uint8_t *octets, size_t len)
 }
 
 void
-remote_write(struct worker *w)
+connection_write(struct worker *w)
 {
 	struct command_out *out = &w->session.out;
 	size_t used;
@@ -300,7 +300,7 @@ remote_write(struct worker *w)
 }
 
 short
-remote_events(const struct worker *w)
+connection_events(const struct worker *w)
 {
 	if (w->session.state == STATE_CONNECT)
 		return POLLOUT;
@@ -313,7 +313,7 @@ remote_events(const struct worker *w)
 }
 
 void
-remote_serve(struct worker *w, short revents)
+connection_serve(struct worker *w, short revents)
 {
 	if (w->session.state == STATE_CONNECT)
 		finish_connect(w);

@@ -18,12 +18,12 @@ struct plug {
 static struct plug *plugs;
 
 void
-heap_tune(void)
+malloc_tuning_set(void)
 {
 	/* 1 is success; a refusal costs memory, not correctness. */
 	(void)mallopt(M_TRIM_THRESHOLD, 256 * 1024 * 1024);
 	(void)mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
-	(void)mallopt(M_TOP_PAD, HEAP_SPARE);
+	(void)mallopt(M_TOP_PAD, MALLOC_TUNING_SPARE);
 	(void)mallopt(M_ARENA_MAX, 1);
 }
 
@@ -47,16 +47,16 @@ plug_holes(size_t size, const void *mark)
 }
 
 void
-heap_settle(void)
+malloc_tuning_settle(void)
 {
 	void *mark;
 	size_t size;
 
 	/* No hole is that large, so this is the top of the heap. */
-	mark = malloc(HEAP_SPARE);
+	mark = malloc(MALLOC_TUNING_SPARE);
 	if (mark == NULL)
 		return;
-	for (size = HEAP_SPARE / 2; size > 1024; size /= 2)
+	for (size = MALLOC_TUNING_SPARE / 2; size > 1024; size /= 2)
 		plug_holes(size, mark);
 	for (; size >= 16; size -= 16)
 		plug_holes(size, mark);

@@ -8,14 +8,14 @@
 #define POSTERN_AGENT_MALLOC_TUNING_H
 
 /* At the agent's start, before anything else allocates. */
-void heap_tune(void);
+void malloc_tuning_set(void);
 
 /*
  * After everything that lives as long as the agent is allocated: use up the
- * holes, and leave HEAP_SPARE octets in one piece for whoever is forked.
+ * holes, and leave MALLOC_TUNING_SPARE octets in one piece for whoever is forked.
  */
-void heap_settle(void);
+void malloc_tuning_settle(void);
 
-#define HEAP_SPARE (4 * 1024 * 1024)
+#define MALLOC_TUNING_SPARE (4 * 1024 * 1024)
 
 #endif

@@ -76,7 +76,7 @@ shake_hands(SSL *one, SSL *other)
 #define BINDING_SIZE  32
 
 size_t
-tls_export_binding(SSL *ssl, uint8_t *out, size_t size)
+tls_preload_export_binding(SSL *ssl, uint8_t *out, size_t size)
 {
 	static const uint8_t no_context[1];
 
@@ -95,7 +95,7 @@ exchange(SSL *one, SSL *other)
 	char octets[512] = "";
 	size_t n;
 
-	(void)tls_export_binding(one, binding,
+	(void)tls_preload_export_binding(one, binding,
 	    sizeof(binding)); /* for its warmth */
 	if (SSL_write_ex(other, octets, sizeof(octets), &n) != 1 ||
 	    SSL_read_ex(one, octets, sizeof(octets), &n) != 1 ||
@@ -187,7 +187,7 @@ out:
 }
 
 int
-tls_warm_up_handshakes(SSL_CTX *client_ctx)
+tls_preload_handshakes(SSL_CTX *client_ctx)
 {
 	EVP_PKEY *ec, *rsa;
 	int ret = 0;

@@ -13,9 +13,9 @@
  * 1.2 with an RSA key, pass octets both ways, verify and fail to verify.
  * 0 or -1.
  */
-int tls_warm_up_handshakes(SSL_CTX *client_ctx);
+int tls_preload_handshakes(SSL_CTX *client_ctx);
 
 /* RFC 9266, 2: its 32 octets; 0 where it cannot be had. */
-size_t tls_export_binding(SSL *ssl, uint8_t *out, size_t size);
+size_t tls_preload_export_binding(SSL *ssl, uint8_t *out, size_t size);
 
 #endif

@@ -24,8 +24,8 @@ send_transcript(struct worker *w)
 
 /* What a report means to the transcript, which goes out ahead of a failure. */
 void
-notes_take_report(struct worker *w, enum msg_type type, const void *payload,
-    const char *text)
+transcript_notes_take_report(struct worker *w, enum msg_type type,
+    const void *payload, const char *text)
 {
 	const struct msg_outcome *outcome = payload;
 	const struct msg_next *next = payload;
@@ -51,7 +51,7 @@ notes_take_report(struct worker *w, enum msg_type type, const void *payload,
 
 /* What a message of the queue or the dialer means to the transcript. */
 void
-notes_take_message(struct worker *w, const struct message *m)
+transcript_notes_take_message(struct worker *w, const struct message *m)
 {
 	const struct msg_session *session = m->payload;
 	const struct msg_address *address = m->payload;

@@ -40,22 +40,22 @@ void worker_send(struct worker *w, enum msg_type type, const void *payload,
     const char *tail, size_t len);
 
 /* connection.c: what the session asks for, as struct session_ops says. */
-enum session_tls_start remote_start_tls(void *arg, const char **why);
-void remote_get_tls_info(void *arg, struct tls_info *info);
-void remote_get_binding(void *arg, struct sasl_binding *binding);
-void remote_hang_up(void *arg);
+enum session_tls_start connection_start_tls(void *arg, const char **why);
+void connection_get_tls_info(void *arg, struct tls_info *info);
+void connection_get_binding(void *arg, struct sasl_binding *binding);
+void connection_hang_up(void *arg);
 
 /* And the loop: what to poll for, what came of it, and what is to be sent. */
-short remote_events(const struct worker *w);
-void remote_serve(struct worker *w, short revents);
-void remote_write(struct worker *w);
+short connection_events(const struct worker *w);
+void connection_serve(struct worker *w, short revents);
+void connection_write(struct worker *w);
 
 /* The handshake's octets go into the transcript from here on. */
-void remote_watch(struct worker *w);
+void connection_watch(struct worker *w);
 
 /* transcript_notes.c: before a report is sent, and before a message is handled. */
-void notes_take_report(struct worker *w, enum msg_type type,
+void transcript_notes_take_report(struct worker *w, enum msg_type type,
     const void *payload, const char *text);
-void notes_take_message(struct worker *w, const struct message *m);
+void transcript_notes_take_message(struct worker *w, const struct message *m);
 
 #endif

@@ -65,7 +65,7 @@ static void
 begin_next_entity(struct mime *m)
 {
 	if (m->entity + 1 == MIME_ENTITIES_MAX) {
-		mime_fail(m, MIME_TOO_MANY);
+		mime_plan_fail(m, MIME_TOO_MANY);
 		return;
 	}
 	m->entity++;
@@ -104,7 +104,7 @@ gather_field(struct mime *m, const struct piece *p)
 	if (m->field != MIME_FIELD_TYPE && m->field != MIME_FIELD_ENCODING)
 		return;
 	if (p->len + 1 > sizeof(m->field_octets) - m->field_len) {
-		mime_fail(m, MIME_FIELD_TOO_LONG);
+		mime_plan_fail(m, MIME_FIELD_TOO_LONG);
 		return;
 	}
 	memcpy(m->field_octets + m->field_len, p->octets, p->len);
@@ -158,11 +158,11 @@ begin_multipart(struct mime *m)
 	struct mime_level *level;
 
 	if (m->type.boundary_len == 0) {
-		mime_fail(m, MIME_NO_BOUNDARY);
+		mime_plan_fail(m, MIME_NO_BOUNDARY);
 		return;
 	}
 	if (m->depth == MIME_DEPTH_MAX) {
-		mime_fail(m, MIME_TOO_DEEP);
+		mime_plan_fail(m, MIME_TOO_DEEP);
 		return;
 	}
 	level = &m->levels[m->depth++];
@@ -187,8 +187,9 @@ end_header(struct mime *m)
 	end_field(m);
 	if (is_composite(m) && m->declared == MIME_ENCODED)
 		m->type.kind = MIME_OTHER;
-	if (is_composite(m) && mime_is_declared_beyond(m) && !mime_is_signed(m))
-		mime_decide(m, MIME_RELABEL);
+	if (is_composite(m) && mime_plan_is_declared_beyond(m) &&
+	    !mime_plan_is_signed(m))
+		mime_plan_decide(m, MIME_RELABEL);
 	put_fields(m);
 	if (!is_composite(m))
 		begin_leaf(m);
@@ -223,7 +224,7 @@ check_header(struct mime *m, const struct piece *p)
 {
 	for (size_t i = 0; i < p->len; i++)
 		if (is_beyond_header(m, p->octets[i]))
-			mime_fail(m,
+			mime_plan_fail(m,
 			    is_no_line(p->octets[i]) ? MIME_HEADER_NO_LINE
 						     : MIME_HEADER_NOT_ASCII);
 }
@@ -292,7 +293,7 @@ static void
 pay_line(struct mime *m)
 {
 	if (m->owes_line)
-		m->out_len += base64_encode(&m->encoder,
+		m->out_len += transfer_encoding_base64(&m->encoder,
 		    (const uint8_t *)"\r\n", 2, m->out + m->out_len);
 	m->owes_line = false;
 }
@@ -310,13 +311,13 @@ take_leaf(struct mime *m, const struct piece *p)
 		put_piece(m, p);
 		break;
 	case MIME_TO_QP:
-		m->out_len += quoted_printable_encode(&m->encoder, p->octets,
-		    p->len, p->ended, m->out + m->out_len);
+		m->out_len += transfer_encoding_quoted_printable(&m->encoder,
+		    p->octets, p->len, p->ended, m->out + m->out_len);
 		break;
 	case MIME_TO_BASE64:
 		pay_line(m);
-		m->out_len += base64_encode(&m->encoder, p->octets, p->len,
-		    m->out + m->out_len);
+		m->out_len += transfer_encoding_base64(&m->encoder, p->octets,
+		    p->len, m->out + m->out_len);
 		m->owes_line = p->ended;
 		break;
 	}
@@ -341,9 +342,10 @@ end_leaf(struct mime *m)
 {
 	if (m->place != MIME_IN_LEAF)
 		return;
-	mime_decide_leaf(m);
+	mime_plan_decide_leaf(m);
 	if (m->writing && mime_plan_of(m) == MIME_TO_BASE64)
-		m->out_len += base64_end(&m->encoder, m->out + m->out_len);
+		m->out_len += transfer_encoding_base64_end(&m->encoder,
+		    m->out + m->out_len);
 }
 
 /* Boundaries. */

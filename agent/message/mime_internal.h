@@ -6,19 +6,19 @@
 #include "agent/message/mime.h"
 
 /* The first error counts. */
-void mime_fail(struct mime *m, enum mime_error error);
+void mime_plan_fail(struct mime *m, enum mime_error error);
 
 /* Of the part in hand; deciding does nothing in the second pass. */
 enum mime_plan mime_plan_of(const struct mime *m);
-void mime_decide(struct mime *m, enum mime_plan plan);
+void mime_plan_decide(struct mime *m, enum mime_plan plan);
 
 /* The part's content is over. */
-void mime_decide_leaf(struct mime *m);
+void mime_plan_decide_leaf(struct mime *m);
 
 /* Whether it is within something that is signed. */
-bool mime_is_signed(const struct mime *m);
+bool mime_plan_is_signed(const struct mime *m);
 
 /* Whether its label says more than the target takes. */
-bool mime_is_declared_beyond(const struct mime *m);
+bool mime_plan_is_declared_beyond(const struct mime *m);
 
 #endif

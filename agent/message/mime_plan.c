@@ -3,7 +3,7 @@
 #include "agent/message/mime_internal.h"
 
 void
-mime_fail(struct mime *m, enum mime_error error)
+mime_plan_fail(struct mime *m, enum mime_error error)
 {
 	if (m->error == MIME_OK)
 		m->error = error;
@@ -16,7 +16,7 @@ mime_plan_of(const struct mime *m)
 }
 
 void
-mime_decide(struct mime *m, enum mime_plan plan)
+mime_plan_decide(struct mime *m, enum mime_plan plan)
 {
 	if (m->writing || plan == MIME_KEEP)
 		return;
@@ -26,7 +26,7 @@ mime_decide(struct mime *m, enum mime_plan plan)
 }
 
 bool
-mime_is_signed(const struct mime *m)
+mime_plan_is_signed(const struct mime *m)
 {
 	for (uint32_t i = 0; i < m->depth; i++)
 		if (m->levels[i].kind == MIME_SIGNED)
@@ -36,7 +36,7 @@ mime_is_signed(const struct mime *m)
 
 /* Whether its label says more than the target takes. */
 bool
-mime_is_declared_beyond(const struct mime *m)
+mime_plan_is_declared_beyond(const struct mime *m)
 {
 	return m->declared == MIME_BINARY ||
 	    (m->declared == MIME_8BIT && m->target == MIME_TO_7BIT);
@@ -51,7 +51,7 @@ needs_encoding(const struct mime *m)
 static enum mime_error
 may_not_encode(const struct mime *m)
 {
-	if (mime_is_signed(m))
+	if (mime_plan_is_signed(m))
 		return MIME_IS_SIGNED;
 	if (m->declared == MIME_ENCODED)
 		return MIME_IS_ENCODED;
@@ -69,16 +69,16 @@ best_encoding(const struct mime *m)
 }
 
 void
-mime_decide_leaf(struct mime *m)
+mime_plan_decide_leaf(struct mime *m)
 {
 	enum mime_error why = may_not_encode(m);
 
 	if (m->writing)
 		return;
 	if (needs_encoding(m) && why != MIME_OK)
-		mime_fail(m, why);
+		mime_plan_fail(m, why);
 	else if (needs_encoding(m) || (m->is_long && why == MIME_OK))
-		mime_decide(m, best_encoding(m));
-	else if (mime_is_declared_beyond(m) && !mime_is_signed(m))
-		mime_decide(m, MIME_RELABEL);
+		mime_plan_decide(m, best_encoding(m));
+	else if (mime_plan_is_declared_beyond(m) && !mime_plan_is_signed(m))
+		mime_plan_decide(m, MIME_RELABEL);
 }

@@ -24,8 +24,8 @@ stands_for_itself(uint8_t c, bool last)
 }
 
 size_t
-quoted_printable_encode(struct transfer_encoder *e, const uint8_t *in, size_t n,
-    bool ends, uint8_t *out)
+transfer_encoding_quoted_printable(struct transfer_encoder *e,
+    const uint8_t *in, size_t n, bool ends, uint8_t *out)
 {
 	static const char hex[] = "0123456789ABCDEF";
 	size_t len = 0;
@@ -80,8 +80,8 @@ put_group(struct transfer_encoder *e, uint8_t *out)
 }
 
 size_t
-base64_encode(struct transfer_encoder *e, const uint8_t *in, size_t n,
-    uint8_t *out)
+transfer_encoding_base64(struct transfer_encoder *e, const uint8_t *in,
+    size_t n, uint8_t *out)
 {
 	size_t len = 0;
 
@@ -94,7 +94,7 @@ base64_encode(struct transfer_encoder *e, const uint8_t *in, size_t n,
 }
 
 size_t
-base64_end(struct transfer_encoder *e, uint8_t *out)
+transfer_encoding_base64_end(struct transfer_encoder *e, uint8_t *out)
 {
 	size_t len = 0;
 

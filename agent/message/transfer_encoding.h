@@ -21,19 +21,19 @@ struct transfer_encoder {
 #define TRANSFER_ENCODED_MAX(n) ((n)*3 + ((n)*3 / 73 + 2) * 3)
 
 /*
- * quoted_printable_encode - part of a line of text; ends: its end, CRLF, is
+ * transfer_encoding_quoted_printable - part of a line of text; ends: its end, CRLF, is
  * written behind it.
  *
  * Returns how many octets it wrote, at most TRANSFER_ENCODED_MAX(n).
  */
-size_t quoted_printable_encode(struct transfer_encoder *e, const uint8_t *in,
-    size_t n, bool ends, uint8_t *out);
+size_t transfer_encoding_quoted_printable(struct transfer_encoder *e,
+    const uint8_t *in, size_t n, bool ends, uint8_t *out);
 
 /* The next octets, whatever they are; as above. */
-size_t base64_encode(struct transfer_encoder *e, const uint8_t *in, size_t n,
-    uint8_t *out);
+size_t transfer_encoding_base64(struct transfer_encoder *e, const uint8_t *in,
+    size_t n, uint8_t *out);
 
 /* What is held back, its padding and a line end: at most eight octets. */
-size_t base64_end(struct transfer_encoder *e, uint8_t *out);
+size_t transfer_encoding_base64_end(struct transfer_encoder *e, uint8_t *out);
 
 #endif

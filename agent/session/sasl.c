@@ -129,7 +129,7 @@ bind_channel(const struct sasl_binding *binding)
 static int
 start_bearer(const struct sasl_login *login)
 {
-	client_bearer_len = sasl_write_bearer(client_mechanism, login,
+	client_bearer_len = sasl_text_write_bearer(client_mechanism, login,
 	    client_bearer, sizeof(client_bearer));
 	return client_bearer_len > 0
 	    ? 0
@@ -209,7 +209,7 @@ step_bearer(char *response)
 static int
 check_iterations(const char *message, size_t n)
 {
-	int32_t count = sasl_iterations(message, n);
+	int32_t count = sasl_text_iterations(message, n);
 
 	if (count == -1)
 		return fail("the server sends no number of iterations");

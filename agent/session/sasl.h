@@ -82,19 +82,19 @@ void sasl_client_stop(void);
 /* Pure parts. */
 
 /*
- * sasl_iterations - the count in SCRAM's server-first-message (RFC 5802, 7).
+ * sasl_text_iterations - the count in SCRAM's server-first-message (RFC 5802, 7).
  *
  * -1 where there is none, or not one number between 1 and INT32_MAX.
  */
-int32_t sasl_iterations(const char *message, size_t n);
+int32_t sasl_text_iterations(const char *message, size_t n);
 
 /*
- * sasl_write_bearer - the client's response of OAUTHBEARER (RFC 7628, 3.1) or
+ * sasl_text_write_bearer - the client's response of OAUTHBEARER (RFC 7628, 3.1) or
  * XOAUTH2, before base64.
  *
  * Returns its length, or 0 where it does not fit, or an octet would be syntax.
  */
-size_t sasl_write_bearer(enum auth_mechanism mechanism,
+size_t sasl_text_write_bearer(enum auth_mechanism mechanism,
     const struct sasl_login *login, char *out, size_t size);
 
 #endif

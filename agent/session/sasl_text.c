@@ -40,8 +40,8 @@ token_ok(const char *token)
 }
 
 size_t
-sasl_write_bearer(enum auth_mechanism mechanism, const struct sasl_login *login,
-    char *out, size_t size)
+sasl_text_write_bearer(enum auth_mechanism mechanism,
+    const struct sasl_login *login, char *out, size_t size)
 {
 	char name[3 * AUTH_USER_MAX + 4];
 	const char *who =
@@ -86,7 +86,7 @@ number(const char *digits, size_t n)
 }
 
 int32_t
-sasl_iterations(const char *message, size_t n)
+sasl_text_iterations(const char *message, size_t n)
 {
 	const char *comma;
 	int32_t found = -1;

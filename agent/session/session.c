@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The session's table: what its events do in which state.  How it comes up is
- * in session_setup.c; what it is given to deliver in session_job.c; MAIL and RCPT in
- * session_envelope.c, the message in data.c, several at once in session_flight.c; and its end in
- * session_end.c.
+ * The session's table: what its events do in which state.  How it comes up is in
+ * session_setup.c; what it is given to deliver in session_job.c; MAIL and RCPT in
+ * session_envelope.c, the message in session_data.c, several at once in
+ * session_flight.c; and its end in session_end.c.
  */
 #include "agent/session/session.h"
 
@@ -126,7 +126,7 @@ static void
 show_line(struct session *s)
 {
 	if (s->state == STATE_AUTH)
-		auth_show_line(s);
+		session_auth_show_line(s);
 	else
 		session_report_heard(s, s->reply.line, s->reply.line_len);
 }
@@ -143,7 +143,7 @@ take_line(struct session *s)
 	    s->reply.code != 250)
 		return;
 	text = reply_line_text(&s->reply, &n);
-	capabilities_add_line(&s->caps, text, n);
+	ehlo_add_line(&s->caps, text, n);
 }
 
 /*
@@ -217,7 +217,7 @@ void
 session_connect_failed(struct session *s, const char *why)
 {
 	session_judge(s, "4.4.1", "cannot connect: %s", why);
-	session_fail(s, FAREWELL_NONE);
+	session_end_fail(s, FAREWELL_NONE);
 }
 
 void

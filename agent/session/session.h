@@ -15,11 +15,11 @@
 #include <stdint.h>
 
 #include "agent/message/body.h"
-#include "agent/smtp/smtp_command.h"
+#include "agent/session/sasl.h"
 #include "agent/session/session_content.h"
 #include "agent/smtp/ehlo.h"
 #include "agent/smtp/reply.h"
-#include "agent/session/sasl.h"
+#include "agent/smtp/smtp_command.h"
 #include "agent/smtp/transcript.h"
 #include "common/message.h"
 
@@ -126,7 +126,7 @@ struct transaction {
 	bool smtputf8;
 	uint64_t job;
 	uint64_t size;
-	uint64_t content_octets; /* that content_read() will give */
+	uint64_t content_octets; /* that session_content_read() will give */
 	uint64_t wire_octets;    /* with a last line end; 0: not known yet */
 	uint32_t flags;
 	uint32_t protocol; /* enum session_protocol */

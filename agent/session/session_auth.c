@@ -10,13 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/smtp/extension.h"
 #include "agent/session/sasl.h"
 #include "agent/session/session_internal.h"
+#include "agent/smtp/extension.h"
 
 /* The dialogue shows that there is a challenge, and not which. */
 void
-auth_show_line(struct session *s)
+session_auth_show_line(struct session *s)
 {
 	char line[16];
 
@@ -34,7 +34,7 @@ static void
 refuse(struct session *s, const char *dsn, const char *why)
 {
 	session_judge(s, dsn, "login: %s", why);
-	session_fail(s, FAREWELL_QUIT);
+	session_end_fail(s, FAREWELL_QUIT);
 }
 
 /* All is settled with the server: messages may come. */
@@ -45,7 +45,7 @@ come_up(struct session *s)
 
 	s->ops->get_tls_info(s->arg, &up.tls);
 	up.extensions = s->caps.offered;
-	up.flights = offer_has_flights(s);
+	up.flights = session_offer_has_flights(s);
 	s->up = true;
 	s->has_failure = false;
 	s->needs_rset = false;
@@ -100,8 +100,8 @@ is_possible(struct session *s, enum auth_mechanism mechanism)
 	const struct session_login *l = &s->login;
 	uint32_t bit = UINT32_C(1) << mechanism;
 
-	if (!capabilities_offer_auth(&s->caps, mechanism) ||
-	    (l->tried & bit) != 0 || !sasl_has(mechanism))
+	if (!ehlo_offers_auth(&s->caps, mechanism) || (l->tried & bit) != 0 ||
+	    !sasl_has(mechanism))
 		return false;
 	if (l->allowed != 0 && (l->allowed & bit) == 0)
 		return false;
@@ -124,10 +124,10 @@ static void
 refuse_all(struct session *s)
 {
 	if (s->login.refused) { /* by replies; the last one is the verdict */
-		session_fail(s, FAREWELL_QUIT);
+		session_end_fail(s, FAREWELL_QUIT);
 		return;
 	}
-	if (!capabilities_offer(&s->caps, CAPABILITY_AUTH))
+	if (!ehlo_offers(&s->caps, CAPABILITY_AUTH))
 		refuse(s, "4.7.4", "the server offers no AUTH here");
 	else
 		refuse(s, "4.7.4",
@@ -147,7 +147,7 @@ wrote(struct session *s, const char *line)
 static void
 send_response(struct session *s, const char *response)
 {
-	if (command_write_response(&s->out, response) != COMMAND_OK) {
+	if (smtp_command_write_response(&s->out, response) != COMMAND_OK) {
 		refuse(s, "4.7.0", "a response does not fit its line");
 		return;
 	}
@@ -160,7 +160,8 @@ break_off(struct session *s, const char *why)
 {
 	s->login.broken_off = true;
 	strlcpy(s->login.cause, why, sizeof(s->login.cause));
-	(void)command_write_response(&s->out, "*"); /* it fits, out is empty */
+	(void)smtp_command_write_response(&s->out,
+	    "*"); /* it fits, out is empty */
 	wrote(s, "*");
 }
 
@@ -176,9 +177,9 @@ say_auth(struct session *s)
 	if (auth_mechanism_is_client_first(l->mechanism))
 		initial = l->response[0] != '\0' ? l->response : "=";
 	l->is_pending = initial != NULL &&
-	    command_write_auth(&s->out, name, initial) != COMMAND_OK;
+	    smtp_command_write_auth(&s->out, name, initial) != COMMAND_OK;
 	if (l->is_pending || initial == NULL)
-		(void)command_write_auth(&s->out, name, NULL);
+		(void)smtp_command_write_auth(&s->out, name, NULL);
 	(void)snprintf(line, sizeof(line), "AUTH %s%s%s", name,
 	    initial != NULL && !l->is_pending ? " " : "",
 	    initial != NULL && !l->is_pending ? SESSION_HIDDEN : "");
@@ -242,13 +243,13 @@ begin_login(struct session *s)
 
 /* RFC 8689, 4.2.1: another host of the domain may keep to it. */
 void
-auth_begin(struct session *s)
+session_auth_begin(struct session *s)
 {
 	if (s->conf.require_tls &&
-	    !capabilities_offer(&s->caps, CAPABILITY_REQUIRETLS)) {
+	    !ehlo_offers(&s->caps, CAPABILITY_REQUIRETLS)) {
 		session_judge(s, "5.7.30",
 		    "REQUIRETLS support required: the server does not offer it");
-		session_fail(s, FAREWELL_QUIT);
+		session_end_fail(s, FAREWELL_QUIT);
 		return;
 	}
 	if (s->login.wanted)
@@ -317,7 +318,7 @@ take_refusal(struct session *s)
 	if (next)
 		try_next(s);
 	else
-		session_fail(s, FAREWELL_QUIT);
+		session_end_fail(s, FAREWELL_QUIT);
 }
 
 static void
@@ -346,7 +347,7 @@ take_challenge(struct session *s)
 		session_judge(s, "4.5.0",
 		    "login: protocol error: 334 where we broke off: %s",
 		    l->cause);
-		session_fail(s, FAREWELL_NONE);
+		session_end_fail(s, FAREWELL_NONE);
 		return;
 	}
 	if (!l->is_pending) {
@@ -362,7 +363,7 @@ take_challenge(struct session *s)
 }
 
 void
-auth_take_reply(struct session *s)
+session_auth_take_reply(struct session *s)
 {
 	unsigned int code = s->reply.code;
 
@@ -377,13 +378,13 @@ auth_take_reply(struct session *s)
 		    "login: protocol error: reply %u to AUTH (RFC 4954, 4)",
 		    code);
 		s->verdict.outcome.code = (uint16_t)code;
-		session_fail(s, FAREWELL_QUIT);
+		session_end_fail(s, FAREWELL_QUIT);
 	}
 }
 
 /* The reply in hand may be a challenge: it is not told. */
 void
-auth_meet_unsolicited(struct session *s)
+session_auth_meet_unsolicited(struct session *s)
 {
 	refuse(s, "4.5.0", "protocol error: a reply came before its response");
 }

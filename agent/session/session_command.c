@@ -17,6 +17,6 @@ session_command_word(struct session *s, enum command_word word)
 {
 	size_t from = s->out.len;
 
-	if (command_write_word(&s->out, word) == COMMAND_OK)
+	if (smtp_command_write_word(&s->out, word) == COMMAND_OK)
 		session_command_written(s, from);
 }

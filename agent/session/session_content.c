@@ -82,7 +82,7 @@ walk(struct session *s, uint64_t *octets)
 }
 
 enum mime_error
-content_convert(struct session *s, enum mime_target target, bool *readp)
+session_content_convert(struct session *s, enum mime_target target, bool *readp)
 {
 	struct content *c = &s->content;
 	struct transaction *t = &s->trans;
@@ -133,7 +133,7 @@ read_converted(struct session *s, uint8_t *out, size_t n)
 }
 
 ssize_t
-content_read(struct session *s, uint8_t *out, size_t n)
+session_content_read(struct session *s, uint8_t *out, size_t n)
 {
 	struct transaction *t = &s->trans;
 	ssize_t got;
@@ -147,7 +147,7 @@ content_read(struct session *s, uint8_t *out, size_t n)
 }
 
 uint64_t
-content_octets(struct session *s)
+session_content_octets(struct session *s)
 {
 	struct transaction *t = &s->trans;
 	uint8_t last = '\n';

@@ -33,23 +33,23 @@ struct content {
 };
 
 /*
- * content_convert - have the job's message converted from here on.
+ * session_content_convert - have the job's message converted from here on.
  *
  * Reads it twice, and sets how many octets it will have.  MIME_OK, or why it
  * cannot be done; *readp: false where the message cannot even be read.
  */
-enum mime_error content_convert(struct session *s, enum mime_target target,
-    bool *readp);
+enum mime_error session_content_convert(struct session *s,
+    enum mime_target target, bool *readp);
 
 /*
- * content_read - the next n octets.
+ * session_content_read - the next n octets.
  *
  * Returns how many there were, fewer than n at the end only, or -1 where the
  * message cannot be read.
  */
-ssize_t content_read(struct session *s, uint8_t *out, size_t n);
+ssize_t session_content_read(struct session *s, uint8_t *out, size_t n);
 
 /* RFC 1870, 5: what goes between 354 and the dot, without added dots. */
-uint64_t content_octets(struct session *s);
+uint64_t session_content_octets(struct session *s);
 
 #endif

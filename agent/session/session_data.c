@@ -26,7 +26,7 @@ abort_data(struct session *s)
 	if (session_is_lmtp(s)) {
 		session_judge_host(s, "4.5.0",
 		    "protocol error: DATA was accepted without a recipient");
-		session_fail(s, FAREWELL_QUIT);
+		session_end_fail(s, FAREWELL_QUIT);
 		return;
 	}
 	s->expected++;
@@ -34,35 +34,35 @@ abort_data(struct session *s)
 }
 
 void
-data_take_reply(struct session *s)
+session_data_take_reply(struct session *s)
 {
 	struct transaction *t = &s->trans;
 
 	if (s->out.len > 0) { /* DATA has not even left */
-		session_meet_unsolicited(s);
+		session_end_meet_unsolicited(s);
 		return;
 	}
 	if (s->reply.code == 354) {
 		if (t->accepted > 0)
-			data_fill(s);
+			session_data_fill(s);
 		else
 			abort_data(s);
 		return;
 	}
 	if (!session_judge_reply(s)) {
-		session_fail(s, FAREWELL_NONE);
+		session_end_fail(s, FAREWELL_NONE);
 		return;
 	}
 	session_outcome_settle_accepted(s);
-	job_finish(s);
+	session_job_finish(s);
 }
 
 /* What was sent is answered, and what was announced is sent. */
 void
-data_take_abort(struct session *s)
+session_data_take_abort(struct session *s)
 {
 	if (s->expected == 0 && s->out.len == 0)
-		job_finish(s);
+		session_job_finish(s);
 }
 
 /* The message. */
@@ -88,7 +88,7 @@ static void
 fail_reading(struct session *s)
 {
 	session_judge(s, "4.3.0", "the message cannot be read");
-	session_fail(s, FAREWELL_NONE);
+	session_end_fail(s, FAREWELL_NONE);
 }
 
 /* As much of the message as out holds, as it is (RFC 3030, 2). */
@@ -97,18 +97,18 @@ fill_chunk(struct session *s)
 {
 	struct transaction *t = &s->trans;
 	struct msg_job_ref ref = { t->job };
-	uint64_t left = content_octets(s) - t->body_at;
+	uint64_t left = session_content_octets(s) - t->body_at;
 	size_t n = s->out.size - CHUNK_FRAME_MAX;
 	bool last = left <= n;
-	bool cut =
-	    last && content_octets(s) > t->content_octets; /* no line end */
+	bool cut = last &&
+	    session_content_octets(s) > t->content_octets; /* no line end */
 	size_t from_body;
 
 	n = last ? (size_t)left : n - 2;
 	from_body = cut ? n - 2 : n;
-	(void)command_write_bdat(&s->out, n, last); /* out is empty */
+	(void)smtp_command_write_bdat(&s->out, n, last); /* out is empty */
 	session_command_written(s, 0);
-	if (content_read(s, s->out.octets + s->out.len, from_body) !=
+	if (session_content_read(s, s->out.octets + s->out.len, from_body) !=
 	    (ssize_t)from_body) {
 		fail_reading(s);
 		return;
@@ -137,7 +137,7 @@ await_final(struct session *s)
 }
 
 void
-data_fill(struct session *s)
+session_data_fill(struct session *s)
 {
 	struct transaction *t = &s->trans;
 	uint64_t left = t->content_octets - t->body_at;
@@ -151,13 +151,13 @@ data_fill(struct session *s)
 	if (t->bdat) {
 		if (t->chunks == 0 ||
 		    (t->chunks < CHUNKS_AHEAD &&
-			capabilities_offer(&s->caps, CAPABILITY_PIPELINING)))
+			ehlo_offers(&s->caps, CAPABILITY_PIPELINING)))
 			fill_chunk(s);
 		return;
 	}
 	if (n > left)
 		n = (size_t)left;
-	if (n > 0 && content_read(s, t->chunk, n) != (ssize_t)n) {
+	if (n > 0 && session_content_read(s, t->chunk, n) != (ssize_t)n) {
 		fail_reading(s);
 		return;
 	}
@@ -173,7 +173,7 @@ data_fill(struct session *s)
 
 /* A code that says the command itself is not known or not expected. */
 bool
-session_refuses_bdat(const struct session *s)
+session_data_refuses_bdat(const struct session *s)
 {
 	unsigned int code = s->reply.code;
 
@@ -181,7 +181,7 @@ session_refuses_bdat(const struct session *s)
 }
 
 void
-session_give_up_bdat(struct session *s)
+session_data_give_up_bdat(struct session *s)
 {
 	(void)session_judge_reply(s); /* it is a refusal */
 	s->verdict.outcome.status = OUTCOME_DEFERRED;
@@ -191,7 +191,7 @@ session_give_up_bdat(struct session *s)
 	s->avoid |= AVOID_CHUNKING;
 	if (s->conf.learns)
 		s->learnt |= AVOID_CHUNKING;
-	session_fail(s, FAREWELL_NONE);
+	session_end_fail(s, FAREWELL_NONE);
 }
 
 /*
@@ -204,28 +204,28 @@ take_chunk(struct session *s)
 {
 	struct transaction *t = &s->trans;
 
-	if (session_refuses_bdat(s)) {
-		session_give_up_bdat(s);
+	if (session_data_refuses_bdat(s)) {
+		session_data_give_up_bdat(s);
 		return;
 	}
 	t->chunks--;
 	if (s->reply.code / 100 == 2) {
 		session_state_enter(s, s->state);
 		if (s->out.len == 0 && !t->body_ended)
-			data_fill(s);
+			session_data_fill(s);
 		return;
 	}
 	if (!session_judge_reply(s)) {
-		session_fail(s, FAREWELL_NONE);
+		session_end_fail(s, FAREWELL_NONE);
 		return;
 	}
 	session_outcome_settle_accepted(s);
 	if (t->body_ended && session_is_lmtp(s)) {
-		session_fail(s, FAREWELL_NONE);
+		session_end_fail(s, FAREWELL_NONE);
 		return;
 	}
 	session_state_enter(s, STATE_ABORT);
-	data_take_abort(s);
+	session_data_take_abort(s);
 }
 
 /*
@@ -233,14 +233,14 @@ take_chunk(struct session *s)
  * what we would send now might be read as commands.
  */
 void
-data_take_early(struct session *s)
+session_data_take_early(struct session *s)
 {
 	if (s->trans.chunks > 0 && s->reply.code != 421) {
 		take_chunk(s);
 		return;
 	}
 	s->out.len = 0;
-	session_fail_by_reply(s, FAREWELL_NONE);
+	session_end_fail_by_reply(s, FAREWELL_NONE);
 }
 
 static void
@@ -254,7 +254,7 @@ take_final_lmtp(struct session *s)
 }
 
 void
-data_take_final(struct session *s)
+session_data_take_final(struct session *s)
 {
 	struct transaction *t = &s->trans;
 	bool refused;
@@ -263,15 +263,15 @@ data_take_final(struct session *s)
 		take_chunk(s);
 		return;
 	}
-	refused = t->bdat && session_refuses_bdat(s);
+	refused = t->bdat && session_data_refuses_bdat(s);
 	/* In LMTP it may be about one recipient of several. */
 	if (refused && t->answer_at == 0 &&
 	    (t->accepted == 1 || !session_is_lmtp(s))) {
-		session_give_up_bdat(s);
+		session_data_give_up_bdat(s);
 		return;
 	}
 	if (!session_judge_reply(s)) {
-		session_fail(s, FAREWELL_NONE);
+		session_end_fail(s, FAREWELL_NONE);
 		return;
 	}
 	if (refused) {
@@ -287,9 +287,9 @@ data_take_final(struct session *s)
 	else
 		session_outcome_settle_accepted(s);
 	if (s->reply.code == 421)
-		session_fail(s, FAREWELL_QUIT_NO_WAIT);
+		session_end_fail(s, FAREWELL_QUIT_NO_WAIT);
 	else if (t->accepted == 0)
-		job_finish(s);
+		session_job_finish(s);
 	else
 		session_state_enter(s, STATE_FINAL); /* the timer anew */
 }

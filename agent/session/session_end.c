@@ -84,7 +84,7 @@ tell_closed(struct session *s)
 }
 
 void
-ending_conclude(struct session *s)
+session_end_conclude(struct session *s)
 {
 	bool over = (s->up && !s->leaving) || s->cap_is_over;
 
@@ -95,7 +95,7 @@ ending_conclude(struct session *s)
 	s->expected = 0;
 	s->greeted = false;
 	s->in_tls = false;
-	capabilities_clear(&s->caps);
+	ehlo_clear(&s->caps);
 	reply_init(&s->reply);
 	if (over)
 		tell_closed(s);
@@ -117,7 +117,7 @@ is_flight_cut(const struct session *s)
 }
 
 void
-session_fail(struct session *s, enum farewell farewell)
+session_end_fail(struct session *s, enum farewell farewell)
 {
 	size_t from = s->out.len;
 
@@ -142,14 +142,14 @@ session_fail(struct session *s, enum farewell farewell)
 	if (farewell == FAREWELL_QUIT && s->out.len > from)
 		session_state_enter(s, STATE_QUIT);
 	else
-		ending_conclude(s);
+		session_end_conclude(s);
 }
 
 void
-session_fail_by_reply(struct session *s, enum farewell farewell)
+session_end_fail_by_reply(struct session *s, enum farewell farewell)
 {
 	(void)session_judge_reply(s); /* either way it is the verdict */
-	session_fail(s, farewell);
+	session_end_fail(s, farewell);
 }
 
 /* Events that are much the same in every state. */
@@ -162,15 +162,15 @@ was_idle(const struct session *s)
 }
 
 void
-ending_meet_goodbye(struct session *s)
+session_end_meet_goodbye(struct session *s)
 {
 	s->hung_up = true;
 	s->spent = s->spent || was_idle(s);
-	session_fail_by_reply(s, FAREWELL_QUIT_NO_WAIT);
+	session_end_fail_by_reply(s, FAREWELL_QUIT_NO_WAIT);
 }
 
 void
-session_take_goodbye(struct session *s)
+session_end_take_goodbye(struct session *s)
 {
 	if (s->goodbye)
 		return;
@@ -180,38 +180,38 @@ session_take_goodbye(struct session *s)
 }
 
 void
-session_obey_goodbye(struct session *s)
+session_end_obey_goodbye(struct session *s)
 {
 	s->verdict = s->farewell;
-	session_fail(s, FAREWELL_QUIT_NO_WAIT);
+	session_end_fail(s, FAREWELL_QUIT_NO_WAIT);
 }
 
 void
-ending_meet_bad_reply(struct session *s)
+session_end_meet_bad_reply(struct session *s)
 {
 	session_judge_host(s, "4.5.0", "protocol error: %s, waiting for %s",
 	    reply_error_text(s->reply.error), session_state_waiting(s));
-	session_fail(s, FAREWELL_NONE);
+	session_end_fail(s, FAREWELL_NONE);
 }
 
 void
-session_meet_unsolicited(struct session *s)
+session_end_meet_unsolicited(struct session *s)
 {
 	char report[SESSION_TEXT_SIZE / 2];
 
 	reply_write_report(&s->reply, report, sizeof(report));
 	session_judge_host(s, "4.5.0",
 	    "protocol error: a reply came before its command: %s", report);
-	session_fail(s, FAREWELL_QUIT);
+	session_end_fail(s, FAREWELL_QUIT);
 }
 
 void
-ending_meet_tls_failure(struct session *s)
+session_end_meet_tls_failure(struct session *s)
 {
 	/* RFC 8689, 4.2.1: who demands it hears at once. */
 	session_judge(s, s->conf.require_tls ? "5.7.10" : "4.7.5",
 	    "TLS handshake failed: %s", s->cause);
-	session_fail(s, FAREWELL_NONE);
+	session_end_fail(s, FAREWELL_NONE);
 }
 
 /*
@@ -226,7 +226,7 @@ learn(struct session *s, bool closed)
 	if (!s->conf.learns || !silent || s->cap_is_over)
 		return;
 	if (closed && s->state == STATE_HELLO)
-		session_learn_helo(s);
+		session_end_learn_helo(s);
 	/* One that answered a batch before has other troubles. */
 	if (s->expected > 1 && s->mails == 1 &&
 	    (s->state == STATE_MAIL || s->state == STATE_FLIGHT_MAIL))
@@ -234,7 +234,7 @@ learn(struct session *s, bool closed)
 }
 
 void
-session_learn_helo(struct session *s)
+session_end_learn_helo(struct session *s)
 {
 	if (s->conf.learns && !s->in_tls && s->conf.protocol == SESSION_SMTP &&
 	    s->conf.tls_level <= TLS_MAY && !s->login.wanted)
@@ -256,14 +256,14 @@ broke_in_tls(const struct session *s)
 }
 
 void
-ending_meet_close(struct session *s)
+session_end_meet_close(struct session *s)
 {
 	s->hung_up = true;
 	s->closed = s->cause == NULL;
 	s->spent = s->spent || was_idle(s);
 	if (s->goodbye) { /* as it said */
 		s->verdict = s->farewell;
-		session_fail(s, FAREWELL_NONE);
+		session_end_fail(s, FAREWELL_NONE);
 		return;
 	}
 	learn(s, true);
@@ -279,17 +279,17 @@ ending_meet_close(struct session *s)
 	s->anew = s->anew || s->goes_clear;
 	if (s->goes_clear)
 		s->verdict.outcome.again = OUTCOME_AGAIN_ANEW;
-	session_fail(s, FAREWELL_NONE);
+	session_end_fail(s, FAREWELL_NONE);
 }
 
 void
-ending_meet_timeout(struct session *s)
+session_end_meet_timeout(struct session *s)
 {
 	const char *dsn = s->state <= STATE_CONNECT ? "4.4.1" : "4.4.2";
 
 	if (s->goodbye) {
 		s->verdict = s->farewell;
-		session_fail(s, FAREWELL_NONE);
+		session_end_fail(s, FAREWELL_NONE);
 		return;
 	}
 	learn(s, false);
@@ -300,11 +300,11 @@ ending_meet_timeout(struct session *s)
 	else
 		session_judge_host(s, dsn, "timed out while waiting for %s",
 		    session_state_waiting(s));
-	session_fail(s, FAREWELL_NONE);
+	session_end_fail(s, FAREWELL_NONE);
 }
 
 void
-session_say_quit(struct session *s)
+session_end_quit(struct session *s)
 {
 	session_state_enter(s, STATE_QUIT);
 	session_command_word(s, COMMAND_QUIT);
@@ -312,8 +312,8 @@ session_say_quit(struct session *s)
 
 /* Replies to what was pipelined before QUIT come first. */
 void
-ending_take_quit(struct session *s)
+session_end_take_quit(struct session *s)
 {
 	if (s->expected == 0)
-		ending_conclude(s);
+		session_end_conclude(s);
 }

@@ -6,8 +6,8 @@
  */
 #include <string.h>
 
-#include "agent/smtp/extension.h"
 #include "agent/session/session_internal.h"
+#include "agent/smtp/extension.h"
 
 /* The batch. */
 
@@ -21,28 +21,28 @@ asks_for_tls(const struct session *s)
 	return (t->flags & SUBMIT_REQUIRETLS) != 0 &&
 	    (s->conf.require_tls ||
 		(t->envelope[0] == '\0' &&
-		    capabilities_offer(&s->caps, CAPABILITY_REQUIRETLS)));
+		    ehlo_offers(&s->caps, CAPABILITY_REQUIRETLS)));
 }
 
 enum command_error
-envelope_write_mail(struct session *s)
+session_envelope_write_mail(struct session *s)
 {
 	struct transaction *t = &s->trans;
 	struct command_mail mail = { 0 };
 
-	mail.has_size = capabilities_offer(&s->caps, CAPABILITY_SIZE);
+	mail.has_size = ehlo_offers(&s->caps, CAPABILITY_SIZE);
 	if (mail.has_size)
-		mail.size = content_octets(s);
+		mail.size = session_content_octets(s);
 	mail.body = t->body;
 	mail.smtputf8 = t->smtputf8;
 	mail.require_tls = asks_for_tls(s);
 	mail.parameters = session_path_parameters(t->envelope);
 	mail.offered = s->parameters;
-	return command_write_mail(&s->out, t->envelope, &mail);
+	return smtp_command_write_mail(&s->out, t->envelope, &mail);
 }
 
 enum command_error
-envelope_write_rcpt(struct session *s)
+session_envelope_write_rcpt(struct session *s)
 {
 	const char *path = s->trans.write_path;
 	const char *parameters = session_path_parameters(path);
@@ -52,7 +52,8 @@ envelope_write_rcpt(struct session *s)
 		extension_add_delay(more, parameters);
 		parameters = more;
 	}
-	return command_write_rcpt(&s->out, path, parameters, s->parameters);
+	return smtp_command_write_rcpt(&s->out, path, parameters,
+	    s->parameters);
 }
 
 /* On to the next; true. */
@@ -78,7 +79,7 @@ ask_for_rcpt(struct session *s)
 
 	if (t->rcpts[rcpt] & RCPT_DONE) /* without asking */
 		return skip_rcpt(s);
-	switch (envelope_write_rcpt(s)) {
+	switch (session_envelope_write_rcpt(s)) {
 	case COMMAND_OK:
 		session_command_written(s, from);
 		t->rcpts[rcpt] |= RCPT_ASKED;
@@ -104,7 +105,8 @@ ask_for_data(struct session *s)
 	size_t from = s->out.len;
 
 	if (!t->bdat && (t->unanswered > 0 || t->accepted > 0)) {
-		if (command_write_word(&s->out, COMMAND_DATA) != COMMAND_OK)
+		if (smtp_command_write_word(&s->out, COMMAND_DATA) !=
+		    COMMAND_OK)
 			return false;
 		session_command_written(s, from);
 		t->data_asked = true;
@@ -120,7 +122,7 @@ write_next(struct session *s)
 
 	switch (s->trans.fill) {
 	case FILL_MAIL:
-		if (envelope_write_mail(s) != COMMAND_OK)
+		if (session_envelope_write_mail(s) != COMMAND_OK)
 			return false;
 		session_command_written(s, from);
 		s->trans.fill = FILL_RCPT;
@@ -136,9 +138,9 @@ write_next(struct session *s)
 }
 
 void
-envelope_fill(struct session *s)
+session_envelope_fill(struct session *s)
 {
-	bool batch = capabilities_offer(&s->caps, CAPABILITY_PIPELINING);
+	bool batch = ehlo_offers(&s->caps, CAPABILITY_PIPELINING);
 
 	while (batch || s->expected == 0)
 		if (!write_next(s))
@@ -147,31 +149,31 @@ envelope_fill(struct session *s)
 
 /* After a reply: write what may be written now, and wait for the next. */
 void
-envelope_advance(struct session *s)
+session_envelope_advance(struct session *s)
 {
 	struct transaction *t = &s->trans;
 
-	envelope_fill(s);
+	session_envelope_fill(s);
 	if (t->unanswered > 0 || t->fill != FILL_NOTHING)
 		session_state_enter(s, STATE_RCPT);
 	else if (t->data_asked)
 		session_state_enter(s, STATE_DATA);
 	else if (t->accepted > 0)
-		data_fill(s);
+		session_data_fill(s);
 	else
-		job_finish(s);
+		session_job_finish(s);
 }
 
 /* Replies to the batch. */
 
 void
-envelope_take_mail(struct session *s)
+session_envelope_take_mail(struct session *s)
 {
 	struct transaction *t = &s->trans;
 
 	if (s->reply.code / 100 != 2) {
 		if (!session_judge_reply(s)) {
-			session_fail(s, FAREWELL_NONE);
+			session_end_fail(s, FAREWELL_NONE);
 			return;
 		}
 		t->again = s->reply.code / 100 == 4 &&
@@ -181,7 +183,7 @@ envelope_take_mail(struct session *s)
 		/* What is out already is answered still (S-110). */
 		t->fill = FILL_NOTHING;
 	}
-	envelope_advance(s);
+	session_envelope_advance(s);
 }
 
 /*
@@ -200,7 +202,7 @@ is_too_many(const struct reply *reply, bool any)
 }
 
 bool
-envelope_judge_rcpt(struct session *s, bool any)
+session_envelope_judge_rcpt(struct session *s, bool any)
 {
 	struct outcome *o = &s->verdict.outcome;
 
@@ -226,32 +228,32 @@ next_answered(struct transaction *t)
 }
 
 void
-envelope_take_rcpt(struct session *s)
+session_envelope_take_rcpt(struct session *s)
 {
 	struct transaction *t = &s->trans;
 	uint32_t rcpt;
 
 	if (t->unanswered == 0) { /* waiting for room, not for a reply */
-		session_fail_by_reply(s, FAREWELL_NONE);
+		session_end_fail_by_reply(s, FAREWELL_NONE);
 		return;
 	}
 	rcpt = next_answered(t);
 	if (t->again || (t->rcpts[rcpt] & RCPT_DONE)) { /* MAIL was refused */
-		envelope_advance(s);
+		session_envelope_advance(s);
 		return;
 	}
 	if (s->reply.code / 100 == 2) {
 		t->rcpts[rcpt] |= RCPT_ACCEPTED;
 		t->accepted++;
-		envelope_advance(s);
+		session_envelope_advance(s);
 		return;
 	}
-	if (!envelope_judge_rcpt(s, t->accepted > 0)) {
-		session_fail(s, FAREWELL_NONE);
+	if (!session_envelope_judge_rcpt(s, t->accepted > 0)) {
+		session_end_fail(s, FAREWELL_NONE);
 		return;
 	}
 	session_outcome_settle(s, rcpt);
-	envelope_advance(s);
+	session_envelope_advance(s);
 }
 
 /*
@@ -260,15 +262,15 @@ envelope_take_rcpt(struct session *s)
  * Without DATA on the wire no further command may be sent.
  */
 void
-envelope_take_goodbye(struct session *s)
+session_envelope_take_goodbye(struct session *s)
 {
 	struct transaction *t = &s->trans;
 
 	if (t->unanswered == 0 || !t->data_asked ||
 	    (t->accepted == 0 && t->unanswered == 1)) {
-		ending_meet_goodbye(s);
+		session_end_meet_goodbye(s);
 		return;
 	}
-	session_take_goodbye(s);
-	envelope_take_rcpt(s);
+	session_end_take_goodbye(s);
+	session_envelope_take_rcpt(s);
 }

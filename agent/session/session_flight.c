@@ -38,15 +38,16 @@ commands_room(const struct session *s)
 }
 
 enum flight_fit
-flight_fit(const struct session *s)
+session_flight_fit(const struct session *s)
 {
 	const struct flight *f = &s->flight;
 	const struct transaction *t = &s->trans;
 	uint64_t need = t->size + 2 + commands_room(s);
 
-	if (!offer_has_flights(s) || f->window == 0 || t->is_converted ||
-	    (t->flags & SUBMIT_VERIFY) || xclient_applies(s) ||
-	    t->nrcpt > FLIGHT_RCPTS_MAX || need > s->out.size)
+	if (!session_offer_has_flights(s) || f->window == 0 ||
+	    t->is_converted || (t->flags & SUBMIT_VERIFY) ||
+	    session_xclient_applies(s) || t->nrcpt > FLIGHT_RCPTS_MAX ||
+	    need > s->out.size)
 		return FLIGHT_NEVER;
 	if (f->count > 0 &&
 	    (need > s->out.size - s->out.len ||
@@ -63,7 +64,7 @@ ask_for_rcpt(struct session *s, struct flight_job *j, uint32_t rcpt)
 
 	if (*what & RCPT_DONE) /* without asking */
 		return;
-	if (envelope_write_rcpt(s) == COMMAND_OK) {
+	if (session_envelope_write_rcpt(s) == COMMAND_OK) {
 		session_command_written(s, from);
 		*what |= RCPT_ASKED;
 		j->unanswered++;
@@ -84,7 +85,7 @@ write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 		session_command_word(s, COMMAND_RSET); /* there is room */
 		from = s->out.len;
 	}
-	if (envelope_write_mail(s) != COMMAND_OK) {
+	if (session_envelope_write_mail(s) != COMMAND_OK) {
 		session_judge(s, "5.1.7", "sender cannot be sent");
 		s->expected = before;
 		return false;
@@ -95,7 +96,8 @@ write_commands(struct session *s, struct flight_job *j, uint64_t octets)
 		s->trans.write_path = session_path_next(s->trans.write_path);
 	}
 	from = s->out.len;
-	(void)command_write_bdat(&s->out, octets, true); /* there is room */
+	(void)smtp_command_write_bdat(&s->out, octets,
+	    true); /* there is room */
 	session_command_written(s, from);
 	if (j->unanswered > 0)
 		return true;
@@ -135,7 +137,7 @@ write_job(struct session *s, struct flight_job *j)
 
 /* The job in s->trans joins; where it cannot be sent it has its outcome. */
 void
-flight_join(struct session *s)
+session_flight_join(struct session *s)
 {
 	struct flight *f = &s->flight;
 	struct transaction *t = &s->trans;
@@ -167,17 +169,18 @@ flight_join(struct session *s)
 	}
 	session_outcome_forget(s);
 	if (f->count == 0) {
-		job_next(s);
+		session_job_next(s);
 		return;
 	}
 	session_state_enter(s, STATE_GATHER);
-	if (f->count >= f->window || session_mails_left(s) == 0 || s->leaving)
-		flight_depart(s);
+	if (f->count >= f->window || session_limits_mails_left(s) == 0 ||
+	    s->leaving)
+		session_flight_depart(s);
 }
 
 /* The window's mails are there, or all that the queue has sent ahead. */
 void
-flight_depart(struct session *s)
+session_flight_depart(struct session *s)
 {
 	struct flight *f = &s->flight;
 	struct msg_job_ref last;
@@ -194,10 +197,10 @@ flight_depart(struct session *s)
 }
 
 void
-flight_quit(struct session *s)
+session_flight_quit(struct session *s)
 {
 	s->quit_asked = true;
-	flight_depart(s);
+	session_flight_depart(s);
 }
 
 /* Replies. */
@@ -218,7 +221,7 @@ arrive(struct session *s)
 		f->window *= 2;
 	f->count = 0;
 	f->departed = false;
-	job_next(s);
+	session_job_next(s);
 }
 
 static void
@@ -237,7 +240,7 @@ next_job(struct session *s)
 }
 
 void
-flight_take_rset(struct session *s)
+session_flight_take_rset(struct session *s)
 {
 	char report[SESSION_TEXT_SIZE / 2];
 
@@ -250,7 +253,7 @@ flight_take_rset(struct session *s)
 	reply_write_report(&s->reply, report, sizeof(report));
 	session_judge_host(s, "4.5.0", "protocol error: RSET was refused: %s",
 	    report);
-	session_fail(s, FAREWELL_NONE);
+	session_end_fail(s, FAREWELL_NONE);
 }
 
 /* A refusal for now; or one of what is out of sequence, by a server that has just
@@ -265,14 +268,14 @@ is_enough(struct session *s, const struct flight_job *j)
 }
 
 void
-flight_take_mail(struct session *s)
+session_flight_take_mail(struct session *s)
 {
 	struct flight *f = &s->flight;
 	struct flight_job *j = head(s);
 
 	if (s->reply.code / 100 != 2) {
 		if (!session_judge_reply(s)) {
-			session_fail(s, FAREWELL_NONE);
+			session_end_fail(s, FAREWELL_NONE);
 			return;
 		}
 		j->refused = true;
@@ -308,7 +311,7 @@ await_final(struct session *s, struct flight_job *j)
 }
 
 void
-flight_take_rcpt(struct session *s)
+session_flight_take_rcpt(struct session *s)
 {
 	struct flight_job *j = head(s);
 	uint32_t rcpt = next_answered(s, j);
@@ -317,8 +320,8 @@ flight_take_rcpt(struct session *s)
 		s->flight.rcpts[j->rcpts + rcpt] |= RCPT_ACCEPTED;
 		j->accepted++;
 	} else if (!j->refused) {
-		if (!envelope_judge_rcpt(s, j->accepted > 0)) {
-			session_fail(s, FAREWELL_NONE);
+		if (!session_envelope_judge_rcpt(s, j->accepted > 0)) {
+			session_end_fail(s, FAREWELL_NONE);
 			return;
 		}
 		session_outcome_flight(s, j, rcpt);
@@ -344,13 +347,13 @@ end_unwanted(struct session *s, struct flight_job *j)
 		session_judge(s, "4.5.0",
 		    "protocol error: MAIL was refused, the message taken: %s",
 		    report);
-		session_fail(s, FAREWELL_QUIT);
+		session_end_fail(s, FAREWELL_QUIT);
 		return;
 	}
 	if (j->unsure && !j->spent)
 		session_outcome_flight_all(s, j);
 	if (s->reply.code == 421)
-		session_take_goodbye(s);
+		session_end_take_goodbye(s);
 	if (j->spent)
 		session_outcome_give_back(s, j->job, true, false);
 	next_job(s);
@@ -380,10 +383,10 @@ end_refused(struct session *s, struct flight_job *j)
 		session_judge_host(s, "4.5.0",
 		    "protocol error: a refusal of one recipient, or of all: %s",
 		    report);
-		session_fail(s, FAREWELL_NONE);
+		session_end_fail(s, FAREWELL_NONE);
 		return;
 	}
-	session_give_up_bdat(s);
+	session_data_give_up_bdat(s);
 }
 
 /* A message is accepted of which the last octet has not left. */
@@ -395,7 +398,7 @@ is_ahead(const struct session *s, const struct flight_job *j)
 }
 
 void
-flight_take_final(struct session *s)
+session_flight_take_final(struct session *s)
 {
 	struct flight_job *j = head(s);
 
@@ -403,16 +406,16 @@ flight_take_final(struct session *s)
 		end_unwanted(s, j);
 		return;
 	}
-	if (session_refuses_bdat(s) && j->answer_at == 0) {
+	if (session_data_refuses_bdat(s) && j->answer_at == 0) {
 		end_refused(s, j);
 		return;
 	}
 	if (is_ahead(s, j)) {
-		session_meet_unsolicited(s);
+		session_end_meet_unsolicited(s);
 		return;
 	}
 	if (!session_judge_reply(s)) {
-		session_fail(s, FAREWELL_NONE);
+		session_end_fail(s, FAREWELL_NONE);
 		return;
 	}
 	if (s->verdict.outcome.status != OUTCOME_DELIVERED)
@@ -424,7 +427,7 @@ flight_take_final(struct session *s)
 		j->accepted = 0;
 	}
 	if (s->reply.code == 421)
-		session_take_goodbye(s);
+		session_end_take_goodbye(s);
 	if (j->accepted == 0)
 		next_job(s);
 	else
@@ -432,13 +435,13 @@ flight_take_final(struct session *s)
 }
 
 void
-flight_take_goodbye(struct session *s)
+session_flight_take_goodbye(struct session *s)
 {
-	session_take_goodbye(s);
+	session_end_take_goodbye(s);
 	if (s->state == STATE_FLIGHT_RSET)
 		session_state_enter(s, STATE_FLIGHT_MAIL);
 	else if (s->state == STATE_FLIGHT_MAIL)
-		flight_take_mail(s);
+		session_flight_take_mail(s);
 	else
-		flight_take_rcpt(s);
+		session_flight_take_rcpt(s);
 }

@@ -24,32 +24,32 @@ enum farewell {
  * The connection is over for the reason in s->verdict.  What is left of the
  * transaction gets it as its outcome.
  */
-void session_fail(struct session *s, enum farewell farewell);
+void session_end_fail(struct session *s, enum farewell farewell);
 
 /* Fail by the reply in hand. */
-void session_fail_by_reply(struct session *s, enum farewell farewell);
+void session_end_fail_by_reply(struct session *s, enum farewell farewell);
 
 /* A reply that answers nothing we sent. */
-void session_meet_unsolicited(struct session *s);
+void session_end_meet_unsolicited(struct session *s);
 
 /* Say QUIT, and wait for its reply. */
-void session_say_quit(struct session *s);
+void session_end_quit(struct session *s);
 
 /* EHLO was refused in a way that HELO may not be: learnt, for another attempt. */
-void session_learn_helo(struct session *s);
+void session_end_learn_helo(struct session *s);
 
 /* BDAT was refused as a command by a server that offers CHUNKING.  What follows
  * it may be read as commands: the connection is cut, and the next one goes by
  * DATA. */
-void session_give_up_bdat(struct session *s);
-bool session_refuses_bdat(const struct session *s);
+void session_data_give_up_bdat(struct session *s);
+bool session_data_refuses_bdat(const struct session *s);
 
 /* 421 came while more was on the wire: no further command from here on, but its
  * replies are read, for a server that goes on all the same. */
-void session_take_goodbye(struct session *s);
+void session_end_take_goodbye(struct session *s);
 
 /* All that was on the wire then is answered: QUIT, and no waiting. */
-void session_obey_goodbye(struct session *s);
+void session_end_obey_goodbye(struct session *s);
 
 /* Of session_state.c: go into a state, and start its timer afresh. */
 void session_state_enter(struct session *s, enum session_state state);
@@ -149,71 +149,72 @@ session_is_lmtp(const struct session *s)
 }
 
 /* The handlers; session_table.def says when.  Of session_end.c: */
-void ending_conclude(struct session *s);
-void ending_meet_goodbye(struct session *s);
-void ending_meet_bad_reply(struct session *s);
-void ending_meet_tls_failure(struct session *s);
-void ending_meet_close(struct session *s);
-void ending_meet_timeout(struct session *s);
-void ending_take_quit(struct session *s);
+void session_end_conclude(struct session *s);
+void session_end_meet_goodbye(struct session *s);
+void session_end_meet_bad_reply(struct session *s);
+void session_end_meet_tls_failure(struct session *s);
+void session_end_meet_close(struct session *s);
+void session_end_meet_timeout(struct session *s);
+void session_end_take_quit(struct session *s);
 
 /* Of session_setup.c: */
-void initiation_ask_first_address(struct session *s);
-void initiation_ask_anew(struct session *s);
-void initiation_take_address(struct session *s);
-void initiation_end_early(struct session *s);
-void initiation_take_dialed(struct session *s);
-void initiation_take_dial_failed(struct session *s);
-void initiation_begin_connection(struct session *s);
-void initiation_take_greeting(struct session *s);
-void initiation_take_hello(struct session *s);
-void initiation_take_helo(struct session *s);
-void initiation_take_starttls(struct session *s);
-void initiation_begin_in_tls(struct session *s);
+void session_setup_ask_first_address(struct session *s);
+void session_setup_ask_anew(struct session *s);
+void session_setup_take_address(struct session *s);
+void session_setup_end_early(struct session *s);
+void session_setup_take_dialed(struct session *s);
+void session_setup_take_dial_failed(struct session *s);
+void session_setup_begin_connection(struct session *s);
+void session_setup_take_greeting(struct session *s);
+void session_setup_take_hello(struct session *s);
+void session_setup_take_helo(struct session *s);
+void session_setup_take_starttls(struct session *s);
+void session_setup_begin_in_tls(struct session *s);
 
 /* EHLO or LHLO, whose reply is taken in that state; what it says, all of it, is
  * what the server offers. */
-void initiation_say_hello(struct session *s, enum session_state state);
-void initiation_learn(struct session *s);
+void session_setup_say_hello(struct session *s, enum session_state state);
+void session_setup_learn(struct session *s);
 
 /* Of session_auth.c: */
-void auth_take_reply(struct session *s);
-void auth_meet_unsolicited(struct session *s);
+void session_auth_take_reply(struct session *s);
+void session_auth_meet_unsolicited(struct session *s);
 
 /* Log in, if we have a login; then the session is up. */
-void auth_begin(struct session *s);
+void session_auth_begin(struct session *s);
 
 /* A line of the server for the dialogue, while we log in. */
-void auth_show_line(struct session *s);
+void session_auth_show_line(struct session *s);
 
 /* Of session_job.c: */
-void job_begin(struct session *s);
-void job_drop(struct session *s);
-void job_take_rset(struct session *s);
+void session_job_begin(struct session *s);
+void session_job_drop(struct session *s);
+void session_job_take_rset(struct session *s);
 
 /* The queue is to know that the job is begun, once. */
-void job_report_begun(struct session *s);
+void session_job_report_begun(struct session *s);
 
 /* MAIL and what may go with it, into out, or all the way to its reply. */
-void job_write_mail(struct session *s);
-void job_begin_mail(struct session *s);
+void session_job_write_mail(struct session *s);
+void session_job_begin_mail(struct session *s);
 
 /* The same, where what the server offers has changed. */
-void job_begin_anew(struct session *s);
+void session_job_begin_anew(struct session *s);
 
 /* What is on the wire is over: the job that waits, another, or QUIT. */
-void job_next(struct session *s);
+void session_job_next(struct session *s);
 
 /* Of session_xclient.c: */
-bool xclient_applies(const struct session *s); /* there is something to tell */
-void xclient_begin(struct session *s);
-void xclient_take_forward(struct session *s);
-void xclient_take_reply(struct session *s);
-void xclient_take_hello(struct session *s);
+bool session_xclient_applies(
+    const struct session *s); /* there is something to tell */
+void session_xclient_begin(struct session *s);
+void session_xclient_take_forward(struct session *s);
+void session_xclient_take_reply(struct session *s);
+void session_xclient_take_hello(struct session *s);
 
 /* Of session_vrfy.c: */
-void verify_begin(struct session *s);
-void verify_take_reply(struct session *s);
+void session_vrfy_begin(struct session *s);
+void session_vrfy_take_reply(struct session *s);
 
 /* Of session_offer.c: what becomes of the job in hand. */
 enum offer_answer {
@@ -222,44 +223,44 @@ enum offer_answer {
 	OFFER_ELSEWHERE, /* goes back: another connection takes it */
 };
 
-enum offer_answer offer_suits(struct session *s);
+enum offer_answer session_offer_suits(struct session *s);
 
 /* The server offers what flights need. */
-bool offer_has_flights(const struct session *s);
+bool session_offer_has_flights(const struct session *s);
 
 /* Of session_envelope.c: */
-void envelope_take_mail(struct session *s);
-void envelope_take_rcpt(struct session *s);
-void envelope_take_goodbye(struct session *s);
-void envelope_fill(struct session *s);
-void envelope_advance(struct session *s);
+void session_envelope_take_mail(struct session *s);
+void session_envelope_take_rcpt(struct session *s);
+void session_envelope_take_goodbye(struct session *s);
+void session_envelope_fill(struct session *s);
+void session_envelope_advance(struct session *s);
 
-/* Of data.c: */
-void data_take_reply(struct session *s);
-void data_take_early(struct session *s);
-void data_take_final(struct session *s);
-void data_take_abort(struct session *s);
-void data_fill(struct session *s);
+/* Of session_data.c: */
+void session_data_take_reply(struct session *s);
+void session_data_take_early(struct session *s);
+void session_data_take_final(struct session *s);
+void session_data_take_abort(struct session *s);
+void session_data_fill(struct session *s);
 
 /* The job has its outcomes, or goes back: on to the next. */
-void job_finish(struct session *s);
+void session_job_finish(struct session *s);
 
 /* With the parameters that the server offers; RCPT for write_path. */
-enum command_error envelope_write_mail(struct session *s);
-enum command_error envelope_write_rcpt(struct session *s);
+enum command_error session_envelope_write_mail(struct session *s);
+enum command_error session_envelope_write_rcpt(struct session *s);
 
 /* The verdict of a RCPT that was not accepted, as session_judge_reply(); any:
  * others were, so that "too many" means another transaction. */
-bool envelope_judge_rcpt(struct session *s, bool any);
+bool session_envelope_judge_rcpt(struct session *s, bool any);
 
 /* How many MAILs the server still lets us send (RFC 9422, 4.1). */
-uint32_t session_mails_left(const struct session *s);
+uint32_t session_limits_mails_left(const struct session *s);
 
 /*
  * Of session_limits.c: puts off the recipients that are over what the server takes.
  * False, and nothing is done, where this session can have none of the job's.
  */
-bool limits_choose(struct session *s);
+bool session_limits_choose(struct session *s);
 
 /* Flights (session_flight.c). */
 enum flight_fit {
@@ -268,14 +269,14 @@ enum flight_fit {
 	FLIGHT_NEVER, /* it goes alone */
 };
 
-enum flight_fit flight_fit(const struct session *s);
-void flight_join(struct session *s);
-void flight_depart(struct session *s);
-void flight_quit(struct session *s);
-void flight_take_rset(struct session *s);
-void flight_take_mail(struct session *s);
-void flight_take_rcpt(struct session *s);
-void flight_take_goodbye(struct session *s);
-void flight_take_final(struct session *s);
+enum flight_fit session_flight_fit(const struct session *s);
+void session_flight_join(struct session *s);
+void session_flight_depart(struct session *s);
+void session_flight_quit(struct session *s);
+void session_flight_take_rset(struct session *s);
+void session_flight_take_mail(struct session *s);
+void session_flight_take_rcpt(struct session *s);
+void session_flight_take_goodbye(struct session *s);
+void session_flight_take_final(struct session *s);
 
 #endif

@@ -9,7 +9,7 @@
 #include "agent/session/session_internal.h"
 
 void
-job_finish(struct session *s)
+session_job_finish(struct session *s)
 {
 	struct transaction *t = &s->trans;
 
@@ -24,7 +24,7 @@ job_finish(struct session *s)
 		s->flight.window = 1;
 	session_outcome_leave(s, &t->tally);
 	session_outcome_forget(s);
-	job_next(s);
+	session_job_next(s);
 }
 
 /* As it came: how it goes is chosen by what the server offers. */
@@ -33,7 +33,7 @@ choose_nothing(struct session *s)
 {
 	struct transaction *t = &s->trans;
 
-	t->bdat = capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
+	t->bdat = ehlo_offers(&s->caps, CAPABILITY_CHUNKING);
 	t->is_converted = t->breaks_signature = false;
 	t->content_octets = t->size;
 	t->body = COMMAND_BODY_NONE;
@@ -89,12 +89,12 @@ refuse_as_judged(struct session *s)
 	session_outcome_leave(s, &s->trans.tally);
 	session_outcome_forget(s);
 	if (s->flight.count == 0) {
-		job_next(s);
+		session_job_next(s);
 		return;
 	}
 	session_state_enter(s, STATE_GATHER);
 	if (s->leaving)
-		flight_depart(s);
+		session_flight_depart(s);
 }
 
 static void
@@ -106,7 +106,7 @@ refuse_sender(struct session *s)
 }
 
 void
-job_report_begun(struct session *s)
+session_job_report_begun(struct session *s)
 {
 	struct msg_job_ref begun = { s->trans.job };
 
@@ -116,19 +116,19 @@ job_report_begun(struct session *s)
 }
 
 void
-job_write_mail(struct session *s)
+session_job_write_mail(struct session *s)
 {
 	s->mails++;
 	s->needs_rset = true; /* until it ends well */
-	envelope_fill(s);
+	session_envelope_fill(s);
 }
 
 void
-job_begin_mail(struct session *s)
+session_job_begin_mail(struct session *s)
 {
-	job_report_begun(s);
+	session_job_report_begun(s);
 	session_state_enter(s, STATE_MAIL);
-	job_write_mail(s);
+	session_job_write_mail(s);
 	if (s->expected > 0)
 		return;
 	refuse_sender(s);
@@ -138,13 +138,13 @@ static void
 begin_clean(struct session *s)
 {
 	if (s->trans.flags & SUBMIT_VERIFY)
-		verify_begin(s);
-	else if (xclient_applies(s))
-		xclient_begin(s);
-	else if (flight_fit(s) == FLIGHT_FITS)
-		flight_join(s);
+		session_vrfy_begin(s);
+	else if (session_xclient_applies(s))
+		session_xclient_begin(s);
+	else if (session_flight_fit(s) == FLIGHT_FITS)
+		session_flight_join(s);
 	else
-		job_begin_mail(s);
+		session_job_begin_mail(s);
 }
 
 /* With nothing on the wire. */
@@ -155,7 +155,7 @@ begin_job(struct session *s)
 
 	/* A line begun unasked must not end as the answer to our MAIL. */
 	if (s->expected == 0 && reply_is_partial(&s->reply)) {
-		session_meet_unsolicited(s);
+		session_end_meet_unsolicited(s);
 		return;
 	}
 	if (!s->needs_rset) {
@@ -163,19 +163,19 @@ begin_job(struct session *s)
 		return;
 	}
 	session_state_enter(s, STATE_RSET);
-	(void)command_write_word(&s->out, COMMAND_RSET); /* out is empty */
+	(void)smtp_command_write_word(&s->out, COMMAND_RSET); /* out is empty */
 	session_command_written(s, from);
 }
 
 void
-job_next(struct session *s)
+session_job_next(struct session *s)
 {
 	session_state_enter(s, STATE_READY);
 	if (s->goodbye)
-		session_obey_goodbye(s);
-	else if (session_mails_left(s) == 0 || s->quit_asked || s->leaving ||
-	    s->spent)
-		session_say_quit(s);
+		session_end_obey_goodbye(s);
+	else if (session_limits_mails_left(s) == 0 || s->quit_asked ||
+	    s->leaving || s->spent)
+		session_end_quit(s);
 	else if (s->trans.active)
 		begin_job(s);
 }
@@ -187,16 +187,16 @@ leave_to_another(struct session *s)
 	session_outcome_forget(s);
 	s->quit_asked = true;
 	if (s->flight.count > 0)
-		flight_depart(s);
+		session_flight_depart(s);
 	else
-		session_say_quit(s);
+		session_end_quit(s);
 }
 
 /* False where it has its outcome by what the server offers, or goes back. */
 static bool
 suits(struct session *s)
 {
-	switch (offer_suits(s)) {
+	switch (session_offer_suits(s)) {
 	case OFFER_SUITS:
 		return true;
 	case OFFER_REFUSES:
@@ -210,7 +210,7 @@ suits(struct session *s)
 }
 
 void
-job_begin(struct session *s)
+session_job_begin(struct session *s)
 {
 	if (!take_job(s, s->message))
 		s->is_misled = true;
@@ -218,34 +218,34 @@ job_begin(struct session *s)
 		return;
 	else if (s->flight.count == 0)
 		begin_job(s);
-	else if (flight_fit(s) == FLIGHT_FITS)
-		flight_join(s);
+	else if (session_flight_fit(s) == FLIGHT_FITS)
+		session_flight_join(s);
 	else /* it waits for the end of this flight */
-		flight_depart(s);
+		session_flight_depart(s);
 }
 
 /* One that the queue sent before it knew that the session left its host: it
  * is sent again. */
 void
-job_drop(struct session *s)
+session_job_drop(struct session *s)
 {
 	s->is_misled = !s->was_up;
 	s->ops->close_body(s->arg);
 }
 
 void
-job_begin_anew(struct session *s)
+session_job_begin_anew(struct session *s)
 {
 	choose_nothing(s);
 	if (suits(s))
-		job_begin_mail(s);
+		session_job_begin_mail(s);
 }
 
 void
-job_take_rset(struct session *s)
+session_job_take_rset(struct session *s)
 {
 	if (s->reply.code != 250)
-		session_fail_by_reply(s, FAREWELL_QUIT);
+		session_end_fail_by_reply(s, FAREWELL_QUIT);
 	else
 		begin_clean(s);
 }

@@ -65,7 +65,7 @@ has_room(struct session *s, uint32_t taken, const char *path)
 }
 
 bool
-limits_choose(struct session *s)
+session_limits_choose(struct session *s)
 {
 	struct transaction *t = &s->trans;
 	const char *path = session_path_next(t->envelope);
@@ -92,7 +92,7 @@ limits_choose(struct session *s)
 }
 
 uint32_t
-session_mails_left(const struct session *s)
+session_limits_mails_left(const struct session *s)
 {
 	uint32_t limit = s->caps.mail_limit;
 

@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
-#include "agent/smtp/extension.h"
 #include "agent/session/session_internal.h"
+#include "agent/smtp/extension.h"
 
 static bool
 is_ascii(const char *text, size_t n)
@@ -60,7 +60,7 @@ choose_smtputf8(struct session *s)
 	if (!(t->flags & SUBMIT_SMTPUTF8) &&
 	    is_ascii(t->envelope, t->envelope_len))
 		return true;
-	if (capabilities_offer(&s->caps, CAPABILITY_SMTPUTF8)) {
+	if (ehlo_offers(&s->caps, CAPABILITY_SMTPUTF8)) {
 		t->smtputf8 = true;
 		return true;
 	}
@@ -90,7 +90,7 @@ convert_body(struct session *s, enum mime_target target, const char *lacks)
 		refuse_for_lack(s, "5.6.3", lacks);
 		return false;
 	}
-	why = content_convert(s, target, &is_read);
+	why = session_content_convert(s, target, &is_read);
 	if (is_read && why == MIME_OK)
 		return true;
 	if (is_read)
@@ -108,11 +108,11 @@ choose_binary(struct session *s)
 {
 	struct transaction *t = &s->trans;
 
-	if (capabilities_offer(&s->caps, CAPABILITY_BINARYMIME)) {
+	if (ehlo_offers(&s->caps, CAPABILITY_BINARYMIME)) {
 		t->body = COMMAND_BODY_BINARYMIME;
 		return true;
 	}
-	if (!capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME))
+	if (!ehlo_offers(&s->caps, CAPABILITY_EIGHTBITMIME))
 		return convert_body(s, MIME_TO_7BIT,
 		    "message is binary, and the server offers neither BINARYMIME nor 8BITMIME");
 	t->body = COMMAND_BODY_8BITMIME;
@@ -130,7 +130,7 @@ choose_body(struct session *s)
 		return choose_binary(s);
 	if ((t->flags & SUBMIT_8BIT) == 0)
 		return true;
-	if (capabilities_offer(&s->caps, CAPABILITY_EIGHTBITMIME)) {
+	if (ehlo_offers(&s->caps, CAPABILITY_EIGHTBITMIME)) {
 		t->body = COMMAND_BODY_8BITMIME;
 		return true;
 	}
@@ -141,7 +141,7 @@ choose_body(struct session *s)
 }
 
 enum offer_answer
-offer_suits(struct session *s)
+session_offer_suits(struct session *s)
 {
 	struct transaction *t = &s->trans;
 	const char *parameters = session_path_parameters(t->envelope);
@@ -158,7 +158,7 @@ offer_suits(struct session *s)
 		return OFFER_REFUSES;
 	if (s->caps.size_limit > 0 &&
 	    t->content_octets + 2 > s->caps.size_limit &&
-	    content_octets(s) > s->caps.size_limit) {
+	    session_content_octets(s) > s->caps.size_limit) {
 		/* RFC 1870, 4 */
 		refuse_for_lack(s, "5.3.4",
 		    "message is larger than the size that the server offers");
@@ -170,14 +170,14 @@ offer_suits(struct session *s)
 		return OFFER_REFUSES;
 	}
 	t->wants_delay = extension_wants_delay(&s->caps, parameters);
-	if ((t->flags & SUBMIT_VERIFY) || limits_choose(s))
+	if ((t->flags & SUBMIT_VERIFY) || session_limits_choose(s))
 		return OFFER_SUITS;
 	return OFFER_ELSEWHERE;
 }
 
 bool
-offer_has_flights(const struct session *s)
+session_offer_has_flights(const struct session *s)
 {
-	return capabilities_offer(&s->caps, CAPABILITY_PIPELINING) &&
-	    capabilities_offer(&s->caps, CAPABILITY_CHUNKING);
+	return ehlo_offers(&s->caps, CAPABILITY_PIPELINING) &&
+	    ehlo_offers(&s->caps, CAPABILITY_CHUNKING);
 }

@@ -13,9 +13,9 @@ offer_bits(const struct session *s)
 {
 	uint8_t bits = 0;
 
-	if (capabilities_offer(&s->caps, CAPABILITY_DSN))
+	if (ehlo_offers(&s->caps, CAPABILITY_DSN))
 		bits |= OUTCOME_OFFERS_DSN;
-	if (capabilities_offer(&s->caps, CAPABILITY_DELIVERBY))
+	if (ehlo_offers(&s->caps, CAPABILITY_DELIVERBY))
 		bits |= OUTCOME_OFFERS_DELIVERBY;
 	return bits;
 }

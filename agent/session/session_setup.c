@@ -10,12 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/smtp/extension.h"
 #include "agent/session/session_internal.h"
+#include "agent/smtp/extension.h"
 #include "common/address.h"
 
 void
-initiation_ask_first_address(struct session *s)
+session_setup_ask_first_address(struct session *s)
 {
 	struct msg_next next = { 0 };
 
@@ -28,12 +28,12 @@ initiation_ask_first_address(struct session *s)
 /* Nothing came of it: the question is lost, or the dialer is.  What comes late is
  * of the same address. */
 void
-initiation_ask_anew(struct session *s)
+session_setup_ask_anew(struct session *s)
 {
 	struct msg_next next = { .again = NEXT_AGAIN_LOST };
 
 	if (s->cap_is_over) {
-		ending_meet_timeout(s);
+		session_end_meet_timeout(s);
 		return;
 	}
 	s->is_addressed = false;
@@ -59,7 +59,7 @@ initiation_cure(int error)
 
 /* session_takes_answer() has seen that they are of this address. */
 void
-initiation_take_dialed(struct session *s)
+session_setup_take_dialed(struct session *s)
 {
 	s->local = *(const struct msg_dialed *)s->message->payload;
 	s->is_addressed = false;
@@ -68,12 +68,12 @@ initiation_take_dialed(struct session *s)
 	    !address_is_host(s->address.tls_name)) {
 		session_judge(s, "4.7.5",
 		    "protocol error: no legal name to verify in a certificate");
-		session_fail(s, FAREWELL_NONE);
+		session_end_fail(s, FAREWELL_NONE);
 	}
 }
 
 void
-initiation_take_dial_failed(struct session *s)
+session_setup_take_dial_failed(struct session *s)
 {
 	const struct msg_dial_failed *failed = s->message->payload;
 	const char *why = strerrordesc_np(failed->error);
@@ -82,12 +82,12 @@ initiation_take_dial_failed(struct session *s)
 	session_judge(s, "4.4.1", "cannot connect: %s%s",
 	    why != NULL ? why : "unknown error",
 	    initiation_cure(failed->error));
-	session_fail(s, FAREWELL_NONE);
+	session_end_fail(s, FAREWELL_NONE);
 }
 
 /* One for each NEXT: another would move a connection that is on its way. */
 void
-initiation_take_address(struct session *s)
+session_setup_take_address(struct session *s)
 {
 	struct msg_address *a = &s->address;
 	const struct message *m = s->message;
@@ -110,7 +110,7 @@ initiation_take_address(struct session *s)
 
 /* Before a transaction was possible, nobody is owed a farewell. */
 void
-initiation_end_early(struct session *s)
+session_setup_end_early(struct session *s)
 {
 	s->out.len = 0;
 	s->ops->hang_up(s->arg);
@@ -133,12 +133,12 @@ start_tls(struct session *s)
 	case SESSION_TLS_INJECTED:
 		session_judge(s, "4.7.0",
 		    "injection: octets in clear where TLS was to start");
-		session_fail(s, FAREWELL_NONE);
+		session_end_fail(s, FAREWELL_NONE);
 		break;
 	case SESSION_TLS_REFUSED:
 		session_state_enter(s, STATE_TLS);
 		s->cause = why;
-		ending_meet_tls_failure(s);
+		session_end_meet_tls_failure(s);
 		s->cause = NULL;
 		break;
 	}
@@ -152,7 +152,7 @@ await_greeting(struct session *s)
 }
 
 void
-initiation_begin_connection(struct session *s)
+session_setup_begin_connection(struct session *s)
 {
 	if (s->conf.implicit_tls)
 		start_tls(s);
@@ -183,19 +183,19 @@ say_hello(struct session *s, enum command_hello verb, enum session_state state)
 	char name[MSG_HOST_SIZE];
 	size_t from = s->out.len;
 
-	capabilities_clear(&s->caps);
+	ehlo_clear(&s->caps);
 	write_own_name(s, name, sizeof(name));
 	session_state_enter(s, state);
-	if (command_write_hello(&s->out, verb, name) != COMMAND_OK) {
+	if (smtp_command_write_hello(&s->out, verb, name) != COMMAND_OK) {
 		session_judge(s, "4.3.5", "our own name cannot be sent");
-		session_fail(s, FAREWELL_QUIT);
+		session_end_fail(s, FAREWELL_QUIT);
 		return;
 	}
 	session_command_written(s, from);
 }
 
 void
-initiation_say_hello(struct session *s, enum session_state state)
+session_setup_say_hello(struct session *s, enum session_state state)
 {
 	if ((s->address.avoid & AVOID_EHLO) && state == STATE_HELLO &&
 	    !s->in_tls && s->conf.protocol == SESSION_SMTP &&
@@ -207,15 +207,15 @@ initiation_say_hello(struct session *s, enum session_state state)
 }
 
 void
-initiation_learn(struct session *s)
+session_setup_learn(struct session *s)
 {
-	capabilities_discard(&s->caps, s->conf.discard);
-	capabilities_discard(&s->caps, s->discard);
+	ehlo_discard(&s->caps, s->conf.discard);
+	ehlo_discard(&s->caps, s->discard);
 	if (s->address.avoid & AVOID_PIPELINING)
-		capabilities_discard(&s->caps, "PIPELINING CHUNKING ");
+		ehlo_discard(&s->caps, "PIPELINING CHUNKING ");
 	if (s->address.avoid & AVOID_CHUNKING)
-		capabilities_discard(&s->caps, "CHUNKING ");
-	capabilities_finish(&s->caps, s->in_tls);
+		ehlo_discard(&s->caps, "CHUNKING ");
+	ehlo_finish(&s->caps, s->in_tls);
 	s->parameters = extension_parameters(&s->caps);
 }
 
@@ -233,27 +233,27 @@ is_masked(const struct reply *reply)
 }
 
 void
-initiation_take_greeting(struct session *s)
+session_setup_take_greeting(struct session *s)
 {
 	if (s->reply.code != 220) {
-		session_fail_by_reply(s, FAREWELL_QUIT);
+		session_end_fail_by_reply(s, FAREWELL_QUIT);
 		return;
 	}
 	s->greeted = true;
 	if (is_masked(&s->reply))
 		s->address.avoid |= AVOID_PIPELINING;
-	initiation_say_hello(s, STATE_HELLO);
+	session_setup_say_hello(s, STATE_HELLO);
 }
 
 /* Capabilities are known: up into TLS, or on. */
 static void
 choose_security(struct session *s)
 {
-	bool offered = capabilities_offer(&s->caps, CAPABILITY_STARTTLS);
+	bool offered = ehlo_offers(&s->caps, CAPABILITY_STARTTLS);
 
 	if (s->in_tls || s->in_clear || s->conf.tls_level == TLS_NONE ||
 	    (s->conf.tls_level == TLS_MAY && !offered)) {
-		auth_begin(s);
+		session_auth_begin(s);
 		return;
 	}
 	session_state_enter(s, STATE_STARTTLS);
@@ -264,7 +264,7 @@ choose_security(struct session *s)
 	/* RFC 8689, 4.2.1: who demands it hears at once. */
 	session_judge(s, s->conf.require_tls ? "5.7.10" : "4.7.4",
 	    "STARTTLS unavailable: the server does not offer it");
-	session_fail(s, FAREWELL_QUIT);
+	session_end_fail(s, FAREWELL_QUIT);
 }
 
 /* RFC 5321, 3.2 and 4.1.4: a server that does not know EHLO may say so in many
@@ -276,58 +276,58 @@ may_mean_helo(unsigned int code)
 }
 
 void
-initiation_take_hello(struct session *s)
+session_setup_take_hello(struct session *s)
 {
 	unsigned int code = s->reply.code;
 
 	if (code == 250) {
-		initiation_learn(s);
+		session_setup_learn(s);
 		choose_security(s);
 	} else if (may_mean_helo(code) && s->conf.protocol == SESSION_SMTP &&
 	    !s->in_tls) {
 		say_hello(s, COMMAND_HELO, STATE_HELO);
 	} else {
 		if (code / 100 == 4)
-			session_learn_helo(s);
-		session_fail_by_reply(s, FAREWELL_QUIT);
+			session_end_learn_helo(s);
+		session_end_fail_by_reply(s, FAREWELL_QUIT);
 	}
 }
 
 void
-initiation_take_helo(struct session *s)
+session_setup_take_helo(struct session *s)
 {
 	if (s->reply.code != 250)
-		session_fail_by_reply(s, FAREWELL_QUIT);
+		session_end_fail_by_reply(s, FAREWELL_QUIT);
 	else
 		choose_security(s);
 }
 
 void
-initiation_take_starttls(struct session *s)
+session_setup_take_starttls(struct session *s)
 {
 	if (s->reply.code == 220) {
 		start_tls(s);
 	} else if (session_judge_reply(s)) {
-		session_fail(s, FAREWELL_QUIT);
+		session_end_fail(s, FAREWELL_QUIT);
 	} else {
 		session_judge(s, "4.5.0",
 		    "protocol error: reply %u to STARTTLS (RFC 3207, 4)",
 		    s->reply.code);
 		s->verdict.outcome.code = (uint16_t)s->reply.code;
-		session_fail(s, FAREWELL_QUIT);
+		session_end_fail(s, FAREWELL_QUIT);
 	}
 }
 
 /* RFC 3207, 4.2: what was said in clear is void. */
 void
-initiation_begin_in_tls(struct session *s)
+session_setup_begin_in_tls(struct session *s)
 {
 	s->in_tls = true;
 	s->expected = 0;
-	capabilities_clear(&s->caps);
+	ehlo_clear(&s->caps);
 	reply_init(&s->reply);
 	if (s->greeted)
-		initiation_say_hello(s, STATE_HELLO);
+		session_setup_say_hello(s, STATE_HELLO);
 	else
 		await_greeting(s);
 }

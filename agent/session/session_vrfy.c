@@ -18,7 +18,7 @@ ask_next(struct session *s)
 
 	for (; t->write_at < t->nrcpt; t->write_at++) {
 		if (!(t->rcpts[t->write_at] & RCPT_DONE)) {
-			if (command_write_vrfy(&s->out, t->write_path,
+			if (smtp_command_write_vrfy(&s->out, t->write_path,
 				t->smtputf8) == COMMAND_OK) {
 				session_command_written(s, from);
 				session_state_enter(s, STATE_VERIFY);
@@ -29,7 +29,7 @@ ask_next(struct session *s)
 		}
 		t->write_path = session_path_next(t->write_path);
 	}
-	job_finish(s);
+	session_job_finish(s);
 }
 
 /* Greeting, EHLO, TLS and login are done. */
@@ -39,11 +39,11 @@ settle_handshake(struct session *s)
 	session_judge(s, "2.0.0", "the session is up");
 	s->verdict.outcome.status = OUTCOME_DELIVERED;
 	session_outcome_settle_all(s);
-	job_finish(s);
+	session_job_finish(s);
 }
 
 void
-verify_begin(struct session *s)
+session_vrfy_begin(struct session *s)
 {
 	struct msg_job_ref begun = { s->trans.job };
 
@@ -58,12 +58,12 @@ verify_begin(struct session *s)
 }
 
 void
-verify_take_reply(struct session *s)
+session_vrfy_take_reply(struct session *s)
 {
 	struct transaction *t = &s->trans;
 
 	if (!session_judge_reply(s)) {
-		session_fail(s, FAREWELL_QUIT);
+		session_end_fail(s, FAREWELL_QUIT);
 		return;
 	}
 	/* That the command is not there says nothing of the recipient. */

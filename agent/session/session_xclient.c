@@ -14,10 +14,10 @@ static uint32_t
 taken(const struct session *s)
 {
 	if (s->conf.client == SESSION_CLIENT_XFORWARD &&
-	    capabilities_offer(&s->caps, CAPABILITY_XFORWARD))
+	    ehlo_offers(&s->caps, CAPABILITY_XFORWARD))
 		return s->caps.xforward;
 	if (s->conf.client == SESSION_CLIENT_XCLIENT &&
-	    capabilities_offer(&s->caps, CAPABILITY_XCLIENT))
+	    ehlo_offers(&s->caps, CAPABILITY_XCLIENT))
 		return s->caps.xclient;
 	return 0;
 }
@@ -36,7 +36,7 @@ has_more(const struct session *s, const char *at)
 }
 
 bool
-xclient_applies(const struct session *s)
+session_xclient_applies(const struct session *s)
 {
 	return has_more(s, session_path_parameters(s->trans.envelope));
 }
@@ -48,7 +48,7 @@ write_line(struct session *s, enum command_client verb)
 	struct transaction *t = &s->trans;
 	size_t from = s->out.len;
 
-	if (!command_write_client(&s->out, verb, &t->client_at, taken(s)))
+	if (!smtp_command_write_client(&s->out, verb, &t->client_at, taken(s)))
 		return false;
 	session_command_written(s, from);
 	t->client_unanswered++;
@@ -58,25 +58,25 @@ write_line(struct session *s, enum command_client verb)
 static void
 forward(struct session *s)
 {
-	bool batch = capabilities_offer(&s->caps, CAPABILITY_PIPELINING);
+	bool batch = ehlo_offers(&s->caps, CAPABILITY_PIPELINING);
 
 	while (batch || s->expected == 0)
 		if (!write_line(s, COMMAND_XFORWARD))
 			break;
 	if (batch)
-		job_write_mail(s);
+		session_job_write_mail(s);
 	session_state_enter(s, STATE_XFORWARD);
 }
 
 void
-xclient_begin(struct session *s)
+session_xclient_begin(struct session *s)
 {
 	struct transaction *t = &s->trans;
 	size_t noted = transcript_len(s->transcript);
 
 	t->client_at = session_path_parameters(t->envelope);
 	t->client_unanswered = 0;
-	job_report_begun(s);
+	session_job_report_begun(s);
 	if (s->conf.client == SESSION_CLIENT_XFORWARD) {
 		forward(s);
 		return;
@@ -89,12 +89,12 @@ xclient_begin(struct session *s)
 	s->expected = 0;
 	transcript_take_back(s->transcript, noted);
 	session_judge(s, "4.3.0", "what XCLIENT is to tell fits into no line");
-	session_fail(s, FAREWELL_QUIT);
+	session_end_fail(s, FAREWELL_QUIT);
 }
 
 /* It is for the server's log: a refusal of it is none of the message. */
 void
-xclient_take_forward(struct session *s)
+session_xclient_take_forward(struct session *s)
 {
 	struct transaction *t = &s->trans;
 
@@ -106,35 +106,35 @@ xclient_take_forward(struct session *s)
 	else if (s->expected > 0)
 		session_state_enter(s, STATE_MAIL);
 	else
-		job_begin_mail(s);
+		session_job_begin_mail(s);
 }
 
 void
-xclient_take_reply(struct session *s)
+session_xclient_take_reply(struct session *s)
 {
 	char report[SESSION_TEXT_SIZE / 2];
 
 	if (s->reply.code == 220) {
-		initiation_say_hello(s, STATE_XCLIENT_HELLO);
+		session_setup_say_hello(s, STATE_XCLIENT_HELLO);
 		return;
 	}
 	reply_write_report(&s->reply, report, sizeof(report));
 	session_judge(s, "4.7.0", "XCLIENT was refused: %s", report);
 	s->verdict.outcome.code = (uint16_t)s->reply.code;
-	session_fail(s, FAREWELL_QUIT);
+	session_end_fail(s, FAREWELL_QUIT);
 }
 
 /* What it offers that client may be more, or less. */
 void
-xclient_take_hello(struct session *s)
+session_xclient_take_hello(struct session *s)
 {
 	if (s->reply.code != 250) {
 		(void)session_judge_reply(s);
 		s->verdict.outcome.status = OUTCOME_DEFERRED;
 		s->verdict.outcome.dsn[0] = '4';
-		session_fail(s, FAREWELL_QUIT);
+		session_end_fail(s, FAREWELL_QUIT);
 		return;
 	}
-	initiation_learn(s);
-	job_begin_anew(s);
+	session_setup_learn(s);
+	session_job_begin_anew(s);
 }

@@ -20,7 +20,7 @@ static const char *const keywords[] = {
 };
 
 void
-capabilities_clear(struct capabilities *caps)
+ehlo_clear(struct capabilities *caps)
 {
 	memset(caps, 0, sizeof(*caps));
 }
@@ -166,7 +166,7 @@ add_client(uint32_t *bits, struct words *words)
 }
 
 void
-capabilities_add_line(struct capabilities *caps, const uint8_t *line, size_t n)
+ehlo_add_line(struct capabilities *caps, const uint8_t *line, size_t n)
 {
 	struct words words = { (const char *)line, (const char *)line + n };
 	const char *word;
@@ -204,7 +204,7 @@ capabilities_add_line(struct capabilities *caps, const uint8_t *line, size_t n)
 }
 
 void
-capabilities_discard(struct capabilities *caps, const char *list)
+ehlo_discard(struct capabilities *caps, const char *list)
 {
 	struct words words = { list, list + strlen(list) };
 	const char *word;
@@ -226,10 +226,10 @@ capabilities_discard(struct capabilities *caps, const char *list)
 }
 
 void
-capabilities_finish(struct capabilities *caps, bool in_tls)
+ehlo_finish(struct capabilities *caps, bool in_tls)
 {
 	/* RFC 3030, 3: BINARYMIME is sent by BDAT alone. */
-	if (!capabilities_offer(caps, CAPABILITY_CHUNKING))
+	if (!ehlo_offers(caps, CAPABILITY_CHUNKING))
 		caps->offered &= ~(UINT32_C(1) << CAPABILITY_BINARYMIME);
 	/* RFC 8689, 2: offered within TLS, or it is not offered. */
 	if (!in_tls)
@@ -237,14 +237,13 @@ capabilities_finish(struct capabilities *caps, bool in_tls)
 }
 
 bool
-capabilities_offer(const struct capabilities *caps, enum capability cap)
+ehlo_offers(const struct capabilities *caps, enum capability cap)
 {
 	return (caps->offered >> cap & 1) != 0;
 }
 
 bool
-capabilities_offer_auth(const struct capabilities *caps,
-    enum auth_mechanism mechanism)
+ehlo_offers_auth(const struct capabilities *caps, enum auth_mechanism mechanism)
 {
 	return (caps->mechanisms >> mechanism & 1) != 0;
 }

@@ -35,7 +35,7 @@ struct capabilities {
 };
 
 /* Forget everything: before each EHLO, and after each handshake. */
-void capabilities_clear(struct capabilities *caps);
+void ehlo_clear(struct capabilities *caps);
 
 /*
  * One line of the reply, without its code.  The first bears the server's name
@@ -44,19 +44,18 @@ void capabilities_clear(struct capabilities *caps);
  * Lenient towards servers that put several spaces between the words, or some
  * at the end, and knows the "AUTH=LOGIN" of before RFC 2554.
  */
-void capabilities_add_line(struct capabilities *caps, const uint8_t *line,
-    size_t n);
+void ehlo_add_line(struct capabilities *caps, const uint8_t *line, size_t n);
 
 /* After the last line: the keywords of this list, with spaces between them, are
  * as if they had not been offered. */
-void capabilities_discard(struct capabilities *caps, const char *list);
+void ehlo_discard(struct capabilities *caps, const char *list);
 
 /* Behind that: drop what makes no sense without something else. */
-void capabilities_finish(struct capabilities *caps, bool in_tls);
+void ehlo_finish(struct capabilities *caps, bool in_tls);
 
-bool capabilities_offer(const struct capabilities *caps, enum capability cap);
+bool ehlo_offers(const struct capabilities *caps, enum capability cap);
 
-bool capabilities_offer_auth(const struct capabilities *caps,
+bool ehlo_offers_auth(const struct capabilities *caps,
     enum auth_mechanism mechanism);
 
 #endif

@@ -34,7 +34,7 @@ extension_parameters(const struct capabilities *caps)
 
 	for (unsigned int i = 0; i < PARAMETER_COUNT; i++)
 		if (parameter_descs[i].command != PARAMETER_OF_CLIENT &&
-		    capabilities_offer(caps, (enum capability)needs[i]))
+		    ehlo_offers(caps, (enum capability)needs[i]))
 			bits |= UINT32_C(1) << i;
 	return bits;
 }
@@ -46,7 +46,7 @@ refuse_by(const struct capabilities *caps, const struct parameter_word *word)
 
 	if (!parameters_read_by(word, &by) || !by.returns)
 		return NULL;
-	if (!capabilities_offer(caps, CAPABILITY_DELIVERBY))
+	if (!ehlo_offers(caps, CAPABILITY_DELIVERBY))
 		return &no_deliver_by;
 	return by.seconds < (int64_t)caps->deliver_by_min ? &late : NULL;
 }
@@ -56,7 +56,7 @@ refuse_hold(const struct capabilities *caps, const struct parameter_word *word)
 {
 	int64_t until;
 
-	if (!capabilities_offer(caps, CAPABILITY_FUTURERELEASE))
+	if (!ehlo_offers(caps, CAPABILITY_FUTURERELEASE))
 		return &no_future_release;
 	if (word->parameter == PARAMETER_HOLDFOR)
 		return caps->hold_for_max > 0 &&
@@ -96,8 +96,8 @@ extension_wants_delay(const struct capabilities *caps, const char *parameters)
 		if (word.parameter == PARAMETER_BY &&
 		    parameters_read_by(&word, &by))
 			return !by.returns && by.seconds > 0 &&
-			    !capabilities_offer(caps, CAPABILITY_DELIVERBY) &&
-			    capabilities_offer(caps, CAPABILITY_DSN);
+			    !ehlo_offers(caps, CAPABILITY_DELIVERBY) &&
+			    ehlo_offers(caps, CAPABILITY_DSN);
 	return false;
 }
 

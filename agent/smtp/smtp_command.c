@@ -145,7 +145,7 @@ end(struct line *line)
 }
 
 enum command_error
-command_write_hello(struct command_out *out, enum command_hello verb,
+smtp_command_write_hello(struct command_out *out, enum command_hello verb,
     const char *name)
 {
 	static const char *const verbs[] = {
@@ -162,7 +162,7 @@ command_write_hello(struct command_out *out, enum command_hello verb,
 }
 
 enum command_error
-command_write_word(struct command_out *out, enum command_word word)
+smtp_command_write_word(struct command_out *out, enum command_word word)
 {
 	static const char *const words[] = {
 		[COMMAND_STARTTLS] = "STARTTLS",
@@ -179,7 +179,7 @@ command_write_word(struct command_out *out, enum command_word word)
 }
 
 enum command_error
-command_write_mail(struct command_out *out, const char *reverse_path,
+smtp_command_write_mail(struct command_out *out, const char *reverse_path,
     const struct command_mail *mail)
 {
 	static const char *const bodies[] = {
@@ -214,7 +214,7 @@ command_write_mail(struct command_out *out, const char *reverse_path,
 }
 
 enum command_error
-command_write_rcpt(struct command_out *out, const char *forward_path,
+smtp_command_write_rcpt(struct command_out *out, const char *forward_path,
     const char *parameters, uint32_t offered)
 {
 	struct line line;
@@ -228,7 +228,7 @@ command_write_rcpt(struct command_out *out, const char *forward_path,
 }
 
 enum command_error
-command_write_auth(struct command_out *out, const char *mechanism,
+smtp_command_write_auth(struct command_out *out, const char *mechanism,
     const char *initial)
 {
 	struct line line;
@@ -244,7 +244,7 @@ command_write_auth(struct command_out *out, const char *mechanism,
 }
 
 enum command_error
-command_write_response(struct command_out *out, const char *response)
+smtp_command_write_response(struct command_out *out, const char *response)
 {
 	struct line line;
 
@@ -254,7 +254,7 @@ command_write_response(struct command_out *out, const char *response)
 }
 
 bool
-command_write_client(struct command_out *out, enum command_client verb,
+smtp_command_write_client(struct command_out *out, enum command_client verb,
     const char **at, uint32_t offered)
 {
 	struct parameter_word word;
@@ -275,7 +275,8 @@ command_write_client(struct command_out *out, enum command_client verb,
 }
 
 enum command_error
-command_write_vrfy(struct command_out *out, const char *path, bool smtputf8)
+smtp_command_write_vrfy(struct command_out *out, const char *path,
+    bool smtputf8)
 {
 	struct line line;
 
@@ -288,7 +289,7 @@ command_write_vrfy(struct command_out *out, const char *path, bool smtputf8)
 }
 
 enum command_error
-command_write_bdat(struct command_out *out, uint64_t octets, bool last)
+smtp_command_write_bdat(struct command_out *out, uint64_t octets, bool last)
 {
 	struct line line;
 

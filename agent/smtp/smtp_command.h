@@ -68,26 +68,26 @@ struct command_mail {
 	uint32_t offered;       /* a bit for each of them that may go */
 };
 
-enum command_error command_write_hello(struct command_out *out,
+enum command_error smtp_command_write_hello(struct command_out *out,
     enum command_hello verb, const char *name);
-enum command_error command_write_word(struct command_out *out,
+enum command_error smtp_command_write_word(struct command_out *out,
     enum command_word word);
 
 /* Paths stand without brackets; the empty one gives "<>" (RFC 5321, 4.5.5). */
-enum command_error command_write_mail(struct command_out *out,
+enum command_error smtp_command_write_mail(struct command_out *out,
     const char *reverse_path, const struct command_mail *mail);
-enum command_error command_write_rcpt(struct command_out *out,
+enum command_error smtp_command_write_rcpt(struct command_out *out,
     const char *forward_path, const char *parameters, uint32_t offered);
 
 /*
  * RFC 4954, 4: initial is base64, "=" for an empty response, or NULL for none.
  * TOO_LONG beyond 512 octets: then it goes without, and answers a 334.
  */
-enum command_error command_write_auth(struct command_out *out,
+enum command_error smtp_command_write_auth(struct command_out *out,
     const char *mechanism, const char *initial);
 
 /* The answer to a 334: base64, perhaps none of it, or "*" to break off. */
-enum command_error command_write_response(struct command_out *out,
+enum command_error smtp_command_write_response(struct command_out *out,
     const char *response);
 
 enum command_client {
@@ -99,15 +99,15 @@ enum command_client {
  * As many of the words at *at as fit into a line, of those that are offered;
  * *at goes behind them.  False where none is left, or none fits.
  */
-bool command_write_client(struct command_out *out, enum command_client verb,
-    const char **at, uint32_t offered);
+bool smtp_command_write_client(struct command_out *out,
+    enum command_client verb, const char **at, uint32_t offered);
 
 /* RFC 5321, 4.1.1.6; smtputf8: RFC 6531, 3.7.4.2. */
-enum command_error command_write_vrfy(struct command_out *out, const char *path,
-    bool smtputf8);
+enum command_error smtp_command_write_vrfy(struct command_out *out,
+    const char *path, bool smtputf8);
 
 /* RFC 3030, 2: the octets of the chunk follow at once. */
-enum command_error command_write_bdat(struct command_out *out, uint64_t octets,
-    bool last);
+enum command_error smtp_command_write_bdat(struct command_out *out,
+    uint64_t octets, bool last);
 
 #endif
