@@ -3,6 +3,7 @@
 #include "common/util.h"
 
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,6 +101,28 @@ fd_pwrite(int fd, const void *buf, size_t n, uint64_t at)
 		n -= (size_t)w;
 	}
 	return 0;
+}
+
+ssize_t
+fd_send(int sock, struct iovec *pieces, size_t n, int fd, int flags)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct msghdr mh = { .msg_iov = pieces, .msg_iovlen = n };
+	struct cmsghdr *c;
+
+	if (fd != -1) {
+		mh.msg_control = &control;
+		mh.msg_controllen = sizeof(control.room);
+		c = CMSG_FIRSTHDR(&mh);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	return sendmsg(sock, &mh, flags | MSG_NOSIGNAL);
 }
 
 char *

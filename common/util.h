@@ -3,6 +3,9 @@
 #ifndef POSTERN_COMMON_UTIL_H
 #define POSTERN_COMMON_UTIL_H
 
+#include <sys/types.h>
+#include <sys/uio.h>
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +34,12 @@ int fd_write(int fd, const void *buf, size_t n);
 
 /* The same at a place, by pwrite: a filter may then keep write() for the log. */
 int fd_pwrite(int fd, const void *buf, size_t n, uint64_t at);
+
+/*
+ * sendmsg() of n pieces on a Unix socket, with a descriptor unless it is -1; how
+ * many octets, or -1 with errno.
+ */
+ssize_t fd_send(int sock, struct iovec *pieces, size_t n, int fd, int flags);
 
 /*
  * All of a file from its first octet, by pread(), at most max octets: more is an
