@@ -140,7 +140,7 @@ wrote(struct session *s, const char *line)
 {
 	s->expected++;
 	transcript_note_text(s->transcript, TRANSCRIPT_SECRET, line);
-	session_report_line(s, line);
+	session_report_sent(s, (const uint8_t *)line, strlen(line));
 	session_state_enter(s, STATE_AUTH);
 }
 

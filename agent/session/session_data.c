@@ -78,7 +78,7 @@ end_body(struct session *s)
 	struct msg_job_ref ref = { t->job };
 
 	session_report(s, MSG_COMMITTING, &ref, "");
-	session_report_line(s, ".");
+	session_report_sent(s, (const uint8_t *)".", 1);
 	transcript_note(s->transcript, TRANSCRIPT_END);
 	s->out.len += body_end(&t->encoder, s->out.octets + s->out.len);
 	t->body_ended = true;

@@ -3,6 +3,8 @@
 #ifndef POSTERN_AGENT_SESSION_SESSION_INTERNAL_H
 #define POSTERN_AGENT_SESSION_SESSION_INTERNAL_H
 
+#include <string.h>
+
 #include "agent/session/session.h"
 
 /* What is known of a recipient. */
@@ -62,9 +64,7 @@ const char *session_state_waiting(const struct session *s);
 void session_report(struct session *s, enum msg_type type, const void *payload,
     const char *text);
 
-/* For the dialogue: a line of our own, octets that we sent, a line of the
- * remote. */
-void session_report_line(struct session *s, const char *line);
+/* For the dialogue: octets that we sent, a line of the remote. */
 void session_report_sent(struct session *s, const uint8_t *octets, size_t n);
 void session_report_heard(struct session *s, const uint8_t *line, size_t n);
 
@@ -90,9 +90,20 @@ void session_judge_host(struct session *s, const char *dsn, const char *fmt,
  */
 bool session_judge_reply(struct session *s);
 
-/* Of session_path.c: a path of the envelope: its parameters, and the path after it. */
-const char *session_path_parameters(const char *path);
-const char *session_path_next(const char *path);
+/* A path of the envelope, which is one string after the other: its parameters, and
+ * the path after these. */
+static inline const char *
+session_path_parameters(const char *path)
+{
+	return path + strlen(path) + 1;
+}
+
+static inline const char *
+session_path_next(const char *path)
+{
+	path = session_path_parameters(path);
+	return path + strlen(path) + 1;
+}
 
 /* Of session_outcome.c: one recipient, all, or all that were accepted, get s->verdict. */
 void session_outcome_settle(struct session *s, uint32_t rcpt);

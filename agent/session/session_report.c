@@ -48,12 +48,6 @@ session_report_sent(struct session *s, const uint8_t *octets, size_t n)
 }
 
 void
-session_report_line(struct session *s, const char *line)
-{
-	show(s, false, (const uint8_t *)line, strlen(line));
-}
-
-void
 session_report_heard(struct session *s, const uint8_t *line, size_t n)
 {
 	show(s, true, line, n);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/digits.h"
+
 static const char *const error_texts[] = {
 	[REPLY_OK] = "reply is fine",
 	[REPLY_SYNTAX] = "line of the reply has no valid code",
@@ -48,12 +50,6 @@ reply_is_partial(const struct reply *reply)
 }
 
 static bool
-is_digit(uint8_t c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool
 is_letter(uint8_t c)
 {
 	return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
@@ -75,7 +71,7 @@ read_number(const uint8_t *in, size_t n, unsigned int *number)
 	size_t i;
 
 	*number = 0;
-	for (i = 0; i < n && i < 3 && is_digit(in[i]); i++)
+	for (i = 0; i < n && i < 3 && digits_is((char)in[i]); i++)
 		*number = *number * 10 + (unsigned int)(in[i] - '0');
 	return i;
 }
@@ -245,7 +241,7 @@ reply_feed(struct reply *reply, const uint8_t *in, size_t n, size_t *used)
 size_t
 reply_write_sanitized(char *out, size_t size, const uint8_t *in, size_t n)
 {
-	static const char digits[] = "0123456789abcdef";
+	static const char digits[] = DIGITS_HEX;
 	size_t len = 0;
 
 	if (size == 0)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/digits.h"
 #include "common/util.h"
 
 #define LINE_OCTETS  2048 /* of one line; more go on in a line of their own */
@@ -354,7 +355,7 @@ put_number(struct writer *w, uint64_t number)
 static void
 put_escaped(struct writer *w, const uint8_t *in, size_t n)
 {
-	static const char hex[] = "0123456789abcdef";
+	static const char hex[] = DIGITS_HEX;
 	char text[4] = { '\\', 'x', 0, 0 };
 
 	for (size_t i = 0; i < n; i++) {
