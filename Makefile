@@ -48,8 +48,8 @@ SRCS  := $(filter-out $(MAINS),$(sort $(shell find common agent master -name '*.
 # ATTACKS=1 makes a posternd whose workers can be told to attack their cage
 # (tests/confine); no other build has that code.
 ifdef ATTACKS
-CPPFLAGS += -DPOSTERN_ATTACKS
 SRCS += tests/confine/attack.c
+LINK += -Wl,--wrap=session_init
 endif
 # DEBUG=1 makes filters that name a forbidden call before the process ends.
 ifdef DEBUG

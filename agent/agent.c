@@ -22,8 +22,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/heap.h"
-#include "agent/sasl.h"
+#include "agent/malloc_tuning.h"
+#include "agent/session/sasl.h"
 #include "agent/tls.h"
 #include "agent/worker.h"
 #include "common/filter.h"
@@ -309,7 +309,7 @@ static void
 agent_init(struct agent *a, int parent_fd)
 {
 	memset(a, 0, sizeof(*a));
-	heap_tune();
+	malloc_tuning_set();
 	a->line_fd = -1;
 	RB_INIT(&a->children);
 	role_init(&a->role, ROLE_AGENT, parent_fd, agent_handlers,
@@ -339,7 +339,7 @@ agent_run(int parent_fd)
 	sandbox_confine(&agent_sandbox, NULL, agent_filter, NELEM(agent_filter),
 	    &ready);
 	role_settle(&a.role);
-	heap_settle();
+	malloc_tuning_settle();
 	role_loop(&a.role, &ready);
 	_exit(0); /* as process 1: the kernel ends every worker with us */
 }

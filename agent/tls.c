@@ -19,7 +19,7 @@
 #include <openssl/x509v3.h>
 
 #include "agent/tls_doubt.h"
-#include "agent/tls_warm_up.h"
+#include "agent/tls_preload.h"
 #include "common/address.h"
 #include "common/message.h"
 
@@ -70,7 +70,7 @@ tls_warm_up(void)
 	client_ctx = new_client_ctx();
 	if (client_ctx == NULL)
 		return -1;
-	return tls_warm_up_handshakes(client_ctx);
+	return tls_preload_handshakes(client_ctx);
 }
 
 struct tls_trusts *
@@ -438,7 +438,7 @@ tls_client_get_binding(uint8_t *out, size_t size, bool *exporter)
 		return 0;
 	*exporter = SSL_version(client) >= TLS1_3_VERSION;
 	if (*exporter)
-		return tls_export_binding(client, out, size);
+		return tls_preload_export_binding(client, out, size);
 	/* Who sent the first Finished: the server, where a session resumed. */
 	n = SSL_session_reused(client) == 1
 	    ? SSL_get_peer_finished(client, out, size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The worker's loop: what the queue sends goes to the session, what the remote
- * sends through remote.c, and the timers run.  What it all means, session.c
+ * sends through connection.c, and the timers run.  What it all means, session.c
  * knows.
  */
 #include "agent/worker.h"
@@ -17,9 +17,6 @@
 #include "agent/worker_internal.h"
 #include "common/timers.h"
 #include "common/util.h"
-#ifdef POSTERN_ATTACKS
-#include "tests/confine/attack.h"
-#endif
 
 #define NEVER INT64_MAX
 #define MSG_LOGIN_OCTETS                                                       \
@@ -54,12 +51,8 @@ report(void *arg, enum msg_type type, const void *payload, const char *tail,
 	struct worker *w = arg;
 
 	if (w->transcript.on)
-		notes_take_report(w, type, payload, tail);
+		transcript_notes_take_report(w, type, payload, tail);
 	worker_send(w, type, payload, tail, len);
-#ifdef POSTERN_ATTACKS
-	if (type == MSG_BEGUN) /* all descriptors are there */
-		attack_run(w->session.conf.ehlo_name);
-#endif
 }
 
 static ssize_t
@@ -103,10 +96,10 @@ static const struct session_ops ops = {
 	.report = report,
 	.read_body = read_body,
 	.close_body = close_body,
-	.start_tls = remote_start_tls,
-	.get_tls_info = remote_get_tls_info,
-	.get_binding = remote_get_binding,
-	.hang_up = remote_hang_up,
+	.start_tls = connection_start_tls,
+	.get_tls_info = connection_get_tls_info,
+	.get_binding = connection_get_binding,
+	.hang_up = connection_hang_up,
 	.set_timer = set_timer,
 };
 
@@ -142,8 +135,8 @@ take_message(struct worker *w)
 	const char *why;
 	int ret;
 
-	ret = message_receive(WORKER_CONTROL_FD, w->received,
-	    ROLE_QUEUE, ROLE_WORKER, MSG_DONTWAIT, &m, &why);
+	ret = message_receive(WORKER_CONTROL_FD, w->received, ROLE_QUEUE,
+	    ROLE_WORKER, MSG_DONTWAIT, &m, &why);
 	if (ret == -1 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (ret == -1 && errno == EPROTO)
@@ -153,7 +146,9 @@ take_message(struct worker *w)
 	take_descriptor(w, &m);
 	if (m.type == MSG_SESSION)
 		start_cap(w, m.payload);
-	notes_take_message(w, &m);
+	transcript_notes_take_message(w, &m);
+	if (m.type == MSG_SESSION && w->transcript.on)
+		connection_watch(w);
 	if (!session_message(&w->session, &m))
 		_exit(WORKER_MISLED);
 	if (m.type == MSG_LOGIN) /* the session has it, once is enough */
@@ -216,7 +211,7 @@ serve_dialer(struct worker *w)
 	}
 	if (m.type == MSG_DIALED)
 		take_socket(w, &m);
-	notes_take_message(w, &m);
+	transcript_notes_take_message(w, &m);
 	if (!session_message(&w->session, &m))
 		_exit(WORKER_MISLED);
 }
@@ -260,7 +255,7 @@ check_timers(struct worker *w)
 	} else if (now >= w->timer_at) {
 		w->timer_at = NEVER;
 		transcript_note_text(&w->transcript, TRANSCRIPT_TIMEOUT,
-		    timer_name(session_timer(&w->session)));
+		    timer_name(session_state_timer(&w->session)));
 		session_timeout(&w->session, false);
 	}
 }
@@ -275,7 +270,7 @@ turn(struct worker *w)
 	bool dialing = session_is_dialing(&w->session);
 
 	pfds[0].events = listening ? POLLIN : 0;
-	pfds[1].events = has_remote ? remote_events(w) : 0;
+	pfds[1].events = has_remote ? connection_events(w) : 0;
 	if (dialing)
 		pfds[1] = (struct pollfd){ WORKER_DIALER_FD, POLLIN, 0 };
 	wait_for(w, pfds, has_remote || dialing ? 2 : 1);
@@ -284,14 +279,14 @@ turn(struct worker *w)
 	if (dialing && pfds[1].revents != 0)
 		serve_dialer(w);
 	else if (has_remote && pfds[1].revents != 0)
-		remote_serve(w, pfds[1].revents);
+		connection_serve(w, pfds[1].revents);
 	if (!listening && (pfds[0].revents & (POLLHUP | POLLERR)) != 0)
 		_exit(WORKER_ALONE); /* nobody to tell: no end of a message */
 	/* A remote's reply may have been all that we waited for. */
 	if ((!listening || pfds[0].revents != 0) &&
 	    session_wants_message(&w->session))
 		serve_queue(w);
-	remote_write(w);
+	connection_write(w);
 	check_timers(w);
 }
 

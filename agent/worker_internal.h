@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Between worker.c, remote.c and notes.c. */
+/* Between worker.c, connection.c and transcript_notes.c. */
 #ifndef POSTERN_AGENT_WORKER_INTERNAL_H
 #define POSTERN_AGENT_WORKER_INTERNAL_H
 
@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent/session.h"
-#include "agent/transcript.h"
+#include "agent/session/session.h"
+#include "agent/smtp/transcript.h"
 #include "agent/worker.h"
 #include "common/roles.h"
 
@@ -39,27 +39,23 @@ struct worker {
 void worker_send(struct worker *w, enum msg_type type, const void *payload,
     const char *tail, size_t len);
 
-/* remote.c: what the session asks for, as struct session_ops says. */
-enum session_tls_start remote_start_tls(void *arg, const char **why);
-void remote_get_tls_info(void *arg, struct tls_info *info);
-void remote_get_binding(void *arg, struct sasl_binding *binding);
-void remote_hang_up(void *arg);
+/* connection.c: what the session asks for, as struct session_ops says. */
+enum session_tls_start connection_start_tls(void *arg, const char **why);
+void connection_get_tls_info(void *arg, struct tls_info *info);
+void connection_get_binding(void *arg, struct sasl_binding *binding);
+void connection_hang_up(void *arg);
 
 /* And the loop: what to poll for, what came of it, and what is to be sent. */
-short remote_events(const struct worker *w);
-void remote_serve(struct worker *w, short revents);
-void remote_write(struct worker *w);
+short connection_events(const struct worker *w);
+void connection_serve(struct worker *w, short revents);
+void connection_write(struct worker *w);
 
 /* The handshake's octets go into the transcript from here on. */
-void remote_watch(struct worker *w);
+void connection_watch(struct worker *w);
 
-/* notes.c: before a report is sent, and before a message is handled. */
-void notes_take_report(struct worker *w, enum msg_type type,
+/* transcript_notes.c: before a report is sent, and before a message is handled. */
+void transcript_notes_take_report(struct worker *w, enum msg_type type,
     const void *payload, const char *text);
-void notes_take_message(struct worker *w, const struct message *m);
-
-/* An event with an errno's words. */
-void notes_add_why(struct transcript *t, enum transcript_event event,
-    int error);
+void transcript_notes_take_message(struct worker *w, const struct message *m);
 
 #endif

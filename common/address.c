@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/digits.h"
 #include "common/idn.h"
 #include "common/utf8.h"
 
@@ -38,12 +39,6 @@ is_alnum(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
 	    (c >= '0' && c <= '9');
-}
-
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
 }
 
 static bool
@@ -399,7 +394,7 @@ address_domain_is_dns_name(const char *name)
 		return false;
 	last = strrchr(name, '.');
 	for (last = last == NULL ? name : last + 1; *last != '\0'; last++)
-		if (!is_digit(*last))
+		if (!digits_is(*last))
 			return true;
 	return false;
 }

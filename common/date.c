@@ -4,11 +4,7 @@
 
 #include <stdio.h>
 
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
+#include "common/digits.h"
 
 static bool
 is_leap(int64_t year)
@@ -25,7 +21,7 @@ digits_at(const char *text, size_t n, size_t at, size_t count)
 	if (at > n || n - at < count)
 		return -1;
 	for (size_t i = at; i < at + count; i++) {
-		if (!is_digit(text[i]))
+		if (!digits_is(text[i]))
 			return -1;
 		value = value * 10 + (text[i] - '0');
 	}
@@ -106,7 +102,7 @@ date_read(const char *text, size_t n, int64_t *seconds)
 	    second > 60)
 		return false;
 	if (text[at] == '.') {
-		for (at++; at < n && is_digit(text[at]); at++)
+		for (at++; at < n && digits_is(text[at]); at++)
 			;
 		if (at == 20)
 			return false;

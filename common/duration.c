@@ -19,8 +19,8 @@ static const struct unit {
 	{ 's', 1 },
 };
 
-static int64_t
-unit_seconds(char letter)
+int64_t
+duration_unit(char letter)
 {
 	size_t i;
 
@@ -45,7 +45,7 @@ parse_part(const char **at)
 	if (*at == from)
 		return -1;
 	if (**at != '\0')
-		seconds = unit_seconds(*(*at)++);
+		seconds = duration_unit(*(*at)++);
 	return seconds == -1 || n > DURATION_MAX_S / seconds ? -1 : n * seconds;
 }
 

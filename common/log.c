@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/date.h"
+#include "common/digits.h"
 #include "common/utf8.h"
 #include "common/util.h"
 
@@ -218,16 +220,6 @@ stamp_maillog(time_t now, char *out, size_t size)
 	(void)snprintf(out, size, "%s %s", when, sink.host);
 }
 
-static void
-stamp_utc(time_t now, char *out, size_t size)
-{
-	struct tm tm;
-
-	if (gmtime_r(&now, &tm) == NULL)
-		memset(&tm, 0, sizeof(tm));
-	(void)strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
-
 /* What systemd takes off a line; the journal has a time of its own. */
 static int
 head_leveled(char *buf, size_t size, enum log_level level, const char *name,
@@ -264,7 +256,7 @@ head(char *buf, size_t size, enum log_level level, const char *name,
 	if (sink.format == LOG_MAILLOG)
 		stamp_maillog(now, stamp, sizeof(stamp));
 	else
-		stamp_utc(now, stamp, sizeof(stamp));
+		date_write(now, stamp);
 	if (sink.format == LOG_JSON) {
 		return n +
 		    snprintf(buf, size,
@@ -452,7 +444,7 @@ fatal_config(const char *fmt, ...)
 char *
 log_escape(char *out, size_t size, const char *in, size_t n)
 {
-	static const char hex[] = "0123456789abcdef";
+	static const char hex[] = DIGITS_HEX;
 	size_t o = 0, i;
 	uint8_t c;
 

@@ -15,6 +15,7 @@
 
 #include "common/closer.h"
 #include "common/message_check.h"
+#include "common/util.h"
 
 #define MASTER   ROLE_MASTER
 #define INTAKE   ROLE_INTAKE
@@ -197,14 +198,8 @@ message_send(int sock, enum msg_type type, const void *payload,
     const void *tail, size_t tail_len, int fd, int flags)
 {
 	const struct msg_desc *d = &msg_descs[type];
-	union {
-		struct cmsghdr align;
-		uint8_t room[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
 	struct msg_header h = { type, (uint32_t)(d->size + tail_len) };
 	struct iovec iov[3];
-	struct msghdr mh = { 0 };
-	struct cmsghdr *c;
 
 	if (tail_len > d->tail || (fd != -1) != (d->nfds == 1)) {
 		errno = EINVAL;
@@ -213,18 +208,7 @@ message_send(int sock, enum msg_type type, const void *payload,
 	iov[0] = (struct iovec){ &h, sizeof(h) };
 	iov[1] = (struct iovec){ (void *)(uintptr_t)payload, d->size };
 	iov[2] = (struct iovec){ (void *)(uintptr_t)tail, tail_len };
-	mh.msg_iov = iov;
-	mh.msg_iovlen = 3;
-	if (fd != -1) {
-		mh.msg_control = &control;
-		mh.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	return sendmsg(sock, &mh, flags | MSG_NOSIGNAL) == -1 ? -1 : 0;
+	return fd_send(sock, iov, 3, fd, flags) == -1 ? -1 : 0;
 }
 
 const char *

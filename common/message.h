@@ -726,7 +726,7 @@ struct msg_next {
 
 struct msg_session_up {
 	struct tls_info tls;
-	uint32_t extensions; /* bits of agent/ehlo.h, for the log alone */
+	uint32_t extensions; /* bits of agent/smtp/ehlo.h, for the log alone */
 	uint32_t flights;    /* 1: it may have many jobs on the wire at once */
 };
 

@@ -8,26 +8,18 @@
 
 #include "common/address.h"
 #include "common/date.h"
+#include "common/digits.h"
 
 #define XTEXT_ENVID_MAX  100 /* of the value; RFC 3461, 4.4 */
 #define CLIENT_TEXT_SIZE 256 /* of a name, decoded, and NUL */
 #define CLIENT_WORD_MAX  500 /* with its keyword: a line of 512 holds it */
 #define XTEXT_ORCPT_MAX  500 /* the same; RFC 3461, 4.2 */
 
-/* The C library's classes depend on the locale; the RFCs' do not. */
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 /* RFC 3461, 4: two digits in upper case. */
 static int
 hex_value(char c)
 {
-	if (is_digit(c))
-		return c - '0';
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= 'a' ? -1 : digits_hex_value(c);
 }
 
 /*
@@ -77,7 +69,7 @@ read_integer(const char *in, size_t n, size_t digits, int64_t *value)
 		return false;
 	*value = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (!is_digit(in[i]))
+		if (!digits_is(in[i]))
 			return false;
 		*value = *value * 10 + (in[i] - '0');
 	}
@@ -132,7 +124,7 @@ check_orcpt(const struct parameter_word *word)
 	if (semicolon == NULL || semicolon == word->value)
 		return bad;
 	for (const char *c = word->value; c < semicolon; c++)
-		if (!is_digit(*c) && (*c < 'A' || *c > 'Z') &&
+		if (!digits_is(*c) && (*c < 'A' || *c > 'Z') &&
 		    (*c < 'a' || *c > 'z') &&
 		    (*c == '\0' || strchr("!#$%&'*-/?^_`{|}~", *c) == NULL))
 			return bad;

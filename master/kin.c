@@ -19,11 +19,8 @@ union control {
 int
 kin_send(int sock, int fd, const char *fmt, ...)
 {
-	union control control = { 0 };
 	char text[KIN_SIZE];
 	struct iovec iov = { text, 0 };
-	struct msghdr mh = { 0 };
-	struct cmsghdr *c;
 	va_list ap;
 	int n;
 
@@ -33,18 +30,7 @@ kin_send(int sock, int fd, const char *fmt, ...)
 	if (n < 0)
 		return -1;
 	iov.iov_len = (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
-	mh.msg_iov = &iov;
-	mh.msg_iovlen = 1;
-	if (fd != -1) {
-		mh.msg_control = &control;
-		mh.msg_controllen = sizeof(control.room);
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	return sendmsg(sock, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) == -1 ? -1 : 0;
+	return fd_send(sock, &iov, 1, fd, MSG_DONTWAIT) == -1 ? -1 : 0;
 }
 
 int

@@ -236,29 +236,14 @@ client_end(struct client *c)
 static ssize_t
 send_with_fd(struct client *c, const char *text, size_t len, int fd)
 {
-	union {
-		struct cmsghdr align;
-		uint8_t room[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
 	char copy[256];
 	struct iovec iov = { copy, strlcpy(copy, text, sizeof(copy)) };
-	struct msghdr mh = { 0 };
-	struct cmsghdr *h;
 
 	if (iov.iov_len != len || len >= sizeof(copy)) {
 		errno = EMSGSIZE;
 		return -1;
 	}
-	mh.msg_iov = &iov;
-	mh.msg_iovlen = 1;
-	mh.msg_control = &control;
-	mh.msg_controllen = sizeof(control.room);
-	h = CMSG_FIRSTHDR(&mh);
-	h->cmsg_level = SOL_SOCKET;
-	h->cmsg_type = SCM_RIGHTS;
-	h->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(h), &fd, sizeof(fd));
-	return sendmsg(c->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return fd_send(c->fd, &iov, 1, fd, MSG_DONTWAIT);
 }
 
 /* Whether the socket took it; *gone says that it never will. */

@@ -4,22 +4,23 @@
  */
 #include "master/queue/retry.h"
 
-#include <string.h>
+#include "common/duration.h"
 
 enum {
 	RETRY_MAX_S = 8640000
 };
 
+/* 0: it is none; weeks are no such waits. */
 static int64_t
 factor_of(const char *suffix)
 {
-	if (strcmp(suffix, "") == 0 || strcmp(suffix, "s") == 0)
+	int64_t seconds;
+
+	if (suffix[0] == '\0')
 		return 1;
-	if (strcmp(suffix, "m") == 0)
-		return 60;
-	if (strcmp(suffix, "h") == 0)
-		return 3600;
-	return strcmp(suffix, "d") == 0 ? 86400 : 0;
+	seconds = duration_unit(suffix[0]);
+	return seconds == -1 || suffix[0] == 'w' || suffix[1] != '\0' ? 0
+								      : seconds;
 }
 
 bool

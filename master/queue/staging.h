@@ -29,7 +29,7 @@ uint32_t staging_recipients(const struct queue *q);
 void staging_cancel(struct queue *q, uint64_t request);
 void staging_cancel_all(struct queue *q);
 
-/* What ended in the midst; as soon as this process alone has the store. */
+/* What was half taken when the queue ended; as soon as this process alone has the store. */
 void staging_recover(struct queue *q);
 
 void staging_clear(struct queue *q);

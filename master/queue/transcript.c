@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/date.h"
 #include "common/log.h"
 #include "common/parameters.h"
 #include "common/timers.h"
@@ -227,13 +227,11 @@ transcript_failed(struct session *s, const struct outcome *outcome,
 static void
 write_times(struct text *t, const struct session *s)
 {
-	time_t seconds = (time_t)(s->started_ms / 1000);
-	char text[32] = "";
-	struct tm tm;
+	char date[DATE_SIZE];
 
-	if (gmtime_r(&seconds, &tm) != NULL)
-		(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	add_line(t, HEADER_MAX, "began %s.%03dZ", text,
+	date_write(s->started_ms / 1000, date);
+	date[strlen(date) - 1] = '\0'; /* its Z comes after the milliseconds */
+	add_line(t, HEADER_MAX, "began %s.%03dZ", date,
 	    (int)(s->started_ms % 1000));
 }
 

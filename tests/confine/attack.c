@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-/* See attack.h.  By syscall(), so that no library's own check comes first. */
-#include "tests/confine/attack.h"
-
+/*
+ * Attack code for a live worker; linked into ATTACKS=1 builds alone, in which the
+ * linker puts __wrap_session_init() in the place of session_init().  When a worker
+ * has all its descriptors, it does what a taken-over one would try, named by the
+ * first label of an EHLO name "attack-NAME.invalid"; any other name does nothing.
+ *
+ * By syscall(), so that no library's own check comes first.
+ */
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -18,8 +23,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/session/session.h"
 #include "common/util.h"
 
+#define ATTACK_SURVIVED 77 /* the call came back: the cage did not hold */
 #define X32_BIT 0x40000000L
 
 static char octets[64];
@@ -363,7 +370,7 @@ static const struct attack {
 #undef ATTACK
 };
 
-void
+static void
 attack_run(const char *ehlo_name)
 {
 	static const char prefix[] = "attack-";
@@ -384,4 +391,36 @@ attack_run(const char *ehlo_name)
 			_exit(ATTACK_SURVIVED);
 		}
 	}
+}
+
+/* Between the worker's session and what it asks for. */
+
+void __real_session_init(struct session *s, const struct session_ops *ops,
+    void *arg);
+void __wrap_session_init(struct session *s, const struct session_ops *ops,
+    void *arg);
+
+static const struct session *session;
+static void (*report)(void *arg, enum msg_type type, const void *payload,
+    const char *tail, size_t len);
+
+static void
+report_and_attack(void *arg, enum msg_type type, const void *payload,
+    const char *tail, size_t len)
+{
+	report(arg, type, payload, tail, len);
+	if (type == MSG_BEGUN) /* all descriptors are there */
+		attack_run(session->conf.ehlo_name);
+}
+
+void
+__wrap_session_init(struct session *s, const struct session_ops *ops, void *arg)
+{
+	static struct session_ops with_attack;
+
+	with_attack = *ops;
+	with_attack.report = report_and_attack;
+	report = ops->report;
+	session = s;
+	__real_session_init(s, &with_attack, arg);
 }

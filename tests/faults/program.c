@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/heap.h"
+#include "agent/malloc_tuning.h"
 #include "calls.h"
 #include "common/filter.h"
 #include "common/role.h"
@@ -248,8 +248,8 @@ int __real_setrlimit(int resource, const struct rlimit *limit);
 int __wrap_setrlimit(int resource, const struct rlimit *limit);
 uint32_t __wrap_spawn_namespaces(uint32_t wanted,
     struct spawn_refusal *refusal);
-void __wrap_heap_tune(void);
-void __wrap_heap_settle(void);
+void __wrap_malloc_tuning_set(void);
+void __wrap_malloc_tuning_settle(void);
 
 /*
  * The worker's: a report takes descriptors, files and a process.  The sanitizers
@@ -273,12 +273,12 @@ __wrap_spawn_namespaces(uint32_t wanted, struct spawn_refusal *refusal)
 }
 
 void
-__wrap_heap_tune(void)
+__wrap_malloc_tuning_set(void)
 {
 }
 
 /* Would take all memory: the sanitizers' heap is not one after the other. */
 void
-__wrap_heap_settle(void)
+__wrap_malloc_tuning_settle(void)
 {
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "agent/command.h"
+#include "agent/smtp/smtp_command.h"
 
 #include <assert.h>
 #include <string.h>
@@ -20,10 +20,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		return 0;
 	memcpy(text, data, n);
 	text[n] = '\0';
-	lines += command_write_hello(&out, COMMAND_EHLO, text) == COMMAND_OK;
-	lines += command_write_mail(&out, text, &mail) == COMMAND_OK;
-	lines += command_write_rcpt(&out, text, "", 0) == COMMAND_OK;
-	lines += command_write_rcpt(&out, "a", text, UINT32_MAX) == COMMAND_OK;
+	lines +=
+	    smtp_command_write_hello(&out, COMMAND_EHLO, text) == COMMAND_OK;
+	lines += smtp_command_write_mail(&out, text, &mail) == COMMAND_OK;
+	lines += smtp_command_write_rcpt(&out, text, "", 0) == COMMAND_OK;
+	lines +=
+	    smtp_command_write_rcpt(&out, "a", text, UINT32_MAX) == COMMAND_OK;
 	assert(out.len <= sizeof(octets));
 	/* As many line ends as commands, whatever the argument was. */
 	for (size_t i = 0; i < out.len; i++) {

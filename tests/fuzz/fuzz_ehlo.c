@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "agent/ehlo.h"
+#include "agent/smtp/ehlo.h"
 
 #include <assert.h>
 #include <string.h>
@@ -13,20 +13,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	const uint8_t *lf;
 	size_t len;
 
-	capabilities_clear(&caps);
+	ehlo_clear(&caps);
 	for (; n > 0; data += len, n -= len) {
 		lf = memchr(data, '\n', n);
 		len = lf == NULL ? n : (size_t)(lf - data) + 1;
-		capabilities_add_line(&caps, data, len - (lf != NULL));
+		ehlo_add_line(&caps, data, len - (lf != NULL));
 	}
-	capabilities_finish(&caps, false);
+	ehlo_finish(&caps, false);
 	assert(caps.offered >> CAPABILITY_COUNT == 0);
-	assert(!capabilities_offer(&caps, CAPABILITY_REQUIRETLS));
-	assert(capabilities_offer(&caps, CAPABILITY_CHUNKING) ||
-	    !capabilities_offer(&caps, CAPABILITY_BINARYMIME));
-	assert(
-	    capabilities_offer(&caps, CAPABILITY_SIZE) || caps.size_limit == 0);
-	assert(
-	    capabilities_offer(&caps, CAPABILITY_AUTH) || caps.mechanisms == 0);
+	assert(!ehlo_offers(&caps, CAPABILITY_REQUIRETLS));
+	assert(ehlo_offers(&caps, CAPABILITY_CHUNKING) ||
+	    !ehlo_offers(&caps, CAPABILITY_BINARYMIME));
+	assert(ehlo_offers(&caps, CAPABILITY_SIZE) || caps.size_limit == 0);
+	assert(ehlo_offers(&caps, CAPABILITY_AUTH) || caps.mechanisms == 0);
 	return 0;
 }

@@ -4,7 +4,7 @@
  * however the input is cut; and of a message whose parts are known, where each part
  * is found again, its encoding undone, as it was.
  */
-#include "agent/mime.h"
+#include "agent/message/mime.h"
 
 #include <assert.h>
 #include <stdbool.h>

@@ -4,7 +4,7 @@
  * each reply by a parser that never saw another one, so that no code, enhanced code
  * or text of an earlier reply is left in it.  And with LF for CRLF they say the same.
  */
-#include "agent/reply.h"
+#include "agent/smtp/reply.h"
 
 #include <assert.h>
 #include <string.h>

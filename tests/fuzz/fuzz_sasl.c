@@ -3,7 +3,7 @@
  * A server that says whatever it likes to a login.  The first octet chooses the
  * mechanism; each line behind it is a challenge, as AUTH has it.
  */
-#include "agent/sasl.h"
+#include "agent/session/sasl.h"
 
 #include <assert.h>
 #include <string.h>
@@ -40,7 +40,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	mechanism = begin(data[0]);
 	data++;
 	n--;
-	(void)sasl_iterations((const char *)data, n);
+	(void)sasl_text_iterations((const char *)data, n);
 	if (auth_mechanism_is_client_first(mechanism))
 		assert(sasl_client_step(NULL, 0, response) == 0);
 	for (; n > 0; data += len, n -= len) {

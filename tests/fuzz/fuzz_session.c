@@ -4,7 +4,7 @@
  * 0x01 to 0x07 between its lines are events instead.  Each line comes by itself,
  * so that it answers what was said, or all up to the next event at once.
  */
-#include "agent/session.h"
+#include "agent/session/session.h"
 #include "common/util.h"
 
 #include <assert.h>

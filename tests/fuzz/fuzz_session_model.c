@@ -11,7 +11,7 @@
  * Message by DATA, BDAT and flights, SMTP and LMTP, one to six recipients, some
  * jobs, TLS and logins, and a second host that the session may go on to.
  */
-#include "agent/session.h"
+#include "agent/session/session.h"
 
 #include <assert.h>
 #include <stdio.h>

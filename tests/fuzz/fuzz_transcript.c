@@ -5,7 +5,7 @@
  * what a remote said, cut in pieces: what is written of it is read back as it
  * was, and a secret that it says is nowhere in it.
  */
-#include "agent/transcript.h"
+#include "agent/smtp/transcript.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "agent/body.h"
+#include "agent/message/body.h"
 
 #include <string.h>
 

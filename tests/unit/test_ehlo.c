@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "agent/ehlo.h"
+#include "agent/smtp/ehlo.h"
 
 #include <string.h>
 
@@ -56,15 +56,15 @@ parse(struct capabilities *caps, const char *lines, bool in_tls)
 {
 	const char *end;
 
-	capabilities_clear(caps);
+	ehlo_clear(caps);
 	for (;; lines = end + 1) {
 		end = strchrnul(lines, '|');
-		capabilities_add_line(caps, (const uint8_t *)lines,
+		ehlo_add_line(caps, (const uint8_t *)lines,
 		    (size_t)(end - lines));
 		if (*end == '\0')
 			break;
 	}
-	capabilities_finish(caps, in_tls);
+	ehlo_finish(caps, in_tls);
 }
 
 Test(ehlo, good_lines_count_and_others_are_skipped)
@@ -88,11 +88,11 @@ Test(ehlo, a_second_ehlo_replaces_everything)
 
 	/* S-035 */
 	parse(&caps, "x|SIZE 5|PIPELINING|AUTH PLAIN", true);
-	cr_expect(capabilities_offer(&caps, CAPABILITY_PIPELINING));
-	cr_expect(capabilities_offer_auth(&caps, AUTH_MECHANISM_PLAIN));
+	cr_expect(ehlo_offers(&caps, CAPABILITY_PIPELINING));
+	cr_expect(ehlo_offers_auth(&caps, AUTH_MECHANISM_PLAIN));
 	parse(&caps, "x|DSN", true);
-	cr_expect(!capabilities_offer(&caps, CAPABILITY_PIPELINING));
-	cr_expect(!capabilities_offer_auth(&caps, AUTH_MECHANISM_PLAIN));
+	cr_expect(!ehlo_offers(&caps, CAPABILITY_PIPELINING));
+	cr_expect(!ehlo_offers_auth(&caps, AUTH_MECHANISM_PLAIN));
 	cr_expect_eq(caps.size_limit, 0);
 }
 
@@ -162,14 +162,14 @@ Test(ehlo, what_is_discarded_was_not_offered)
 	struct capabilities caps;
 
 	parse(&caps, "x|SIZE 5|CHUNKING|DSN|AUTH PLAIN|LIMITS MAILMAX=2", true);
-	capabilities_discard(&caps, "size  Auth limits X-FOO dsnx ");
+	ehlo_discard(&caps, "size  Auth limits X-FOO dsnx ");
 	cr_expect_eq(caps.offered, CAP(CHUNKING) | CAP(DSN));
 	cr_expect_eq(caps.size_limit, 0);
 	cr_expect_eq(caps.mechanisms, 0);
 	cr_expect_eq(caps.mail_limit, 0);
 	/* BINARYMIME makes no sense without it. */
 	parse(&caps, "x|CHUNKING|BINARYMIME", true);
-	capabilities_discard(&caps, "chunking");
-	capabilities_finish(&caps, true);
+	ehlo_discard(&caps, "chunking");
+	ehlo_finish(&caps, true);
 	cr_expect_eq(caps.offered, 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What a server gets of an envelope's parameters. */
-#include "agent/extension.h"
+#include "agent/smtp/extension.h"
 
 #include <string.h>
 
@@ -11,12 +11,11 @@
 static void
 offer(struct capabilities *caps, const char *line)
 {
-	capabilities_clear(caps);
-	capabilities_add_line(caps, (const uint8_t *)"x", 1);
+	ehlo_clear(caps);
+	ehlo_add_line(caps, (const uint8_t *)"x", 1);
 	if (line != NULL)
-		capabilities_add_line(caps, (const uint8_t *)line,
-		    strlen(line));
-	capabilities_finish(caps, false);
+		ehlo_add_line(caps, (const uint8_t *)line, strlen(line));
+	ehlo_finish(caps, false);
 }
 
 #define BIT(name) (UINT32_C(1) << PARAMETER_##name)

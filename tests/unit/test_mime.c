@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "agent/mime.h"
+#include "agent/message/mime.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "agent/reply.h"
+#include "agent/smtp/reply.h"
 
 #include <stdio.h>
 #include <stdlib.h>

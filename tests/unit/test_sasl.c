@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "agent/sasl.h"
+#include "agent/session/sasl.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,7 +56,7 @@ Test(sasl, iterations_are_one_number)
 {
 	for (size_t i = 0;
 	     i < sizeof(iteration_cases) / sizeof(iteration_cases[0]); i++)
-		cr_expect_eq(sasl_iterations(iteration_cases[i].message,
+		cr_expect_eq(sasl_text_iterations(iteration_cases[i].message,
 				 strlen(iteration_cases[i].message)),
 		    iteration_cases[i].want, "%s", iteration_cases[i].message);
 }
@@ -96,16 +96,16 @@ Test(sasl, a_token_travels_in_its_form_or_not_at_all)
 		login.authzid = bearer_cases[i].authzid;
 		login.secret = bearer_cases[i].secret;
 		login.host = bearer_cases[i].host;
-		n = sasl_write_bearer(bearer_cases[i].mechanism, &login, out,
-		    sizeof(out));
+		n = sasl_text_write_bearer(bearer_cases[i].mechanism, &login,
+		    out, sizeof(out));
 		if (bearer_cases[i].want == NULL)
 			cr_expect_eq(n, 0, "case %zu", i);
 		else
 			cr_expect_str_eq(out, bearer_cases[i].want);
 		for (size_t size = 0; size < n; size++)
 			cr_expect_eq(
-			    sasl_write_bearer(bearer_cases[i].mechanism, &login,
-				out, size),
+			    sasl_text_write_bearer(bearer_cases[i].mechanism,
+				&login, out, size),
 			    0, "size %zu of case %zu", size, i);
 	}
 }

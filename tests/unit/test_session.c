@@ -7,7 +7,7 @@
  *   "! word"  something happens, see happen()
  * At its end, nothing written and nothing reported may be left.
  */
-#include "agent/session.h"
+#include "agent/session/session.h"
 
 #include <arpa/inet.h>
 #include <sys/socket.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "agent/transcript.h"
+#include "agent/smtp/transcript.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

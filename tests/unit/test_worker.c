@@ -25,7 +25,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include "agent/heap.h"
+#include "agent/malloc_tuning.h"
 #include "common/filter.h"
 #include "common/message.h"
 #include "common/util.h"
@@ -113,7 +113,7 @@ static void
 set_up(void)
 {
 	signal(SIGPIPE, SIG_IGN);
-	heap_tune();
+	malloc_tuning_set();
 	cr_assert_eq(tls_warm_up(), 0);
 	ca_key = EVP_EC_gen("P-256");
 	stranger_key = EVP_EC_gen("P-256");
@@ -191,7 +191,7 @@ start_worker(void)
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, line), 0);
 	h.queue = pair[0];
 	h.dialer = line[0];
-	heap_settle();
+	malloc_tuning_settle();
 	h.pid = fork();
 	if (h.pid == 0) {
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
