@@ -374,7 +374,7 @@ refill_known(struct queue *q)
 	int i;
 
 	for (i = 0; i < REFILL_SOURCES_A_TURN && rows < REFILL_ROWS_A_TURN &&
-	     schedule_is_hungry(q->schedule) && group_is_short(q);
+	     schedule_is_hungry(q->schedule) && (i == 0 || group_is_short(q));
 	     i++) {
 		source = schedule_next_source(q->schedule);
 		if (source == NULL)
@@ -498,7 +498,7 @@ refill_scan(struct queue *q)
 	int i;
 
 	for (i = 0; i < REFILL_SOURCES_A_TURN && rows < REFILL_ROWS_A_TURN &&
-	     schedule_is_hungry(q->schedule) && group_is_short(q);
+	     schedule_is_hungry(q->schedule) && (i == 0 || group_is_short(q));
 	     i++) {
 		more = store_next_source(q->store,
 		    q->scan_started ? q->scan_domain : NULL, q->scan_lane,
