@@ -359,8 +359,8 @@ action_wish_of(struct queue *q, uint32_t uid)
 	struct action *a;
 
 	TAILQ_FOREACH(a, &q->actions, entry)
-		if (a->is_wish && a->committing && a->uid == uid &&
-		    a->len < ACTION_PIECE)
+		if (a->is_wish && a->committing && !a->change.is_written &&
+		    a->uid == uid && a->len < ACTION_PIECE)
 			return a;
 	a = calloc(1, sizeof(*a));
 	if (a == NULL)

@@ -41,6 +41,7 @@ struct change {
 	STAILQ_ENTRY(change) entry;
 	const struct change_ops *ops;
 	uint32_t rows;
+	bool is_written; /* on disk, and its news are about to be told */
 };
 
 STAILQ_HEAD(changes, change);

@@ -77,6 +77,7 @@ void
 group_add(struct queue *q, struct change *c)
 {
 	STAILQ_INSERT_TAIL(&q->changes, c, entry);
+	c->is_written = false;
 	q->nchanges++;
 	c->rows = c->ops->rows != NULL ? c->ops->rows(c) : 1;
 	q->nrows += c->rows;
@@ -247,6 +248,7 @@ group_take(struct queue *q, struct changes *taken, const struct change *last)
 	while ((c = STAILQ_FIRST(&q->changes)) != NULL) {
 		group_remove(q, c);
 		STAILQ_INSERT_TAIL(taken, c, entry);
+		c->is_written = true;
 		n++;
 		if (c == last)
 			break;

@@ -334,7 +334,8 @@ notices_turn(evutil_socket_t fd, short what, void *arg)
 	if (notice_is_due(n) && !write_and_tell(q, &wait_ms))
 		fail_turn(q);
 	else if (wait_ms > 0)
-		notice_arm(n, wait_ms);
+		notice_arm(n,
+		    wait_ms > NOTICE_TURN_MS ? wait_ms : NOTICE_TURN_MS);
 	else
 		arm_next(n, walking);
 }

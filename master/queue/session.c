@@ -130,14 +130,11 @@ void
 session_job_failed(struct queue *q, struct job *job)
 {
 	struct session *s = job->session;
-	struct schedule_recipients back = TAILQ_HEAD_INITIALIZER(back);
 	uint32_t i;
 
+	(void)q;
 	for (i = 0; i < job->nrcpt; i++)
-		TAILQ_INSERT_TAIL(&back, job->recipients[i], entry);
-	if (schedule_give_back(q->schedule, s->target->destination, &back) ==
-	    -1)
-		q->scan_again = true;
+		TAILQ_INSERT_TAIL(&job->again, job->recipients[i], entry);
 	transaction_free(job);
 	session_rest(s);
 }
