@@ -10,13 +10,21 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/util.h"
 #include "master/config.h"
+
+enum {
+	/* It ends by itself once nobody is connected to it. */
+	STOP_MS = 60 * 1000,
+	STOP_TERM_MS = 10 * 1000,
+};
 
 /* Says what is wrong in words of options, not of a file nobody wrote. */
 static void
@@ -197,6 +205,23 @@ private_daemon_start(struct private_daemon *d, int config_fd, bool control,
 	return d->pid == -1 ? -1 : 0;
 }
 
+/* Our child, which nobody else waits for. */
+static bool
+ends_within(pid_t pid, int64_t ms)
+{
+	const struct timespec pause = { .tv_nsec = 5 * 1000 * 1000 };
+	int64_t end_ms = time_monotonic_ms() + ms;
+	pid_t ret;
+
+	while ((ret = waitpid(pid, NULL, WNOHANG)) == 0 ||
+	    (ret == -1 && errno == EINTR)) {
+		if (time_monotonic_ms() >= end_ms)
+			return false;
+		(void)nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
 void
 private_daemon_stop(struct private_daemon *d)
 {
@@ -205,7 +230,12 @@ private_daemon_stop(struct private_daemon *d)
 	d->link_fd = d->control_fd = -1;
 	if (d->pid <= 0)
 		return;
-	while (waitpid(d->pid, NULL, 0) == -1 && errno == EINTR)
-		;
+	if (!ends_within(d->pid, STOP_MS)) {
+		(void)kill(d->pid, SIGTERM);
+		if (!ends_within(d->pid, STOP_TERM_MS)) {
+			(void)kill(d->pid, SIGKILL);
+			(void)waitpid(d->pid, NULL, 0);
+		}
+	}
 	d->pid = 0;
 }

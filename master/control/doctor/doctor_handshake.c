@@ -9,6 +9,8 @@
  */
 #include "master/control/doctor/doctor.h"
 
+#include <sys/socket.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,6 +246,7 @@ try_all(const struct doctor *d, struct handshakes *h)
 {
 	struct private_daemon daemon = { .silent = true };
 	int64_t end = time_monotonic_ms() + HANDSHAKES_MS, left = 1;
+	const struct timeval patience = { .tv_sec = HANDSHAKES_MS / 1000 };
 	int config_fd = make_config(d, h);
 	json_t *answer;
 	size_t i;
@@ -252,6 +255,9 @@ try_all(const struct doctor *d, struct handshakes *h)
 		return;
 	if (private_daemon_start(&daemon, config_fd, false, NULL) == -1)
 		goto out;
+	/* Of many, the last wait until the first are read. */
+	(void)setsockopt(daemon.link_fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
+	    sizeof(patience));
 	for (i = 0; i < h->count; i++)
 		if (send_one(daemon.link_fd, &h->all[i]) == -1)
 			break;
@@ -261,7 +267,7 @@ try_all(const struct doctor *d, struct handshakes *h)
 		take_answer(h, answer);
 		json_decref(answer);
 	}
-	h->late = left <= 0 || errno == ETIMEDOUT;
+	h->late = left <= 0 || i < h->count || errno == ETIMEDOUT;
 out:
 	private_daemon_stop(&daemon);
 	fd_close(config_fd);
