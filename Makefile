@@ -61,7 +61,7 @@ FUZZ  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PAGES := master/posternd.8 master/posternd-internals.7 master/postern.conf.5 master/control/postern.1 master/control/postern-sendmail.1 master/intake/postern-job.5 \
 	master/operator/postern-control.5 master/control/postern-transcript.5 master/metrics/postern-metrics.5
 
-.PHONY: all libraries help deps demo check check-mutants unit unit-sanitized session session-sanitized session-faults interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint layers layers-test man-lint format install deb deb-lint deb-reproducible deb-check system-check debian13-check arch-build arch-check clean FORCE
+.PHONY: all libraries help deps demo check quick words check-mutants unit unit-sanitized session session-sanitized session-faults interop confine chaos chaos-upgrade fuzz faults bench $(BENCHES:%=bench-%) lint layers layers-test man-lint format install deb deb-lint deb-reproducible deb-check system-check debian13-check arch-build arch-check clean FORCE
 
 all: $(BUILD)/posternd $(BUILD)/postern
 
@@ -132,6 +132,10 @@ check:
 
 unit: $(BUILD)/unit
 	$(BUILD)/unit -j2
+
+# What shows within a minute or two that a change is sound: no set-up, no real server.
+quick: all unit layers words
+	python3 tests/session/run.py --seed 1 -j 2 -k s_00
 
 session: all
 	python3 tests/session/run.py $(SESSION_OPTIONS)

@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SCRATCH_SIZE 65536
@@ -214,24 +215,46 @@ do_line(char *line)
 	return make_call(call, args);
 }
 
-int
-main(int argc, char **argv)
+static bool
+is_in_a_call(void)
 {
-	static char line[4 * SCRATCH_SIZE];
 	long word;
 
-	if (argc != 2)
-		errx(64, "usage: inject PID");
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	pid = (pid_t)atoi(argv[1]);
-	if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) == -1 ||
-	    ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) == -1 ||
+	if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) == -1 ||
 	    waitpid(pid, NULL, __WALL) == -1 ||
 	    ptrace(PTRACE_GETREGS, pid, NULL, &saved) == -1)
 		err(1, "process %d", (int)pid);
 	word = ptrace(PTRACE_PEEKTEXT, pid, saved.rip - 2, NULL);
-	if ((word & 0xffff) != 0x050f)
-		errx(1, "process %d waits in no system call", (int)pid);
+	return (word & 0xffff) == 0x050f;
+}
+
+/* One that has just work to do is left to do it. */
+static void
+stop_in_a_call(void)
+{
+	const struct timespec pause = { .tv_nsec = 2 * 1000 * 1000 };
+
+	for (int i = 0; i < 5000; i++) {
+		if (is_in_a_call())
+			return;
+		if (ptrace(PTRACE_CONT, pid, NULL, NULL) == -1)
+			err(1, "process %d", (int)pid);
+		(void)nanosleep(&pause, NULL);
+	}
+	errx(1, "process %d waits in no system call", (int)pid);
+}
+
+int
+main(int argc, char **argv)
+{
+	static char line[4 * SCRATCH_SIZE];
+	if (argc != 2)
+		errx(64, "usage: inject PID");
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	pid = (pid_t)atoi(argv[1]);
+	if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) == -1)
+		err(1, "process %d", (int)pid);
+	stop_in_a_call();
 	while (fgets(line, sizeof(line), stdin) != NULL)
 		if (!do_line(line))
 			return 0;
