@@ -164,7 +164,7 @@ read_transcript(void)
 	static char text[16384];
 	size_t at = 0, n;
 
-	session_hide_secrets(&session);
+	session_login_hide_noted(&session);
 	while ((n = transcript_write(&transcript, &at, text, sizeof(text))) > 0)
 		for (size_t i = 0; i < n; i++)
 			assert(text[i] == '\n' ||
