@@ -136,13 +136,7 @@ daemon_client_socket(const char *given, const char *config_name, bool control)
 int
 daemon_client_send(int fd, json_t *object, int passed_fd)
 {
-	union {
-		struct cmsghdr align;
-		uint8_t room[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr mh = { 0 };
 	struct iovec iov;
-	struct cmsghdr *c;
 	char *text;
 	int ret;
 
@@ -153,18 +147,7 @@ daemon_client_send(int fd, json_t *object, int passed_fd)
 		return -1;
 	}
 	iov = (struct iovec){ text, strlen(text) };
-	mh.msg_iov = &iov;
-	mh.msg_iovlen = 1;
-	if (passed_fd != -1) {
-		mh.msg_control = &control;
-		mh.msg_controllen = sizeof(control.room);
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &passed_fd, sizeof(passed_fd));
-	}
-	ret = sendmsg(fd, &mh, MSG_NOSIGNAL) == -1 ? -1 : 0;
+	ret = fd_send(fd, &iov, 1, passed_fd, 0) == -1 ? -1 : 0;
 	free(text);
 	return ret;
 }

@@ -52,7 +52,7 @@ bool private_daemon_socket_user(const char *path, struct private_user *user);
 int private_daemon_start(struct private_daemon *d, int config_fd, bool control,
     const struct private_user *dialer);
 
-/* Waits for its end, which is that of its one client. */
+/* Waits for its end, which is that of its one client; after a minute it is killed. */
 void private_daemon_stop(struct private_daemon *d);
 
 #endif
